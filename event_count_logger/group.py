@@ -1,0 +1,353 @@
+"""Event groups: what an application counts with and reads its own counts from."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import wraps
+from inspect import iscoroutinefunction
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from event_count_logger import keys, syncer
+from event_count_logger.config import GroupConfig
+from event_count_logger.counters.cells import Cell
+from event_count_logger.counters.local import LocalCounters
+from event_count_logger.reader import Reader
+from event_count_logger.store import Store
+
+#: Undeclared event IDs that are warned of, each once, in one group and process.
+_MOST_WARNINGS = 1000
+
+#: Counters are 64-bit.
+_LARGEST_COUNT = 2**63 - 1
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Outcome:
+    """Counts how a block ended: one event when it succeeds, another one when it raises.
+
+    Usable as a context manager, and as a decorator of functions and coroutine functions.
+    """
+
+    def __init__(self, group: EventGroup | DummyEventGroup, success: str | None, failure: str | None) -> None:
+        self._group = group
+        self._success = success
+        self._failure = failure
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        event_id = self._success if kind is None else self._failure
+        if event_id is not None:
+            self._group.log(event_id)
+
+    def __call__(self, function: _F) -> _F:
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def counted_coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+            return cast(_F, counted_coroutine)
+
+        @wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return cast(_F, counted)
+
+
+class EventGroup:
+    """Counts the events of one group; made by `EventCountLogger`, one per group and process.
+
+    Threads may share it, and so may forked processes: a child counts on its own.
+
+    Attributes:
+        local: What this process has counted.
+    """
+
+    def __init__(
+        self, config: GroupConfig, store: Store, reader: Reader, timeout_s: float, log_level: str | int
+    ) -> None:
+        """See `EventCountLogger.get_group`; a direct `log()` waits for `timeout_s` at most, in seconds."""
+        self._config = config
+        self._store = store
+        self._reader = reader
+        self._timeout_s = timeout_s
+        self._log = logging.getLogger(f"EventGroup({config.name})")
+        self._log.setLevel(log_level)
+        self._declared = dict.fromkeys(config.events)
+        self._warned: set[str] = set()
+        self._count_from_zero()
+        _groups.add(self)
+
+    def _count_from_zero(self) -> None:
+        """Also in a forked child, since what was counted before belongs to the parent."""
+        self.local = LocalCounters(self._config, self._store, self._log)
+        self._watched = False
+
+    def __del__(self) -> None:
+        local = getattr(self, "local", None)
+        if local is not None and self._watched:
+            local.released = True
+            syncer.current().wake(local)
+
+    @property
+    def group_name(self) -> str:
+        """Name of the group."""
+        return self._config.name
+
+    @property
+    def event_ids(self) -> set[str]:
+        """The declared event IDs; a copy."""
+        return set(self._declared)
+
+    @property
+    def intervals(self) -> list[str]:
+        """The names of the group's intervals; a copy."""
+        return [interval.name for interval in self._config.intervals]
+
+    def log(self, event_id: str, count: int = 1) -> None:
+        """Count an event.
+
+        A direct group tries to have it confirmed by Redis, for no longer than the configured time-out;
+        one with `sync_interval` or `sync_limit` adds to local counters and returns. When Redis is away
+        the count is kept and sent later. An event that is neither declared nor declared automatically
+        is not counted.
+
+        Args:
+            event_id: Which event.
+            count: How many of them; 0 does nothing.
+
+        Raises:
+            TypeError: `event_id` is not a string, or `count` not an integer.
+            ValueError: `count` is negative or over 2^63-1, or `event_id` cannot be an event ID.
+        """
+        local = self.local
+        cell = local.cells.get(event_id) if type(event_id) is str else None
+        if cell is None or type(count) is not int or not 0 < count <= _LARGEST_COUNT:
+            event_id, count = _checked_arguments(event_id, count)
+            cell = self._cell(event_id) if count else None
+            if cell is None:
+                return
+        with local.adding:
+            cell.total = total = cell.total + count
+        if total - cell.acked >= local.sync_at:
+            self._send(local, cell, total)
+
+    def sync(self) -> bool:
+        """Send what was counted in this process and is not yet in Redis; waits for it a few seconds at most.
+
+        Returns:
+            Whether Redis has confirmed all of it.
+        """
+        if self.local.has_unsent():
+            syncer.current().flush(self.local, syncer.FLUSH_TIMEOUT_S)
+        return not self.local.has_unsent()
+
+    def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
+        """Count how a block or function ends.
+
+        Example:
+            with group.outcome("import_ok", "import_failed"):
+                run_import()
+
+        Args:
+            success: Event that is counted when the block ends normally, if any.
+            failure: Event that is counted when it raises, if any. The exception passes on.
+        """
+        return Outcome(self, success, failure)
+
+    def declare_event_id(self, event_id: str) -> None:
+        """Let this process count an event as if the configuration declared it.
+
+        Raises:
+            TypeError: Not a string.
+            ValueError: Not an event ID.
+        """
+        event_id, _ = _checked_arguments(event_id, 0)
+        _check_event_id(event_id)
+        self._declared[event_id] = None
+
+    def declare_event_ids(self, event_ids: Iterable[str]) -> None:
+        """The same for several events; see `declare_event_id`."""
+        for event_id in event_ids:
+            self.declare_event_id(event_id)
+
+    def get_current_counts(self, event_id: str) -> dict[str, int] | None:
+        """Counts of one event in the running intervals, with what this process has not sent yet.
+
+        Returns:
+            Count per interval name; None for an event that is not declared.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        if event_id not in self._declared:
+            self._log.warning("Event '%s' is not declared!", event_id)
+            return None
+        self.sync()
+        with self.local.at_rest():
+            unsent = self.local.unsent().get(event_id, 0)
+            return {name: self.get_current_count(event_id, name) + unsent for name in self.intervals}
+
+    def get_last_count(self, event_id: str, interval: str) -> int:
+        """Count of one event in the last finished interval; 0 where there is none.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        return self._reader.count(self.group_name, interval, "last", event_id)
+
+    def get_current_count(self, event_id: str, interval: str) -> int:
+        """Count of one event in the running interval, as far as it has reached Redis; 0 where there is none.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        return self._reader.count(self.group_name, interval, "cur", event_id)
+
+    def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
+        """Counts of all events, as of one moment, as far as they have reached Redis.
+
+        Args:
+            interval: Name of the interval; an unknown one is logged as an error and gives no counts.
+            current: Read the running interval instead of the last finished one.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        found = self._config.interval(interval)
+        if found is None:
+            self._log.error("Interval '%s' is not defined for group '%s'!", interval, self.group_name)
+            return {}
+        group = replace(self._config, events=tuple(self._declared))
+        (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
+        return dict(snapshot.counts)
+
+    def _send(self, local: LocalCounters, cell: Cell, total: int) -> None:
+        """A cell has reached the number of unsent counts at which they are sent."""
+        background = syncer.current()
+        if local.held_up(cell.event_id):
+            background.remind(local)
+        elif local.sync_at == 1:
+            deadline = time.monotonic() + self._timeout_s
+            if not local.confirm(cell, total, self._timeout_s / 2):
+                background.flush(local, deadline - time.monotonic())
+            elif cell.acked < total:
+                background.remind(local)
+        elif not local.wake_requested:
+            local.wake_requested = True
+            background.wake(local)
+
+    def _cell(self, event_id: str) -> Cell | None:
+        """The cell to count an event in, made if needed; None if it is not to be counted."""
+        local = self.local
+        if event_id not in self._declared:
+            if not self._config.auto_declare_events:
+                self._warn_once(event_id, f"Event '{event_id}' is not declared!")
+                return None
+            _check_event_id(event_id)
+            if len(self._declared) >= self._config.max_events:
+                self._warn_once(
+                    keys.OVERFLOW,
+                    f"More than {self._config.max_events} events (max_events): '{event_id}' and all that "
+                    f"follow are counted as {keys.OVERFLOW}",
+                )
+                event_id = keys.OVERFLOW
+            else:
+                self._declared[event_id] = None
+        cell = local.cells.add(event_id)
+        if not self._watched:
+            self._watched = True
+            syncer.current().watch(local)
+        return cell
+
+    def _warn_once(self, topic: str, message: str) -> None:
+        if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(topic)
+            self._log.warning("%s", message)
+
+
+def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
+    """Both as the exact types that they stand for."""
+    if not isinstance(event_id, str):
+        raise TypeError(f"event_id must be a string, not {event_id!r}")
+    try:
+        number = operator.index(cast(int, count))
+    except TypeError:
+        number = None
+    if number is None or isinstance(count, bool):
+        raise TypeError(f"count must be an integer, not {count!r}")
+    if not 0 <= number <= _LARGEST_COUNT:
+        raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
+    return str.__str__(event_id), number
+
+
+def _check_event_id(event_id: str) -> None:
+    fault = keys.event_id_fault(event_id)
+    if fault:
+        raise ValueError(f"{event_id!r} is not an event ID: it {fault}")
+
+
+class DummyEventGroup:
+    """Stands in for a group that is not configured: counts nothing and reads nothing."""
+
+    def log(self, event_id: str, count: int = 1) -> None:
+        """Does nothing."""
+
+    def sync(self) -> bool:
+        """Does nothing; there is never anything unsent."""
+        return True
+
+    def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
+        """A block or function whose end is not counted."""
+        return Outcome(self, success, failure)
+
+    def declare_event_id(self, event_id: str) -> None:
+        """Does nothing."""
+
+    def declare_event_ids(self, event_ids: Iterable[str]) -> None:
+        """Does nothing."""
+
+    def get_current_counts(self, event_id: str) -> dict[str, int] | None:
+        """No event is declared."""
+        return None
+
+    def get_last_count(self, event_id: str, interval: str) -> int:
+        """Nothing was counted."""
+        return 0
+
+    def get_current_count(self, event_id: str, interval: str) -> int:
+        """Nothing was counted."""
+        return 0
+
+    def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
+        """Nothing was counted."""
+        return {}
+
+
+#: A `DummyEventGroup` for everyone.
+DUMMY_EVENT_GROUP = DummyEventGroup()
+
+_groups: weakref.WeakSet[EventGroup] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for group in tuple(_groups):
+        group._count_from_zero()
+
+
+os.register_at_fork(after_in_child=_after_fork)

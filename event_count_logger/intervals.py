@@ -1,0 +1,57 @@
+"""Lengths of time such as `5m`, and the boundaries that they cut time into: pure functions of `now`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+_SYNTAX = re.compile(r"([0-9]*\.[0-9]+|[0-9]+)([smh])", re.IGNORECASE)
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
+
+#: Milliseconds; shorter intervals would end faster than they can be rotated and read.
+_SHORTEST_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A length of time; its boundaries are the multiples of the length since the Unix epoch.
+
+    Attributes:
+        name: As written in the configuration; it is part of every key.
+        length_ms: Milliseconds.
+    """
+
+    name: str
+    length_ms: int
+
+    @classmethod
+    def parse(cls, text: str) -> Interval:
+        """Read `<number><s|m|h>`, decimals allowed, upper or lower case.
+
+        Raises:
+            ValueError: Not of that form, under 0.1 s, or not a whole number of milliseconds.
+        """
+        match = _SYNTAX.fullmatch(text)
+        if not match:
+            raise ValueError(f"'{text}' is not an interval (use <number><s|m|h>, for example 5m)")
+        length_ms = Decimal(match[1]) * _UNIT_MS[match[2].lower()]
+        if length_ms < _SHORTEST_MS:
+            raise ValueError(f"'{text}' is too short for an interval (use 0.1s or more)")
+        if length_ms != int(length_ms):
+            raise ValueError(f"'{text}' is not a whole number of milliseconds")
+        return cls(text, int(length_ms))
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return self.length_ms / 1000
+
+    def start_of(self, now: float) -> float:
+        """The latest boundary at or before `now`; both in Unix seconds."""
+        now_ms = int(now * 1000)
+        return (now_ms - now_ms % self.length_ms) / 1000
+
+    def end_of(self, now: float) -> float:
+        """The first boundary after `now`; both in Unix seconds."""
+        return self.start_of(now) + self.length_s

@@ -1,0 +1,64 @@
+"""Every key that the project uses in Redis, and the rules for the names in them.
+
+These strings are the wire contract with other versions and other programs: they never change.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+#: The running interval and the last finished one.
+Half = Literal["cur", "last"]
+
+#: Counts what a group's `max_events` leaves no counter for.
+OVERFLOW = "@overflow"
+
+#: What a group's name may look like.
+GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+#: Bytes of UTF-8.
+_LONGEST_EVENT_ID = 512
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def counter(group: str, interval: str, half: Half, event_id: str) -> str:
+    """The count of one event."""
+    return f"{group}:{interval}:{half}:{event_id}"
+
+
+def timestamp(group: str, interval: str, half: Half) -> str:
+    """When that interval began, in Unix seconds."""
+    return f"{group}:{interval}:{half}:@ts"
+
+
+def index(group: str, interval: str, half: Half) -> str:
+    """The set of the event IDs that have a counter there."""
+    return f"{group}:{interval}:{half}:@events"
+
+
+def sources(group: str) -> str:
+    """The hash of source ID to last committed position."""
+    return f"{group}:@sources"
+
+
+def probe(group: str) -> str:
+    """Scratch key on which the commands that are needed are tried out."""
+    return f"{group}:@probe"
+
+
+def event_id_fault(event_id: str) -> str | None:
+    """What keeps a string from being an event ID, in words that follow the ID; None if nothing does."""
+    if not event_id:
+        return "is empty"
+    if event_id.startswith("@"):
+        return "begins with '@', which is reserved"
+    if _CONTROL.search(event_id):
+        return "contains control characters"
+    try:
+        size = len(event_id.encode())
+    except UnicodeEncodeError:
+        return "is not valid Unicode (a lone surrogate)"
+    if size > _LONGEST_EVENT_ID:
+        return f"has {size} bytes in UTF-8, more than {_LONGEST_EVENT_ID}"
+    return None

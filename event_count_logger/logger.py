@@ -1,0 +1,128 @@
+"""EventCountLogger: from a configuration to the groups that an application counts with."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from event_count_logger import config as configuration
+from event_count_logger import syncer
+from event_count_logger.config import Config
+from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+from event_count_logger.reader import Reader
+from event_count_logger.store import Store
+
+
+class EventCountLogger:
+    """Gives out event groups; usually there is one per process.
+
+    Nothing is started or connected before something is counted or read. Leaving it as a context
+    manager closes it.
+    """
+
+    def __init__(
+        self,
+        cfg_groups: Mapping[str, Any],
+        cfg_redis: Mapping[str, Any] | None = None,
+        log_level: str | int = "WARNING",
+    ) -> None:
+        """Use a configuration given as dictionaries; see `from_file` for one in a file.
+
+        Args:
+            cfg_groups: Settings of each group, by its name.
+            cfg_redis: How to reach Redis; localhost:6379 if None.
+            log_level: Of the loggers `EventCountLogger` and `EventGroup(NAME)`.
+
+        Raises:
+            ConfigError: With every problem of the configuration.
+        """
+        self._use(configuration.from_dicts(cfg_groups, cfg_redis), log_level)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], log_level: str | int = "WARNING") -> EventCountLogger:
+        """Use the sections `groups` and `redis` of a YAML file.
+
+        Raises:
+            ConfigError: With every problem of the file.
+        """
+        logger = cls.__new__(cls)
+        logger._use(configuration.from_file(path), log_level)
+        return logger
+
+    def _use(self, config: Config, log_level: str | int) -> None:
+        self.config = config
+        self.log = logging.getLogger("EventCountLogger")
+        self.log.setLevel(log_level)
+        self.log_level = log_level
+        timeout_s = config.redis.socket_timeout
+        # A direct log() may wait for its turn and then for the answer: half of the time-out each.
+        self._store = Store(config.redis, self.log, timeout_s / 2)
+        self._reader = Reader(Store(config.redis))
+        self._groups: dict[str, EventGroup] = {}
+        self._missing: set[str] = set()
+        for problem in config.warnings:
+            self.log.warning("Configuration: %s", problem)
+
+    def dump_config(self) -> str:
+        """The configuration as text, for debugging; without passwords."""
+        return (
+            f"EventCountLogger configuration:\nredis: {self.config.redis}\ngroups: {dict(self.config.groups)}\n"
+        )
+
+    def get_group(
+        self, name: str, dummy: bool = False, warn: bool = True
+    ) -> EventGroup | DummyEventGroup | None:
+        """The event group of that name; always the same one.
+
+        Args:
+            name: Of the group.
+            dummy: Give a `DummyEventGroup` instead of None when the group is not configured.
+            warn: Log a warning when it is not, once for each name.
+        """
+        group = self._groups.get(name)
+        if group is not None:
+            return group
+        config = self.config.groups.get(name)
+        if config is not None:
+            timeout_s = self.config.redis.socket_timeout
+            made = EventGroup(config, self._store, self._reader, timeout_s, self.log_level)
+            return self._groups.setdefault(name, made)
+        if warn and name not in self._missing:
+            self._missing.add(name)
+            self.log.warning(
+                "No configuration for event group '%s' found, events of this group will not be logged.", name
+            )
+        return DUMMY_EVENT_GROUP if dummy else None
+
+    def __getitem__(self, name: str) -> EventGroup | DummyEventGroup:
+        """The event group of that name, or a `DummyEventGroup` if it is not configured."""
+        return self.get_group(name, dummy=True) or DUMMY_EVENT_GROUP
+
+    def close(self, timeout: float = syncer.FLUSH_TIMEOUT_S) -> None:
+        """Send what was counted and close the connections. Counting goes on to work, sending at once.
+
+        What cannot be sent in time is kept, and tried again for as long as the process lives.
+
+        Args:
+            timeout: Seconds that this may take.
+        """
+        some = [group.local for group in self._groups.values()]
+        for local in syncer.current().close(some, timeout):
+            self.log.warning(
+                "Closed with %d counts of group '%s' unsent: they are tried again until the process ends",
+                sum(local.unsent().values()),
+                local.config.name,
+            )
+        self._store.close()
+        self._reader.close()
+
+    def __enter__(self) -> EventCountLogger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,35 @@
+-- Try each command that the other scripts use on a scratch key, and leave nothing behind.
+--
+-- KEYS[1]  scratch key
+--
+-- Returns the errors, a sentence each; an empty list when all of them may be used.
+
+local key = KEYS[1]
+local errors = {}
+
+local function try(command, ...)
+    local reply = redis.pcall(command, ...)
+    if type(reply) == 'table' and reply.err then
+        errors[#errors + 1] = command .. ' ' .. key .. ': ' .. reply.err
+    end
+end
+
+try('TIME')
+try('SET', key, '0')
+try('GET', key)
+try('MSET', key, '0')
+try('MGET', key)
+try('INCRBY', key, '1')
+try('DECRBY', key, '1')
+try('TYPE', key)
+try('DEL', key)
+try('SETNX', key, '0')
+try('DEL', key)
+try('SADD', key, 'probe')
+try('SMEMBERS', key)
+try('SCARD', key)
+try('SREM', key, 'probe')
+try('HSET', key, 'probe', '0')
+try('HGET', key, 'probe')
+try('HDEL', key, 'probe')
+return errors

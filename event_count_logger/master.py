@@ -1,0 +1,141 @@
+"""The master: rotates every interval of every group when its time is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.embedded import EmbeddedServer
+from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.logger import EventCountLogger
+from event_count_logger.store import Rotation, Store
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+#: Seconds until a rotation that failed is tried again.
+_RETRY_S = 1.0
+
+#: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
+_AFTER_BOUNDARY_S = 0.002
+
+
+class EventCountLoggerMaster(EventCountLogger):
+    """The service that ends intervals. Several may run at once: a rotation happens once."""
+
+    def __init__(
+        self,
+        cfg_groups: Mapping[str, Any],
+        cfg_redis: Mapping[str, Any] | None = None,
+        log_level: str | int = "INFO",
+    ) -> None:
+        """See `EventCountLogger`."""
+        super().__init__(cfg_groups, cfg_redis, log_level)
+
+    def _use(self, config: Config, log_level: str | int) -> None:
+        super()._use(config, log_level)
+        self._counters = Store(config.redis, self.log)
+        self._stopping = threading.Event()
+        self._failing: set[tuple[GroupConfig, Interval]] = set()
+
+    def run(self) -> None:
+        """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
+
+        Intervals whose time was over before are ended at once; Redis may be away at any time.
+
+        Raises:
+            EmbeddedServerError: The configuration asks for an embedded server, which cannot be started.
+        """
+        embedded = EmbeddedServer(self.config.redis, self.log) if self.config.redis.embedded else nullcontext()
+        with embedded:
+            self.log.info("ECL Master starting")
+            self._rotate_until_stopped()
+        self.log.info("ECL Master stopped")
+
+    def stop(self) -> None:
+        """Let `run()` return when what it is doing is done. Signal handlers and threads may call it."""
+        self._stopping.set()
+
+    def rotate_due(self) -> None:
+        """End every interval whose time is over, once.
+
+        Raises:
+            StoreError: Redis does not answer; some intervals may not have been ended.
+        """
+        for group in self.config.groups.values():
+            for interval in group.intervals:
+                self._rotate(group, interval)
+
+    def _rotate_until_stopped(self) -> None:
+        scheduler = _scheduler()
+        for group in self.config.groups.values():
+            for interval in group.intervals:
+                scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
+        scheduler.start()
+        try:
+            self._stopping.wait()
+        except (KeyboardInterrupt, SystemExit):
+            self._stopping.set()
+        finally:
+            scheduler.shutdown()
+
+    def _rotate_on_and_on(self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval) -> None:
+        """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
+        wait_s = _RETRY_S
+        try:
+            wait_s = self._rotate(group, interval).until_next_s + _AFTER_BOUNDARY_S
+            self._failing.discard((group, interval))
+        except Unavailable:
+            pass  # the store has told it
+        except Rejected as error:
+            if (group, interval) not in self._failing:
+                self.log.warning("Group '%s', interval '%s': not rotated: %s", group.name, interval.name, error)
+            self._failing.add((group, interval))
+        finally:
+            if not self._stopping.is_set():
+                when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
+                scheduler.add_job(self._rotate_on_and_on, "date", run_date=when, args=[scheduler, group, interval])
+
+    def _rotate(self, group: GroupConfig, interval: Interval) -> Rotation:
+        rotation = self._counters.rotate(group.name, interval, group.events)
+        if rotation.outcome == "restarted":
+            self.log.warning(
+                "Group '%s', interval '%s': the running interval began in the future: the clock of Redis was wrong. "
+                "It begins anew; no count is lost",
+                group.name,
+                interval.name,
+            )
+        if rotation.start is not None and rotation.end is not None:
+            self._tell(group, interval, rotation.start, rotation.end)
+        for key in rotation.obstacles:
+            self.log.warning("Key %s does not hold an integer: it was left out of the rotation", key)
+        return rotation
+
+    def _tell(self, group: GroupConfig, interval: Interval, start: float, end: float) -> None:
+        merged = round((end - start) / interval.length_s)
+        self.log.log(
+            logging.INFO if merged <= 1 else logging.WARNING,
+            "Group '%s', interval '%s': rotated %s to %s%s",
+            group.name,
+            interval.name,
+            _utc(start),
+            _utc(end),
+            f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
+        )
+
+
+def _scheduler() -> BackgroundScheduler:
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    return BackgroundScheduler(timezone=timezone.utc, job_defaults=defaults)
+
+
+def _utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

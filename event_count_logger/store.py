@@ -1,0 +1,432 @@
+"""What the project asks of Redis: one typed method per script. The only module that imports redis.
+
+Nothing is retried here, because a second INCR would count twice; a commit may be repeated by its
+caller, since it carries its position.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib import resources
+from typing import Any, Literal
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
+
+from event_count_logger import keys
+from event_count_logger.config import RedisConfig
+from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+
+#: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
+_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One key that is in the way of a batch; `event_id` is '' if it is in the way of all of it."""
+
+    event_id: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What became of a batch.
+
+    Attributes:
+        outcome: See commit.lua.
+        stored: Position that was stored for the source before; '' for none.
+        refusals: What was in the way, if it was refused.
+    """
+
+    outcome: Literal["applied", "duplicate", "conflict", "refused"]
+    stored: str = ""
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What became of an attempt to rotate one interval of a group.
+
+    Attributes:
+        outcome: See rotate.lua.
+        until_next_s: Seconds until the next boundary, by the server's clock.
+        start: Of the interval that was finished, Unix seconds; None if nothing was.
+        end: Of that interval, Unix seconds.
+        obstacles: Keys that hold no integer and were left where they are.
+    """
+
+    outcome: Literal["waiting", "started", "restarted", "rotated"]
+    until_next_s: float
+    start: float | None = None
+    end: float | None = None
+    obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The counts of one group and interval as of one moment.
+
+    Attributes:
+        now: The moment, Unix seconds of the server's clock.
+        current_start: Start of the running interval, Unix seconds; None if there is none.
+        last_start: Start of the last finished interval, Unix seconds; None if unknown.
+        counts: For each half that was read, the events that have a counter.
+    """
+
+    now: float
+    current_start: float | None
+    last_start: float | None
+    counts: Mapping[Half, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the name that the server knows it by."""
+
+    text: str
+    sha: str
+
+
+@cache
+def _script(name: str) -> Script:
+    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class Store:
+    """The counters in one Redis database. Threads may share it; a forked child may not.
+
+    Attributes:
+        location: Where Redis is, for messages.
+        clock_offset_s: How far the server's clock is ahead of this machine's, as last seen.
+        reachable: Whether the last request was answered; None before the first one.
+    """
+
+    def __init__(
+        self, config: RedisConfig, log: logging.Logger | None = None, timeout_s: float | None = None
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            config: How to reach Redis.
+            log: Is told when Redis goes away, and when it is back.
+            timeout_s: Seconds for one answer, instead of the configured ones.
+        """
+        self.location = config.location
+        self.clock_offset_s = 0.0
+        self.reachable: bool | None = None
+        self._config = config
+        self._log = log
+        self._timeout_s = timeout_s or config.socket_timeout
+        self._connect_nothing_yet()
+        _stores.add(self)
+
+    def _connect_nothing_yet(self) -> None:
+        """Also in a forked child, where the connections belong to the parent."""
+        self.reachable = None
+        self._pool = _connection_pool(self._config, self._timeout_s)
+        self._client = redis.Redis(connection_pool=self._pool)
+
+    def commit(
+        self,
+        group: str,
+        intervals: Sequence[Interval],
+        source: str,
+        prev: int,
+        next: int,
+        batch: Mapping[str, int],
+        now: float | None = None,
+    ) -> Commit:
+        """Count a batch exactly once; to be repeated with the same arguments until it is answered.
+
+        Args:
+            group: Name of the group.
+            intervals: All intervals of the group.
+            source: ID of the source that the counts come from.
+            prev: Position of the source that the batch starts at.
+            next: Position of the source that the batch ends at.
+            batch: Count per event ID.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer: repeat.
+            Rejected: Nothing was done; the same batch may succeed later.
+        """
+        names = [keys.sources(group)]
+        for interval in intervals:
+            names += (keys.timestamp(group, interval.name, "cur"), keys.index(group, interval.name, "cur"))
+            names += [keys.counter(group, interval.name, "cur", event_id) for event_id in batch]
+        lengths = [interval.length_ms for interval in intervals]
+        arguments = [source, prev, next, _ms(now), len(batch), *batch, *map(str, batch.values()), *lengths]
+        asked_at = time.time()
+        outcome, now_ms, detail = self._run("commit", names, arguments)
+        self.clock_offset_s = now_ms / 1000 - (asked_at + time.time()) / 2
+        if outcome == b"refused":
+            words = [_text(word) for word in detail]
+            return Commit("refused", "", tuple(map(Refusal, words[::3], words[1::3], words[2::3])))
+        return Commit(_text(outcome), _text(detail))  # type: ignore[arg-type]
+
+    def retire(self, group: str, source: str) -> None:
+        """Forget a source that will not commit again, and of which no request is under way."""
+        self._ask("HDEL", keys.sources(group), source)
+
+    def rotate(
+        self, group: str, interval: Interval, declared: Sequence[str], now: float | None = None
+    ) -> Rotation:
+        """End the running interval of a group if its time is over.
+
+        Args:
+            group: Name of the group.
+            interval: The interval to end.
+            declared: Events that have a counter even when it is 0.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer: repeat.
+            Rejected: Nothing was done.
+        """
+        names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
+        indexes = [keys.index(group, interval.name, half) for half in ("cur", "last")]
+        others = self._ask("SUNION", *indexes)
+        undeclared = {_text(event_id) for event_id in others}.difference(declared)
+        events = [*declared, *undeclared]
+        counters = [
+            keys.counter(group, interval.name, half, event_id) for half in ("cur", "last") for event_id in events
+        ]
+        arguments = [interval.length_ms, _ms(now), len(declared), *events]
+        outcome, _, until_next_ms, *rest = self._run("rotate", names + indexes + counters, arguments)
+        if not rest:
+            return Rotation(_text(outcome), until_next_ms / 1000)  # type: ignore[arg-type]
+        start, end, obstacles = rest
+        return Rotation(
+            "rotated", until_next_ms / 1000, _seconds(start), _seconds(end), tuple(map(_text, obstacles))
+        )
+
+    def read(
+        self,
+        group: str,
+        interval: Interval,
+        declared: Sequence[str],
+        halves: Sequence[Half],
+        now: float | None = None,
+    ) -> Reading:
+        """Read counts as of one moment; declared events come first, the others sorted by name.
+
+        Args:
+            group: Name of the group.
+            interval: The interval to read.
+            declared: Events to read even when no counter is known for them.
+            halves: `cur`, `last`, or both.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The server cannot answer.
+        """
+        events: dict[Half, list[str]] = {half: list(declared) for half in halves}
+        while True:
+            names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
+            arguments: list[Any] = [_ms(now)]
+            for half in halves:
+                names.append(keys.index(group, interval.name, half))
+                names += [keys.counter(group, interval.name, half, event_id) for event_id in events[half]]
+                arguments += (len(events[half]), *events[half])
+            now_ms, current_start, last_start, *replies = self._run("read", names, arguments)
+            lists = dict(zip(halves, replies, strict=True))
+            unnamed = {half: list(map(_text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"}
+            if not unnamed:
+                break
+            for half, more in unnamed.items():
+                events[half] += sorted(more)
+        counts = {half: _counts(events[half], reply[1:]) for half, reply in lists.items()}
+        return Reading(now_ms / 1000, _seconds(current_start), _seconds(last_start), counts)
+
+    def count(self, group: str, interval: str, half: Half, event_id: str) -> int:
+        """The count of one event; 0 where there is none.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.counter(group, interval, half, event_id)
+        return int(self._ask("GET", key, key=key) or 0)
+
+    def probe(self, group: str) -> Sequence[str]:
+        """Try every command that the project needs on a scratch key; returns what the server said against any."""
+        return [_text(error) for error in self._run("probe", [keys.probe(group)], [])]
+
+    def settings(self) -> Mapping[str, str]:
+        """What the server tells of itself that bears on keeping counts; what it does not tell is missing.
+
+        `server` and `version` are always there; `maxmemory-policy`, `appendonly` and `save` where
+        CONFIG is allowed.
+        """
+        info = self._server_info()
+        server = "Valkey" if "valkey_version" in info else "Redis"
+        found = {"server": server, "version": info[f"{server.lower()}_version"]}
+        for name in ("maxmemory-policy", "appendonly", "save"):
+            try:
+                with self._translated():
+                    found |= {_text(key): _text(value) for key, value in self._client.config_get(name).items()}
+            except Rejected:
+                continue  # CONFIG is often forbidden
+        return found
+
+    def server_pid(self) -> int:
+        """The process of the server."""
+        return int(self._server_info()["process_id"])
+
+    def _server_info(self) -> Mapping[str, Any]:
+        with self._translated():
+            return self._client.info("server")  # type: ignore[no-any-return]
+
+    def server_time(self) -> float:
+        """Unix seconds by the server's clock."""
+        seconds, microseconds = self._ask("TIME")
+        return float(seconds) + microseconds / 1e6
+
+    def shut_down_server(self) -> None:
+        """Ask the server to save what it has and to end."""
+        try:
+            self._ask("SHUTDOWN")
+        except Unavailable:
+            pass  # the server closes the connection in place of an answer
+
+    def ping(self) -> None:
+        """Raises Unavailable or Rejected unless the server serves."""
+        self._ask("PING")
+
+    def close(self) -> None:
+        """Give the connections back; the next request makes new ones."""
+        self._pool.disconnect()
+
+    def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
+        script = _script(name)
+        rest = (len(key_names), *map(_bytes, key_names), *map(_bytes, arguments))
+        try:
+            return self._ask("EVALSHA", script.sha, *rest, key=key_names[0])
+        except NoScriptError:
+            return self._ask("EVAL", script.text, *rest, key=key_names[0])
+
+    def _ask(self, command: str, *arguments: Any, key: str = "-") -> Any:
+        """Send one request once, and return its answer."""
+        connection = None
+        answered = False
+        try:
+            with self._translated(key):
+                connection = self._pool.get_connection()
+                connection.send_command(command, *arguments)
+                reply = connection.read_response()
+            answered = True
+            return reply
+        except (Rejected, NoScriptError):
+            answered = True
+            raise
+        except Unavailable as error:
+            self._note_reachable(False, error)
+            raise
+        finally:
+            if answered:
+                self._note_reachable(True)
+            if connection is not None:
+                if not answered:
+                    # Also when interrupted: the answer to this request must not be taken for the next one's.
+                    connection.disconnect()
+                self._pool.release(connection)
+
+    def _note_reachable(self, reachable: bool, error: Unavailable | None = None) -> None:
+        before, self.reachable = self.reachable, reachable
+        if self._log and error and before is not False:
+            self._log.warning("%s; trying again until it is back", error)
+        elif self._log and reachable and before is False:
+            self._log.info("Redis at %s is back", self.location)
+
+    @contextmanager
+    def _translated(self, key: str = "-") -> Iterator[None]:
+        """Turn what redis-py raises into this package's errors."""
+        try:
+            yield
+        except NoScriptError:
+            raise
+        except ResponseError as error:
+            if str(error).startswith(_NOT_SERVING):
+                raise Unavailable(self.location, error) from error
+            raise Rejected(key, error) from error
+        except (RedisError, OSError) as error:
+            raise Unavailable(self.location, error, self._hint()) from error
+
+    def _hint(self) -> str:
+        if not self._config.embedded:
+            return ""
+        return "; the embedded server is started by ecl_master with this configuration"
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in tuple(_stores):
+        store._connect_nothing_yet()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionPool:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, config.socket_connect_timeout),
+        **config.options,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if config.embedded:
+        return redis.ConnectionPool(
+            redis.UnixDomainSocketConnection, path=str(config.socket_path), db=config.db, **options
+        )
+    if config.url:
+        return redis.ConnectionPool.from_url(config.url, **options)
+    return redis.ConnectionPool(host=config.host, port=config.port, db=config.db, **options)
+
+
+def _ms(now: float | None) -> str | int:
+    return "" if now is None else int(now * 1000)
+
+
+def _seconds(text: bytes) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _text(data: bytes) -> str:
+    """Any bytes become a string that `_bytes` turns into the same bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(value: str | int) -> bytes:
+    return str(value).encode("utf-8", "surrogateescape")
+
+
+def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
+    counts = {}
+    for event_id, value in zip(events, values, strict=True):
+        try:
+            counts[event_id] = int(value)
+        except ValueError:
+            continue  # no counter there, or a foreign value, which was never counted by anyone
+    return counts

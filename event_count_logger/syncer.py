@@ -1,0 +1,165 @@
+"""The one background thread of a process: sends local counts when it is time, or when asked to."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable
+
+from event_count_logger.counters.local import LocalCounters
+
+#: Seconds that sending what is left may take when a process ends.
+FLUSH_TIMEOUT_S = 5.0
+
+_DRAIN_PAUSE_S = 0.05
+
+_log = logging.getLogger("EventCountLogger")
+
+
+class Syncer:
+    """Knows when each set of local counters is due. Its thread starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[LocalCounters, float] = {}
+        self._waiting: dict[LocalCounters, list[threading.Event]] = {}
+        self._thread: threading.Thread | None = None
+
+    def watch(self, local: LocalCounters) -> None:
+        """Sync these counters from now on, whenever it is time."""
+        with self._changed:
+            self._due.setdefault(local, math.inf)
+        self.remind(local)
+
+    def remind(self, local: LocalCounters) -> None:
+        """See to it that these counters have a time to be synced at, if they have anything to send."""
+        if self._due.get(local, math.inf) == math.inf:
+            with self._changed:
+                self._due[local] = local.next_sync(time.monotonic())
+            self._notify(local)
+
+    def wake(self, local: LocalCounters) -> None:
+        """Sync these counters soon; does not wait for it."""
+        with self._changed:
+            self._due[local] = -math.inf
+        self._notify(local)
+
+    def flush(self, local: LocalCounters, timeout_s: float) -> None:
+        """Sync these counters; waits until that was tried, or the time is over."""
+        done = threading.Event()
+        with self._changed:
+            self._waiting.setdefault(local, []).append(done)
+        self.wake(local)
+        done.wait(max(0, timeout_s))
+
+    def close(self, some: Iterable[LocalCounters], timeout_s: float) -> list[LocalCounters]:
+        """Send all that is left, trying again until the time is over; what is logged later is sent at once.
+
+        Returns:
+            Those with something left unsent; they are still tried in the background.
+        """
+        deadline = time.monotonic() + timeout_s
+        some = list(some)
+        for local in some:
+            local.sync_at = 1
+            while local.has_unsent():
+                self.flush(local, deadline - time.monotonic())
+                if time.monotonic() + _DRAIN_PAUSE_S > deadline:
+                    break
+                if local.has_unsent():
+                    time.sleep(_DRAIN_PAUSE_S)
+            if not local.has_unsent():
+                local.retire()
+        return [local for local in some if local.has_unsent()]
+
+    def end(self) -> None:
+        """Send what is left when the process ends."""
+        for local in self.close(self._due, FLUSH_TIMEOUT_S):
+            unsent = local.unsent()
+            _log.warning(
+                "The process ends with %d counts of %d events of group '%s' unsent: they are lost",
+                sum(unsent.values()),
+                len(unsent),
+                local.config.name,
+            )
+
+    def _notify(self, local: LocalCounters) -> None:
+        with self._changed:
+            self._changed.notify()
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._loop, name="event-count-logger", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter is ending, or the system has no more threads
+            self._thread = None
+            self._sync(local)
+        else:
+            _end_with_multiprocessing_child()
+
+    def _loop(self) -> None:
+        while True:
+            self._sync(self._next())
+
+    def _next(self) -> LocalCounters:
+        """Waits until the first counters are due."""
+        with self._changed:
+            while True:
+                local = min(self._due, key=self._due.__getitem__, default=None)
+                wait_s = self._due[local] - time.monotonic() if local else math.inf
+                if local and wait_s <= 0:
+                    return local
+                self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
+
+    def _sync(self, local: LocalCounters) -> None:
+        with self._changed:
+            self._due[local] = math.inf
+            waiting = self._waiting.pop(local, ())
+        try:
+            local.sync(FLUSH_TIMEOUT_S)
+        except Exception:
+            _log.exception("Sending the counts of group '%s' failed", local.config.name)
+        for done in waiting:
+            done.set()
+        released = local.released and not local.has_unsent()
+        if released:
+            local.retire()
+        with self._changed:
+            if released:
+                del self._due[local]
+            else:
+                self._due[local] = min(self._due[local], local.next_sync(time.monotonic()))
+
+
+_syncer = Syncer()
+
+
+def current() -> Syncer:
+    """The syncer of this process."""
+    return _syncer
+
+
+def _after_fork() -> None:
+    global _syncer
+    _syncer = Syncer()
+
+
+def _end() -> None:
+    _syncer.end()
+
+
+def _end_with_multiprocessing_child() -> None:
+    """Children of multiprocessing leave without running atexit functions, in some versions of Python."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util and process and process.parent_process() is not None:
+        util.Finalize(None, _end, exitpriority=0)
+
+
+atexit.register(_end)
+os.register_at_fork(after_in_child=_after_fork)
