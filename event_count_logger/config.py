@@ -225,7 +225,9 @@ def _line_of(node: yaml.Node, path: _Path) -> int:
 
 
 def _same_key(written: object, step: object) -> bool:
-    return written == step or (isinstance(written, str) and written.replace("-", "_") == str(step))
+    if isinstance(step, bool):
+        return str(written).lower() in (("yes", "true", "on") if step else ("no", "false", "off"))
+    return str(step) in (written, str(written).replace("-", "_"))
 
 
 def _repeated_keys(node: yaml.Node, path: _Path) -> Iterable[tuple[str, int]]:
@@ -257,6 +259,7 @@ def _build(content: Mapping[Any, Any], line_of: _LineOf, *, file: str | None, ba
                 report((key,), f"is not known (did you mean '{section}'?)")
     groups = _check_groups(content.get("groups"), report)
     redis = _check_redis(content.get("redis"), report, base)
+    problems.sort(key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
     return Config(groups, redis, file, tuple(problems))
@@ -283,7 +286,10 @@ def _check_groups(section: object, report: _Report) -> dict[str, GroupConfig]:
             continue
         groups[name] = group = GroupConfig(name=name, **values)
         if group.max_events < len(group.events):
-            report((*path, "max_events"), f"{group.max_events} is too few for {len(group.events)} declared events")
+            report(
+                (*path, "max_events"),
+                f"{group.max_events} is too few for {len(group.events)} declared events",
+            )
     return groups
 
 
@@ -329,7 +335,7 @@ def _check(
 
 
 def _written(path: _Path) -> str:
-    steps = (f"[{step}]" if isinstance(step, int) and depth > 2 else f".{step}" for depth, step in enumerate(path))
+    steps = (f"[{step}]" if depth > 2 else f".{step}" for depth, step in enumerate(path))
     return "".join(steps).removeprefix(".")
 
 
@@ -450,15 +456,15 @@ _positive = _number(int, "a whole number above 0")
 
 _GROUP = vol.Schema(
     {
-    vol.Required("intervals", msg="is missing (for example intervals: [5m])"): vol.All(
-        _list, [_interval], _distinct
-    ),
-    "events": _optional(vol.All(_list, [_event_id], lambda events: tuple(dict.fromkeys(events)))),
-    "auto_declare_events": _optional(vol.Boolean(msg="is not true or false")),
-    "sync_interval": _optional(_seconds),
-    "sync_limit": _optional(_positive),
-    "max_events": _optional(_positive),
-}
+        vol.Required("intervals", msg="is missing (for example intervals: [5m])"): vol.All(
+            _list, [_interval], _distinct
+        ),
+        "events": _optional(vol.All(_list, [_event_id], lambda events: tuple(dict.fromkeys(events)))),
+        "auto_declare_events": _optional(vol.Boolean(msg="is not true or false")),
+        "sync_interval": _optional(_seconds),
+        "sync_limit": _optional(_positive),
+        "max_events": _optional(_positive),
+    }
 )
 
 #: Given to redis-py's connection as they are.
@@ -468,11 +474,11 @@ _PASSED_ON = {
     "client_name": _optional(_text),
     "health_check_interval": _optional(_number(float, "a number of seconds, 0 or more", lowest=-1)),
     "socket_keepalive": _optional(vol.Boolean(msg="is not true or false")),
-    "socket_keepalive_options": _optional(dict),
+    "socket_keepalive_options": _optional(lambda value: dict(value)),
     "protocol": _optional(vol.In([2, 3], msg="is not 2 or 3")),
 }
 #: Accepted because configurations have them; nothing here depends on them.
-_NO_EFFECT = {key: object for key in ("retry_on_timeout", "decode_responses", "encoding", "encoding_errors")}
+_NO_EFFECT = dict.fromkeys(("retry_on_timeout", "decode_responses", "encoding", "encoding_errors"), object)
 _REDIS = vol.Schema(
     {
         "host": _optional(_text),

@@ -76,7 +76,9 @@ class EmbeddedServer:
             )
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_file = os.open(self._directory / "master.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_file = os.open(
+                self._directory / "master.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         except OSError as error:
             raise EmbeddedServerError(f"redis.embedded: '{self._directory}': {error.strerror}") from error
         self._ensure_running()

@@ -101,8 +101,7 @@ class EventGroup:
     def __del__(self) -> None:
         local = getattr(self, "local", None)
         if local is not None and self._watched:
-            local.released = True
-            syncer.current().wake(local)
+            syncer.current().release(local)
 
     @property
     def group_name(self) -> str:

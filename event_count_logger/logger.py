@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from event_count_logger import config as configuration
 from event_count_logger import syncer
@@ -14,6 +14,8 @@ from event_count_logger.config import Config
 from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
+
+_Logger = TypeVar("_Logger", bound="EventCountLogger")
 
 
 class EventCountLogger:
@@ -42,14 +44,21 @@ class EventCountLogger:
         self._use(configuration.from_dicts(cfg_groups, cfg_redis), log_level)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], log_level: str | int = "WARNING") -> EventCountLogger:
+    def from_file(
+        cls: type[_Logger], path: str | os.PathLike[str], log_level: str | int = "WARNING"
+    ) -> _Logger:
         """Use the sections `groups` and `redis` of a YAML file.
 
         Raises:
             ConfigError: With every problem of the file.
         """
+        return cls.from_config(configuration.from_file(path), log_level)
+
+    @classmethod
+    def from_config(cls: type[_Logger], config: Config, log_level: str | int = "WARNING") -> _Logger:
+        """Use a configuration that was read before."""
         logger = cls.__new__(cls)
-        logger._use(configuration.from_file(path), log_level)
+        logger._use(config, log_level)
         return logger
 
     def _use(self, config: Config, log_level: str | int) -> None:
@@ -68,9 +77,7 @@ class EventCountLogger:
 
     def dump_config(self) -> str:
         """The configuration as text, for debugging; without passwords."""
-        return (
-            f"EventCountLogger configuration:\nredis: {self.config.redis}\ngroups: {dict(self.config.groups)}\n"
-        )
+        return f"EventCountLogger configuration:\nredis: {self.config.redis}\ngroups: {dict(self.config.groups)}\n"
 
     def get_group(
         self, name: str, dummy: bool = False, warn: bool = True

@@ -52,7 +52,9 @@ class EventCountLoggerMaster(EventCountLogger):
         Raises:
             EmbeddedServerError: The configuration asks for an embedded server, which cannot be started.
         """
-        embedded = EmbeddedServer(self.config.redis, self.log) if self.config.redis.embedded else nullcontext()
+        embedded = (
+            EmbeddedServer(self.config.redis, self.log) if self.config.redis.embedded else nullcontext()
+        )
         with embedded:
             self.log.info("ECL Master starting")
             self._rotate_until_stopped()
@@ -85,7 +87,9 @@ class EventCountLoggerMaster(EventCountLogger):
         finally:
             scheduler.shutdown()
 
-    def _rotate_on_and_on(self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval) -> None:
+    def _rotate_on_and_on(
+        self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval
+    ) -> None:
         """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
         wait_s = _RETRY_S
         try:
@@ -95,12 +99,16 @@ class EventCountLoggerMaster(EventCountLogger):
             pass  # the store has told it
         except Rejected as error:
             if (group, interval) not in self._failing:
-                self.log.warning("Group '%s', interval '%s': not rotated: %s", group.name, interval.name, error)
+                self.log.warning(
+                    "Group '%s', interval '%s': not rotated: %s", group.name, interval.name, error
+                )
             self._failing.add((group, interval))
         finally:
             if not self._stopping.is_set():
                 when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
-                scheduler.add_job(self._rotate_on_and_on, "date", run_date=when, args=[scheduler, group, interval])
+                scheduler.add_job(
+                    self._rotate_on_and_on, "date", run_date=when, args=[scheduler, group, interval]
+                )
 
     def _rotate(self, group: GroupConfig, interval: Interval) -> Rotation:
         rotation = self._counters.rotate(group.name, interval, group.events)

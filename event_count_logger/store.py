@@ -205,7 +205,9 @@ class Store:
         undeclared = {_text(event_id) for event_id in others}.difference(declared)
         events = [*declared, *undeclared]
         counters = [
-            keys.counter(group, interval.name, half, event_id) for half in ("cur", "last") for event_id in events
+            keys.counter(group, interval.name, half, event_id)
+            for half in ("cur", "last")
+            for event_id in events
         ]
         arguments = [interval.length_ms, _ms(now), len(declared), *events]
         outcome, _, until_next_ms, *rest = self._run("rotate", names + indexes + counters, arguments)
@@ -247,7 +249,9 @@ class Store:
                 arguments += (len(events[half]), *events[half])
             now_ms, current_start, last_start, *replies = self._run("read", names, arguments)
             lists = dict(zip(halves, replies, strict=True))
-            unnamed = {half: list(map(_text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"}
+            unnamed = {
+                half: list(map(_text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"
+            }
             if not unnamed:
                 break
             for half, more in unnamed.items():
@@ -281,7 +285,7 @@ class Store:
         for name in ("maxmemory-policy", "appendonly", "save"):
             try:
                 with self._translated():
-                    found |= {_text(key): _text(value) for key, value in self._client.config_get(name).items()}
+                    found |= {str(key): str(value) for key, value in self._client.config_get(name).items()}
             except Rejected:
                 continue  # CONFIG is often forbidden
         return found
@@ -292,12 +296,12 @@ class Store:
 
     def _server_info(self) -> Mapping[str, Any]:
         with self._translated():
-            return self._client.info("server")  # type: ignore[no-any-return]
+            return self._client.info("server")
 
     def server_time(self) -> float:
         """Unix seconds by the server's clock."""
         seconds, microseconds = self._ask("TIME")
-        return float(seconds) + microseconds / 1e6
+        return int(seconds) + int(microseconds) / 1e6
 
     def shut_down_server(self) -> None:
         """Ask the server to save what it has and to end."""
@@ -351,7 +355,7 @@ class Store:
     def _note_reachable(self, reachable: bool, error: Unavailable | None = None) -> None:
         before, self.reachable = self.reachable, reachable
         if self._log and error and before is not False:
-            self._log.warning("%s; trying again until it is back", error)
+            self._log.warning("%s", error)
         elif self._log and reachable and before is False:
             self._log.info("Redis at %s is back", self.location)
 

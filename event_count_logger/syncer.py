@@ -49,6 +49,13 @@ class Syncer:
             self._due[local] = -math.inf
         self._notify(local)
 
+    def release(self, local: LocalCounters) -> None:
+        """Nobody counts here any more: send what is left, then let go of it."""
+        with self._changed:
+            if local in self._due:
+                local.released = True
+                self.wake(local)
+
     def flush(self, local: LocalCounters, timeout_s: float) -> None:
         """Sync these counters; waits until that was tried, or the time is over."""
         done = threading.Event()
@@ -76,6 +83,11 @@ class Syncer:
             if not local.has_unsent():
                 local.retire()
         return [local for local in some if local.has_unsent()]
+
+    def forget(self, local: LocalCounters) -> None:
+        """Leave these counters alone from now on, and what they hold unsent."""
+        with self._changed:
+            self._due.pop(local, None)
 
     def end(self) -> None:
         """Send what is left when the process ends."""
@@ -122,7 +134,7 @@ class Syncer:
             waiting = self._waiting.pop(local, ())
         try:
             local.sync(FLUSH_TIMEOUT_S)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
             _log.exception("Sending the counts of group '%s' failed", local.config.name)
         for done in waiting:
             done.set()
@@ -131,8 +143,8 @@ class Syncer:
             local.retire()
         with self._changed:
             if released:
-                del self._due[local]
-            else:
+                self._due.pop(local, None)
+            elif local in self._due:
                 self._due[local] = min(self._due[local], local.next_sync(time.monotonic()))
 
 

@@ -92,7 +92,9 @@ class LocalCounters:
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
-        return {cell.event_id: cell.total - cell.acked for cell in self.cells.all() if cell.total != cell.acked}
+        return {
+            cell.event_id: cell.total - cell.acked for cell in self.cells.all() if cell.total != cell.acked
+        }
 
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""

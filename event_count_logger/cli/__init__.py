@@ -1,0 +1,32 @@
+"""The commands. `ecl NAME` runs the command in the module NAME; `ecl_NAME` is the same code."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from event_count_logger.cli.common import OneLineErrors, with_version
+
+#: Name of each command, which is also its module and the function in it.
+_COMMANDS = ("check", "log_event", "master", "reader")
+
+
+class _LazyGroup(OneLineErrors, click.Group):
+    """Imports a command when it is used, so that each starts as fast as if it were alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = cmd_name.replace("-", "_")
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"event_count_logger.cli.{name}"), name)
+        return command
+
+
+@click.group(cls=_LazyGroup)
+@with_version
+def main() -> None:
+    """Counts events of distributed programs per interval, exactly."""

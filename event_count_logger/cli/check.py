@@ -1,0 +1,54 @@
+"""ecl check: looks for problems in a configuration, and in the Redis that it names."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from event_count_logger import config as configuration
+from event_count_logger import diagnosis
+from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.config import Config
+from event_count_logger.errors import ConfigError, Unavailable
+from event_count_logger.store import Store
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@config_argument
+@with_version
+def check(config_file: str) -> None:
+    """Print every problem of CONFIG and, if it can be reached, of the Redis that it names.
+
+    \b
+    Example:
+      $ ecl check ecl.yml
+      ecl.yml:12: groups.web.intervals[1]: '5x' is not an interval (use ...)
+      ecl.yml: 1 problem
+
+    \b
+    Exit status: 0 no problem; 1 problems.
+    ECL_CONFIG in the environment stands for CONFIG.
+    """
+    try:
+        config = configuration.from_file(config_file)
+    except ConfigError as error:
+        problems = [str(problem) for problem in error.problems]
+    else:
+        problems = [str(problem) for problem in config.warnings] + _problems_of_server(config_file, config)
+    for problem in problems:
+        print(problem)
+    print(f"{config_file}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
+    sys.exit(1 if problems else 0)
+
+
+def _problems_of_server(config_file: str, config: Config) -> list[str]:
+    store = Store(config.redis)
+    try:
+        problems = [f"{config_file}: {problem}" for problem in diagnosis.examine(config, store)]
+        settings = store.settings()
+    except Unavailable as error:
+        print(f"NOTE: the server is not checked: {error}", file=sys.stderr)
+        return []
+    print(f"{config_file}: {settings['server']} {settings['version']} at {config.redis.location}")
+    return problems

@@ -1,0 +1,99 @@
+"""What all commands share: arguments, exit statuses, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from event_count_logger import config as configuration
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.errors import ConfigError, EventCountLoggerError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Status(IntEnum):
+    """Exit statuses of all commands."""
+
+    OK = 0
+    UNKNOWN = 1  #: a group, interval or event that is not configured
+    USAGE = 2  #: wrong arguments, or a configuration that cannot be used
+    UNREACHABLE = 3  #: Redis does not answer
+    STALE = 4  #: no master has ended an interval whose time is over
+    INTERRUPTED = 130  #: Ctrl-C
+
+
+class Failure(click.ClickException):
+    """Ends a command with one line and a status."""
+
+    def __init__(self, message: str, status: Status) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OneLineErrors(click.Command):
+    """A command that says what went wrong in one line on standard error, and never with a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run as a program."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            kwargs["standalone_mode"] = False
+            status = super().main(*args, **kwargs)
+            sys.stdout.flush()
+        except Failure as error:
+            _exit(error.status, error.format_message())
+        except click.ClickException as error:
+            _exit(error.exit_code, error.format_message())
+        except ConfigError as error:
+            _exit(Status.USAGE, _first_of(error))
+        except EventCountLoggerError as error:
+            _exit(Status.UNREACHABLE, str(error))
+        except BrokenPipeError:  # whoever reads the output has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(Status.OK)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(Status.INTERRUPTED)
+        sys.exit(status if isinstance(status, int) else Status.OK)
+
+
+def _exit(status: int, message: str) -> NoReturn:
+    print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _first_of(error: ConfigError) -> str:
+    problems = [problem for problem in error.problems if problem.fatal]
+    more = len(problems) - 1
+    return f"{problems[0]}{f' (and {more} more: see ecl check)' if more else ''}"
+
+
+def config_argument(function: _F) -> _F:
+    """The argument CONFIG, which may come from the environment."""
+    argument = click.argument("config_file", metavar="CONFIG", envvar="ECL_CONFIG", type=click.Path())
+    return argument(function)
+
+
+with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")
+
+
+def load(config_file: str) -> Config:
+    """Read the configuration; what is odd but usable in it is said on standard error."""
+    config = configuration.from_file(config_file)
+    for problem in config.warnings:
+        print(f"WARNING: {problem}", file=sys.stderr)
+    return config
+
+
+def find_group(config: Config, name: str) -> GroupConfig:
+    """The group of that name; ends the command if there is none."""
+    group = config.groups.get(name)
+    if group is None:
+        raise Failure(f"Group '{name}' not found in configuration", Status.UNKNOWN)
+    return group

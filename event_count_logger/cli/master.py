@@ -1,0 +1,48 @@
+"""ecl_master: ends intervals when their time is over."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from types import FrameType
+
+import click
+
+from event_count_logger.cli.common import OneLineErrors, config_argument, load, with_version
+from event_count_logger.master import EventCountLoggerMaster
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@config_argument
+@click.option("-v", "--verbose", is_flag=True, help="One line per rotation.")
+@click.option("--once", is_flag=True, help="End what is due now and exit, for use from cron.")
+@with_version
+def master(config_file: str, verbose: bool, once: bool) -> None:
+    """Rotate the counters of all groups in CONFIG whenever an interval ends.
+
+    Any number of masters may run at once; a rotation happens once. With `redis: {embedded: DIR}` it
+    also runs the server. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+
+    \b
+    Example:
+      $ ecl_master -v ecl.yml
+      2026-11-21T12:05:00 [INFO] Group 'requests', interval '5m': rotated ...
+
+    \b
+    Exit status: 0 stopped, or --once done; 2 wrong usage or configuration;
+    3 Redis unreachable (--once), or the embedded server cannot be started.
+    ECL_CONFIG in the environment stands for CONFIG.
+    """
+    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    service = EventCountLoggerMaster.from_config(load(config_file), "INFO" if verbose else "WARNING")
+    if once:
+        service.rotate_due()
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        service.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    service.run()

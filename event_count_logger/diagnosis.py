@@ -1,0 +1,71 @@
+"""What about a Redis server, or about what is in it, would make counts wrong, late or lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from event_count_logger.config import Config
+from event_count_logger.errors import Rejected
+from event_count_logger.reader import Reader
+from event_count_logger.store import Store
+
+#: Seconds that the clocks of this machine and of Redis may be apart. Intervals follow the clock of Redis.
+_CLOCK_TOLERANCE_S = 1.0
+
+#: Seconds that a rotation may be late.
+_OVERDUE_TOLERANCE_S = 2.0
+
+_OLDEST_VERSION = (6, 2)
+
+
+def examine(config: Config, store: Store) -> Iterator[str]:
+    """Every problem, a sentence each.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    settings = store.settings()
+    if settings["server"] == "Redis" and _version(settings["version"]) < _OLDEST_VERSION:
+        yield f"Redis {settings['version']} is too old: 6.2 or later is needed"
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        yield f"maxmemory-policy is '{policy}': the server may drop counters at any time (use noeviction)"
+    if settings.get("appendonly") == "no" and settings.get("save") == "":
+        yield "persistence is off: a restart of the server loses all counts (use appendonly yes)"
+    yield from _clock(store)
+    for group in config.groups.values():
+        try:
+            yield from (f"group '{group.name}': {error}" for error in store.probe(group.name))
+        except Rejected as error:
+            yield f"group '{group.name}': {error}"
+    yield from _overdue(config, store)
+
+
+def _clock(store: Store) -> Iterator[str]:
+    before = time.time()
+    server_time = store.server_time()
+    offset_s = server_time - (before + time.time()) / 2
+    if abs(offset_s) > _CLOCK_TOLERANCE_S:
+        direction = "ahead of" if offset_s > 0 else "behind"
+        yield f"the clock of Redis is {abs(offset_s):.1f} s {direction} this machine's: intervals follow Redis"
+
+
+def _overdue(config: Config, store: Store) -> Iterator[str]:
+    reader = Reader(store)
+    for group in config.groups.values():
+        for interval in group.intervals:
+            where = f"group '{group.name}', interval '{interval.name}'"
+            try:
+                (snapshot,) = reader.read(group, interval, "cur")
+            except Rejected as error:
+                yield f"{where}: {error}"
+                continue
+            if snapshot.overdue_s is None:
+                yield f"{where}: no master has run yet (start ecl_master)"
+            elif snapshot.overdue_s > _OVERDUE_TOLERANCE_S:
+                yield f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue: no master is running"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
