@@ -80,7 +80,7 @@ class RedisConfig:
     embedded: Path | None = None
     socket_timeout: float = DEFAULT_TIMEOUT_S
     socket_connect_timeout: float = DEFAULT_TIMEOUT_S
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def location(self) -> str:
@@ -437,6 +437,12 @@ def _secret(value: object) -> str:
     return str(value)
 
 
+def _mapping(value: object) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise vol.Invalid(f"{_show(value)} is not a mapping")
+    return dict(value)
+
+
 def _url(value: object) -> str:
     url = _text(value)
     try:
@@ -474,7 +480,7 @@ _PASSED_ON = {
     "client_name": _optional(_text),
     "health_check_interval": _optional(_number(float, "a number of seconds, 0 or more", lowest=-1)),
     "socket_keepalive": _optional(vol.Boolean(msg="is not true or false")),
-    "socket_keepalive_options": _optional(lambda value: dict(value)),
+    "socket_keepalive_options": _optional(_mapping),
     "protocol": _optional(vol.In([2, 3], msg="is not 2 or 3")),
 }
 #: Accepted because configurations have them; nothing here depends on them.

@@ -47,8 +47,8 @@ def _clock(store: Store) -> Iterator[str]:
     server_time = store.server_time()
     offset_s = server_time - (before + time.time()) / 2
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
-        direction = "ahead of" if offset_s > 0 else "behind"
-        yield f"the clock of Redis is {abs(offset_s):.1f} s {direction} this machine's: intervals follow Redis"
+        where = "ahead of" if offset_s > 0 else "behind"
+        yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"
 
 
 def _overdue(config: Config, store: Store) -> Iterator[str]:

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -118,10 +119,8 @@ class EmbeddedServer:
 
     def _lives(self) -> bool:
         """Whether the process is there; one that is only slow to answer must not be replaced."""
-        try:
+        with suppress(StoreError):
             self._pid = self._store.server_pid()
-        except StoreError:
-            pass
         if self._server is not None:
             self._server.is_running()  # takes note of an ended child, which counts as a process until then
         try:

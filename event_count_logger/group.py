@@ -52,6 +52,7 @@ class Outcome:
             self._group.log(event_id)
 
     def __call__(self, function: _F) -> _F:
+        """The function, with each of its calls counted."""
         if iscoroutinefunction(function):
 
             @wraps(function)

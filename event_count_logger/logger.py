@@ -77,7 +77,8 @@ class EventCountLogger:
 
     def dump_config(self) -> str:
         """The configuration as text, for debugging; without passwords."""
-        return f"EventCountLogger configuration:\nredis: {self.config.redis}\ngroups: {dict(self.config.groups)}\n"
+        redis, groups = self.config.redis.location, dict(self.config.groups)
+        return f"EventCountLogger configuration:\nredis: {redis}\ngroups: {groups}\n"
 
     def get_group(
         self, name: str, dummy: bool = False, warn: bool = True

@@ -114,8 +114,8 @@ class EventCountLoggerMaster(EventCountLogger):
         rotation = self._counters.rotate(group.name, interval, group.events)
         if rotation.outcome == "restarted":
             self.log.warning(
-                "Group '%s', interval '%s': the running interval began in the future: the clock of Redis was wrong. "
-                "It begins anew; no count is lost",
+                "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
+                "anew, without losing counts",
                 group.name,
                 interval.name,
             )

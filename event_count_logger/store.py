@@ -11,7 +11,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -270,7 +270,7 @@ class Store:
         return int(self._ask("GET", key, key=key) or 0)
 
     def probe(self, group: str) -> Sequence[str]:
-        """Try every command that the project needs on a scratch key; returns what the server said against any."""
+        """Try every command that is needed on a scratch key; returns what the server said against any."""
         return [_text(error) for error in self._run("probe", [keys.probe(group)], [])]
 
     def settings(self) -> Mapping[str, str]:
@@ -305,10 +305,8 @@ class Store:
 
     def shut_down_server(self) -> None:
         """Ask the server to save what it has and to end."""
-        try:
+        with suppress(Unavailable):  # the server closes the connection in place of an answer
             self._ask("SHUTDOWN")
-        except Unavailable:
-            pass  # the server closes the connection in place of an answer
 
     def ping(self) -> None:
         """Raises Unavailable or Rejected unless the server serves."""
@@ -333,7 +331,7 @@ class Store:
         try:
             with self._translated(key):
                 connection = self._pool.get_connection()
-                connection.send_command(command, *arguments)
+                connection.send_command(command, *arguments)  # type: ignore[no-untyped-call]
                 reply = connection.read_response()
             answered = True
             return reply
@@ -349,7 +347,7 @@ class Store:
             if connection is not None:
                 if not answered:
                     # Also when interrupted: the answer to this request must not be taken for the next one's.
-                    connection.disconnect()
+                    connection.disconnect()  # type: ignore[no-untyped-call]
                 self._pool.release(connection)
 
     def _note_reachable(self, reachable: bool, error: Unavailable | None = None) -> None:

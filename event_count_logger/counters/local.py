@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cell, Cells, MemoryCells
@@ -52,19 +52,18 @@ class LocalCounters:
         self._random = random.Random()
 
     def sync(self, timeout_s: float) -> None:
-        """Send what is unsent; waits for its turn for `timeout_s` and then for Redis. Never raises StoreError."""
+        """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
         self.wake_requested = False
         if not self._turn.acquire(timeout=max(0, timeout_s)):
             return
         try:
-            self._run()
-        except StoreError:
-            pass  # told where it was noticed; the counts are kept
+            with suppress(StoreError):  # it was told where it was noticed; the counts are kept
+                self._run()
         finally:
             self._turn.release()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
-        """Have a cell sent up to `total` by the connection that there is; concurrent callers share one commit.
+        """Have a cell sent up to `total` by the connection that there is; callers share one commit.
 
         Returns:
             False if it was not confirmed, and another attempt, with a new connection, is worth while.
@@ -108,13 +107,11 @@ class LocalCounters:
                     return
                 source = self.cells.source
                 self.cells.start_over()
-            try:
+            with suppress(StoreError):  # what is left of it only takes up room
                 self._store.retire(self.config.name, source)
-            except StoreError:
-                pass  # it only takes up room
 
     def held_up(self, event_id: str) -> bool:
-        """Whether sending this event is known to fail for now, so that only the next attempt is waited for."""
+        """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
         return self._store.reachable is False or self._in_trouble or self._sync.is_refused(event_id)
 
     def next_sync(self, now: float) -> float:

@@ -149,7 +149,7 @@ class Sync:
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:
             self._log.warning(
-                "Redis refuses to count event '%s' (key %s): %s; its counts are kept (%d in this batch) and tried again",
+                "Redis refuses to count event '%s' (key %s): %s; its counts (%d for now) are kept and tried again",
                 refusal.event_id,
                 refusal.key,
                 refusal.reason,
@@ -172,7 +172,7 @@ class Sync:
     def _warn_of_loss(self, batches: int) -> None:
         if batches > 0:
             self._log.warning(
-                "Redis at %s has lost data: the last %d batches that it had confirmed are gone from its counts",
+                "Redis at %s has lost data: the last %d batches that it had confirmed are gone",
                 self._store.location,
                 batches,
             )
