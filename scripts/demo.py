@@ -1,0 +1,132 @@
+"""Counts a real stream of events with four processes, and shows that all of them arrive.
+
+The events are the tokens of Python's own standard library, by type. See scripts/demo.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+from event_count_logger import EventCountLogger, StoreError
+from event_count_logger.config import Config, from_file
+from event_count_logger.reader import Reader
+from event_count_logger.store import Store
+
+WORKERS = 4
+COUNTING_S = 15
+GROUP, INTERVAL = "tokens", "5s"
+LOOK_S = 0.2
+
+
+def work(config_file: str, number: int) -> None:
+    """Count the tokens of every fourth module, again and again, and print what was logged."""
+    logged: Counter[str] = Counter()
+    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[number::WORKERS]
+    deadline = time.monotonic() + COUNTING_S
+    with EventCountLogger.from_file(config_file) as logger:
+        group = logger[GROUP]
+        while time.monotonic() < deadline:
+            for module in modules:
+                with tokenize.open(module) as lines:
+                    for token in tokenize.generate_tokens(lines.readline):
+                        event = tokenize.tok_name[token.type]
+                        group.log(event)
+                        logged[event] += 1
+                if time.monotonic() >= deadline:
+                    break
+    print(json.dumps(logged))
+
+
+def follow(config: Config, workers: list[subprocess.Popen[str]]) -> Counter[str]:
+    """Print every finished interval, until all workers are done; returns all that was counted."""
+    group = config.groups[GROUP]
+    interval = group.interval(INTERVAL)
+    assert interval
+    reader = Reader(Store(config.redis))
+    counted: Counter[str] = Counter()
+    seen = None
+    while True:
+        done = all(worker.poll() is not None for worker in workers)
+        last, current = reader.read(group, interval, "last", "cur")
+        if last.end and last.end != seen:
+            seen = last.end
+            counted += Counter(last.counts)
+            show("Finished interval", last.counts)
+        if done:
+            show("Running interval", current.counts)
+            return counted + Counter(current.counts)
+        time.sleep(LOOK_S)
+
+
+def show(title: str, counts: Counter[str] | dict[str, int]) -> None:
+    top = ", ".join(f"{event} {count:,}" for event, count in Counter(counts).most_common(4))
+    print(f"{title}: {sum(counts.values()):>12,}   {top}", flush=True)
+
+
+def main() -> int:
+    root = Path(__file__).resolve().parent.parent
+    programs = Path(sys.executable).parent
+    folder = Path(tempfile.mkdtemp(prefix="ecl-demo-"))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: object) -> subprocess.Popen[str]:
+        # In a session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
+        started.append(
+            subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        )
+        return started[-1]
+
+    try:
+        config_file = folder / "example_config.yml"
+        shutil.copy(root / "example_config.yml", config_file)
+        config = from_file(config_file)
+        print(f"Starting a server and a master in {folder}, and {WORKERS} processes that count ...", flush=True)
+        master = start(programs / "ecl_master", config_file)
+        wait_for_server(config, master)
+        workers = [start(sys.executable, __file__, config_file, number) for number in range(WORKERS)]
+        counted = follow(config, workers)
+        logged: Counter[str] = Counter()
+        for worker in workers:
+            assert worker.stdout
+            logged += Counter(json.loads(worker.stdout.read()))
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+    show("Logged by the workers", logged)
+    show("Counted in Redis     ", counted)
+    print("Every event was counted once." if logged == counted else "ERROR: the counts differ!")
+    return 0 if logged == counted else 1
+
+
+def wait_for_server(config: Config, master: subprocess.Popen[str]) -> None:
+    store = Store(config.redis)
+    while True:
+        try:
+            return store.ping()
+        except StoreError:
+            if master.poll() is not None:
+                sys.exit("ERROR: the master could not start")
+            time.sleep(LOOK_S)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        work(sys.argv[1], int(sys.argv[2]))
+    else:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+        try:
+            sys.exit(main())
+        except KeyboardInterrupt:
+            sys.exit(130)
