@@ -132,7 +132,9 @@ def all_messages(caplog: pytest.LogCaptureFixture) -> None:
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs one of the project's commands to its end."""
 
-    def run(*command: object, input: str | None = None, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *command: object, input: str | None = None, timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         name, *arguments = map(str, command)
         return subprocess.run(
             [str(BIN / name), *arguments],

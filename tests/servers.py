@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,22 @@ class Server:
         """The counters as they are in the server, whatever any index says."""
         prefix = f"{group}:{interval}:{half}:"
         with self.client as client:
-            keys = [key for key in client.scan_iter(f"{prefix}*") if not key.startswith(f"{prefix}@") or key.endswith("@overflow")]
+            keys = [
+                key
+                for key in client.scan_iter(f"{prefix}*")
+                if not key.startswith(f"{prefix}@") or key.endswith("@overflow")
+            ]
             return {key.removeprefix(prefix): int(client.get(key)) for key in keys}
 
     def everything(self) -> dict[str, Any]:
         """All keys with their values, to compare two moments."""
         with self.client as client:
-            readers = {"string": client.get, "set": client.smembers, "hash": client.hgetall, "list": lambda key: client.lrange(key, 0, -1)}
+            readers = {
+                "string": client.get,
+                "set": client.smembers,
+                "hash": client.hgetall,
+                "list": lambda key: client.lrange(key, 0, -1),
+            }
             return {key: readers[client.type(key)](key) for key in client.scan_iter("*")}
 
 
@@ -138,11 +148,15 @@ class Proxy:
             self._open |= {client, upstream}
             doomed = threading.Event()
             for source, target, is_request in ((client, upstream, True), (upstream, client, False)):
-                thread = threading.Thread(target=self._pass_on, args=(source, target, is_request, doomed), daemon=True)
+                thread = threading.Thread(
+                    target=self._pass_on, args=(source, target, is_request, doomed), daemon=True
+                )
                 thread.start()
                 self._threads.append(thread)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, is_request: bool, doomed: threading.Event) -> None:
+    def _pass_on(
+        self, source: socket.socket, target: socket.socket, is_request: bool, doomed: threading.Event
+    ) -> None:
         try:
             while data := source.recv(65536):
                 if is_request and self.lose_replies and b"EVALSHA" in data:
@@ -159,8 +173,6 @@ class Proxy:
 
     def _cut(self, sock: socket.socket) -> None:
         self._open.discard(sock)
-        try:
+        with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         sock.close()

@@ -47,20 +47,17 @@ class LocalCounters:
         self._store = store
         self._log = log
         self._sync = Sync(config, self.cells, store, log)
-        self._turn = threading.Lock()
+        self._sending = threading.Lock()
+        self._sender: int | None = None
         self._in_trouble = False
         self._random = random.Random()
 
     def sync(self, timeout_s: float) -> None:
         """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
         self.wake_requested = False
-        if not self._turn.acquire(timeout=max(0, timeout_s)):
-            return
-        try:
-            with suppress(StoreError):  # it was told where it was noticed; the counts are kept
+        with self._turn(timeout_s) as mine, suppress(StoreError):  # told where noticed; the counts are kept
+            if mine:
                 self._run()
-        finally:
-            self._turn.release()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
         """Have a cell sent up to `total` by the connection that there is; callers share one commit.
@@ -68,26 +65,39 @@ class LocalCounters:
         Returns:
             False if it was not confirmed, and another attempt, with a new connection, is worth while.
         """
-        if not self._turn.acquire(timeout=timeout_s):
-            return True
-        try:
-            if cell.acked < total:
-                if not self._store.reachable:
-                    return False
+        with self._turn(timeout_s) as mine:
+            if not mine or cell.acked >= total:
+                return True
+            if not self._store.reachable:
+                return False
+            try:
                 self._run()
+            except Rejected:
+                return True
+            except StoreError:
+                return False
             return True
-        except Rejected:
-            return True
-        except StoreError:
-            return False
-        finally:
-            self._turn.release()
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """While this is held, nothing is under way to Redis."""
-        with self._turn:
+        with self._turn(threading.TIMEOUT_MAX):
             yield
+
+    @contextmanager
+    def _turn(self, timeout_s: float) -> Iterator[bool]:
+        """Only one thread at a time sends; gives False if it did not become this one's turn in time."""
+        me = threading.get_ident()
+        # A signal handler may have interrupted the very thread whose turn it is.
+        mine = self._sender != me and self._sending.acquire(timeout=max(0, timeout_s))
+        if mine:
+            self._sender = me
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._sender = None
+                self._sending.release()
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
@@ -101,7 +111,7 @@ class LocalCounters:
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more."""
-        with self._turn:
+        with self._turn(threading.TIMEOUT_MAX):
             with self.adding:
                 if self.cells.position == 0 or self._sync.unanswered or self.has_unsent():
                     return

@@ -77,16 +77,17 @@ for interval = 1, n_intervals do
     local base = 1 + (interval - 1) * (2 + n_events)
     local timestamp, index = KEYS[base + 1], KEYS[base + 2]
     local length = tonumber(ARGV[first_length + interval])
-    if n_events > 0 and redis.call('SETNX', timestamp, seconds(now - now % length)) == 1 then
+    local n_increments = try('', 'SCARD', index) and n_events or 0
+    if n_increments > 0 and redis.call('SETNX', timestamp, seconds(now - now % length)) == 1 then
         undo_with('DEL', timestamp)
     end
-    for i = 1, n_events do
+    for i = 1, n_increments do
         local event, count, key = ARGV[5 + i], ARGV[first_count + i], KEYS[base + 2 + i]
         local sum = try(event, 'INCRBY', key, count)
         if sum then
             undo_with('DECRBY', key, count)
             -- Equal: it was not there, or 0. Only then can the index lack it.
-            if sum == tonumber(count) and try('', 'SADD', index, event) == 1 then
+            if sum == tonumber(count) and redis.call('SADD', index, event) == 1 then
                 undo[#undo] = {'DEL', key}
                 undo_with('SREM', index, event)
             end

@@ -1,0 +1,449 @@
+"""What an application sees: counting, reading, and what happens when Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
+from tests.servers import Proxy, Server, free_port, wait_until
+
+Make = Callable[..., EventCountLogger]
+
+DIRECT = {"events": ["a", "b"], "intervals": ["1h", "2h"]}
+CACHED = {**DIRECT, "sync_interval": 3600}
+DYNAMIC = {"auto_declare_events": True, "intervals": ["1h"]}
+
+
+def messages(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == level]
+
+
+def test_a_direct_count_is_in_redis_when_log_returns(server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    group.log("a")
+    group.log("a", 4)
+    assert server.counts("g", "1h", "cur") == server.counts("g", "2h", "cur") == {"a": 5}
+
+
+def test_a_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> None:
+    group = logger({"g": CACHED}, server.config)["g"]
+    group.log("a", 3)
+    assert server.counts("g", "1h", "cur") == {}
+    assert group.sync()
+    assert server.counts("g", "1h", "cur") == {"a": 3}
+
+
+def test_a_cached_count_is_sent_when_the_interval_is_over(server: Server, logger: Make) -> None:
+    group = logger({"g": {**DIRECT, "sync_interval": 0.2}}, server.config)["g"]
+    group.log("a", 3)
+    wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
+
+
+def test_a_cached_count_is_sent_when_it_reaches_the_limit(server: Server, logger: Make) -> None:
+    group = logger({"g": {**DIRECT, "sync_limit": 10}}, server.config)["g"]
+    group.log("b", 2)
+    group.log("a", 9)
+    assert server.counts("g", "1h", "cur") == {}
+    group.log("a")
+    wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 10, "b": 2})
+
+
+def test_cached_counts_are_sent_just_before_a_boundary(server: Server, logger: Make) -> None:
+    group = logger({"g": {"events": ["a"], "intervals": ["1s"], "sync_limit": 1000}}, server.config)["g"]
+    group.log("a")
+    wait_until(lambda: server.counts("g", "1s", "cur") == {"a": 1}, 3)
+
+
+def test_an_undeclared_event_is_not_counted_and_told_once(
+    server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    for _ in range(3):
+        group.log("x")
+        group.log("y")
+    assert messages(caplog, "WARNING") == ["Event 'x' is not declared!", "Event 'y' is not declared!"]
+    assert server.everything() == {}
+
+
+def test_events_can_be_declared_while_running(server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    group.declare_event_id("x")
+    group.declare_event_ids(["y", "z"])
+    for event_id in "xyz":
+        group.log(event_id)
+    assert group.get_counts("1h", current=True) == {"a": 0, "b": 0, "x": 1, "y": 1, "z": 1}
+
+
+class Kind(str, enum.Enum):
+    A = "a"
+
+
+@pytest.mark.parametrize("event_id", ["a", Kind.A])
+@pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
+def test_strings_of_other_types_are_the_event_that_they_equal(
+    event_id: str, group: dict[str, Any], server: Server, logger: Make
+) -> None:
+    events = logger({"g": group}, server.config)["g"]
+    events.log(event_id, 2)
+    events.sync()
+    assert server.counts("g", "1h", "cur") == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(1,), (None,), (b"a",), (["a"],), ("a", "1"), ("a", 1.0), ("a", None), ("a", True)]
+)
+def test_wrong_types_are_type_errors(arguments: tuple[Any, ...], server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    with pytest.raises(TypeError, match="must be"):
+        group.log(*arguments)
+    assert server.everything() == {}
+
+
+@pytest.mark.parametrize("count", [-1, 2**63])
+def test_a_count_out_of_range_is_a_value_error(count: int, server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    with pytest.raises(ValueError, match=str(count)):
+        group.log("a", count)
+    assert server.everything() == {}
+
+
+@pytest.mark.parametrize("event_id", ["", "@ts", "a\nb", "x" * 513, "\udcff"])
+def test_what_cannot_be_an_event_id_is_a_value_error(event_id: str, server: Server, logger: Make) -> None:
+    group = logger({"g": DYNAMIC}, server.config)["g"]
+    with pytest.raises(ValueError, match="is not an event ID: it"):
+        group.log(event_id)
+    with pytest.raises(ValueError, match="is not an event ID: it"):
+        group.declare_event_id(event_id)
+    assert server.everything() == {}
+
+
+def test_a_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.LogCaptureFixture) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    group.log("a", 0)
+    group.log("undeclared", 0)
+    assert server.everything() == {}
+    assert caplog.records == []
+
+
+def test_events_beyond_the_limit_are_counted_together_and_told_once(
+    server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = logger({"g": {**DYNAMIC, "events": ["a"], "max_events": 3}}, server.config)["g"]
+    for event_id in ("x", "y", "z", "w", "z", "a", "x"):
+        group.log(event_id)
+    assert group.get_counts("1h", current=True) == {"a": 1, "x": 2, "y": 1, "@overflow": 3}
+    (warning,) = messages(caplog, "WARNING")
+    assert "More than 3 events (max_events): 'z'" in warning
+
+
+def test_threads_lose_no_count(server: Server, logger: Make) -> None:
+    groups = logger({"direct": DIRECT, "cached": {**DIRECT, "sync_limit": 50}}, server.config)
+
+    def work() -> None:
+        for _ in range(200):
+            groups["direct"].log("a")
+        for _ in range(20_000):
+            groups["cached"].log("a")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert groups["direct"].sync() and groups["cached"].sync()
+    assert server.counts("direct", "1h", "cur") == {"a": 8 * 200}
+    assert server.counts("cached", "1h", "cur") == {"a": 8 * 20_000}
+
+
+def test_concurrent_direct_callers_share_commits(server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    group.log("a")
+    start = threading.Barrier(17)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(20):
+            group.log("a")
+
+    threads = [threading.Thread(target=work) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    before = int(server.client.info("commandstats")["cmdstat_evalsha"]["calls"])
+    start.wait()
+    for thread in threads:
+        thread.join()
+    commits = int(server.client.info("commandstats")["cmdstat_evalsha"]["calls"]) - before
+    assert server.counts("g", "1h", "cur") == {"a": 321}
+    assert commits < 320
+
+
+@pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
+def test_a_signal_handler_may_count_too(group: dict[str, Any], server: Server, logger: Make) -> None:
+    events = logger({"g": group}, server.config)["g"]
+    seen = 0
+
+    def handler(signum: int, frame: Any) -> None:
+        nonlocal seen
+        seen += 1
+        events.log("b")
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    logged = 0
+    while seen < 200:
+        events.log("a")
+        logged += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    wait_until(events.sync)
+    assert server.counts("g", "1h", "cur") == {"a": logged, "b": seen}
+
+
+# Redis is away
+
+
+@pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
+def test_counts_are_kept_while_redis_is_away_and_arrive_later(
+    group: dict[str, Any], own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = logger({"g": group}, {**own_server.config, "socket_timeout": 0.3})["g"]
+    events.log("a")
+    assert events.sync()
+    own_server.kill()
+    for _ in range(20):
+        events.log("a")
+    assert not events.sync()
+    for _ in range(20):
+        events.log("a")
+    assert len(messages(caplog, "WARNING")) == 1
+    own_server.start()
+    wait_until(events.sync)
+    assert own_server.counts("g", "1h", "cur") == {"a": 41}
+    assert len(messages(caplog, "WARNING")) == 1
+    assert [message for message in messages(caplog, "INFO") if message.endswith("is back")] != []
+    assert len(messages(caplog, "INFO")) == 1
+
+
+def test_direct_counts_arrive_by_themselves_when_redis_is_back(own_server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": 0.3})["g"]
+    own_server.kill()
+    group.log("a", 7)
+    own_server.start()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 7})
+
+
+def test_a_logger_is_made_without_redis(logger: Make) -> None:
+    group = logger({"g": CACHED}, {"port": free_port()})["g"]
+    group.log("a")
+    assert isinstance(group, EventGroup)
+
+
+@pytest.mark.parametrize("known_before", [True, False], ids=["connected", "not connected"])
+def test_a_direct_log_waits_no_longer_than_the_time_out(
+    known_before: bool, own_server: Server, logger: Make
+) -> None:
+    timeout_s = 0.6
+    group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": timeout_s})["g"]
+    if known_before:
+        group.log("a")
+    own_server.stall()
+    waits = []
+    for _ in range(5):
+        before = time.monotonic()
+        group.log("a")
+        waits.append(time.monotonic() - before)
+    assert max(waits) < timeout_s + 0.2
+    assert sum(waits) < 2 * timeout_s, "once it is known, nobody waits"
+    own_server.go_on()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 5 + known_before})
+
+
+def test_threads_of_a_direct_group_wait_no_longer_than_the_time_out_together(
+    own_server: Server, logger: Make
+) -> None:
+    timeout_s = 0.6
+    group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": timeout_s})["g"]
+    group.log("a")
+    own_server.stall()
+    waits = []
+
+    def work() -> None:
+        before = time.monotonic()
+        group.log("a")
+        waits.append(time.monotonic() - before)
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(waits) < timeout_s + 0.2
+    own_server.go_on()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 11})
+
+
+def test_a_cached_log_does_not_wait_at_all(own_server: Server, logger: Make) -> None:
+    group = logger({"g": {**DIRECT, "sync_limit": 1000}}, {**own_server.config, "socket_timeout": 2})["g"]
+    group.log("a")
+    own_server.stall()
+    longest = 0.0
+    for _ in range(50_000):
+        before = time.monotonic()
+        group.log("a")
+        longest = max(longest, time.monotonic() - before)
+    assert longest < 1
+    own_server.go_on()
+    wait_until(group.sync)
+    assert own_server.counts("g", "1h", "cur") == {"a": 50_001}
+
+
+def test_reading_says_that_redis_is_away(logger: Make) -> None:
+    group = logger({"g": DIRECT}, {"port": free_port()})["g"]
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        group.get_counts("1h")
+
+
+# The end
+
+
+def test_close_sends_what_is_left_and_takes_its_source_out(server: Server) -> None:
+    with EventCountLogger({"g": CACHED}, server.config) as logger:
+        logger["g"].log("a", 3)
+    assert server.counts("g", "1h", "cur") == {"a": 3}
+    assert "g:@sources" not in server.everything()
+
+
+def test_counting_goes_on_after_close(server: Server, logger: Make) -> None:
+    made = logger({"g": CACHED}, server.config)
+    made["g"].log("a")
+    made.close()
+    made["g"].log("a", 2)
+    assert server.counts("g", "1h", "cur") == {"a": 3}
+
+
+def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(
+    own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = logger({"g": CACHED}, {**own_server.config, "socket_timeout": 0.2})
+    made["g"].log("a", 3)
+    own_server.kill()
+    before = time.monotonic()
+    made.close(timeout=0.5)
+    assert time.monotonic() - before < 1.5
+    assert "Closed with 3 counts of group 'g' unsent" in caplog.text
+    own_server.start()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 3})
+
+
+def test_a_source_whose_request_may_still_be_under_way_stays_known(server: Server, proxy: Proxy) -> None:
+    with EventCountLogger({"g": CACHED}, proxy.config) as logger:
+        logger["g"].log("a", 3)
+        proxy.lose_replies = 1
+    assert proxy.lost == 1
+    assert server.counts("g", "1h", "cur") == {"a": 3}
+    assert list(server.everything()["g:@sources"].values()) == ["1"]
+
+
+def test_counts_of_a_group_that_nobody_holds_any_more_are_sent(server: Server) -> None:
+    EventCountLogger({"g": CACHED}, server.config)["g"].log("a", 3)
+    wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
+    wait_until(lambda: "g:@sources" not in server.everything())
+
+
+def test_loggers_made_again_and_again_leave_no_connections(server: Server) -> None:
+    for _ in range(50):
+        EventCountLogger({"g": DIRECT}, server.config)["g"].log("a")
+    wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 50})
+    wait_until(lambda: server.client.info("clients")["connected_clients"] < 10)
+
+
+# Reading
+
+
+def test_current_counts_include_what_is_not_sent_yet(server: Server, logger: Make) -> None:
+    groups = logger({"g": CACHED}, server.config)
+    groups["g"].log("a", 3)
+    assert groups["g"].get_current_counts("a") == {"1h": 3, "2h": 3}
+    server.client.rpush("g:1h:cur:b", "x")
+    server.client.set("g:1h:cur:a", 10)
+    groups["g"].log("a", 4)
+    assert groups["g"].get_current_counts("a") == {"1h": 14, "2h": 7}
+
+
+def test_reading_what_is_unknown(server: Server, logger: Make, caplog: pytest.LogCaptureFixture) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    assert group.get_current_counts("x") is None
+    assert group.get_counts("7h") == {}
+    assert group.get_last_count("x", "1h") == group.get_current_count("a", "7h") == 0
+    assert messages(caplog, "ERROR") == ["Interval '7h' is not defined for group 'g'!"]
+
+
+def test_a_group_that_is_not_configured(
+    server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = logger({"g": DIRECT}, server.config)
+    assert made.get_group("x") is None
+    assert made.get_group("x", dummy=True) is made["x"] is DUMMY_EVENT_GROUP
+    assert made.get_group("y", warn=False) is None
+    assert made.get_group("g") is made["g"]
+    assert messages(caplog, "WARNING") == [
+        "No configuration for event group 'x' found, events of this group will not be logged."
+    ]
+
+
+def test_a_dummy_group_does_nothing_in_every_way() -> None:
+    dummy = DummyEventGroup()
+    dummy.log("a")
+    dummy.log("a", 3)
+    dummy.declare_event_id("a")
+    dummy.declare_event_ids(["a"])
+    with dummy.outcome("a", "b"):
+        pass
+    assert dummy.sync() is True
+    assert dummy.get_counts("5m") == {}
+    assert dummy.get_last_count("a", "5m") == dummy.get_current_count("a", "5m") == 0
+    assert dummy.get_current_counts("a") is None
+
+
+# Outcomes
+
+
+def test_a_block_is_counted_by_how_it_ends(server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    with group.outcome("a", "b"):
+        pass
+    with pytest.raises(ZeroDivisionError), group.outcome("a", "b"):
+        1 / 0  # noqa: B018
+    with pytest.raises(ZeroDivisionError), group.outcome(success="a"):
+        1 / 0  # noqa: B018
+    assert server.counts("g", "1h", "cur") == {"a": 1, "b": 1}
+
+
+def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+
+    @group.outcome("a", "b")
+    def divide(one: int, other: int) -> float:
+        return one / other
+
+    @group.outcome("a", "b")
+    async def divide_later(one: int, other: int) -> float:
+        await asyncio.sleep(0)
+        return one / other
+
+    assert divide(4, other=2) == 2
+    assert asyncio.run(divide_later(4, 2)) == 2
+    with pytest.raises(ZeroDivisionError):
+        divide(1, 0)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(divide_later(1, 0))
+    assert server.counts("g", "1h", "cur") == {"a": 2, "b": 2}

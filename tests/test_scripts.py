@@ -1,0 +1,381 @@
+"""Every outcome of every Lua script, on every kind of server, looking at every key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Commit, Refusal, Rotation, Store
+from tests.servers import Server
+
+FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
+BOTH = (FIVE_S, ONE_M)
+NOW = 1_700_000_013.25
+LARGEST = 2**63 - 1
+
+
+def commit(store: Store, prev: int, next: int, batch: dict[str, int], **options: Any) -> Commit:
+    return store.commit(
+        "g", options.pop("intervals", BOTH), "src", prev, next, batch, options.pop("now", NOW)
+    )
+
+
+def test_a_batch_is_added_to_every_interval(store: Store, any_server: Server) -> None:
+    assert commit(store, 0, 1, {"a": 2, "b:c": 1}) == Commit("applied", "")
+    assert any_server.everything() == {
+        "g:@sources": {"src": "1"},
+        "g:5s:cur:@ts": "1700000010",
+        "g:5s:cur:@events": {"a", "b:c"},
+        "g:5s:cur:a": "2",
+        "g:5s:cur:b:c": "1",
+        "g:1m:cur:@ts": "1699999980",
+        "g:1m:cur:@events": {"a", "b:c"},
+        "g:1m:cur:a": "2",
+        "g:1m:cur:b:c": "1",
+    }
+
+
+def test_the_same_batch_sent_twice_is_counted_once(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2})
+    before = any_server.everything()
+    assert commit(store, 0, 1, {"a": 2}) == Commit("duplicate", "1")
+    assert any_server.everything() == before
+
+
+def test_a_batch_from_another_position_is_a_conflict_and_changes_nothing(
+    store: Store, any_server: Server
+) -> None:
+    commit(store, 0, 5, {"a": 2})
+    before = any_server.everything()
+    assert commit(store, 3, 4, {"a": 2}) == Commit("conflict", "5")
+    assert any_server.everything() == before
+
+
+def test_the_stored_position_is_told_so_that_lost_data_is_noticed(store: Store) -> None:
+    assert commit(store, 0, 1, {"a": 1}).stored == ""
+    assert commit(store, 1, 2, {"a": 1}).stored == "1"
+
+
+def test_an_empty_batch_moves_the_position_and_nothing_else(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {})
+    assert any_server.everything() == {"g:@sources": {"src": "1"}}
+
+
+def test_an_existing_start_is_kept(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 1})
+    commit(store, 1, 2, {"a": 1}, now=NOW + 100)
+    assert any_server.client.get("g:5s:cur:@ts") == "1700000010"
+
+
+def test_counts_above_2_to_the_53_are_exact(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2**53 + 1})
+    commit(store, 1, 2, {"a": 2**60 + 3})
+    assert any_server.counts("g", "5s", "cur") == {"a": 2**53 + 1 + 2**60 + 3}
+
+
+OBSTACLES = {
+    "a list": (lambda client: client.rpush("g:1m:cur:b", "x"), "g:1m:cur:b"),
+    "no integer": (lambda client: client.set("g:1m:cur:b", "x"), "g:1m:cur:b"),
+    "the largest integer": (lambda client: client.set("g:1m:cur:b", LARGEST), "g:1m:cur:b"),
+}
+
+
+@pytest.mark.parametrize("name", OBSTACLES)
+def test_one_bad_key_refuses_the_whole_batch_and_names_the_key(
+    name: str, store: Store, any_server: Server
+) -> None:
+    put, key = OBSTACLES[name]
+    commit(store, 0, 1, {"a": 1})
+    put(any_server.client)
+    before = any_server.everything()
+    answer = commit(store, 1, 2, {"a": 5, "b": 1, "new": 7})
+    assert answer.outcome == "refused"
+    assert [(refusal.event_id, refusal.key) for refusal in answer.refusals] == [("b", key)]
+    assert any_server.everything() == before
+
+
+def test_all_bad_keys_are_named_at_once(store: Store, any_server: Server) -> None:
+    any_server.client.mset({"g:5s:cur:a": "x", "g:1m:cur:b": "y"})
+    before = any_server.everything()
+    answer = commit(store, 0, 1, {"a": 1, "b": 1, "c": 1})
+    assert [refusal.key for refusal in answer.refusals] == ["g:5s:cur:a", "g:1m:cur:b"]
+    assert any_server.everything() == before
+
+
+@pytest.mark.parametrize("key", ["g:@sources", "g:1m:cur:@events"])
+def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
+    any_server.client.set(key, "x")
+    before = any_server.everything()
+    answer = commit(store, 0, 1, {"a": 1})
+    assert {(refusal.event_id, refusal.key) for refusal in answer.refusals} == {("", key)}
+    assert any_server.everything() == before
+
+
+def test_a_server_out_of_memory_refuses_the_batch_and_changes_nothing(own_server: Server) -> None:
+    from event_count_logger.config import RedisConfig
+
+    store = Store(RedisConfig(**own_server.config))
+    commit(store, 0, 1, {"a": 1})
+    before = own_server.everything()
+    own_server.client.config_set("maxmemory", 1)
+    (refusal,) = commit(store, 1, 2, {"a": 1, "b": 1}).refusals
+    assert (refusal.event_id, refusal.key, refusal.reason[:3]) == ("", "g:@sources", "OOM")
+    own_server.client.config_set("maxmemory", 0)
+    assert own_server.everything() == before
+    store.close()
+
+
+def test_a_batch_of_thousands_of_events_fits(store: Store, any_server: Server) -> None:
+    batch = {f"event {number}": number + 1 for number in range(12_000)}
+    assert commit(store, 0, 1, batch).outcome == "applied"
+    assert any_server.counts("g", "1m", "cur") == batch
+
+
+def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 1})
+    any_server.client.script_flush()
+    commit(store, 1, 2, {"a": 1})
+    assert any_server.counts("g", "5s", "cur") == {"a": 2}
+
+
+def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
+    store.commit("g", BOTH, "src", 0, 1, {"a": 1})
+    start = float(any_server.client.get("g:5s:cur:@ts"))
+    assert start == FIVE_S.start_of(store.server_time()) or start == FIVE_S.start_of(store.server_time() - 5)
+    assert abs(store.clock_offset_s) < 0.5
+
+
+# rotate
+
+
+def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> Rotation:
+    return store.rotate("g", FIVE_S, declared, now)
+
+
+def test_without_a_running_interval_one_is_started(store: Store, any_server: Server) -> None:
+    assert rotate(store, NOW) == Rotation("started", 1.75)
+    assert any_server.everything() == {"g:5s:cur:@ts": "1700000010"}
+
+
+def test_before_the_boundary_nothing_changes(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
+    before = any_server.everything()
+    assert rotate(store, 1_700_000_014.999) == Rotation("waiting", 0.001)
+    assert any_server.everything() == before
+
+
+def test_at_the_boundary_cur_becomes_last(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
+    assert rotate(store, 1_700_000_015) == Rotation("rotated", 5.0, 1_700_000_010.0, 1_700_000_015.0)
+    assert any_server.everything() == {
+        "g:@sources": {"src": "1"},
+        "g:5s:cur:@ts": "1700000015",
+        "g:5s:cur:@events": {"a", "b"},
+        "g:5s:cur:a": "0",
+        "g:5s:cur:b": "0",
+        "g:5s:last:@ts": "1700000010",
+        "g:5s:last:@events": {"a", "b", "dynamic"},
+        "g:5s:last:a": "2",
+        "g:5s:last:b": "0",
+        "g:5s:last:dynamic": "3",
+    }
+
+
+def test_an_undeclared_event_is_gone_when_it_was_not_logged_for_an_interval(
+    store: Store, any_server: Server
+) -> None:
+    commit(store, 0, 1, {"dynamic": 3}, intervals=[FIVE_S])
+    rotate(store, 1_700_000_015)
+    rotate(store, 1_700_000_020)
+    assert any_server.counts("g", "5s", "last") == {"a": 0, "b": 0}
+    assert any_server.client.smembers("g:5s:last:@events") == {"a", "b"}
+
+
+def test_a_second_master_changes_nothing(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
+    rotate(store, 1_700_000_015)
+    before = any_server.everything()
+    assert rotate(store, 1_700_000_015).outcome == "waiting"
+    assert any_server.everything() == before
+
+
+def test_missed_intervals_are_merged_and_the_span_tells(store: Store) -> None:
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
+    rotation = rotate(store, 1_700_000_031)
+    assert (rotation.start, rotation.end, rotation.until_next_s) == (1_700_000_010, 1_700_000_030, 4.0)
+
+
+def test_a_start_in_the_future_is_put_right_without_losing_counts(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S], now=NOW + 1_000_000)
+    assert rotate(store, NOW).outcome == "restarted"
+    assert any_server.client.get("g:5s:cur:@ts") == "1700000010"
+    assert any_server.counts("g", "5s", "cur") == {"a": 2}
+
+
+def test_a_clock_that_steps_back_a_little_only_waits(store: Store) -> None:
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
+    assert rotate(store, 1_700_000_009.5) == Rotation("waiting", 5.5)
+
+
+def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_interval(
+    store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
+    run = store._run
+
+    def run_late(name: str, *rest: Any) -> Any:
+        if name == "rotate":
+            commit(store, 1, 2, {"a": 1, "late": 1}, intervals=[FIVE_S])
+        return run(name, *rest)
+
+    monkeypatch.setattr(store, "_run", run_late)
+    rotate(store, 1_700_000_015)
+    assert any_server.counts("g", "5s", "last") == {"a": 2, "b": 0}
+    assert any_server.counts("g", "5s", "cur") == {"a": 0, "b": 0, "late": 1}
+    assert any_server.client.smembers("g:5s:cur:@events") == {"a", "b", "late"}
+
+
+def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 1, "dynamic": 1}, intervals=[FIVE_S])
+    any_server.client.delete("g:5s:cur:a", "g:5s:cur:dynamic")
+    any_server.client.rpush("g:5s:cur:a", "x")
+    any_server.client.set("g:5s:cur:dynamic", "x")
+    assert rotate(store, 1_700_000_015).obstacles == ("g:5s:cur:a", "g:5s:cur:dynamic")
+    assert any_server.client.lrange("g:5s:cur:a", 0, -1) == ["x"]
+    assert any_server.client.get("g:5s:cur:dynamic") == "x"
+    assert any_server.counts("g", "5s", "last") == {"b": 0}
+
+
+@pytest.mark.parametrize("key", ["g:5s:cur:@events", "g:5s:last:@events", "g:5s:cur:@ts"])
+def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
+    key: str, store: Store, any_server: Server
+) -> None:
+    commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
+    any_server.client.delete(key)
+    any_server.client.rpush(key, "x")
+    before = any_server.everything()
+    with pytest.raises(Rejected, match="WRONGTYPE"):
+        rotate(store, 1_700_000_015)
+    assert any_server.everything() == before
+
+
+def test_large_counts_are_moved_exactly(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": LARGEST}, intervals=[FIVE_S])
+    rotate(store, 1_700_000_015)
+    assert any_server.counts("g", "5s", "last")["a"] == LARGEST
+
+
+def test_thousands_of_events_are_rotated(store: Store, any_server: Server) -> None:
+    batch = {f"e{number}": number + 1 for number in range(12_000)}
+    declared = tuple(f"e{number}" for number in range(6_000))
+    commit(store, 0, 1, batch, intervals=[FIVE_S])
+    rotate(store, 1_700_000_015, declared)
+    assert any_server.counts("g", "5s", "last") == batch
+    assert any_server.counts("g", "5s", "cur") == dict.fromkeys(declared, 0)
+
+
+def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
+    from event_count_logger.config import RedisConfig
+
+    store = Store(RedisConfig(**own_server.config))
+    commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
+    own_server.client.config_set("maxmemory", 1)
+    assert rotate(store, 1_700_000_015).outcome == "rotated"
+    assert own_server.counts("g", "5s", "last") == {"a": 1, "b": 0}
+    store.close()
+
+
+def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
+    store: Store, any_server: Server
+) -> None:
+    short = Interval.parse("0.3s")
+    store.commit("g", [short], "src", 0, 1, {"a": 1}, 1_700_000_000.25)
+    assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
+    rotation = store.rotate("g", short, ("a",), 1_700_000_000.75)
+    assert (rotation.start, rotation.end) == (1_700_000_000.1, 1_700_000_000.7)
+
+
+# read
+
+
+def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
+    commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
+    rotate(store, 1_700_000_015)
+    commit(store, 1, 2, {"a": 5}, intervals=[FIVE_S])
+    reading = store.read("g", FIVE_S, ("a", "b"), ("last", "cur"), 1_700_000_016)
+    assert (reading.now, reading.last_start, reading.current_start) == (
+        1_700_000_016,
+        1_700_000_010,
+        1_700_000_015,
+    )
+    assert reading.counts == {"last": {"a": 2, "b": 0, "dynamic": 3}, "cur": {"a": 5, "b": 0}}
+
+
+def test_what_is_not_there_has_no_count(store: Store) -> None:
+    reading = store.read("g", FIVE_S, ("a",), ("last", "cur"), NOW)
+    assert (reading.last_start, reading.current_start, reading.counts) == (
+        None,
+        None,
+        {"last": {}, "cur": {}},
+    )
+
+
+def test_undeclared_events_follow_the_declared_ones_by_name(store: Store) -> None:
+    commit(store, 0, 1, {"y": 1, "x": 1, "b": 1, "a": 1}, intervals=[FIVE_S])
+    assert list(store.read("g", FIVE_S, ("b", "a"), ("cur",), NOW).counts["cur"]) == ["b", "a", "x", "y"]
+
+
+def test_thousands_of_counts_are_read(store: Store) -> None:
+    batch = {f"e{number:05}": number for number in range(12_000)}
+    commit(store, 0, 1, batch, intervals=[FIVE_S])
+    assert store.read("g", FIVE_S, (), ("cur",), NOW).counts["cur"] == batch
+
+
+def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
+    any_server.client.sadd("g:5s:cur:@events", b"\xff")
+    any_server.client.set(b"g:5s:cur:\xff", 7)
+    assert store.read("g", FIVE_S, ("a",), ("cur",), NOW).counts["cur"] == {"a": 1, "\udcff": 7}
+    rotate(store, 1_700_000_015)
+    assert store.read("g", FIVE_S, ("a",), ("last",), NOW).counts["last"]["\udcff"] == 7
+
+
+# errors
+
+
+def test_no_server_is_unavailable_and_the_password_is_not_told() -> None:
+    from event_count_logger.config import from_dicts
+    from tests.servers import free_port
+
+    url = f"redis://user:hunter2@127.0.0.1:{free_port()}/0"
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        Store(from_dicts({}, {"url": url}).redis).ping()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_password_is_told_as_what_it_is(own_server: Server) -> None:
+    from event_count_logger.config import from_dicts
+
+    own_server.client.config_set("requirepass", "right")
+    with pytest.raises(Unavailable, match="(?i)password|auth"):
+        Store(from_dicts({}, {**own_server.config, "password": "wrong"}).redis).ping()
+
+
+def test_probing_leaves_nothing_behind_and_finds_nothing_wrong(store: Store, any_server: Server) -> None:
+    assert store.probe("g") == []
+    assert any_server.everything() == {}
+
+
+def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {})
+    store.retire("g", "src")
+    assert any_server.everything() == {}
+
+
+def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
+    any_server.client.set("g:5s:cur:a", "x")
+    reason = "ERR value is not an integer or out of range"
+    assert commit(store, 0, 1, {"a": 1}).refusals == (Refusal("a", "g:5s:cur:a", reason),)

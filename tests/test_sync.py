@@ -1,0 +1,258 @@
+"""The steps of a batch, cut off at each of them, and what Redis may answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.counters.cells import MemoryCells, State
+from event_count_logger.counters.sync import RETRY_REFUSED_S, Sync
+from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Commit, Store
+from tests.servers import Server
+
+INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
+
+
+class Cut(BaseException):
+    """The process is stopped here."""
+
+
+class CuttableCells(MemoryCells):
+    """Stops just before or after a state is written."""
+
+    cut: tuple[str, State] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "state" and self.cut == ("before", value):
+            raise Cut
+        super().__setattr__(name, value)
+        if name == "state" and self.cut == ("after", value):
+            raise Cut
+
+
+class CuttableStore(Store):
+    """Can lose a request, or its answer, or deliver a lost request later."""
+
+    cut: str | None = None
+    lost: Callable[[], Commit] | None = None
+    batches: list[dict[str, int]]
+
+    def commit(self, *arguments: Any, **options: Any) -> Commit:
+        self.batches.append(dict(arguments[5]))
+        if self.cut == "request":
+            self.lost = lambda: Store.commit(self, *arguments)
+            raise Unavailable(self.location, "the request was lost")
+        answer = super().commit(*arguments, **options)
+        if self.cut == "answer":
+            raise Unavailable(self.location, "the answer was lost")
+        return answer
+
+
+class Worker:
+    """One group's counters in one process, with a clock that stands still."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.now = 1000.0
+        self.cells = CuttableCells()
+        self.store = CuttableStore(RedisConfig(**server.config))
+        self.store.batches = []
+        group = GroupConfig("g", INTERVALS)
+        self.sync = Sync(group, self.cells, self.store, logging.getLogger("test"), lambda: self.now)
+
+    def log(self, event_id: str, count: int = 1) -> None:
+        self.cells.add(event_id).total += count
+
+    def counted(self) -> dict[str, int]:
+        one, other = (self.server.counts("g", interval.name, "cur") for interval in INTERVALS)
+        assert one == other
+        return one
+
+
+@pytest.fixture
+def worker(server: Server) -> Worker:
+    return Worker(server)
+
+
+CUTS = [(when, state) for when in ("before", "after") for state in (State.SENDING, State.ACKED, State.IDLE)]
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: f"{cut[0]} {cut[1].value}")
+def test_a_batch_that_is_cut_off_at_any_step_is_counted_once(cut: tuple[str, State], worker: Worker) -> None:
+    worker.log("a", 3)
+    worker.sync.run()
+    worker.log("a", 4)
+    worker.cells.cut = cut
+    with pytest.raises(Cut):
+        worker.sync.run()
+    worker.cells.cut = None
+    worker.log("a", 5)
+    worker.log("b", 1)
+    worker.sync.run()
+    assert worker.counted() == {"a": 12, "b": 1}
+
+
+@pytest.mark.parametrize("cut", ["request", "answer"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
+    cut: str, times: int, worker: Worker
+) -> None:
+    worker.log("a", 3)
+    worker.store.cut = cut
+    for _ in range(times):
+        with pytest.raises(Unavailable):
+            worker.sync.run()
+        worker.log("a", 10)
+    worker.store.cut = None
+    worker.sync.run()
+    assert worker.store.batches == [{"a": 3}] * (times + 1) + [{"a": 10 * times}]
+    assert worker.counted() == {"a": 3 + 10 * times}
+    assert worker.sync.unanswered
+
+
+def test_nothing_unsent_asks_redis_for_nothing(worker: Worker) -> None:
+    worker.log("a")
+    worker.sync.run()
+    worker.sync.run()
+    assert len(worker.store.batches) == 1
+
+
+def test_many_events_are_sent_in_batches_that_do_not_block_the_server(worker: Worker) -> None:
+    for number in range(1200):
+        worker.log(f"e{number}", number + 1)
+    worker.sync.run()
+    assert [len(batch) for batch in worker.store.batches] == [500, 500, 200]
+    assert worker.counted() == {f"e{number}": number + 1 for number in range(1200)}
+
+
+def test_a_refused_event_holds_up_no_other_and_arrives_when_it_can(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.server.client.rpush("g:1h:cur:bad", "x")
+    worker.log("bad", 2)
+    worker.log("good", 3)
+    worker.sync.run()
+    assert worker.server.counts("g", "2h", "cur") == {"good": 3}
+    assert "event 'bad' (key g:1h:cur:bad): WRONGTYPE" in caplog.text
+    worker.log("bad", 1)
+    worker.now += RETRY_REFUSED_S
+    worker.sync.run()
+    worker.server.client.delete("g:1h:cur:bad")
+    worker.sync.run()
+    assert worker.server.counts("g", "2h", "cur") == {"good": 3}, "not tried again so soon"
+    worker.now += RETRY_REFUSED_S
+    worker.sync.run()
+    assert worker.counted() == {"good": 3, "bad": 3}
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_a_counter_at_its_limit_is_refused_and_arrives_in_the_next_interval(worker: Worker) -> None:
+    worker.server.client.set("g:1h:cur:a", 2**63 - 1)
+    worker.log("a", 2)
+    worker.sync.run()
+    assert worker.server.counts("g", "1h", "cur") == {"a": 2**63 - 1}
+    worker.server.client.set("g:1h:cur:a", 0)
+    worker.now += RETRY_REFUSED_S
+    worker.sync.run()
+    assert worker.counted() == {"a": 2}
+
+
+def _refused_with_a_copy_under_way(worker: Worker) -> None:
+    """The first request got stuck on its way; the second was refused, and its batch abandoned or not."""
+    worker.log("bad", 2)
+    worker.log("good", 3)
+    worker.store.cut = "request"
+    with pytest.raises(Unavailable):
+        worker.sync.run()
+    worker.store.cut = None
+    worker.server.client.rpush("g:1h:cur:bad", "x")
+
+
+def test_a_copy_that_arrives_after_its_batch_was_abandoned_is_not_counted(worker: Worker) -> None:
+    _refused_with_a_copy_under_way(worker)
+    worker.sync.run()
+    worker.server.client.delete("g:1h:cur:bad")
+    assert worker.store.lost
+    assert worker.store.lost().outcome == "conflict"
+    worker.now += RETRY_REFUSED_S
+    worker.sync.run()
+    assert worker.counted() == {"good": 3, "bad": 2}
+
+
+def test_a_copy_that_arrives_before_its_batch_is_abandoned_is_counted_and_nothing_else(
+    worker: Worker,
+) -> None:
+    _refused_with_a_copy_under_way(worker)
+    worker.cells.cut = ("after", State.ABANDONING)
+    with pytest.raises(Cut):
+        worker.sync.run()
+    worker.cells.cut = None
+    worker.server.client.delete("g:1h:cur:bad")
+    assert worker.store.lost
+    assert worker.store.lost().outcome == "applied"
+    worker.sync.run()
+    assert worker.counted() == {"good": 3, "bad": 2}
+
+
+@pytest.mark.parametrize("cut", ["request", "answer"])
+def test_abandoning_a_batch_may_itself_be_cut_off(cut: str, worker: Worker) -> None:
+    worker.server.client.rpush("g:1h:cur:bad", "x")
+    worker.log("bad", 2)
+    worker.log("good", 3)
+    worker.cells.cut = ("after", State.ABANDONING)
+    with pytest.raises(Cut):
+        worker.sync.run()
+    worker.cells.cut = None
+    worker.store.cut = cut
+    with pytest.raises(Unavailable):
+        worker.sync.run()
+    worker.store.cut = None
+    worker.server.client.delete("g:1h:cur:bad")
+    worker.now += RETRY_REFUSED_S
+    worker.sync.run()
+    assert worker.counted() == {"good": 3, "bad": 2}
+
+
+def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker: Worker) -> None:
+    worker.server.client.set("g:@sources", "x")
+    worker.log("a", 2)
+    with pytest.raises(Rejected, match="g:@sources"):
+        worker.sync.run()
+    worker.server.client.delete("g:@sources")
+    worker.sync.run()
+    assert worker.counted() == {"a": 2}
+
+
+@pytest.mark.parametrize(("stored", "batches"), [("1", 2), (None, 3)])
+def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doubled(
+    stored: str | None, batches: int, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        worker.log("a", 10)
+        worker.sync.run()
+    worker.server.client.delete("g:@sources")
+    if stored:
+        worker.server.client.hset("g:@sources", worker.cells.source, stored)
+    for _ in range(2):
+        worker.log("a", 1)
+        worker.sync.run()
+    assert worker.counted() == {"a": 32}
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert f"the last {batches} batches that it had confirmed are gone" in warnings[0]
+
+
+def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:
+    worker.server.client.hset("g:@sources", worker.cells.source, "elsewhere")
+    worker.log("a", 2)
+    with pytest.raises(Rejected, match="'elsewhere' is not a position"):
+        worker.sync.run()
+    worker.server.client.delete("g:@sources")
+    worker.sync.run()
+    assert worker.counted() == {"a": 2}
