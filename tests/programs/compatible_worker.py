@@ -1,0 +1,29 @@
+"""Counts in all groups of a configuration file until its standard input ends; prints the totals as JSON.
+
+Runs with either version of the package. Argument: the file.
+"""
+
+import json
+import select
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+import event_count_logger
+
+config = yaml.safe_load(Path(sys.argv[1]).read_text())
+ecl = event_count_logger.EventCountLogger(config["groups"], config["redis"])
+groups = {name: ecl.get_group(name) for name in config["groups"]}
+counted = {name: Counter() for name in groups}
+
+while not select.select([sys.stdin], [], [], 0.001)[0]:
+    for name, group in groups.items():
+        for count, event in enumerate(config["groups"][name]["events"], 1):
+            group.log(event, count)
+            counted[name][event] += count
+
+for group in groups.values():
+    group.sync()
+print(json.dumps({"module": event_count_logger.__file__, "counted": counted}))

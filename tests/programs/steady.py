@@ -1,0 +1,28 @@
+"""Logs one event every millisecond or so, and prints when each was logged.
+
+Usage: steady.py CONFIG SECONDS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from event_count_logger import EventCountLogger
+
+
+def main() -> None:
+    logged_at = []
+    until = time.time() + float(sys.argv[2])
+    with EventCountLogger.from_file(sys.argv[1]) as logger:
+        group = logger["g"]
+        while time.time() < until:
+            logged_at.append(time.time())
+            group.log("e")
+            time.sleep(0.001)
+    print(json.dumps(logged_at))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,409 @@
+"""This version and version 1.1 of the package side by side, on the same server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import Server, wait_until
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@dataclass(frozen=True)
+class Version:
+    name: str
+    scripts: Path
+    python_path: Path | None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(self.python_path)} if self.python_path else {}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, **self.variables}
+
+    def script(self, name: str) -> tuple[object, ...]:
+        return sys.executable, self.scripts / name
+
+    def made(self, module: str) -> bool:
+        """Whether the package that a program has imported is that of this version."""
+        return Path(module).is_relative_to(OLD_FOLDER) == (self is OLD)
+
+
+OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
+OLD = Version("1.1", OLD_FOLDER / "bin", OLD_FOLDER)
+OURS = Version("ours", Path(sys.executable).parent, None)
+VERSIONS = (OLD, OURS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_1_1() -> None:
+    if not OLD_FOLDER.exists():
+        package = "event-count-logger==1.1"
+        message = f"{OLD_FOLDER} is missing: pip install --no-deps --target {OLD_FOLDER} {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def names_of(version: Version) -> str:
+    return version.name
+
+
+# Called in this order, by one process with each version.
+CALLS: list[tuple[str, object]] = [
+    ("ecl['direct'] is ecl.get_group('direct') is ecl.get_group(name='direct') is direct", True),
+    ("ecl.get_group('unknown')", None),
+    ("ecl.get_group('unknown')", None),
+    ("ecl.get_group('not warned of', warn=False)", None),
+    ("ecl.get_group('unknown', dummy=True) is DUMMY_EVENT_GROUP", True),
+    ("ecl['unknown, too'] is DUMMY_EVENT_GROUP", True),
+    ("isinstance(ecl.get_group(5, True, False), DummyEventGroup)", True),
+    ("DummyEventGroup().log('a')", None),
+    ("ecl['unknown'].log(event_id='a', count=2)", None),
+    ("ecl.dump_config().startswith('EventCountLogger configuration:\\nredis: ')", True),
+    ("[name in ecl.dump_config() for name in ('127.0.0.1', 'direct', '1.5H', 'auto')]", [True] * 4),
+    ("direct.group_name", "direct"),
+    ("sorted(direct.event_ids)", ["a", "b"]),
+    ("direct.intervals", ["1h", "1.5H"]),
+    ("direct.log('a')", None),
+    ("direct.log('a', 2)", None),
+    ("direct.log(event_id='b', count=4)", None),
+    ("direct.log('undeclared')", None),
+    ("direct.get_counts('1h')", {"a": 7, "b": 0}),
+    ("direct.get_counts('1h', True)", {"a": 3, "b": 4}),
+    ("direct.get_counts(interval='1.5H', current=True)", {"a": 3, "b": 4}),
+    ("direct.get_counts('1.5h')", {}),
+    ("direct.get_last_count('a', '1h')", 7),
+    ("direct.get_last_count(event_id='b', interval='1h')", 0),
+    ("direct.get_last_count('foreign', '1h')", 5),
+    ("direct.get_last_count('undeclared', 'unknown')", 0),
+    ("direct.get_current_count('a', '1.5H')", 3),
+    ("direct.get_current_count(event_id='undeclared', interval='1h')", 0),
+    ("direct.get_current_counts('b')", {"1h": 4, "1.5H": 4}),
+    ("direct.get_current_counts(event_id='undeclared')", None),
+    ("direct.declare_event_id('c')", None),
+    ("direct.declare_event_ids(iter(['c', 'd']))", None),
+    ("direct.log('d', 9)", None),
+    ("sorted(direct.event_ids)", ["a", "b", "c", "d"]),
+    ("direct.get_counts('1h', current=True)", {"a": 3, "b": 4, "c": 0, "d": 9}),
+    ("direct.get_current_counts('d')", {"1h": 9, "1.5H": 9}),
+    ("cached.log('a', 3)", None),
+    ("cached.get_counts('1h', current=True)", {"a": 0, "b": 0}),
+    ("cached.get_current_count('a', '1h')", 0),
+    ("cached.get_current_counts('a')", {"1h": 3}),
+    ("cached.sync() in (None, True)", True),
+    ("cached.get_current_count('a', '1h')", 3),
+    ("cached.log('undeclared')", None),
+    ("cached.get_current_counts('undeclared')", None),
+    ("auto.log('http:404', 2)", None),
+    ("auto.log('č')", None),
+    ("auto.get_counts('1h', current=True)", {"a": 0, "http:404": 2, "č": 1}),
+    ("auto.get_counts('1h')", {"a": 0, "http:404": 0, "č": 0, "of another process": 6}),
+    ("auto.get_current_counts('http:404')", {"1h": 2}),
+    ("auto.get_current_counts('of another process')", None),
+]
+CALLED_GROUPS = {
+    "direct": {"events": ["a", "b"], "intervals": ["1h", "1.5H"]},
+    "cached": {"events": ["a", "b"], "intervals": ["1h"], "sync_interval": 600, "sync_limit": 100},
+    "auto": {"events": ["a"], "intervals": ["1h"], "auto_declare_events": True},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    answers: list[Any]
+    counters: dict[str, dict[str, int]]
+
+
+@pytest.fixture(scope="module")
+def called(_servers: Callable[[str], Server]) -> dict[Version, Outcome]:
+    return {version: call_all(version, _servers("valkey")) for version in VERSIONS}
+
+
+def call_all(version: Version, server: Server) -> Outcome:
+    with server.client as client:
+        client.flushall()
+        client.mset(
+            {"direct:1h:last:a": 7, "direct:1h:last:foreign": 5, "auto:1h:last:of another process": 6}
+        )
+        client.sadd("auto:1h:last:@events", "of another process")
+    task = {"groups": CALLED_GROUPS, "redis": server.config, "calls": [call for call, _ in CALLS]}
+    program = subprocess.run(
+        [sys.executable, PROGRAMS / "compatible_calls.py", json.dumps(task)],
+        env=version.environ,
+        stdout=subprocess.PIPE,
+        timeout=30,
+        check=True,
+    )
+    printed = json.loads(program.stdout)
+    assert version.made(printed["module"])
+    places = [
+        (group, name, half) for group in CALLED_GROUPS for name in ("1h", "1.5H") for half in ("cur", "last")
+    ]
+    return Outcome(printed["answers"], {":".join(place): server.counts(*place) for place in places})
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"), [pytest.param(i, value, id=call) for i, (call, value) in enumerate(CALLS)]
+)
+def test_call_answers_and_logs_the_same(
+    called: dict[Version, Outcome], position: int, expected: object
+) -> None:
+    (old, old_messages), (ours, our_messages) = (called[version].answers[position] for version in VERSIONS)
+    assert ours == old == expected
+    assert our_messages == old_messages
+
+
+def test_calls_leave_the_same_counters(called: dict[Version, Outcome]) -> None:
+    assert called[OURS].counters == called[OLD].counters
+    assert called[OURS].counters["direct:1.5H:cur"] == {"a": 3, "b": 4, "d": 9}
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+@pytest.mark.parametrize("version", VERSIONS, ids=names_of)
+def test_master_in_a_program_rotates_and_returns_when_interrupted(
+    server: Server, start: Start, version: Version, error: str
+) -> None:
+    command = (sys.executable, PROGRAMS / "compatible_master.py", json.dumps(server.config), error)
+    master = start(*command, env=version.environ)
+    with server.client as client:
+        wait_until(lambda: client.get("g:1s:last:a") == "0", what="the master rotates")
+    master.terminate()
+    module, _ = master.communicate(timeout=20)
+    assert master.returncode == 0
+    assert version.made(module)
+
+
+COUNTED_GROUPS = {
+    "direct": {"events": ["a", "b"], "intervals": ["2s", "1h"]},
+    "cached": {"events": ["a", "b"], "intervals": ["2s", "1h"], "sync_interval": 0.3, "sync_limit": 200},
+}
+
+
+@dataclass
+class Tally:
+    """Adds up the intervals that have ended; misses none if it looks more often than they end."""
+
+    server: Server
+    group: str
+    interval: str
+    start: str | None = None
+    rotations: int = 0
+    rotated: Counter[str] = field(default_factory=Counter)
+    cur: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
+
+    def look(self) -> None:
+        prefix = f"{self.group}:{self.interval}"
+        with self.server.client as client, client.pipeline(transaction=True) as together:
+            together.get(f"{prefix}:cur:@ts")
+            together.mget(f"{prefix}:cur:a", f"{prefix}:cur:b")
+            together.mget(f"{prefix}:last:a", f"{prefix}:last:b")
+            start, cur, last = together.execute()
+        self.cur, self.last = ({"a": int(a or 0), "b": int(b or 0)} for a, b in (cur, last))
+        if start != self.start:
+            self.start = start
+            self.rotations += last != [None, None]
+            self.rotated.update(self.last)
+
+    @property
+    def printed(self) -> str:
+        """What a reader is to print."""
+        halves = (("Last:", self.last), ("Current:", self.cur))
+        return "".join(f"{title}\na:{counts['a']}\nb:{counts['b']}\n" for title, counts in halves)
+
+
+@dataclass
+class Tallies:
+    """Both groups in both intervals."""
+
+    server: Server
+
+    def __post_init__(self) -> None:
+        self.short = [Tally(self.server, group, "2s") for group in COUNTED_GROUPS]
+        self.all = [*self.short, *(Tally(self.server, group, "1h") for group in COUNTED_GROUPS)]
+
+    def look(self) -> list[Tally]:
+        for tally in self.all:
+            tally.look()
+        return self.short
+
+    def wait_for_start(self) -> None:
+        wait_until(lambda: all(tally.start for tally in self.look()), what="the master begins an interval")
+
+    def wait_for_rotations(self, more: int) -> None:
+        goal = max(tally.rotations for tally in self.short) + more
+        wait_until(lambda: all(tally.rotations >= goal for tally in self.look()), what="the master rotates")
+
+
+@dataclass
+class Workers:
+    """Two processes with each of the versions."""
+
+    versions: tuple[Version, ...]
+    start: Start
+    file: Path
+
+    def __post_init__(self) -> None:
+        command = (sys.executable, PROGRAMS / "compatible_worker.py", self.file)
+        self.processes = [
+            (version, self.start(*command, stdin=subprocess.PIPE, env=version.environ))
+            for version in self.versions * 2
+        ]
+
+    def stop(self, look: Callable[[], object]) -> dict[str, Counter[str]]:
+        """What all of them say that they have counted."""
+        logged: dict[str, Counter[str]] = {group: Counter() for group in COUNTED_GROUPS}
+        for version, process in self.processes:
+            printed = json.loads(process.communicate(timeout=20)[0])
+            assert version.made(printed["module"])
+            for group, counted in printed["counted"].items():
+                assert counted["a"] > 0
+                logged[group].update(counted)
+            look()
+        return logged
+
+
+@pytest.mark.parametrize(
+    ("masters", "counting"),
+    [
+        pytest.param((OURS,), (OLD,), id="our master, 1.1 counting"),
+        pytest.param((OURS,), (OLD, OURS), id="our master, both counting"),
+        pytest.param((OLD,), (OURS,), id="1.1 as master, ours counting"),
+        pytest.param((OLD, OURS), (OLD, OURS), id="our master after 1.1, both counting"),
+        pytest.param((OURS, OLD), (OLD, OURS), id="1.1 as master after ours, both counting"),
+    ],
+)
+def test_every_count_is_in_one_interval_and_both_readers_print_it(
+    server: Server,
+    config_file: Callable[..., Path],
+    start: Start,
+    run: Run,
+    masters: tuple[Version, ...],
+    counting: tuple[Version, ...],
+) -> None:
+    file = config_file({"redis": server.config, "groups": COUNTED_GROUPS})
+    tallies = Tallies(server)
+    workers: Workers | None = None
+    for version in masters:
+        master = start(*version.script("ecl_master"), file, env=version.environ)
+        tallies.wait_for_start()
+        workers = workers or Workers(counting, start, file)
+        tallies.wait_for_rotations(2)
+        if version is masters[-1]:
+            logged = workers.stop(tallies.look)
+        master.terminate()
+        master.communicate(timeout=20)
+    tallies.look()
+
+    for tally in tallies.all:
+        assert tally.rotated + Counter(tally.cur) == logged[tally.group]
+    for tally in tallies.short:
+        assert tally.rotated["a"] > 0
+        for version in VERSIONS:
+            command = (*version.script("ecl_reader"), file, "-g", tally.group, "-i", "2s", "--both")
+            assert run(*command, **version.variables).stdout == tally.printed
+
+
+FILE = """\
+# A configuration as it is in use with 1.1.
+log_level: INFO
+redis: {{host: 127.0.0.1, port: {port}, db: 0}}
+groups:
+  web:
+    description: a key that the package does not know
+    events:
+      - B
+      - a
+      - "http:404"
+    intervals: [1h, 1.5H]
+  jobs: {{events: [done], intervals: ['1h'], sync_limit: 2}}
+  auto: {{events: [], intervals: ["1h"], auto_declare_events: yes}}
+"""
+
+
+@pytest.fixture
+def file_in_use(server: Server, config_file: Callable[..., Path]) -> Path:
+    """A configuration file, and counters that go with it."""
+    with server.client as client:
+        client.mset({"web:1h:last:a": 7, "web:1h:cur:B": 4, "web:1h:cur:a": 1})
+        client.mset({"auto:1h:last:gone": 5, "auto:1h:cur:new": 6, "jobs:1h:cur:done": 1})
+        client.sadd("auto:1h:last:@events", "gone")
+        client.sadd("auto:1h:cur:@events", "new")
+    return config_file(FILE.format(port=server.port))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "printed"),
+    [
+        ("-g web -i 1h", 0, "B:0\na:7\nhttp:404:0\n"),
+        ("-gweb -i1h --last", 0, "B:0\na:7\nhttp:404:0\n"),
+        ("--group web --interval=1h --current", 0, "B:4\na:1\nhttp:404:0\n"),
+        ("--both -i 1h -g auto", 0, "Last:\ngone:5\nCurrent:\nnew:6\n"),
+        ("-g web -i 1.5H --both", 0, "Last:\nB:0\na:0\nhttp:404:0\nCurrent:\nB:0\na:0\nhttp:404:0\n"),
+        ("-g jobs --current", 0, "done:1\n"),
+        ("-g jobs", 0, "done:0\n"),
+        ("-g unknown", 1, ""),
+        ("-g web -i 1.5h", 1, ""),
+        ("-g jobs -i 5m", 1, ""),
+        ("-g web", 1, ""),
+        ("-g web -i 1h --last --current", 2, ""),
+        ("-g jobs --unknown", 2, ""),
+        ("-g jobs surplus", 2, ""),
+        ("-g", 2, ""),
+        ("", 2, ""),
+    ],
+)
+def test_readers_print_and_exit_the_same(
+    file_in_use: Path, run: Run, arguments: str, status: int, printed: str
+) -> None:
+    for version in VERSIONS:
+        result = run(*version.script("ecl_reader"), file_in_use, *arguments.split(), **version.variables)
+        assert (version.name, result.returncode, result.stdout) == (version.name, status, printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "counted"),
+    [
+        ("web a", 0, {"web": {"a": 2, "B": 4}}),
+        ("web http:404 20", 0, {"web": {"a": 1, "B": 4, "http:404": 20}}),
+        ("jobs done 2", 0, {"jobs": {"done": 3}}),
+        ("auto č 3", 0, {"auto": {"new": 6, "č": 3}}),
+        ("web unknown", 1, {}),
+        ("unknown a", 1, {}),
+        ("web a many", 2, {}),
+        ("web a 1.5", 2, {}),
+        ("web a 1 surplus", 2, {}),
+        ("web", 2, {}),
+    ],
+)
+@pytest.mark.parametrize("version", VERSIONS, ids=names_of)
+def test_log_event_counts_and_exits_the_same(
+    server: Server,
+    file_in_use: Path,
+    run: Run,
+    version: Version,
+    arguments: str,
+    status: int,
+    counted: dict[str, dict[str, int]],
+) -> None:
+    result = run(*version.script("ecl_log_event"), file_in_use, *arguments.split(), **version.variables)
+    assert (result.returncode, result.stdout) == (status, "")
+    unchanged = {"web": {"a": 1, "B": 4}, "jobs": {"done": 1}, "auto": {"new": 6}}
+    assert {group: server.counts(group, "1h", "cur") for group in unchanged} == unchanged | counted
