@@ -482,9 +482,14 @@ _PASSED_ON = {
     "socket_keepalive": _optional(vol.Boolean(msg="is not true or false")),
     "socket_keepalive_options": _optional(_mapping),
     "protocol": _optional(vol.In([2, 3], msg="is not 2 or 3")),
+    **dict.fromkeys(("credential_provider", "lib_name", "lib_version", "redis_connect_func"), object),
+    **dict.fromkeys(("parser_class", "socket_read_size", "socket_type"), object),
 }
-#: Accepted because configurations have them; nothing here depends on them.
-_NO_EFFECT = dict.fromkeys(("retry_on_timeout", "decode_responses", "encoding", "encoding_errors"), object)
+#: Accepted because configurations have them, though nothing here depends on them: what is text is known,
+#: and a commit is repeated, and counted once, in any case.
+_NO_EFFECT = dict.fromkeys(
+    ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"), object
+)
 _REDIS = vol.Schema(
     {
         "host": _optional(_text),

@@ -104,7 +104,7 @@ class EmbeddedServer:
         while not self._closing.wait(_WATCH_S):
             try:
                 self._ensure_running()
-            except EmbeddedServerError as error:
+            except (EmbeddedServerError, StoreError) as error:
                 self._log.error("%s", error)
 
     def _ensure_running(self) -> None:
@@ -114,6 +114,7 @@ class EmbeddedServer:
             self._log.warning("The embedded server in %s has ended; starting it again", self._directory)
         if self._server is not None:
             self._server.terminate()
+        self._store.close()  # its connections were to the server before
         self._server = self._start()
         self._pid = self._store.server_pid()
 

@@ -10,7 +10,6 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from event_count_logger import config as configuration
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import ConfigError, EventCountLoggerError
 
@@ -81,14 +80,6 @@ def config_argument(function: _F) -> _F:
 
 
 with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")
-
-
-def load(config_file: str) -> Config:
-    """Read the configuration; what is odd but usable in it is said on standard error."""
-    config = configuration.from_file(config_file)
-    for problem in config.warnings:
-        print(f"WARNING: {problem}", file=sys.stderr)
-    return config
 
 
 def find_group(config: Config, name: str) -> GroupConfig:

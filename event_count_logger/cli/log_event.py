@@ -13,8 +13,8 @@ from dataclasses import replace
 import click
 
 from event_count_logger import keys, syncer
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, find_group, load, with_version
-from event_count_logger.config import Config, GroupConfig
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, find_group, with_version
+from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
 
@@ -28,7 +28,11 @@ _STREAM_SYNC_S = 1.0
 _MOST_NAMED, _LONGEST_NAMED = 5, 40
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+# An event or a count may begin with '-'.
+@click.command(
+    cls=OneLineErrors,
+    context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
+)
 @click.argument("arguments", metavar="CONFIG GROUP EVENT [COUNT]", nargs=-1, required=True)
 @with_version
 def log_event(arguments: tuple[str, ...]) -> None:
@@ -47,7 +51,7 @@ def log_event(arguments: tuple[str, ...]) -> None:
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     config_file, group_name, event_id, count = _parse(arguments)
-    config = load(config_file)
+    config = from_file(config_file)
     group = find_group(config, group_name)
     if event_id == "-":
         _log_lines(config, group)
@@ -62,6 +66,9 @@ def _parse(arguments: tuple[str, ...]) -> tuple[str, str, str, int]:
     if not 3 <= len(arguments) <= 4:
         raise click.UsageError(f"expected CONFIG GROUP EVENT [COUNT], not {len(arguments)} arguments")
     config_file, group_name, event_id, *rest = arguments
+    for argument in arguments:
+        if argument.startswith("--"):
+            raise click.NoSuchOption(argument)
     if not rest:
         return config_file, group_name, event_id, 1
     if event_id == "-":

@@ -8,7 +8,8 @@ from types import FrameType
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, config_argument, load, with_version
+from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.config import from_file
 from event_count_logger.master import EventCountLoggerMaster
 
 
@@ -34,7 +35,7 @@ def master(config_file: str, verbose: bool, once: bool) -> None:
     ECL_CONFIG in the environment stands for CONFIG.
     """
     logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    service = EventCountLoggerMaster.from_config(load(config_file), "INFO" if verbose else "WARNING")
+    service = EventCountLoggerMaster.from_config(from_file(config_file), "INFO" if verbose else "WARNING")
     if once:
         service.rotate_due()
         return

@@ -13,10 +13,9 @@ from event_count_logger.cli.common import (
     Status,
     config_argument,
     find_group,
-    load,
     with_version,
 )
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import GroupConfig, from_file
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.reader import Reader, Snapshot
@@ -67,7 +66,7 @@ def reader(
     if last + current + both > 1:
         raise click.UsageError("--last, --current and --both exclude each other")
     halves: tuple[Half, ...] = ("last", "cur") if both else ("cur",) if current else ("last",)
-    config = load(config_file)
+    config = from_file(config_file)
     group = find_group(config, group_name)
     interval = _choose_interval(group, interval_name)
     snapshots = _read(Reader(Store(config.redis)), group, interval, halves)
@@ -79,9 +78,9 @@ def reader(
 
 
 def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
-    if name is None and len(group.intervals) == 1:
+    if not name and len(group.intervals) == 1:
         return group.intervals[0]
-    if name is None:
+    if not name:
         message = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
         raise Failure(message, Status.UNKNOWN)
     interval = group.interval(name)

