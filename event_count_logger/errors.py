@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from event_count_logger.config import Problem
+from dataclasses import dataclass
 
 
 class EventCountLoggerError(Exception):
     """Something in this package failed; its subclasses say what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration.
+
+    Attributes:
+        path: Where in the configuration, such as `groups.web.intervals[1]`.
+        message: What is wrong there, and what was expected.
+        file: The file, if the configuration came from one.
+        line: The line in it, from 1.
+        fatal: Whether the configuration cannot be used because of it.
+    """
+
+    path: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        place = [str(part) for part in (self.file, self.line) if part is not None]
+        return ": ".join(part for part in (":".join(place), self.path, self.message) if part)
 
 
 class ConfigError(EventCountLoggerError, ValueError):

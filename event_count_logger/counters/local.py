@@ -20,9 +20,8 @@ from event_count_logger.store import Store
 _RETRY_S = 0.5
 
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
-#: counts to the next interval, later may miss the end. Each process picks its own moment between half
-#: of that and all of it, so that they do not all come at once.
-_LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.025, 0.02, 0.1
+#: counts to the next interval, later may miss the end when the machine is busy.
+_LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
 
 
 class LocalCounters:
@@ -50,7 +49,9 @@ class LocalCounters:
         self._sending = threading.Lock()
         self._sender: int | None = None
         self._in_trouble = False
-        self._random = random.Random()
+        # Each process has its own moment, so that not all come at once. It stays the same, so that under
+        # constant load as much is left to the next interval as was left by the one before.
+        self._own_pace = random.Random().uniform(0.6, 1)
 
     def sync(self, timeout_s: float) -> None:
         """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
@@ -127,7 +128,7 @@ class LocalCounters:
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
         if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.reachable is False):
-            return now + _RETRY_S * self._random.uniform(0.5, 1)
+            return now + _RETRY_S * self._own_pace
         if self.config.direct:
             return math.inf
         return min(
@@ -142,7 +143,7 @@ class LocalCounters:
         waits = []
         for interval in self.config.intervals:
             lead = min(max(interval.length_s * _LEAD_PART, _SHORTEST_LEAD_S), _LONGEST_LEAD_S)
-            wait = interval.end_of(server_now) - server_now - lead * self._random.uniform(0.5, 1)
+            wait = interval.end_of(server_now) - server_now - lead * self._own_pace
             waits.append(wait if wait > 0 else wait + interval.length_s)
         return min(waits)
 

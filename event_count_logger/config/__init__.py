@@ -1,0 +1,107 @@
+"""From a YAML file, or the dictionaries that it would give, to checked, immutable values.
+
+All problems are found at once, and each names its place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from event_count_logger.config import yaml_file
+from event_count_logger.config.places import Place, Report, written
+from event_count_logger.config.rules import (
+    GROUP,
+    NO_EFFECT,
+    PASSED_ON,
+    REDIS,
+    check,
+    group_name_fault,
+    show,
+    slip_of,
+)
+from event_count_logger.config.values import Config, GroupConfig, RedisConfig
+from event_count_logger.config.yaml_file import LineOf
+from event_count_logger.errors import ConfigError, Problem
+
+__all__ = ["Config", "GroupConfig", "RedisConfig", "from_dicts", "from_file"]
+
+
+def from_file(path: str | os.PathLike[str]) -> Config:
+    """Read a YAML file with the sections `groups` and `redis`; other sections are left alone.
+
+    Raises:
+        ConfigError: With every problem of the file.
+    """
+    file = os.fspath(path)
+    content, line_of = yaml_file.read(file)
+    return _build(content, line_of, file=file, base=Path(file).resolve().parent)
+
+
+def from_dicts(groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None) -> Config:
+    """Check the dictionaries that the sections of a file would give.
+
+    Raises:
+        ConfigError: With every problem of both.
+    """
+    return _build({"groups": groups, "redis": redis}, lambda place: None, file=None, base=Path.cwd())
+
+
+def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, base: Path) -> Config:
+    problems: list[Problem] = []
+
+    def report(place: Place, message: str, *, fatal: bool = True) -> None:
+        problems.append(Problem(written(place), message, file, line_of(place), fatal))
+
+    for key in content:
+        section = slip_of(key, ("groups", "redis"))
+        if section and section not in content:
+            report((key,), f"is not known (did you mean '{section}'?)")
+    groups = _check_groups(content.get("groups"), report)
+    redis = _check_redis(content.get("redis"), report, base)
+    problems.sort(key=lambda problem: problem.line or 0)
+    if any(problem.fatal for problem in problems):
+        raise ConfigError(problems)
+    return Config(groups, redis, file, tuple(problems))
+
+
+def _check_groups(section: object, report: Report) -> dict[str, GroupConfig]:
+    if section is None or section == {}:
+        report(("groups",), "is empty: there is nothing to count", fatal=False)
+        return {}
+    if not isinstance(section, Mapping):
+        report(("groups",), f"{show(section)} is not a mapping of group names to groups")
+        return {}
+    groups = {}
+    for name, spec in section.items():
+        place = ("groups", name)
+        fault = group_name_fault(name)
+        if fault:
+            report(place, fault)
+        values = check(GROUP, spec, place, report, strict=False)
+        if values is None or fault:
+            continue
+        groups[name] = group = GroupConfig(name=name, **values)
+        if group.max_events < len(group.events):
+            report(
+                (*place, "max_events"),
+                f"{group.max_events} is too few for {len(group.events)} declared events",
+            )
+    return groups
+
+
+def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:
+    values = check(REDIS, {} if section is None else section, ("redis",), report, strict=True)
+    if not values:
+        return RedisConfig()
+    ways = [way for way in ("url", "embedded", "host", "port") if way in values]
+    if len(ways) > 1 and ways != ["host", "port"]:
+        report(("redis", ways[1]), f"is given beside '{ways[0]}': only one of them can say where Redis is")
+    if "embedded" in values:
+        values["embedded"] = base / Path(values["embedded"]).expanduser()
+    options = {key: values.pop(key) for key in PASSED_ON if key in values}
+    if "socket_timeout" in values:
+        values.setdefault("socket_connect_timeout", values["socket_timeout"])
+    return RedisConfig(**{key: values[key] for key in values if key not in NO_EFFECT}, options=options)

@@ -1,0 +1,20 @@
+"""Places in a configuration, and how what is wrong there is reported."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+#: The keys and positions that lead to a place.
+Place = tuple[object, ...]
+
+
+class Report(Protocol):
+    """Takes note of a problem; one that is not fatal leaves the configuration usable."""
+
+    def __call__(self, place: Place, message: str, *, fatal: bool = True) -> None: ...
+
+
+def written(place: Place) -> str:
+    """A place in words, such as `groups.web.intervals[1]`."""
+    steps = (f"[{step}]" if depth > 2 else f".{step}" for depth, step in enumerate(place))
+    return "".join(steps).removeprefix(".")

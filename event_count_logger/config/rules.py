@@ -1,0 +1,218 @@
+"""What each setting may be, and what is said when it is not."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import voluptuous as vol
+
+from event_count_logger import keys
+from event_count_logger.config.places import Place, Report
+from event_count_logger.config.values import without_password
+from event_count_logger.intervals import Interval
+
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+def show(value: object) -> str:
+    """A value as its author would recognise it, in one short line."""
+    if value is None:
+        return "an empty value"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def group_name_fault(name: object) -> str | None:
+    """What keeps a key from being the name of a group; None if nothing does."""
+    if not isinstance(name, str):
+        return f"{show(name)} is not a string{_quoting_hint(name)}"
+    if not keys.GROUP_NAME.fullmatch(name):
+        return f"'{name}' is not a group name (use letters, digits, '_', '-' and '.')"
+    return None
+
+
+def _quoting_hint(value: object) -> str:
+    if isinstance(value, bool):
+        return ": YAML reads on, off, yes and no as true and false; put it in quotes"
+    if isinstance(value, int | float):
+        return f": put it in quotes, '{value}'"
+    if isinstance(value, Mapping):
+        return ": YAML reads 'a: b' as a mapping; put it in quotes"
+    return ""
+
+
+def _event_id(value: object) -> str:
+    if not isinstance(value, str):
+        raise vol.Invalid(f"{show(value)} is not a string{_quoting_hint(value)}")
+    fault = keys.event_id_fault(value)
+    if fault:
+        raise vol.Invalid(f"{show(value)} is not an event ID: it {fault}")
+    return str(value)
+
+
+def _interval(value: object) -> Interval:
+    try:
+        return Interval.parse(value if isinstance(value, str) else show(value))
+    except ValueError as error:
+        raise vol.Invalid(str(error)) from error
+
+
+def _list(value: object) -> list[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise vol.Invalid(f"{show(value)} is not a list (write [{value}] for a single one)")
+    return list(value)
+
+
+def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
+    if not intervals:
+        raise vol.Invalid("is empty: a group needs at least one interval, for example [5m]")
+    by_length: dict[int, Interval] = {}
+    for position, interval in enumerate(intervals):
+        other = by_length.setdefault(interval.length_ms, interval)
+        if other is not interval:
+            raise vol.Invalid(f"'{interval.name}' is as long as '{other.name}'", path=[position])
+    return tuple(intervals)
+
+
+def _number(kind: type, what: str, lowest: float = 0) -> Callable[[object], Any]:
+    def check(value: object) -> Any:
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if not numeric or not lowest < value < math.inf or kind(value) != value:  # type: ignore[operator]
+            raise vol.Invalid(f"{show(value)} is not {what}")
+        return kind(value)
+
+    return check
+
+
+def _optional(check: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def _port(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise vol.Invalid(f"{show(value)} is not a TCP port (1 to 65535)")
+    return int(text)
+
+
+def _database(value: object) -> int:
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
+        raise vol.Invalid(f"{show(value)} is not the number of a database (0 or more)")
+    return int(str(value))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise vol.Invalid(f"{show(value)} is not a string{_quoting_hint(value)}")
+    return str(value)
+
+
+def _secret(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise vol.Invalid("is not a string: put it in quotes")
+    return str(value)
+
+
+def _mapping(value: object) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise vol.Invalid(f"{show(value)} is not a mapping")
+    return dict(value)
+
+
+def _url(value: object) -> str:
+    url = _text(value)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
+        raise vol.Invalid(f"'{without_password(url)}' is not an address of Redis (use {expected})")
+    return url
+
+
+_seconds = _number(float, "a number of seconds above 0")
+_positive = _number(int, "a whole number above 0")
+
+
+GROUP = vol.Schema(
+    {
+        vol.Required("intervals", msg="is missing (for example intervals: [5m])"): vol.All(
+            _list, [_interval], _distinct
+        ),
+        "events": _optional(vol.All(_list, [_event_id], lambda events: tuple(dict.fromkeys(events)))),
+        "auto_declare_events": _optional(vol.Boolean(msg="is not true or false")),
+        "sync_interval": _optional(_seconds),
+        "sync_limit": _optional(_positive),
+        "max_events": _optional(_positive),
+    }
+)
+
+#: Given to redis-py's connection as they are.
+PASSED_ON = {
+    "username": _optional(_secret),
+    "password": _optional(_secret),
+    "client_name": _optional(_text),
+    "health_check_interval": _optional(_number(float, "a number of seconds, 0 or more", lowest=-1)),
+    "socket_keepalive": _optional(vol.Boolean(msg="is not true or false")),
+    "socket_keepalive_options": _optional(_mapping),
+    "protocol": _optional(vol.In([2, 3], msg="is not 2 or 3")),
+    **dict.fromkeys(("credential_provider", "lib_name", "lib_version", "redis_connect_func"), object),
+    **dict.fromkeys(("parser_class", "socket_read_size", "socket_type"), object),
+}
+#: Accepted because configurations have them, though nothing here depends on them: what is text is known,
+#: and a commit is repeated, and counted once, in any case.
+NO_EFFECT = dict.fromkeys(
+    ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"), object
+)
+REDIS = vol.Schema(
+    {
+        "host": _optional(_text),
+        "port": _optional(_port),
+        "db": _optional(_database),
+        "url": _optional(_url),
+        "embedded": _optional(_text),
+        "socket_timeout": _optional(_seconds),
+        "socket_connect_timeout": _optional(_seconds),
+        **PASSED_ON,
+        **NO_EFFECT,
+    }
+)
+
+
+def check(
+    schema: vol.Schema, section: object, place: Place, report: Report, *, strict: bool
+) -> dict[str, Any] | None:
+    """What the schema makes of a section, without what is empty; None if that fails.
+
+    A key that is not known is a problem; unless `strict`, only one that looks like a slip is fatal,
+    because configurations in use may carry keys of their own.
+    """
+    if not isinstance(section, Mapping):
+        report(place, f"{show(section)} is not a mapping of settings")
+        return None
+    known = [str(key) for key in schema.schema]
+    section = {key.replace("-", "_") if isinstance(key, str) else key: v for key, v in section.items()}
+    for key in [key for key in section if key not in known]:
+        meant = slip_of(key, known)
+        hint = f"did you mean '{meant}'?" if meant else f"known here: {', '.join(known)}"
+        report((*place, key), f"is not known ({hint})", fatal=strict or bool(meant))
+        del section[key]
+    try:
+        return {key: value for key, value in schema(section).items() if value is not None}
+    except vol.MultipleInvalid as error:
+        for each in error.errors:
+            report((*place, *(getattr(step, "schema", step) for step in each.path)), each.msg)
+        return None
+
+
+def slip_of(key: object, known: Iterable[str]) -> str | None:
+    """The known key that was probably meant by one that is not known."""
+    return next(iter(difflib.get_close_matches(str(key), known, 1, 0.75)), None)

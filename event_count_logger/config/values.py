@@ -1,0 +1,114 @@
+"""The settings that the rest of the project works with: checked, immutable values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from event_count_logger.errors import Problem
+from event_count_logger.intervals import Interval
+
+#: Seconds for one answer from Redis. Shorter gives a waiting `log()` back sooner, longer bears slower
+#: networks; being too short costs a repeated request, never a wrong count.
+DEFAULT_TIMEOUT_S = 2.0
+
+#: Events per group and process. Each costs a few hundred bytes in the process and a key per interval and
+#: half in Redis; event IDs made from unchecked input would otherwise fill both.
+DEFAULT_MAX_EVENTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class RedisConfig:
+    """How to reach Redis: one of `url`, `embedded`, or host and port.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        db: Number of the database.
+        url: `redis://`, `rediss://` or `unix://` address, instead of the three above.
+        embedded: Directory of the embedded server, instead of all of the above.
+        socket_timeout: Seconds for one answer.
+        socket_connect_timeout: Seconds for making a connection.
+        options: What else goes to redis-py's connection as it is.
+    """
+
+    host: str = "localhost"
+    port: int = 6379
+    db: int = 0
+    url: str | None = None
+    embedded: Path | None = None
+    socket_timeout: float = DEFAULT_TIMEOUT_S
+    socket_connect_timeout: float = DEFAULT_TIMEOUT_S
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def location(self) -> str:
+        """Where Redis is, for people to read: without any password."""
+        if self.embedded:
+            return f"unix://{self.socket_path}"
+        if self.url:
+            return without_password(self.url)
+        return f"{self.host}:{self.port}/{self.db}"
+
+    @property
+    def socket_path(self) -> Path:
+        """The unix socket of the embedded server."""
+        assert self.embedded
+        return self.embedded / "valkey.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """One event group.
+
+    Attributes:
+        name: Of the group; every key begins with it.
+        intervals: Each is counted and rotated on its own.
+        events: The declared event IDs, each once.
+        auto_declare_events: Whether other event IDs are counted too, for as long as they are in use.
+        sync_interval: Seconds after which local counts are sent at the latest, or None.
+        sync_limit: Number of unsent counts of one event at which they are sent, or None.
+        max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
+    """
+
+    name: str
+    intervals: tuple[Interval, ...]
+    events: tuple[str, ...] = ()
+    auto_declare_events: bool = False
+    sync_interval: float | None = None
+    sync_limit: int | None = None
+    max_events: int = DEFAULT_MAX_EVENTS
+
+    @property
+    def direct(self) -> bool:
+        """Whether `log()` sends each count at once."""
+        return self.sync_interval is None and self.sync_limit is None
+
+    def interval(self, name: str) -> Interval | None:
+        """The interval written like this in the configuration, if there is one."""
+        return next((interval for interval in self.intervals if interval.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that can be used.
+
+    Attributes:
+        groups: By name.
+        redis: How to reach Redis.
+        file: Where it was read from, if it was.
+        warnings: What is odd in it, though usable.
+    """
+
+    groups: Mapping[str, GroupConfig]
+    redis: RedisConfig
+    file: str | None = None
+    warnings: tuple[Problem, ...] = ()
+
+
+def without_password(url: str) -> str:
+    """The address with what stands before the `@` hidden."""
+    return re.sub(r"//[^/@]*@", "//***@", url)

@@ -1,0 +1,87 @@
+"""Reads YAML, and knows on which line everything stands. The only module that knows YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from event_count_logger.config.places import Place, written
+from event_count_logger.config.rules import show
+from event_count_logger.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    import yaml
+
+#: Gives the line of a place, if it has one.
+LineOf = Callable[[Place], int | None]
+
+
+def read(file: str) -> tuple[dict[object, Any], LineOf]:
+    """The content of a file, and a function that finds the line of a place in it.
+
+    Raises:
+        ConfigError: It cannot be read, is not valid YAML, is no mapping, or gives a key twice.
+    """
+    import yaml
+
+    def failure(message: str, line: int | None = None) -> ConfigError:
+        return ConfigError([Problem("", message, file, line)])
+
+    try:
+        with open(file, "rb") as stream:
+            loader = yaml.SafeLoader(stream)
+            root = loader.get_single_node()
+            content = loader.construct_document(root) if root else {}
+    except OSError as error:
+        raise failure(f"cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise failure(f"is not valid YAML: {error.problem}", line) from error
+    except (yaml.YAMLError, UnicodeError, ValueError) as error:
+        raise failure(f"is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise failure("is not usable YAML: nested too deeply") from error
+    if not isinstance(content, dict):
+        raise failure(f"{show(content)} is not a mapping with the sections 'groups' and 'redis'", 1)
+    repeated = list(_repeated_keys(root, ())) if root else []
+    if repeated:
+        raise ConfigError([Problem(place, "is given twice", file, line) for place, line in repeated])
+    return content, lambda place: _line_of(root, place) if root else None
+
+
+def _line_of(node: yaml.Node, place: Place) -> int:
+    """The line on which `place` begins, or as much of it as the file has."""
+    line = node.start_mark.line + 1
+    for step in place:
+        children = node.value if isinstance(node.value, list) else []
+        if isinstance(step, int) and step < len(children) and not isinstance(children[step], tuple):
+            node = children[step]
+            line = node.start_mark.line + 1
+            continue
+        pairs = [pair for pair in children if isinstance(pair, tuple)]
+        match = [pair for pair in pairs if _same_key(pair[0].value, step)]
+        if not match:
+            break
+        key, node = match[0]
+        line = key.start_mark.line + 1
+    return line
+
+
+def _same_key(written: object, step: object) -> bool:
+    if isinstance(step, bool):
+        return str(written).lower() in (("yes", "true", "on") if step else ("no", "false", "off"))
+    return str(step) in (written, str(written).replace("-", "_"))
+
+
+def _repeated_keys(node: yaml.Node, place: Place) -> Iterable[tuple[str, int]]:
+    """Keys that stand twice in one of the two sections; YAML would silently take the last."""
+    for pair in node.value if isinstance(node.value, list) else ():
+        if not isinstance(pair, tuple):
+            return
+        key, value = pair
+        if not place and key.value not in ("groups", "redis"):
+            continue
+        if [other.value for other, _ in node.value].index(key.value) != node.value.index(pair):
+            yield written((*place, key.value)), key.start_mark.line + 1
+        if len(place) < 2:
+            yield from _repeated_keys(value, (*place, key.value))

@@ -1,0 +1,460 @@
+from __future__ import annotations
+
+import copy
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from event_count_logger import ConfigError, EventCountLogger
+from event_count_logger.config import Config, RedisConfig, from_dicts, from_file
+
+KNOWN_GROUP_KEYS = "intervals, events, auto_declare_events, sync_interval, sync_limit, max_events"
+YAML_BOOLEANS = "YAML reads on, off, yes and no as true and false; put it in quotes"
+YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"
+NOT_YAML = "is not valid YAML:"
+SECTIONS = "is not a mapping with the sections 'groups' and 'redis'"
+NOT_AN_INTERVAL = "is not an interval (use <number><s|m|h>, for example 5m)"
+ADDRESSES = "(use redis://..., rediss://..., unix://...)"
+
+
+def web(settings: str) -> str:
+    """A file whose only fault can be in `settings`, which begin on line 4."""
+    return f"groups:\n  web:\n    intervals: [5m]\n    {settings}\n"
+
+
+def redis(settings: str) -> str:
+    """The same for the settings of Redis, which begin on line 2."""
+    return f"redis:\n  {settings}\ngroups: {{web: {{intervals: [5m]}}}}\n"
+
+
+def intervals(written: str) -> str:
+    return f"groups:\n  web:\n    intervals: {written}\n"
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with a file, each without the path of the directory."""
+    with pytest.raises(ConfigError) as caught:
+        from_file(path)
+    return [str(problem).removeprefix(f"{path.parent}/") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            intervals("[5m, 5x]"),
+            f"3: groups.web.intervals[1]: '5x' {NOT_AN_INTERVAL}",
+        ),
+        (
+            intervals("[300]"),
+            f"3: groups.web.intervals[0]: '300' {NOT_AN_INTERVAL}",
+        ),
+        (
+            intervals("[0.05s]"),
+            "3: groups.web.intervals[0]: '0.05s' is too short for an interval (use 0.1s or more)",
+        ),
+        (
+            intervals("[1.0005s]"),
+            "3: groups.web.intervals[0]: '1.0005s' is not a whole number of milliseconds",
+        ),
+        (intervals("[1h, 60s, 1M]"), "3: groups.web.intervals[2]: '1M' is as long as '60s'"),
+        (
+            intervals("[]"),
+            "3: groups.web.intervals: is empty: a group needs at least one interval, for example [5m]",
+        ),
+        (intervals("5m"), "3: groups.web.intervals: '5m' is not a list (write [5m] for a single one)"),
+        (
+            "groups:\n  web:\n    events: [a]\n",
+            "2: groups.web.intervals: is missing (for example intervals: [5m])",
+        ),
+        ("groups:\n  web:\n", "2: groups.web: an empty value is not a mapping of settings"),
+        ("groups: [web]\n", "1: groups: ['web'] is not a mapping of group names to groups"),
+        (
+            "groups:\n  my web: {intervals: [5m]}\n",
+            "2: groups.my web: 'my web' is not a group name (use letters, digits, '_', '-' and '.')",
+        ),
+        (web("events: abc"), "4: groups.web.events: 'abc' is not a list (write [abc] for a single one)"),
+        (
+            web("events: ['@ts']"),
+            "4: groups.web.events[0]: '@ts' is not an event ID: it begins with '@', which is reserved",
+        ),
+        (web("events: [a, '']"), "4: groups.web.events[1]: '' is not an event ID: it is empty"),
+        (
+            web('events: ["a\\tb"]'),
+            "4: groups.web.events[0]: 'a\\tb' is not an event ID: it contains control characters",
+        ),
+        (
+            web(f"events: [{'é' * 257}]"),
+            f"4: groups.web.events[0]: '{'é' * 56}... is not an event ID: it has 514 bytes in UTF-8, "
+            "more than 512",
+        ),
+        (web("event: [a]"), "4: groups.web.event: is not known (did you mean 'events'?)"),
+        (
+            web("sync-intervall: 1"),
+            "4: groups.web.sync_intervall: is not known (did you mean 'sync_interval'?)",
+        ),
+        (web("sync_interval: 5s"), "4: groups.web.sync_interval: '5s' is not a number of seconds above 0"),
+        (web("sync_interval: .inf"), "4: groups.web.sync_interval: inf is not a number of seconds above 0"),
+        (web("sync_limit: 0"), "4: groups.web.sync_limit: 0 is not a whole number above 0"),
+        (web("sync_limit: 1.5"), "4: groups.web.sync_limit: 1.5 is not a whole number above 0"),
+        (web("auto_declare_events: maybe"), "4: groups.web.auto_declare_events: is not true or false"),
+        (
+            web("events: [a, b, c]\n    max_events: 2"),
+            "5: groups.web.max_events: 2 is too few for 3 declared events",
+        ),
+        (redis("port: 65536"), "2: redis.port: 65536 is not a TCP port (1 to 65535)"),
+        (redis("db: -1"), "2: redis.db: -1 is not the number of a database (0 or more)"),
+        (redis("hots: a"), "2: redis.hots: is not known (did you mean 'host'?)"),
+        (redis("socket_timeout: 0"), "2: redis.socket_timeout: 0 is not a number of seconds above 0"),
+        (redis("url: 'http://a'"), f"2: redis.url: 'http://a' is not an address of Redis {ADDRESSES}"),
+        (
+            redis("host: a\n  embedded: b"),
+            "2: redis.host: is given beside 'embedded': only one of them can say where Redis is",
+        ),
+        ("groups: {web: {intervals: [5m]}}\nredis: [a]\n", "2: redis: ['a'] is not a mapping of settings"),
+        (
+            "groups: {web: {intervals: [5m]}}\nreddis: {host: a}\n",
+            "2: reddis: is not known (did you mean 'redis'?)",
+        ),
+    ],
+)
+def test_each_problem_has_its_line_its_path_and_what_was_expected(
+    config_file: Callable[..., Path], text: str, expected: str
+) -> None:
+    assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (web("events: [on, ok]"), f"4: groups.web.events[0]: true is not a string: {YAML_BOOLEANS}"),
+        (web("events: [ok, No]"), f"4: groups.web.events[1]: false is not a string: {YAML_BOOLEANS}"),
+        (web("events: [404]"), "4: groups.web.events[0]: 404 is not a string: put it in quotes, '404'"),
+        (web("events: [1.5]"), "4: groups.web.events[0]: 1.5 is not a string: put it in quotes, '1.5'"),
+        (web("events: [ok, ~]"), "4: groups.web.events[1]: an empty value is not a string"),
+        (
+            web("events:\n      - a: b"),
+            f"5: groups.web.events[0]: {{'a': 'b'}} is not a string: {YAML_MAPPING}",
+        ),
+        (web("events: [a: b]"), f"4: groups.web.events[0]: {{'a': 'b'}} is not a string: {YAML_MAPPING}"),
+        (web("sync_limit: 1\n    sync_limit: 2"), "5: groups.web.sync_limit: is given twice"),
+        ("groups:\n  a: {intervals: [5m]}\n  a: {intervals: [1h]}\n", "3: groups.a: is given twice"),
+        (redis("host: a\n  host: b"), "3: redis.host: is given twice"),
+        ("redis: {}\ngroups: {}\nredis: {}\n", "3: redis: is given twice"),
+        ("groups:\n  4: {intervals: [5m]}\n", "2: groups.4: 4 is not a string: put it in quotes, '4'"),
+        (redis("port: on"), "2: redis.port: true is not a TCP port (1 to 65535)"),
+        (redis("password: on"), "2: redis.password: is not a string: put it in quotes"),
+        ("groups:\n\tweb: {}\n", f"2: {NOT_YAML} found character '\\t' that cannot start any token"),
+        ("groups: *web\n", f"1: {NOT_YAML} found undefined alias 'web'"),
+        ("groups: {web: {intervals: [5m}\n", f"1: {NOT_YAML} expected ',' or ']', but got '}}'"),
+        ("groups:\n  web: a: b\n", f"2: {NOT_YAML} mapping values are not allowed here"),
+        ("groups: {}\n---\ngroups: {}\n", f"2: {NOT_YAML} but found another document"),
+        ("groups:\n  [a, b]: {}\n", f"2: {NOT_YAML} found unhashable key"),
+        (
+            "groups: !!python/object/apply:os.abort []\n",
+            f"1: {NOT_YAML} could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/object/apply:os.abort'",
+        ),
+        ("- groups\n", f"1: ['groups'] {SECTIONS}"),
+        ("groups\n", f"1: 'groups' {SECTIONS}"),
+    ],
+)
+def test_traps_of_yaml_are_explained(config_file: Callable[..., Path], text: str, expected: str) -> None:
+    assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
+
+
+@pytest.mark.parametrize("written", ["1:30", "0x1F", "017", "1_000"])
+def test_what_yaml_takes_for_a_number_is_not_an_event(config_file: Callable[..., Path], written: str) -> None:
+    (problem,) = problems(config_file(web(f"events: [ok, {written}]")))
+    assert problem.startswith("ecl.yml:4: groups.web.events[1]: ")
+    assert "is not a string: put it in quotes" in problem
+
+
+def test_all_problems_of_a_file_are_found_at_once_and_in_its_order(config_file: Callable[..., Path]) -> None:
+    text = """\
+redis:
+  port: 0
+  db: x
+groups:
+  web:
+    events: [ok, 404, on]
+    intervals: [5m, 5x]
+    sync_limit: 0
+  api:
+    colour: red
+    evnts: [a]
+"""
+    assert problems(config_file(text)) == [
+        "ecl.yml:2: redis.port: 0 is not a TCP port (1 to 65535)",
+        "ecl.yml:3: redis.db: 'x' is not the number of a database (0 or more)",
+        "ecl.yml:6: groups.web.events[1]: 404 is not a string: put it in quotes, '404'",
+        f"ecl.yml:6: groups.web.events[2]: true is not a string: {YAML_BOOLEANS}",
+        f"ecl.yml:7: groups.web.intervals[1]: '5x' {NOT_AN_INTERVAL}",
+        "ecl.yml:8: groups.web.sync_limit: 0 is not a whole number above 0",
+        "ecl.yml:9: groups.api.intervals: is missing (for example intervals: [5m])",
+        f"ecl.yml:10: groups.api.colour: is not known (known here: {KNOWN_GROUP_KEYS})",
+        "ecl.yml:11: groups.api.evnts: is not known (did you mean 'events'?)",
+    ]
+
+
+def test_problems_can_be_used_by_programs(config_file: Callable[..., Path]) -> None:
+    path = config_file(intervals("[5x]"))
+    with pytest.raises(ConfigError) as caught:
+        from_file(path)
+    assert isinstance(caught.value, ValueError)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.path) == (str(path), 3, "groups.web.intervals[0]")
+    assert problem.fatal
+
+
+def test_problems_of_dictionaries_have_their_paths_only() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_dicts({"web": {"intervals": ["5m"], "events": [404]}}, {"port": "x"})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "groups.web.events[0]: 404 is not a string: put it in quotes, '404'",
+        "redis.port: 'x' is not a TCP port (1 to 65535)",
+    ]
+
+
+def test_the_line_of_a_problem_behind_an_alias_is_that_of_its_cause(config_file: Callable[..., Path]) -> None:
+    text = "defaults: &defaults\n  intervals: [5x]\ngroups:\n  web:\n    <<: *defaults\n    events: [ok]\n"
+    (problem,) = problems(config_file(text))
+    assert problem.startswith("ecl.yml:2: groups.web.intervals[0]: '5x' is not an interval")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "redis: {host: a}\n", "groups:\n", "groups: {}\n"])
+def test_a_file_without_groups_is_only_warned_of(config_file: Callable[..., Path], text: str) -> None:
+    config = from_file(config_file(text))
+    assert config.groups == {}
+    assert [warning.message for warning in config.warnings] == ["is empty: there is nothing to count"]
+
+
+def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+    assert problems(tmp_path / "ecl.yml") == ["ecl.yml: cannot be read: No such file or directory"]
+
+
+def test_a_directory_instead_of_a_file(tmp_path: Path) -> None:
+    assert problems(tmp_path) == [f"{tmp_path.name}: cannot be read: Is a directory"]
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), b"\x7fELF\x02\x01\x01\0\0", b"groups: \xff\xfe\n"])
+def test_a_binary_file_is_not_yaml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ecl.yml"
+    path.write_bytes(content)
+    (problem,) = problems(path)
+    assert problem.startswith(f"ecl.yml: {NOT_YAML} ")
+    assert "\n" not in problem
+
+
+def test_a_file_nested_beyond_all_measure(config_file: Callable[..., Path]) -> None:
+    assert problems(config_file("[" * 5000)) == ["ecl.yml: is not usable YAML: nested too deeply"]
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_files_of_other_systems_are_read(tmp_path: Path, prefix: bytes, end: bytes) -> None:
+    path = tmp_path / "ecl.yml"
+    path.write_bytes(prefix + web("events: [ok]").encode().replace(b"\n", end))
+    assert from_file(path).groups["web"].events == ("ok",)
+
+
+def test_a_complete_file(config_file: Callable[..., Path]) -> None:
+    text = """\
+logging: {level: [any, thing], groups: {}}
+common: &common
+  intervals: [5m, 1.5H]
+  sync_interval: 0.5
+redis: {host: redis.example, port: "6380", db: 3, socket_timeout: 2}
+groups:
+  web:
+    <<: *common
+    events: [ok, "404", 'a:b', ok]
+  dns-queries:
+    intervals: [10s]
+    auto_declare_events: yes
+    sync_limit: 10
+    max_events: 20
+"""
+    config = from_file(config_file(text))
+    web, dns = config.groups.values()
+    assert config.warnings == ()
+    assert config.redis.location == "redis.example:6380/3"
+    assert (config.redis.socket_timeout, config.redis.socket_connect_timeout) == (2.0, 2.0)
+    assert (web.name, web.events, web.sync_interval) == ("web", ("ok", "404", "a:b"), 0.5)
+    assert [(each.name, each.length_s) for each in web.intervals] == [("5m", 300), ("1.5H", 5400)]
+    assert (dns.name, dns.events, dns.auto_declare_events) == ("dns-queries", (), True)
+    assert (dns.sync_limit, dns.max_events, dns.direct) == (10, 20, False)
+
+
+def test_the_directory_of_an_embedded_server_is_relative_to_the_file(
+    config_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = config_file(redis("embedded: data"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert from_file(f"../{path.name}").redis.embedded == tmp_path / "data"
+
+
+# Dictionaries, as version 1.1 takes them
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        ["a", "b"],
+        ("a", "b"),
+        {"a": 1, "b": 2}.keys(),
+        (each for each in "ab"),
+        {"a", "b"},
+        frozenset("ab"),
+    ],
+    ids=lambda events: type(events).__name__,
+)
+def test_events_may_come_in_any_collection(events: Any) -> None:
+    config = from_dicts({"web": {"events": events, "intervals": ["5m"]}})
+    assert set(config.groups["web"].events) == {"a", "b"}
+
+
+@pytest.mark.parametrize("written", [["5m", "1h"], ("5m", "1h"), {"5m": 1, "1h": 2}.keys()])
+def test_intervals_may_come_in_any_collection(written: Any) -> None:
+    group = from_dicts({"web": {"intervals": written}}).groups["web"]
+    assert [interval.name for interval in group.intervals] == ["5m", "1h"]
+
+
+@pytest.mark.parametrize("mapping", [dict, OrderedDict, MappingProxyType])
+def test_settings_may_come_in_any_mapping(mapping: Any) -> None:
+    groups = mapping({"web": mapping({"events": ["a"], "intervals": ["5m"]})})
+    config = from_dicts(groups, mapping({"host": "h"}))
+    assert config.groups["web"].events == ("a",)
+    assert config.redis.host == "h"
+
+
+def test_a_hyphen_in_the_name_of_a_setting_is_as_good_as_an_underscore() -> None:
+    settings = {
+        "intervals": ["5m"],
+        "auto-declare-events": True,
+        "sync-interval": 2,
+        "sync-limit": 3,
+        "max-events": 4,
+    }
+    config = from_dicts({"my-group": settings}, {"socket-timeout": 5})
+    group = config.groups["my-group"]
+    assert group.auto_declare_events
+    assert (group.sync_interval, group.sync_limit, group.max_events) == (2.0, 3, 4)
+    assert config.redis.socket_timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "location"),
+    [
+        (None, "localhost:6379/0"),
+        ({}, "localhost:6379/0"),
+        ({"host": "h", "port": "6380", "db": "1"}, "h:6380/1"),
+        ({"host": None, "port": None, "db": None, "password": None}, "localhost:6379/0"),
+        ({"url": "redis://h:1/2", "host": None}, "redis://h:1/2"),
+        ({"decode_responses": True, "retry_on_timeout": True, "encoding": "latin-1"}, "localhost:6379/0"),
+    ],
+)
+def test_what_redis_may_be_given(given: dict[str, Any] | None, location: str) -> None:
+    config = from_dicts({"web": {"intervals": ["5m"]}}, given)
+    assert config.redis.location == location
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["events", "auto_declare_events", "sync_interval", "sync_limit", "max_events"]
+)
+def test_none_is_the_same_as_not_given(name: str) -> None:
+    assert (
+        from_dicts({"web": {"intervals": ["5m"], name: None}}).groups
+        == from_dicts({"web": {"intervals": ["5m"]}}).groups
+    )
+
+
+def test_keys_that_are_not_ours_are_left_alone_and_warned_of() -> None:
+    config = from_dicts({"web": {"intervals": ["5m"], "description": "visits", 7: None}})
+    assert [str(warning) for warning in config.warnings] == [
+        f"groups.web.description: is not known (known here: {KNOWN_GROUP_KEYS})",
+        f"groups.web.7: is not known (known here: {KNOWN_GROUP_KEYS})",
+    ]
+    assert list(config.groups) == ["web"]
+
+
+def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    EventCountLogger({"web": {"intervals": ["5m"], "description": "visits"}})
+    assert caplog.messages == [
+        f"Configuration: groups.web.description: is not known (known here: {KNOWN_GROUP_KEYS})"
+    ]
+
+
+def test_the_dictionaries_are_not_changed() -> None:
+    groups = {"web": {"sync-interval": 1, "intervals": ["5m"], "extra": 1, "events": None}}
+    redis = {"port": "1", "password": "x", "host": None}
+    before = copy.deepcopy((groups, redis))
+    from_dicts(groups, redis)
+    assert (groups, redis) == before
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config = from_dicts({"web": {"intervals": ["5m"]}})
+    with pytest.raises(AttributeError):
+        config.redis.port = 1  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        config.groups["web"].sync_limit = 1  # type: ignore[misc]
+
+
+# Passwords
+
+SECRET = "hush5"
+
+
+@pytest.mark.parametrize(
+    ("given", "location"),
+    [
+        ({"password": SECRET}, "localhost:6379/0"),
+        ({"username": "me", "password": SECRET}, "localhost:6379/0"),
+        ({"url": f"redis://:{SECRET}@h:1/2"}, "redis://***@h:1/2"),
+        ({"url": f"rediss://me:{SECRET}@h"}, "rediss://***@h"),
+        ({"url": f"unix://me:{SECRET}@/run/redis.sock"}, "unix://***@/run/redis.sock"),
+    ],
+)
+def test_passwords_are_never_shown(
+    given: dict[str, Any], location: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.DEBUG),
+        EventCountLogger({"web": {"intervals": ["5m"]}}, given, "DEBUG") as ecl,
+    ):
+        assert ecl.config.redis.location == location
+        assert location in ecl.dump_config()
+        assert SECRET not in ecl.dump_config() + caplog.text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"password": [SECRET]},
+        {"password": SECRET, "port": "x"},
+        {"pasword": SECRET},
+        {"passwd": SECRET},
+        {"username": [SECRET]},
+        {"url": f"redis://me:{SECRET}@h:port"},
+        {"url": f"http://me:{SECRET}@h"},
+        {"url": f"redis://me:{SECRET}@[::1"},
+        {"url": f"redis://me:{SECRET}@h", "host": "h"},
+    ],
+)
+def test_passwords_are_not_in_messages(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_dicts({"web": {"intervals": ["5m"]}}, given)
+    assert SECRET not in f"{caught.value} {caught.value.problems!r}"
+
+
+def test_a_password_is_not_in_the_representation_of_its_configuration(config: Callable[..., Config]) -> None:
+    assert SECRET not in repr(config({}, {"password": SECRET}))
+    assert SECRET not in repr(RedisConfig(options={"password": SECRET}))

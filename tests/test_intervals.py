@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+
+from event_count_logger.intervals import Interval
+
+
+@pytest.mark.parametrize(
+    ("text", "length_s"),
+    [
+        ("5m", 300),
+        ("5M", 300),
+        ("10s", 10),
+        ("1h", 3600),
+        ("24H", 86_400),
+        ("0.1s", 0.1),
+        (".5s", 0.5),
+        ("1.5h", 5400),
+        ("0.001h", 3.6),
+        ("005m", 300),
+        ("1.10s", 1.1),
+    ],
+)
+def test_an_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
+    interval = Interval.parse(text)
+    assert interval.length_s == length_s
+    assert interval.name == text  # as written: it is part of the keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5",
+        "m",
+        "5x",
+        "5 m",
+        " 5m",
+        "5m\n",
+        "-5m",
+        "+5m",
+        "5.m",
+        "1e3s",
+        "5m5s",
+        "1:30",
+        "5ms",
+        "٥m",
+        "infs",
+    ],
+)
+def test_nothing_else_is_an_interval(text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Interval.parse(text)
+    assert str(caught.value) == f"'{text}' is not an interval (use <number><s|m|h>, for example 5m)"
+
+
+@pytest.mark.parametrize("text", ["0s", "0.0h", "0.09s", "0.001m"])
+def test_an_interval_has_a_shortest_length(text: str) -> None:
+    with pytest.raises(ValueError, match="is too short for an interval"):
+        Interval.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0.1001s", "1.0005s", "0.00001h", "2.00000000000000000001h"])
+def test_an_interval_is_not_rounded(text: str) -> None:
+    with pytest.raises(ValueError):
+        Interval.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "start", "end"),
+    [
+        ("5m", 1_700_000_100, 1_700_000_100, 1_700_000_400),  # exactly at a boundary: the new one begins
+        ("5m", 1_700_000_100.001, 1_700_000_100, 1_700_000_400),
+        ("5m", 1_700_000_399.999, 1_700_000_100, 1_700_000_400),
+        ("5m", 0, 0, 300),
+        ("5m", -1, -300, 0),
+        ("1s", 1_700_000_000.25, 1_700_000_000, 1_700_000_001),
+        ("24h", 1_700_000_000, 1_699_920_000, 1_700_006_400),  # days of UTC
+        ("1.5s", 1_700_000_000, 1_699_999_999.5, 1_700_000_001),
+        ("7s", 1_700_000_000, 1_699_999_994, 1_700_000_001),  # multiples of its length, not of a minute's
+    ],
+)
+def test_boundaries_are_multiples_of_the_length(text: str, now: float, start: float, end: float) -> None:
+    interval = Interval.parse(text)
+    assert interval.start_of(now) == start
+    assert interval.end_of(now) == end
+
+
+@pytest.mark.parametrize("text", ["0.1s", "0.123s", "0.7s", "1.5s", "0.001h"])
+def test_a_boundary_belongs_to_the_interval_that_it_begins(text: str) -> None:
+    interval = Interval.parse(text)
+    first = 1_795_299_400_000 // interval.length_ms
+    for boundary in (number * interval.length_ms / 1000 for number in range(first, first + 1000)):
+        assert interval.start_of(boundary) == boundary
+
+
+def test_intervals_are_values() -> None:
+    assert Interval.parse("5m") == Interval("5m", 300_000)
+    assert len({Interval.parse("5m"), Interval.parse("5m"), Interval.parse("300s")}) == 2
