@@ -43,6 +43,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._counters = Store(config.redis, self.log)
         self._stopping = threading.Event()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
+        self._obstacles: set[str] = set()
 
     def run(self) -> None:
         """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
@@ -72,7 +73,7 @@ class EventCountLoggerMaster(EventCountLogger):
         """
         for group in self.config.groups.values():
             for interval in group.intervals:
-                self._rotate(group, interval)
+                self._rotate(group, interval, merging=logging.INFO)
 
     def _rotate_until_stopped(self) -> None:
         scheduler = _scheduler()
@@ -110,7 +111,8 @@ class EventCountLoggerMaster(EventCountLogger):
                     self._rotate_on_and_on, "date", run_date=when, args=[scheduler, group, interval]
                 )
 
-    def _rotate(self, group: GroupConfig, interval: Interval) -> Rotation:
+    def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
+        """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
         rotation = self._counters.rotate(group.name, interval, group.events)
         if rotation.outcome == "restarted":
             self.log.warning(
@@ -120,22 +122,20 @@ class EventCountLoggerMaster(EventCountLogger):
                 interval.name,
             )
         if rotation.start is not None and rotation.end is not None:
-            self._tell(group, interval, rotation.start, rotation.end)
-        for key in rotation.obstacles:
-            self.log.warning("Key %s does not hold an integer: it was left out of the rotation", key)
+            merged = round((rotation.end - rotation.start) / interval.length_s)
+            self.log.log(
+                logging.INFO if merged <= 1 else merging,
+                "Group '%s', interval '%s': rotated %s to %s%s",
+                group.name,
+                interval.name,
+                _utc(rotation.start),
+                _utc(rotation.end),
+                f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
+            )
+        for key in set(rotation.obstacles) - self._obstacles:
+            self.log.warning("Key %s does not hold an integer: it is left out of every rotation", key)
+        self._obstacles.update(rotation.obstacles)
         return rotation
-
-    def _tell(self, group: GroupConfig, interval: Interval, start: float, end: float) -> None:
-        merged = round((end - start) / interval.length_s)
-        self.log.log(
-            logging.INFO if merged <= 1 else logging.WARNING,
-            "Group '%s', interval '%s': rotated %s to %s%s",
-            group.name,
-            interval.name,
-            _utc(start),
-            _utc(end),
-            f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
-        )
 
 
 def _scheduler() -> BackgroundScheduler:

@@ -32,6 +32,12 @@ from event_count_logger.keys import Half
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
 
+#: As many as threads ask at once; redis-py would give up at 100.
+_MOST_CONNECTIONS = 10_000
+
+#: Seconds that an answer may take to tell what time it is: half of that is the error.
+_CLOCK_SAMPLE_S = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -174,7 +180,9 @@ class Store:
         arguments = [source, prev, next, _ms(now), len(batch), *batch, *map(str, batch.values()), *lengths]
         asked_at = time.time()
         outcome, now_ms, detail = self._run("commit", names, arguments)
-        self.clock_offset_s = now_ms / 1000 - (asked_at + time.time()) / 2
+        answered_at = time.time()
+        if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
+            self.clock_offset_s = now_ms / 1000 - (asked_at + answered_at) / 2
         if outcome == b"refused":
             words = [_text(word) for word in detail]
             return Commit("refused", "", tuple(map(Refusal, words[::3], words[1::3], words[2::3])))
@@ -394,6 +402,7 @@ def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionP
         "socket_connect_timeout": min(timeout_s, config.socket_connect_timeout),
         **config.options,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": _MOST_CONNECTIONS,
     }
     if config.embedded:
         return redis.ConnectionPool(

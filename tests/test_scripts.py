@@ -350,7 +350,7 @@ def test_no_server_is_unavailable_and_the_password_is_not_told() -> None:
     from event_count_logger.config import from_dicts
     from tests.servers import free_port
 
-    url = f"redis://user:hunter2@127.0.0.1:{free_port()}/0"
+    url = f"redis://user:hunter2@127.0.0.1:{free_port()}/0?client_name=me"
     with pytest.raises(Unavailable, match="cannot be reached") as caught:
         Store(from_dicts({}, {"url": url}).redis).ping()
     assert "hunter2" not in str(caught.value)

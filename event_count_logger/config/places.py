@@ -11,7 +11,8 @@ Place = tuple[object, ...]
 class Report(Protocol):
     """Takes note of a problem; one that is not fatal leaves the configuration usable."""
 
-    def __call__(self, place: Place, message: str, *, fatal: bool = True) -> None: ...
+    def __call__(self, place: Place, message: str, *, fatal: bool = True) -> None:
+        """Note that something is wrong at `place`."""
 
 
 def written(place: Place) -> str:

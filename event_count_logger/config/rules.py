@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import voluptuous as vol
 
@@ -132,6 +132,9 @@ def _url(value: object) -> str:
         usable = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
     except ValueError:
         usable = False
+    misplaced = [key for key in parse_qs(parts.query) if key in _NOT_IN_URL] if usable else []
+    if misplaced:
+        raise vol.Invalid(f"'{misplaced[0]}' stands in the address: give it as a setting beside 'url'")
     if not usable:
         expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
         raise vol.Invalid(f"'{without_password(url)}' is not an address of Redis (use {expected})")
@@ -172,6 +175,8 @@ PASSED_ON = {
 NO_EFFECT = dict.fromkeys(
     ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"), object
 )
+#: These would override, unseen, what is set or needed here.
+_NOT_IN_URL = {"socket_timeout", "socket_connect_timeout", *NO_EFFECT}
 REDIS = vol.Schema(
     {
         "host": _optional(_text),

@@ -110,5 +110,5 @@ class Config:
 
 
 def without_password(url: str) -> str:
-    """The address with what stands before the `@` hidden."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    """The address without whatever in it may be secret: user, password, query."""
+    return re.sub(r"//.*@", "//***@", url.partition("?")[0])

@@ -1,0 +1,635 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import RedisConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.servers import Server, free_port, wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+#: Long enough that no test sees its end.
+DAY = Interval.parse("24h")
+
+GROUPS = {
+    "web": {"events": ["ok", "error"], "intervals": ["24h"]},
+    "http": {"auto_declare_events": True, "intervals": ["24h"]},
+    "two": {"events": ["a"], "intervals": ["24h", "48h"]},
+}
+
+
+@pytest.fixture
+def file(server: Server, config_file: Callable[..., Path]) -> Path:
+    """A configuration of a running server."""
+    return config_file({"redis": server.config, "groups": GROUPS})
+
+
+@pytest.fixture
+def file_of_nothing(config_file: Callable[..., Path]) -> Path:
+    """A configuration of a server that is not there."""
+    redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
+    return config_file({"redis": redis, "groups": GROUPS}, "nothing.yml")
+
+
+@dataclass
+class Days:
+    """Counts in days gone by, and rotates as a master would have done, by the clock of the server."""
+
+    store: Store
+    position: int = 0
+
+    @property
+    def today(self) -> int:
+        return int(DAY.start_of(self.store.server_time()))
+
+    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
+        now = self.today - days_ago * 86_400
+        self.store.commit(group, [DAY], "test", self.position, self.position + 1, counts, now=now)
+        self.position += 1
+
+    def rotate(self, group: str, days_ago: int = 0) -> None:
+        declared = GROUPS[group].get("events", [])
+        self.store.rotate(group, DAY, declared, now=self.today - days_ago * 86_400)
+
+
+@pytest.fixture
+def days(server: Server) -> Iterator[Days]:
+    store = Store(RedisConfig(**server.config))
+    yield Days(store)
+    store.close()
+
+
+# ecl_reader
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ([], b"error:0\nok:54\n"),
+        (["--last"], b"error:0\nok:54\n"),
+        (["--current"], b"error:2\nok:0\n"),
+        (["--both"], b"Last:\nerror:0\nok:54\nCurrent:\nerror:2\nok:0\n"),
+        (["--both", "-i", "24h"], b"Last:\nerror:0\nok:54\nCurrent:\nerror:2\nok:0\n"),
+        (["--strict"], b"error:0\nok:54\n"),
+    ],
+)
+def test_the_reader_prints_an_event_and_its_count_a_line(
+    start: Start, file: Path, days: Days, options: list[str], printed: bytes
+) -> None:
+    days.count("web", {"ok": 54}, days_ago=1)
+    days.rotate("web")
+    days.count("web", {"error": 2})
+    reader = start("ecl_reader", file, "-g", "web", *options, text=False)
+    assert reader.communicate(timeout=60) == (printed, b"")
+    assert reader.returncode == 0
+
+
+def test_the_reader_sorts_events_by_their_characters(start: Start, file: Path, days: Days) -> None:
+    days.count("http", {"b": 1, "é": 2, "a:b": 3, "B": 4, "10": 5, "9": 6, "a": 7, " ": 8})
+    reader = start("ecl_reader", file, "-g", "http", "--current", text=False)
+    assert reader.communicate(timeout=60)[0] == " :8\n10:5\n9:6\nB:4\na:7\na:b:3\nb:1\né:2\n".encode()
+
+
+def test_the_reader_gives_json_with_times(run: Run, file: Path, days: Days) -> None:
+    days.count("web", {"ok": 54}, days_ago=1)
+    days.rotate("web")
+    done = run("ecl_reader", file, "-g", "web", "--json")
+    found = json.loads(done.stdout)
+    server_time = found.pop("server_time")
+    assert days.today < server_time <= days.store.server_time() + 0.001
+    assert found == {
+        "group": "web",
+        "interval": "24h",
+        "start": days.today - 86_400,
+        "end": days.today,
+        "stale": False,
+        "counts": {"error": 0, "ok": 54},
+    }
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_json_of_both_intervals_is_of_one_moment(run: Run, file: Path, days: Days) -> None:
+    days.count("http", {"é": 2**53 + 1}, days_ago=1)
+    days.rotate("http")
+    days.count("http", {"404": 1})
+    found = json.loads(run("ecl_reader", file, "-g", "http", "--both", "--json").stdout)
+    assert list(found) == ["last", "current"]
+    assert [each["counts"] for each in found.values()] == [{"é": 2**53 + 1}, {"404": 1}]
+    assert (found["current"]["start"], found["current"]["end"]) == (days.today, None)
+    assert found["last"]["server_time"] == found["current"]["server_time"]
+
+
+def test_a_merged_span_is_seen_in_json(run: Run, file: Path, days: Days) -> None:
+    days.count("web", {"ok": 1}, days_ago=3)
+    days.count("web", {"ok": 1}, days_ago=1)
+    days.rotate("web")
+    found = json.loads(run("ecl_reader", file, "-g", "web", "--json").stdout)
+    assert (found["start"], found["end"]) == (days.today - 3 * 86_400, days.today)
+    assert found["counts"]["ok"] == 2
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 4), (["--strict", "--current"], 4)])
+def test_a_stale_read_is_warned_of(run: Run, file: Path, days: Days, options: list[str], status: int) -> None:
+    days.count("web", {"ok": 1}, days_ago=2)
+    days.rotate("web", days_ago=1)
+    done = run("ecl_reader", file, "-g", "web", *options)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[0] == "error:0"  # nothing but data
+    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, it should have ended ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_json_says_that_it_is_stale(run: Run, file: Path, days: Days) -> None:
+    days.count("web", {"ok": 1}, days_ago=2)
+    days.rotate("web", days_ago=1)
+    done = run("ecl_reader", file, "-g", "web", "--json", "--strict")
+    assert json.loads(done.stdout)["stale"] is True
+    assert done.returncode == 4
+
+
+def test_a_finished_interval_does_not_look_like_one_that_is_not_there(
+    run: Run, file: Path, days: Days
+) -> None:
+    never = run("ecl_reader", file, "-g", "web", "--json", "--strict")
+    assert never.returncode == 4
+    assert never.stderr == (
+        "WARNING: interval '24h' of group 'web': nothing was counted yet, and no master has run\n"
+    )
+    days.rotate("web")
+    first = run("ecl_reader", file, "-g", "web", "--json")
+    assert first.stderr == "WARNING: interval '24h' of group 'web': none has finished yet\n"
+    for early in (never, first):
+        found = json.loads(early.stdout)
+        assert (found["start"], found["end"], found["counts"]) == (None, None, {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-g", "nope"], "Group 'nope' not found in configuration"),
+        (["-g", "web", "-i", "1h"], "Interval '1h' not configured for this group."),
+        (["-g", "web", "-i", "24H"], "Interval '24H' not configured for this group."),
+        (
+            ["-g", "two"],
+            "Multiple intervals defined for the group, one must be selected using the '-i' parameter.",
+        ),
+    ],
+)
+def test_the_reader_knows_only_what_is_configured(
+    run: Run, file: Path, arguments: list[str], message: str
+) -> None:
+    done = run("ecl_reader", file, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ERROR: {message}\n")
+
+
+def test_a_reader_whose_output_nobody_wants_ends_in_silence(start: Start, file: Path, days: Days) -> None:
+    days.rotate("web")
+    nobody, output = os.pipe()
+    os.close(nobody)
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    reader = start("ecl_reader", file, "-g", "web", "--current", stdout=output, env=environment)
+    os.close(output)
+    assert reader.communicate(timeout=60)[1] == ""
+    assert reader.returncode == 0
+
+
+# ecl_log_event
+
+
+@pytest.mark.parametrize(
+    ("arguments", "counted"),
+    [
+        (["web", "ok"], {"ok": 1}),
+        (["web", "ok", "41"], {"ok": 41}),
+        (["web", "ok", "0"], {}),
+        (["web", "ok", str(2**63 - 1)], {"ok": 2**63 - 1}),
+        (["http", "a:b é"], {"a:b é": 1}),
+    ],
+)
+def test_one_event_is_counted(
+    run: Run, file: Path, server: Server, arguments: list[str], counted: dict[str, int]
+) -> None:
+    done = run("ecl_log_event", file, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert server.counts(arguments[0], "24h", "cur") == counted
+
+
+def test_a_command_leaves_nothing_of_its_own_behind(run: Run, file: Path, server: Server) -> None:
+    assert run("ecl_log_event", file, "web", "ok").returncode == 0
+    assert "web:@sources" not in server.everything()
+
+
+@pytest.mark.parametrize("settings", [{"sync_interval": 3600}, {"sync_limit": 100}])
+def test_a_command_does_not_wait_until_a_sync_is_due(
+    run: Run, server: Server, config_file: Callable[..., Path], settings: dict[str, int]
+) -> None:
+    group = {"events": ["ok"], "intervals": ["24h"], **settings}
+    file = config_file({"redis": server.config, "groups": {"web": group}})
+    assert run("ecl_log_event", file, "web", "ok").returncode == 0
+    assert run("ecl_log_event", file, "web", "-", input="ok\nok\n").returncode == 0
+    assert server.counts("web", "24h", "cur") == {"ok": 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope", "ok"], "Group 'nope' not found in configuration"),
+        (["nope", "-"], "Group 'nope' not found in configuration"),
+        (["web", "nope"], "Event 'nope' not configured for this group and 'auto_declare_events' not enabled"),
+        (["http", "@ts"], "Event '@ts' is not an event ID: it begins with '@', which is reserved"),
+        (["http", ""], "Event '' is not an event ID: it is empty"),
+        (["http", "a\nb"], "Event 'a b' is not an event ID: it contains control characters"),
+    ],
+)
+def test_what_cannot_be_counted_is_told(
+    run: Run, file: Path, server: Server, arguments: list[str], message: str
+) -> None:
+    done = run("ecl_log_event", file, *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.rstrip(".\n") == f"ERROR: {message}"
+    assert server.everything() == {}
+
+
+def test_a_refused_count_names_its_key(run: Run, file: Path, server: Server) -> None:
+    with server.client as client:
+        client.set("web:24h:cur:ok", "not a number")
+    done = run("ecl_log_event", file, "web", "ok")
+    assert done.returncode == 3
+    assert done.stderr.startswith("ERROR: Redis refuses to count event 'ok' (key web:24h:cur:ok): ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "counted"),
+    [
+        (b"a\nb\na\n", {"a": 2, "b": 1}),
+        (b"a\nb", {"a": 1, "b": 1}),
+        (b"a\r\nb\r\n", {"a": 1, "b": 1}),
+        (b"\n\na\n\r\n\n", {"a": 1}),
+        (b" a\na \n", {" a": 1, "a ": 1}),
+        (b"\xff\xfe\n\xc3\xa9\n", {"��": 1, "é": 1}),
+        (b"", {}),
+        (b"a" * 512 + b"\n", {"a" * 512: 1}),
+        (b"".join(b"%d\n" % (number % 7) for number in range(200_000)), None),
+    ],
+    ids=["lines", "no end", "CRLF", "blank", "spaces", "not UTF-8", "nothing", "long", "many"],
+)
+def test_each_line_of_standard_input_is_an_event(
+    start: Start, file: Path, server: Server, lines: bytes, counted: dict[str, int] | None
+) -> None:
+    command = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE, text=False)
+    assert command.communicate(lines, timeout=60) == (b"", b"")
+    assert command.returncode == 0
+    many = {str(number): len(range(number, 200_000, 7)) for number in range(7)}
+    assert server.counts("http", "24h", "cur") == (many if counted is None else counted)
+
+
+def test_lines_that_cannot_be_counted_do_not_hold_up_the_others(run: Run, file: Path, server: Server) -> None:
+    done = run("ecl_log_event", file, "web", "-", input="ok\nnope\nok\nnope\n@ts\nerror\n")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("ERROR: 3 lines were not counted: 'nope' not configured for this group")
+    assert "(2 lines)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert server.counts("web", "24h", "cur") == {"ok": 2, "error": 1}
+
+
+def test_the_message_about_lines_stays_short(run: Run, file: Path) -> None:
+    done = run("ecl_log_event", file, "web", "-", input="".join(f"{'x' * 600}{n}\n" for n in range(1000)))
+    assert done.returncode == 1
+    assert "1000 lines were not counted" in done.stderr
+    assert len(done.stderr) < 1500
+
+
+@pytest.fixture
+def endless(start: Start, file: Path, server: Server) -> Callable[[str], subprocess.Popen[str]]:
+    """Starts the command, gives it a few lines, and waits until they are counted; more may come."""
+
+    def pipe(lines: str) -> subprocess.Popen[str]:
+        command = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE)
+        assert command.stdin
+        command.stdin.write(lines)
+        command.stdin.flush()
+        wait_until(lambda: server.counts("http", "24h", "cur") == {"a": 2})
+        assert command.poll() is None
+        return command
+
+    return pipe
+
+
+def test_counts_of_a_pipe_that_stays_open_arrive(
+    endless: Callable[[str], subprocess.Popen[str]], server: Server
+) -> None:
+    command = endless("a\na\nhalf of a li")
+    assert command.communicate("ne\nb\n", timeout=60) == ("", "")
+    assert command.returncode == 0
+    assert server.counts("http", "24h", "cur") == {"a": 2, "half of a line": 1, "b": 1}
+
+
+def test_an_interrupted_pipe_loses_nothing(
+    endless: Callable[[str], subprocess.Popen[str]], server: Server
+) -> None:
+    command = endless("a\na\n")
+    assert command.stdin
+    command.stdin.write("b\nb\nb\n")
+    command.stdin.flush()
+    pipe = command.stdin.fileno()
+    wait_until(lambda: not unread(pipe), what="the command has read its input")
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert "Traceback" not in errors
+    assert server.counts("http", "24h", "cur") == {"a": 2, "b": 3}
+
+
+def unread(pipe: int) -> int:
+    """Bytes that are still in a pipe."""
+    import fcntl
+    import struct
+    import termios
+
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0])
+
+
+# ecl_master --once
+
+
+def test_a_rotation_from_cron(run: Run, file: Path, server: Server, days: Days) -> None:
+    days.count("web", {"ok": 3}, days_ago=1)
+    done = run("ecl_master", "--once", "-v", file)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("[INFO] Group 'web', interval '24h': rotated ") == 1
+    assert server.counts("web", "24h", "last") == {"ok": 3, "error": 0}
+    again = run("ecl_master", "--once", "-v", file)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert server.counts("web", "24h", "last") == {"ok": 3, "error": 0}
+
+
+# ecl check
+
+
+def test_nothing_is_wrong(run: Run, file: Path) -> None:
+    run("ecl_master", "--once", file)
+    done = run("ecl", "check", file)
+    server_line, verdict = done.stdout.splitlines()
+    assert server_line.startswith(f"{file}: Valkey ")
+    assert verdict == f"{file}: no problems"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_prints_every_problem_of_a_configuration(run: Run, config_file: Callable[..., Path]) -> None:
+    file = config_file("redis:\n  prot: 1\ngroups:\n  web:\n    intervals: [5x]\n    extra: 1\n")
+    done = run("ecl", "check", file)
+    *problems, verdict = done.stdout.splitlines()
+    assert [problem.partition(" is ")[0] for problem in problems] == [
+        f"{file}:2: redis.prot:",
+        f"{file}:5: groups.web.intervals[0]: '5x'",
+        f"{file}:6: groups.web.extra:",
+    ]
+    assert "(did you mean 'port'?)" in problems[0]
+    assert verdict == f"{file}: 3 problems"
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_check_without_a_server_says_so(run: Run, file_of_nothing: Path) -> None:
+    done = run("ecl", "check", file_of_nothing)
+    assert (done.returncode, done.stdout) == (0, f"{file_of_nothing}: no problems\n")
+    assert done.stderr.startswith("NOTE: the server is not checked: Redis at 127.0.0.1:")
+
+
+def test_check_finds_that_no_master_runs(run: Run, file: Path, days: Days) -> None:
+    days.count("web", {"ok": 1}, days_ago=1)
+    done = run("ecl", "check", file)
+    assert done.returncode == 1
+    assert f"{file}: group 'web', interval '24h': its rotation is " in done.stdout
+    assert f"{file}: group 'http', interval '24h': no master has run yet (start ecl_master)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"maxmemory-policy": "allkeys-lru"},
+            "maxmemory-policy is 'allkeys-lru': the server may drop counters at any time (use noeviction)",
+        ),
+        (
+            {"appendonly": "no", "save": ""},
+            "persistence is off: a restart of the server loses all counts (use appendonly yes)",
+        ),
+    ],
+)
+def test_check_finds_settings_that_lose_counts(
+    run: Run, own_server: Server, config_file: Callable[..., Path], settings: dict[str, str], problem: str
+) -> None:
+    file = config_file({"redis": own_server.config, "groups": GROUPS})
+    assert run("ecl_master", "--once", file).returncode == 0
+    with own_server.client as client:
+        for name, value in settings.items():
+            client.config_set(name, value)
+    done = run("ecl", "check", file)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1:] == [f"{file}: {problem}", f"{file}: 1 problem"]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "problem"),
+    [
+        (["~*", "+@all", "-sadd"], "group 'web': SADD web:@probe: "),
+        (["~*", "+@all", "-incrby", "-config"], "group 'web': INCRBY web:@probe: "),
+        (["~*", "+@all", "-evalsha", "-eval"], "group 'web': Redis refuses (key web:@probe): "),
+        (["~http:*", "+@all"], "group 'web': Redis refuses (key web:@probe): "),
+    ],
+)
+def test_check_finds_missing_permissions(
+    run: Run, own_server: Server, config_file: Callable[..., Path], permissions: list[str], problem: str
+) -> None:
+    with own_server.client as client:
+        client.execute_command("ACL", "SETUSER", "me", "on", ">hush5", *permissions)
+    redis = {**own_server.config, "username": "me", "password": "hush5"}
+    done = run("ecl", "check", config_file({"redis": redis, "groups": GROUPS}))
+    assert done.returncode == 1
+    assert f": {problem}" in done.stdout
+    assert done.stderr == ""
+
+
+# All commands
+
+COMMANDS = {
+    "ecl_reader": ("-g", "web"),
+    "ecl_log_event": ("web", "ok"),
+    "ecl_master": ("--once",),
+}
+
+
+def arguments_of(command: str, file: object) -> list[Any]:
+    return (
+        ["ecl_log_event", file, "web", "ok"]
+        if command == "ecl_log_event"
+        else [command, *COMMANDS[command], file]
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unreachable_server_has_its_own_status(run: Run, file_of_nothing: Path, command: str) -> None:
+    done = run(*arguments_of(command, file_of_nothing))
+    assert (done.returncode, done.stdout) == (3, "")
+    last_line = done.stderr.splitlines()[-1]
+    assert last_line.startswith("ERROR: Redis at 127.0.0.1:")
+    assert "cannot be reached" in last_line
+    assert "Traceback" not in done.stderr
+
+
+def test_lines_that_an_unreachable_server_has_not_counted_are_told(run: Run, file_of_nothing: Path) -> None:
+    done = run("ecl_log_event", file_of_nothing, "http", "-", input="a\nb\na\n")
+    assert done.returncode == 3
+    assert "3 counts of group 'http' are not confirmed" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("redis: {port: x}\n", ":1: redis.port: 'x' is not a TCP port (1 to 65535)"),
+        ("groups: {web: {intervals: [5x, 6x]}}\n", " (and 1 more: see ecl check)"),
+        ("- 1\n", ":1: [1] is not a mapping with the sections 'groups' and 'redis'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(
+    run: Run, config_file: Callable[..., Path], command: str, content: str, message: str
+) -> None:
+    file = config_file(content)
+    done = run(*arguments_of(command, file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"ERROR: {file}:")
+    assert done.stderr.endswith(f"{message}\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_configuration_that_is_not_there(run: Run, tmp_path: Path, command: str) -> None:
+    missing = tmp_path / "missing.yml"
+    done = run(*arguments_of(command, missing))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"ERROR: {missing}: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("ecl_reader", "Missing argument 'CONFIG'"),
+        ("ecl_reader FILE", "Missing option '-g' / '--group'"),
+        ("ecl_reader FILE -g", "'-g' requires an argument"),
+        ("ecl_reader FILE -g web surplus", "surplus"),
+        ("ecl_reader FILE -g web --unknown", "--unknown"),
+        ("ecl_reader FILE -g web --last --both", "--last, --current and --both exclude each other"),
+        ("ecl_master", "Missing argument 'CONFIG'"),
+        ("ecl_master FILE --twice", "--twice"),
+        ("ecl_log_event", "Missing argument 'CONFIG GROUP EVENT [COUNT]'"),
+        ("ecl_log_event FILE web", "expected CONFIG GROUP EVENT [COUNT], not 2 arguments"),
+        ("ecl_log_event FILE web ok 1 2", "expected CONFIG GROUP EVENT [COUNT], not 5 arguments"),
+        ("ecl_log_event FILE web ok 1.5", "COUNT must be an integer, not '1.5'"),
+        ("ecl_log_event FILE web ok many", "COUNT must be an integer, not 'many'"),
+        ("ecl_log_event FILE web ok -- -1", "COUNT must be from 0 to 2^63-1, not -1"),
+        (
+            "ecl_log_event FILE web ok 9223372036854775808",
+            "COUNT must be from 0 to 2^63-1, not 9223372036854775808",
+        ),
+        ("ecl_log_event FILE web - 5", "COUNT does not go with events from standard input"),
+        ("ecl nonsense", "No such command 'nonsense'"),
+        ("ecl check", "Missing argument 'CONFIG'"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(
+    run: Run, file: Path, server: Server, command: str, message: str
+) -> None:
+    done = run(*(str(file) if word == "FILE" else word for word in command.split()), ECL_CONFIG="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ERROR: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert server.everything() == {}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ecl_reader"],
+        ["ecl_log_event"],
+        ["ecl_master"],
+        ["ecl", "check"],
+        ["ecl", "reader"],
+        ["ecl", "log_event"],
+        ["ecl", "master"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_has_an_example(run: Run, command: list[str], option: str) -> None:
+    done = run(*command, option)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Example:\n    $ ecl" in done.stdout
+    assert "Exit status: 0" in done.stdout
+    assert "ECL_CONFIG" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["ecl_reader", "ecl_log_event", "ecl_master", "ecl"])
+def test_every_command_tells_its_version(run: Run, command: str) -> None:
+    done = run(command, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{command} 2.0.0\n", "")
+
+
+def test_the_environment_may_name_the_configuration(run: Run, file: Path, server: Server) -> None:
+    commands = ["ecl_log_event web ok", "ecl_log_event web ok 2", "ecl log_event web -", "ecl_master --once"]
+    for command in commands:
+        assert run(*command.split(), input="ok\n", ECL_CONFIG=str(file)).returncode == 0
+    reader = run("ecl", "reader", "-g", "web", "--current", ECL_CONFIG=str(file))
+    assert reader.stdout == "error:0\nok:4\n"
+    assert run("ecl", "check", ECL_CONFIG=str(file)).stdout.endswith(f"{file}: no problems\n")
+
+
+def test_an_argument_comes_before_the_environment(run: Run, file: Path) -> None:
+    for arguments in (["web", "ok"], ["web", "ok", "2"]):
+        assert run("ecl_log_event", file, *arguments, ECL_CONFIG="/nonexistent").returncode == 0
+    reader = run("ecl_reader", file, "-g", "web", "--current", ECL_CONFIG="/nonexistent")
+    assert reader.stdout == "error:0\nok:3\n"
+
+
+def test_what_is_odd_in_a_configuration_is_warned_of(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    group = {"events": ["ok"], "intervals": ["24h"], "colour": "red"}
+    file = config_file({"redis": server.config, "groups": {"web": group}})
+    done = run("ecl_log_event", file, "web", "ok")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(f"WARNING: {file}:1: groups.web.colour: is not known ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Callable[..., Path]) -> None:
+    port = free_port()
+    file = config_file({"redis": {"url": f"redis://me:hush5@127.0.0.1:{port}/0"}, "groups": GROUPS})
+    for command in COMMANDS:
+        done = run(*arguments_of(command, file))
+        assert done.returncode == 3
+        assert f"redis://***@127.0.0.1:{port}/0" in done.stderr
+        assert "hush5" not in done.stderr
+
+
+def test_only_commands_start_quickly_that_import_what_they_need(start: Start, file: Path) -> None:
+    loaded = "import sys, event_count_logger.cli.reader; print('apscheduler' in sys.modules)"
+    import sys
+
+    done = start(sys.executable, "-c", loaded)
+    assert done.communicate(timeout=60)[0] == "False\n"
