@@ -105,6 +105,22 @@ def test_all_bad_keys_are_named_at_once(store: Store, any_server: Server) -> Non
     assert any_server.everything() == before
 
 
+def test_an_event_that_another_program_counts_without_the_index_is_added_to_it(
+    store: Store, any_server: Server
+) -> None:
+    any_server.client.set("g:5s:cur:a", 5)
+    commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
+    assert any_server.counts("g", "5s", "cur") == {"a": 7}
+    assert any_server.client.smembers("g:5s:cur:@events") == {"a"}
+
+
+def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_server: Server) -> None:
+    any_server.client.mset({"g:5s:cur:a": 5, "g:5s:cur:b": "x"})
+    before = any_server.everything()
+    assert commit(store, 0, 1, {"a": 2, "b": 1}).outcome == "refused"
+    assert any_server.everything() == before
+
+
 @pytest.mark.parametrize("key", ["g:@sources", "g:1m:cur:@events"])
 def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
     any_server.client.set(key, "x")
@@ -236,6 +252,23 @@ def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_int
     assert any_server.counts("g", "5s", "last") == {"a": 2, "b": 0}
     assert any_server.counts("g", "5s", "cur") == {"a": 0, "b": 0, "late": 1}
     assert any_server.client.smembers("g:5s:cur:@events") == {"a", "b", "late"}
+
+
+def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_half_done(
+    store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
+    run = store._run
+
+    def run_late(name: str, *rest: Any) -> Any:
+        any_server.client.set("g:5s:cur:@events", "x")
+        return run(name, *rest)
+
+    monkeypatch.setattr(store, "_run", run_late)
+    with pytest.raises(Rejected, match="WRONGTYPE"):
+        rotate(store, 1_700_000_015)
+    assert any_server.counts("g", "5s", "cur") == {"a": 1}
+    assert any_server.counts("g", "5s", "last") == {}
 
 
 def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_server: Server) -> None:

@@ -56,10 +56,7 @@ class Sync:
             Rejected: The same, but nothing of it was counted.
         """
         self._resume()
-        todo = [cell for cell in self._cells.all() if cell.total != cell.acked]
-        for cell in todo:
-            cell.pending = cell.acked  # left over where a batch was cut off before it began
-        todo = self._acceptable(todo)
+        todo = self._acceptable([cell for cell in self._cells.all() if cell.total != cell.acked])
         while todo:
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
