@@ -26,7 +26,7 @@ def examine(config: Config, store: Store) -> Iterator[str]:
         Unavailable: Redis does not answer.
     """
     settings = store.settings()
-    if settings["server"] == "Redis" and _version(settings["version"]) < _OLDEST_VERSION:
+    if settings.get("server") == "Redis" and _version(settings["version"]) < _OLDEST_VERSION:
         yield f"Redis {settings['version']} is too old: 6.2 or later is needed"
     policy = settings.get("maxmemory-policy", "noeviction")
     if policy != "noeviction":
@@ -44,7 +44,10 @@ def examine(config: Config, store: Store) -> Iterator[str]:
 
 def _clock(store: Store) -> Iterator[str]:
     before = time.time()
-    server_time = store.server_time()
+    try:
+        server_time = store.server_time()
+    except Rejected:
+        return  # the probe tells
     offset_s = server_time - (before + time.time()) / 2
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"

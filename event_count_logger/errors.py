@@ -53,6 +53,10 @@ class Unavailable(StoreError):
         super().__init__(f"Redis at {location} cannot be reached: {reason}{hint}")
 
 
+class Unauthorized(Unavailable):
+    """Redis does not let this user in, so it does nothing for it."""
+
+
 class Rejected(StoreError):
     """Redis answered with an error, and changed nothing."""
 

@@ -9,8 +9,9 @@ from decimal import Decimal
 _SYNTAX = re.compile(r"([0-9]*\.[0-9]+|[0-9]+)([smh])", re.IGNORECASE)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 
-#: Milliseconds; shorter intervals would end faster than they can be rotated and read.
-_SHORTEST_MS = 100
+#: Milliseconds; shorter intervals would end faster than they can be rotated and read, and the ends of
+#: longer ones (11 years) are of no use to anybody.
+_SHORTEST_MS, _LONGEST_MS = 100, 100_000 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,12 @@ class Interval:
         """
         match = _SYNTAX.fullmatch(text)
         if not match:
-            raise ValueError(f"'{text}' is not an interval (use <number><s|m|h>, for example 5m)")
+            raise ValueError(f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)")
         length_ms = Decimal(match[1]) * _UNIT_MS[match[2].lower()]
-        if length_ms < _SHORTEST_MS:
-            raise ValueError(f"'{text}' is too short for an interval (use 0.1s or more)")
         if length_ms != int(length_ms):
-            raise ValueError(f"'{text}' is not a whole number of milliseconds")
+            raise ValueError(f"{text!r} is not a whole number of milliseconds")
+        if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
+            raise ValueError(f"{text!r} is not an interval from 0.1s to 100000h")
         return cls(text, int(length_ms))
 
     @property

@@ -69,11 +69,18 @@ class EventCountLoggerMaster(EventCountLogger):
         """End every interval whose time is over, once.
 
         Raises:
-            StoreError: Redis does not answer; some intervals may not have been ended.
+            Unavailable: Redis does not answer.
+            Rejected: It refused some; the others were ended all the same.
         """
+        rejected = None
         for group in self.config.groups.values():
             for interval in group.intervals:
-                self._rotate(group, interval, merging=logging.INFO)
+                try:
+                    self._rotate(group, interval, merging=logging.INFO)
+                except Rejected as error:
+                    rejected = rejected or error
+        if rejected:
+            raise rejected
 
     def _rotate_until_stopped(self) -> None:
         scheduler = _scheduler()

@@ -7,9 +7,8 @@ caller, since it carries its position.
 from __future__ import annotations
 
 import logging
-import os
+import math
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +19,18 @@ from typing import Any, Literal
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from event_count_logger import keys
 from event_count_logger.config import RedisConfig
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import Rejected, Unauthorized, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 
@@ -114,7 +119,7 @@ def _script(name: str) -> Script:
 
 
 class Store:
-    """The counters in one Redis database. Threads may share it; a forked child may not.
+    """The counters in one Redis database. Threads may share it, and so may forked processes.
 
     Attributes:
         location: Where Redis is, for messages.
@@ -137,14 +142,7 @@ class Store:
         self.reachable: bool | None = None
         self._config = config
         self._log = log
-        self._timeout_s = timeout_s or config.socket_timeout
-        self._connect_nothing_yet()
-        _stores.add(self)
-
-    def _connect_nothing_yet(self) -> None:
-        """Also in a forked child, where the connections belong to the parent."""
-        self.reachable = None
-        self._pool = _connection_pool(self._config, self._timeout_s)
+        self._pool = _connection_pool(config, timeout_s or config.socket_timeout)
         self._client = redis.Redis(connection_pool=self._pool)
 
     def commit(
@@ -284,18 +282,17 @@ class Store:
     def settings(self) -> Mapping[str, str]:
         """What the server tells of itself that bears on keeping counts; what it does not tell is missing.
 
-        `server` and `version` are always there; `maxmemory-policy`, `appendonly` and `save` where
-        CONFIG is allowed.
+        `server` and `version` are there where INFO is allowed; `maxmemory-policy`, `appendonly` and
+        `save` where CONFIG is.
         """
-        info = self._server_info()
-        server = "Valkey" if "valkey_version" in info else "Redis"
-        found = {"server": server, "version": info[f"{server.lower()}_version"]}
+        found: dict[str, str] = {}
+        with suppress(Rejected):
+            info = self._server_info()
+            server = "Valkey" if "valkey_version" in info else "Redis"
+            found = {"server": server, "version": info[f"{server.lower()}_version"]}
         for name in ("maxmemory-policy", "appendonly", "save"):
-            try:
-                with self._translated():
-                    found |= {str(key): str(value) for key, value in self._client.config_get(name).items()}
-            except Rejected:
-                continue  # CONFIG is often forbidden
+            with suppress(Rejected), self._translated():
+                found |= {str(key): str(value) for key, value in self._client.config_get(name).items()}
         return found
 
     def server_pid(self) -> int:
@@ -372,28 +369,19 @@ class Store:
             yield
         except NoScriptError:
             raise
+        except (AuthenticationError, AuthorizationError) as error:
+            raise Unauthorized(self.location, error) from error
         except ResponseError as error:
             if str(error).startswith(_NOT_SERVING):
                 raise Unavailable(self.location, error) from error
             raise Rejected(key, error) from error
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, UnicodeError) as error:  # UnicodeError: a host that is no name
             raise Unavailable(self.location, error, self._hint()) from error
 
     def _hint(self) -> str:
         if not self._config.embedded:
             return ""
         return "; the embedded server is started by ecl_master with this configuration"
-
-
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for store in tuple(_stores):
-        store._connect_nothing_yet()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionPool:
@@ -419,9 +407,10 @@ def _ms(now: float | None) -> str | int:
 
 def _seconds(text: bytes) -> float | None:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _text(data: bytes) -> str:

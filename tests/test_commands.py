@@ -17,6 +17,7 @@ import pytest
 from event_count_logger.config import RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests.conftest import BIN
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -340,8 +341,9 @@ def test_counts_of_a_pipe_that_stays_open_arrive(
     assert server.counts("http", "24h", "cur") == {"a": 2, "half of a line": 1, "b": 1}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_pipe_loses_nothing_that_was_read(
-    endless: Callable[[str], subprocess.Popen[str]], server: Server
+    number: signal.Signals, endless: Callable[[str], subprocess.Popen[str]], server: Server
 ) -> None:
     command = endless("a\na\n")
     assert command.stdin
@@ -349,9 +351,9 @@ def test_an_interrupted_pipe_loses_nothing_that_was_read(
     command.stdin.flush()
     pipe = command.stdin.fileno()
     wait_until(lambda: bytes_in(pipe) == 0 and waits(command.pid), what="the command wants more input")
-    command.send_signal(signal.SIGINT)
+    command.send_signal(number)
     _, errors = command.communicate(timeout=60)
-    assert command.returncode == 130
+    assert command.returncode == 128 + number
     assert "Traceback" not in errors
     assert server.counts("http", "24h", "cur") == {"a": 2, "b": 3}
 
@@ -618,3 +620,69 @@ def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Callable[.
     assert done.returncode == 3
     assert done.stderr.startswith(f"ERROR: Redis at redis://***@127.0.0.1:{port}/0 cannot be reached: ")
     assert "hush5" not in done.stderr
+
+
+def test_one_group_that_cannot_be_rotated_does_not_hold_up_the_others(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {name: {"events": ["a"], "intervals": ["1s"]} for name in ("bad", "good")}
+    server.client.mset({"bad:1s:cur:@ts": 1, "good:1s:cur:@ts": 1, "bad:1s:cur:@events": "x"})
+    done = run("ecl_master", "--once", config_file({"redis": server.config, "groups": groups}))
+    assert (done.returncode, done.stderr.count("ERROR: Redis refuses (key ")) == (3, 1)
+    assert server.client.get("good:1s:last:@ts") == "1"
+
+
+def test_an_endless_line_is_no_event_and_takes_no_memory(start: Start, file: Path, server: Server) -> None:
+    process = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE)
+    _, err = process.communicate("x" * 50_000_000 + "\na\n", timeout=30)
+    assert process.returncode == 1
+    assert "more than 512 (1 lines)" in err
+    assert server.counts("http", "24h", "cur") == {"a": 1}
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_closed_streams_are_no_reason_to_fail(closed: int, file: Path, days: Days, start: Start) -> None:
+    reader = start("sh", "-c", f'exec "$0" "$@" {closed}>&-', BIN / "ecl_reader", file, "-g", "web")
+    assert reader.wait(20) == 0
+
+
+def test_output_that_cannot_be_written_is_told(file: Path, days: Days) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [BIN / "ecl_reader", file, "-g", "web"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "ERROR: the output cannot be written: No space left on device"
+
+
+def test_json_is_json_in_any_encoding(run: Run, file: Path, days: Days) -> None:
+    days.count("http", {"é": 1})
+    done = run("ecl_reader", file, "-g", "http", "--current", "--json", PYTHONIOENCODING="ascii")
+    assert json.loads(done.stdout)["counts"] == {"é": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["web", "ok"], 0),
+        (["web", "ok", "5"], 0),
+        (["missing.yml", "web", "ok"], 2),
+        (["./web", "web", "404"], 2),
+    ],
+)
+def test_it_is_clear_whether_the_first_argument_is_the_configuration(
+    arguments: list[str], status: int, run: Run, file: Path
+) -> None:
+    done = run("ecl_log_event", *arguments, ECL_CONFIG=str(file))
+    assert done.returncode == status, done.stderr
+    if status:
+        assert f"{arguments[0]}: cannot be read" in done.stderr
+
+
+def test_check_tells_a_wrong_password(run: Run, own_server: Server, config_file: Callable[..., Path]) -> None:
+    own_server.client.config_set("requirepass", "right")
+    for password in ({}, {"password": "wrong"}):
+        done = run(
+            "ecl", "check", config_file({"redis": {**own_server.config, **password}, "groups": GROUPS})
+        )
+        assert done.returncode == 1, done.stdout

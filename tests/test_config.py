@@ -52,11 +52,11 @@ def problems(path: Path) -> list[str]:
         ),
         (
             intervals("[300]"),
-            f"3: groups.web.intervals[0]: '300' {NOT_AN_INTERVAL}",
+            f"3: groups.web.intervals[0]: 300 {NOT_AN_INTERVAL}",
         ),
         (
             intervals("[0.05s]"),
-            "3: groups.web.intervals[0]: '0.05s' is too short for an interval (use 0.1s or more)",
+            "3: groups.web.intervals[0]: '0.05s' is not an interval from 0.1s to 100000h",
         ),
         (
             intervals("[1.0005s]"),
@@ -90,8 +90,8 @@ def problems(path: Path) -> list[str]:
         ),
         (
             web(f"events: [{'é' * 257}]"),
-            f"4: groups.web.events[0]: '{'é' * 56}... is not an event ID: it has 514 bytes in UTF-8, "
-            "more than 512",
+            f"4: groups.web.events[0]: '{'é' * 27}...{'é' * 28}' is not an event ID: it has 514 bytes in "
+            "UTF-8, more than 512",
         ),
         (web("event: [a]"), "4: groups.web.event: is not known (did you mean 'events'?)"),
         (
@@ -102,7 +102,10 @@ def problems(path: Path) -> list[str]:
         (web("sync_interval: .inf"), "4: groups.web.sync_interval: inf is not a number of seconds above 0"),
         (web("sync_limit: 0"), "4: groups.web.sync_limit: 0 is not a whole number above 0"),
         (web("sync_limit: 1.5"), "4: groups.web.sync_limit: 1.5 is not a whole number above 0"),
-        (web("auto_declare_events: maybe"), "4: groups.web.auto_declare_events: is not true or false"),
+        (
+            web("auto_declare_events: maybe"),
+            "4: groups.web.auto_declare_events: 'maybe' is not true or false",
+        ),
         (
             web("events: [a, b, c]\n    max_events: 2"),
             "5: groups.web.max_events: 2 is too few for 3 declared events",
@@ -116,7 +119,7 @@ def problems(path: Path) -> list[str]:
             redis("host: a\n  embedded: b"),
             "2: redis.host: is given beside 'embedded': only one of them can say where Redis is",
         ),
-        ("groups: {web: {intervals: [5m]}}\nredis: [a]\n", "2: redis: ['a'] is not a mapping of settings"),
+        ("groups: {web: {intervals: [5m]}}\nredis: [a]\n", "2: redis: is not a mapping of settings"),
         (
             "groups: {web: {intervals: [5m]}}\nreddis: {host: a}\n",
             "2: reddis: is not known (did you mean 'redis'?)",
@@ -458,3 +461,63 @@ def test_passwords_are_not_in_messages(given: dict[str, Any]) -> None:
 def test_a_password_is_not_in_the_representation_of_its_configuration(config: Callable[..., Config]) -> None:
     assert SECRET not in repr(config({}, {"password": SECRET}))
     assert SECRET not in repr(RedisConfig(options={"password": SECRET}))
+
+
+MORE_REDIS_PROBLEMS = {
+    "{url: 'redis://h', db: 3}": "redis.db: is given beside 'url': write it into the address",
+    "{url: 'redis://h/abc'}": "redis.url: '/abc' in the address is not the number of a database",
+    "{url: 'redis://h?foo=bar'}": "redis.url: 'foo' cannot stand in the address",
+    "{url: 'redis://h?socket_timeout=1'}": "redis.url: 'socket_timeout' cannot stand in the address",
+    "{url: 'unix:///s?db=x'}": "redis.url: 'db' in the address: 'x' is not the number of a database",
+    "{url: 'redis:/h'}": "redis.url: 'redis:/h' is not an address of Redis",
+    "{url: 'REDIS://h'}": "redis.url: 'REDIS://h' is not an address of Redis",
+    "{url: 'redis://h', port: 1}": "redis.port: is given beside 'url'",
+    "{host: 'a b'}": "redis.host: is not the name of a host",
+    "{socket_timeout: 1.0e+30}": "redis.socket_timeout: 1e+30 is not a number of seconds above 0",
+    "{socket_keepalive_options: {a: b}}": "redis.socket_keepalive_options: {'a': 'b'} is not a mapping",
+    "{socket-timeout: 1, socket_timeout: 2}": "redis.socket_timeout: is given twice, also as",
+}
+
+
+@pytest.mark.parametrize("redis", MORE_REDIS_PROBLEMS)
+def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Callable[..., Path]) -> None:
+    (problem,) = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
+    assert problem.startswith(f"ecl.yml:2: {MORE_REDIS_PROBLEMS[redis]}")
+
+
+SECRET_PLACES = [
+    "'redis://:hunter2@h'",
+    "[{password: hunter2}]",
+    "{url: 'u:hunter2@h:6379'}",
+    "{url: 'redis://:hunter2@h', port: 1}",
+    "{url: [redis://:hunter2@h]}",
+    "{url: 'redis://:hunter2?x@h:99999'}",
+    "{host: 'redis://:hunter2@h'}",
+    "{password: [hunter2]}",
+]
+
+
+@pytest.mark.parametrize("redis", SECRET_PLACES)
+def test_no_problem_tells_a_password(redis: str, config_file: Callable[..., Path]) -> None:
+    found = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
+    assert found
+    assert "hunter2" not in str(found)
+
+
+def test_nothing_that_is_printed_of_a_configuration_tells_a_password() -> None:
+    redis = from_dicts({}, {"url": "redis://user:hunter2@h:1"}).redis
+    assert "hunter2" not in f"{redis!r} {redis.location}"
+
+
+def test_a_merged_group_may_override_what_is_merged(config_file: Callable[..., Path]) -> None:
+    text = "groups:\n  old: &o {events: [a], intervals: [5m]}\n  new:\n    <<: *o\n    events: [b]\n"
+    assert from_file(config_file(text)).groups["new"].events == ("b",)
+
+
+def test_values_that_grow_without_end_are_shown_short(config_file: Callable[..., Path]) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    (problem,) = problems(
+        config_file("\n".join([*lines, "groups: {web: {intervals: [5m], events: [*a11]}}"]))
+    )
+    assert len(problem) < 300

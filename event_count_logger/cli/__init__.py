@@ -26,7 +26,15 @@ class _LazyGroup(OneLineErrors, click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup)
+@click.group(cls=_LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @with_version
 def main() -> None:
-    """Counts events of distributed programs per interval, exactly."""
+    """Counts events of distributed programs per interval, exactly.
+
+    \b
+    Example:
+      $ ecl master ecl.yml &
+      $ ecl log_event ecl.yml requests req1
+      $ ecl reader ecl.yml -g requests -i 5m --current
+      req1:1
+    """

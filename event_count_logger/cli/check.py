@@ -10,7 +10,7 @@ from event_count_logger import config as configuration
 from event_count_logger import diagnosis
 from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
 from event_count_logger.config import Config
-from event_count_logger.errors import ConfigError, Unavailable
+from event_count_logger.errors import ConfigError, Unauthorized, Unavailable
 from event_count_logger.store import Store
 
 
@@ -47,8 +47,11 @@ def _problems_of_server(config_file: str, config: Config) -> list[str]:
     try:
         problems = [f"{config_file}: {problem}" for problem in diagnosis.examine(config, store)]
         settings = store.settings()
+    except Unauthorized as error:
+        return [f"{config_file}: {error}"]
     except Unavailable as error:
         print(f"NOTE: the server is not checked: {error}", file=sys.stderr)
         return []
-    print(f"{config_file}: {settings['server']} {settings['version']} at {config.redis.location}")
+    server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
+    print(f"{config_file}: {server} at {config.redis.location}")
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -41,30 +42,49 @@ class OneLineErrors(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run as a program."""
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            if isinstance(stream, io.TextIOWrapper):  # not where it was closed
+                stream.reconfigure(errors="backslashreplace")
+        status, message = self._run()
         try:
-            kwargs["standalone_mode"] = False
-            status = super().main(*args, **kwargs)
-            sys.stdout.flush()
+            if sys.stdout:
+                sys.stdout.flush()
+        except OSError as error:
+            status, message = _cannot_write(error)
+        if message:
+            print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(status)
+
+    def _run(self) -> tuple[int, str]:
+        """The exit status, and a message if there is something to say."""
+        try:
+            # Not click's own main(), which has its own mind about broken pipes.
+            with self.make_context(os.path.basename(sys.argv[0]), sys.argv[1:]) as context:
+                self.invoke(context)
+        except click.exceptions.Exit as end:
+            return end.exit_code, ""
+        except SystemExit as end:
+            return int(end.code or 0), ""
         except Failure as error:
-            _exit(error.status, error.format_message())
+            return error.status, error.format_message()
         except click.ClickException as error:
-            _exit(error.exit_code, error.format_message())
+            return error.exit_code, error.format_message()
         except ConfigError as error:
-            _exit(Status.USAGE, _first_of(error))
+            return Status.USAGE, _first_of(error)
         except EventCountLoggerError as error:
-            _exit(Status.UNREACHABLE, str(error))
-        except BrokenPipeError:  # whoever reads the output has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(Status.OK)
-        except (click.Abort, KeyboardInterrupt):
-            sys.exit(Status.INTERRUPTED)
-        sys.exit(status if isinstance(status, int) else Status.OK)
+            return Status.UNREACHABLE, str(error)
+        except OSError as error:
+            return _cannot_write(error)
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED, ""
+        return Status.OK, ""
 
 
-def _exit(status: int, message: str) -> NoReturn:
-    print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+def _cannot_write(error: OSError) -> tuple[int, str]:
+    """Whoever reads the output may have enough of it; everything else is said."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+    if isinstance(error, BrokenPipeError):
+        return Status.OK, ""
+    return Status.USAGE, f"the output cannot be written: {error.strerror}"
 
 
 def _first_of(error: ConfigError) -> str:

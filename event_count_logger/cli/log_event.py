@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import os
+import select
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from types import FrameType
 
 import click
 
@@ -23,6 +26,9 @@ _CHUNK_BYTES = 1 << 20
 
 #: Seconds after which lines of standard input are in Redis.
 _STREAM_SYNC_S = 1.0
+
+#: Bytes of a line that are looked at; it is too long for an event ID long before.
+_LONGEST_LINE = 4096
 
 #: Faulty event IDs that are named in the message at the end, and characters of each.
 _MOST_NAMED, _LONGEST_NAMED = 5, 40
@@ -61,7 +67,7 @@ def log_event(arguments: tuple[str, ...]) -> None:
 
 def _parse(arguments: tuple[str, ...]) -> tuple[str, str, str, int]:
     from_environment = os.environ.get("ECL_CONFIG")
-    if from_environment and not (len(arguments) > 2 and os.path.isfile(arguments[0])):
+    if from_environment and not _names_config(arguments):
         arguments = (from_environment, *arguments)
     if not 3 <= len(arguments) <= 4:
         raise click.UsageError(f"expected CONFIG GROUP EVENT [COUNT], not {len(arguments)} arguments")
@@ -82,47 +88,80 @@ def _parse(arguments: tuple[str, ...]) -> tuple[str, str, str, int]:
     return config_file, group_name, event_id, count
 
 
+def _names_config(arguments: tuple[str, ...]) -> bool:
+    """Whether the first argument is CONFIG, though it may be left out."""
+    if len(arguments) == 3:
+        first, _, last = arguments
+        return "/" in first or first.endswith((".yml", ".yaml")) or not last.lstrip("-").isdecimal()
+    return len(arguments) > 3
+
+
 def _log_one(config: Config, group: GroupConfig, event_id: str, count: int) -> None:
     fault = _fault(group, event_id)
     if fault:
         raise Failure(f"Event '{event_id}' {fault}", Status.UNKNOWN)
+    events = _events(config, group)
     warnings = _LastMessage()
     logging.basicConfig(handlers=[warnings])
-    events = _events(config, group)
     events.log(event_id, count)
-    _confirm(events, warnings.message)
+    _confirm(events, warnings)
 
 
 def _log_lines(config: Config, group: GroupConfig) -> None:
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    events = _events(
-        config, replace(group, sync_interval=min(group.sync_interval or math.inf, _STREAM_SYNC_S))
-    )
+    sync_interval = min(group.sync_interval or math.inf, _STREAM_SYNC_S)
+    events = _events(config, replace(group, sync_interval=sync_interval))
+    warnings = _LastMessage()
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[warnings, logging.StreamHandler()])
     skipped: Counter[str] = Counter()
-    try:
-        for lines in _chunks_of_lines():
-            for line, count in Counter(lines).items():
-                event_id = line.rstrip(b"\r").decode(errors="replace")
-                fault = event_id and _fault(group, event_id)
-                if fault:
-                    named = f"'{event_id[:_LONGEST_NAMED]}' {fault}"
-                    skipped[named if named in skipped or len(skipped) < _MOST_NAMED else "others"] += count
-                elif event_id:
-                    events.log(event_id, count)
-    finally:
-        _confirm(events, "Redis did not answer in time")
+    lines = _Lines(sys.stdin.fileno())
+    for chunk in lines:
+        for line, count in Counter(chunk).items():
+            event_id = line.rstrip(b"\r").decode(errors="replace")
+            fault = event_id and _fault(group, event_id)
+            if fault:
+                named = f"'{event_id[:_LONGEST_NAMED]}' {fault}"
+                skipped[named if named in skipped or len(skipped) < _MOST_NAMED else "others"] += count
+            elif event_id:
+                events.log(event_id, count)
+    _confirm(events, warnings)
     if skipped:
         faults = "; ".join(f"{fault} ({count} lines)" for fault, count in skipped.items())
         raise Failure(f"{skipped.total()} lines were not counted: {faults}", Status.UNKNOWN)
+    if lines.ended_by:
+        sys.exit(128 + lines.ended_by)
 
 
-def _chunks_of_lines() -> Iterator[list[bytes]]:
-    """Standard input as it comes, cut into lines without their ends."""
-    rest = b""
-    while chunk := os.read(sys.stdin.fileno(), _CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield lines
-    yield [rest]
+class _Lines:
+    """Lists of the lines of a stream, as they come, until its end or a signal to end.
+
+    Attributes:
+        ended_by: The signal, if there was one. What was read before is given all the same.
+    """
+
+    def __init__(self, stream: int) -> None:
+        self.ended_by: int | None = None
+        self._stream = stream
+        # A signal is noticed as something to read, so it cannot come between reading and counting.
+        self._signalled, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.ended_by = number
+
+    def __iter__(self) -> Iterator[list[bytes]]:
+        rest = b""
+        while True:
+            ready, _, _ = select.select([self._stream, self._signalled], [], [])
+            chunk = b"" if self._signalled in ready else os.read(self._stream, _CHUNK_BYTES)
+            if not chunk:
+                yield [rest]
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:_LONGEST_LINE]
+            yield lines
 
 
 def _fault(group: GroupConfig, event_id: str) -> str | None:
@@ -130,7 +169,7 @@ def _fault(group: GroupConfig, event_id: str) -> str | None:
     if event_id in group.events:
         return None
     if not group.auto_declare_events:
-        return "not configured for this group and 'auto_declare_events' not enabled"
+        return "not configured for this group and 'auto_declare_events' not enabled."
     fault = keys.event_id_fault(event_id)
     return f"is not an event ID: it {fault}" if fault else None
 
@@ -141,22 +180,21 @@ def _events(config: Config, group: GroupConfig) -> EventGroup:
     return events
 
 
-def _confirm(events: EventGroup, reason: str) -> None:
+def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
     """Waits until Redis has everything; what it has not confirmed in time is given up, and said."""
     background = syncer.current()
     background.close([events.local], syncer.FLUSH_TIMEOUT_S)
     unsent = sum(events.local.unsent().values())
     if unsent:
         background.forget(events.local)
-        raise Failure(
-            f"{reason}; {unsent} counts of group '{events.group_name}' are not confirmed", Status.UNREACHABLE
-        )
+        message = f"{warnings.message}; {unsent} counts of group '{events.group_name}' are not confirmed"
+        raise Failure(message, Status.UNREACHABLE)
 
 
 class _LastMessage(logging.Handler):
     """Keeps what was logged last."""
 
-    message = ""
+    message = "Redis did not answer in time"
 
     def emit(self, record: logging.LogRecord) -> None:
         self.message = record.getMessage()

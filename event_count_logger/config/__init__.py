@@ -99,8 +99,10 @@ def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:
     ways = [way for way in ("url", "embedded", "host", "port") if way in values]
     if len(ways) > 1 and ways != ["host", "port"]:
         report(("redis", ways[1]), f"is given beside '{ways[0]}': only one of them can say where Redis is")
+    if "url" in values and "db" in values:
+        report(("redis", "db"), "is given beside 'url': write it into the address, as in redis://host:6379/1")
     if "embedded" in values:
-        values["embedded"] = base / Path(values["embedded"]).expanduser()
+        values["embedded"] = base / os.path.expanduser(values["embedded"])
     options = {key: values.pop(key) for key in PASSED_ON if key in values}
     if "socket_timeout" in values:
         values.setdefault("socket_connect_timeout", values["socket_timeout"])

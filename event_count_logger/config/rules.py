@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +17,14 @@ from event_count_logger.config.places import Place, Report
 from event_count_logger.config.values import without_password
 from event_count_logger.intervals import Interval
 
+#: Values may be of any size, and refer to themselves.
+_brief = reprlib.Repr()
+_brief.maxlevel = 1
+_brief.maxstring = _brief.maxother = _brief.maxlong = 60
+
+#: Seconds; what the operating system can wait for.
+_LONGEST_S = 1e9
+
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -24,8 +32,7 @@ def show(value: object) -> str:
     """A value as its author would recognise it, in one short line."""
     if value is None:
         return "an empty value"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return str(value).lower() if isinstance(value, bool) else _brief.repr(value)
 
 
 def group_name_fault(name: object) -> str | None:
@@ -57,15 +64,18 @@ def _event_id(value: object) -> str:
 
 
 def _interval(value: object) -> Interval:
+    if not isinstance(value, str):
+        raise vol.Invalid(f"{show(value)} is not an interval (use <number><s|m|h>, for example 5m)")
     try:
-        return Interval.parse(value if isinstance(value, str) else show(value))
+        return Interval.parse(value)
     except ValueError as error:
         raise vol.Invalid(str(error)) from error
 
 
 def _list(value: object) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise vol.Invalid(f"{show(value)} is not a list (write [{value}] for a single one)")
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        hint = f" (write [{value}] for a single one)" if isinstance(value, str | int | float) else ""
+        raise vol.Invalid(f"{show(value)} is not a list{hint}")
     return list(value)
 
 
@@ -83,7 +93,7 @@ def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
 def _number(kind: type, what: str, lowest: float = 0) -> Callable[[object], Any]:
     def check(value: object) -> Any:
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not lowest < value < math.inf or kind(value) != value:  # type: ignore[operator]
+        if not numeric or not lowest < value <= _LONGEST_S or kind(value) != value:  # type: ignore[operator]
             raise vol.Invalid(f"{show(value)} is not {what}")
         return kind(value)
 
@@ -119,30 +129,57 @@ def _secret(value: object) -> str:
     return str(value)
 
 
-def _mapping(value: object) -> dict[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise vol.Invalid(f"{show(value)} is not a mapping")
+def _socket_options(value: object) -> dict[int, int]:
+    if not isinstance(value, Mapping) or not all(isinstance(n, int) for pair in value.items() for n in pair):
+        raise vol.Invalid(f"{show(value)} is not a mapping of numbers to numbers")
     return dict(value)
 
 
+def _host(value: object) -> str:
+    host = _text(value)
+    if re.search(r"[/@\s]", host):
+        raise vol.Invalid("is not the name of a host (an address with :// goes into 'url')")
+    return host
+
+
 def _url(value: object) -> str:
-    url = _text(value)
+    if not isinstance(value, str):
+        raise vol.Invalid("is not a string")
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
+        parts = urlsplit(value)
+        named = parts.path if parts.scheme == "unix" else parts.hostname
+        usable = parts.scheme in _REDIS_SCHEMES and bool(named) and parts.port != 0
+        usable &= value.startswith(f"{parts.scheme}://")
     except ValueError:
         usable = False
-    misplaced = [key for key in parse_qs(parts.query) if key in _NOT_IN_URL] if usable else []
-    if misplaced:
-        raise vol.Invalid(f"'{misplaced[0]}' stands in the address: give it as a setting beside 'url'")
     if not usable:
         expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
-        raise vol.Invalid(f"'{without_password(url)}' is not an address of Redis (use {expected})")
-    return url
+        raise vol.Invalid(f"'{without_password(value)}' is not an address of Redis (use {expected})")
+    if parts.scheme != "unix" and not re.fullmatch("(/[0-9]*)?", parts.path):
+        raise vol.Invalid(f"'{parts.path}' in the address is not the number of a database")
+    for key, values in parse_qs(parts.query).items():
+        if key not in _IN_URL and not key.startswith("ssl_"):
+            raise vol.Invalid(f"'{key}' cannot stand in the address (a setting beside 'url' may do)")
+        if key in REDIS.schema:
+            _in_address(key, REDIS.schema[key], values[-1])
+    return value
+
+
+def _in_address(key: str, rule: Callable[[object], object], value: str) -> None:
+    try:
+        rule(int(value) if value.isdecimal() else value)
+    except vol.Invalid as error:
+        raise vol.Invalid(f"'{key}' in the address: {error}") from error
 
 
 _seconds = _number(float, "a number of seconds above 0")
 _positive = _number(int, "a whole number above 0")
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool | str) and value not in (0, 1):
+        raise vol.Invalid(f"{show(value)} is not true or false")
+    return bool(vol.Boolean(msg=f"{show(value)} is not true or false")(value))
 
 
 GROUP = vol.Schema(
@@ -151,7 +188,7 @@ GROUP = vol.Schema(
             _list, [_interval], _distinct
         ),
         "events": _optional(vol.All(_list, [_event_id], lambda events: tuple(dict.fromkeys(events)))),
-        "auto_declare_events": _optional(vol.Boolean(msg="is not true or false")),
+        "auto_declare_events": _optional(_boolean),
         "sync_interval": _optional(_seconds),
         "sync_limit": _optional(_positive),
         "max_events": _optional(_positive),
@@ -164,8 +201,8 @@ PASSED_ON = {
     "password": _optional(_secret),
     "client_name": _optional(_text),
     "health_check_interval": _optional(_number(float, "a number of seconds, 0 or more", lowest=-1)),
-    "socket_keepalive": _optional(vol.Boolean(msg="is not true or false")),
-    "socket_keepalive_options": _optional(_mapping),
+    "socket_keepalive": _optional(_boolean),
+    "socket_keepalive_options": _optional(_socket_options),
     "protocol": _optional(vol.In([2, 3], msg="is not 2 or 3")),
     **dict.fromkeys(("credential_provider", "lib_name", "lib_version", "redis_connect_func"), object),
     **dict.fromkeys(("parser_class", "socket_read_size", "socket_type"), object),
@@ -175,11 +212,11 @@ PASSED_ON = {
 NO_EFFECT = dict.fromkeys(
     ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"), object
 )
-#: These would override, unseen, what is set or needed here.
-_NOT_IN_URL = {"socket_timeout", "socket_connect_timeout", *NO_EFFECT}
+#: What redis-py takes from the query of an address, and does not override what is set or needed here.
+_IN_URL = ("client_name", "db", "health_check_interval", "protocol", "socket_keepalive")
 REDIS = vol.Schema(
     {
-        "host": _optional(_text),
+        "host": _optional(_host),
         "port": _optional(_port),
         "db": _optional(_database),
         "url": _optional(_url),
@@ -201,10 +238,16 @@ def check(
     because configurations in use may carry keys of their own.
     """
     if not isinstance(section, Mapping):
-        report(place, f"{show(section)} is not a mapping of settings")
+        # What stands in place of settings may be an address with a password.
+        what = "is" if strict else f"{show(section)} is"
+        report(place, f"{what} not a mapping of settings")
         return None
     known = [str(key) for key in schema.schema]
-    section = {key.replace("-", "_") if isinstance(key, str) else key: v for key, v in section.items()}
+    names = {key: key.replace("-", "_") if isinstance(key, str) else key for key in section}
+    for key, name in names.items():
+        if key != name and name in section:
+            report((*place, name), f"is given twice, also as '{key}'")
+    section = {names[key]: value for key, value in section.items()}
     for key in [key for key in section if key not in known]:
         meant = slip_of(key, known)
         hint = f"did you mean '{meant}'?" if meant else f"known here: {', '.join(known)}"

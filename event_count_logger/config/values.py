@@ -38,7 +38,7 @@ class RedisConfig:
     host: str = "localhost"
     port: int = 6379
     db: int = 0
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     embedded: Path | None = None
     socket_timeout: float = DEFAULT_TIMEOUT_S
     socket_connect_timeout: float = DEFAULT_TIMEOUT_S
@@ -111,4 +111,4 @@ class Config:
 
 def without_password(url: str) -> str:
     """The address without whatever in it may be secret: user, password, query."""
-    return re.sub(r"//.*@", "//***@", url.partition("?")[0])
+    return re.sub(r"^(.*//)?.*@", r"\1***@", url).partition("?")[0]

@@ -31,6 +31,7 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
         with open(file, "rb") as stream:
             loader = yaml.SafeLoader(stream)
             root = loader.get_single_node()
+            repeated = list(_repeated_keys(root, ())) if root else []  # before merges make some of their own
             content = loader.construct_document(root) if root else {}
     except OSError as error:
         raise failure(f"cannot be read: {error.strerror}") from error
@@ -43,7 +44,6 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
         raise failure("is not usable YAML: nested too deeply") from error
     if not isinstance(content, dict):
         raise failure(f"{show(content)} is not a mapping with the sections 'groups' and 'redis'", 1)
-    repeated = list(_repeated_keys(root, ())) if root else []
     if repeated:
         raise ConfigError([Problem(place, "is given twice", file, line) for place, line in repeated])
     return content, lambda place: _line_of(root, place) if root else None
@@ -62,7 +62,7 @@ def _line_of(node: yaml.Node, place: Place) -> int:
         match = [pair for pair in pairs if _same_key(pair[0].value, step)]
         if not match:
             break
-        key, node = match[0]
+        key, node = match[-1]  # what is merged in comes first
         line = key.start_mark.line + 1
     return line
 

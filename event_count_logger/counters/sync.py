@@ -146,7 +146,7 @@ class Sync:
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:
             self._log.warning(
-                "Redis refuses to count event '%s' (key %s): %s; its counts (%d now) are kept for later",
+                "Redis refuses to count event '%s' (key %s): %s; %d of it are not sent",
                 refusal.event_id,
                 refusal.key,
                 refusal.reason,

@@ -15,7 +15,7 @@ def render(snapshots: Sequence[Snapshot]) -> str:
     """One object for one snapshot; for several an object with `last` and `current`."""
     objects = {_NAMES[snapshot.half]: as_object(snapshot) for snapshot in snapshots}
     document = objects if len(objects) > 1 else next(iter(objects.values()))
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2) + "\n"
 
 
 def as_object(snapshot: Snapshot) -> dict[str, Any]:
