@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from event_count_logger.config import Config
 from event_count_logger.errors import Rejected
@@ -43,12 +43,9 @@ def examine(config: Config, store: Store) -> Iterator[str]:
 
 
 def _clock(store: Store) -> Iterator[str]:
-    before = time.time()
-    try:
-        server_time = store.server_time()
-    except Rejected:
-        return  # the probe tells
-    offset_s = server_time - (before + time.time()) / 2
+    with suppress(Rejected):  # the probe tells what is not allowed
+        store.server_time()
+    offset_s = store.clock_offset_s
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"

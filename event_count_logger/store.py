@@ -178,9 +178,7 @@ class Store:
         arguments = [source, prev, next, _ms(now), len(batch), *batch, *map(str, batch.values()), *lengths]
         asked_at = time.time()
         outcome, now_ms, detail = self._run("commit", names, arguments)
-        answered_at = time.time()
-        if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
-            self.clock_offset_s = now_ms / 1000 - (asked_at + answered_at) / 2
+        self._learn_clock(asked_at, now_ms / 1000)
         if outcome == b"refused":
             words = [_text(word) for word in detail]
             return Commit("refused", "", tuple(map(Refusal, words[::3], words[1::3], words[2::3])))
@@ -304,9 +302,17 @@ class Store:
             return self._client.info("server")
 
     def server_time(self) -> float:
-        """Unix seconds by the server's clock."""
+        """Unix seconds by the server's clock, of which `clock_offset_s` takes note."""
+        asked_at = time.time()
         seconds, microseconds = self._ask("TIME")
-        return int(seconds) + int(microseconds) / 1e6
+        server_time = int(seconds) + int(microseconds) / 1e6
+        self._learn_clock(asked_at, server_time)
+        return server_time
+
+    def _learn_clock(self, asked_at: float, server_time: float) -> None:
+        answered_at = time.time()
+        if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
+            self.clock_offset_s = server_time - (asked_at + answered_at) / 2
 
     def shut_down_server(self) -> None:
         """Ask the server to save what it has and to end."""

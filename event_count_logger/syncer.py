@@ -26,6 +26,7 @@ class Syncer:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._new: list[LocalCounters] = []
         self._due: dict[LocalCounters, float] = {}
         self._waiting: dict[LocalCounters, list[threading.Event]] = {}
         self._thread: threading.Thread | None = None
@@ -33,8 +34,9 @@ class Syncer:
     def watch(self, local: LocalCounters) -> None:
         """Sync these counters from now on, whenever it is time."""
         with self._changed:
-            self._due.setdefault(local, math.inf)
-        self.remind(local)
+            self._due[local] = math.inf
+            self._new.append(local)
+        self._notify(local)
 
     def remind(self, local: LocalCounters) -> None:
         """See to it that these counters have a time to be synced at, if they have anything to send."""
@@ -116,17 +118,25 @@ class Syncer:
 
     def _loop(self) -> None:
         while True:
-            self._sync(self._next())
+            with self._changed:
+                new, self._new = self._new, []
+            for local in new:
+                local.prepare()
+                self.remind(local)
+            due = self._wait_for_due()
+            if due:
+                self._sync(due)
 
-    def _next(self) -> LocalCounters:
-        """Waits until the first counters are due."""
+    def _wait_for_due(self) -> LocalCounters | None:
+        """The first counters that are due; None when new ones have come instead."""
         with self._changed:
-            while True:
+            while not self._new:
                 local = min(self._due, key=self._due.__getitem__, default=None)
                 wait_s = self._due[local] - time.monotonic() if local else math.inf
                 if local and wait_s <= 0:
                     return local
                 self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
+        return None
 
     def _sync(self, local: LocalCounters) -> None:
         with self._changed:

@@ -60,6 +60,11 @@ class LocalCounters:
             if mine:
                 self._run()
 
+    def prepare(self) -> None:
+        """Connect, and learn the clock of Redis, before the first boundary comes near."""
+        with suppress(StoreError):  # told where noticed
+            self._store.server_time()
+
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
         """Have a cell sent up to `total` by the connection that there is; callers share one commit.
 
