@@ -6,13 +6,15 @@ caller, since it carries its position.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - see Store._connect_nothing_yet
 import logging
 import math
+import os
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha1
 from importlib import resources
 from typing import Any, Literal
@@ -23,7 +25,6 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoScriptError,
-    RedisError,
     ResponseError,
 )
 from redis.retry import Retry
@@ -112,10 +113,12 @@ class Script:
     sha: str
 
 
-@cache
 def _script(name: str) -> Script:
     text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+_SCRIPTS = {name: _script(name) for name in ("commit", "probe", "read", "rotate")}
 
 
 class Store:
@@ -142,8 +145,18 @@ class Store:
         self.reachable: bool | None = None
         self._config = config
         self._log = log
-        self._pool = _connection_pool(config, timeout_s or config.socket_timeout)
+        self._timeout_s = timeout_s or config.socket_timeout
+        self._connect_nothing_yet()
+        _stores.add(self)
+
+    def _connect_nothing_yet(self) -> None:
+        """Also in a forked child: the connections, and the locks of the pool, belong to the parent."""
+        self.reachable = None
+        self._pool = _connection_pool(self._config, self._timeout_s)
         self._client = redis.Redis(connection_pool=self._pool)
+        # Makes no connection, but imports all that one needs: a process that forks while a thread is in the
+        # middle of an import has children in which that import is never finished.
+        self._pool.connection_class(**self._pool.connection_kwargs)
 
     def commit(
         self,
@@ -328,7 +341,7 @@ class Store:
         self._pool.disconnect()
 
     def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
-        script = _script(name)
+        script = _SCRIPTS[name]
         rest = (len(key_names), *map(_bytes, key_names), *map(_bytes, arguments))
         try:
             return self._ask("EVALSHA", script.sha, *rest, key=key_names[0])
@@ -381,13 +394,24 @@ class Store:
             if str(error).startswith(_NOT_SERVING):
                 raise Unavailable(self.location, error) from error
             raise Rejected(key, error) from error
-        except (RedisError, OSError, UnicodeError) as error:  # UnicodeError: a host that is no name
+        except Exception as error:
             raise Unavailable(self.location, error, self._hint()) from error
 
     def _hint(self) -> str:
         if not self._config.embedded:
             return ""
         return "; the embedded server is started by ecl_master with this configuration"
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in tuple(_stores):
+        store._connect_nothing_yet()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionPool:
