@@ -90,7 +90,7 @@ def main() -> int:
         config_file = folder / "example_config.yml"
         shutil.copy(root / "example_config.yml", config_file)
         config = from_file(config_file)
-        print(f"Starting a server and a master in {folder}, and {WORKERS} processes that count ...", flush=True)
+        print(f"Starting a server, a master and {WORKERS} processes that count, in {folder} ...", flush=True)
         master = start(programs / "ecl_master", config_file)
         wait_for_server(config, master)
         workers = [start(sys.executable, __file__, config_file, number) for number in range(WORKERS)]

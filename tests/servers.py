@@ -59,7 +59,16 @@ class Server:
 
     def start(self) -> None:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
-        arguments += ["--appendonly", "yes", "--save", "", "--logfile", str(self.directory / "log")]
+        arguments += [
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+            "--logfile",
+            str(self.directory / "log"),
+        ]
         self.process = subprocess.Popen([self.binary, *arguments])
         wait_until(self.answers, what="the server starts")
 
