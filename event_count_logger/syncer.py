@@ -122,7 +122,8 @@ class Syncer:
                 new, self._new = self._new, []
             for local in new:
                 local.prepare()
-                self.remind(local)
+                if local in self._due:  # nobody has said to forget them meanwhile
+                    self.remind(local)
             due = self._wait_for_due()
             if due:
                 self._sync(due)
