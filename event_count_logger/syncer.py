@@ -16,7 +16,11 @@ from event_count_logger.counters.local import LocalCounters
 #: Seconds that sending what is left may take when a process ends.
 FLUSH_TIMEOUT_S = 5.0
 
+#: Seconds between attempts to send what is left.
 _DRAIN_PAUSE_S = 0.05
+
+#: Seconds until counters are looked at again after a fault in this program.
+_AFTER_FAULT_S = 1.0
 
 _log = logging.getLogger("EventCountLogger")
 
@@ -30,6 +34,7 @@ class Syncer:
         self._due: dict[LocalCounters, float] = {}
         self._waiting: dict[LocalCounters, list[threading.Event]] = {}
         self._thread: threading.Thread | None = None
+        self._ended = False
 
     def watch(self, local: LocalCounters) -> None:
         """Sync these counters from now on, whenever it is time."""
@@ -54,7 +59,7 @@ class Syncer:
     def release(self, local: LocalCounters) -> None:
         """Nobody counts here any more: send what is left, then let go of it."""
         with self._changed:
-            if local in self._due:
+            if local in self._due and not self._ended:
                 local.released = True
                 self.wake(local)
 
@@ -76,15 +81,17 @@ class Syncer:
         some = list(some)
         for local in some:
             local.sync_at = 1
-            while local.has_unsent():
+        left = [local for local in some if local.has_unsent()]
+        while left and time.monotonic() < deadline:
+            for local in left:
                 self.flush(local, deadline - time.monotonic())
-                if time.monotonic() + _DRAIN_PAUSE_S > deadline:
-                    break
-                if local.has_unsent():
-                    time.sleep(_DRAIN_PAUSE_S)
-            if not local.has_unsent():
+            left = [local for local in left if local.has_unsent()]
+            if left:
+                time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
+        for local in some:
+            if local not in left:
                 local.retire()
-        return [local for local in some if local.has_unsent()]
+        return left
 
     def forget(self, local: LocalCounters) -> None:
         """Leave these counters alone from now on, and what they hold unsent."""
@@ -93,7 +100,9 @@ class Syncer:
 
     def end(self) -> None:
         """Send what is left when the process ends."""
-        for local in self.close(self._due, FLUSH_TIMEOUT_S):
+        left = self.close(self._due, FLUSH_TIMEOUT_S)
+        self._ended = True
+        for local in left:
             unsent = local.unsent()
             _log.warning(
                 "The process ends with %d counts of %d events of group '%s' unsent: they are lost",
@@ -105,28 +114,41 @@ class Syncer:
     def _notify(self, local: LocalCounters) -> None:
         with self._changed:
             self._changed.notify()
-            if self._thread is not None:
-                return
-            self._thread = threading.Thread(target=self._loop, name="event-count-logger", daemon=True)
+            running = self._ensure_running()
+        if not running:
+            self._sync(local)
+
+    def _ensure_running(self) -> bool:
+        if self._thread is not None and self._thread.is_alive():
+            return True
+        if self._ended:
+            return False
+        self._thread = threading.Thread(target=self._loop, name="event-count-logger", daemon=True)
         try:
             self._thread.start()
         except RuntimeError:  # the interpreter is ending, or the system has no more threads
-            self._thread = None
-            self._sync(local)
-        else:
-            _end_with_multiprocessing_child()
+            return False
+        _end_with_multiprocessing_child()
+        return True
 
     def _loop(self) -> None:
         while True:
-            with self._changed:
-                new, self._new = self._new, []
-            for local in new:
-                local.prepare()
-                if local in self._due:  # nobody has said to forget them meanwhile
-                    self.remind(local)
-            due = self._wait_for_due()
-            if due:
-                self._sync(due)
+            try:
+                self._prepare_new()
+                due = self._wait_for_due()
+                if due:
+                    self._sync(due)
+            except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
+                _log.exception("Sending counts failed; it is tried again")
+                time.sleep(_AFTER_FAULT_S)
+
+    def _prepare_new(self) -> None:
+        with self._changed:
+            new, self._new = self._new, []
+        for local in new:
+            local.prepare()
+            if local in self._due:  # nobody has said to forget them meanwhile
+                self.remind(local)
 
     def _wait_for_due(self) -> LocalCounters | None:
         """The first counters that are due; None when new ones have come instead."""
@@ -141,22 +163,21 @@ class Syncer:
 
     def _sync(self, local: LocalCounters) -> None:
         with self._changed:
-            self._due[local] = math.inf
+            self._due[local] = time.monotonic() + _AFTER_FAULT_S  # should this fail
             waiting = self._waiting.pop(local, ())
         try:
             local.sync(FLUSH_TIMEOUT_S)
-        except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
-            _log.exception("Sending the counts of group '%s' failed", local.config.name)
-        for done in waiting:
-            done.set()
+        finally:
+            for done in waiting:
+                done.set()
         released = local.released and not local.has_unsent()
         if released:
             local.retire()
         with self._changed:
             if released:
                 self._due.pop(local, None)
-            elif local in self._due:
-                self._due[local] = min(self._due[local], local.next_sync(time.monotonic()))
+            elif self._due.get(local, 0) > 0:  # neither forgotten nor asked for again
+                self._due[local] = local.next_sync(time.monotonic())
 
 
 _syncer = Syncer()
