@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import threading
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from event_count_logger.config import RedisConfig
 from event_count_logger.errors import EmbeddedServerError, StoreError
+from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class EmbeddedServer:
     server that a killed master left behind is taken over.
     """
 
-    def __init__(self, config: RedisConfig, log: logging.Logger) -> None:
+    def __init__(self, config: RedisConfig, log: Log) -> None:
         assert config.embedded
         self._directory: Path = config.embedded
         self._socket = config.socket_path

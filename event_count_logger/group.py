@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 import os
 import time
@@ -18,6 +17,7 @@ from event_count_logger import keys, syncer
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cell
 from event_count_logger.counters.local import LocalCounters
+from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 
@@ -87,7 +87,7 @@ class EventGroup:
         self._store = store
         self._reader = reader
         self._timeout_s = timeout_s
-        self._log = logging.getLogger(f"EventGroup({config.name})")
+        self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
         self._declared = dict.fromkeys(config.events)
         self._warned: set[str] = set()

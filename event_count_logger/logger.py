@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ from event_count_logger import config as configuration
 from event_count_logger import syncer
 from event_count_logger.config import Config
 from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 
@@ -63,7 +63,7 @@ class EventCountLogger:
 
     def _use(self, config: Config, log_level: str | int) -> None:
         self.config = config
-        self.log = logging.getLogger("EventCountLogger")
+        self.log = Log("EventCountLogger")
         self.log.setLevel(log_level)
         self.log_level = log_level
         timeout_s = config.redis.socket_timeout

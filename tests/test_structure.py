@@ -15,7 +15,7 @@ PACKAGE = Path(event_count_logger.__file__).parent
 
 #: From the lowest floor to the highest: a module imports only from floors below its own.
 FLOORS = [
-    ["intervals", "keys", "errors"],
+    ["intervals", "keys", "errors", "logs"],
     ["config.values", "config.places"],
     ["config.rules"],
     ["config.yaml_file"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from event_count_logger.counters.cells import MemoryCells, State
 from event_count_logger.counters.sync import RETRY_REFUSED_S, Sync
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Store
 from tests.servers import Server
 
@@ -64,7 +64,7 @@ class Worker:
         self.store = CuttableStore(RedisConfig(**server.config))
         self.store.batches = []
         group = GroupConfig("g", INTERVALS)
-        self.sync = Sync(group, self.cells, self.store, logging.getLogger("test"), lambda: self.now)
+        self.sync = Sync(group, self.cells, self.store, Log("test"), lambda: self.now)
 
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count

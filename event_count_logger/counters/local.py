@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import threading
@@ -14,6 +13,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cell, Cells, MemoryCells
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import Rejected, StoreError
+from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
 #: Seconds between attempts while Redis is away or refuses everything.
@@ -36,7 +36,7 @@ class LocalCounters:
         released: Whether nobody counts here any more.
     """
 
-    def __init__(self, config: GroupConfig, store: Store, log: logging.Logger) -> None:
+    def __init__(self, config: GroupConfig, store: Store, log: Log) -> None:
         self.config = config
         self.cells: Cells = MemoryCells()
         self.adding = threading.RLock()
@@ -117,7 +117,9 @@ class LocalCounters:
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more."""
-        with self._turn(threading.TIMEOUT_MAX):
+        with self._turn(0) as mine:
+            if not mine or self._store.reachable is False:
+                return
             with self.adding:
                 if self.cells.position == 0 or self._sync.unanswered or self.has_unsent():
                     return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cell, Cells, State
 from event_count_logger.errors import Rejected
+from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
 #: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
@@ -31,7 +31,7 @@ class Sync:
         config: GroupConfig,
         cells: Cells,
         store: Store,
-        log: logging.Logger,
+        log: Log,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.unanswered = False
