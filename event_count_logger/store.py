@@ -11,6 +11,7 @@ import math
 import os
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoScriptError,
+    RedisError,
     ResponseError,
 )
 from redis.retry import Retry
@@ -151,6 +153,8 @@ class Store:
         """Also in a forked child: the connections, and the locks of the pool, belong to the parent."""
         self.reachable = None
         self._pool = _connection_pool(self._config, self._timeout_s)
+        # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
+        self._idle: deque[Any] = deque()
         self._client = redis.Redis(connection_pool=self._pool)
         # Makes no connection, but imports all that one needs: a process that forks while a thread is in the
         # middle of an import has children in which that import is never finished.
@@ -188,7 +192,10 @@ class Store:
         lengths = [interval.length_ms for interval in intervals]
         arguments = [source, prev, next, _ms(now), len(batch), *batch, *map(str, batch.values()), *lengths]
         asked_at = time.time()
-        outcome, now_ms, detail = self._run("commit", names, arguments)
+        reply = self._run("commit", names, arguments)
+        if not isinstance(reply, list) or reply[3:] != [_bytes(source), _bytes(next)]:
+            raise self._gone("it answered another request")
+        outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000)
         if outcome == b"refused":
             words = [_text(word) for word in detail]
@@ -217,23 +224,25 @@ class Store:
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
+        timestamps = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
         indexes = [keys.index(group, interval.name, half) for half in ("cur", "last")]
-        others = self._ask("SUNION", *indexes)
-        undeclared = {_text(event_id) for event_id in others}.difference(declared)
-        events = [*declared, *undeclared]
-        counters = [
-            keys.counter(group, interval.name, half, event_id)
-            for half in ("cur", "last")
-            for event_id in events
-        ]
-        arguments = [interval.length_ms, _ms(now), len(declared), *events]
-        outcome, _, until_next_ms, *rest = self._run("rotate", names + indexes + counters, arguments)
+        outcome = b"changed"
+        while outcome == b"changed":
+            start = self._ask("GET", timestamps[0], key=timestamps[0])
+            others = map(_text, self._ask("SUNION", *indexes, key=indexes[0]))
+            events = [*declared, *sorted(set(others).difference(declared))]
+            counters = [
+                keys.counter(group, interval.name, half, event_id)
+                for half in ("cur", "last")
+                for event_id in events
+            ]
+            arguments = [interval.length_ms, _ms(now), _text(start or b""), len(declared), *events]
+            outcome, _, until_next_ms, *rest = self._run("rotate", timestamps + indexes + counters, arguments)
         if not rest:
             return Rotation(_text(outcome), until_next_ms / 1000)  # type: ignore[arg-type]
-        start, end, obstacles = rest
+        begin, end, obstacles = rest
         return Rotation(
-            "rotated", until_next_ms / 1000, _seconds(start), _seconds(end), tuple(map(_text, obstacles))
+            "rotated", until_next_ms / 1000, _seconds(begin), _seconds(end), tuple(map(_text, obstacles))
         )
 
     def read(
@@ -340,6 +349,8 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the next request makes new ones."""
         self._pool.disconnect()
+        while self._idle:
+            self._idle.pop().disconnect()
 
     def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
         script = _SCRIPTS[name]
@@ -351,12 +362,14 @@ class Store:
 
     def _ask(self, command: str, *arguments: Any, key: str = "-") -> Any:
         """Send one request once, and return its answer."""
-        connection = None
+        connection = self._idle.pop() if self._idle else self._pool.make_connection()
         answered = False
         try:
             with self._translated(key):
-                connection = self._pool.get_connection()
-                connection.send_command(command, *arguments)  # type: ignore[no-untyped-call]
+                if _is_stale(connection):
+                    connection.disconnect()
+                connection.connect()
+                connection.send_command(command, *arguments)
                 reply = connection.read_response()
             answered = True
             return reply
@@ -369,17 +382,21 @@ class Store:
         finally:
             if answered:
                 self._note_reachable(True)
-            if connection is not None:
-                if not answered:
-                    # Also when interrupted: the answer to this request must not be taken for the next one's.
-                    connection.disconnect()  # type: ignore[no-untyped-call]
-                self._pool.release(connection)
+            else:
+                # Also when interrupted: the answer to this request must not be taken for the next one's.
+                connection.disconnect()
+            self._idle.append(connection)
+
+    def is_connected(self) -> bool:
+        """Whether a request can be sent without making a connection, as far as can be seen."""
+        idle = tuple(self._idle)[-1:]
+        return bool(idle) and idle[0].is_connected and not _is_stale(idle[0])
 
     def _gone(self, reason: str) -> Unavailable:
         """Its connections lead to a server that serves nobody: the next ones may lead to another."""
         error = Unavailable(self.location, reason, self._hint())
         self._note_reachable(False, error)
-        self._pool.disconnect()
+        self.close()
         return error
 
     def _note_reachable(self, reachable: bool, error: Unavailable | None = None) -> None:
@@ -420,6 +437,14 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _is_stale(connection: Any) -> bool:
+    """Whether the other end was closed, or has sent what nobody waits for."""
+    try:
+        return connection.is_connected and bool(connection.can_read())
+    except (RedisError, OSError):
+        return True
 
 
 def _connection_pool(config: RedisConfig, timeout_s: float) -> redis.ConnectionPool:

@@ -116,6 +116,7 @@ class Syncer:
             self._changed.notify()
             running = self._ensure_running()
         if not running:
+            local.sync_at = 1  # there is nobody to send it later
             self._sync(local)
 
     def _ensure_running(self) -> bool:

@@ -271,6 +271,50 @@ def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_
     assert any_server.counts("g", "5s", "last") == {}
 
 
+def test_a_master_that_was_overtaken_looks_again(
+    store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, 0, 1, {"early": 1}, intervals=[FIVE_S])
+    run = store._run
+    overtaken: list[str] = []
+
+    def run_late(name: str, *rest: Any) -> Any:
+        if name == "rotate" and not overtaken:
+            overtaken.append(name)
+            commit(store, 1, 2, {"late": 5}, intervals=[FIVE_S])
+            rotate(store, 1_700_000_015)
+        return run(name, *rest)
+
+    monkeypatch.setattr(store, "_run", run_late)
+    assert rotate(store, 1_700_000_020).outcome == "rotated"
+    assert any_server.counts("g", "5s", "last") == {"a": 0, "b": 0}, "and nothing without an index is left"
+
+
+def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> None:
+    from event_count_logger.config import from_dicts
+
+    rules = {"enabled": True, "nopass": True, "keys": ["*"]}
+    own_server.client.acl_setuser("u", **rules, commands=["+@all", "-sadd"])
+    store = Store(from_dicts({}, {**own_server.config, "username": "u", "password": ""}).redis)
+    assert {refusal.key for refusal in commit(store, 0, 1, {"a": 1}).refusals} == {
+        "g:5s:cur:@events",
+        "g:1m:cur:@events",
+    }
+    assert own_server.everything() == {}
+    own_server.client.acl_setuser("u", **rules, commands=["+sadd"])
+    assert commit(store, 0, 1, {"a": 1}).outcome == "applied"
+    store.close()
+
+
+def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(store, 0, 1, {"a": 1})
+    monkeypatch.setattr("event_count_logger.store._is_stale", lambda connection: False)
+    store._idle[-1].send_command("PING")
+    with pytest.raises(Unavailable, match="it answered another request"):
+        commit(store, 1, 2, {"a": 1})
+    assert commit(store, 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
+
+
 def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1, "dynamic": 1}, intervals=[FIVE_S])
     any_server.client.delete("g:5s:cur:a", "g:5s:cur:dynamic")

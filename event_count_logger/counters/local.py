@@ -74,7 +74,7 @@ class LocalCounters:
         with self._turn(timeout_s) as mine:
             if not mine or cell.acked >= total:
                 return True
-            if not self._store.reachable:
+            if not self._store.is_connected():
                 return False
             try:
                 self._run()

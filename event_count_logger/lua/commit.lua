@@ -13,7 +13,8 @@
 -- ARGV[5]  number of events; then the event IDs, then their counts,
 -- then the length of each interval in milliseconds
 --
--- Returns {outcome, now in milliseconds, ...}:
+-- Returns {outcome, now in milliseconds, ..., source ID, next}, the last two so that it is clear which
+-- request this answers:
 --   applied    stored position before ('' if there was none): the batch was counted
 --   duplicate  stored position: it had been counted before; nothing changed
 --   conflict   stored position: the source is somewhere else; nothing changed
@@ -75,16 +76,16 @@ end
 
 local stored = try('', 'HGET', sources, source)
 if #refused > 0 then
-    return {'refused', now, refused}
+    return {'refused', now, refused, source, next}
 elseif stored == next then
-    return {'duplicate', now, stored}
+    return {'duplicate', now, stored, source, next}
 elseif stored and stored ~= prev then
-    return {'conflict', now, stored}
+    return {'conflict', now, stored, source, next}
 end
 
 -- The first write: where the server is out of memory, it refuses here, and only here.
 if not try('', 'HSET', sources, source, next) then
-    return {'refused', now, refused}
+    return {'refused', now, refused, source, next}
 elseif stored then
     undo_with('HSET', sources, source, stored)
 else
@@ -96,7 +97,7 @@ for interval = 1, n_intervals do
     local timestamp, index = KEYS[base + 1], KEYS[base + 2]
     local length = tonumber(ARGV[first_length + interval])
     local indexed = are_members(index)
-    if indexed and redis.call('SETNX', timestamp, seconds(now - now % length)) == 1 then
+    if indexed and try('', 'SETNX', timestamp, seconds(now - now % length)) == 1 then
         undo_with('DEL', timestamp)
     end
     for i = 1, indexed and n_events or 0 do
@@ -107,16 +108,17 @@ for interval = 1, n_intervals do
         elseif sum then
             -- Not there before, or incremented by a program that keeps no index.
             undo_with(sum == tonumber(count) and 'DEL' or 'DECRBY', key, sum ~= tonumber(count) and count or nil)
-            redis.call('SADD', index, event)
-            undo_with('SREM', index, event)
+            if try('', 'SADD', index, event) then
+                undo_with('SREM', index, event)
+            end
         end
     end
 end
 
 if #refused > 0 then
     for i = #undo, 1, -1 do
-        redis.call(unpack(undo[i]))
+        redis.pcall(unpack(undo[i]))
     end
-    return {'refused', now, refused}
+    return {'refused', now, refused, source, next}
 end
-return {'applied', now, stored or ''}
+return {'applied', now, stored or '', source, next}

@@ -9,11 +9,13 @@
 --
 -- ARGV[1]  length of the interval in milliseconds
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
--- ARGV[3]  number of declared events, which have a counter even when it is 0; then the
+-- ARGV[3]  start of the running interval when the sets were read, or ''
+-- ARGV[4]  number of declared events, which have a counter even when it is 0; then the
 -- IDs of all events: first the declared ones, then the others of both sets. An
 -- event that is not named stays where it is, and counts in the new interval.
 --
 -- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}:
+--   changed    it was rotated since the sets were read: read them again; nothing changed
 --   waiting    the interval is still running; nothing changed
 --   started    there was no running interval; it starts at the latest boundary
 --   restarted  the running interval began in the future, so the clock was wrong; as started
@@ -22,8 +24,8 @@
 local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local length, n_declared = tonumber(ARGV[1]), tonumber(ARGV[3])
-local n_events = #ARGV - 3
+local length, start_then, n_declared = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
+local n_events = #ARGV - 4
 assert(#KEYS == 4 + 2 * n_events, 'rotate: KEYS do not fit ARGV')
 
 local now = tonumber(ARGV[2])
@@ -51,7 +53,9 @@ end
 
 local start = redis.call('GET', cur_ts)
 local start_ms = start and math.floor((tonumber(start) or 0) * 1000 + 0.5)
-if not start then
+if (start or '') ~= start_then then
+    return {'changed', now, 0}
+elseif not start then
     redis.call('SET', cur_ts, seconds(boundary))
     return {'started', now, until_next}
 elseif start_ms > now + length then
@@ -70,7 +74,7 @@ for first = 1, n_events, CHUNK do
     local last_of_chunk = math.min(first + CHUNK - 1, n_events)
     local values = redis.call('MGET', unpack(KEYS, 4 + first, 4 + last_of_chunk))
     for i = first, last_of_chunk do
-        local event, cur, last = ARGV[3 + i], KEYS[4 + i], KEYS[4 + n_events + i]
+        local event, cur, last = ARGV[4 + i], KEYS[4 + i], KEYS[4 + n_events + i]
         local value = values[i - first + 1]
         local absent = not value and redis.call('TYPE', cur).ok == 'none'
         if absent and i <= n_declared then
