@@ -244,10 +244,12 @@ class EventGroup:
             background.remind(local)
         elif local.sync_at == 1:
             deadline = time.monotonic() + self._timeout_s
-            if not local.confirm(cell, total, self._timeout_s / 2):
-                background.flush(local, deadline - time.monotonic())
-            elif cell.acked < total:
-                background.remind(local)
+            try:
+                if not local.confirm(cell, total, self._timeout_s / 2):
+                    background.flush(local, deadline - time.monotonic())
+            finally:  # also when it was interrupted
+                if cell.acked < total:
+                    background.remind(local)
         elif not local.wake_requested:
             local.wake_requested = True
             background.wake(local)

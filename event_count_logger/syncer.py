@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.logs import Log
@@ -29,16 +31,19 @@ class Syncer:
     """Knows when each set of local counters is due. Its thread starts with the first of them."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # Entered as it is, and not through the condition, whose own entry is a Python function: an exception
+        # out of a signal handler could end that while it holds the lock.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._new: list[LocalCounters] = []
         self._due: dict[LocalCounters, float] = {}
-        self._waiting: dict[LocalCounters, list[threading.Event]] = {}
+        self._waiting: dict[LocalCounters, list[SimpleQueue[None]]] = {}
         self._thread: threading.Thread | None = None
         self._ended = False
 
     def watch(self, local: LocalCounters) -> None:
         """Sync these counters from now on, whenever it is time."""
-        with self._changed:
+        with self._lock:
             self._due[local] = math.inf
             self._new.append(local)
         self._notify(local)
@@ -46,30 +51,31 @@ class Syncer:
     def remind(self, local: LocalCounters) -> None:
         """See to it that these counters have a time to be synced at, if they have anything to send."""
         if self._due.get(local, math.inf) == math.inf:
-            with self._changed:
+            with self._lock:
                 self._due[local] = local.next_sync(time.monotonic())
             self._notify(local)
 
     def wake(self, local: LocalCounters) -> None:
         """Sync these counters soon; does not wait for it."""
-        with self._changed:
+        with self._lock:
             self._due[local] = -math.inf
         self._notify(local)
 
     def release(self, local: LocalCounters) -> None:
         """Nobody counts here any more: send what is left, then let go of it."""
-        with self._changed:
+        with self._lock:
             if local in self._due and not self._ended:
                 local.released = True
                 self.wake(local)
 
     def flush(self, local: LocalCounters, timeout_s: float) -> None:
         """Sync these counters; waits until that was tried, or the time is over."""
-        done = threading.Event()
-        with self._changed:
+        done: SimpleQueue[None] = SimpleQueue()
+        with self._lock:
             self._waiting.setdefault(local, []).append(done)
         self.wake(local)
-        done.wait(max(0, timeout_s))
+        with suppress(Empty):
+            done.get(timeout=max(0, timeout_s))
 
     def close(self, some: Iterable[LocalCounters], timeout_s: float) -> list[LocalCounters]:
         """Send all that is left, trying again until the time is over; what is logged later is sent at once.
@@ -95,7 +101,7 @@ class Syncer:
 
     def forget(self, local: LocalCounters) -> None:
         """Leave these counters alone from now on, and what they hold unsent."""
-        with self._changed:
+        with self._lock:
             self._due.pop(local, None)
 
     def end(self) -> None:
@@ -112,7 +118,7 @@ class Syncer:
             )
 
     def _notify(self, local: LocalCounters) -> None:
-        with self._changed:
+        with self._lock:
             self._changed.notify()
             running = self._ensure_running()
         if not running:
@@ -144,7 +150,7 @@ class Syncer:
                 time.sleep(_AFTER_FAULT_S)
 
     def _prepare_new(self) -> None:
-        with self._changed:
+        with self._lock:
             new, self._new = self._new, []
         for local in new:
             local.prepare()
@@ -153,7 +159,7 @@ class Syncer:
 
     def _wait_for_due(self) -> LocalCounters | None:
         """The first counters that are due; None when new ones have come instead."""
-        with self._changed:
+        with self._lock:
             while not self._new:
                 local = min(self._due, key=self._due.__getitem__, default=None)
                 wait_s = self._due[local] - time.monotonic() if local else math.inf
@@ -163,18 +169,18 @@ class Syncer:
         return None
 
     def _sync(self, local: LocalCounters) -> None:
-        with self._changed:
+        with self._lock:
             self._due[local] = time.monotonic() + _AFTER_FAULT_S  # should this fail
             waiting = self._waiting.pop(local, ())
         try:
             local.sync(FLUSH_TIMEOUT_S)
         finally:
             for done in waiting:
-                done.set()
+                done.put(None)
         released = local.released and not local.has_unsent()
         if released:
             local.retire()
-        with self._changed:
+        with self._lock:
             if released:
                 self._due.pop(local, None)
             elif self._due.get(local, 0) > 0:  # neither forgotten nor asked for again

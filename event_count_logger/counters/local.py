@@ -6,6 +6,7 @@ import math
 import random
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,6 +23,19 @@ _RETRY_S = 0.5
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
+
+
+#: Seconds until somebody who waits for a turn notices that it was dropped.
+_LOOK_AGAIN_S = 0.2
+
+
+class _Turn:
+    """Exists while a thread sends. When an exception out of a signal handler, at whatever moment, ends
+    that, it is gone all the same, and with it the turn: a lock would be held for ever.
+    """
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
 
 
 class LocalCounters:
@@ -46,8 +60,9 @@ class LocalCounters:
         self._store = store
         self._log = log
         self._sync = Sync(config, self.cells, store, log)
-        self._sending = threading.Lock()
-        self._sender: int | None = None
+        self._turns = threading.RLock()
+        self._turn_ended = threading.Condition(self._turns)
+        self._current_turn: weakref.ref[_Turn] | None = None
         self._in_trouble = False
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
         # constant load as much is left to the next interval as was left by the one before.
@@ -93,17 +108,28 @@ class LocalCounters:
     @contextmanager
     def _turn(self, timeout_s: float) -> Iterator[bool]:
         """Only one thread at a time sends; gives False if it did not become this one's turn in time."""
-        me = threading.get_ident()
-        # A signal handler may have interrupted the very thread whose turn it is.
-        mine = self._sender != me and self._sending.acquire(timeout=max(0, timeout_s))
-        if mine:
-            self._sender = me
+        turn = _Turn()
+        mine = self._take(turn, time.monotonic() + timeout_s)
         try:
             yield mine
         finally:
             if mine:
-                self._sender = None
-                self._sending.release()
+                with self._turns:
+                    self._current_turn = None
+                    self._turn_ended.notify()
+
+    def _take(self, turn: _Turn, deadline: float) -> bool:
+        with self._turns:
+            while True:
+                current = self._current_turn() if self._current_turn else None
+                if current is None:
+                    self._current_turn = weakref.ref(turn)
+                    return True
+                wait_s = deadline - time.monotonic()
+                # A signal handler may have interrupted the very thread whose turn it is.
+                if wait_s <= 0 or current.thread == turn.thread:
+                    return False
+                self._turn_ended.wait(min(wait_s, _LOOK_AGAIN_S))
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
