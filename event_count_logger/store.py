@@ -349,8 +349,9 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the next request makes new ones."""
         self._pool.disconnect()
-        while self._idle:
-            self._idle.pop().disconnect()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().disconnect()
 
     def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
         script = _SCRIPTS[name]
@@ -362,7 +363,10 @@ class Store:
 
     def _ask(self, command: str, *arguments: Any, key: str = "-") -> Any:
         """Send one request once, and return its answer."""
-        connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._pool.make_connection()
         answered = False
         try:
             with self._translated(key):
