@@ -31,6 +31,7 @@ class Syncer:
     """Knows when each set of local counters is due. Its thread starts with the first of them."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         # Entered as it is, and not through the condition, whose own entry is a Python function: an exception
         # out of a signal handler could end that while it holds the lock.
         self._lock = threading.RLock()
@@ -63,6 +64,8 @@ class Syncer:
 
     def release(self, local: LocalCounters) -> None:
         """Nobody counts here any more: send what is left, then let go of it."""
+        if os.getpid() != self._pid:
+            return  # in a child, before `_after_fork`; this lock may be held for ever
         with self._lock:
             if local in self._due and not self._ended:
                 local.released = True

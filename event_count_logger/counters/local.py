@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import threading
 import time
@@ -60,6 +61,9 @@ class LocalCounters:
         self._store = store
         self._log = log
         self._sync = Sync(config, self.cells, store, log)
+        # A fork's child must never send what its parent has counted: the parent does. Python (3.12 and later)
+        # may run destructors of the parent's other threads in the child before any hook can prevent that.
+        self._pid = os.getpid()
         self._turns = threading.RLock()
         self._turn_ended = threading.Condition(self._turns)
         self._current_turn: weakref.ref[_Turn] | None = None
@@ -119,6 +123,8 @@ class LocalCounters:
                     self._turn_ended.notify()
 
     def _take(self, turn: _Turn, deadline: float) -> bool:
+        if os.getpid() != self._pid:
+            return False
         with self._turns:
             while True:
                 current = self._current_turn() if self._current_turn else None
