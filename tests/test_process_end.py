@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -31,8 +32,6 @@ HEADER = """
 
 
 def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    import json
-
     source = textwrap.dedent(HEADER) + textwrap.dedent(program)
     return subprocess.run(
         [sys.executable, "-c", source, json.dumps(redis)], capture_output=True, text=True, timeout=60
@@ -128,10 +127,31 @@ def test_all_is_counted_at(ending: str, server: Server) -> None:
     assert not {"direct:@sources", "cached:@sources"} & set(server.everything()), "positions are taken out"
 
 
+def test_a_child_does_not_send_its_parents_counts_even_before_the_fork_hooks_run(server: Server) -> None:
+    """Python 3.12 and later run destructors of the parent's other threads in the child at that time."""
+    program = """
+import json, os, sys
+kept = []
+os.register_at_fork(after_in_child=lambda: kept[0].sync(0))  # first come, first run
+from event_count_logger import EventCountLogger
+groups = {"g": {"events": ["e"], "intervals": ["1h"], "sync_interval": 60}}
+ecl = EventCountLogger(groups, json.loads(sys.argv[1]))
+ecl["g"].log("e", 3)
+kept.append(ecl["g"].local)
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+print(ecl["g"].local.cells.position, json.dumps(ecl["g"].get_counts("1h", current=True)), flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(server.config)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == '0 {"e": 0}\n', done.stderr
+    assert server.counts("g", "1h", "cur") == {"e": 3}
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp_path: Path) -> None:
-    import json
-
     source = textwrap.dedent(HEADER) + textwrap.dedent(
         f"""
         if __name__ == "__main__":
@@ -181,8 +201,6 @@ def test_a_prefork_server_under_load_counts_what_it_served(
     worker: list[str], server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     needs_debian("apache2-utils", "ab")
-    import json
-
     (tmp_path / "application.py").write_text(APPLICATION)
     port, n_requests = free_port(), 3000
     gunicorn = start(
