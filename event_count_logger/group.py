@@ -15,17 +15,16 @@ from typing import Any, TypeVar, cast
 
 from event_count_logger import keys, syncer
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.cells import Cell
+from event_count_logger.counters.hot import LARGEST, Cell, Counter, Counting
+from event_count_logger.counters.layout import has_reached
 from event_count_logger.counters.local import LocalCounters
+from event_count_logger.counters.recovery import Recovery
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 
 #: Undeclared event IDs that are warned of, each once, in one group and process.
 _MOST_WARNINGS = 1000
-
-#: Counters are 64-bit.
-_LARGEST_COUNT = 2**63 - 1
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -70,7 +69,7 @@ class Outcome:
         return cast(_F, counted)
 
 
-class EventGroup:
+class EventGroup(Counting):
     """Counts the events of one group; made by `EventCountLogger`, one per group and process.
 
     Threads may share it, and so may forked processes: a child counts on its own.
@@ -79,13 +78,36 @@ class EventGroup:
         local: What this process has counted.
     """
 
+    # Python calls methods faster where there is no dictionary in use.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_config",
+        "_declared",
+        "_log",
+        "_reader",
+        "_recovery",
+        "_store",
+        "_timeout_s",
+        "_warned",
+        "_watched",
+        "local",
+    )
+
     def __init__(
-        self, config: GroupConfig, store: Store, reader: Reader, timeout_s: float, log_level: str | int
+        self,
+        config: GroupConfig,
+        store: Store,
+        reader: Reader,
+        recovery: Recovery,
+        timeout_s: float,
+        log_level: str | int,
     ) -> None:
         """See `EventCountLogger.get_group`; a direct `log()` waits for `timeout_s` at most, in seconds."""
         self._config = config
         self._store = store
         self._reader = reader
+        self._recovery = recovery
         self._timeout_s = timeout_s
         self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
@@ -96,7 +118,8 @@ class EventGroup:
 
     def _count_from_zero(self) -> None:
         """Also in a forked child, since what was counted before belongs to the parent."""
-        self.local = LocalCounters(self._config, self._store, self._log)
+        self.local = LocalCounters(self._config, self._store, self._recovery, self._log)
+        self.cells = self.local.cells
         self._watched = False
 
     def __del__(self) -> None:
@@ -119,33 +142,17 @@ class EventGroup:
         """The names of the group's intervals; a copy."""
         return [interval.name for interval in self._config.intervals]
 
-    def log(self, event_id: str, count: int = 1) -> None:
-        """Count an event.
-
-        A direct group tries to have it confirmed by Redis, for no longer than the configured time-out;
-        one with `sync_interval` or `sync_limit` adds to local counters and returns. When Redis is away
-        the count is kept and sent later. An event that is neither declared nor declared automatically
-        is not counted.
-
-        Args:
-            event_id: Which event.
-            count: How many of them; 0 does nothing.
+    def counter(self, event_id: str) -> Counter:
+        """One event, bound, for loops: `inc(n=1)` is `log(event_id, n)`, without looking the event up.
 
         Raises:
-            TypeError: `event_id` is not a string, or `count` not an integer.
-            ValueError: `count` is negative or over 2^63-1, or `event_id` cannot be an event ID.
+            TypeError: Not a string.
+            ValueError: Not an event ID.
         """
-        local = self.local
-        cell = local.cells.get(event_id) if type(event_id) is str else None
-        if cell is None or type(count) is not int or not 0 < count <= _LARGEST_COUNT:
-            event_id, count = _checked_arguments(event_id, count)
-            cell = self._cell(event_id) if count else None
-            if cell is None:
-                return
-        with local.adding:
-            cell.total = total = cell.total + count
-        if total - cell.acked >= local.sync_at:
-            self._send(local, cell, total)
+        event_id, _ = _checked_arguments(event_id, 0)
+        if event_id not in self._declared:
+            _check_event_id(event_id)
+        return Counter(self, event_id)
 
     def sync(self) -> bool:
         """Send what was counted in this process and is not yet in Redis; waits for it a few seconds at most.
@@ -237,26 +244,30 @@ class EventGroup:
         (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
         return dict(snapshot.counts)
 
-    def _send(self, local: LocalCounters, cell: Cell, total: int) -> None:
-        """A cell has reached the number of unsent counts at which they are sent."""
-        background = syncer.current()
+    def _log_unusual(self, event_id: object, count: object) -> None:
+        event_id, count = _checked_arguments(event_id, count)
+        counted_as = self._make_cell(event_id) if count else None
+        if counted_as:
+            EventGroup.log(self, counted_as, count)
+
+    def _send(self, cell: Cell, total: int) -> None:
+        local, background = self.local, syncer.current()
         if local.held_up(cell.event_id):
             background.remind(local)
-        elif local.sync_at == 1:
+        elif local.cells.sync_at == 1:
             deadline = time.monotonic() + self._timeout_s
             try:
                 if not local.confirm(cell, total, self._timeout_s / 2):
                     background.flush(local, deadline - time.monotonic())
             finally:  # also when it was interrupted
-                if cell.acked < total:
+                if not has_reached(cell.acked, total):
                     background.remind(local)
         elif not local.wake_requested:
             local.wake_requested = True
             background.wake(local)
 
-    def _cell(self, event_id: str) -> Cell | None:
-        """The cell to count an event in, made if needed; None if it is not to be counted."""
-        local = self.local
+    def _make_cell(self, event_id: str) -> str | None:
+        """See to it that an event has a cell; returns the ID that it is counted as, None if it is not."""
         if event_id not in self._declared:
             if not self._config.auto_declare_events:
                 self._warn_once(event_id, f"Event '{event_id}' is not declared!")
@@ -271,11 +282,11 @@ class EventGroup:
                 event_id = keys.OVERFLOW
             else:
                 self._declared[event_id] = None
-        cell = local.cells.add(event_id)
+        self.local.cells.add(event_id)
         if not self._watched:
             self._watched = True
-            syncer.current().watch(local)
-        return cell
+            syncer.current().watch(self.local)
+        return event_id
 
     def _warn_once(self, topic: str, message: str) -> None:
         if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
@@ -293,7 +304,7 @@ def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
         number = None
     if number is None or isinstance(count, bool):
         raise TypeError(f"count must be an integer, not {count!r}")
-    if not 0 <= number <= _LARGEST_COUNT:
+    if not 0 <= number <= LARGEST:
         raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
     return str.__str__(event_id), number
 
@@ -304,11 +315,22 @@ def _check_event_id(event_id: str) -> None:
         raise ValueError(f"{event_id!r} is not an event ID: it {fault}")
 
 
+class DummyCounter:
+    """Stands in for a `Counter`."""
+
+    def inc(self, n: int = 1) -> None:
+        """Does nothing."""
+
+
 class DummyEventGroup:
     """Stands in for a group that is not configured: counts nothing and reads nothing."""
 
     def log(self, event_id: str, count: int = 1) -> None:
         """Does nothing."""
+
+    def counter(self, event_id: str) -> DummyCounter:
+        """An event that is not counted."""
+        return DummyCounter()
 
     def sync(self) -> bool:
         """Does nothing; there is never anything unsent."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from event_count_logger import config as configuration
 from event_count_logger import syncer
 from event_count_logger.config import Config
+from event_count_logger.counters.recovery import Recovery
 from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
@@ -30,6 +31,7 @@ class EventCountLogger:
         cfg_groups: Mapping[str, Any],
         cfg_redis: Mapping[str, Any] | None = None,
         log_level: str | int = "WARNING",
+        **spool: Any,
     ) -> None:
         """Use a configuration given as dictionaries; see `from_file` for one in a file.
 
@@ -37,11 +39,12 @@ class EventCountLogger:
             cfg_groups: Settings of each group, by its name.
             cfg_redis: How to reach Redis; localhost:6379 if None.
             log_level: Of the loggers `EventCountLogger` and `EventGroup(NAME)`.
+            spool: The settings `spool` (False: counts are kept in memory only) and `spool_dir`.
 
         Raises:
             ConfigError: With every problem of the configuration.
         """
-        self._use(configuration.from_dicts(cfg_groups, cfg_redis), log_level)
+        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **spool), log_level)
 
     @classmethod
     def from_file(
@@ -70,6 +73,7 @@ class EventCountLogger:
         # A direct log() may wait for its turn and then for the answer: half of the time-out each.
         self._store = Store(config.redis, self.log, timeout_s / 2)
         self._reader = Reader(Store(config.redis))
+        self._recovery = Recovery(config.groups, self._store, self.log)
         self._groups: dict[str, EventGroup] = {}
         self._missing: set[str] = set()
         for problem in config.warnings:
@@ -96,7 +100,7 @@ class EventCountLogger:
         config = self.config.groups.get(name)
         if config is not None:
             timeout_s = self.config.redis.socket_timeout
-            made = EventGroup(config, self._store, self._reader, timeout_s, self.log_level)
+            made = EventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
             return self._groups.setdefault(name, made)
         if warn and name not in self._missing:
             self._missing.add(name)

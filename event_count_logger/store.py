@@ -128,6 +128,7 @@ class Store:
 
     Attributes:
         location: Where Redis is, for messages.
+        identity: Which database it is; see `RedisConfig.identity`.
         clock_offset_s: How far the server's clock is ahead of this machine's, as last seen.
         reachable: Whether the last request was answered; None before the first one.
     """
@@ -141,6 +142,7 @@ class Store:
             timeout_s: Seconds for one answer, instead of the configured ones.
         """
         self.location = config.location
+        self.identity = config.identity
         self.clock_offset_s = 0.0
         self.reachable: bool | None = None
         self._config = config

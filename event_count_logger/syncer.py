@@ -89,7 +89,7 @@ class Syncer:
         deadline = time.monotonic() + timeout_s
         some = list(some)
         for local in some:
-            local.sync_at = 1
+            local.cells.sync_at = 1
         left = [local for local in some if local.has_unsent()]
         while left and time.monotonic() < deadline:
             for local in left:
@@ -109,23 +109,26 @@ class Syncer:
 
     def end(self) -> None:
         """Send what is left when the process ends."""
-        left = self.close(self._due, FLUSH_TIMEOUT_S)
+        some = list(self._due)
+        self.close(some, FLUSH_TIMEOUT_S)
         self._ended = True
-        for local in left:
-            unsent = local.unsent()
-            _log.warning(
-                "The process ends with %d counts of %d events of group '%s' unsent: they are lost",
-                sum(unsent.values()),
-                len(unsent),
-                local.config.name,
-            )
+        for local in some:
+            unsent, fate = local.unsent(), local.put_away()
+            if unsent:
+                _log.warning(
+                    "The process ends with %d counts of %d events of group '%s' unsent: %s",
+                    sum(unsent.values()),
+                    len(unsent),
+                    local.config.name,
+                    fate,
+                )
 
     def _notify(self, local: LocalCounters) -> None:
         with self._lock:
             self._changed.notify()
             running = self._ensure_running()
         if not running:
-            local.sync_at = 1  # there is nobody to send it later
+            local.cells.sync_at = 1  # there is nobody to send it later
             self._sync(local)
 
     def _ensure_running(self) -> bool:
@@ -183,6 +186,7 @@ class Syncer:
         released = local.released and not local.has_unsent()
         if released:
             local.retire()
+            local.put_away()
         with self._lock:
             if released:
                 self._due.pop(local, None)

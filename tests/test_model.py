@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counters.cells import MemoryCells
+from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.intervals import Interval
@@ -59,8 +59,8 @@ class Machine(RuleBasedStateMachine):
         self.finished = {interval.name: Counter[str]() for interval in INTERVALS}
         self.workers = [self.new_worker(), self.new_worker()]
 
-    def new_worker(self) -> tuple[MemoryCells, Sync]:
-        cells = MemoryCells()
+    def new_worker(self) -> tuple[Cells, Sync]:
+        cells = Cells()
         return cells, Sync(self.group, cells, self.store, Log("model"), lambda: self.now)
 
     @rule(worker=WORKERS, event=st.sampled_from(EVENTS), count=st.integers(1, 2**55))
@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
             unsent: Counter[str] = Counter()
             in_doubt: Counter[str] = Counter()
             for cells, _ in self.workers:
-                for cell in cells.all():
+                for cell in cells.by_id.values():
                     unsent[cell.event_id] += cell.total - cell.pending
                     in_doubt[cell.event_id] += cell.pending - cell.acked
             for event in EVENTS:

@@ -31,8 +31,9 @@ HEADER = """
 """
 
 
-def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    source = textwrap.dedent(HEADER) + textwrap.dedent(program)
+def run_program(program: str, redis: dict[str, Any], spool: str = "") -> subprocess.CompletedProcess[str]:
+    header = HEADER.replace("json.loads(sys.argv[1])", f"json.loads(sys.argv[1]){spool}")
+    source = textwrap.dedent(header) + textwrap.dedent(program)
     return subprocess.run(
         [sys.executable, "-c", source, json.dumps(redis)], capture_output=True, text=True, timeout=60
     )
@@ -166,16 +167,21 @@ def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp
     assert server.counts("direct", "1h", "cur") == server.counts("cached", "1h", "cur") == {"e": 8}
 
 
-def test_the_end_without_redis_is_bounded_in_time_and_says_what_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("spool", "fate"), [("", "they are kept in .*{}.*ecl, and sent by"), (", spool=False", "they are lost")]
+)
+def test_the_end_without_redis_is_bounded_in_time_and_says_what_becomes_of_counts(
+    spool: str, fate: str
+) -> None:
     before = time.monotonic()
-    done = run_program("log(3)", {"port": free_port()})
+    done = run_program("log(3)", {"port": free_port()}, spool)
     assert time.monotonic() - before < 9
     assert done.returncode == 0
     for group in ("direct", "cached"):
-        assert (
-            f"The process ends with 3 counts of 1 events of group '{group}' unsent: they are lost"
-            in done.stderr
+        message = (
+            f"The process ends with 3 counts of 1 events of group '{group}' unsent: {fate.format(group)}"
         )
+        assert re.search(message, done.stderr), done.stderr
 
 
 APPLICATION = """

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counters.cells import MemoryCells, State
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.layout import State
 from event_count_logger.counters.sync import RETRY_REFUSED_S, Sync
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
@@ -23,7 +24,7 @@ class Cut(BaseException):
     """The process is stopped here."""
 
 
-class CuttableCells(MemoryCells):
+class CuttableCells(Cells):
     """Stops just before or after a state is written."""
 
     cut: tuple[str, State] | None = None
@@ -249,8 +250,8 @@ def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doub
 
 
 def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:
-    worker.server.client.hset("g:@sources", worker.cells.source, "elsewhere")
     worker.log("a", 2)
+    worker.server.client.hset("g:@sources", worker.cells.source, "elsewhere")
     with pytest.raises(Rejected, match="'elsewhere' is not a position"):
         worker.sync.run()
     worker.server.client.delete("g:@sources")

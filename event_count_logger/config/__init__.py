@@ -17,12 +17,13 @@ from event_count_logger.config.rules import (
     NO_EFFECT,
     PASSED_ON,
     REDIS,
+    SPOOL,
     check,
     group_name_fault,
     show,
     slip_of,
 )
-from event_count_logger.config.values import Config, GroupConfig, RedisConfig
+from event_count_logger.config.values import Config, GroupConfig, RedisConfig, default_spool_dir
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 
@@ -30,7 +31,7 @@ __all__ = ["Config", "GroupConfig", "RedisConfig", "from_dicts", "from_file"]
 
 
 def from_file(path: str | os.PathLike[str]) -> Config:
-    """Read a YAML file with the sections `groups` and `redis`; other sections are left alone.
+    """Read a YAML file: `groups`, `redis`, `spool` and `spool_dir`; other sections are left alone.
 
     Raises:
         ConfigError: With every problem of the file.
@@ -40,13 +41,15 @@ def from_file(path: str | os.PathLike[str]) -> Config:
     return _build(content, line_of, file=file, base=Path(file).resolve().parent)
 
 
-def from_dicts(groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None) -> Config:
-    """Check the dictionaries that the sections of a file would give.
+def from_dicts(
+    groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None, **spool: Any
+) -> Config:
+    """Check the dictionaries that the sections of a file would give, and `spool` and `spool_dir`.
 
     Raises:
-        ConfigError: With every problem of both.
+        ConfigError: With every problem of all.
     """
-    return _build({"groups": groups, "redis": redis}, lambda place: None, file=None, base=Path.cwd())
+    return _build({"groups": groups, "redis": redis, **spool}, lambda place: None, file=None, base=Path.cwd())
 
 
 def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, base: Path) -> Config:
@@ -56,10 +59,13 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
 
     for key in content:
-        section = slip_of(key, ("groups", "redis"))
+        section = slip_of(key, ("groups", "redis", *SPOOL.schema))
         if section and section not in content:
             report((key,), f"is not known (did you mean '{section}'?)")
-    groups = _check_groups(content.get("groups"), report)
+    spool = check(
+        SPOOL, {key: content[key] for key in SPOOL.schema if key in content}, (), report, strict=True
+    )
+    groups = _check_groups(content.get("groups"), spool or {}, base, report)
     redis = _check_redis(content.get("redis"), report, base)
     problems.sort(key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
@@ -67,7 +73,9 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     return Config(groups, redis, file, tuple(problems))
 
 
-def _check_groups(section: object, report: Report) -> dict[str, GroupConfig]:
+def _check_groups(
+    section: object, spool: Mapping[str, Any], base: Path, report: Report
+) -> dict[str, GroupConfig]:
     if section is None or section == {}:
         report(("groups",), "is empty: there is nothing to count", fatal=False)
         return {}
@@ -83,13 +91,22 @@ def _check_groups(section: object, report: Report) -> dict[str, GroupConfig]:
         values = check(GROUP, spec, place, report, strict=False)
         if values is None or fault:
             continue
-        groups[name] = group = GroupConfig(name=name, **values)
+        where = _spool_dir({**spool, **{key: values.pop(key) for key in SPOOL.schema if key in values}}, base)
+        groups[name] = group = GroupConfig(name=name, spool_dir=where, **values)
         if group.max_events < len(group.events):
             report(
                 (*place, "max_events"),
                 f"{group.max_events} is too few for {len(group.events)} declared events",
             )
     return groups
+
+
+def _spool_dir(spool: Mapping[str, Any], base: Path) -> Path | None:
+    if not spool.get("spool", True):
+        return None
+    if "spool_dir" in spool:
+        return Path(base, os.path.expanduser(spool["spool_dir"]))
+    return default_spool_dir()
 
 
 def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:

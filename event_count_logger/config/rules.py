@@ -182,8 +182,12 @@ def _boolean(value: object) -> bool:
     return bool(vol.Boolean(msg=f"{show(value)} is not true or false")(value))
 
 
+#: For all groups when they stand beside the section `groups`, for one when they stand in it.
+SPOOL = vol.Schema({"spool": _optional(_boolean), "spool_dir": _optional(_text)})
+
 GROUP = vol.Schema(
     {
+        **SPOOL.schema,
         vol.Required("intervals", msg="is missing (for example intervals: [5m])"): vol.All(
             _list, [_interval], _distinct
         ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from event_count_logger.errors import Problem
 from event_count_logger.intervals import Interval
@@ -18,6 +20,26 @@ DEFAULT_TIMEOUT_S = 2.0
 #: Events per group and process. Each costs a few hundred bytes in the process and a key per interval and
 #: half in Redis; event IDs made from unchecked input would otherwise fill both.
 DEFAULT_MAX_EVENTS = 100_000
+
+
+_DEFAULT_PORT = 6379
+
+
+def default_spool_dir() -> Path:
+    """Where counters survive their process unless a configuration says otherwise: memory that is a file.
+
+    `ECL_SPOOL_DIR` in the environment names another place.
+    """
+    named = os.environ.get("ECL_SPOOL_DIR")
+    if named:
+        return Path(named).absolute()
+    shared_memory = Path("/dev/shm")
+    usable = os.access(shared_memory, os.W_OK | os.X_OK)
+    if not usable:
+        import tempfile
+
+        shared_memory = Path(tempfile.gettempdir())
+    return shared_memory / f"event-count-logger-{os.geteuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +58,7 @@ class RedisConfig:
     """
 
     host: str = "localhost"
-    port: int = 6379
+    port: int = _DEFAULT_PORT
     db: int = 0
     url: str | None = field(default=None, repr=False)
     embedded: Path | None = None
@@ -52,6 +74,21 @@ class RedisConfig:
         if self.url:
             return without_password(self.url)
         return f"{self.host}:{self.port}/{self.db}"
+
+    @property
+    def identity(self) -> str:
+        """Which database it is, the same for all ways to write its address, and without anything secret."""
+        if self.embedded:
+            return f"unix:{self.socket_path}/{self.db}"
+        if not self.url:
+            return f"{self.host.lower()}:{self.port}/{self.db}"
+        parts = urlsplit(self.url)
+        is_socket = parts.scheme == "unix"
+        in_path = "" if is_socket else parts.path.strip("/")
+        db = int(parse_qs(parts.query).get("db", [in_path or "0"])[-1])
+        if is_socket:
+            return f"unix:{unquote(parts.path)}/{db}"
+        return f"{parts.hostname}:{parts.port or _DEFAULT_PORT}/{db}"
 
     @property
     def socket_path(self) -> Path:
@@ -72,6 +109,7 @@ class GroupConfig:
         sync_interval: Seconds after which local counts are sent at the latest, or None.
         sync_limit: Number of unsent counts of one event at which they are sent, or None.
         max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
+        spool_dir: Where local counters are kept so that they survive the process; None for in memory.
     """
 
     name: str
@@ -81,6 +119,7 @@ class GroupConfig:
     sync_interval: float | None = None
     sync_limit: int | None = None
     max_events: int = DEFAULT_MAX_EVENTS
+    spool_dir: Path | None = field(default_factory=default_spool_dir)
 
     @property
     def direct(self) -> bool:

@@ -1,102 +1,182 @@
-"""Where local counts are kept: three numbers per event, and how far the batch under way has come."""
+"""The counters of one group in one process, and how far the batch under way has come."""
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from event_count_logger.counters.hot import Cell, CellMap
+from event_count_logger.counters.layout import Column, Extent, HeaderWord, State
 
-class State(Enum):
-    """How far the batch under way has come. Each state can be resumed by whoever finds it."""
-
-    IDLE = "idle"  #: no batch is under way
-    SENDING = "sending"  #: the batch may or may not have been counted
-    ABANDONING = "abandoning"  #: the batch was refused, and is being made impossible to count later
-    ACKED = "acked"  #: the batch has been counted
+#: Bytes of the first extent in memory, and of any, at most.
+_FIRST_EXTENT, _LARGEST_EXTENT = 1 << 12, 1 << 20
 
 
-class Cell(Protocol):
-    """The counts of one event; each only grows, and acked <= pending <= total."""
+class Storage(Protocol):
+    """Where cells are.
 
-    event_id: str
-    total: int  #: what was logged
-    pending: int  #: `total` as of the batch under way
-    acked: int  #: `total` up to which Redis has confirmed
-
-
-class Cells(Protocol):
-    """The counters of one group in one process, and the batch under way.
-
-    `position` and `next_position` are the source's positions before and after that batch.
+    Attributes:
+        source: First part of the source's ID.
+        words: See `HeaderWord`.
+        extents: Grows only.
     """
 
     source: str
-    state: State
-    position: int
-    next_position: int
+    words: memoryview[int]
+    extents: list[Extent]
 
-    def add(self, event_id: str) -> Cell:
-        """Make room for an event that has no cell yet."""
+    def grow(self) -> Extent:
+        """Make room for more cells.
+
+        Raises:
+            OSError: There is none.
+        """
         ...
 
-    def get(self, event_id: str) -> Cell | None:
-        """The cell of an event."""
+    def delete(self) -> None:
+        """Leave nothing behind."""
         ...
 
-    def all(self) -> Iterable[Cell]:
-        """Every cell, as of now; events may be added meanwhile."""
-        ...
 
-    def __len__(self) -> int: ...
+class Memory:
+    """A `Storage` that is gone with the process."""
+
+    def __init__(self) -> None:
+        self.source = uuid.uuid4().hex
+        self.words = memoryview(bytearray(8 * len(HeaderWord))).cast("Q")
+        self.extents: list[Extent] = []
+
+    def grow(self) -> Extent:
+        """See `Storage`."""
+        size = min(_FIRST_EXTENT << len(self.extents), _LARGEST_EXTENT)
+        extent = Extent.new(memoryview(bytearray(size)))
+        self.extents.append(extent)
+        return extent
+
+    def delete(self) -> None:
+        """See `Storage`."""
+
+
+#: Where there is no storage yet.
+_NO_WORDS = memoryview(bytes(8 * len(HeaderWord))).cast("Q")
+
+
+class Cells(CellMap):
+    """The cells of one group in one process, and the batch under way."""
+
+    def __init__(
+        self,
+        open_storage: Callable[[], Storage] = Memory,
+        on_full: Callable[[OSError], None] = lambda error: None,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            open_storage: Called when the first cell is needed.
+            on_full: Told when the storage has no more room; further cells are kept in memory.
+        """
+        super().__init__()
+        self._open_storage = open_storage
+        self._on_full = on_full
+        self._storages: list[Storage] = []
+        # Reentrant, because a signal handler may count an event that has no cell yet.
+        self._growing = threading.RLock()
+
+    @classmethod
+    def found(cls, storage: Storage) -> Cells:
+        """Those that somebody has left behind in a storage."""
+        cells = cls(lambda: storage)
+        cells._storages.append(storage)
+        for extent in storage.extents:
+            for cell in extent.all():
+                cells.put(cell)
+        return cells
+
+    @property
+    def storage(self) -> Storage | None:
+        """Where the cells are, as long as there is room; None as long as there are none."""
+        return self._storages[0] if self._storages else None
+
+    @property
+    def _words(self) -> memoryview[int]:
+        return self._storages[0].words if self._storages else _NO_WORDS
+
+    @property
+    def source(self) -> str:
+        """The source's ID; there is none before the first cell."""
+        return f"{self._storages[0].source}.{self._words[HeaderWord.GENERATION]}"
+
+    @property
+    def state(self) -> State:
+        """How far the batch under way has come."""
+        return State(self._words[HeaderWord.STATE])
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._words[HeaderWord.STATE] = state
+
+    @property
+    def position(self) -> int:
+        """Of the source, before the batch under way."""
+        return self._words[HeaderWord.POSITION]
+
+    @position.setter
+    def position(self, position: int) -> None:
+        self._words[HeaderWord.POSITION] = position
+
+    @property
+    def next_position(self) -> int:
+        """Of the source, after the batch under way."""
+        return self._words[HeaderWord.NEXT_POSITION]
+
+    @next_position.setter
+    def next_position(self, position: int) -> None:
+        self._words[HeaderWord.NEXT_POSITION] = position
 
     def start_over(self) -> None:
         """Go on as a new source; only while no batch is under way."""
-        ...
-
-
-@dataclass(slots=True)
-class MemoryCell:
-    """See `Cell`."""
-
-    event_id: str
-    total: int = 0
-    pending: int = 0
-    acked: int = 0
-
-
-def _new_source() -> str:
-    return uuid.uuid4().hex
-
-
-@dataclass(slots=True)
-class MemoryCells:
-    """Counters that are gone with the process."""
-
-    source: str = field(default_factory=_new_source)
-    state: State = State.IDLE
-    position: int = 0
-    next_position: int = 0
-    _cells: dict[str, MemoryCell] = field(default_factory=dict)
-
-    def add(self, event_id: str) -> MemoryCell:
-        """See `Cells.add`."""
-        return self._cells.setdefault(event_id, MemoryCell(event_id))
-
-    def get(self, event_id: str) -> MemoryCell | None:
-        """See `Cells.get`."""
-        return self._cells.get(event_id)
-
-    def all(self) -> Iterable[MemoryCell]:
-        """See `Cells.all`."""
-        return tuple(self._cells.values())
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    def start_over(self) -> None:
-        """See `Cells.start_over`."""
-        self.source = _new_source()
         self.position = self.next_position = 0
+        self._words[HeaderWord.GENERATION] += 1
+
+    def add(self, event_id: str) -> Cell:
+        """The cell of an event, made if it has none."""
+        with self._growing:
+            return self.by_id.get(event_id) or self.put(self._new(event_id))
+
+    def _new(self, event_id: str) -> Cell:
+        if not self._storages:
+            storage = self._open_storage()
+            if self._storages:  # a signal handler came in between
+                storage.delete()
+            else:
+                self._storages.append(storage)
+        extents = self._storages[-1].extents
+        while not extents or not (cell := extents[-1].add(event_id)):
+            try:
+                self._storages[-1].grow()
+            except OSError as error:
+                self._storages.append(Memory())
+                extents = self._storages[-1].extents
+                self._on_full(error)
+        return cell
+
+    def unsent(self) -> list[Cell]:
+        """Those with counts that Redis has not confirmed."""
+        return self._differing(Column.TOTAL, Column.ACKED)
+
+    def under_way(self) -> list[Cell]:
+        """Those of the batch under way."""
+        return self._differing(Column.PENDING, Column.ACKED)
+
+    def has_unsent(self) -> bool:
+        """Whether there is anything that Redis has not confirmed."""
+        return any(extent.differ(Column.TOTAL, Column.ACKED) for extent in self._extents())
+
+    def _differing(self, one: Column, other: Column) -> list[Cell]:
+        return [cell for extent in self._extents() for cell in extent.differing(one, other)]
+
+    def _extents(self) -> Iterator[Extent]:
+        for storage in self._storages:
+            yield from tuple(storage.extents)

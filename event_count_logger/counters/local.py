@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.cells import Cell, Cells, MemoryCells
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Cells, Memory, Storage
+from event_count_logger.counters.hot import NEVER, Cell
+from event_count_logger.counters.layout import distance, has_reached
+from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counters.spool_file import SpoolFile
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.logs import Log
@@ -43,23 +48,21 @@ class LocalCounters:
     """The cells of a group, and the one way out of them.
 
     Attributes:
-        cells: To be added to under `adding`.
-        adding: Guards the additions; never held while waiting for anything. Reentrant, because a
-            signal handler may count too.
-        sync_at: Number of unsent counts of one event at which they are to be sent.
+        cells: What is added to.
         wake_requested: Set by whoever asked for a sync that has not begun.
         released: Whether nobody counts here any more.
     """
 
-    def __init__(self, config: GroupConfig, store: Store, log: Log) -> None:
+    def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
         self.config = config
-        self.cells: Cells = MemoryCells()
-        self.adding = threading.RLock()
-        self.sync_at: float = 1 if config.direct else config.sync_limit or math.inf
+        self.cells = Cells(self._open_storage, self._note_full)
+        self.cells.sync_at = 1 if config.direct else config.sync_limit or NEVER
         self.wake_requested = False
         self.released = False
         self._store = store
+        self._recovery = recovery
         self._log = log
+        self._lost_file = False
         self._sync = Sync(config, self.cells, store, log)
         # A fork's child must never send what its parent has counted: the parent does. Python (3.12 and later)
         # may run destructors of the parent's other threads in the child before any hook can prevent that.
@@ -77,12 +80,18 @@ class LocalCounters:
         self.wake_requested = False
         with self._turn(timeout_s) as mine, suppress(StoreError):  # told where noticed; the counts are kept
             if mine:
+                self._look_after_file()
                 self._run()
+        with suppress(StoreError):
+            self._recovery.run_once()
 
     def prepare(self) -> None:
-        """Connect, and learn the clock of Redis, before the first boundary comes near."""
+        """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
+        processes that were killed have left.
+        """
         with suppress(StoreError):  # told where noticed
             self._store.server_time()
+            self._recovery.run_once()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
         """Have a cell sent up to `total` by the connection that there is; callers share one commit.
@@ -91,7 +100,7 @@ class LocalCounters:
             False if it was not confirmed, and another attempt, with a new connection, is worth while.
         """
         with self._turn(timeout_s) as mine:
-            if not mine or cell.acked >= total:
+            if not mine or has_reached(cell.acked, total):
                 return True
             if not self._store.is_connected():
                 return False
@@ -139,26 +148,63 @@ class LocalCounters:
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
-        return {
-            cell.event_id: cell.total - cell.acked for cell in self.cells.all() if cell.total != cell.acked
-        }
+        return {cell.event_id: distance(cell.total, cell.acked) for cell in self.cells.unsent()}
 
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
-        return any(cell.total != cell.acked for cell in self.cells.all())
+        return self.cells.has_unsent()
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more."""
         with self._turn(0) as mine:
-            if not mine or self._store.reachable is False:
+            if not mine or self._store.reachable is False or self.has_unsent():
                 return
-            with self.adding:
-                if self.cells.position == 0 or self._sync.unanswered or self.has_unsent():
-                    return
+            if self.cells.position and not self._sync.unanswered:
                 source = self.cells.source
                 self.cells.start_over()
-            with suppress(StoreError):  # what is left of it only takes up room
-                self._store.retire(self.config.name, source)
+                with suppress(StoreError):  # what is left of it only takes up room
+                    self._store.retire(self.config.name, source)
+
+    def put_away(self) -> str:
+        """At the end: nothing is left behind of counters that are all sent.
+
+        Returns:
+            What becomes of those that are not, in words.
+        """
+        storage = self.cells.storage
+        if not isinstance(storage, SpoolFile) or storage.is_deleted():
+            return "they are lost"
+        with self._turn(0) as mine:
+            if mine and not self.has_unsent():
+                storage.delete()
+        return f"they are kept in {storage.path}, and sent by ecl_master or the next process"
+
+    def _open_storage(self) -> Storage:
+        if self.config.spool_dir is None:
+            return Memory()
+        try:
+            return spool_file.create(self.config.spool_dir, self.config.name, self._store.identity)
+        except OSError as error:
+            self._warn_of_memory("are", "no spool file can be made", error)
+            return Memory()
+
+    def _note_full(self, error: OSError) -> None:
+        self._warn_of_memory("of further events are", "the spool file cannot grow", error)
+
+    def _warn_of_memory(self, which: str, why: str, detail: object) -> None:
+        self._log.warning(
+            "Counts of group '%s' %s kept in memory, and lost if this process is killed: %s: %s",
+            self.config.name,
+            which,
+            why,
+            detail,
+        )
+
+    def _look_after_file(self) -> None:
+        storage = self.cells.storage
+        if not self._lost_file and isinstance(storage, SpoolFile) and storage.is_deleted():
+            self._lost_file = True
+            self._warn_of_memory("are", "somebody has deleted the spool file", storage.path)
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""

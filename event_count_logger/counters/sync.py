@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.cells import Cell, Cells, State
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.hot import Cell
+from event_count_logger.counters.layout import State, distance
 from event_count_logger.errors import Rejected
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
@@ -41,6 +43,7 @@ class Sync:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
+        self._batch: list[Cell] | None = None  # the one under way; looked for when it is not known
         self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
         self._steps = {
             State.SENDING: self._send,
@@ -56,7 +59,9 @@ class Sync:
             Rejected: The same, but nothing of it was counted.
         """
         self._resume()
-        todo = self._acceptable([cell for cell in self._cells.all() if cell.total != cell.acked])
+        for cell in self._cells.under_way():
+            cell.pending = cell.acked  # of a batch that was cut off before it was under way
+        todo = self._acceptable(self._cells.unsent())
         while todo:
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
@@ -77,6 +82,7 @@ class Sync:
     def _begin(self, batch: list[Cell]) -> None:
         for cell in batch:
             cell.pending = cell.total
+        self._batch = batch
         self._cells.next_position = self._cells.position + 1
         self._cells.state = State.SENDING
 
@@ -89,7 +95,7 @@ class Sync:
         return counted
 
     def _send(self) -> None:
-        batch = {cell.event_id: cell.pending - cell.acked for cell in self._under_way()}
+        batch = {cell.event_id: distance(cell.pending, cell.acked) for cell in self._under_way()}
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
             for refusal in commit.refusals:
@@ -108,8 +114,7 @@ class Sync:
         if commit.outcome != "conflict":
             for cell in self._under_way():
                 cell.pending = cell.acked
-            self._cells.position = beyond
-            self._cells.state = State.IDLE
+            self._end(beyond)
         elif commit.stored == str(self._cells.next_position):
             self._cells.state = State.ACKED  # a copy was counted after all
         else:
@@ -120,11 +125,17 @@ class Sync:
             cell.acked = cell.pending
             if self._refused.pop(cell.event_id, None):
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
-        self._cells.position = self._cells.next_position
+        self._end(self._cells.next_position)
+
+    def _end(self, position: int) -> None:
+        self._cells.position = position
         self._cells.state = State.IDLE
+        self._batch = None
 
     def _under_way(self) -> list[Cell]:
-        return [cell for cell in self._cells.all() if cell.pending != cell.acked]
+        if self._batch is None:
+            self._batch = self._cells.under_way()
+        return self._batch
 
     def _commit(self, next_position: int, batch: Mapping[str, int]) -> Commit:
         cells, answered = self._cells, False
@@ -159,8 +170,8 @@ class Sync:
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
         self._warn_of_loss(self._cells.position - int(stored))
-        self._cells.position = int(stored)
         self._cells.next_position = max(self._cells.next_position, int(stored) + 1)
+        self._cells.position = int(stored)
 
     def _note_forgotten(self, commit: Commit) -> None:
         if not commit.stored:

@@ -1,0 +1,142 @@
+"""Counting itself, in Python: stands in for `_native.c` where that was not built, and behaves the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: The largest count, and the most that may be unsent of one event.
+LARGEST = 2**63 - 1
+
+#: `CellMap.sync_at` that is never reached.
+NEVER = 2**63
+
+_MASK = 2**64 - 1
+
+
+class Cell:
+    """The counts of one event: three words of 64 bits, which are counted modulo 2^64."""
+
+    __slots__ = ("_acked", "_at", "_total", "_words", "event_id")
+
+    def __init__(self, event_id: str, words: memoryview[int], at: int) -> None:
+        """The words are those at `at`, `at + 1` and `at + 2`."""
+        self.event_id = event_id
+        self._words = words
+        self._at = at
+        # Read on every event: quicker from here than from the memory.
+        self._total = words[at]
+        self._acked = words[at + 2]
+
+    @property
+    def total(self) -> int:
+        """What was logged."""
+        return self._total
+
+    @total.setter
+    def total(self, value: int) -> None:
+        self._words[self._at] = self._total = value
+
+    @property
+    def pending(self) -> int:
+        """`total` as of the batch under way."""
+        return self._words[self._at + 1]
+
+    @pending.setter
+    def pending(self, value: int) -> None:
+        self._words[self._at + 1] = value
+
+    @property
+    def acked(self) -> int:
+        """`total` up to which Redis has confirmed."""
+        return self._acked
+
+    @acked.setter
+    def acked(self, value: int) -> None:
+        self._words[self._at + 2] = self._acked = value
+
+
+class CellMap:
+    """The cells of a group by event ID.
+
+    Attributes:
+        sync_at: Number of unsent counts of one event at which they are to be sent.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Cell] = {}
+        self.sync_at = NEVER
+        # A thread may be interrupted between reading a word and writing it. Reentrant, because a signal
+        # handler may count too.
+        self._adding = threading.RLock()
+
+    @property
+    def by_id(self) -> Mapping[str, Cell]:
+        """To be looked at; `put` is the way in."""
+        return MappingProxyType(self._by_id)
+
+    def put(self, cell: Cell) -> Cell:
+        """Give an event its cell, unless it has one; returns the one that it has. It has it for ever."""
+        return self._by_id.setdefault(cell.event_id, cell)
+
+
+class Counting:
+    """The part of an event group that every event goes through.
+
+    A subclass has `_log_unusual(event_id, count)`, which is given whatever is not simply a known event ID
+    and a positive integer, and `_send(cell, total)`, for when `total - acked` has reached `sync_at`.
+    """
+
+    cells: CellMap
+
+    def log(self, event_id: str, count: int = 1) -> None:
+        """Count an event.
+
+        A direct group tries to have it confirmed by Redis, for no longer than the configured time-out;
+        one with `sync_interval` or `sync_limit` adds to local counters and returns. When Redis is away
+        the count is kept and sent later. An event that is neither declared nor declared automatically
+        is not counted.
+
+        Args:
+            event_id: Which event.
+            count: How many of them; 0 does nothing.
+
+        Raises:
+            TypeError: `event_id` is not a string, or `count` not an integer.
+            ValueError: `count` is negative or over 2^63-1, or `event_id` cannot be an event ID.
+            OverflowError: More than 2^63-1 would be unsent of this event.
+        """
+        cells = self.cells
+        cell = cells._by_id.get(event_id) if type(event_id) is str else None
+        if cell is None or type(count) is not int or not 0 < count <= LARGEST:
+            self._log_unusual(event_id, count)
+            return
+        with cells._adding:
+            total = cell._total + count & _MASK
+            unsent = total - cell._acked & _MASK
+            if unsent <= LARGEST:
+                cell._words[cell._at] = cell._total = total
+        if unsent >= cells.sync_at:
+            if unsent > LARGEST:
+                raise OverflowError(f"more than 2^63-1 counts of event {event_id!r} would be unsent")
+            self._send(cell, total)
+
+    def _log_unusual(self, event_id: object, count: object) -> None:
+        raise NotImplementedError
+
+    def _send(self, cell: Cell, total: int) -> None:
+        raise NotImplementedError
+
+
+class Counter:
+    """One event of a group, for loops."""
+
+    def __init__(self, group: Counting, event_id: str) -> None:
+        """See `EventGroup.counter`."""
+        self._group = group
+        self._event_id = event_id
+
+    def inc(self, n: int = 1) -> None:
+        """Count the event `n` times; otherwise as `EventGroup.log`."""
+        self._group.log(self._event_id, n)

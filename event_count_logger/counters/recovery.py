@@ -1,0 +1,153 @@
+"""Finishes the spool files of processes that have ended: each of their counts is counted, and once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.layout import Damaged, Description, distance
+from event_count_logger.counters.spool_file import InUse, SpoolFile
+from event_count_logger.counters.sync import Sync
+from event_count_logger.errors import Rejected
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+
+
+class Outcome(Enum):
+    """What became of a file."""
+
+    LIVE = "live"  #: its process runs
+    RECOVERED = "recovered"  #: all of it is in Redis, and it is gone
+    KEPT = "kept"  #: Redis does not take some of it; it is tried again
+    FOREIGN = "foreign"  #: of a group or a Redis that this configuration does not have
+    SET_ASIDE = "set aside"  #: it cannot be used, and has another name now
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One spool file.
+
+    Attributes:
+        path: Where it was found.
+        outcome: What became of it.
+        description: What it says of itself, if that could be read.
+        counts: How many counts were sent, or, if nothing was to be done, are unsent.
+        reason: Why, in words, where that is not clear.
+    """
+
+    path: Path
+    outcome: Outcome
+    description: Description | None = None
+    counts: int = 0
+    reason: str = ""
+
+
+class Recovery:
+    """The files that belong to one configuration, on this machine."""
+
+    def __init__(self, groups: Mapping[str, GroupConfig], store: Store, log: Log) -> None:
+        """`store` is where the counts go; nothing is looked at yet."""
+        self._groups = groups
+        self._store = store
+        self._log = _SaysOnce(log)
+        self._done_by: int | None = None
+
+    def run_once(self) -> None:
+        """Finish what there is, once in each process.
+
+        Raises:
+            Unavailable: Redis does not answer; this does not count as once.
+        """
+        if self._done_by != os.getpid():
+            for _ in self.run():
+                pass
+            self._done_by = os.getpid()
+
+    def run(self) -> Iterator[Finding]:
+        """Finish each file whose process has ended.
+
+        Raises:
+            Unavailable: Redis does not answer. Files stay until it does.
+        """
+        for directory in self.directories():
+            try:
+                spool_file.remove_unfinished(directory)
+                paths = spool_file.find(directory)
+            except OSError as error:
+                self._log.warning("Spool files in %s are not finished: %s", directory, error)
+                continue
+            for path in paths:
+                finding = self._finish(path)
+                if finding:
+                    yield finding
+
+    def directories(self) -> list[Path]:
+        """Where there may be files."""
+        return sorted({group.spool_dir for group in self._groups.values() if group.spool_dir})
+
+    def _finish(self, path: Path) -> Finding | None:
+        try:
+            file = spool_file.take_over(path)
+        except FileNotFoundError:
+            return None  # another process was quicker
+        except InUse:
+            return Finding(path, Outcome.LIVE)
+        except Damaged as error:
+            aside = spool_file.set_aside(path)
+            self._log.warning("Spool file %s cannot be used: %s; it is now %s", path, error, aside.name)
+            return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+        except OSError as error:
+            self._log.warning("Spool file %s cannot be opened: %s", path, error)
+            return Finding(path, Outcome.KEPT, reason=str(error))
+        try:
+            return self._send(file)
+        finally:
+            file.close()
+
+    def _send(self, file: SpoolFile) -> Finding:
+        described = file.description
+        group = self._groups.get(described.group)
+        if described.redis != self._store.identity or group is None:
+            return Finding(file.path, Outcome.FOREIGN, described)
+        cells = Cells.found(file)
+        before = _unsent(cells)
+        try:
+            Sync(group, cells, self._store, self._log).run()
+        except Rejected as error:
+            self._log.warning("%s; spool file %s is kept", error, file.path)
+        sent = before - _unsent(cells)
+        if cells.has_unsent():
+            return Finding(file.path, Outcome.KEPT, described, sent, "Redis refuses some of it")
+        file.delete()
+        self._log.info(
+            "Recovered %d counts of group '%s' from process %d, which has ended",
+            sent,
+            described.group,
+            described.pid,
+        )
+        return Finding(file.path, Outcome.RECOVERED, described, sent)
+
+
+def _unsent(cells: Cells) -> int:
+    return sum(distance(cell.total, cell.acked) for cell in cells.unsent())
+
+
+class _SaysOnce(Log):
+    """Says the same thing once only: a file that has to stay is looked at again and again."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log.logger.name)
+        self._said: set[tuple[object, ...]] = set()
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """See `Log.log`."""
+        if (msg, *args) not in self._said:
+            self._said.add((msg, *args))
+            super().log(level, msg, *args, **kwargs)

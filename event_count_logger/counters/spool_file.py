@@ -1,0 +1,292 @@
+"""Spool files: made, held, found and taken over. Whoever has the lock of a file holds it, alone."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import stat
+import sys
+import time
+import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from event_count_logger.counters import layout
+from event_count_logger.counters.layout import Contents, Damaged, Description, Extent, HeaderWord
+
+_SUFFIX = ".ecl"
+
+#: A file that is not yet complete, and one that was set aside.
+_NEW_SUFFIX, _BAD_SUFFIX = ".new", ".bad"
+
+#: Characters of a group's name that the names of its files begin with.
+_LONGEST_PREFIX = 64
+
+#: Bytes of the first extent, at least, and of any extent, at most. A file doubles in size until then: growing
+#: in larger steps saves system calls, in smaller ones memory.
+_FIRST_EXTENT, _LARGEST_EXTENT = 1024, 1 << 20
+
+#: A mapping needs no file descriptor of its own; before Python 3.13 it has one all the same.
+_MAPPING: dict[str, bool] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+
+
+#: `O_NONBLOCK` because opening a FIFO would wait.
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+#: What opening says of links, directories, sockets and devices.
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
+
+#: Seconds after which nobody is making a file any more.
+_UNFINISHED_S = 60.0
+
+
+class InUse(Exception):
+    """Another process holds the file."""
+
+
+class SpoolFile:
+    """A file that this process holds. Its lock is free as soon as the process has ended, however it did.
+
+    Attributes:
+        path: Where it is.
+        description: What its header says for good.
+        source: First part of the source's ID.
+        words: The words of the header that change; see `HeaderWord`.
+        extents: In order.
+    """
+
+    def __init__(self, path: Path, descriptors: list[int], contents: Contents) -> None:
+        """Takes over two descriptors, of different openings: one has the lock, the other is for mapping."""
+        self.path = path
+        self.description = contents.description
+        self.source = contents.description.source
+        self.words = contents.words
+        self.extents = contents.extents
+        self._descriptors = descriptors
+        _held.add(self)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def grow(self) -> Extent:
+        """Reserve room for more cells.
+
+        Raises:
+            OSError: There is none.
+        """
+        offset = self.words[HeaderWord.SIZE]
+        size = min(offset, _LARGEST_EXTENT)
+        extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
+        self.words[HeaderWord.SIZE] = offset + size
+        self.extents.append(extent)
+        return extent
+
+    def is_deleted(self) -> bool:
+        """Whether somebody has deleted it, so that nobody could find it after the end of this process."""
+        return bool(self._descriptors) and os.fstat(self._descriptors[0]).st_nlink == 0
+
+    def delete(self) -> None:
+        """Remove it, since it holds nothing unsent, and let go of it."""
+        with suppress(OSError):
+            self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it: from now on others may take it over."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+_held: weakref.WeakSet[SpoolFile] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: it must not keep the locks held when the parent has ended. Mappings keep copies of
+    their descriptor that cannot be closed; therefore that is never the one with the lock.
+    """
+    for file in tuple(_held):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def create(directory: Path, group: str, redis: str) -> SpoolFile:
+    """A new file, and its directory if that is missing.
+
+    Args:
+        directory: Where to make it.
+        group: Name of the group.
+        redis: Which database the counts are for.
+
+    Raises:
+        OSError: It cannot be made there, or the directory is not private.
+    """
+    description = Description(uuid.uuid4().hex, group, redis, os.getpid(), time.time())
+    path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
+    new = path.with_suffix(_NEW_SUFFIX)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_directory(directory)
+    with _descriptors() as descriptors:
+        descriptors.append(os.open(new, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            _lock(descriptors[0])
+            descriptors.append(os.open(new, _FLAGS))
+            memory = _formatted(descriptors[1], description)
+            os.rename(new, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new)
+            raise
+        return SpoolFile(path, descriptors, layout.read(memory))
+
+
+def _formatted(file: int, description: Description) -> memoryview:
+    """The memory of a new file, with all that belongs into it."""
+    header = layout.header(description)
+    size = -(-(len(header) + _FIRST_EXTENT) // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = _reserve(file, 0, size)
+    memory[: len(header)] = header
+    Extent.new(memory[len(header) :])
+    layout.changing_words(memory, len(header))[HeaderWord.SIZE] = size
+    return memory
+
+
+def _reserve(file: int, offset: int, size: int) -> memoryview:
+    """A part of a file as memory; its space is reserved, because without it writing would be a SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, offset, size)
+    else:
+        os.pwrite(file, bytes(size), offset)
+    return memoryview(mmap.mmap(file, size, offset=offset, **_MAPPING))
+
+
+def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InUse from error
+
+
+@contextmanager
+def _descriptors() -> Iterator[list[int]]:
+    """A list whose descriptors are closed if anything fails."""
+    descriptors: list[int] = []
+    try:
+        yield descriptors
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+
+
+def check_directory(directory: Path) -> None:
+    """Raises OSError unless it is a directory of this user, closed to all others, and no symbolic link."""
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no directory"
+        raise OSError(f"{directory} is {what}")
+    if status.st_uid != os.geteuid():
+        raise OSError(f"{directory} belongs to user {status.st_uid}, not to {os.geteuid()}")
+    if status.st_mode & 0o077:
+        raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
+
+
+def find(directory: Path) -> list[Path]:
+    """The files in a directory; none if it is not there.
+
+    Raises:
+        OSError: It cannot be read, or is not private.
+    """
+    try:
+        check_directory(directory)
+        return sorted(directory.glob(f"*{_SUFFIX}"))
+    except FileNotFoundError:
+        return []
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Delete what is left of files whose process was stopped while it made them; nothing was counted yet."""
+    for path in directory.glob(f"*{_NEW_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _UNFINISHED_S:
+                path.unlink()
+
+
+def take_over(path: Path) -> SpoolFile:
+    """Hold a file whose process has ended.
+
+    Raises:
+        InUse: Another process holds it.
+        Damaged: It cannot be used.
+        FileNotFoundError: Another process has finished it.
+        OSError: It cannot be opened.
+    """
+    with _descriptors() as descriptors:
+        descriptors.append(_open(path))
+        _lock(descriptors[0])
+        descriptors.append(_open(path))
+        if not os.path.sameopenfile(*descriptors):
+            raise FileNotFoundError(path)
+        memory = memoryview(mmap.mmap(descriptors[1], 0, **_MAPPING))
+        contents = layout.read(memory)
+        contents.check()
+        return SpoolFile(path, descriptors, contents)
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file that cannot be used another name, under which nobody looks for it; returns that."""
+    aside = path.with_name(path.name + _BAD_SUFFIX)
+    path.rename(aside)
+    return aside
+
+
+class Window:
+    """A file that somebody may be counting in, looked at from outside: it costs them nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Damaged or OSError for what cannot be looked at."""
+        self._descriptor = _open(path)
+
+    def contents(self) -> Contents:
+        """What is in it at this moment, also when it has been deleted since.
+
+        Raises:
+            Damaged: It cannot be used.
+        """
+        data = bytearray(os.fstat(self._descriptor).st_size)
+        os.preadv(self._descriptor, [data], 0)
+        return layout.read(memoryview(data))
+
+    def is_held(self) -> bool:
+        """Whether the process that counts in it is alive, or somebody takes it over."""
+        try:
+            _lock(self._descriptor, fcntl.LOCK_SH)
+        except InUse:
+            return True
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
+
+    def close(self) -> None:
+        """Look no longer."""
+        os.close(self._descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise Damaged(f"it is no file ({error.strerror})") from error
+        raise
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size:
+        return descriptor
+    os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Damaged("it is no file")
+    raise Damaged("it is empty" if not status.st_size else f"it belongs to user {status.st_uid}")
