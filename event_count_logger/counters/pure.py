@@ -88,6 +88,8 @@ class Counting:
     and a positive integer, and `_send(cell, total)`, for when `total - acked` has reached `sync_at`.
     """
 
+    __slots__ = ("cells",)
+
     cells: CellMap
 
     def log(self, event_id: str, count: int = 1) -> None:
