@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Seconds until a rotation that failed is tried again.
 _RETRY_S = 1.0
+
+#: Seconds between looks for spool files whose process was killed. An idle look costs about as much as opening
+#: each file.
+_RECOVER_S = 3.0
 
 #: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
 _AFTER_BOUNDARY_S = 0.002
@@ -41,6 +46,7 @@ class EventCountLoggerMaster(EventCountLogger):
     def _use(self, config: Config, log_level: str | int) -> None:
         super()._use(config, log_level)
         self._counters = Store(config.redis, self.log)
+        self._recovery = Recovery(config.groups, self._counters, self.log)
         self._stopping = threading.Event()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: set[str] = set()
@@ -66,12 +72,14 @@ class EventCountLoggerMaster(EventCountLogger):
         self._stopping.set()
 
     def rotate_due(self) -> None:
-        """End every interval whose time is over, once.
+        """End every interval whose time is over, once; before that, send what killed processes have left.
 
         Raises:
             Unavailable: Redis does not answer.
             Rejected: It refused some; the others were ended all the same.
         """
+        for _ in self._recovery.run():
+            pass
         rejected = None
         for group in self.config.groups.values():
             for interval in group.intervals:
@@ -87,6 +95,7 @@ class EventCountLoggerMaster(EventCountLogger):
         for group in self.config.groups.values():
             for interval in group.intervals:
                 scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
+        scheduler.add_job(self._recover_on_and_on, args=[scheduler])
         scheduler.start()
         try:
             self._stopping.wait()
@@ -112,11 +121,25 @@ class EventCountLoggerMaster(EventCountLogger):
                 )
             self._failing.add((group, interval))
         finally:
-            if not self._stopping.is_set():
-                when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
-                scheduler.add_job(
-                    self._rotate_on_and_on, "date", run_date=when, args=[scheduler, group, interval]
-                )
+            self._plan(scheduler, wait_s, self._rotate_on_and_on, group, interval)
+
+    def _recover_on_and_on(self, scheduler: BackgroundScheduler) -> None:
+        """Send what killed processes of this machine have left, and plan the next look."""
+        try:
+            for _ in self._recovery.run():
+                if self._stopping.is_set():
+                    return
+        except Unavailable:
+            pass  # the store has told it
+        finally:
+            self._plan(scheduler, _RECOVER_S, self._recover_on_and_on)
+
+    def _plan(
+        self, scheduler: BackgroundScheduler, wait_s: float, job: Callable[..., None], *args: object
+    ) -> None:
+        if not self._stopping.is_set():
+            when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
+            scheduler.add_job(job, "date", run_date=when, args=[scheduler, *args])
 
     def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""

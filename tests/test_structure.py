@@ -28,13 +28,13 @@ FLOORS = [
     ["counters.sync"],
     ["counters.recovery"],
     ["counters.local"],
-    ["syncer", "reader"],
-    ["group", "render.text", "render.json", "diagnosis", "embedded"],
+    ["syncer", "reader", "local_reader"],
+    ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
     ["logger"],
     ["master"],
     [""],
     ["cli.common"],
-    ["cli.check", "cli.log_event", "cli.master", "cli.reader"],
+    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -15,17 +15,22 @@ _FIRST_EXTENT, _LARGEST_EXTENT = 1 << 12, 1 << 20
 
 
 class Storage(Protocol):
-    """Where cells are.
+    """Where cells are."""
 
-    Attributes:
-        source: First part of the source's ID.
-        words: See `HeaderWord`.
-        extents: Grows only.
-    """
+    @property
+    def source(self) -> str:
+        """First part of the source's ID."""
+        ...
 
-    source: str
-    words: memoryview[int]
-    extents: list[Extent]
+    @property
+    def words(self) -> memoryview[int]:
+        """See `HeaderWord`."""
+        ...
+
+    @property
+    def extents(self) -> list[Extent]:
+        """Grows only."""
+        ...
 
     def grow(self) -> Extent:
         """Make room for more cells.
@@ -86,12 +91,9 @@ class Cells(CellMap):
 
     @classmethod
     def found(cls, storage: Storage) -> Cells:
-        """Those that somebody has left behind in a storage."""
-        cells = cls(lambda: storage)
+        """Those that somebody has left behind in a storage; they are only to be sent."""
+        cells = cls()
         cells._storages.append(storage)
-        for extent in storage.extents:
-            for cell in extent.all():
-                cells.put(cell)
         return cells
 
     @property

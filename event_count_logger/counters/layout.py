@@ -206,12 +206,6 @@ class Extent:
             assert cell, "a cell that was not given out was never changed"
             yield cell
 
-    def check(self) -> None:
-        """Raises Damaged if the counts are none that a process leaves behind."""
-        for cell in self.all():
-            if not distance(cell.pending, cell.acked) <= distance(cell.total, cell.acked) <= LARGEST:
-                raise Damaged(f"the counts of event '{cell.event_id}' are impossible")
-
     def _column(self, column: Column) -> memoryview[int]:
         end = _WORDS_OF_EXTENT + self._used * _WORDS_OF_CELL
         return self._words[_WORDS_OF_EXTENT + column : end : _WORDS_OF_CELL]
@@ -236,7 +230,7 @@ class Extent:
     def _cell_found(self, name: bytes) -> Cell | None:
         """A cell that was there; None if its process was stopped while it wrote the name."""
         cell = self._cell("", self._used)
-        if cell.total == 0:
+        if not (cell.total or cell.pending or cell.acked):
             return None
         event_id = name.decode(errors="replace")
         fault = event_id != keys.OVERFLOW and keys.event_id_fault(event_id)
@@ -271,12 +265,21 @@ class Contents:
     words: memoryview[int]
     extents: list[Extent]
 
+    def cells(self) -> list[Cell]:
+        """Every cell."""
+        return [cell for extent in self.extents for cell in extent.all()]
+
+    def unsent(self) -> int:
+        """How many counts Redis has not confirmed."""
+        return sum(distance(cell.total, cell.acked) for cell in self.cells())
+
     def check(self) -> None:
         """Raises Damaged if it is not what a process leaves behind, at whatever moment it ends."""
         if self.words[HeaderWord.STATE] > max(State):
             raise Damaged(f"its state is {self.words[HeaderWord.STATE]}")
-        for extent in self.extents:
-            extent.check()
+        for cell in self.cells():
+            if not distance(cell.pending, cell.acked) <= distance(cell.total, cell.acked) <= LARGEST:
+                raise Damaged(f"the counts of event '{cell.event_id}' are impossible")
 
 
 def read(memory: memoryview) -> Contents:

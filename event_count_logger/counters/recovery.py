@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.layout import Damaged, Description, distance
-from event_count_logger.counters.spool_file import InUse, SpoolFile
+from event_count_logger.counters.layout import Damaged, Description
+from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import Rejected
 from event_count_logger.logs import Log
@@ -24,6 +25,7 @@ class Outcome(Enum):
     """What became of a file."""
 
     LIVE = "live"  #: its process runs
+    DEAD = "dead"  #: its process has ended; nothing was done
     RECOVERED = "recovered"  #: all of it is in Redis, and it is gone
     KEPT = "kept"  #: Redis does not take some of it; it is tried again
     FOREIGN = "foreign"  #: of a group or a Redis that this configuration does not have
@@ -38,7 +40,7 @@ class Finding:
         path: Where it was found.
         outcome: What became of it.
         description: What it says of itself, if that could be read.
-        counts: How many counts were sent, or, if nothing was to be done, are unsent.
+        counts: How many counts were sent; of a dead one, how many are unsent.
         reason: Why, in words, where that is not clear.
     """
 
@@ -76,33 +78,46 @@ class Recovery:
         Raises:
             Unavailable: Redis does not answer. Files stay until it does.
         """
-        for directory in self.directories():
+        for path in self._paths():
+            with suppress(FileNotFoundError):  # another process was quicker
+                yield self._finish(path)
+
+    def look(self) -> Iterator[Finding]:
+        """The same files, which are left as they are."""
+        for path in self._paths():
+            with suppress(FileNotFoundError):
+                yield self._look_at(path)
+
+    def _paths(self) -> Iterator[Path]:
+        for directory in sorted({group.spool_dir for group in self._groups.values() if group.spool_dir}):
             try:
-                spool_file.remove_unfinished(directory)
-                paths = spool_file.find(directory)
+                yield from spool_file.find(directory)
             except OSError as error:
-                self._log.warning("Spool files in %s are not finished: %s", directory, error)
-                continue
-            for path in paths:
-                finding = self._finish(path)
-                if finding:
-                    yield finding
+                self._log.warning("Spool files are not looked at: %s", error)
 
-    def directories(self) -> list[Path]:
-        """Where there may be files."""
-        return sorted({group.spool_dir for group in self._groups.values() if group.spool_dir})
+    def _look_at(self, path: Path) -> Finding:
+        try:
+            with Window(path) as window:
+                if window.is_held():
+                    return Finding(path, Outcome.LIVE)
+                contents = window.contents()
+                contents.check()
+        except Damaged as error:
+            return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+        outcome = Outcome.DEAD if self._is_ours(contents.description) else Outcome.FOREIGN
+        return Finding(path, outcome, contents.description, contents.unsent())
 
-    def _finish(self, path: Path) -> Finding | None:
+    def _finish(self, path: Path) -> Finding:
         try:
             file = spool_file.take_over(path)
-        except FileNotFoundError:
-            return None  # another process was quicker
         except InUse:
             return Finding(path, Outcome.LIVE)
         except Damaged as error:
             aside = spool_file.set_aside(path)
             self._log.warning("Spool file %s cannot be used: %s; it is now %s", path, error, aside.name)
             return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+        except FileNotFoundError:
+            raise
         except OSError as error:
             self._log.warning("Spool file %s cannot be opened: %s", path, error)
             return Finding(path, Outcome.KEPT, reason=str(error))
@@ -112,18 +127,16 @@ class Recovery:
             file.close()
 
     def _send(self, file: SpoolFile) -> Finding:
-        described = file.description
-        group = self._groups.get(described.group)
-        if described.redis != self._store.identity or group is None:
-            return Finding(file.path, Outcome.FOREIGN, described)
-        cells = Cells.found(file)
-        before = _unsent(cells)
+        described, before = file.description, file.contents.unsent()
+        if not self._is_ours(described):
+            return Finding(file.path, Outcome.FOREIGN, described, before)
         try:
-            Sync(group, cells, self._store, self._log).run()
+            Sync(self._groups[described.group], Cells.found(file), self._store, self._log).run()
         except Rejected as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
-        sent = before - _unsent(cells)
-        if cells.has_unsent():
+        left = file.contents.unsent()
+        sent = before - left
+        if left:
             return Finding(file.path, Outcome.KEPT, described, sent, "Redis refuses some of it")
         file.delete()
         self._log.info(
@@ -134,9 +147,8 @@ class Recovery:
         )
         return Finding(file.path, Outcome.RECOVERED, described, sent)
 
-
-def _unsent(cells: Cells) -> int:
-    return sum(distance(cell.total, cell.acked) for cell in cells.unsent())
+    def _is_ours(self, description: Description) -> bool:
+        return description.redis == self._store.identity and description.group in self._groups
 
 
 class _SaysOnce(Log):

@@ -53,31 +53,41 @@ class SpoolFile:
 
     Attributes:
         path: Where it is.
-        description: What its header says for good.
-        source: First part of the source's ID.
-        words: The words of the header that change; see `HeaderWord`.
-        extents: In order.
+        contents: What is in it.
     """
 
     def __init__(self, path: Path, descriptors: list[int], contents: Contents) -> None:
         """Takes over two descriptors, of different openings: one has the lock, the other is for mapping."""
         self.path = path
-        self.description = contents.description
-        self.source = contents.description.source
-        self.words = contents.words
-        self.extents = contents.extents
+        self.contents = contents
         self._descriptors = descriptors
         _held.add(self)
 
     def __del__(self) -> None:
         self.close()
 
-    def grow(self) -> Extent:
-        """Reserve room for more cells.
+    @property
+    def description(self) -> Description:
+        """What the header says for good."""
+        return self.contents.description
 
-        Raises:
-            OSError: There is none.
-        """
+    @property
+    def source(self) -> str:
+        """See `Storage`."""
+        return self.contents.description.source
+
+    @property
+    def words(self) -> memoryview[int]:
+        """See `Storage`."""
+        return self.contents.words
+
+    @property
+    def extents(self) -> list[Extent]:
+        """See `Storage`."""
+        return self.contents.extents
+
+    def grow(self) -> Extent:
+        """See `Storage`."""
         offset = self.words[HeaderWord.SIZE]
         size = min(offset, _LARGEST_EXTENT)
         extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
@@ -131,6 +141,7 @@ def create(directory: Path, group: str, redis: str) -> SpoolFile:
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_directory(directory)
+    _remove_unfinished(directory)
     with _descriptors() as descriptors:
         descriptors.append(os.open(new, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600))
         try:
@@ -209,7 +220,7 @@ def find(directory: Path) -> list[Path]:
         return []
 
 
-def remove_unfinished(directory: Path) -> None:
+def _remove_unfinished(directory: Path) -> None:
     """Delete what is left of files whose process was stopped while it made them; nothing was counted yet."""
     for path in directory.glob(f"*{_NEW_SUFFIX}"):
         with suppress(OSError):
@@ -274,6 +285,12 @@ class Window:
     def close(self) -> None:
         """Look no longer."""
         os.close(self._descriptor)
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _open(path: Path) -> int:

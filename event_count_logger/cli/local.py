@@ -1,0 +1,92 @@
+"""ecl local: shows the counters of this machine's processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from itertools import count as count_up
+
+import click
+
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, find_group, with_version
+from event_count_logger.config import Config, from_file
+from event_count_logger.local_reader import LocalRates, LocalReader
+from event_count_logger.render import local as render
+
+#: Rows after which the header is repeated.
+_ROWS_PER_HEADER = 20
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("arguments", metavar="CONFIG [GROUP EVENT...]", nargs=-1)
+@click.option("--sum", "sums", is_flag=True, help="Add up all processes.")
+@click.option("--poll", is_flag=True, help="Print what is logged of some events, a row at a time.")
+@click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two rows (1).")
+@click.option("-c", "rows", metavar="COUNT", type=int, help="Rows to print, instead of going on for ever.")
+@with_version
+def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, rows: int | None) -> None:
+    """Print what processes of this machine have logged, and what of it Redis has not confirmed yet.
+
+    With --poll, the first row is what the events of GROUP have come to, in all processes together; each
+    following one is what was added since.
+
+    \b
+    Example:
+      $ ecl local ecl.yml
+      group requests, pid 4711, alive
+        event   total  unsent
+        error       3       0
+        req1       54       2
+      $ ecl local ecl.yml --poll -d 10 -c 3 requests req1 error
+        req1  error
+          54      3
+          12      0
+           9      1
+
+    \b
+    Exit status: 0; 1 unknown group or event; 2 wrong usage or configuration.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    """
+    config_file, *rest = _with_config(arguments)
+    if poll != bool(rest) or (poll and (len(rest) < 2 or sums)):
+        raise click.UsageError("expected CONFIG, or --poll CONFIG GROUP EVENT...")
+    if delay_s <= 0 or (rows is not None and rows < 1):
+        raise click.UsageError("SECONDS and COUNT must be above 0")
+    config = from_file(config_file)
+    try:
+        if poll:
+            _poll(config, rest[0], rest[1:], delay_s, rows)
+        else:
+            snapshots = LocalReader(config).read()
+            print(render.render_sums(snapshots) if sums else render.render(snapshots), end="")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failure(f"spool files cannot be read: {error}", Status.USAGE) from error
+
+
+def _with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    from_environment = os.environ.get("ECL_CONFIG")
+    if from_environment and not (arguments and os.path.exists(arguments[0])):
+        arguments = (from_environment, *arguments)
+    if not arguments:
+        raise click.UsageError("Missing argument 'CONFIG'.")
+    return arguments
+
+
+def _poll(config: Config, group_name: str, events: list[str], delay_s: float, rows: int | None) -> None:
+    group = find_group(config, group_name)
+    for event_id in events:
+        if event_id not in group.events and not group.auto_declare_events:
+            raise Failure(f"Event '{event_id}' is not configured for group '{group_name}'", Status.UNKNOWN)
+    rates = LocalRates(LocalReader(config), group_name, events)
+    begin = time.monotonic()
+    for number in count_up():
+        if number % _ROWS_PER_HEADER == 0:
+            print(render.header(events))
+        print(render.row(events, rates.next()))
+        sys.stdout.flush()
+        if number + 1 == rows:
+            return
+        time.sleep(max(0, begin + (number + 1) * delay_s - time.monotonic()))

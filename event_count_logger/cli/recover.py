@@ -1,0 +1,67 @@
+"""ecl recover: finishes what processes that were killed have left in spool files."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import click
+
+from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.config import from_file
+from event_count_logger.counters.recovery import Finding, Outcome, Recovery
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@config_argument
+@click.option("--dry-run", is_flag=True, help="Only say what is there.")
+@with_version
+def recover(config_file: str, dry_run: bool) -> None:
+    """Count what processes of this machine had logged, but not sent, when they were killed.
+
+    ecl_master does the same every few seconds, and so does each process when it starts to count.
+
+    \b
+    Example:
+      $ ecl recover ecl.yml
+      /dev/shm/event-count-logger-1000/requests.5f0c.ecl: group requests, pid 4711: recovered 12 events
+      /dev/shm/event-count-logger-1000/requests.77a1.ecl: live
+      recovered 1 files, 12 events; 1 live
+
+    \b
+    Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable: what is not
+    recovered yet is kept.
+    ECL_CONFIG in the environment stands for CONFIG.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    config = from_file(config_file)
+    recovery = Recovery(config.groups, Store(config.redis), Log("EventCountLogger"))
+    outcomes: Counter[Outcome] = Counter()
+    counts = 0
+    try:
+        for finding in recovery.look() if dry_run else recovery.run():
+            print(f"{finding.path}: {_words(finding, dry_run)}")
+            outcomes[finding.outcome] += 1
+            counts += finding.counts if finding.outcome in (Outcome.RECOVERED, Outcome.KEPT) else 0
+    finally:
+        print(
+            f"recovered {outcomes[Outcome.RECOVERED]} files, {counts} events; {outcomes[Outcome.LIVE]} live"
+        )
+
+
+def _words(finding: Finding, dry_run: bool) -> str:
+    described = finding.description
+    of = f"group {described.group}, pid {described.pid}: " if described else ""
+    if finding.outcome is Outcome.SET_ASIDE:
+        return f"{'cannot be used' if dry_run else 'set aside'}: {finding.reason}"
+    if finding.outcome is Outcome.FOREIGN and described:
+        return f"{of}left alone, since this configuration has no such group at {described.redis}"
+    if finding.outcome is Outcome.DEAD:
+        return f"{of}dead, with {finding.counts} events to recover"
+    if finding.outcome is Outcome.RECOVERED:
+        return f"{of}recovered {finding.counts} events"
+    if finding.outcome is Outcome.KEPT:
+        return f"{of}kept, with {finding.counts} events recovered: {finding.reason}"
+    return "live"

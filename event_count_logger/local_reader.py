@@ -1,0 +1,143 @@
+"""Reads the counters of this machine's processes out of their spool files, at no cost to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from event_count_logger.config import Config
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.hot import LARGEST
+from event_count_logger.counters.layout import Contents, Damaged, distance
+from event_count_logger.counters.spool_file import Window
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCount:
+    """The counts of one event in one process, or in several.
+
+    Attributes:
+        total: What was logged.
+        unsent: What of that Redis has not confirmed.
+    """
+
+    total: int = 0
+    unsent: int = 0
+
+    def __add__(self, other: LocalCount) -> LocalCount:
+        return LocalCount(self.total + other.total, self.unsent + other.unsent)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSnapshot:
+    """What one process has counted for one group.
+
+    Attributes:
+        group: Name of the group.
+        pid: The process.
+        alive: Whether it still runs; if not, what is unsent is to be recovered.
+        counts: Per event, in the order in which the events first came.
+    """
+
+    group: str
+    pid: int
+    alive: bool
+    counts: Mapping[str, LocalCount]
+
+
+class LocalReader:
+    """The files that belong to one configuration, on this machine."""
+
+    def __init__(self, config: Config) -> None:
+        """Nothing is looked at yet."""
+        self._config = config
+
+    def read(self) -> list[LocalSnapshot]:
+        """Every process and group, sorted by group.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        snapshots = []
+        for path in self.paths():
+            with suppress(FileNotFoundError, Damaged), Window(path) as window:
+                alive, contents = window.is_held(), window.contents()
+                if self.is_ours(contents):
+                    described = contents.description
+                    snapshots.append(LocalSnapshot(described.group, described.pid, alive, _counts(contents)))
+        return sorted(snapshots, key=lambda snapshot: (snapshot.group, snapshot.pid))
+
+    def paths(self) -> list[Path]:
+        """All spool files, also those of other configurations.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        directories = {group.spool_dir for group in self._config.groups.values() if group.spool_dir}
+        return [path for directory in sorted(directories) for path in spool_file.find(directory)]
+
+    def is_ours(self, contents: Contents) -> bool:
+        """Whether a file belongs to this configuration."""
+        return contents.description.redis == self._config.redis.identity
+
+
+class LocalRates:
+    """How much the events of a group are logged, in all processes together, also those that come and go."""
+
+    def __init__(self, reader: LocalReader, group: str, events: Sequence[str]) -> None:
+        """Nothing is looked at yet."""
+        self._reader = reader
+        self._group = group
+        self._events = events
+        self._watched: dict[Path, tuple[Window, list[int]]] = {}
+        self._ignored: set[Path] = set()
+
+    def next(self) -> list[int]:
+        """For each event, what was logged since the last call; the first time, what was logged so far.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        there = set(self._reader.paths())
+        for path in there - self._watched.keys() - self._ignored:
+            self._watch(path)
+        sums = [0] * len(self._events)
+        for path, (window, before) in tuple(self._watched.items()):
+            totals = self._totals(window)
+            sums = [sum_ + distance(*pair) for sum_, *pair in zip(sums, totals, before, strict=True)]
+            self._watched[path] = window, totals
+            if path not in there:  # what its process logged last has just been read
+                window.close()
+                del self._watched[path]
+        return sums
+
+    def close(self) -> None:
+        """Look no longer."""
+        for window, _ in self._watched.values():
+            window.close()
+        self._watched.clear()
+
+    def _watch(self, path: Path) -> None:
+        with suppress(FileNotFoundError, Damaged):
+            window = Window(path)
+            contents = window.contents()
+            if self._reader.is_ours(contents) and contents.description.group == self._group:
+                self._watched[path] = window, [0] * len(self._events)
+                return
+            window.close()
+        self._ignored.add(path)
+
+    def _totals(self, window: Window) -> list[int]:
+        counts = _counts(window.contents())
+        return [counts[event_id].total if event_id in counts else 0 for event_id in self._events]
+
+
+def _counts(contents: Contents) -> dict[str, LocalCount]:
+    counts: dict[str, LocalCount] = {}
+    for cell in contents.cells():
+        unsent = distance(cell.total, cell.acked)
+        count = LocalCount(cell.total, unsent if unsent <= LARGEST else 0)  # just confirmed, while this read
+        counts[cell.event_id] = counts.get(cell.event_id, LocalCount()) + count
+    return counts
