@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -68,32 +69,35 @@ class Recovery:
             Unavailable: Redis does not answer; this does not count as once.
         """
         if self._done_by != os.getpid():
-            for _ in self.run():
+            for _ in self.run(logging.DEBUG):  # whoever cannot make files says why
                 pass
             self._done_by = os.getpid()
 
-    def run(self) -> Iterator[Finding]:
+    def run(self, unusable: int = logging.WARNING) -> Iterator[Finding]:
         """Finish each file whose process has ended.
+
+        Args:
+            unusable: Log level at which directories are told that cannot be used.
 
         Raises:
             Unavailable: Redis does not answer. Files stay until it does.
         """
-        for path in self._paths():
+        for path in self._paths(unusable):
             with suppress(FileNotFoundError):  # another process was quicker
                 yield self._finish(path)
 
     def look(self) -> Iterator[Finding]:
         """The same files, which are left as they are."""
-        for path in self._paths():
+        for path in self._paths(logging.WARNING):
             with suppress(FileNotFoundError):
                 yield self._look_at(path)
 
-    def _paths(self) -> Iterator[Path]:
+    def _paths(self, unusable: int) -> Iterator[Path]:
         for directory in sorted({group.spool_dir for group in self._groups.values() if group.spool_dir}):
             try:
                 yield from spool_file.find(directory)
             except OSError as error:
-                self._log.warning("Spool files are not looked at: %s", error)
+                self._log.log(unusable, "Spool files are not looked at: %s", error)
 
     def _look_at(self, path: Path) -> Finding:
         try:

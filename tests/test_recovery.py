@@ -1,0 +1,328 @@
+"""What killed processes leave behind is counted, and once."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger.config import Config, from_dicts
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.recovery import Finding, Outcome, Recovery
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+from tests.servers import Server, free_port, wait_until
+
+PROGRAMS = Path(__file__).parent / "programs"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def group(directory: Path, **more: Any) -> dict[str, Any]:
+    plain = {"auto_declare_events": True, "intervals": ["1h", "2h"], "sync_interval": 3600}
+    return {**plain, "spool_dir": str(directory), **more}
+
+
+def counted(server: Server, name: str = "g") -> dict[str, int]:
+    one, other = (server.counts(name, interval, "cur") for interval in ("1h", "2h"))
+    assert one == other
+    return one
+
+
+KILLED = """
+import json, os, signal, sys
+from event_count_logger import EventCountLogger
+groups, redis, counts = json.loads(sys.argv[1])
+(name,) = groups
+for one in counts:
+    group = EventCountLogger(groups, redis)[name]
+    for event_id, count in one.items():
+        group.log(event_id, count)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def leave(groups: dict[str, Any], redis: dict[str, Any], *counts: dict[str, int]) -> None:
+    """Let a process count and be killed: a file for each of `counts` is left."""
+    arguments = json.dumps([groups, redis, counts])
+    done = subprocess.run([sys.executable, "-c", KILLED, arguments], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def recover(config: Config) -> list[Finding]:
+    return list(Recovery(config.groups, Store(config.redis), Log("test")).run())
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_200_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
+    at_once: int, own_server: Server, directory: Path
+) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    some = random.Random(seed)
+    arguments = [json.dumps(own_server.config), str(directory), "200", str(at_once), str(seed)]
+    workers = subprocess.Popen(
+        [sys.executable, PROGRAMS / "killed_workers.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    while workers.poll() is None:
+        time.sleep(some.uniform(0, 0.5))
+        if some.random() < 0.5:
+            own_server.stall()
+            time.sleep(some.uniform(0, 0.5))
+            own_server.go_on()
+        else:
+            own_server.kill()
+            time.sleep(some.uniform(0, 0.2))
+            own_server.start()
+    told = json.loads(workers.communicate()[0])
+    config = from_dicts(
+        {name: group(directory) for name in ("direct", "quick", "limited", "slow")}, own_server.config
+    )
+    recover(config)
+    assert not spool_file.find(directory)
+    wrong = []
+    for name in config.groups:
+        counts = counted(own_server, name)
+        for group_name, event, begun, done in told:
+            if group_name == name and not done <= counts.get(event, 0) <= begun:
+                wrong.append((name, event, begun, done, counts.get(event, 0)))
+    assert len(told) == 200
+    assert sum(done for *_, done in told) > 1000
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "scenario", ["first_events", "second_batch", "many_events", "refused_event", "recovering", "clean_end"]
+)
+def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
+    scenario: str, server: Server, directory: Path
+) -> None:
+    directory.mkdir(mode=0o700)
+    done = subprocess.run(
+        [sys.executable, PROGRAMS / "cut_off.py", json.dumps(server.config), str(directory), scenario],
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    *faults, n_steps = done.stdout.splitlines()
+    assert not faults
+    assert int(n_steps) > 40
+
+
+def outcomes(findings: list[Finding]) -> dict[str, int]:
+    return {finding.outcome.value: finding.counts for finding in findings}
+
+
+def test_the_next_process_that_counts_recovers_what_is_left(
+    server: Server, directory: Path, logger: Callable[..., EventCountLogger]
+) -> None:
+    groups = {"g": group(directory), "direct": {"events": ["x"], "intervals": ["1h"]}}
+    leave({"g": groups["g"]}, server.config, {"a": 3})
+    logger(groups, server.config)["direct"].log("x")  # type: ignore[union-attr]
+    wait_until(lambda: counted(server) == {"a": 3})
+    assert not spool_file.find(directory)
+
+
+def test_a_child_process_recovers_what_its_killed_sibling_left(server: Server, directory: Path) -> None:
+    program = """
+import json, os, signal, sys
+from event_count_logger import EventCountLogger
+g = EventCountLogger({"g": json.loads(sys.argv[1])}, json.loads(sys.argv[2]))["g"]
+g.log("a")
+g.sync()
+if os.fork() == 0:
+    g.log("a", 10)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+if os.fork() == 0:
+    g.log("a", 100)
+    g.sync()
+    sys.exit()
+os.wait()
+os._exit(0)
+"""
+    arguments = json.dumps(group(directory)), json.dumps(server.config)
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
+    assert counted(server) == {"a": 111}
+
+
+def test_what_is_recovered_is_said_and_the_file_is_gone(
+    server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, server.config, {"a": 3}, {"b": 4})
+    config = from_dicts(groups, server.config)
+    recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+    found = list(recovery.look())
+    assert [(finding.outcome, finding.counts) for finding in found] == [(Outcome.DEAD, 3), (Outcome.DEAD, 4)]
+    assert counted(server) == {}
+    found = list(recovery.run())
+    assert sorted(finding.counts for finding in found if finding.outcome is Outcome.RECOVERED) == [3, 4]
+    assert counted(server) == {"a": 3, "b": 4}
+    assert not [*directory.iterdir()]
+    assert all(finding.description and finding.description.group == "g" for finding in found)
+    assert caplog.text.count("counts of group 'g' from process") == 2
+
+
+def test_the_file_of_a_process_that_runs_is_left_to_it(
+    server: Server, directory: Path, logger: Callable[..., EventCountLogger]
+) -> None:
+    groups = {"g": group(directory)}
+    events = logger(groups, server.config)["g"]
+    assert events
+    events.log("a", 3)
+    (finding,) = recover(from_dicts(groups, server.config))
+    assert finding.outcome is Outcome.LIVE
+    assert counted(server) == {}
+    assert events.sync()
+    assert counted(server) == {"a": 3}
+
+
+def test_files_stay_while_redis_is_away(own_server: Server, directory: Path) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, own_server.config, {"a": 3})
+    own_server.kill()
+    config = from_dicts(groups, own_server.config)
+    with pytest.raises(Unavailable):
+        recover(config)
+    assert len(spool_file.find(directory)) == 1
+    own_server.start()
+    recover(config)
+    assert counted(own_server) == {"a": 3}
+
+
+def test_a_process_recovers_when_redis_is_back(
+    own_server: Server, directory: Path, logger: Callable[..., EventCountLogger]
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, own_server.config, {"a": 3})
+    own_server.kill()
+    events = logger(groups, own_server.config)["g"]
+    assert events
+    events.log("a", 10)
+    wait_until(lambda: events.local._store.reachable is False)
+    own_server.start()
+    wait_until(lambda: counted(own_server) == {"a": 13})
+
+
+@pytest.mark.parametrize("what", ["group", "port", "db"])
+def test_the_files_of_another_configuration_are_left_to_it(
+    what: str, server: Server, directory: Path
+) -> None:
+    other_redis = {"port": {"port": free_port()}, "db": {"db": 3}}.get(what, {})
+    others = {"other" if what == "group" else "g": group(directory)}
+    ours = {"g": group(directory)}
+    theirs = {**server.config, **other_redis}
+    leave(others, theirs, {"a": 3})
+    leave(ours, server.config, {"b": 4})
+    found = recover(from_dicts(ours, server.config))
+    assert outcomes(found) == {"recovered": 4, "foreign": 3}
+    assert counted(server) == {"b": 4}
+    if what != "port":
+        assert outcomes(recover(from_dicts(others, theirs))) == {"recovered": 3}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"host": "LocalHost"},
+        {"url": "redis://localhost:{port}"},
+        {"url": "redis://user:secret@localhost:{port}/0"},
+        {"url": "rediss://localhost:{port}?db=0"},
+    ],
+)
+def test_a_redis_is_the_same_however_its_address_is_written(address: dict[str, Any]) -> None:
+    port = 7777
+    written = {key: value.format(port=port) for key, value in address.items()}
+    config = from_dicts({}, written if "url" in written else {**written, "port": port})
+    assert config.redis.identity == "localhost:7777/0"
+
+
+def test_files_that_cannot_be_used_are_set_aside_named_once_and_stop_nobody(
+    server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, server.config, {"a": 3})
+    whole = spool_file.find(directory)[0].read_bytes()
+    bad = {"empty": b"", "foreign": b"something else" * 50, "cut": whole[:3000], "future": bytearray(whole)}
+    bad["future"][8] = 9  # type: ignore[index]
+    for name, data in bad.items():
+        (directory / f"{name}.ecl").write_bytes(data)
+    for _ in range(2):
+        recover(from_dicts(groups, server.config))
+    assert counted(server) == {"a": 3}
+    assert {path.name for path in directory.iterdir()} == {f"{name}.ecl.bad" for name in bad}
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == len(bad)
+    for name in bad:
+        assert sum(f"{name}.ecl cannot be used: it" in warning for warning in warnings) == 1
+
+
+def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
+    server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, server.config, {"bad": 3, "good": 4})
+    server.client.rpush("g:1h:cur:bad", "in the way")
+    config = from_dicts(groups, server.config)
+    recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+    for sent in (4, 0, 0):
+        (finding,) = recovery.run()
+        assert (finding.outcome, finding.counts) == (Outcome.KEPT, sent)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+    server.client.delete("g:1h:cur:bad")
+    (finding,) = recovery.run()
+    assert (finding.outcome, finding.counts) == (Outcome.RECOVERED, 3)
+    assert counted(server) == {"bad": 3, "good": 4}
+
+
+def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:
+    groups = {"g": group(directory)}
+    n_files = 12
+    leave(groups, server.config, *({f"e{number}": number + 1} for number in range(n_files)))
+    program = """
+import json, sys
+from event_count_logger.config import from_dicts
+from event_count_logger.counters.recovery import Recovery
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+config = from_dicts(*map(json.loads, sys.argv[1:]))
+recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+print("ready", flush=True)
+sys.stdin.readline()
+print(sum(finding.outcome.value == "recovered" for finding in recovery.run()))
+"""
+    arguments = json.dumps(groups), json.dumps(server.config)
+    some = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in some:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    done = [process.communicate("\n")[0] for process in some]
+    recover(from_dicts(groups, server.config))
+    assert 0 < sum(map(int, done)) <= n_files
+    assert counted(server) == {f"e{number}": number + 1 for number in range(n_files)}
