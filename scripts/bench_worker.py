@@ -59,8 +59,9 @@ class Worker:
         group = self._group(among)
         for name in event_names(changed):
             group.log(name)
-        took = _ms(group.sync)
-        if not self._is_previous and not group.sync():
+        answers: list[bool | None] = []
+        took = _ms(lambda: answers.append(group.sync()))
+        if answers == [False]:
             raise RuntimeError("a sync was not confirmed in time")
         return took
 
@@ -111,9 +112,8 @@ class Worker:
             self._groups[events] = group = self._library.group(
                 f"synced-{events}", event_names(events), sync_interval=3600
             )
-            if (
-                not self._is_previous
-            ):  # its counters are there from the start, and the sync would take minutes
+            # The counters of 1.1 are there from the start, and it would take minutes to send them.
+            if not self._is_previous:
                 for name in event_names(events):
                     group.log(name)
                 while not group.sync():
