@@ -34,8 +34,9 @@ COMPARED = ("redis", "hiredis", "prometheus-client", "statsd", "opentelemetry-sd
 INTRODUCTION = """\
 What counting costs, measured side by side with other libraries. `{command}` wrote this document, and all
 figures come from that one run: {facts}. Absolute times are those of that machine; ratios are comparable
-between machines. Each figure is a median of {runs}, which took turns with those that it is compared with. The
-server is a Valkey on the same machine, reached over TCP, that keeps nothing on disk."""
+between machines. Unless said otherwise, each figure is a median of {runs}, which took turns with those
+that it is compared with. The server is a Valkey on the same machine, reached over TCP, that keeps nothing
+on disk."""
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ class Worker:
             self._groups[events] = group = self._library.group(
                 f"synced-{events}", event_names(events), sync_interval=3600
             )
-            # The counters of 1.1 are there from the start, and it would take minutes to send them.
+            # The counters of 1.1 are there from the start, and it sends them one by one.
             if not self._is_previous:
                 for name in event_names(events):
                     group.log(name)

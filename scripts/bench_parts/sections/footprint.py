@@ -27,7 +27,7 @@ Memory: kilobytes that a process grows by (anonymous memory, medians of new proc
 a cached group until its first of {events:,} declared events was counted and its background thread has
 connected; then until all were counted; and what its files take up, in memory or on a disk. Idle: CPU time
 that a process with such a group uses in {idle:g} seconds without counting, with `sync_interval: 60`, and
-how often one of its threads wakes up."""
+how often one of its threads wakes up; one run, all libraries at the same time."""
 
 
 def run(bench: Bench) -> Section:

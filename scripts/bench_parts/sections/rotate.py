@@ -18,7 +18,7 @@ TEXT = """\
 Milliseconds of ending an interval and of reading it, with counts in all of so many events that are not
 declared, and the longest time that one request kept the server from all others, by its own slow log and
 statistics. The counts are filled in anew each time, into a server that holds nothing else.
-(event-count-logger 1.1 is not tried with the most events, with which it takes too long.)"""
+(event-count-logger 1.1 is not tried with the most events, to save time.)"""
 
 GROUP = "rotated"
 INTERVAL = Interval.parse("1h")
