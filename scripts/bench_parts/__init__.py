@@ -1,0 +1,1 @@
+"""The parts of scripts/bench: `sections` measure, with a process of its own for each of the `libraries`."""

@@ -1,0 +1,64 @@
+"""What log() costs where each count is confirmed by Redis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+
+from bench_parts.processes import Bench
+from bench_parts.report import Section, Table, at_most, number
+
+TEXT = """\
+Microseconds per `log("e")` of a group without `sync_interval` and `sync_limit`, which waits for the
+server, and the ratio to one `incr` of redis-py in the same process and moment."""
+
+INTERVALS = (1, 2, 4)
+TITLES = {"native": "log(), native", "pure": "log(), pure Python", "1.1": "event-count-logger 1.1"}
+
+Samples = dict[tuple[str, int], list[tuple[float, float]]]
+
+
+def run(bench: Bench) -> Section:
+    samples: Samples = defaultdict(list)
+    with bench.workers(list(TITLES)) as workers:
+        ours = bench.ours(workers)
+        for _ in range(bench.effort.processes * bench.effort.repeats):
+            for intervals in INTERVALS:
+                for kind, worker in workers.items():
+                    sample = worker.ask(
+                        "sample",
+                        call="direct",
+                        base="incr",
+                        events=1,
+                        intervals=intervals,
+                        threads=1,
+                        sample_ms=bench.effort.sample_ms,
+                    )
+                    samples[kind, intervals].append(sample)
+    target = at_most("direct log(), 4 intervals, against one redis-py incr", _ratio(samples[ours, 4]), 1.5)
+    return Section("Direct log()", TEXT, [_table(samples)], [target])
+
+
+def _ratio(samples: list[tuple[float, float]]) -> float:
+    return median(call for _, call in samples) / median(base for base, _ in samples)
+
+
+def _table(samples: Samples) -> Table:
+    incr = [base for found in samples.values() for base, _ in found]
+    columns = ["µs per call, and times incr"]
+    first = ["redis-py incr"]
+    for intervals in INTERVALS:
+        columns += (f"{intervals} interval{'s' if intervals > 1 else ''}", "")
+        first += (number(median(incr) / 1000), "1.00")
+    rows = [tuple(first)]
+    for kind, title in TITLES.items():
+        cells = [title]
+        for intervals in INTERVALS:
+            found = samples[kind, intervals]
+            cells += (
+                (number(median(call for _, call in found) / 1000), number(_ratio(found)))
+                if found
+                else ("", "")
+            )
+        rows.append(tuple(cells))
+    return Table(tuple(columns), rows)

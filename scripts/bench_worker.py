@@ -1,0 +1,145 @@
+"""A process of scripts/bench that uses one library: answers requests on stdin, a line of JSON each."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench_parts.footprint import files_kb, idle, memory_kb
+from bench_parts.libraries import Call, Empty, event_names, log_calls
+from bench_parts.stopwatch import PauseWatch, Stopwatch
+
+MODULES = {
+    "prometheus": "prometheus",
+    "prometheus multi-process": "prometheus",
+    "statsd": "statsd_udp",
+    "opentelemetry": "opentelemetry_sdk",
+}
+
+
+class Worker:
+    """Each public method is a request."""
+
+    def __init__(self, kind: str, port: str, folder: str) -> None:
+        module = importlib.import_module(f"bench_parts.libraries.{MODULES.get(kind, 'event_count_logger')}")
+        self._library = module.Library(kind, int(port), folder)
+        self._is_previous = kind == "1.1"
+        self._folder = folder
+        self._stopwatches: dict[str, Stopwatch] = {}
+        self._groups: dict[int, Any] = {}
+
+    def sample(
+        self, call: str, base: str, events: int, intervals: int, threads: int, sample_ms: float
+    ) -> tuple[float, float]:
+        """Nanoseconds per call of the base, and of the call, one after the other."""
+
+        def stopwatch(name: str) -> Stopwatch:
+            key = json.dumps([name, events, intervals, threads])
+            if key not in self._stopwatches:
+                self._stopwatches[key] = Stopwatch(self._call(name, events, intervals), threads, sample_ms)
+            return self._stopwatches[key]
+
+        return stopwatch(base).sample(), stopwatch(call).sample()
+
+    def _call(self, name: str, events: int, intervals: int) -> Call:
+        if name == "loop":
+            return Call("pass")
+        if name == "empty":
+            return log_calls(Empty(), events)
+        return self._library.call(name, events, intervals)
+
+    def sync(self, changed: int, among: int) -> float:
+        """Milliseconds of a sync that finds this many counters changed."""
+        group = self._group(among)
+        for name in event_names(changed):
+            group.log(name)
+        answers: list[bool | None] = []
+        took = _ms(lambda: answers.append(group.sync()))
+        if answers == [False]:
+            raise RuntimeError("a sync was not confirmed in time")
+        return took
+
+    def pause(self, changed: int) -> tuple[float, float, float]:
+        """The longest pauses of log() without and with a sync, and how long that took; in milliseconds."""
+        group = self._group(changed)
+        names = event_names(changed)
+        for name in names:
+            group.log(name)
+        watch = PauseWatch(group.log, names[0])
+        with_sync, took = watch.longest_ms(group.sync)
+        without, _ = watch.longest_ms(lambda: time.sleep(took / 1000))
+        return without, with_sync, took
+
+    def memory(self, events: int) -> tuple[int, int, int]:
+        """KB for making a group and counting its first event, for counting the other ones, and in files."""
+        names = event_names(events)
+        gc.collect()
+        before = memory_kb()
+        log = self._library.count_each(names)
+        log(names[0])
+        time.sleep(0.5)  # a background thread may start and connect
+        one = memory_kb()
+        for name in names:
+            log(name)
+        return one - before, memory_kb() - one, files_kb(self._folder)
+
+    def idle(self, seconds: float) -> tuple[float, int]:
+        """See `idle`; a second after counting."""
+        self._library.count_each(["e"])("e")
+        time.sleep(1)
+        return idle(seconds)
+
+    def rotate(self, group: str, interval: str) -> float:
+        """Milliseconds; only for 1.1, which has no public way to rotate at a given time."""
+        master = self._library.master(group, interval)
+        return _ms(lambda: master._process(group, interval))
+
+    def read(self, group: str, interval: str) -> tuple[float, int]:
+        """Milliseconds, and how many events the last interval has."""
+        read = self._library.master(group, interval)[group].get_counts
+        took = _ms(lambda: read(interval))
+        return took, len(read(interval))
+
+    def _group(self, events: int) -> Any:
+        """A cached group of which each event was counted and sent before."""
+        if events not in self._groups:
+            self._groups[events] = group = self._library.group(
+                f"synced-{events}", event_names(events), sync_interval=3600
+            )
+            # The counters of 1.1 are there from the start, and it sends them one by one.
+            if not self._is_previous:
+                for name in event_names(events):
+                    group.log(name)
+                while not group.sync():
+                    pass
+        return self._groups[events]
+
+
+def _ms(action: Callable[[], Any]) -> float:
+    begin = time.perf_counter_ns()
+    action()
+    return (time.perf_counter_ns() - begin) / 1e6
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    try:
+        worker = Worker(*sys.argv[1:])
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}), file=answers)
+        return
+    print("{}", file=answers)
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(getattr(worker, request.pop("do"))(**request)), file=answers)
+
+
+if __name__ == "__main__":
+    main()
