@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,6 +15,10 @@ NEVER = 2**63
 
 _MASK = 2**64 - 1
 
+#: Whether `Cell.add` cannot be interrupted. Since 3.11, CPython with a global lock lets other threads and signal
+#: handlers run at calls and backward jumps only.
+_UNINTERRUPTED: bool = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_enabled", lambda: True)()
+
 
 class Cell:
     """The counts of one event: three words of 64 bits, which are counted modulo 2^64."""
@@ -25,18 +30,34 @@ class Cell:
         self.event_id = event_id
         self._words = words
         self._at = at
-        # Read on every event: quicker from here than from the memory.
-        self._total = words[at]
-        self._acked = words[at + 2]
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keep what every event needs where it is read quicker than from memory; not modulo 2^64."""
+        total, acked = self._words[self._at], self._words[self._at + 2]
+        self._total = total
+        self._acked = total - (total - acked & _MASK)
+
+    def add(self, count: int) -> int:
+        """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing and never
+        jumps back.
+        """
+        total = self._total + count
+        if total - self._acked > LARGEST:
+            raise OverflowError(f"more than 2^63-1 counts of event {self.event_id!r} would be unsent")
+        self._total = total
+        self._words[self._at] = total & _MASK
+        return total
 
     @property
     def total(self) -> int:
         """What was logged."""
-        return self._total
+        return self._words[self._at]
 
     @total.setter
     def total(self, value: int) -> None:
-        self._words[self._at] = self._total = value
+        self._words[self._at] = value
+        self._remember()
 
     @property
     def pending(self) -> int:
@@ -50,11 +71,12 @@ class Cell:
     @property
     def acked(self) -> int:
         """`total` up to which Redis has confirmed."""
-        return self._acked
+        return self._words[self._at + 2]
 
     @acked.setter
     def acked(self, value: int) -> None:
-        self._words[self._at + 2] = self._acked = value
+        self._words[self._at + 2] = value
+        self._acked = self._total - (self._total - value & _MASK)
 
 
 class CellMap:
@@ -67,8 +89,7 @@ class CellMap:
     def __init__(self) -> None:
         self._by_id: dict[str, Cell] = {}
         self.sync_at = NEVER
-        # A thread may be interrupted between reading a word and writing it. Reentrant, because a signal
-        # handler may count too.
+        # Reentrant, because a signal handler may count too.
         self._adding = threading.RLock()
 
     @property
@@ -114,15 +135,13 @@ class Counting:
         if cell is None or type(count) is not int or not 0 < count <= LARGEST:
             self._log_unusual(event_id, count)
             return
-        with cells._adding:
-            total = cell._total + count & _MASK
-            unsent = total - cell._acked & _MASK
-            if unsent <= LARGEST:
-                cell._words[cell._at] = cell._total = total
-        if unsent >= cells.sync_at:
-            if unsent > LARGEST:
-                raise OverflowError(f"more than 2^63-1 counts of event {event_id!r} would be unsent")
-            self._send(cell, total)
+        if _UNINTERRUPTED:
+            total = cell.add(count)
+        else:
+            with cells._adding:
+                total = cell.add(count)
+        if total - cell._acked >= cells.sync_at:
+            self._send(cell, total & _MASK)
 
     def _log_unusual(self, event_id: object, count: object) -> None:
         raise NotImplementedError
