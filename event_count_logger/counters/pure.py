@@ -15,8 +15,8 @@ NEVER = 2**63
 
 _MASK = 2**64 - 1
 
-#: Whether `Cell.add` cannot be interrupted. Since 3.11, CPython with a global lock lets other threads and signal
-#: handlers run at calls and backward jumps only.
+#: Whether `Cell.add` cannot be interrupted. Since 3.11, CPython with a global lock lets other threads and
+#: signal handlers run at calls and backward jumps only.
 _UNINTERRUPTED: bool = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -39,8 +39,8 @@ class Cell:
         self._acked = total - (total - acked & _MASK)
 
     def add(self, count: int) -> int:
-        """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing and never
-        jumps back.
+        """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing, and
+        never jumps back.
         """
         total = self._total + count
         if total - self._acked > LARGEST:
