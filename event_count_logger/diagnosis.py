@@ -1,4 +1,4 @@
-"""What about a Redis server, or about what is in it, would make counts wrong, late or lost."""
+"""What about a Redis server, what is in it, or this machine, would make counts wrong, late or lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from event_count_logger.config import Config
+from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
@@ -17,6 +18,15 @@ _CLOCK_TOLERANCE_S = 1.0
 _OVERDUE_TOLERANCE_S = 2.0
 
 _OLDEST_VERSION = (6, 2)
+
+
+def examine_spool(config: Config) -> Iterator[str]:
+    """Every spool directory that cannot be used, a sentence each."""
+    for directory in sorted({group.spool_dir for group in config.groups.values() if group.spool_dir}):
+        try:
+            spool_file.find(directory)
+        except OSError as error:
+            yield f"counts are kept in memory, and lost when a process is killed: {error}"
 
 
 def examine(config: Config, store: Store) -> Iterator[str]:

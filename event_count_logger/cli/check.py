@@ -18,7 +18,7 @@ from event_count_logger.store import Store
 @config_argument
 @with_version
 def check(config_file: str) -> None:
-    """Print every problem of CONFIG and, if it can be reached, of the Redis that it names.
+    """Print every problem of CONFIG, of its spool directory and, if it can be reached, of its Redis.
 
     \b
     Example:
@@ -35,7 +35,9 @@ def check(config_file: str) -> None:
     except ConfigError as error:
         problems = [str(problem) for problem in error.problems]
     else:
-        problems = [str(problem) for problem in config.warnings] + _problems_of_server(config_file, config)
+        problems = [str(problem) for problem in config.warnings]
+        problems += [f"{config_file}: {problem}" for problem in diagnosis.examine_spool(config)]
+        problems += _problems_of_server(config_file, config)
     for problem in problems:
         print(problem)
     print(f"{config_file}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
