@@ -25,7 +25,7 @@ FLOORS = [
     ["counters.hot"],
     ["counters.layout"],
     ["counters.spool_file", "counters.cells"],
-    ["counters.sync"],
+    ["counters.sync", "counters.turns"],
     ["counters.recovery"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],

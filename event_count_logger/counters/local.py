@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import threading
 import time
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from contextlib import suppress
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters import spool_file
@@ -19,6 +17,7 @@ from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.spool_file import SpoolFile
 from event_count_logger.counters.sync import Sync
+from event_count_logger.counters.turns import Turn, Turns
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -29,19 +28,6 @@ _RETRY_S = 0.5
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
-
-
-#: Seconds until somebody who waits for a turn notices that it was dropped.
-_LOOK_AGAIN_S = 0.2
-
-
-class _Turn:
-    """Exists while a thread sends. When an exception out of a signal handler, at whatever moment, ends
-    that, it is gone all the same, and with it the turn: a lock would be held for ever.
-    """
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
 
 
 class LocalCounters:
@@ -64,12 +50,8 @@ class LocalCounters:
         self._log = log
         self._lost_file = False
         self._sync = Sync(config, self.cells, store, log)
-        # A fork's child must never send what its parent has counted: the parent does. Python (3.12 and later)
-        # may run destructors of the parent's other threads in the child before any hook can prevent that.
-        self._pid = os.getpid()
-        self._turns = threading.RLock()
-        self._turn_ended = threading.Condition(self._turns)
-        self._current_turn: weakref.ref[_Turn] | None = None
+        self._turns = Turns()
+        self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
         # constant load as much is left to the next interval as was left by the one before.
@@ -78,7 +60,10 @@ class LocalCounters:
     def sync(self, timeout_s: float) -> None:
         """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
         self.wake_requested = False
-        with self._turn(timeout_s) as mine, suppress(StoreError):  # told where noticed; the counts are kept
+        with (
+            Turn(self._turns, timeout_s) as mine,
+            suppress(StoreError),
+        ):  # told where noticed; the counts are kept
             if mine:
                 self._look_after_file()
                 self._run()
@@ -99,52 +84,33 @@ class LocalCounters:
         Returns:
             False if it was not confirmed, and another attempt, with a new connection, is worth while.
         """
-        with self._turn(timeout_s) as mine:
+        self._to_confirm.append(cell)
+        with Turn(self._turns, timeout_s) as mine:
             if not mine or has_reached(cell.acked, total):
                 return True
             if not self._store.is_connected():
                 return False
             try:
-                self._run()
+                self._run(self._all_to_confirm())
             except Rejected:
                 return True
             except StoreError:
                 return False
             return True
 
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """While this is held, nothing is under way to Redis."""
-        with self._turn(threading.TIMEOUT_MAX):
-            yield
-
-    @contextmanager
-    def _turn(self, timeout_s: float) -> Iterator[bool]:
-        """Only one thread at a time sends; gives False if it did not become this one's turn in time."""
-        turn = _Turn()
-        mine = self._take(turn, time.monotonic() + timeout_s)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self._turns:
-                    self._current_turn = None
-                    self._turn_ended.notify()
-
-    def _take(self, turn: _Turn, deadline: float) -> bool:
-        if os.getpid() != self._pid:
-            return False
-        with self._turns:
+    def _all_to_confirm(self) -> list[Cell]:
+        """What the callers that wait for their turn have logged; each cell once."""
+        cells = {}
+        with suppress(IndexError):
             while True:
-                current = self._current_turn() if self._current_turn else None
-                if current is None:
-                    self._current_turn = weakref.ref(turn)
-                    return True
-                wait_s = deadline - time.monotonic()
-                # A signal handler may have interrupted the very thread whose turn it is.
-                if wait_s <= 0 or current.thread == turn.thread:
-                    return False
-                self._turn_ended.wait(min(wait_s, _LOOK_AGAIN_S))
+                cell = self._to_confirm.popleft()
+                if cell.total != cell.acked:
+                    cells[cell.event_id] = cell
+        return [*cells.values()]
+
+    def at_rest(self) -> Turn:
+        """While this is held, nothing is under way to Redis."""
+        return Turn(self._turns, threading.TIMEOUT_MAX)
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
@@ -156,7 +122,7 @@ class LocalCounters:
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more."""
-        with self._turn(0) as mine:
+        with Turn(self._turns, 0) as mine:
             if not mine or self._store.reachable is False or self.has_unsent():
                 return
             if self.cells.position and not self._sync.unanswered:
@@ -174,7 +140,7 @@ class LocalCounters:
         storage = self.cells.storage
         if not isinstance(storage, SpoolFile) or storage.is_deleted():
             return "they are lost"
-        with self._turn(0) as mine:
+        with Turn(self._turns, 0) as mine:
             if mine and not self.has_unsent():
                 storage.delete()
         return f"they are kept in {storage.path}, and sent by ecl_master or the next process"
@@ -232,9 +198,9 @@ class LocalCounters:
             waits.append(wait if wait > 0 else wait + interval.length_s)
         return min(waits)
 
-    def _run(self) -> None:
+    def _run(self, some: list[Cell] | None = None) -> None:
         try:
-            self._sync.run()
+            self._sync.run(some)
         except Rejected as error:
             if not self._in_trouble:
                 self._log.warning("%s; counts are kept and tried again", error)

@@ -43,7 +43,7 @@ class Sync:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
-        self._batch: list[Cell] | None = None  # the one under way; looked for when it is not known
+        self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
         self._steps = {
             State.SENDING: self._send,
@@ -51,17 +51,15 @@ class Sync:
             State.ACKED: self._finish,
         }
 
-    def run(self) -> None:
-        """Send all that was unsent when this began, except what Redis has just refused.
+    def run(self, some: list[Cell] | None = None) -> None:
+        """Send all that was unsent when this began, or of some cells, except what Redis has just refused.
 
         Raises:
             Unavailable: The batch under way is in doubt, and will be sent again by the next run.
             Rejected: The same, but nothing of it was counted.
         """
         self._resume()
-        for cell in self._cells.under_way():
-            cell.pending = cell.acked  # of a batch that was cut off before it was under way
-        todo = self._acceptable(self._cells.unsent())
+        todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo:
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
@@ -76,22 +74,27 @@ class Sync:
 
     def _acceptable(self, cells: list[Cell]) -> list[Cell]:
         """Without those that Redis has just refused, so that they do not hold up the others."""
+        if not self._refused:
+            return cells
         now = self._clock()
         return [cell for cell in cells if self._refused.get(cell.event_id, now) <= now]
 
     def _begin(self, batch: list[Cell]) -> None:
+        for cell in self._under_way():
+            cell.pending = cell.acked  # of a batch that was cut off before it was under way
+        self._batch = None
         for cell in batch:
             cell.pending = cell.total
-        self._batch = batch
         self._cells.next_position = self._cells.position + 1
         self._cells.state = State.SENDING
+        self._batch = batch
 
     def _resume(self) -> bool:
         """Take the batch under way to its end; whether it was counted."""
         counted = False
-        while self._cells.state is not State.IDLE:
-            counted = self._cells.state is State.ACKED
-            self._steps[self._cells.state]()
+        while (state := self._cells.state) is not State.IDLE:
+            counted = state is State.ACKED
+            self._steps[state]()
         return counted
 
     def _send(self) -> None:
@@ -123,14 +126,14 @@ class Sync:
     def _finish(self) -> None:
         for cell in self._under_way():
             cell.acked = cell.pending
-            if self._refused.pop(cell.event_id, None):
+            if self._refused and self._refused.pop(cell.event_id, 0.0):
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
         self._end(self._cells.next_position)
 
     def _end(self, position: int) -> None:
         self._cells.position = position
         self._cells.state = State.IDLE
-        self._batch = None
+        self._batch = []
 
     def _under_way(self) -> list[Cell]:
         if self._batch is None:
