@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -118,8 +118,7 @@ def _packed(words: Iterable[bytes]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """A Lua script: how a request begins that names it, and one that brings it along."""
 
     by_name: bytes
@@ -135,8 +134,7 @@ def _script(name: str) -> Script:
 _SCRIPTS = {name: _script(name) for name in ("commit", "probe", "read", "rotate")}
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(NamedTuple):
     """What all commits of the same events have in common, packed."""
 
     intervals: tuple[Interval, ...]
@@ -192,11 +190,10 @@ class Store:
         self.reachable = None
         self._pool = _connection_pool(self._config, self._timeout_s)
         # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
-        self._idle: deque[Any] = deque()
+        # The first one is made here, though not connected, so that all that it needs is imported: a process
+        # that forks while a thread is in the middle of an import has children in which it is never finished.
+        self._idle: deque[Any] = deque([self._pool.make_connection()])
         self._client = redis.Redis(connection_pool=self._pool)
-        # Makes no connection, but imports all that one needs: a process that forks while a thread is in the
-        # middle of an import has children in which that import is never finished.
-        self._pool.connection_class(**self._pool.connection_kwargs)
 
     def commit(
         self,
