@@ -190,10 +190,11 @@ class Store:
         self.reachable = None
         self._pool = _connection_pool(self._config, self._timeout_s)
         # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
-        # The first one is made here, though not connected, so that all that it needs is imported: a process
-        # that forks while a thread is in the middle of an import has children in which it is never finished.
-        self._idle: deque[Any] = deque([self._pool.make_connection()])
+        self._idle: deque[Any] = deque()
         self._client = redis.Redis(connection_pool=self._pool)
+        # Makes no connection, but imports all that one needs: a process that forks while a thread is in the
+        # middle of an import has children in which that import is never finished.
+        self._pool.connection_class(**self._pool.connection_kwargs)
 
     def commit(
         self,
@@ -420,23 +421,15 @@ class Store:
             connection = self._pool.make_connection()
         answered = False
         try:
-            if connection.is_connected and _is_stale(connection):
-                connection.disconnect()
-            if not connection.is_connected:
-                connection.connect()
-            connection.send_packed_command((request,))
-            reply = connection.read_response()
+            reply = self._exchange_on(connection, request, key)
             answered = True
             return reply
-        except NoScriptError:
+        except (Rejected, NoScriptError):
             answered = True
             raise
-        except Exception as error:
-            own = self._own_error(error, key)
-            answered = isinstance(own, Rejected)
-            if isinstance(own, Unavailable):
-                self._note_reachable(False, own)
-            raise own from error
+        except Unavailable as error:
+            self._note_reachable(False, error)
+            raise
         finally:
             if answered:
                 self._note_reachable(True)
@@ -444,6 +437,19 @@ class Store:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
                 connection.disconnect()
             self._idle.append(connection)
+
+    def _exchange_on(self, connection: Any, request: bytes, key: str) -> Any:
+        try:
+            if connection.is_connected and _is_stale(connection):
+                connection.disconnect()
+            if not connection.is_connected:
+                connection.connect()
+            connection.send_packed_command((request,))
+            return connection.read_response()
+        except NoScriptError:
+            raise
+        except Exception as error:
+            raise self._own_error(error, key) from error
 
     def is_connected(self) -> bool:
         """Whether a request can be sent without making a connection, as far as can be seen."""
