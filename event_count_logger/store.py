@@ -12,12 +12,12 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
@@ -32,13 +32,16 @@ from redis.retry import Retry
 
 from event_count_logger import keys
 from event_count_logger.config import RedisConfig
-from event_count_logger.errors import Rejected, Unauthorized, Unavailable
+from event_count_logger.errors import Rejected, StoreError, Unauthorized, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
 
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
+
+#: Each takes a few hundred bytes.
+_MOST_FORMS = 1000
 
 #: As many as threads ask at once; redis-py would give up at 100.
 _MOST_CONNECTIONS = 10_000
@@ -107,20 +110,52 @@ class Reading:
     counts: Mapping[Half, Mapping[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name that the server knows it by."""
+def _packed(words: Iterable[bytes]) -> bytes:
+    """Arguments as they go over the wire (redis.io/docs/latest/develop/reference/protocol-spec).
 
-    text: str
-    sha: str
+    redis-py could do it too, but looks so closely at each argument that it takes several times as long.
+    """
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+
+
+class Script(NamedTuple):
+    """A Lua script: how a request begins that names it, and one that brings it along."""
+
+    by_name: bytes
+    in_full: bytes
 
 
 def _script(name: str) -> Script:
-    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
-    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_bytes()
+    sha = sha1(text, usedforsecurity=False).hexdigest()
+    return Script(_packed((b"EVALSHA", sha.encode())), _packed((b"EVAL", text)))
 
 
 _SCRIPTS = {name: _script(name) for name in ("commit", "probe", "read", "rotate")}
+
+
+class _Form(NamedTuple):
+    """What all commits of the same events have in common, packed."""
+
+    intervals: tuple[Interval, ...]
+    n_words: int
+    keys: bytes
+    events: bytes
+    lengths: bytes
+
+    @classmethod
+    def of(cls, group: str, intervals: Sequence[Interval], events: Collection[str]) -> _Form:
+        names = [keys.sources(group)]
+        for interval in intervals:
+            names += (keys.timestamp(group, interval.name, "cur"), keys.index(group, interval.name, "cur"))
+            names += [keys.counter(group, interval.name, "cur", event_id) for event_id in events]
+        return cls(
+            tuple(intervals),
+            n_words=1 + len(names) + 5 + 2 * len(events) + len(intervals),
+            keys=_packed([_bytes(len(names)), *map(_bytes, names)]),
+            events=_packed([_bytes(len(events)), *map(_bytes, events)]),
+            lengths=_packed([_bytes(interval.length_ms) for interval in intervals]),
+        )
 
 
 class Store:
@@ -148,6 +183,7 @@ class Store:
         self._config = config
         self._log = log
         self._timeout_s = timeout_s or config.socket_timeout
+        self._forms: dict[tuple[str, ...], _Form] = {}
         self._connect_nothing_yet()
         _stores.add(self)
 
@@ -187,15 +223,13 @@ class Store:
             Unavailable: No answer: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
-        names = [keys.sources(group)]
-        for interval in intervals:
-            names += (keys.timestamp(group, interval.name, "cur"), keys.index(group, interval.name, "cur"))
-            names += [keys.counter(group, interval.name, "cur", event_id) for event_id in batch]
-        lengths = [interval.length_ms for interval in intervals]
-        arguments = [source, prev, next, _ms(now), len(batch), *batch, *map(str, batch.values()), *lengths]
+        form = self._form(group, intervals, batch)
+        state = (_bytes(source), _bytes(prev), _bytes(next), _bytes(_ms(now)))
+        counts = _packed([_bytes(count) for count in batch.values()])
+        rest = b"".join((form.keys, _packed(state), form.events, counts, form.lengths))
         asked_at = time.time()
-        reply = self._run("commit", names, arguments)
-        if not isinstance(reply, list) or reply[3:] != [_bytes(source), _bytes(next)]:
+        reply = self._call(_SCRIPTS["commit"], form.n_words, rest, keys.sources(group))
+        if not isinstance(reply, list) or reply[3:] != [state[0], state[2]]:
             raise self._gone("it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000)
@@ -206,6 +240,18 @@ class Store:
                 raise self._gone(refusals[0].reason)
             return Commit("refused", "", refusals)
         return Commit(_text(outcome), _text(detail))  # type: ignore[arg-type]
+
+    def _form(self, group: str, intervals: Sequence[Interval], batch: Mapping[str, int]) -> _Form:
+        if len(batch) != 1:
+            return _Form.of(group, intervals, batch)
+        # Direct groups commit the same events one at a time, again and again.
+        name = (group, *batch)
+        form = self._forms.get(name)
+        if form is None or form.intervals != intervals:
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            form = self._forms[name] = _Form.of(group, intervals, batch)
+        return form
 
     def retire(self, group: str, source: str) -> None:
         """Forget a source that will not commit again, and of which no request is under way."""
@@ -356,14 +402,20 @@ class Store:
                 self._idle.pop().disconnect()
 
     def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
-        script = _SCRIPTS[name]
-        rest = (len(key_names), *map(_bytes, key_names), *map(_bytes, arguments))
-        try:
-            return self._ask("EVALSHA", script.sha, *rest, key=key_names[0])
-        except NoScriptError:
-            return self._ask("EVAL", script.text, *rest, key=key_names[0])
+        words = (len(key_names), *key_names, *arguments)
+        return self._call(_SCRIPTS[name], len(words), _packed(map(_bytes, words)), key_names[0])
 
-    def _ask(self, command: str, *arguments: Any, key: str = "-") -> Any:
+    def _call(self, script: Script, n_words: int, words: bytes, key: str) -> Any:
+        """Run a script with arguments that are packed already."""
+        try:
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), key)
+        except NoScriptError:
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key)
+
+    def _ask(self, *words: str, key: str = "-") -> Any:
+        return self._exchange(b"*%d\r\n%b" % (len(words), _packed(map(_bytes, words))), key)
+
+    def _exchange(self, request: bytes, key: str) -> Any:
         """Send one request once, and return its answer."""
         try:
             connection = self._idle.pop()
@@ -371,12 +423,7 @@ class Store:
             connection = self._pool.make_connection()
         answered = False
         try:
-            with self._translated(key):
-                if _is_stale(connection):
-                    connection.disconnect()
-                connection.connect()
-                connection.send_command(command, *arguments)
-                reply = connection.read_response()
+            reply = self._exchange_on(connection, request, key)
             answered = True
             return reply
         except (Rejected, NoScriptError):
@@ -392,6 +439,19 @@ class Store:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
                 connection.disconnect()
             self._idle.append(connection)
+
+    def _exchange_on(self, connection: Any, request: bytes, key: str) -> Any:
+        try:
+            if connection.is_connected and _is_stale(connection):
+                connection.disconnect()
+            if not connection.is_connected:
+                connection.connect()
+            connection.send_packed_command((request,))
+            return connection.read_response()
+        except NoScriptError:
+            raise
+        except Exception as error:
+            raise self._own_error(error, key) from error
 
     def is_connected(self) -> bool:
         """Whether a request can be sent without making a connection, as far as can be seen."""
@@ -413,20 +473,21 @@ class Store:
             self._log.info("Redis at %s is back", self.location)
 
     @contextmanager
-    def _translated(self, key: str = "-") -> Iterator[None]:
-        """Turn what redis-py raises into this package's errors."""
+    def _translated(self) -> Iterator[None]:
         try:
             yield
-        except NoScriptError:
-            raise
-        except (AuthenticationError, AuthorizationError) as error:
-            raise Unauthorized(self.location, error) from error
-        except ResponseError as error:
-            if _is_not_serving(str(error)):
-                raise Unavailable(self.location, error) from error
-            raise Rejected(key, error) from error
         except Exception as error:
-            raise Unavailable(self.location, error, self._hint()) from error
+            raise self._own_error(error) from error
+
+    def _own_error(self, error: Exception, key: str = "-") -> StoreError:
+        """This package's error for what redis-py raised."""
+        if isinstance(error, AuthenticationError | AuthorizationError):
+            return Unauthorized(self.location, error)
+        if not isinstance(error, ResponseError):
+            return Unavailable(self.location, error, self._hint())
+        if _is_not_serving(str(error)):
+            return Unavailable(self.location, error)
+        return Rejected(key, error)
 
     def _hint(self) -> str:
         if not self._config.embedded:

@@ -121,6 +121,25 @@ def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_ser
     assert any_server.everything() == before
 
 
+def test_a_refusal_of_huge_counts_leaves_what_another_program_has_counted(
+    store: Store, any_server: Server
+) -> None:
+    any_server.client.mset({"g:5s:cur:a": 5, "g:5s:cur:b": "x"})
+    before = any_server.everything()
+    assert commit(store, 0, 1, {"a": 2**60, "b": 1}).outcome == "refused"
+    assert any_server.everything() == before
+
+
+def test_a_refusal_of_thousands_of_events_changes_nothing(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {f"event {number}": 1 for number in range(0, 3000, 7)})
+    any_server.client.set("g:1m:cur:event 2998", "x")
+    before = any_server.everything()
+    batch = {f"event {number}": number + 1 for number in range(3000)}
+    answer = commit(store, 1, 2, batch)
+    assert [refusal.event_id for refusal in answer.refusals] == ["event 2998"]
+    assert any_server.everything() == before
+
+
 @pytest.mark.parametrize("key", ["g:@sources", "g:1m:cur:@events"])
 def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
     any_server.client.set(key, "x")

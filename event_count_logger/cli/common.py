@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -52,6 +53,7 @@ class OneLineErrors(click.Command):
             status, message = _cannot_write(error)
         if message:
             print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
+        gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
         sys.exit(status)
 
     def _run(self) -> tuple[int, str]:

@@ -23,12 +23,14 @@
 
 local CHUNK = 1000  -- items in one command
 
+local KEYS, ARGV, try, type = KEYS, ARGV, redis.pcall, type  -- a local is found faster than a global
 local sources, source, prev, next = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local n_events = tonumber(ARGV[5])
 local first_count = 5 + n_events
 local first_length = first_count + n_events
 local n_intervals = #ARGV - first_length
-assert(#KEYS == 1 + n_intervals * (2 + n_events), 'commit: KEYS do not fit ARGV')
+local keys_per_interval = 2 + n_events
+assert(#KEYS == 1 + n_intervals * keys_per_interval, 'commit: KEYS do not fit ARGV')
 
 local now = tonumber(ARGV[4])
 if not now then
@@ -36,47 +38,10 @@ if not now then
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local undo, refused = {}, {}
-
--- One command; when it fails its key is noted and nil returned.
-local function try(event, command, key, ...)
-    local reply = redis.pcall(command, key, ...)
-    if type(reply) == 'table' and reply.err then
-        for _, word in ipairs({event, key, reply.err}) do
-            refused[#refused + 1] = word
-        end
-        return nil
-    end
-    return reply
-end
-
-local function undo_with(...)
-    undo[#undo + 1] = {...}
-end
-
-local function seconds(ms)
-    return string.format(ms % 1000 == 0 and '%d' or '%.3f', ms / 1000)
-end
-
--- For each event, 1 if it is in the set and 0 if not; nil if there are none, or if it is no set.
-local function are_members(index)
-    local answers = {}
-    for first = 1, n_events, CHUNK do
-        local last = math.min(first + CHUNK - 1, n_events)
-        local chunk = try('', 'SMISMEMBER', index, unpack(ARGV, 5 + first, 5 + last))
-        if not chunk then
-            return nil
-        end
-        for _, answer in ipairs(chunk) do
-            answers[#answers + 1] = answer
-        end
-    end
-    return n_events > 0 and answers or nil
-end
-
-local stored = try('', 'HGET', sources, source)
-if #refused > 0 then
-    return {'refused', now, refused, source, next}
+-- What `try` returns in place of an answer is a table with the field err.
+local stored = try('HGET', sources, source)
+if type(stored) == 'table' then
+    return {'refused', now, {'', sources, stored.err}, source, next}
 elseif stored == next then
     return {'duplicate', now, stored, source, next}
 elseif stored and stored ~= prev then
@@ -84,41 +49,93 @@ elseif stored and stored ~= prev then
 end
 
 -- The first write: where the server is out of memory, it refuses here, and only here.
-if not try('', 'HSET', sources, source, next) then
-    return {'refused', now, refused, source, next}
-elseif stored then
-    undo_with('HSET', sources, source, stored)
-else
-    undo_with('HDEL', sources, source)
+local moved = try('HSET', sources, source, next)
+if type(moved) == 'table' then
+    return {'refused', now, {'', sources, moved.err}, source, next}
+elseif n_events == 0 then
+    return {'applied', now, stored or '', source, next}
 end
 
-for interval = 1, n_intervals do
-    local base = 1 + (interval - 1) * (2 + n_events)
-    local timestamp, index = KEYS[base + 1], KEYS[base + 2]
-    local length = tonumber(ARGV[first_length + interval])
-    local indexed = are_members(index)
-    if indexed and try('', 'SETNX', timestamp, seconds(now - now % length)) == 1 then
-        undo_with('DEL', timestamp)
+-- What was done, should it have to be undone.
+local failed = false
+local answers = {}  -- what KEYS[i] answered to being set or incremented; for a set, its error
+local added = {}  -- the events that were added to the set KEYS[i]
+
+local starts = {}
+for i = 2, #KEYS, keys_per_interval do
+    starts[#starts + 1] = KEYS[i]
+end
+if try('EXISTS', unpack(starts)) ~= n_intervals then
+    for interval, start in ipairs(starts) do
+        local start_ms = now - now % tonumber(ARGV[first_length + interval])
+        local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
+        local answer = try('SETNX', start, seconds)
+        answers[2 + (interval - 1) * keys_per_interval] = answer
+        failed = failed or type(answer) == 'table'
     end
-    for i = 1, indexed and n_events or 0 do
-        local event, count, key = ARGV[5 + i], ARGV[first_count + i], KEYS[base + 2 + i]
-        local sum = try(event, 'INCRBY', key, count)
-        if sum and indexed[i] == 1 then
-            undo_with('DECRBY', key, count)
-        elseif sum then
-            -- Not there before, or incremented by a program that keeps no index.
-            undo_with(sum == tonumber(count) and 'DEL' or 'DECRBY', key, sum ~= tonumber(count) and count or nil)
-            if try('', 'SADD', index, event) then
-                undo_with('SREM', index, event)
+end
+
+for index = 3, #KEYS, keys_per_interval do
+    -- The answer to this is made faster than a list, and it is what most commits are about.
+    local known = n_events == 1 and try('SISMEMBER', KEYS[index], ARGV[6]) == 1
+    for first = known and 2 or 1, n_events, CHUNK do
+        local last = math.min(first + CHUNK - 1, n_events)
+        local answer = try('SMISMEMBER', KEYS[index], unpack(ARGV, 5 + first, 5 + last))
+        local new
+        for i = 1, #answer do
+            if answer[i] == 0 then
+                new = new or {}
+                new[#new + 1] = ARGV[4 + first + i]
+            end
+        end
+        if new then
+            answer = try('SADD', KEYS[index], unpack(new))
+            added[index] = added[index] or {}
+            for _, event in ipairs(new) do
+                added[index][event] = true
+            end
+        end
+        if type(answer) == 'table' and answer.err then
+            answers[index], failed = answer, true
+            break
+        end
+    end
+    for i = 1, answers[index] and 0 or n_events do
+        local answer = try('INCRBY', KEYS[index + i], ARGV[first_count + i])
+        answers[index + i] = answer
+        failed = failed or type(answer) == 'table'
+    end
+end
+
+if not failed then
+    return {'applied', now, stored or '', source, next}
+end
+
+local refused = {}
+for index = 3, #KEYS, keys_per_interval do
+    local new = added[index] or {}
+    for i = index - 1, index + n_events do
+        local answer, event = answers[i], i > index and ARGV[5 + i - index] or ''
+        if type(answer) == 'table' then
+            for _, word in ipairs({event, KEYS[i], answer.err}) do
+                refused[#refused + 1] = word
+            end
+        elseif i < index and answer == 1 then
+            try('DEL', KEYS[i])
+        elseif i > index and answer then
+            local before = try('DECRBY', KEYS[i], ARGV[first_count + i - index])
+            if before == 0 and new[event] then  -- else a program that keeps no index has counted it
+                try('DEL', KEYS[i])
             end
         end
     end
-end
-
-if #refused > 0 then
-    for i = #undo, 1, -1 do
-        redis.pcall(unpack(undo[i]))
+    for event in pairs(new) do
+        try('SREM', KEYS[index], event)
     end
-    return {'refused', now, refused, source, next}
 end
-return {'applied', now, stored or '', source, next}
+if stored then
+    try('HSET', sources, source, stored)
+else
+    try('HDEL', sources, source)
+end
+return {'refused', now, refused, source, next}
