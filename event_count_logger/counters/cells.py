@@ -64,8 +64,9 @@ class Memory:
         """See `Storage`."""
 
 
-#: Where there is no storage yet.
-_NO_WORDS = memoryview(bytes(8 * len(HeaderWord))).cast("Q")
+_STATE, _POSITION, _NEXT_POSITION, _GENERATION = list(HeaderWord)[:4]
+
+_STATES = tuple(State)
 
 
 class Cells(CellMap):
@@ -86,14 +87,15 @@ class Cells(CellMap):
         self._open_storage = open_storage
         self._on_full = on_full
         self._storages: list[Storage] = []
+        self._words = Memory().words  # until there is a storage, which begins with the same
         # Reentrant, because a signal handler may count an event that has no cell yet.
         self._growing = threading.RLock()
 
     @classmethod
     def found(cls, storage: Storage) -> Cells:
         """Those that somebody has left behind in a storage; they are only to be sent."""
-        cells = cls()
-        cells._storages.append(storage)
+        cells = cls(lambda: storage)
+        cells._begin()
         return cells
 
     @property
@@ -102,45 +104,41 @@ class Cells(CellMap):
         return self._storages[0] if self._storages else None
 
     @property
-    def _words(self) -> memoryview[int]:
-        return self._storages[0].words if self._storages else _NO_WORDS
-
-    @property
     def source(self) -> str:
         """The source's ID; there is none before the first cell."""
-        return f"{self._storages[0].source}.{self._words[HeaderWord.GENERATION]}"
+        return f"{self._storages[0].source}.{self._words[_GENERATION]}"
 
     @property
     def state(self) -> State:
         """How far the batch under way has come."""
-        return State(self._words[HeaderWord.STATE])
+        return _STATES[self._words[_STATE]]
 
     @state.setter
     def state(self, state: State) -> None:
-        self._words[HeaderWord.STATE] = state
+        self._words[_STATE] = state
 
     @property
     def position(self) -> int:
         """Of the source, before the batch under way."""
-        return self._words[HeaderWord.POSITION]
+        return self._words[_POSITION]
 
     @position.setter
     def position(self, position: int) -> None:
-        self._words[HeaderWord.POSITION] = position
+        self._words[_POSITION] = position
 
     @property
     def next_position(self) -> int:
         """Of the source, after the batch under way."""
-        return self._words[HeaderWord.NEXT_POSITION]
+        return self._words[_NEXT_POSITION]
 
     @next_position.setter
     def next_position(self, position: int) -> None:
-        self._words[HeaderWord.NEXT_POSITION] = position
+        self._words[_NEXT_POSITION] = position
 
     def start_over(self) -> None:
         """Go on as a new source; only while no batch is under way."""
         self.position = self.next_position = 0
-        self._words[HeaderWord.GENERATION] += 1
+        self._words[_GENERATION] += 1
 
     def add(self, event_id: str) -> Cell:
         """The cell of an event, made if it has none."""
@@ -149,11 +147,7 @@ class Cells(CellMap):
 
     def _new(self, event_id: str) -> Cell:
         if not self._storages:
-            storage = self._open_storage()
-            if self._storages:  # a signal handler came in between
-                storage.delete()
-            else:
-                self._storages.append(storage)
+            self._begin()
         extents = self._storages[-1].extents
         while not extents or not (cell := extents[-1].add(event_id)):
             try:
@@ -163,6 +157,15 @@ class Cells(CellMap):
                 extents = self._storages[-1].extents
                 self._on_full(error)
         return cell
+
+    def _begin(self) -> None:
+        storage = self._open_storage()
+        words = storage.words
+        # No function is called until both are there: a signal handler may come before or after that.
+        if not self._storages:
+            self._words, self._storages = words, [storage]
+        else:
+            storage.delete()
 
     def unsent(self) -> list[Cell]:
         """Those with counts that Redis has not confirmed."""
