@@ -110,12 +110,16 @@ class Reading:
     counts: Mapping[Half, Mapping[str, int]]
 
 
-def _packed(words: Iterable[bytes]) -> bytes:
+def _packed(words: Iterable[str | int]) -> bytes:
     """Arguments as they go over the wire (redis.io/docs/latest/develop/reference/protocol-spec).
 
     redis-py could do it too, but looks so closely at each argument that it takes several times as long.
     """
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+    texts = [str(word) for word in words]
+    packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
+    if packed.isascii():
+        return packed.encode()
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(_bytes, texts)])
 
 
 class Script(NamedTuple):
@@ -126,9 +130,9 @@ class Script(NamedTuple):
 
 
 def _script(name: str) -> Script:
-    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_bytes()
-    sha = sha1(text, usedforsecurity=False).hexdigest()
-    return Script(_packed((b"EVALSHA", sha.encode())), _packed((b"EVAL", text)))
+    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
+    sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(_packed(("EVALSHA", sha)), _packed(("EVAL", text)))
 
 
 _SCRIPTS = {name: _script(name) for name in ("commit", "probe", "read", "rotate")}
@@ -152,9 +156,9 @@ class _Form(NamedTuple):
         return cls(
             tuple(intervals),
             n_words=1 + len(names) + 5 + 2 * len(events) + len(intervals),
-            keys=_packed([_bytes(len(names)), *map(_bytes, names)]),
-            events=_packed([_bytes(len(events)), *map(_bytes, events)]),
-            lengths=_packed([_bytes(interval.length_ms) for interval in intervals]),
+            keys=_packed([len(names), *names]),
+            events=_packed([len(events), *events]),
+            lengths=_packed([interval.length_ms for interval in intervals]),
         )
 
 
@@ -224,12 +228,11 @@ class Store:
             Rejected: Nothing was done; the same batch may succeed later.
         """
         form = self._form(group, intervals, batch)
-        state = (_bytes(source), _bytes(prev), _bytes(next), _bytes(_ms(now)))
-        counts = _packed([_bytes(count) for count in batch.values()])
-        rest = b"".join((form.keys, _packed(state), form.events, counts, form.lengths))
+        state = _packed((source, prev, next, _ms(now)))
+        rest = b"".join((form.keys, state, form.events, _packed(batch.values()), form.lengths))
         asked_at = time.time()
         reply = self._call(_SCRIPTS["commit"], form.n_words, rest, keys.sources(group))
-        if not isinstance(reply, list) or reply[3:] != [state[0], state[2]]:
+        if not isinstance(reply, list) or reply[3:] != [_bytes(source), _bytes(next)]:
             raise self._gone("it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000)
@@ -403,7 +406,7 @@ class Store:
 
     def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
         words = (len(key_names), *key_names, *arguments)
-        return self._call(_SCRIPTS[name], len(words), _packed(map(_bytes, words)), key_names[0])
+        return self._call(_SCRIPTS[name], len(words), _packed(words), key_names[0])
 
     def _call(self, script: Script, n_words: int, words: bytes, key: str) -> Any:
         """Run a script with arguments that are packed already."""
@@ -413,7 +416,7 @@ class Store:
             return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key)
 
     def _ask(self, *words: str, key: str = "-") -> Any:
-        return self._exchange(b"*%d\r\n%b" % (len(words), _packed(map(_bytes, words))), key)
+        return self._exchange(b"*%d\r\n%b" % (len(words), _packed(words)), key)
 
     def _exchange(self, request: bytes, key: str) -> Any:
         """Send one request once, and return its answer."""

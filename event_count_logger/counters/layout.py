@@ -29,7 +29,7 @@ _LENGTH_OF_NAME = struct.Struct("=H")
 _PLANNED_NAME = 24
 
 #: Columns of at most so many cells are compared one by one.
-_FEW = 32
+_FEW = 128
 
 #: Counters are counted modulo 2^64.
 _MASK = 2**64 - 1
@@ -244,7 +244,9 @@ def _differing(one: memoryview[int], other: memoryview[int], first: int = 0) -> 
     if one == other:
         return
     if len(one) <= _FEW:
-        yield from (first + i for i in range(len(one)) if one[i] != other[i])
+        yield from (
+            slot for slot, pair in enumerate(zip(one, other, strict=True), first) if pair[0] != pair[1]
+        )
         return
     half = len(one) // 2
     yield from _differing(one[:half], other[:half], first)
