@@ -53,6 +53,10 @@ class Unavailable(StoreError):
         super().__init__(f"Redis at {location} cannot be reached: {reason}{hint}")
 
 
+class NotConnected(StoreError):
+    """There is no connection, and none was to be made: nothing was asked."""
+
+
 class Unauthorized(Unavailable):
     """Redis does not let this user in, so it does nothing for it."""
 

@@ -32,7 +32,7 @@ from redis.retry import Retry
 
 from event_count_logger import keys
 from event_count_logger.config import RedisConfig
-from event_count_logger.errors import Rejected, StoreError, Unauthorized, Unavailable
+from event_count_logger.errors import NotConnected, Rejected, StoreError, Unauthorized, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
@@ -59,8 +59,7 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """What became of a batch.
 
     Attributes:
@@ -211,6 +210,7 @@ class Store:
         next: int,
         batch: Mapping[str, int],
         now: float | None = None,
+        connect: bool = True,
     ) -> Commit:
         """Count a batch exactly once; to be repeated with the same arguments until it is answered.
 
@@ -222,8 +222,10 @@ class Store:
             next: Position of the source that the batch ends at.
             batch: Count per event ID.
             now: Unix seconds; the server's clock if None.
+            connect: Whether to make a connection if there is none, which may take long.
 
         Raises:
+            NotConnected: There is none.
             Unavailable: No answer: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
@@ -231,8 +233,8 @@ class Store:
         state = _packed((source, prev, next, _ms(now)))
         rest = b"".join((form.keys, state, form.events, _packed(batch.values()), form.lengths))
         asked_at = time.time()
-        reply = self._call(_SCRIPTS["commit"], form.n_words, rest, keys.sources(group))
-        if not isinstance(reply, list) or reply[3:] != [_bytes(source), _bytes(next)]:
+        reply = self._call(_SCRIPTS["commit"], form.n_words, rest, keys.sources(group), connect)
+        if not isinstance(reply, list) or reply[3:] != [source.encode(), b"%d" % next]:
             raise self._gone("it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000)
@@ -408,17 +410,17 @@ class Store:
         words = (len(key_names), *key_names, *arguments)
         return self._call(_SCRIPTS[name], len(words), _packed(words), key_names[0])
 
-    def _call(self, script: Script, n_words: int, words: bytes, key: str) -> Any:
+    def _call(self, script: Script, n_words: int, words: bytes, key: str, connect: bool = True) -> Any:
         """Run a script with arguments that are packed already."""
         try:
-            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), key)
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), key, connect)
         except NoScriptError:
-            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key)
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key, connect)
 
     def _ask(self, *words: str, key: str = "-") -> Any:
         return self._exchange(b"*%d\r\n%b" % (len(words), _packed(words)), key)
 
-    def _exchange(self, request: bytes, key: str) -> Any:
+    def _exchange(self, request: bytes, key: str, connect: bool = True) -> Any:
         """Send one request once, and return its answer."""
         try:
             connection = self._idle.pop()
@@ -426,6 +428,10 @@ class Store:
             connection = self._pool.make_connection()
         answered = False
         try:
+            if connection.is_connected and _is_stale(connection):
+                connection.disconnect()
+            if not (connect or connection.is_connected):
+                raise NotConnected
             reply = self._exchange_on(connection, request, key)
             answered = True
             return reply
@@ -445,8 +451,6 @@ class Store:
 
     def _exchange_on(self, connection: Any, request: bytes, key: str) -> Any:
         try:
-            if connection.is_connected and _is_stale(connection):
-                connection.disconnect()
             if not connection.is_connected:
                 connection.connect()
             connection.send_packed_command((request,))
@@ -455,11 +459,6 @@ class Store:
             raise
         except Exception as error:
             raise self._own_error(error, key) from error
-
-    def is_connected(self) -> bool:
-        """Whether a request can be sent without making a connection, as far as can be seen."""
-        idle = tuple(self._idle)[-1:]
-        return bool(idle) and idle[0].is_connected and not _is_stale(idle[0])
 
     def _gone(self, reason: str) -> Unavailable:
         """Its connections lead to a server that serves nobody: the next ones may lead to another."""

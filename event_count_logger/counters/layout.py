@@ -73,7 +73,7 @@ def distance(later: int, earlier: int) -> int:
 
 def has_reached(counter: int, goal: int) -> bool:
     """Whether a counter is at an earlier value of another one, or beyond."""
-    return distance(counter, goal) <= LARGEST
+    return (counter - goal) & _MASK <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)

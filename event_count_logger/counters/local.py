@@ -88,10 +88,8 @@ class LocalCounters:
         with Turn(self._turns, timeout_s) as mine:
             if not mine or has_reached(cell.acked, total):
                 return True
-            if not self._store.is_connected():
-                return False
             try:
-                self._run(self._all_to_confirm())
+                self._run(self._all_to_confirm(), connect=False)
             except Rejected:
                 return True
             except StoreError:
@@ -99,14 +97,13 @@ class LocalCounters:
             return True
 
     def _all_to_confirm(self) -> list[Cell]:
-        """What the callers that wait for their turn have logged; each cell once."""
-        cells = {}
-        with suppress(IndexError):
-            while True:
-                cell = self._to_confirm.popleft()
-                if cell.total != cell.acked:
-                    cells[cell.event_id] = cell
-        return [*cells.values()]
+        """What those who wait for their turn have logged; only whoever has it takes from the list."""
+        cells = []
+        while self._to_confirm:
+            cell = self._to_confirm.popleft()
+            if cell.total != cell.acked and cell not in cells:
+                cells.append(cell)
+        return cells
 
     def at_rest(self) -> Turn:
         """While this is held, nothing is under way to Redis."""
@@ -198,9 +195,9 @@ class LocalCounters:
             waits.append(wait if wait > 0 else wait + interval.length_s)
         return min(waits)
 
-    def _run(self, some: list[Cell] | None = None) -> None:
+    def _run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         try:
-            self._sync.run(some)
+            self._sync.run(some, connect)
         except Rejected as error:
             if not self._in_trouble:
                 self._log.warning("%s; counts are kept and tried again", error)

@@ -9,7 +9,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import Rejected
+from event_count_logger.errors import NotConnected, Rejected
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
@@ -44,6 +44,7 @@ class Sync:
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
+        self._connect = True
         self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
         self._steps = {
             State.SENDING: self._send,
@@ -51,13 +52,15 @@ class Sync:
             State.ACKED: self._finish,
         }
 
-    def run(self, some: list[Cell] | None = None) -> None:
+    def run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         """Send all that was unsent when this began, or of some cells, except what Redis has just refused.
 
         Raises:
+            NotConnected: There is no connection, and `connect` says that none is to be made.
             Unavailable: The batch under way is in doubt, and will be sent again by the next run.
             Rejected: The same, but nothing of it was counted.
         """
+        self._connect = connect
         self._resume()
         todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo:
@@ -144,10 +147,16 @@ class Sync:
         cells, answered = self._cells, False
         try:
             commit = self._store.commit(
-                self._config.name, self._config.intervals, cells.source, cells.position, next_position, batch
+                self._config.name,
+                self._config.intervals,
+                cells.source,
+                cells.position,
+                next_position,
+                batch,
+                connect=self._connect,
             )
             answered = True
-        except Rejected:
+        except (Rejected, NotConnected):
             answered = True
             raise
         finally:
