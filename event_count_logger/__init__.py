@@ -1,5 +1,8 @@
 """Counts events of distributed programs per interval, exactly."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from event_count_logger.errors import (
     ConfigError,
     EmbeddedServerError,
@@ -8,9 +11,11 @@ from event_count_logger.errors import (
     StoreError,
     Unavailable,
 )
-from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
-from event_count_logger.logger import EventCountLogger
-from event_count_logger.master import EventCountLoggerMaster
+
+if TYPE_CHECKING:
+    from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+    from event_count_logger.logger import EventCountLogger
+    from event_count_logger.master import EventCountLoggerMaster
 
 __all__ = [
     "DUMMY_EVENT_GROUP",
@@ -25,3 +30,18 @@ __all__ = [
     "StoreError",
     "Unavailable",
 ]
+
+#: Where the names are that are imported when they are first used: a command that reads does not count.
+_LATER = {
+    "DUMMY_EVENT_GROUP": "group",
+    "DummyEventGroup": "group",
+    "EventCountLogger": "logger",
+    "EventCountLoggerMaster": "master",
+    "EventGroup": "group",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -76,18 +76,16 @@ class Worker:
         without, _ = watch.longest_ms(lambda: time.sleep(took / 1000))
         return without, with_sync, took
 
-    def memory(self, events: int) -> tuple[int, int, int]:
-        """KB for making a group and counting its first event, for counting the other ones, and in files."""
+    def memory(self, events: int) -> int:
+        """Kilobytes for making a group and counting each of its events, files included."""
         names = event_names(events)
         gc.collect()
         before = memory_kb()
         log = self._library.count_each(names)
-        log(names[0])
-        time.sleep(0.5)  # a background thread may start and connect
-        one = memory_kb()
         for name in names:
             log(name)
-        return one - before, memory_kb() - one, files_kb(self._folder)
+        time.sleep(0.5)  # a background thread may start and connect
+        return memory_kb() - before + files_kb(self._folder)
 
     def idle(self, seconds: float) -> tuple[float, int]:
         """See `idle`; a second after counting."""

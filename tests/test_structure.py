@@ -122,5 +122,22 @@ assert threading.active_count() == 1, threading.enumerate()
     assert done.returncode == 0, done.stderr
 
 
+def test_a_reader_does_not_wait_for_what_counts() -> None:
+    program = """
+import sys
+from event_count_logger.cli.reader import reader
+loaded = {name.removeprefix("event_count_logger.").split(".")[0] for name in sys.modules}
+assert not loaded & {"counters", "group", "syncer", "master", "_native"}, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_public_names_are_there() -> None:
+    assert {name for name in event_count_logger.__all__ if not hasattr(event_count_logger, name)} == set()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        event_count_logger.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
