@@ -128,6 +128,38 @@ def test_all_is_counted_at(ending: str, server: Server) -> None:
     assert not {"direct:@sources", "cached:@sources"} & set(server.everything()), "positions are taken out"
 
 
+def test_ten_children_and_their_children_that_end_without_cleaning_up_are_counted(
+    server: Server, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], config_file: Any
+) -> None:
+    program = """
+    counter = cached.counter("e")
+    log(3)
+    for _ in range(10):
+        if os.fork() == 0:
+            log(4)
+            counter.inc()
+            if os.fork() == 0:
+                counter.inc()
+                log(5)
+                os._exit(0)
+            os.wait()
+            os._exit(0)
+        counter.inc()
+    [os.wait() for _ in range(10)]
+    """
+    directory = tmp_path / "spool"
+    done = run_program(program, server.config, f", spool_dir={str(directory)!r}")
+    assert done.returncode == 0, done.stderr
+    plain = {"events": ["e"], "intervals": ["1h"]}
+    settings = {"redis": server.config, "spool_dir": "spool", "groups": {"direct": plain, "cached": plain}}
+    config = config_file(settings)
+    last_line = run("ecl", "recover", config).stdout.splitlines()[-1]
+    assert last_line.endswith("; 0 live")
+    assert server.counts("direct", "1h", "cur") == {"e": 3 + 10 * 9}
+    assert server.counts("cached", "1h", "cur") == {"e": 3 + 10 * (9 + 3)}
+    assert not [*directory.iterdir()]
+
+
 def test_a_child_does_not_send_its_parents_counts_even_before_the_fork_hooks_run(server: Server) -> None:
     """Python 3.12 and later run destructors of the parent's other threads in the child at that time."""
     program = """

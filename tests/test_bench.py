@@ -1,0 +1,28 @@
+"""The benchmarks run, and tell what they were to measure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from event_count_logger.counters import hot
+from tests.conftest import ROOT
+
+
+def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "bench.py", "--quick", "--markdown", document],
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    text = document.read_text()
+    for title in ("Cost of log()", "Direct log()", "Sync", "Rotate", "Start-up", "Footprint", "Targets"):
+        assert f"\n## {title}" in text, title
+    assert ("native: not built" in done.stdout) != hot.NATIVE
+    targets = text.partition("## Targets")[2].partition("\n## ")[0].splitlines()
+    rows = [line for line in targets if line.endswith("met |")]
+    assert len(rows) >= 10
