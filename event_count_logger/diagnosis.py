@@ -22,7 +22,7 @@ _OLDEST_VERSION = (6, 2)
 
 def examine_spool(config: Config) -> Iterator[str]:
     """Every spool directory that cannot be used, a sentence each."""
-    for directory in sorted({group.spool_dir for group in config.groups.values() if group.spool_dir}):
+    for directory in config.spool_dirs:
         try:
             spool_file.find(directory)
         except OSError as error:

@@ -75,8 +75,7 @@ class LocalReader:
         Raises:
             OSError: A spool directory cannot be used.
         """
-        directories = {group.spool_dir for group in self._config.groups.values() if group.spool_dir}
-        return [path for directory in sorted(directories) for path in spool_file.find(directory)]
+        return [path for directory in self._config.spool_dirs for path in spool_file.find(directory)]
 
     def is_ours(self, contents: Contents) -> bool:
         """Whether a file belongs to this configuration."""

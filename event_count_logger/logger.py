@@ -73,7 +73,7 @@ class EventCountLogger:
         # A direct log() may wait for its turn and then for the answer: half of the time-out each.
         self._store = Store(config.redis, self.log, timeout_s / 2)
         self._reader = Reader(Store(config.redis))
-        self._recovery = Recovery(config.groups, self._store, self.log)
+        self._recovery = Recovery(config, self._store, self.log)
         self._groups: dict[str, EventGroup] = {}
         self._missing: set[str] = set()
         for problem in config.warnings:

@@ -46,7 +46,7 @@ class EventCountLoggerMaster(EventCountLogger):
     def _use(self, config: Config, log_level: str | int) -> None:
         super()._use(config, log_level)
         self._counters = Store(config.redis, self.log)
-        self._recovery = Recovery(config.groups, self._counters, self.log)
+        self._recovery = Recovery(config, self._counters, self.log)
         self._stopping = threading.Event()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: set[str] = set()

@@ -156,12 +156,14 @@ class Syncer:
                 time.sleep(_AFTER_FAULT_S)
 
     def _prepare_new(self) -> None:
-        with self._lock:
-            new, self._new = self._new, []
-        for local in new:
-            local.prepare()
-            if local in self._due:  # nobody has said to forget them meanwhile
-                self.remind(local)
+        while self._new:
+            with self._lock:
+                local = self._new.pop()
+            try:
+                local.prepare()
+            finally:
+                if local in self._due:  # nobody has said to forget them meanwhile
+                    self.remind(local)
 
     def _wait_for_due(self) -> LocalCounters | None:
         """The first counters that are due; None when new ones have come instead."""

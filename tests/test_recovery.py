@@ -63,7 +63,7 @@ def leave(groups: dict[str, Any], redis: dict[str, Any], *counts: dict[str, int]
 
 
 def recover(config: Config) -> list[Finding]:
-    return list(Recovery(config.groups, Store(config.redis), Log("test")).run())
+    return list(Recovery(config, Store(config.redis), Log("test")).run())
 
 
 @pytest.mark.parametrize("at_once", [1, 8])
@@ -169,7 +169,7 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
     groups = {"g": group(directory)}
     leave(groups, server.config, {"a": 3}, {"b": 4})
     config = from_dicts(groups, server.config)
-    recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+    recovery = Recovery(config, Store(config.redis), Log("test"))
     found = list(recovery.look())
     assert [(finding.outcome, finding.counts) for finding in found] == [(Outcome.DEAD, 3), (Outcome.DEAD, 4)]
     assert counted(server) == {}
@@ -222,27 +222,37 @@ def test_a_process_recovers_when_redis_is_back(
     wait_until(lambda: counted(own_server) == {"a": 13})
 
 
-@pytest.mark.parametrize("what", ["group", "port", "db"])
-def test_the_files_of_another_configuration_are_left_to_it(
-    what: str, server: Server, directory: Path
+@pytest.mark.parametrize("other", [{"port": free_port()}, {"db": 3}], ids=lambda other: [*other][0])
+def test_the_files_for_another_redis_are_left_alone(
+    other: dict[str, int], server: Server, directory: Path
 ) -> None:
-    other_redis = {"port": {"port": free_port()}, "db": {"db": 3}}.get(what, {})
-    others = {"other" if what == "group" else "g": group(directory)}
-    ours = {"g": group(directory)}
-    theirs = {**server.config, **other_redis}
-    leave(others, theirs, {"a": 3})
-    leave(ours, server.config, {"b": 4})
-    found = recover(from_dicts(ours, server.config))
+    groups, theirs = {"g": group(directory)}, {**server.config, **other}
+    leave(groups, theirs, {"a": 3})
+    leave(groups, server.config, {"b": 4})
+    found = recover(from_dicts(groups, server.config))
     assert outcomes(found) == {"recovered": 4, "foreign": 3}
     assert counted(server) == {"b": 4}
-    if what != "port":
-        assert outcomes(recover(from_dicts(others, theirs))) == {"recovered": 3}
+    if "db" in other:
+        assert outcomes(recover(from_dicts(groups, theirs))) == {"recovered": 3}
+
+
+def test_files_are_counted_in_the_intervals_in_which_they_would_have_been(
+    server: Server, directory: Path
+) -> None:
+    leave({"g": group(directory, intervals=["3h"])}, server.config, {"a": 3})
+    leave({"other": group(directory)}, server.config, {"b": 4})
+    recover(from_dicts({"g": group(directory)}, server.config))
+    assert server.counts("g", "3h", "cur") == {"a": 3}
+    assert counted(server) == {}
+    assert counted(server, "other") == {"b": 4}
 
 
 @pytest.mark.parametrize(
     "address",
     [
         {"host": "LocalHost"},
+        {"host": "127.0.0.1"},
+        {"url": "redis://[::1]:{port}"},
         {"url": "redis://localhost:{port}"},
         {"url": "redis://user:secret@localhost:{port}/0"},
         {"url": "rediss://localhost:{port}?db=0"},
@@ -282,7 +292,7 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     leave(groups, server.config, {"bad": 3, "good": 4})
     server.client.rpush("g:1h:cur:bad", "in the way")
     config = from_dicts(groups, server.config)
-    recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+    recovery = Recovery(config, Store(config.redis), Log("test"))
     for sent in (4, 0, 0):
         (finding,) = recovery.run()
         assert (finding.outcome, finding.counts) == (Outcome.KEPT, sent)
@@ -304,7 +314,7 @@ from event_count_logger.counters.recovery import Recovery
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 config = from_dicts(*map(json.loads, sys.argv[1:]))
-recovery = Recovery(config.groups, Store(config.redis), Log("test"))
+recovery = Recovery(config, Store(config.redis), Log("test"))
 print("ready", flush=True)
 sys.stdin.readline()
 print(sum(finding.outcome.value == "recovered" for finding in recovery.run()))

@@ -36,7 +36,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(directory: Path) -> SpoolFile:
-    return spool_file.create(directory, "web", "localhost:6379/0")
+    return spool_file.create(directory, "web", ["5m", "1h"], "localhost:6379/0")
 
 
 def filled(storage: Storage) -> Cells:
@@ -63,7 +63,7 @@ def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
     assert (magic, version) == (b"ECLSPOOL", 1)
     description = data[24 : 24 + length]
     assert checksum == zlib.crc32(data[:20] + description)
-    assert b'"group": "web"' in description
+    assert b'"group": "web", "intervals": ["5m", "1h"], "redis": "localhost:6379/0"' in description
     assert f'"pid": {os.getpid()}'.encode() in description
     state, position, next_position, generation, size = struct.unpack_from("=5Q", data, header_size - 40)
     assert (state, position, next_position, generation, size) == (1, 4, 5, 0, len(data))
@@ -117,7 +117,7 @@ def test_a_file_that_nobody_holds_can_be_taken_over_by_one(file: SpoolFile) -> N
 @pytest.mark.parametrize("event_id", ["{}", "{:0500}", "ä{:0200}"])
 @pytest.mark.parametrize("in_file", [True, False])
 def test_there_is_room_for_many_events(event_id: str, in_file: bool, directory: Path) -> None:
-    storage: Any = spool_file.create(directory, "web", "") if in_file else Memory()
+    storage: Any = spool_file.create(directory, "web", ["5m"], "") if in_file else Memory()
     cells = Cells(lambda: storage)
     n_events = 3000
     for number in range(n_events):
@@ -258,12 +258,12 @@ def test_what_is_no_file_is_not_used(what: str, tmp_path: Path) -> None:
 
 
 def test_what_is_left_of_a_file_that_was_never_finished_is_removed(directory: Path) -> None:
-    spool_file.create(directory, "web", "").delete()
+    spool_file.create(directory, "web", ["5m"], "").delete()
     young, old = directory / "young.new", directory / "old.new"
     for path in (young, old):
         path.touch()
     os.utime(old, (time.time() - 3600,) * 2)
-    spool_file.create(directory, "web", "").delete()
+    spool_file.create(directory, "web", ["5m"], "").delete()
     assert [*directory.iterdir()] == [young]
 
 
@@ -422,10 +422,10 @@ def test_a_file_is_gone_when_its_group_is_and_when_the_process_has_ended(
     assert not directory.exists(), "nothing is made before something is counted"
     ecl["g"].log("a")  # type: ignore[index]
     assert len([*directory.iterdir()]) == 1
-    store = ecl._store  # type: ignore[union-attr]
+    ecl.close()  # type: ignore[union-attr]
+    assert len([*directory.iterdir()]) == 1, "it may go on to count"
     del ecl
     wait_until(lambda: not [*directory.iterdir()])
-    store.close()
     assert server.counts("g", "1h", "cur") == {"a": 1}
     run_program(server, directory, 0)
     assert not [*directory.iterdir()]
@@ -482,7 +482,7 @@ def test_space_is_reserved_also_where_the_system_has_no_call_for_it(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "posix_fallocate")
-    file = spool_file.create(directory, "web", "")
+    file = spool_file.create(directory, "web", ["5m"], "")
     filled(file)
     assert file.path.stat().st_blocks * 512 >= file.words[HeaderWord.SIZE]
     assert counts(file.contents) == FILLED

@@ -26,7 +26,7 @@ FLOORS = [
     ["counters.layout"],
     ["counters.spool_file", "counters.cells"],
     ["counters.sync", "counters.turns"],
-    ["counters.recovery"],
+    ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
     ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],

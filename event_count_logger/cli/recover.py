@@ -37,7 +37,7 @@ def recover(config_file: str, dry_run: bool) -> None:
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     config = from_file(config_file)
-    recovery = Recovery(config.groups, Store(config.redis), Log("EventCountLogger"))
+    recovery = Recovery(config, Store(config.redis), Log("EventCountLogger"))
     outcomes: Counter[Outcome] = Counter()
     counts = 0
     try:
@@ -57,7 +57,7 @@ def _words(finding: Finding, dry_run: bool) -> str:
     if finding.outcome is Outcome.SET_ASIDE:
         return f"{'cannot be used' if dry_run else 'set aside'}: {finding.reason}"
     if finding.outcome is Outcome.FOREIGN and described:
-        return f"{of}left alone, since this configuration has no such group at {described.redis}"
+        return f"{of}left alone, because it is for another Redis ({described.redis})"
     if finding.outcome is Outcome.DEAD:
         return f"{of}dead, with {finding.counts} events to recover"
     if finding.outcome is Outcome.RECOVERED:

@@ -81,14 +81,14 @@ class RedisConfig:
         if self.embedded:
             return f"unix:{self.socket_path}/{self.db}"
         if not self.url:
-            return f"{self.host.lower()}:{self.port}/{self.db}"
+            return f"{_host(self.host)}:{self.port}/{self.db}"
         parts = urlsplit(self.url)
         is_socket = parts.scheme == "unix"
         in_path = "" if is_socket else parts.path.strip("/")
         db = int(parse_qs(parts.query).get("db", [in_path or "0"])[-1])
         if is_socket:
             return f"unix:{unquote(parts.path)}/{db}"
-        return f"{parts.hostname}:{parts.port or _DEFAULT_PORT}/{db}"
+        return f"{_host(parts.hostname or '')}:{parts.port or _DEFAULT_PORT}/{db}"
 
     @property
     def socket_path(self) -> Path:
@@ -146,6 +146,15 @@ class Config:
     redis: RedisConfig
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def spool_dirs(self) -> list[Path]:
+        """Where there may be spool files of its groups."""
+        return sorted({group.spool_dir for group in self.groups.values() if group.spool_dir})
+
+
+def _host(name: str) -> str:
+    return "localhost" if name in ("127.0.0.1", "::1") else name.lower()
 
 
 def without_password(url: str) -> str:

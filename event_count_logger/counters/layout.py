@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from zlib import crc32
 
 from event_count_logger import keys
 from event_count_logger.counters.hot import LARGEST, Cell
+from event_count_logger.intervals import Interval
 
 _MAGIC = b"ECLSPOOL"
 _VERSION = 1
@@ -83,6 +84,7 @@ class Description:
     Attributes:
         source: First part of the source's ID.
         group: Name of the group.
+        intervals: The names of its intervals.
         redis: Which database the counts are for.
         pid: Of the process that counts.
         started: When it began, Unix seconds.
@@ -90,13 +92,16 @@ class Description:
 
     source: str
     group: str
+    intervals: Sequence[str]
     redis: str
     pid: int
     started: float
 
     def __post_init__(self) -> None:
-        """Raises TypeError for values that a header cannot have."""
+        """Raises TypeError or ValueError for values that a header cannot have."""
         texts, numbers = (self.source, self.group, self.redis), (self.pid, self.started)
+        for name in self.intervals:
+            Interval.parse(name)
         if not all(isinstance(text, str) for text in texts) or not all(
             isinstance(number, int | float) for number in numbers
         ):
@@ -282,6 +287,16 @@ class Contents:
         for cell in self.cells():
             if not distance(cell.pending, cell.acked) <= distance(cell.total, cell.acked) <= LARGEST:
                 raise Damaged(f"the counts of event '{cell.event_id}' are impossible")
+
+
+def size_in_use(beginning: memoryview) -> int:
+    """How much of a file is in use, given at least its header.
+
+    Raises:
+        Damaged: It is not a spool file.
+    """
+    _, header_size = _read_header(beginning)
+    return changing_words(beginning, header_size)[HeaderWord.SIZE]
 
 
 def read(memory: memoryview) -> Contents:

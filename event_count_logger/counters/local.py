@@ -10,12 +10,11 @@ from collections import deque
 from contextlib import suppress
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.cells import Cells, Memory, Storage
+from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import NEVER, Cell
+from event_count_logger.counters.keeper import Keeper
 from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.recovery import Recovery
-from event_count_logger.counters.spool_file import SpoolFile
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
 from event_count_logger.errors import Rejected, StoreError
@@ -41,14 +40,14 @@ class LocalCounters:
 
     def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
         self.config = config
-        self.cells = Cells(self._open_storage, self._note_full)
+        self._keeper = Keeper(config, store.identity, log)
+        self.cells = Cells(self._keeper.open, self._keeper.note_full)
         self.cells.sync_at = 1 if config.direct else config.sync_limit or NEVER
         self.wake_requested = False
         self.released = False
         self._store = store
         self._recovery = recovery
         self._log = log
-        self._lost_file = False
         self._sync = Sync(config, self.cells, store, log)
         self._turns = Turns()
         self._to_confirm: deque[Cell] = deque()
@@ -65,7 +64,7 @@ class LocalCounters:
             suppress(StoreError),
         ):  # told where noticed; the counts are kept
             if mine:
-                self._look_after_file()
+                self._keeper.look_after()
                 self._run()
         with suppress(StoreError):
             self._recovery.run_once()
@@ -134,40 +133,8 @@ class LocalCounters:
         Returns:
             What becomes of those that are not, in words.
         """
-        storage = self.cells.storage
-        if not isinstance(storage, SpoolFile) or storage.is_deleted():
-            return "they are lost"
         with Turn(self._turns, 0) as mine:
-            if mine and not self.has_unsent():
-                storage.delete()
-        return f"they are kept in {storage.path}, and sent by ecl_master or the next process"
-
-    def _open_storage(self) -> Storage:
-        if self.config.spool_dir is None:
-            return Memory()
-        try:
-            return spool_file.create(self.config.spool_dir, self.config.name, self._store.identity)
-        except OSError as error:
-            self._warn_of_memory("are", "no spool file can be made", error)
-            return Memory()
-
-    def _note_full(self, error: OSError) -> None:
-        self._warn_of_memory("of further events are", "the spool file cannot grow", error)
-
-    def _warn_of_memory(self, which: str, why: str, detail: object) -> None:
-        self._log.warning(
-            "Counts of group '%s' %s kept in memory, and lost if this process is killed: %s: %s",
-            self.config.name,
-            which,
-            why,
-            detail,
-        )
-
-    def _look_after_file(self) -> None:
-        storage = self.cells.storage
-        if not self._lost_file and isinstance(storage, SpoolFile) and storage.is_deleted():
-            self._lost_file = True
-            self._warn_of_memory("are", "somebody has deleted the spool file", storage.path)
+            return self._keeper.put_away(mine and not self.has_unsent())
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""

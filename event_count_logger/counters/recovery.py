@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Damaged, Description
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counters.sync import Sync
 from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+
+#: Seconds for which a process that counts leaves its own counts waiting to finish those of others.
+_AT_ONCE_S = 1.0
 
 
 class Outcome(Enum):
@@ -29,7 +34,7 @@ class Outcome(Enum):
     DEAD = "dead"  #: its process has ended; nothing was done
     RECOVERED = "recovered"  #: all of it is in Redis, and it is gone
     KEPT = "kept"  #: Redis does not take some of it; it is tried again
-    FOREIGN = "foreign"  #: of a group or a Redis that this configuration does not have
+    FOREIGN = "foreign"  #: for another Redis
     SET_ASIDE = "set aside"  #: it cannot be used, and has another name now
 
 
@@ -55,23 +60,26 @@ class Finding:
 class Recovery:
     """The files that belong to one configuration, on this machine."""
 
-    def __init__(self, groups: Mapping[str, GroupConfig], store: Store, log: Log) -> None:
+    def __init__(self, config: Config, store: Store, log: Log) -> None:
         """`store` is where the counts go; nothing is looked at yet."""
-        self._groups = groups
+        self._config = config
         self._store = store
         self._log = _SaysOnce(log)
         self._done_by: int | None = None
 
     def run_once(self) -> None:
-        """Finish what there is, once in each process.
+        """Finish what there is, once in each process. It may take several calls.
 
         Raises:
-            Unavailable: Redis does not answer; this does not count as once.
+            Unavailable: Redis does not answer; it is tried again by the next call.
         """
-        if self._done_by != os.getpid():
-            for _ in self.run(logging.DEBUG):  # whoever cannot make files says why
-                pass
-            self._done_by = os.getpid()
+        if self._done_by == os.getpid():
+            return
+        deadline = time.monotonic() + _AT_ONCE_S
+        for _ in self.run(logging.DEBUG):  # whoever cannot make files says why
+            if time.monotonic() > deadline:
+                return
+        self._done_by = os.getpid()
 
     def run(self, unusable: int = logging.WARNING) -> Iterator[Finding]:
         """Finish each file whose process has ended.
@@ -93,7 +101,7 @@ class Recovery:
                 yield self._look_at(path)
 
     def _paths(self, unusable: int) -> Iterator[Path]:
-        for directory in sorted({group.spool_dir for group in self._groups.values() if group.spool_dir}):
+        for directory in self._config.spool_dirs:
             try:
                 yield from spool_file.find(directory)
             except OSError as error:
@@ -117,9 +125,7 @@ class Recovery:
         except InUse:
             return Finding(path, Outcome.LIVE)
         except Damaged as error:
-            aside = spool_file.set_aside(path)
-            self._log.warning("Spool file %s cannot be used: %s; it is now %s", path, error, aside.name)
-            return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+            return self._set_aside(path, error)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -130,12 +136,20 @@ class Recovery:
         finally:
             file.close()
 
+    def _set_aside(self, path: Path, damage: Damaged) -> Finding:
+        try:
+            fate = f"it is now {spool_file.set_aside(path).name}"
+        except OSError as error:
+            fate = f"it cannot be renamed: {error}"
+        self._log.warning("Spool file %s cannot be used: %s; %s", path, damage, fate)
+        return Finding(path, Outcome.SET_ASIDE, reason=str(damage))
+
     def _send(self, file: SpoolFile) -> Finding:
         described, before = file.description, file.contents.unsent()
         if not self._is_ours(described):
             return Finding(file.path, Outcome.FOREIGN, described, before)
         try:
-            Sync(self._groups[described.group], Cells.found(file), self._store, self._log).run()
+            Sync(_group(described), Cells.found(file), self._store, self._log).run()
         except Rejected as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
         left = file.contents.unsent()
@@ -152,7 +166,12 @@ class Recovery:
         return Finding(file.path, Outcome.RECOVERED, described, sent)
 
     def _is_ours(self, description: Description) -> bool:
-        return description.redis == self._store.identity and description.group in self._groups
+        return description.redis == self._store.identity
+
+
+def _group(described: Description) -> GroupConfig:
+    """The group as it was configured where it was counted, which may be in another configuration."""
+    return GroupConfig(described.group, tuple(map(Interval.parse, described.intervals)))
 
 
 class _SaysOnce(Log):

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +29,9 @@ _LONGEST_PREFIX = 64
 #: Bytes of the first extent, at least, and of any extent, at most. A file doubles in size until then: growing
 #: in larger steps saves system calls, in smaller ones memory.
 _FIRST_EXTENT, _LARGEST_EXTENT = 1024, 1 << 20
+
+#: Bytes in which each header ends.
+_LONGEST_HEADER = 1 << 16
 
 #: A mapping needs no file descriptor of its own; before Python 3.13 it has one all the same.
 _MAPPING: dict[str, bool] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
@@ -107,8 +110,9 @@ class SpoolFile:
 
     def close(self) -> None:
         """Let go of it: from now on others may take it over."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 _held: weakref.WeakSet[SpoolFile] = weakref.WeakSet()
@@ -125,18 +129,19 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def create(directory: Path, group: str, redis: str) -> SpoolFile:
+def create(directory: Path, group: str, intervals: Sequence[str], redis: str) -> SpoolFile:
     """A new file, and its directory if that is missing.
 
     Args:
         directory: Where to make it.
         group: Name of the group.
+        intervals: Names of its intervals.
         redis: Which database the counts are for.
 
     Raises:
         OSError: It cannot be made there, or the directory is not private.
     """
-    description = Description(uuid.uuid4().hex, group, redis, os.getpid(), time.time())
+    description = Description(uuid.uuid4().hex, group, intervals, redis, os.getpid(), time.time())
     path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -269,7 +274,8 @@ class Window:
         Raises:
             Damaged: It cannot be used.
         """
-        data = bytearray(os.fstat(self._descriptor).st_size)
+        size = layout.size_in_use(memoryview(os.pread(self._descriptor, _LONGEST_HEADER, 0)))
+        data = bytearray(min(size, os.fstat(self._descriptor).st_size))
         os.preadv(self._descriptor, [data], 0)
         return layout.read(memoryview(data))
 

@@ -78,7 +78,7 @@ class Worker:
 
 def recovery(name: str) -> Recovery:
     config = from_dicts(settings(name), REDIS)
-    return Recovery(config.groups, Store(config.redis), Log("cut_off"))
+    return Recovery(config, Store(config.redis), Log("cut_off"))
 
 
 def recover(name: str) -> None:

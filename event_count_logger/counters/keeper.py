@@ -1,0 +1,61 @@
+"""Sees to it that the counters of a group outlive their process, or that it is said if they cannot."""
+
+from __future__ import annotations
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Memory, Storage
+from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.logs import Log
+
+
+class Keeper:
+    """Knows where the counters of one group in one process are kept. It does not know the counters."""
+
+    def __init__(self, config: GroupConfig, redis: str, log: Log) -> None:
+        """`redis` says which database the counts are for; nothing is made yet."""
+        self._config = config
+        self._redis = redis
+        self._log = log
+        self._file: SpoolFile | None = None
+        self._is_lost = False
+
+    def open(self) -> Storage:
+        """A new spool file; memory if none can be made, or none is wanted."""
+        config = self._config
+        if config.spool_dir is None:
+            return Memory()
+        intervals = [interval.name for interval in config.intervals]
+        try:
+            self._file = spool_file.create(config.spool_dir, config.name, intervals, self._redis)
+        except OSError as error:
+            self._warn("are", "no spool file can be made", error)
+            return Memory()
+        return self._file
+
+    def note_full(self, error: OSError) -> None:
+        """The file has no room for another event."""
+        self._warn("of further events are", "the spool file cannot grow", error)
+
+    def look_after(self) -> None:
+        """See whether the file is still there."""
+        if self._file and not self._is_lost and self._file.is_deleted():
+            self._is_lost = True
+            self._warn("are", "somebody has deleted the spool file", self._file.path)
+
+    def put_away(self, all_is_sent: bool) -> str:
+        """At the end; returns what becomes of what is not sent, in words."""
+        if self._file is None or self._is_lost:
+            return "they are lost"
+        if all_is_sent:
+            self._file.delete()
+        return f"they are kept in {self._file.path}, and sent by ecl_master or the next process"
+
+    def _warn(self, which: str, why: str, detail: object) -> None:
+        self._log.warning(
+            "Counts of group '%s' %s kept in memory, and lost if this process is killed: %s: %s",
+            self._config.name,
+            which,
+            why,
+            detail,
+        )

@@ -1,0 +1,161 @@
+"""The distributions, building without a compiler, and the C extension under the sanitizers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, needs_debian
+from tests.servers import Server
+
+EXTENSION = f"event_count_logger/_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+
+#: What is neither of this package nor of use in building it.
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "__pycache__")
+
+
+def run(*command: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "ECL_NATIVE"}
+    return subprocess.run(
+        [*map(str, command)],
+        env={**inherited, **environment},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
+    done = run(*command, cwd=cwd, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def copy_project(directory: Path) -> Path:
+    return Path(shutil.copytree(ROOT, directory / "project", ignore=NOT_COPIED))
+
+
+def install(what: Path, directory: Path, **environment: str) -> Path:
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
+    succeed(sys.executable, "-m", "pip", "install", *offline, "--target", directory, what, **environment)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, and the wheel that was made from it."""
+    needs_compiler()
+    directory = tmp_path_factory.mktemp("build")
+    project, made = copy_project(directory), directory / "made"
+    succeed(sys.executable, "-m", "build", "--no-isolation", "--outdir", made, project)
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed_wheel(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (wheel,) = distributions.glob("*.whl")
+    return install(wheel, tmp_path_factory.mktemp("wheel") / "installed")
+
+
+def needs_compiler() -> None:
+    needs_debian("gcc", "gcc")
+    needs_debian("python3-dev", "python3-config")
+
+
+def run_with(installed: Path, program: str, *arguments: str) -> str:
+    """Run a program with what is installed in a directory; nothing of this project's own comes instead."""
+    dependencies = sysconfig.get_path("purelib")  # without `site`, which would find editable installations
+    return succeed(sys.executable, "-S", "-c", program, *arguments, cwd=installed, PYTHONPATH=dependencies)
+
+
+def count_with(installed: Path, server: Server) -> bool:
+    """Count with what is installed in a directory; returns whether it does so in C."""
+    program = (
+        "import json, sys\n"
+        "import event_count_logger\n"
+        "from event_count_logger.counters import hot\n"
+        "groups = {'g': {'events': ['e'], 'intervals': ['24h'], 'sync_interval': 60}}\n"
+        "with event_count_logger.EventCountLogger(groups, json.loads(sys.argv[1])) as ecl:\n"
+        "    ecl['g'].log('e', 3)\n"
+        "    ecl['g'].counter('e').inc()\n"
+        "print(json.dumps([event_count_logger.__file__, hot.NATIVE]))\n"
+    )
+    file, native = json.loads(run_with(installed, program, json.dumps(server.config)))
+    assert Path(file).is_relative_to(installed)
+    assert server.counts("g", "24h", "cur") == {"e": 4}
+    return bool(native)
+
+
+def test_without_a_compiler_it_is_installed_all_the_same_and_counts_in_python(
+    tmp_path: Path, server: Server
+) -> None:
+    installed = install(copy_project(tmp_path), tmp_path / "installed", CC="/bin/false")
+    assert not count_with(installed, server)
+
+
+def test_the_wheel_counts_in_c(installed_wheel: Path, server: Server) -> None:
+    assert count_with(installed_wheel, server)
+
+
+def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path) -> None:
+    (wheel,) = distributions.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "event_count_logger").rglob("*")
+        if path.suffix in (".py", ".lua", ".typed")
+    }
+    assert {"event_count_logger/lua/commit.lua", "event_count_logger/py.typed"} < ours
+    assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
+
+
+def test_the_source_distribution_can_be_built_from(distributions: Path) -> None:
+    (source,) = distributions.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "event_count_logger/_native.c"} < names
+    assert EXTENSION not in names
+
+
+def test_the_extension_leaves_no_memory_behind(installed_wheel: Path) -> None:
+    kept = run_with(installed_wheel, (ROOT / "tests" / "programs" / "churn.py").read_text(), "2000")
+    assert int(kept) < 100, "blocks of memory that are left of 2000 rounds"
+
+
+def test_the_extension_passes_its_tests_under_the_sanitizers() -> None:
+    needs_compiler()
+    done = run(ROOT / "scripts" / "sanitize", "-v", "tests/test_counting.py", PYTHON=sys.executable)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert "Sanitizer" not in output
+    assert "runtime error" not in output
+    assert "[native] PASSED" in output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "report"),
+    [
+        ("((uint64_t *)self)[sizeof(*self) / 8] = 0;", "AddressSanitizer: heap-buffer-overflow"),
+        ("self->words[1] += INT_MAX + (int)at;", "runtime error: signed integer overflow"),
+    ],
+)
+def test_the_sanitizers_find_what_is_wrong(wrong: str, report: str, tmp_path: Path) -> None:
+    needs_compiler()
+    project = copy_project(tmp_path)
+    source = project / "event_count_logger" / "_native.c"
+    right = "self->words = words + at;"
+    assert source.read_text().count(right) == 1
+    source.write_text(source.read_text().replace(right, f"{right} {wrong}"))
+    done = run(project / "scripts" / "sanitize", "-x", "tests/test_counting.py", PYTHON=sys.executable)
+    assert done.returncode != 0
+    assert report in done.stderr

@@ -1,0 +1,633 @@
+"""The commands about what processes of this machine have counted: ecl local and ecl recover."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from event_count_logger.config import from_file
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Cells
+from tests.servers import Server, free_port, wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+Write = Callable[..., Path]
+
+#: Nothing is sent before a test says so, or a process ends.
+LATER = {"intervals": ["24h"], "sync_interval": 100_000}
+
+GROUPS = {"web": {"events": ["a", "b", "c", "d"], **LATER}, "http": {"auto_declare_events": True, **LATER}}
+
+PROGRAM = Path(__file__).parent / "programs" / "told.py"
+
+
+@pytest.fixture
+def file(server: Server, config_file: Write) -> Path:
+    """A configuration of a running server, and a spool directory of its own."""
+    return config_file({"redis": server.config, "groups": GROUPS, "spool_dir": "spool"})
+
+
+@pytest.fixture
+def spool(file: Path) -> Path:
+    return file.parent / "spool"
+
+
+class Writer:
+    """A process that counts what it is told."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.pid = process.pid
+
+    def log(self, group: str, **counts: int) -> None:
+        """Returns when it is counted; without counts, when it is sent."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps([group, counts]) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "ok\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        _, errors = self.process.communicate(timeout=30)
+        assert (self.process.returncode, errors) == (0, "")
+
+
+@pytest.fixture
+def writer(start: Start) -> Callable[[Path], Writer]:
+    return lambda file: Writer(start(sys.executable, PROGRAM, file, stdin=subprocess.PIPE))
+
+
+class Poll:
+    """A running `ecl local --poll`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return " ".join(self.process.stdout.readline().split())
+
+    @contextmanager
+    def between_rows(self) -> Iterator[None]:
+        """What happens meanwhile is seen by the next row, as a whole."""
+        self.process.send_signal(signal.SIGSTOP)
+        status = Path(f"/proc/{self.process.pid}/stat")
+        wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def poll(start: Start) -> Callable[..., Poll]:
+    return lambda *arguments: Poll(start("ecl", "local", *arguments))
+
+
+def leave_behind(file: Path, group: str = "web", **counts: int) -> Path:
+    """A spool file as a process that was killed leaves it; faster than one."""
+    config = from_file(file)
+    directory = config.groups[group].spool_dir
+    assert directory
+    made = spool_file.create(directory, group, ["24h"], config.redis.identity)
+    cells = Cells.found(made)
+    for event_id, count in counts.items():
+        cells.add(event_id).total = count
+    made.close()
+    return made.path
+
+
+def contents(directory: Path) -> dict[str, tuple[object, ...]]:
+    """All that is to be seen of the files in a directory."""
+    seen: dict[str, tuple[object, ...]] = {}
+    for path in directory.iterdir():
+        status = path.lstat()
+        data = path.read_bytes() if path.is_file() else None
+        seen[path.name] = status.st_mode, status.st_ino, status.st_mtime_ns, data
+    return seen
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout.splitlines()[-1]
+
+
+# ecl local
+
+
+def test_each_process_and_group_is_a_block(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+    one, two = sorted((writer(file), writer(file)), key=lambda writer: writer.pid)
+    one.log("web", b=54, a=3)
+    one.log("web")
+    one.log("web", b=2)
+    one.log("http", **{"GET /a b": 7, "é": 10, "x": 2**40})
+    two.log("web", a=5)
+    two.kill()
+    done = run("ecl", "local", file)
+    assert done.stdout == (
+        f"group http, pid {one.pid}, alive\n"
+        "  event             total         unsent\n"
+        "  GET /a b              7              7\n"
+        "  x         1099511627776  1099511627776\n"
+        "  é                    10             10\n"
+        "\n"
+        f"group web, pid {one.pid}, alive\n"
+        "  event  total  unsent\n"
+        "  a          3       0\n"
+        "  b         56       2\n"
+        "\n"
+        f"group web, pid {two.pid}, dead\n"
+        "  event  total  unsent\n"
+        "  a          5       5\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_sums_are_over_all_processes(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+    one, two, three = (writer(file) for _ in range(3))
+    one.log("web", a=100, b=1)
+    one.log("web")
+    two.log("web", a=50, c=2)
+    three.log("web", a=7)
+    three.kill()
+    one.log("http", x=1)
+    done = run("ecl", "local", "--sum", file)
+    assert done.stdout == (
+        "group http, 1 alive, 0 dead\n"
+        "  event  total  unsent\n"
+        "  x          1       1\n"
+        "\n"
+        "group web, 2 alive, 1 dead\n"
+        "  event  total  unsent\n"
+        "  a        157      57\n"
+        "  b          1       0\n"
+        "  c          2       2\n"
+    )
+
+
+def test_rows_of_a_poll_are_what_was_added_by_all_processes(
+    file: Path, writer: Callable[[Path], Writer], poll: Callable[..., Poll]
+) -> None:
+    one, two = writer(file), writer(file)
+    one.log("web", a=100, b=20, c=3, d=1)
+    two.log("web", a=50, b=5, c=2)
+    one.log("http", a=1000)
+    rows = poll(file, "--poll", "-d", 0.5, "-c", 3, "web", "a", "b", "c", "d")
+    assert [rows.line() for _ in range(3)] == ["a b c d", "150 25 5 1", "0 0 0 0"]
+    with rows.between_rows():
+        one.log("web", a=7, b=1)
+        two.log("web", a=3, d=2)
+    assert rows.line() == "10 1 0 2"
+    assert rows.process.communicate(timeout=30) == ("", "")
+    assert rows.process.returncode == 0
+
+
+def test_processes_may_come_and_go_between_rows(
+    run: Run, file: Path, writer: Callable[[Path], Writer], poll: Callable[..., Poll]
+) -> None:
+    staying, going = writer(file), writer(file)
+    staying.log("web", a=1)
+    going.log("web", a=10)
+    rows = poll(file, "--poll", "-d", 0.3, "web", "a")
+    assert [rows.line() for _ in range(2)] == ["a", "11"]
+    with rows.between_rows():
+        coming = writer(file)
+        coming.log("web", a=100)
+        going.log("web", a=20)
+        going.end()
+    assert rows.line() == "120"
+    with rows.between_rows():
+        open_files = Path(f"/proc/{rows.process.pid}/fd").iterdir()
+        assert not [file for file in open_files if "deleted" in os.readlink(file)]
+        coming.log("web", a=200)
+        coming.kill()
+        staying.log("web", a=2)
+    assert rows.line() == "202"
+    with rows.between_rows():
+        assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 300 events; 1 live"
+        staying.log("web", a=3)
+        staying.log("web")
+    assert rows.line() == "3"
+
+
+def test_the_header_of_a_poll_is_repeated(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+    counting = writer(file)
+    counting.log("http", **{"a long name": 5, "é": 7, "x": 123_456_789})
+    done = run("ecl", "local", "--poll", "-d", "0.001", "-c", "41", file, "http", "a long name", "é", "x")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 41 + 3
+    assert {number for number, line in enumerate(lines) if "long" in line} == {0, 21, 42}
+    assert lines[:3] == [
+        "a long name      é      x",
+        "          5      7 123456789",
+        "          0      0      0",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("settings", [{}, {"spool": False}])
+def test_where_nothing_is_counted_in_files_nothing_is_listed(
+    run: Run, server: Server, config_file: Write, settings: dict[str, bool]
+) -> None:
+    file = config_file(
+        json.dumps({"redis": server.config, "groups": GROUPS, "spool_dir": "none", **settings})
+    )
+    for options in ([], ["--sum"]):
+        done = run("ecl", "local", file, *options)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    polled = run("ecl", "local", file, "--poll", "-c", 2, "-d", 0.01, "web", "a", "d")
+    assert polled.stdout.split() == ["a", "d", "0", "0", "0", "0"]
+    recovered = run("ecl", "recover", file)
+    assert recovered.stdout == "recovered 0 files, 0 events; 0 live\n"
+    assert not (file.parent / "none").exists()
+
+
+def test_only_what_is_counted_for_the_same_redis_is_listed(
+    run: Run, own_server: Server, file: Path, config_file: Write
+) -> None:
+    other = config_file({"redis": own_server.config, "groups": GROUPS, "spool_dir": "spool"}, "other.yml")
+    leave_behind(other, a=5)
+    leave_behind(file, a=1)
+    assert run("ecl", "local", "--sum", file).stdout.split()[-2:] == ["1", "1"]
+    assert run("ecl", "local", "--poll", "-c", "1", file, "web", "a").stdout.split() == ["a", "1"]
+    assert run("ecl", "local", "--poll", "-c", "1", other, "web", "a").stdout.split() == ["a", "5"]
+
+
+@pytest.mark.parametrize("options", [[], ["--poll", "web", "a"]])
+def test_output_that_nobody_wants_ends_the_command_in_silence(
+    start: Start, file: Path, options: list[str]
+) -> None:
+    for _ in range(3):
+        leave_behind(file, "http", **{f"event-{number}": number for number in range(1, 3000)})
+    local = start("ecl", "local", "-d", "0.01", file, *options)
+    assert local.stdout
+    assert local.stderr
+    assert local.stdout.readline()
+    local.stdout.close()
+    assert local.wait(30) == 0
+    assert local.stderr.read() == ""
+    local.stdout = None
+
+
+def test_a_poll_ends_at_ctrl_c(file: Path, poll: Callable[..., Poll]) -> None:
+    rows = poll(file, "--poll", "-d", 1000, "web", "a")
+    assert [rows.line() for _ in range(2)] == ["a", "0"]
+    rows.process.send_signal(signal.SIGINT)
+    assert rows.process.communicate(timeout=30) == ("", "")
+    assert rows.process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("local", True),
+        ("local --poll -c 1 web a", True),
+        ("local --poll -c 1 FILE web a", False),
+        ("recover", True),
+        ("recover FILE", False),
+    ],
+)
+def test_the_environment_stands_for_a_configuration_that_is_not_given(
+    run: Run, file: Path, arguments: str, named: bool
+) -> None:
+    leave_behind(file, a=41)
+    words = [str(file) if word == "FILE" else word for word in arguments.split()]
+    done = run("ecl", *words, ECL_CONFIG=str(file) if named else "missing.yml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "41" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("local", 2, "Missing argument 'CONFIG'"),
+        ("local missing.yml", 2, "missing.yml: cannot be read: No such file or directory"),
+        ("local FILE web", 2, "expected CONFIG, or --poll CONFIG GROUP EVENT..."),
+        ("local --poll FILE", 2, "expected CONFIG, or --poll CONFIG GROUP EVENT..."),
+        ("local --poll FILE web", 2, "expected CONFIG, or --poll CONFIG GROUP EVENT..."),
+        ("local --poll --sum FILE web a", 2, "expected CONFIG, or --poll CONFIG GROUP EVENT..."),
+        ("local --poll -d 0 FILE web a", 2, "SECONDS and COUNT must be above 0"),
+        ("local --poll -d -1 FILE web a", 2, "SECONDS and COUNT must be above 0"),
+        ("local --poll -d soon FILE web a", 2, "'soon'"),
+        ("local --poll -c 0 FILE web a", 2, "SECONDS and COUNT must be above 0"),
+        ("local --poll -c 1.5 FILE web a", 2, "'1.5'"),
+        ("local --twice FILE", 2, "--twice"),
+        ("local --poll FILE nope a", 1, "Group 'nope' not found in configuration"),
+        ("local --poll FILE web a nope", 1, "Event 'nope' is not configured for group 'web'"),
+        ("recover", 2, "Missing argument 'CONFIG'"),
+        ("recover missing.yml", 2, "missing.yml: cannot be read: No such file or directory"),
+        ("recover FILE surplus", 2, "surplus"),
+        ("recover --poll FILE", 2, "--poll"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(
+    run: Run, file: Path, arguments: str, status: int, message: str
+) -> None:
+    words = [str(file) if word == "FILE" else word for word in arguments.split()]
+    done = run("ecl", *words, ECL_CONFIG="")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith("ERROR: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["local", "recover"])
+def test_help_has_an_example(run: Run, command: str) -> None:
+    done = run("ecl", command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Example:\n    $ ecl {command}" in done.stdout
+    assert "Exit status: 0" in done.stdout
+    assert "ECL_CONFIG" in done.stdout
+
+
+def test_a_spool_directory_that_others_can_read_is_not_used(run: Run, file: Path, spool: Path) -> None:
+    leave_behind(file, a=1)
+    before = contents(spool)
+    spool.chmod(0o755)
+    why = f"{spool} has mode 0755, not 0700\n"
+    local = run("ecl", "local", file)
+    assert (local.returncode, local.stdout) == (2, "")
+    assert local.stderr == f"ERROR: spool files cannot be read: {why}"
+    recovered = run("ecl", "recover", file)
+    assert recovered.stdout == "recovered 0 files, 0 events; 0 live\n"
+    assert recovered.stderr == f"WARNING: Spool files are not looked at: {why}"
+    assert contents(spool) == before
+
+
+# ecl recover
+
+
+def test_what_killed_processes_have_left_is_counted_and_the_living_are_left_alone(
+    run: Run, file: Path, spool: Path, server: Server, writer: Callable[[Path], Writer]
+) -> None:
+    living, killed = writer(file), writer(file)
+    living.log("web", a=1)
+    killed.log("web", a=10, b=5)
+    killed.log("web")
+    killed.log("web", b=7)
+    killed.log("http", **{"a b": 20, "é": 30})
+    killed.kill()
+    done = run("ecl", "recover", file)
+    *lines, last = re.sub(r"\.[0-9a-f]+\.ecl", "", done.stdout).splitlines()
+    assert sorted(lines) == [
+        f"{spool}/http: group http, pid {killed.pid}: recovered 50 events",
+        f"{spool}/web: group web, pid {killed.pid}: recovered 7 events",
+        f"{spool}/web: live",
+    ]
+    assert last == "recovered 2 files, 57 events; 1 live"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.counts("web", "24h", "cur") == {"a": 10, "b": 12}
+    assert server.counts("http", "24h", "cur") == {"a b": 20, "é": 30}
+    assert run("ecl", "recover", file).stdout.endswith(".ecl: live\nrecovered 0 files, 0 events; 1 live\n")
+    living.end()
+    assert server.counts("web", "24h", "cur") == {"a": 11, "b": 12}
+    assert not [*spool.iterdir()]
+
+
+def test_a_file_stays_until_redis_is_there(
+    run: Run, own_server: Server, config_file: Write, writer: Callable[[Path], Writer]
+) -> None:
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "spool_dir": "spool"})
+    killed = writer(file)
+    killed.log("web", a=3)
+    killed.kill()
+    own_server.kill()
+    for _ in range(2):
+        done = run("ecl", "recover", file)
+        assert (done.returncode, done.stdout) == (3, "recovered 0 files, 0 events; 0 live\n")
+        assert done.stderr.splitlines()[-1].startswith(f"ERROR: Redis at 127.0.0.1:{own_server.port}/0 ")
+        assert "Traceback" not in done.stderr
+        assert run("ecl", "local", file).stdout.split()[-3:] == ["a", "3", "3"]
+    own_server.start()
+    assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 3 events; 0 live"
+    assert own_server.counts("web", "24h", "cur") == {"a": 3}
+
+
+def test_what_redis_refuses_is_kept_and_recovered_later(
+    run: Run, file: Path, spool: Path, server: Server
+) -> None:
+    path = leave_behind(file, a=3, b=4)
+    server.client.set("web:24h:cur:b", "not a number")
+    done = run("ecl", "recover", file)
+    assert done.stdout.startswith(f"{path}: group web, pid {os.getpid()}: kept, with 3 events recovered: ")
+    assert last_line(done) == "recovered 0 files, 3 events; 0 live"
+    server.client.delete("web:24h:cur:b")
+    assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 4 events; 0 live"
+    assert server.counts("web", "24h", "cur") == {"a": 3, "b": 4}
+    assert not [*spool.iterdir()]
+
+
+def test_several_may_recover_at_once(start: Start, file: Path, spool: Path, server: Server) -> None:
+    for number in range(1, 101):
+        leave_behind(file, a=number, b=1)
+    commands = [start("ecl", "recover", file) for _ in range(3)]
+    ends = [command.communicate(timeout=60) for command in commands]
+    assert [(command.returncode, errors) for command, (_, errors) in zip(commands, ends, strict=True)] == [
+        (0, "")
+    ] * 3
+    said = [re.search(r"\nrecovered (\d+) files, (\d+) events; \d+ live\n$", f"\n{out}") for out, _ in ends]
+    assert [sum(int(match[n]) for match in said if match) for n in (1, 2)] == [100, 5050 + 100]
+    assert server.counts("web", "24h", "cur") == {"a": 5050, "b": 100}
+    assert not [*spool.iterdir()]
+
+
+def test_files_for_another_redis_are_left_alone(
+    run: Run, file: Path, spool: Path, config_file: Write, server: Server
+) -> None:
+    nowhere = {"host": "127.0.0.1", "port": free_port()}
+    other = config_file({"redis": nowhere, "groups": GROUPS, "spool_dir": "spool"}, "other.yml")
+    path = leave_behind(other, a=5)
+    words = f"left alone, because it is for another Redis (localhost:{nowhere['port']}/0)"
+    before = contents(spool)
+    leave_behind(file, a=1)
+    for expected in ("recovered 1 files, 1 events; 0 live", "recovered 0 files, 0 events; 0 live"):
+        done = run("ecl", "recover", file)
+        assert last_line(done) == expected
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"{path}: group web, pid {os.getpid()}: {words}" in done.stdout.splitlines()
+        assert contents(spool) == before
+    assert server.counts("web", "24h", "cur") == {"a": 1}
+
+
+def cut_off(whole: bytes) -> bytes:
+    return whole[:-8]
+
+
+def of_the_future(whole: bytes) -> bytes:
+    return whole[:8] + struct.pack("=I", 2) + whole[12:]
+
+
+def with_a_bad_header(whole: bytes) -> bytes:
+    return whole.replace(b'"pid"', b'"Pid"')
+
+
+#: How each is made, and what is said about it.
+UNUSABLE: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
+    "empty": (lambda path, whole: path.touch(), "it is empty"),
+    "foreign": (lambda path, whole: path.write_bytes(b"#!/bin/sh\n" * 50), "it is not a spool file"),
+    "short": (lambda path, whole: path.write_bytes(whole[:12]), "its header is cut off"),
+    "torn": (lambda path, whole: path.write_bytes(cut_off(whole)), "it is cut off"),
+    "future": (
+        lambda path, whole: path.write_bytes(of_the_future(whole)),
+        "its version is 2, and 1 is known here",
+    ),
+    "header": (
+        lambda path, whole: path.write_bytes(with_a_bad_header(whole)),
+        "the checksum of its header is wrong",
+    ),
+    "directory": (lambda path, whole: path.mkdir(), "it is no file"),
+    "pipe": (lambda path, whole: os.mkfifo(path), "it is no file"),
+    "link": (lambda path, whole: path.symlink_to("target"), "it is no file"),
+    "dangling": (lambda path, whole: path.symlink_to("nowhere"), "it is no file"),
+}
+
+
+@pytest.fixture
+def unusable(file: Path, spool: Path) -> dict[Path, str]:
+    """Files that cannot be used, before and after one that can; and what is said about each."""
+    whole = leave_behind(file, a=1).read_bytes()
+    (spool / "target").write_bytes(whole)
+    said = {}
+    for before_or_after in ("0", "z"):
+        for name, (make, what) in UNUSABLE.items():
+            path = spool / f"{before_or_after}-{name}.ecl"
+            make(path, whole)
+            said[path] = what
+    return said
+
+
+def test_files_that_cannot_be_used_are_not_listed(
+    run: Run, file: Path, spool: Path, unusable: dict[Path, str]
+) -> None:
+    before = contents(spool)
+    listed = run("ecl", "local", file)
+    assert listed.stdout.splitlines() == [
+        f"group web, pid {os.getpid()}, dead",
+        "  event  total  unsent",
+        "  a          1       1",
+    ]
+    polled = run("ecl", "local", file, "--poll", "-c", 2, "-d", 0.01, "web", "a")
+    assert polled.stdout.split() == ["a", "1", "0"]
+    for done in (listed, polled):
+        assert (done.returncode, done.stderr) == (0, "")
+    assert contents(spool) == before
+
+
+def test_files_that_cannot_be_used_are_set_aside_and_named_once(
+    run: Run, file: Path, spool: Path, server: Server, unusable: dict[Path, str]
+) -> None:
+    before = contents(spool)
+    done = run("ecl", "recover", file)
+    assert done.returncode == 0
+    assert last_line(done) == "recovered 1 files, 1 events; 0 live"
+    warnings = done.stderr.splitlines()
+    assert len(warnings) == len(unusable)
+    for path, why in unusable.items():
+        (warning,) = [warning for warning in warnings if f" {path} " in warning]
+        assert warning.startswith(f"WARNING: Spool file {path} cannot be used: {why}")
+        assert warning.endswith(f"it is now {path.name}.bad")
+        assert f"{path}: set aside: {why}" in done.stdout
+    aside = {f"{path.name}.bad": before[path.name] for path in unusable}
+    assert contents(spool) == {**aside, "target": before["target"]}
+    assert server.counts("web", "24h", "cur") == {"a": 1}
+    assert run("ecl", "recover", file).stdout == "recovered 0 files, 0 events; 0 live\n"
+
+
+def test_a_dry_run_changes_nothing(
+    run: Run,
+    server: Server,
+    file: Path,
+    spool: Path,
+    unusable: dict[Path, str],
+    writer: Callable[[Path], Writer],
+    config_file: Write,
+) -> None:
+    living = writer(config_file(file.read_text().replace("spool'", "living'"), "living.yml"))
+    living.log("web", a=5)
+    (path,) = (file.parent / "living").iterdir()
+    os.link(path, spool / path.name)
+    other = {"redis": {"host": "127.0.0.1", "port": 1}, "groups": GROUPS, "spool_dir": "spool"}
+    foreign = leave_behind(config_file(other, "other.yml"), a=6)
+    before, server_before = contents(spool), server.everything()
+    done = run("ecl", "recover", "--dry-run", file)
+    assert contents(spool) == before
+    assert server.everything() == server_before == {}
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last_line(done) == "recovered 0 files, 0 events; 1 live"
+    assert f"group web, pid {os.getpid()}: dead, with 1 events to recover\n" in done.stdout
+    assert f"{spool / path.name}: live\n" in done.stdout
+    assert f"{foreign}: group web, pid {os.getpid()}: left alone" in done.stdout
+    for path, why in unusable.items():
+        assert f"{path}: cannot be used: {why}" in done.stdout
+    assert len(done.stdout.splitlines()) == len(unusable) + 4
+
+
+def test_a_dry_run_needs_no_redis(run: Run, config_file: Write) -> None:
+    redis = {"host": "127.0.0.1", "port": free_port()}
+    file = config_file({"redis": redis, "groups": GROUPS, "spool_dir": "spool"})
+    leave_behind(file, a=7)
+    done = run("ecl", "recover", "--dry-run", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ": dead, with 7 events to recover\n" in done.stdout
+
+
+# ecl_master
+
+
+def test_a_master_from_cron_recovers(run: Run, file: Path, spool: Path, server: Server) -> None:
+    leave_behind(file, a=7)
+    done = run("ecl_master", "--once", file)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert server.counts("web", "24h", "cur") == {"a": 7}
+    assert not [*spool.iterdir()]
+
+
+def test_a_master_recovers_at_its_start_and_as_it_goes_on(
+    start: Start, file: Path, spool: Path, server: Server, writer: Callable[[Path], Writer]
+) -> None:
+    def counted(expected: int) -> Callable[[], bool]:
+        return lambda: server.counts("web", "24h", "cur").get("a") == expected
+
+    living, killed = writer(file), writer(file)
+    living.log("web", b=1)
+    leave_behind(file, a=10)
+    master = start("ecl_master", file)
+    wait_until(counted(10), what="the master recovers when it starts")
+    (spool / "damaged.ecl").write_bytes(b"damaged")
+    killed.log("web", a=100)
+    killed.kill()
+    wait_until(counted(110), what="the master recovers while it runs")
+    master.terminate()
+    _, errors = master.communicate(timeout=30)
+    assert master.returncode == 0
+    (warning,) = errors.splitlines()
+    assert f"[WARNING] Spool file {spool / 'damaged.ecl'} cannot be used: it is not a spool file" in warning
+    living.end()
+    assert server.counts("web", "24h", "cur") == {"a": 110, "b": 1}
+    assert [path.name for path in spool.iterdir()] == ["damaged.ecl.bad"]
+
+
+def test_files_that_cannot_be_used_do_not_stop_a_master(
+    start: Start, file: Path, spool: Path, server: Server, unusable: dict[Path, str]
+) -> None:
+    master = start("ecl_master", file)
+    wait_until(lambda: server.counts("web", "24h", "cur").get("a") == 1)
+    wait_until(lambda: not [*spool.glob("*.ecl")])
+    master.terminate()
+    _, errors = master.communicate(timeout=30)
+    assert master.returncode == 0
+    for path in unusable:
+        assert errors.count(f"Spool file {path} cannot be used") == 1
+    assert len(errors.splitlines()) == len(unusable)
