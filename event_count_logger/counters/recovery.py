@@ -175,14 +175,16 @@ def _group(described: Description) -> GroupConfig:
 
 
 class _SaysOnce(Log):
-    """Says the same thing once only: a file that has to stay is looked at again and again."""
+    """Warns of the same thing once only: a file that has to stay is looked at again and again."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
-        self._said: set[tuple[object, ...]] = set()
+        self._warned: set[tuple[object, ...]] = set()
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
-        if (msg, *args) not in self._said:
-            self._said.add((msg, *args))
-            super().log(level, msg, *args, **kwargs)
+        if level >= logging.WARNING:
+            if (msg, *args) in self._warned:
+                return
+            self._warned.add((msg, *args))
+        super().log(level, msg, *args, **kwargs)
