@@ -32,11 +32,12 @@ def needs_debian(package: str, command: str) -> None:
         pytest.skip(message)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def spool_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where spool files are by default, here and in the programs that tests start."""
-    directory = Path(tempfile.mkdtemp(prefix="spool-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-    os.environ["ECL_SPOOL_DIR"] = str(directory)
+@pytest.fixture(autouse=True)
+def spool_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where spool files are by default, here and in the programs that a test starts."""
+    shared_memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    directory = Path(tempfile.mkdtemp(prefix="spool-", dir=shared_memory))
+    monkeypatch.setenv("ECL_SPOOL_DIR", str(directory))
     yield directory
     shutil.rmtree(directory)
 

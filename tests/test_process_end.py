@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -244,7 +245,7 @@ def test_a_prefork_server_under_load_counts_what_it_served(
     gunicorn = start(
         *("gunicorn", "--workers", 3, "--bind", f"127.0.0.1:{port}", *worker, "application:app"),
         cwd=tmp_path,
-        env={"REDIS": json.dumps(server.config), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "REDIS": json.dumps(server.config), "PYTHONDONTWRITEBYTECODE": "1"},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

@@ -187,7 +187,6 @@ SPOOL = vol.Schema({"spool": _optional(_boolean), "spool_dir": _optional(_text)}
 
 GROUP = vol.Schema(
     {
-        **SPOOL.schema,
         vol.Required("intervals", msg="is missing (for example intervals: [5m])"): vol.All(
             _list, [_interval], _distinct
         ),
@@ -196,6 +195,7 @@ GROUP = vol.Schema(
         "sync_interval": _optional(_seconds),
         "sync_limit": _optional(_positive),
         "max_events": _optional(_positive),
+        **SPOOL.schema,
     }
 )
 
