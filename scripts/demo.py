@@ -6,6 +6,7 @@ The events are the tokens of Python's own standard library, by type. See scripts
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,7 @@ def main() -> int:
     root = Path(__file__).resolve().parent.parent
     programs = Path(sys.executable).parent
     folder = Path(tempfile.mkdtemp(prefix="ecl-demo-"))
+    os.environ["ECL_SPOOL_DIR"] = str(folder / "spool")  # so that nothing is left when this is interrupted
     started: list[subprocess.Popen[str]] = []
 
     def start(*command: object) -> subprocess.Popen[str]:
