@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config import Config, GroupConfig
@@ -47,7 +48,10 @@ class EventCountLoggerMaster(EventCountLogger):
         super()._use(config, log_level)
         self._counters = Store(config.redis, self.log)
         self._recovery = Recovery(config, self._counters, self.log)
-        self._stopping = threading.Event()
+        # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
+        self._stop_requests: SimpleQueue[None] = SimpleQueue()
+        self._stopping = False
+        self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: set[str] = set()
 
@@ -69,7 +73,8 @@ class EventCountLoggerMaster(EventCountLogger):
 
     def stop(self) -> None:
         """Let `run()` return when what it is doing is done. Signal handlers and threads may call it."""
-        self._stopping.set()
+        self._stopping = True
+        self._stop_requests.put(None)
 
     def rotate_due(self) -> None:
         """End every interval whose time is over, once; before that, send what killed processes have left.
@@ -98,10 +103,13 @@ class EventCountLoggerMaster(EventCountLogger):
         scheduler.add_job(self._recover_on_and_on, args=[scheduler])
         scheduler.start()
         try:
-            self._stopping.wait()
+            self._stop_requests.get()
         except (KeyboardInterrupt, SystemExit):
-            self._stopping.set()
+            self.stop()
         finally:
+            with self._planning:
+                self._stopping = True
+            scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
 
     def _rotate_on_and_on(
@@ -127,7 +135,7 @@ class EventCountLoggerMaster(EventCountLogger):
         """Send what killed processes of this machine have left, and plan the next look."""
         try:
             for _ in self._recovery.run():
-                if self._stopping.is_set():
+                if self._stopping:
                     return
         except Unavailable:
             pass  # the store has told it
@@ -137,9 +145,10 @@ class EventCountLoggerMaster(EventCountLogger):
     def _plan(
         self, scheduler: BackgroundScheduler, wait_s: float, job: Callable[..., None], *args: object
     ) -> None:
-        if not self._stopping.is_set():
-            when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
-            scheduler.add_job(job, "date", run_date=when, args=[scheduler, *args])
+        when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
+        with self._planning:
+            if not self._stopping:
+                scheduler.add_job(job, "date", run_date=when, args=[scheduler, *args])
 
     def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -298,3 +300,48 @@ def test_the_demo_leaves_nothing_when_it_is_interrupted(start: Start, demo_folde
 
 def _processes_in(folder: Path) -> list[str]:
     return subprocess.run(["pgrep", "-fa", str(folder)], capture_output=True, text=True).stdout.splitlines()
+
+
+def test_a_master_may_be_stopped_while_its_scheduler_hands_out_work(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from apscheduler.executors.pool import ThreadPoolExecutor
+
+    handing_out, go_on = threading.Event(), threading.Event()
+    submit = ThreadPoolExecutor.submit_job
+
+    def submit_slowly(*arguments: Any) -> None:
+        handing_out.set()
+        go_on.wait(20)
+        submit(*arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit_job", submit_slowly)
+    master = EventCountLoggerMaster({"g": {"events": ["a"], "intervals": ["1h"]}}, {"port": free_port()})
+    thread = threading.Thread(target=master.run)
+    thread.start()
+    assert handing_out.wait(20)
+    master.stop()
+    threading.Timer(0.2, go_on.set).start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_master_may_be_stopped_by_a_signal_at_any_moment(server: Server) -> None:
+    program = """
+import json, signal, sys
+from event_count_logger import EventCountLoggerMaster
+for number in range(60):
+    master = EventCountLoggerMaster({}, json.loads(sys.argv[1]), "ERROR")
+    signal.signal(signal.SIGALRM, lambda *arguments: master.stop())
+    signal.setitimer(signal.ITIMER_REAL, number * 2e-5 + 1e-5)
+    master.run()
+print("stopped")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(server.config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "stopped\n", done.stderr
