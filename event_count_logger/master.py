@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config import Config, GroupConfig
@@ -27,6 +27,10 @@ _RETRY_S = 1.0
 #: Seconds between looks for spool files whose process was killed. An idle look costs about as much as opening
 #: each file.
 _RECOVER_S = 3.0
+
+#: Seconds until a signal is noticed that came in the very moment in which the main thread fell asleep: Python
+#: runs the handler when that wakes up.
+_MISSED_SIGNAL_S = 1.0
 
 #: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
 _AFTER_BOUNDARY_S = 0.002
@@ -103,7 +107,9 @@ class EventCountLoggerMaster(EventCountLogger):
         scheduler.add_job(self._recover_on_and_on, args=[scheduler])
         scheduler.start()
         try:
-            self._stop_requests.get()
+            while not self._stopping:
+                with suppress(Empty):
+                    self._stop_requests.get(timeout=_MISSED_SIGNAL_S)
         except (KeyboardInterrupt, SystemExit):
             self.stop()
         finally:

@@ -1,0 +1,1 @@
+"""The processes of scripts/soak, and how they are looked after."""
