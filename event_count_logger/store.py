@@ -43,6 +43,10 @@ _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000
 
+#: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
+#: else: an exception that a signal handler raises is for the program.
+_FAILURES = (RedisError, OSError, ValueError)
+
 #: As many as threads ask at once; redis-py would give up at 100.
 _MOST_CONNECTIONS = 10_000
 
@@ -422,10 +426,7 @@ class Store:
 
     def _exchange(self, request: bytes, key: str, connect: bool = True) -> Any:
         """Send one request once, and return its answer."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._pool.make_connection()
+        connection = self._idle_connection()
         answered = False
         try:
             if connection.is_connected and _is_stale(connection):
@@ -449,6 +450,18 @@ class Store:
                 connection.disconnect()
             self._idle.append(connection)
 
+    def _idle_connection(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return self._pool.make_connection()
+        except OSError as error:  # it reads a file, for which there may be no descriptor left
+            away = Unavailable(self.location, error)
+            self._note_reachable(False, away)
+            raise away from error
+
     def _exchange_on(self, connection: Any, request: bytes, key: str) -> Any:
         try:
             if not connection.is_connected:
@@ -457,7 +470,7 @@ class Store:
             return connection.read_response()
         except NoScriptError:
             raise
-        except Exception as error:
+        except _FAILURES as error:
             raise self._own_error(error, key) from error
 
     def _gone(self, reason: str) -> Unavailable:
@@ -478,7 +491,7 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except _FAILURES as error:
             raise self._own_error(error) from error
 
     def _own_error(self, error: Exception, key: str = "-") -> StoreError:

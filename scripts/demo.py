@@ -27,6 +27,7 @@ WORKERS = 4
 COUNTING_S = 15
 GROUP, INTERVAL = "tokens", "5s"
 LOOK_S = 0.2
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def work(config_file: str, number: int) -> None:
@@ -102,6 +103,8 @@ def main() -> int:
             assert worker.stdout
             logged += Counter(json.loads(worker.stdout.read()))
     finally:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)  # else something would be left
         for process in reversed(started):
             process.terminate()
             process.communicate()
@@ -127,7 +130,8 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         work(sys.argv[1], int(sys.argv[2]))
     else:
-        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
         try:
             sys.exit(main())
         except KeyboardInterrupt:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import json
 import logging
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -497,3 +501,55 @@ def test_a_message_that_cannot_be_written_is_no_reason_to_raise(
     group.log("a")
     own_server.start()
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})
+
+
+def test_an_exception_of_a_signal_handler_is_not_taken_for_an_answer(
+    own_server: Server, logger: Make
+) -> None:
+    class TooLong(Exception):
+        pass
+
+    def give_up(*arguments: Any) -> None:
+        raise TooLong
+
+    group = logger({"g": DIRECT}, own_server.config)["g"]
+    group.log("a")
+    own_server.stall()
+    before = signal.signal(signal.SIGALRM, give_up)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TooLong):
+            group.log("a")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        own_server.go_on()
+    wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})
+
+
+def test_a_process_without_file_descriptors_goes_on_counting(server: Server, tmp_path: Path) -> None:
+    program = """
+import json, os, resource, sys
+from event_count_logger import EventCountLogger
+group = {"events": ["a"], "intervals": ["1h"]}
+ecl = EventCountLogger({"g": group}, json.loads(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for _ in range(3):
+    ecl["g"].log("a")
+for descriptor in taken:
+    os.close(descriptor)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(server.config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert server.counts("g", "1h", "cur") == {"a": 3}

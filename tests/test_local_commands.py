@@ -406,7 +406,8 @@ def test_a_file_stays_until_redis_is_there(
     own_server.kill()
     for _ in range(2):
         done = run("ecl", "recover", file)
-        assert (done.returncode, done.stdout) == (3, "recovered 0 files, 0 events; 0 live\n")
+        assert (done.returncode, last_line(done)) == (3, "recovered 0 files, 0 events; 0 live")
+        assert "dead, with 3 events to recover" in done.stdout
         assert done.stderr.splitlines()[-1].startswith(f"ERROR: Redis at 127.0.0.1:{own_server.port}/0 ")
         assert "Traceback" not in done.stderr
         assert run("ecl", "local", file).stdout.split()[-3:] == ["a", "3", "3"]

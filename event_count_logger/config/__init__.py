@@ -23,7 +23,7 @@ from event_count_logger.config.rules import (
     show,
     slip_of,
 )
-from event_count_logger.config.values import Config, GroupConfig, RedisConfig, default_spool_dir
+from event_count_logger.config.values import Config, GroupConfig, RedisConfig
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 
@@ -91,22 +91,16 @@ def _check_groups(
         values = check(GROUP, spec, place, report, strict=False)
         if values is None or fault:
             continue
-        where = _spool_dir({**spool, **{key: values.pop(key) for key in SPOOL.schema if key in values}}, base)
-        groups[name] = group = GroupConfig(name=name, spool_dir=where, **values)
+        values = {**spool, **values}
+        if "spool_dir" in values:
+            values["spool_dir"] = base / os.path.expanduser(values["spool_dir"])
+        groups[name] = group = GroupConfig(name=name, **values)
         if group.max_events < len(group.events):
             report(
                 (*place, "max_events"),
                 f"{group.max_events} is too few for {len(group.events)} declared events",
             )
     return groups
-
-
-def _spool_dir(spool: Mapping[str, Any], base: Path) -> Path | None:
-    if not spool.get("spool", True):
-        return None
-    if "spool_dir" in spool:
-        return Path(base, os.path.expanduser(spool["spool_dir"]))
-    return default_spool_dir()
 
 
 def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:

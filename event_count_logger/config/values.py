@@ -109,7 +109,8 @@ class GroupConfig:
         sync_interval: Seconds after which local counts are sent at the latest, or None.
         sync_limit: Number of unsent counts of one event at which they are sent, or None.
         max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
-        spool_dir: Where local counters are kept so that they survive the process; None for in memory.
+        spool: Whether local counters are kept in files, so that they survive the process.
+        spool_dir: Where these files are; None for the default.
     """
 
     name: str
@@ -119,7 +120,13 @@ class GroupConfig:
     sync_interval: float | None = None
     sync_limit: int | None = None
     max_events: int = DEFAULT_MAX_EVENTS
-    spool_dir: Path | None = field(default_factory=default_spool_dir)
+    spool: bool = True
+    spool_dir: Path | None = None
+
+    @property
+    def spool_directory(self) -> Path | None:
+        """Where its files are; None if there are none. The default depends on who the process runs as now."""
+        return (self.spool_dir or default_spool_dir()) if self.spool else None
 
     @property
     def direct(self) -> bool:
@@ -150,7 +157,8 @@ class Config:
     @property
     def spool_dirs(self) -> list[Path]:
         """Where there may be spool files of its groups."""
-        return sorted({group.spool_dir for group in self.groups.values() if group.spool_dir})
+        directories = {group.spool_directory for group in self.groups.values()}
+        return sorted(directory for directory in directories if directory)
 
 
 def _host(name: str) -> str:

@@ -23,11 +23,12 @@ class Keeper:
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
         config = self._config
-        if config.spool_dir is None:
+        directory = config.spool_directory
+        if directory is None:
             return Memory()
         intervals = [interval.name for interval in config.intervals]
         try:
-            self._file = spool_file.create(config.spool_dir, config.name, intervals, self._redis)
+            self._file = spool_file.create(directory, config.name, intervals, self._redis)
         except OSError as error:
             self._warn("are", "no spool file can be made", error)
             return Memory()

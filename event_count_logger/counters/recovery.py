@@ -18,7 +18,7 @@ from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Damaged, Description
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counters.sync import Sync
-from event_count_logger.errors import Rejected
+from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -88,11 +88,18 @@ class Recovery:
             unusable: Log level at which directories are told that cannot be used.
 
         Raises:
-            Unavailable: Redis does not answer. Files stay until it does.
+            Unavailable: Redis does not answer. Files stay until it does; what is in them was said before.
         """
+        unavailable = None
         for path in self._paths(unusable):
             with suppress(FileNotFoundError):  # another process was quicker
-                yield self._finish(path)
+                try:
+                    finding = self._look_at(path) if unavailable else self._finish(path)
+                except Unavailable as error:
+                    unavailable, finding = error, self._look_at(path)
+                yield finding
+        if unavailable:
+            raise unavailable
 
     def look(self) -> Iterator[Finding]:
         """The same files, which are left as they are."""
