@@ -406,6 +406,12 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the next request makes new ones."""
         self._pool.disconnect()
+        self._disconnect_idle()
+
+    def __del__(self) -> None:
+        self._disconnect_idle()
+
+    def _disconnect_idle(self) -> None:
         with suppress(IndexError):
             while True:
                 self._idle.pop().disconnect()

@@ -147,13 +147,17 @@ class Syncer:
     def _loop(self) -> None:
         while True:
             try:
-                self._prepare_new()
-                due = self._wait_for_due()
-                if due:
-                    self._sync(due)
+                self._serve_next()
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
                 _log.exception("Sending counts failed; it is tried again")
                 time.sleep(_AFTER_FAULT_S)
+
+    def _serve_next(self) -> None:
+        """A function of its own, so that nothing is held on to while there is nothing to do."""
+        self._prepare_new()
+        due = self._wait_for_due()
+        if due:
+            self._sync(due)
 
     def _prepare_new(self) -> None:
         while self._new:

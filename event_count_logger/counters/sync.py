@@ -46,11 +46,6 @@ class Sync:
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
         self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
-        self._steps = {
-            State.SENDING: self._send,
-            State.ABANDONING: self._abandon,
-            State.ACKED: self._finish,
-        }
 
     def run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         """Send all that was unsent when this began, or of some cells, except what Redis has just refused.
@@ -97,7 +92,12 @@ class Sync:
         counted = False
         while (state := self._cells.state) is not State.IDLE:
             counted = state is State.ACKED
-            self._steps[state]()
+            if state is State.SENDING:
+                self._send()
+            elif state is State.ABANDONING:
+                self._abandon()
+            else:
+                self._finish()
         return counted
 
     def _send(self) -> None:
