@@ -63,6 +63,9 @@ class Refusal:
     reason: str
 
 
+_Outcome = Literal["applied", "duplicate", "conflict", "refused"]
+
+
 class Commit(NamedTuple):
     """What became of a batch.
 
@@ -72,9 +75,12 @@ class Commit(NamedTuple):
         refusals: What was in the way, if it was refused.
     """
 
-    outcome: Literal["applied", "duplicate", "conflict", "refused"]
+    outcome: _Outcome
     stored: str = ""
     refusals: tuple[Refusal, ...] = ()
+
+
+_OUTCOMES: dict[bytes, _Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +254,7 @@ class Store:
             if any(_is_not_serving(refusal.reason) for refusal in refusals):
                 raise self._gone(refusals[0].reason)
             return Commit("refused", "", refusals)
-        return Commit(_text(outcome), _text(detail))  # type: ignore[arg-type]
+        return Commit(_OUTCOMES[outcome], _text(detail))
 
     def _form(self, group: str, intervals: Sequence[Interval], batch: Mapping[str, int]) -> _Form:
         if len(batch) != 1:
@@ -435,11 +441,13 @@ class Store:
         connection = self._idle_connection()
         answered = False
         try:
-            if connection.is_connected and _is_stale(connection):
+            connected = connection.is_connected
+            if connected and _is_stale(connection):
                 connection.disconnect()
-            if not (connect or connection.is_connected):
+                connected = False
+            if not (connected or connect):
                 raise NotConnected
-            reply = self._exchange_on(connection, request, key)
+            reply = self._exchange_on(connection, connected, request, key)
             answered = True
             return reply
         except (Rejected, NoScriptError):
@@ -449,11 +457,11 @@ class Store:
             self._note_reachable(False, error)
             raise
         finally:
-            if answered:
-                self._note_reachable(True)
-            else:
+            if not answered:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
                 connection.disconnect()
+            elif not self.reachable:
+                self._note_reachable(True)
             self._idle.append(connection)
 
     def _idle_connection(self) -> Any:
@@ -468,9 +476,9 @@ class Store:
             self._note_reachable(False, away)
             raise away from error
 
-    def _exchange_on(self, connection: Any, request: bytes, key: str) -> Any:
+    def _exchange_on(self, connection: Any, connected: bool, request: bytes, key: str) -> Any:
         try:
-            if not connection.is_connected:
+            if not connected:
                 connection.connect()
             connection.send_packed_command((request,))
             return connection.read_response()
@@ -530,7 +538,7 @@ os.register_at_fork(after_in_child=_after_fork)
 def _is_stale(connection: Any) -> bool:
     """Whether the other end was closed, or has sent what nobody waits for."""
     try:
-        return connection.is_connected and bool(connection.can_read())
+        return bool(connection.can_read())
     except (RedisError, OSError):
         return True
 

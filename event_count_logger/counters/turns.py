@@ -23,6 +23,7 @@ class Turns:
         self._lock = threading.RLock()
         self._ended = threading.Condition(self._lock)
         self._current: weakref.ref[Turn] | None = None
+        self._anyone_waited = False
 
     def take(self, turn: Turn, timeout_s: float) -> bool:
         """Whether it becomes its turn in time."""
@@ -39,13 +40,15 @@ class Turns:
                 # A signal handler may have interrupted the very thread whose turn it is.
                 if wait_s <= 0 or current.thread == turn.thread:
                     return False
+                self._anyone_waited = True
                 self._ended.wait(min(wait_s, _LOOK_AGAIN_S))
 
     def end(self) -> None:
         """Let the next one have its turn."""
         with self._lock:
             self._current = None
-            self._ended.notify()
+            if self._anyone_waited:  # in most programs nobody ever does
+                self._ended.notify()
 
 
 class Turn:

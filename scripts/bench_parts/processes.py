@@ -89,6 +89,20 @@ class Server:
             self._process.wait()
 
     @contextmanager
+    def on_one_core(self) -> Iterator[None]:
+        """The server and the processes that are started meanwhile share a core."""
+        assert self._process
+        cores = os.sched_getaffinity(0)
+        pids = (0, self._process.pid)
+        for pid in pids:
+            os.sched_setaffinity(pid, {min(cores)})
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.sched_setaffinity(pid, cores)
+
+    @contextmanager
     def blocked_ms(self) -> Iterator[list[float]]:
         """Adds to the list for how long the longest request in the block kept the server from all others."""
         longest: list[float] = []
