@@ -59,14 +59,11 @@ class LocalCounters:
     def sync(self, timeout_s: float) -> None:
         """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
         self.wake_requested = False
-        with (
-            Turn(self._turns, timeout_s) as mine,
-            suppress(StoreError),
-        ):  # told where noticed; the counts are kept
-            if mine:
-                self._keeper.look_after()
-                self._run()
-        with suppress(StoreError):
+        with suppress(StoreError):  # told where noticed; the counts are kept
+            with Turn(self._turns, timeout_s) as mine:
+                if mine:
+                    self._keeper.look_after()
+                    self._run()
             self._recovery.run_once()
 
     def prepare(self) -> None:
