@@ -7,6 +7,7 @@ from event_count_logger.errors import (
     ConfigError,
     EmbeddedServerError,
     EventCountLoggerError,
+    NotConfigured,
     Rejected,
     StoreError,
     Unavailable,
@@ -14,11 +15,14 @@ from event_count_logger.errors import (
 
 if TYPE_CHECKING:
     from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+    from event_count_logger.group_reader import AsyncGroupReader, GroupReader
     from event_count_logger.logger import EventCountLogger
     from event_count_logger.master import EventCountLoggerMaster
+    from event_count_logger.reader import Snapshot, Totals
 
 __all__ = [
     "DUMMY_EVENT_GROUP",
+    "AsyncGroupReader",
     "ConfigError",
     "DummyEventGroup",
     "EmbeddedServerError",
@@ -26,18 +30,26 @@ __all__ = [
     "EventCountLoggerError",
     "EventCountLoggerMaster",
     "EventGroup",
+    "GroupReader",
+    "NotConfigured",
     "Rejected",
+    "Snapshot",
     "StoreError",
+    "Totals",
     "Unavailable",
 ]
 
 #: Where the names are that are imported when they are first used: a command that reads does not count.
 _LATER = {
+    "AsyncGroupReader": "group_reader",
     "DUMMY_EVENT_GROUP": "group",
     "DummyEventGroup": "group",
     "EventCountLogger": "logger",
     "EventCountLoggerMaster": "master",
     "EventGroup": "group",
+    "GroupReader": "group_reader",
+    "Snapshot": "reader",
+    "Totals": "reader",
 }
 
 

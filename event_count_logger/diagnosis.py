@@ -9,13 +9,11 @@ from event_count_logger.config import Config
 from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
 from event_count_logger.reader import Reader
+from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import Store
 
 #: Seconds that the clocks of this machine and of Redis may be apart. Intervals follow the clock of Redis.
 _CLOCK_TOLERANCE_S = 1.0
-
-#: Seconds that a rotation may be late.
-_OVERDUE_TOLERANCE_S = 2.0
 
 _OLDEST_VERSION = (6, 2)
 
@@ -73,7 +71,7 @@ def _overdue(config: Config, store: Store) -> Iterator[str]:
                 continue
             if snapshot.overdue_s is None:
                 yield f"{where}: no master has run yet (start ecl_master)"
-            elif snapshot.overdue_s > _OVERDUE_TOLERANCE_S:
+            elif snapshot.overdue_s > OVERDUE_TOLERANCE_S:
                 yield f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue: no master is running"
 
 

@@ -41,6 +41,10 @@ class ConfigError(EventCountLoggerError, ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class NotConfigured(EventCountLoggerError, LookupError):
+    """There is no such group or interval in the configuration, or it does not keep what was asked for."""
+
+
 class StoreError(EventCountLoggerError):
     """Redis did not do what it was asked; nothing says that it will not do so later."""
 

@@ -14,6 +14,18 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _SHORTEST_MS, _LONGEST_MS = 100, 100_000 * 3_600_000
 
 
+def parse_duration(text: str) -> float:
+    """Read `<number><s|m|h>` as seconds; decimals allowed, upper or lower case.
+
+    Raises:
+        ValueError: Not of that form.
+    """
+    match = _SYNTAX.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a length of time (use <number><s|m|h>, for example 72h)")
+    return float(Decimal(match[1]) * _UNIT_MS[match[2].lower()] / 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A length of time; its boundaries are the multiples of the length since the Unix epoch.

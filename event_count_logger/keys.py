@@ -42,6 +42,36 @@ def sources(group: str) -> str:
     return f"{group}:@sources"
 
 
+def history(group: str, interval: str) -> str:
+    """The stream of the finished intervals, oldest first."""
+    return f"{group}:{interval}:@history"
+
+
+def finished(group: str, interval: str) -> str:
+    """How many intervals were finished so far."""
+    return f"{group}:{interval}:@finished"
+
+
+def totals(group: str) -> str:
+    """The hash of event ID to what it has counted since ever, up to the end of the last finished interval."""
+    return f"{group}:@totals"
+
+
+def totals_interval(group: str) -> str:
+    """The name of the interval whose counts are added to the totals."""
+    return f"{group}:@totals_interval"
+
+
+def idle(group: str) -> str:
+    """The sorted set of event IDs that have a total and are not in use, by the time since when."""
+    return f"{group}:@idle"
+
+
+def masters(group: str) -> str:
+    """The hash of the masters that rotate the group, with when each of them was last there."""
+    return f"{group}:@masters"
+
+
 def probe(group: str) -> str:
     """Scratch key on which the commands that are needed are tried out."""
     return f"{group}:@probe"

@@ -12,6 +12,7 @@ from event_count_logger import syncer
 from event_count_logger.config import Config
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
@@ -72,7 +73,8 @@ class EventCountLogger:
         timeout_s = config.redis.socket_timeout
         # A direct log() may wait for its turn and then for the answer: half of the time-out each.
         self._store = Store(config.redis, self.log, timeout_s / 2)
-        self._reader = Reader(Store(config.redis))
+        self._reading_store = Store(config.redis)
+        self._reader = Reader(self._reading_store)
         self._recovery = Recovery(config, self._store, self.log)
         self._groups: dict[str, EventGroup] = {}
         self._missing: set[str] = set()
@@ -113,6 +115,18 @@ class EventCountLogger:
         """The event group of that name, or a `DummyEventGroup` if it is not configured."""
         return self.get_group(name, dummy=True) or DUMMY_EVENT_GROUP
 
+    def reader(self, group: str) -> GroupReader:
+        """Reads the counts of a group.
+
+        Raises:
+            NotConfigured: There is no such group.
+        """
+        return GroupReader(self.config.group(group), self._reading_store)
+
+    def async_reader(self, group: str) -> AsyncGroupReader:
+        """The same for asyncio."""
+        return AsyncGroupReader(self.reader(group))
+
     def close(self, timeout: float = syncer.FLUSH_TIMEOUT_S) -> None:
         """Send what was counted and close the connections. Counting goes on to work, sending at once.
 
@@ -129,7 +143,7 @@ class EventCountLogger:
                 local.config.name,
             )
         self._store.close()
-        self._reader.close()
+        self._reading_store.close()
 
     def __enter__(self) -> EventCountLogger:
         return self

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
-from event_count_logger.store import Rotation, Store
+from event_count_logger.store import MasterInfo, Rotation, Store
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -27,6 +31,9 @@ _RETRY_S = 1.0
 #: Seconds between looks for spool files whose process was killed. An idle look costs about as much as opening
 #: each file.
 _RECOVER_S = 3.0
+
+#: Seconds between signs that this master is there.
+_HEARTBEAT_S = 5.0
 
 #: Seconds until a signal is noticed that came in the very moment in which the main thread fell asleep: Python
 #: runs the handler when that wakes up.
@@ -58,6 +65,8 @@ class EventCountLoggerMaster(EventCountLogger):
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: set[str] = set()
+        self._is_untold = False
+        self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
 
     def run(self) -> None:
         """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
@@ -105,6 +114,7 @@ class EventCountLoggerMaster(EventCountLogger):
             for interval in group.intervals:
                 scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
         scheduler.add_job(self._recover_on_and_on, args=[scheduler])
+        scheduler.add_job(self._tell_on_and_on, args=[scheduler])
         scheduler.start()
         try:
             while not self._stopping:
@@ -117,6 +127,8 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._stopping = True
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
+            with suppress(StoreError):
+                self._counters.forget_master(self.config.groups, self._info)
 
     def _rotate_on_and_on(
         self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval
@@ -148,6 +160,19 @@ class EventCountLoggerMaster(EventCountLogger):
         finally:
             self._plan(scheduler, _RECOVER_S, self._recover_on_and_on)
 
+    def _tell_on_and_on(self, scheduler: BackgroundScheduler) -> None:
+        """Say that this master is there, and plan to say so again."""
+        try:
+            self._counters.note_master(self.config.groups, self._info)
+        except Unavailable:
+            pass  # the store has told it
+        except Rejected as error:
+            if not self._is_untold:
+                self.log.warning("It cannot be noted that this master is there: %s", error)
+            self._is_untold = True
+        finally:
+            self._plan(scheduler, _HEARTBEAT_S, self._tell_on_and_on)
+
     def _plan(
         self, scheduler: BackgroundScheduler, wait_s: float, job: Callable[..., None], *args: object
     ) -> None:
@@ -158,7 +183,7 @@ class EventCountLoggerMaster(EventCountLogger):
 
     def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
-        rotation = self._counters.rotate(group.name, interval, group.events)
+        rotation = self._counters.rotate(group, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
                 "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
@@ -178,7 +203,7 @@ class EventCountLoggerMaster(EventCountLogger):
                 f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
             )
         for key in set(rotation.obstacles) - self._obstacles:
-            self.log.warning("Key %s does not hold an integer: it is left out of every rotation", key)
+            self.log.warning("Key %s holds something else than it should: it is left as it is", key)
         self._obstacles.update(rotation.obstacles)
         return rotation
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store import Reading, Store
+from event_count_logger.store import Finished, Reading, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Snapshot:
         now: When this was read, in Unix seconds of the server's clock.
         overdue_s: Seconds by which the running interval should have ended before, so that the last
             one is not the latest complete one; 0 if all is well. None if no interval was ever begun.
+        position: Where a finished interval is in the history, if it was read from there: what `follow`
+            takes to go on behind it.
+        missed: How many intervals that finished before this one `follow` could not give any more,
+            because the history held them no longer.
     """
 
     group: str
@@ -36,6 +41,22 @@ class Snapshot:
     counts: Mapping[str, int]
     now: float
     overdue_s: float | None
+    position: str | None = None
+    missed: int = 0
+
+    @property
+    def span_s(self) -> float | None:
+        """Seconds that were counted in: of the running interval, those until now. None if unknown."""
+        if self.start is None:
+            return None
+        return max(0.0, (self.now if self.end is None else self.end) - self.start)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Count per second and event, by the true length of the span; empty where that is unknown."""
+        return (
+            {event_id: count / self.span_s for event_id, count in self.counts.items()} if self.span_s else {}
+        )
 
     @property
     def stale(self) -> bool:
@@ -46,6 +67,22 @@ class Snapshot:
     def empty(self) -> bool:
         """Whether there is no such interval yet; the counts then say nothing."""
         return self.start is None and self.end is None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the events of one group have counted since ever, as of one moment.
+
+    Attributes:
+        group: Name of the group.
+        counts: Count per event ID: the declared ones in their order, then the others by name. An event that
+            is not declared is in it until it was not logged for `expire_after`.
+        now: When this was read, in Unix seconds of the server's clock.
+    """
+
+    group: str
+    counts: Mapping[str, int]
+    now: float
 
 
 class Reader:
@@ -70,6 +107,53 @@ class Reader:
         """
         reading = self._store.read(group.name, interval, group.events, halves, now)
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
+
+    def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
+        """What each event has counted since ever, what is in the running interval included.
+
+        Args:
+            group: Its declared events are always in the counts.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            NotConfigured: The group keeps no totals.
+            StoreError: Redis does not answer.
+        """
+        if not group.totals:
+            raise NotConfigured(
+                f"group '{group.name}' keeps no totals ('totals: false' in its configuration)"
+            )
+        interval = group.totals_interval
+        while True:
+            reading = self._store.read(group.name, interval, group.events, ["cur"], now, totals=True)
+            if reading.totals_interval in ("", interval.name):
+                break
+            interval = Interval.parse(reading.totals_interval)
+        counts = dict.fromkeys(group.events, 0)
+        running = reading.counts["cur"]
+        for event_id in (*group.events, *sorted({*reading.totals, *running}.difference(group.events))):
+            counts[event_id] = reading.totals.get(event_id, 0) + running.get(event_id, 0)
+        return Totals(group.name, counts, reading.now)
+
+    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Snapshot]:
+        """The last finished intervals, oldest first: at most `count`, and as many as the history holds.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        return [
+            finished_snapshot(group, interval, finished)
+            for finished in self._store.history(group.name, interval, count)
+        ]
+
+    def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
+        """Seconds by which the running interval should have ended before; see `Snapshot`.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        start = self._store.start(group.name, interval)
+        return _overdue_s(interval, start, self._store.server_time())
 
     def count(self, group: str, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
@@ -99,13 +183,29 @@ def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Readi
         end=end,
         counts=dict.fromkeys(group.events, 0) | dict(found),
         now=reading.now,
-        overdue_s=_overdue_s(interval, reading),
+        overdue_s=_overdue_s(interval, reading.current_start, reading.now),
     )
 
 
-def _overdue_s(interval: Interval, reading: Reading) -> float | None:
-    if reading.current_start is None:
+def finished_snapshot(
+    group: GroupConfig, interval: Interval, finished: Finished, missed: int = 0
+) -> Snapshot:
+    """A finished interval out of the history, as it was when it ended."""
+    return Snapshot(
+        group=group.name,
+        interval=interval.name,
+        half="last",
+        start=finished.start,
+        end=finished.end,
+        counts=dict.fromkeys(group.events, 0) | dict(finished.counts),
+        now=finished.end,
+        overdue_s=0,
+        position=str(finished.position),
+        missed=missed,
+    )
+
+
+def _overdue_s(interval: Interval, start: float | None, now: float) -> float | None:
+    if start is None:
         return None
-    if reading.current_start >= interval.start_of(reading.now):
-        return 0
-    return reading.now - interval.end_of(reading.current_start)
+    return 0 if start >= interval.start_of(now) else now - interval.end_of(start)

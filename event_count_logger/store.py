@@ -7,6 +7,7 @@ caller, since it carries its position.
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see Store._connect_nothing_yet
+import json
 import math
 import os
 import time
@@ -14,7 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha1
 from importlib import resources
 from typing import Any, Literal, NamedTuple
@@ -31,7 +32,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from event_count_logger import keys
-from event_count_logger.config import RedisConfig
+from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConnected, Rejected, StoreError, Unauthorized, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
@@ -52,6 +53,22 @@ _MOST_CONNECTIONS = 10_000
 
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
+
+
+#: Seconds without a sign of it after which a master is taken for dead, and after which it is forgotten.
+MASTER_ALIVE_S, _MASTER_FORGOTTEN_S = 15.0, 3600
+
+#: Events that are read at once, where there are too many to read all at once.
+_PAGE = 2_500
+
+#: How often a read begins anew because an interval was rotated meanwhile.
+_MOST_READS = 20
+
+#: The greatest number that an ID of a stream can have.
+_LAST_NUMBER = 2**64 - 1
+
+#: Bytes of history that are asked for at once: more would keep the server from others for too long.
+_HISTORY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +109,7 @@ class Rotation:
         until_next_s: Seconds until the next boundary, by the server's clock.
         start: Of the interval that was finished, Unix seconds; None if nothing was.
         end: Of that interval, Unix seconds.
-        obstacles: Keys that hold no integer and were left where they are.
+        obstacles: Keys that hold something else than they should and were left as they are.
     """
 
     outcome: Literal["waiting", "started", "restarted", "rotated"]
@@ -110,13 +127,97 @@ class Reading:
         now: The moment, Unix seconds of the server's clock.
         current_start: Start of the running interval, Unix seconds; None if there is none.
         last_start: Start of the last finished interval, Unix seconds; None if unknown.
+        totals_interval: Name of the interval whose counts are added to the totals; '' if none is.
         counts: For each half that was read, the events that have a counter.
+        totals: What each event had counted up to the start of the running interval, if that was asked for.
     """
 
     now: float
     current_start: float | None
     last_start: float | None
+    totals_interval: str
     counts: Mapping[Half, Mapping[str, int]]
+    totals: Mapping[str, int]
+
+    def is_of_one_interval_with(self, other: Reading) -> bool:
+        """Whether nothing was rotated between the two."""
+        return self._rotations() == other._rotations()
+
+    def _rotations(self) -> tuple[object, ...]:
+        return self.current_start, self.last_start, self.totals_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One finished interval in the history.
+
+    Attributes:
+        position: Where it is in the history; later ones have greater positions.
+        start: Unix seconds.
+        end: Unix seconds.
+        counts: Count per event ID.
+    """
+
+    position: Position
+    start: float
+    end: float
+    counts: Mapping[str, int]
+
+
+class Position(NamedTuple):
+    """A place in the history of one group and interval.
+
+    Attributes:
+        time_ms: The end of an interval, in Unix milliseconds.
+        number: How many intervals had finished then, itself included; 0 if that is not known.
+    """
+
+    time_ms: int
+    number: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """Read what `str()` gives.
+
+        Raises:
+            ValueError: Not of the form `<milliseconds>-<number>`.
+        """
+        parts = text.split("-")
+        if len(parts) != 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+            raise ValueError(f"'{text}' is not a position (expected <milliseconds>-<number>)")
+        return cls(*map(int, parts))
+
+    def __str__(self) -> str:
+        return f"{self.time_ms}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class MasterInfo:
+    """A master that has said that it rotates a group.
+
+    Attributes:
+        host: The machine it runs on.
+        pid: Its process there.
+        version: Of this package.
+        since: When it started, Unix seconds.
+        seen_s: Seconds since it was last there.
+    """
+
+    host: str
+    pid: int
+    version: str
+    since: float
+    seen_s: float = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was there lately."""
+        return self.seen_s < MASTER_ALIVE_S
+
+    @property
+    def id(self) -> str:
+        """Tells it from all others."""
+        return f"{self.host}:{self.pid}:{self.since:.3f}"
 
 
 def _packed(words: Iterable[str | int]) -> bytes:
@@ -144,7 +245,7 @@ def _script(name: str) -> Script:
     return Script(_packed(("EVALSHA", sha)), _packed(("EVAL", text)))
 
 
-_SCRIPTS = {name: _script(name) for name in ("commit", "probe", "read", "rotate")}
+_SCRIPTS = {name: _script(name) for name in ("adopt", "commit", "heartbeat", "probe", "read", "rotate")}
 
 
 class _Form(NamedTuple):
@@ -272,40 +373,72 @@ class Store:
         """Forget a source that will not commit again, and of which no request is under way."""
         self._ask("HDEL", keys.sources(group), source)
 
-    def rotate(
-        self, group: str, interval: Interval, declared: Sequence[str], now: float | None = None
-    ) -> Rotation:
+    def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """End the running interval of a group if its time is over.
 
         Args:
-            group: Name of the group.
+            group: Its declared events have a counter even when it is 0.
             interval: The interval to end.
-            declared: Events that have a counter even when it is 0.
             now: Unix seconds; the server's clock if None.
 
         Raises:
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        timestamps = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
-        indexes = [keys.index(group, interval.name, half) for half in ("cur", "last")]
+        name, declared = group.name, group.events
+        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
+        records = [
+            keys.finished(name, interval.name),
+            keys.history(name, interval.name),
+            keys.totals(name),
+            keys.idle(name),
+            keys.totals_interval(name),
+        ]
         outcome = b"changed"
         while outcome == b"changed":
             start = self._ask("GET", timestamps[0], key=timestamps[0])
             others = map(_text, self._ask("SUNION", *indexes, key=indexes[0]))
             events = [*declared, *sorted(set(others).difference(declared))]
             counters = [
-                keys.counter(group, interval.name, half, event_id)
+                keys.counter(name, interval.name, half, event_id)
                 for half in ("cur", "last")
                 for event_id in events
             ]
-            arguments = [interval.length_ms, _ms(now), _text(start or b""), len(declared), *events]
-            outcome, _, until_next_ms, *rest = self._run("rotate", timestamps + indexes + counters, arguments)
+            settings = (group.history, self._part_in_totals(group, interval), group.expire_after)
+            arguments = [interval.length_ms, _ms(now), _text(start or b""), *settings, len(declared), *events]
+            reply = self._run("rotate", timestamps + indexes + records + counters, arguments)
+            outcome, _, until_next_ms, *rest = reply
         if not rest:
             return Rotation(_text(outcome), until_next_ms / 1000)  # type: ignore[arg-type]
         begin, end, obstacles = rest
         return Rotation(
             "rotated", until_next_ms / 1000, _seconds(begin), _seconds(end), tuple(map(_text, obstacles))
+        )
+
+    def _part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
+        """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
+        if not group.totals:
+            return "off"
+        key = keys.totals_interval(group.name)
+        before = _text(self._ask("GET", key, key=key) or b"")
+        if before and group.interval(before) is None:
+            self._adopt_totals(group, before)
+            before = group.totals_interval.name
+        return interval.name if interval.name == (before or group.totals_interval.name) else "other"
+
+    def _adopt_totals(self, group: GroupConfig, before: str) -> None:
+        """The interval that added to the totals is not in the configuration any more: another one does."""
+        name, after = group.name, group.totals_interval.name
+        indexes = [keys.index(name, interval, "cur") for interval in (before, after)]
+        events = sorted({*group.events, *map(_text, self._ask("SUNION", *indexes, key=indexes[0]))})
+        counters = [
+            keys.counter(name, interval, "cur", event_id)
+            for interval in (before, after)
+            for event_id in events
+        ]
+        self._run(
+            "adopt", [keys.totals_interval(name), keys.totals(name), *counters], [before, after, *events]
         )
 
     def read(
@@ -315,8 +448,12 @@ class Store:
         declared: Sequence[str],
         halves: Sequence[Half],
         now: float | None = None,
+        totals: bool = False,
     ) -> Reading:
         """Read counts as of one moment; declared events come first, the others sorted by name.
+
+        Of more than 10,000 events, those of the running interval are read some at a time: all of the same
+        interval, and each as of a moment during the read.
 
         Args:
             group: Name of the group.
@@ -324,6 +461,7 @@ class Store:
             declared: Events to read even when no counter is known for them.
             halves: `cur`, `last`, or both.
             now: Unix seconds; the server's clock if None.
+            totals: Whether to read the totals, too; `halves` is then `cur`.
 
         Raises:
             Unavailable: No answer.
@@ -331,23 +469,205 @@ class Store:
         """
         events: dict[Half, list[str]] = {half: list(declared) for half in halves}
         while True:
-            names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
-            arguments: list[Any] = [_ms(now)]
-            for half in halves:
-                names.append(keys.index(group, interval.name, half))
-                names += [keys.counter(group, interval.name, half, event_id) for event_id in events[half]]
-                arguments += (len(events[half]), *events[half])
-            now_ms, current_start, last_start, *replies = self._run("read", names, arguments)
-            lists = dict(zip(halves, replies, strict=True))
-            unnamed = {
-                half: list(map(_text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"
-            }
+            reading, unnamed = self._read_once(group, interval, events, now, totals, all_events=True)
+            if reading:
+                return reading
             if not unnamed:
-                break
+                return self._read_in_pages(group, interval, declared, halves, now, totals)
             for half, more in unnamed.items():
                 events[half] += sorted(more)
-        counts = {half: _counts(events[half], reply[1:]) for half, reply in lists.items()}
-        return Reading(now_ms / 1000, _seconds(current_start), _seconds(last_start), counts)
+
+    def _read_once(
+        self,
+        group: str,
+        interval: Interval,
+        events: Mapping[Half, Sequence[str]],
+        now: float | None,
+        totals: bool,
+        all_events: bool,
+    ) -> tuple[Reading | None, Mapping[Half, list[str]]]:
+        """What was read; or None, and the events that must be named to read them (none: too many)."""
+        names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
+        names += (keys.history(group, interval.name), keys.totals(group), keys.totals_interval(group))
+        arguments: list[Any] = [_ms(now), "all" if all_events else "named", "totals" if totals else ""]
+        for half, named in events.items():
+            names.append(keys.index(group, interval.name, half))
+            names += [keys.counter(group, interval.name, half, event_id) for event_id in named]
+            arguments += (half, len(named), *named)
+        now_ms, current_start, last_start, totals_interval, stored, *replies = self._run(
+            "read", names, arguments
+        )
+        lists = dict(zip(events, replies, strict=True))
+        if [b"many"] in (stored, *replies):
+            return None, {}
+        unnamed = {
+            half: list(map(_text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"
+        }
+        if unnamed:
+            return None, unnamed
+        counts: dict[Half, Mapping[str, int]] = {
+            half: _entry_counts(*reply[1:]) if reply[0] == b"entry" else _counts(events[half], reply[1:])
+            for half, reply in lists.items()
+        }
+        if stored[:1] == [b"counts"]:
+            named = next(iter(events.values()))
+            stored_totals = _counts(named, stored[1:])
+        else:
+            stored_totals = _counts(list(map(_text, stored[::2])), stored[1::2])
+        return Reading(
+            now_ms / 1000,
+            _seconds(current_start),
+            _seconds(last_start),
+            _text(totals_interval),
+            counts,
+            stored_totals,
+        ), {}
+
+    def _read_in_pages(
+        self,
+        group: str,
+        interval: Interval,
+        declared: Sequence[str],
+        halves: Sequence[Half],
+        now: float | None,
+        totals: bool,
+    ) -> Reading:
+        for _ in range(_MOST_READS):
+            pages = list(self._pages(group, interval, declared, halves, now, totals))
+            first = pages[0]
+            if all(page.is_of_one_interval_with(first) for page in pages):
+                counts: dict[Half, Mapping[str, int]] = {
+                    half: {
+                        event_id: count
+                        for page in pages
+                        for event_id, count in page.counts.get(half, {}).items()
+                    }
+                    for half in halves
+                }
+                stored = {event_id: count for page in pages for event_id, count in page.totals.items()}
+                return replace(first, counts=counts, totals=stored)
+        raise self._gone(f"interval '{interval.name}' of group '{group}' ends faster than it can be read")
+
+    def _pages(
+        self,
+        group: str,
+        interval: Interval,
+        declared: Sequence[str],
+        halves: Sequence[Half],
+        now: float | None,
+        totals: bool,
+    ) -> Iterator[Reading]:
+        for half in halves:
+            found = self._members("SSCAN", keys.index(group, interval.name, half))
+            if totals:
+                found |= self._members("HSCAN", keys.totals(group))
+            events = [*declared, *sorted(found.difference(declared))]
+            for first in range(0, len(events), _PAGE):
+                some: dict[Half, list[str]] = {half: events[first : first + _PAGE]}
+                page, _ = self._read_once(group, interval, some, now, totals, all_events=False)
+                assert page
+                yield page
+
+    def _members(self, command: Literal["SSCAN", "HSCAN"], key: str) -> set[str]:
+        """The members of a set, or the fields of a hash, that are there from beginning to end."""
+        step = 2 if command == "HSCAN" else 1
+        members: set[str] = set()
+        cursor = "0"
+        while True:
+            next_cursor, some = self._ask(command, key, cursor, "COUNT", str(_PAGE), key=key)
+            members.update(map(_text, some[::step]))
+            cursor = _text(next_cursor)
+            if cursor == "0":
+                return members
+
+    def history(self, group: str, interval: Interval, count: int) -> list[Finished]:
+        """The newest finished intervals in the history, oldest first, at most `count` of them.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.history(group, interval.name)
+        newest_first: list[Finished] = []
+        end = "+"
+        while len(newest_first) < count:
+            wanted = _at_once(newest_first, count - len(newest_first))
+            entries = self._ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
+            newest_first += [_finished(key, entry) for entry in entries]
+            if len(entries) < wanted:
+                break
+            end = f"({newest_first[-1].position}"
+        return newest_first[::-1]
+
+    def finished_after(
+        self, group: str, interval: Interval, position: Position
+    ) -> tuple[Finished | None, float | None]:
+        """The first finished interval after a position, and the start of the running one, Unix seconds.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.history(group, interval.name)
+        number = position.number or _LAST_NUMBER
+        self.server_time()
+        start = self.start(group, interval)
+        entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)
+        return _finished(key, entries[0]) if entries else None, start
+
+    def start(self, group: str, interval: Interval) -> float | None:
+        """When the running interval began, Unix seconds; None if there is none.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.timestamp(group, interval.name, "cur")
+        return _seconds(self._ask("GET", key, key=key) or b"")
+
+    def note_master(self, groups: Iterable[str], master: MasterInfo) -> None:
+        """Note that a master is there, which rotates these groups.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: Not noted for all of them.
+        """
+        described = {
+            "host": master.host,
+            "pid": master.pid,
+            "version": master.version,
+            "since": master.since,
+        }
+        for group in groups:
+            arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
+            self._run("heartbeat", [keys.masters(group)], arguments)
+
+    def forget_master(self, groups: Iterable[str], master: MasterInfo) -> None:
+        """Note that a master has ended."""
+        for group in groups:
+            self._ask("HDEL", keys.masters(group), master.id, key=keys.masters(group))
+
+    def masters(self, group: str) -> list[MasterInfo]:
+        """The masters that have said within the last hour that they rotate a group, oldest first.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.masters(group)
+        values = self._ask("HVALS", key, key=key)
+        now = self.server_time()
+        found = [_master_info(_text(value), now) for value in values]
+        return sorted(filter(None, found), key=lambda master: master.since)
+
+    def n_sources(self, group: str) -> int:
+        """Of how many sources of counts a position is known.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        return int(self._ask("HLEN", keys.sources(group), key=keys.sources(group)))
 
     def count(self, group: str, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
@@ -394,6 +714,10 @@ class Store:
         server_time = int(seconds) + int(microseconds) / 1e6
         self._learn_clock(asked_at, server_time)
         return server_time
+
+    def now(self) -> float:
+        """Unix seconds by the server's clock, as far as it is known."""
+        return time.time() + self.clock_offset_s
 
     def _learn_clock(self, asked_at: float, server_time: float) -> None:
         answered_at = time.time()
@@ -593,3 +917,35 @@ def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
         except ValueError:
             continue  # no counter there, or a foreign value, which was never counted by anyone
     return counts
+
+
+def _entry_counts(events: bytes, counts: bytes) -> dict[str, int]:
+    return dict(zip(json.loads(_text(events)), json.loads(counts), strict=True))
+
+
+def _finished(key: str, entry: Any) -> Finished:
+    """An entry of a history, as rotate.lua writes it."""
+    entry_id, words = entry
+    fields = dict(zip(map(_text, words[::2]), words[1::2], strict=True))
+    try:
+        start, end = float(fields["start"]), float(fields["end"])
+        counts = _entry_counts(fields["events"], fields["counts"])
+        return Finished(Position.parse(_text(entry_id)), start, end, counts)
+    except (KeyError, ValueError) as error:
+        raise Rejected(key, f"entry {_text(entry_id)} of the history cannot be read: {error}") from error
+
+
+def _at_once(before: Sequence[Finished], most: int) -> int:
+    """How many entries of a history to ask for, judging by the size of those before."""
+    if not before:
+        return 1
+    size = sum(len(event_id) + 6 for event_id in before[-1].counts) or 1
+    return max(1, min(most, _HISTORY_BYTES // size))
+
+
+def _master_info(value: str, now: float) -> MasterInfo | None:
+    seen, _, described = value.partition(" ")
+    try:
+        return MasterInfo(**json.loads(described), seen_s=max(0.0, now - float(seen)))
+    except (ValueError, TypeError):
+        return None  # not noted by a master

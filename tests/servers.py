@@ -114,6 +114,8 @@ class Server:
                 "set": client.smembers,
                 "hash": client.hgetall,
                 "list": lambda key: client.lrange(key, 0, -1),
+                "stream": client.xrange,
+                "zset": lambda key: dict(client.zrange(key, 0, -1, withscores=True)),
             }
             return {key: readers[client.type(key)](key) for key in client.scan_iter("*")}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import RedisConfig
+from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import BIN
@@ -63,8 +63,8 @@ class Days:
         self.position += 1
 
     def rotate(self, group: str, days_ago: int = 0) -> None:
-        declared = GROUPS[group].get("events", [])
-        self.store.rotate(group, DAY, declared, now=self.today - days_ago * 86_400)
+        declared = tuple(GROUPS[group].get("events", []))
+        self.store.rotate(GroupConfig(group, (DAY,), declared), DAY, self.today - days_ago * 86_400)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, Refusal, Rotation, Store
@@ -187,7 +188,7 @@ def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_serv
 
 
 def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> Rotation:
-    return store.rotate("g", FIVE_S, declared, now)
+    return store.rotate(GroupConfig("g", (FIVE_S,), declared, history=0, totals=False), FIVE_S, now)
 
 
 def test_without_a_running_interval_one_is_started(store: Store, any_server: Server) -> None:
@@ -207,6 +208,7 @@ def test_at_the_boundary_cur_becomes_last(store: Store, any_server: Server) -> N
     assert rotate(store, 1_700_000_015) == Rotation("rotated", 5.0, 1_700_000_010.0, 1_700_000_015.0)
     assert any_server.everything() == {
         "g:@sources": {"src": "1"},
+        "g:5s:@finished": "1",
         "g:5s:cur:@ts": "1700000015",
         "g:5s:cur:@events": {"a", "b"},
         "g:5s:cur:a": "0",
@@ -390,7 +392,7 @@ def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
     short = Interval.parse("0.3s")
     store.commit("g", [short], "src", 0, 1, {"a": 1}, 1_700_000_000.25)
     assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
-    rotation = store.rotate("g", short, ("a",), 1_700_000_000.75)
+    rotation = store.rotate(GroupConfig("g", (short,), ("a",)), short, 1_700_000_000.75)
     assert (rotation.start, rotation.end) == (1_700_000_000.1, 1_700_000_000.7)
 
 

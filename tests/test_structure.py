@@ -29,6 +29,8 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
+    ["follow", "status"],
+    ["group_reader"],
     ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
     ["logger"],
     ["master"],

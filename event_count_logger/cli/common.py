@@ -12,8 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from event_count_logger.config import Config, GroupConfig
-from event_count_logger.errors import ConfigError, EventCountLoggerError
+from event_count_logger.errors import ConfigError, EventCountLoggerError, NotConfigured
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -72,6 +71,8 @@ class OneLineErrors(click.Command):
             return error.exit_code, error.format_message()
         except ConfigError as error:
             return Status.USAGE, _first_of(error)
+        except NotConfigured as error:
+            return Status.UNKNOWN, str(error)
         except EventCountLoggerError as error:
             return Status.UNREACHABLE, str(error)
         except OSError as error:
@@ -102,11 +103,3 @@ def config_argument(function: _F) -> _F:
 
 
 with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")
-
-
-def find_group(config: Config, name: str) -> GroupConfig:
-    """The group of that name; ends the command if there is none."""
-    group = config.groups.get(name)
-    if group is None:
-        raise Failure(f"Group '{name}' not found in configuration", Status.UNKNOWN)
-    return group

@@ -9,7 +9,7 @@ from itertools import count as count_up
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, find_group, with_version
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.local_reader import LocalRates, LocalReader
 from event_count_logger.render import local as render
@@ -76,7 +76,7 @@ def _with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _poll(config: Config, group_name: str, events: list[str], delay_s: float, rows: int | None) -> None:
-    group = find_group(config, group_name)
+    group = config.group(group_name)
     for event_id in events:
         if event_id not in group.events and not group.auto_declare_events:
             raise Failure(f"Event '{event_id}' is not configured for group '{group_name}'", Status.UNKNOWN)

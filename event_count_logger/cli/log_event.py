@@ -16,7 +16,7 @@ from types import FrameType
 import click
 
 from event_count_logger import keys, syncer
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, find_group, with_version
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
@@ -58,7 +58,7 @@ def log_event(arguments: tuple[str, ...]) -> None:
     """
     config_file, group_name, event_id, count = _parse(arguments)
     config = from_file(config_file)
-    group = find_group(config, group_name)
+    group = config.group(group_name)
     if event_id == "-":
         _log_lines(config, group)
     else:

@@ -12,7 +12,6 @@ from event_count_logger.cli.common import (
     OneLineErrors,
     Status,
     config_argument,
-    find_group,
     with_version,
 )
 from event_count_logger.config import GroupConfig, from_file
@@ -67,7 +66,7 @@ def reader(
         raise click.UsageError("--last, --current and --both exclude each other")
     halves: tuple[Half, ...] = ("last", "cur") if both else ("cur",) if current else ("last",)
     config = from_file(config_file)
-    group = find_group(config, group_name)
+    group = config.group(group_name)
     interval = _choose_interval(group, interval_name)
     snapshots = _read(Reader(Store(config.redis)), group, interval, halves)
     print(json.render(snapshots) if as_json else text.render(snapshots), end="")

@@ -15,7 +15,7 @@ import voluptuous as vol
 from event_count_logger import keys
 from event_count_logger.config.places import Place, Report
 from event_count_logger.config.values import without_password
-from event_count_logger.intervals import Interval
+from event_count_logger.intervals import Interval, parse_duration
 
 #: Values may be of any size, and refer to themselves.
 _brief = reprlib.Repr()
@@ -70,6 +70,37 @@ def _interval(value: object) -> Interval:
         return Interval.parse(value)
     except ValueError as error:
         raise vol.Invalid(str(error)) from error
+
+
+def _duration(value: object) -> float:
+    try:
+        seconds = parse_duration(value) if isinstance(value, str) else 0
+    except ValueError as error:
+        raise vol.Invalid(str(error)) from error
+    if not 0 < seconds <= _LONGEST_S:
+        raise vol.Invalid(
+            f"{show(value)} is not a length of time above 0 (use <number><s|m|h>, for example 72h)"
+        )
+    return seconds
+
+
+def _line(value: object) -> str:
+    text = _text(value)
+    if not text.isprintable():
+        raise vol.Invalid(f"{show(value)} contains control characters")
+    return text
+
+
+def _labels(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise vol.Invalid(f"{show(value)} is not a mapping of event IDs to labels")
+    labels = {}
+    for event_id, label in value.items():
+        try:
+            labels[_event_id(event_id)] = _line(label)
+        except vol.Invalid as error:
+            raise vol.Invalid(error.msg, path=[event_id]) from error
+    return labels
 
 
 def _list(value: object) -> list[Any]:
@@ -195,6 +226,13 @@ GROUP = vol.Schema(
         "sync_interval": _optional(_seconds),
         "sync_limit": _optional(_positive),
         "max_events": _optional(_positive),
+        "history": _optional(_number(int, "a whole number, 0 or more", lowest=-1)),
+        "totals": _optional(_boolean),
+        "expire_after": _optional(_duration),
+        "hidden": _optional(_boolean),
+        "title": _optional(_line),
+        "unit": _optional(_line),
+        "labels": _optional(_labels),
         **SPOOL.schema,
     }
 )

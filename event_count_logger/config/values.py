@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from event_count_logger.errors import Problem
+from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
 
 #: Seconds for one answer from Redis. Shorter gives a waiting `log()` back sooner, longer bears slower
@@ -21,6 +21,12 @@ DEFAULT_TIMEOUT_S = 2.0
 #: half in Redis; event IDs made from unchecked input would otherwise fill both.
 DEFAULT_MAX_EVENTS = 100_000
 
+#: Finished intervals per group and interval: five hours of 5 minutes. Each takes some 20 bytes per event in
+#: Redis.
+DEFAULT_HISTORY = 60
+
+#: Seconds for which the total of an undeclared event is kept when it is not logged any more: a weekend.
+DEFAULT_EXPIRE_AFTER_S = 72 * 3600.0
 
 _DEFAULT_PORT = 6379
 
@@ -111,6 +117,13 @@ class GroupConfig:
         max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
         spool: Whether local counters are kept in files, so that they survive the process.
         spool_dir: Where these files are; None for the default.
+        history: How many finished intervals are kept, for each of `intervals`; 0 for none.
+        totals: Whether it is kept what each event has counted since ever.
+        expire_after: Seconds after which the total of an undeclared event is dropped, if it is not logged.
+        hidden: Whether the group is left out of what exports or lists groups.
+        title: For people, such as the title of a chart; the name if None.
+        unit: What is counted, in the plural.
+        labels: What events are called for people, by event ID; the others are called by their ID.
     """
 
     name: str
@@ -122,6 +135,18 @@ class GroupConfig:
     max_events: int = DEFAULT_MAX_EVENTS
     spool: bool = True
     spool_dir: Path | None = None
+    history: int = DEFAULT_HISTORY
+    totals: bool = True
+    expire_after: float = DEFAULT_EXPIRE_AFTER_S
+    hidden: bool = False
+    title: str | None = None
+    unit: str = "events"
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def totals_interval(self) -> Interval:
+        """The interval whose counts are added to the totals, if nothing else is noted in Redis."""
+        return min(self.intervals, key=lambda interval: interval.length_ms)
 
     @property
     def spool_directory(self) -> Path | None:
@@ -153,6 +178,22 @@ class Config:
     redis: RedisConfig
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
+
+    def group(self, name: str) -> GroupConfig:
+        """The group of that name.
+
+        Raises:
+            NotConfigured: There is none.
+        """
+        group = self.groups.get(name)
+        if group is None:
+            raise NotConfigured(f"Group '{name}' not found in configuration")
+        return group
+
+    @property
+    def shown_groups(self) -> list[GroupConfig]:
+        """The groups that are not hidden."""
+        return [group for group in self.groups.values() if not group.hidden]
 
     @property
     def spool_dirs(self) -> list[Path]:

@@ -1,53 +1,106 @@
--- Read the counts of the running interval, of the last finished one, or of both, as of one moment.
+-- Read the counts of the running interval, of the last finished one, or of both, and the totals, as of one
+-- moment.
 --
 -- KEYS[1]  string: start of the running interval, Unix seconds
 -- KEYS[2]  string: start of the last finished interval, Unix seconds
+-- KEYS[3]  stream: the finished intervals; see rotate.lua
+-- KEYS[4]  hash: what each event has counted in the finished intervals since ever
+-- KEYS[5]  string: the interval of the group whose counts are added to that
 -- then for each half that is read:
 --   set: event IDs that have a counter in that half
 --   string, one per event: its count in that half
 --
 -- ARGV[1]  now in milliseconds, or '' for the server's clock
--- then for each half: the number of its events, and their IDs
+-- ARGV[2]  'all': of all events; 'named': only of those that are named
+-- ARGV[3]  'totals' if they are read, too; of those named for the first half, if not of all
+-- then for each half: 'last' or 'cur', the number of its events, and their IDs
 --
--- Returns {now in milliseconds, start of the running interval or '', start of the last or '',
--- and for each half a list: 'counts' and one count per event ('' where there is none), or
--- 'unnamed' and the event IDs that the set has besides: ask again with them}
+-- Returns {now in milliseconds, start of the running interval or '', start of the last or '', interval of
+-- the totals or '', totals, ...} and for each half a list:
+--   counts   one count per event ('' where there is none)
+--   unnamed  the event IDs that the set has besides: ask again with them
+--   entry    the event IDs, and their counts, as JSON, from the stream
+--   many     nothing: there are so many that they have to be read some at a time
+-- The totals are a list of event IDs, each followed by its count; or 'counts' or 'many', as for a half.
 
 local CHUNK = 1000  -- items in one command
+local MANY = 10000  -- reading more events at once keeps the server from others for too long
 
 local now = tonumber(ARGV[1])
 if not now then
     local time = redis.call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local reply = {now, redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''}
+local all = ARGV[2] == 'all'
+local start, last_start = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''
 
-local key, arg = 3, 2
-while arg <= #ARGV do
-    local n_events = tonumber(ARGV[arg])
-    local named = {}
-    for i = arg + 1, arg + n_events do
+-- What the command answers to all items of the list from first to last, a chunk at a time.
+local function in_chunks(result, list, first, last, command, ...)
+    for i = first, last, CHUNK do
+        local arguments = {...}
+        for j = i, math.min(i + CHUNK - 1, last) do
+            arguments[#arguments + 1] = list[j]
+        end
+        for _, value in ipairs(redis.call(command, unpack(arguments))) do
+            result[#result + 1] = value or ''
+        end
+    end
+    return result
+end
+
+-- The last finished interval, if it is the newest one in the stream.
+local function entry()
+    local newest = redis.pcall('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+    if type(newest) ~= 'table' then
+        return nil
+    end
+    local fields = newest[2]
+    if fields[2] == last_start and fields[4] == start then
+        return {'entry', fields[6], fields[8]}
+    end
+end
+
+local function unnamed(index, first, last)
+    local named, rest = {}, {'unnamed'}
+    for i = first, last do
         named[ARGV[i]] = true
     end
-    local unnamed = {'unnamed'}
-    for _, event in ipairs(redis.call('SMEMBERS', KEYS[key])) do
+    for _, event in ipairs(redis.call('SMEMBERS', index)) do
         if not named[event] then
-            unnamed[#unnamed + 1] = event
+            rest[#rest + 1] = event
         end
     end
-    if #unnamed > 1 then
-        reply[#reply + 1] = unnamed
-    else
-        local counts = {'counts'}
-        for first = 1, n_events, CHUNK do
-            local keys_of_chunk = {unpack(KEYS, key + first, key + math.min(first + CHUNK - 1, n_events))}
-            for _, value in ipairs(redis.call('MGET', unpack(keys_of_chunk))) do
-                counts[#counts + 1] = value or ''
-            end
-        end
-        reply[#reply + 1] = counts
+    return #rest > 1 and rest or nil
+end
+
+local function half(name, index, first_key, first_arg, n_events)
+    local from_entry = name == 'last' and all and entry()
+    if from_entry then
+        return from_entry
+    elseif all and redis.call('SCARD', index) > MANY then
+        return {'many'}
     end
-    key, arg = key + 1 + n_events, arg + 1 + n_events
+    return all and unnamed(index, first_arg, first_arg + n_events - 1)
+        or in_chunks({'counts'}, KEYS, first_key, first_key + n_events - 1, 'MGET')
+end
+
+local function totals()
+    if ARGV[3] ~= 'totals' then
+        return {}
+    elseif not all then
+        return in_chunks({'counts'}, ARGV, 6, 5 + tonumber(ARGV[5]), 'HMGET', KEYS[4])
+    elseif redis.call('HLEN', KEYS[4]) > MANY then
+        return {'many'}
+    end
+    return redis.call('HGETALL', KEYS[4])
+end
+
+local reply = {now, start, last_start, redis.call('GET', KEYS[5]) or '', totals()}
+local key, arg = 6, 4
+while arg <= #ARGV do
+    local n_events = tonumber(ARGV[arg + 1])
+    reply[#reply + 1] = half(ARGV[arg], KEYS[key], key + 1, arg + 2, n_events)
+    key, arg = key + 1 + n_events, arg + 2 + n_events
 end
 assert(key == #KEYS + 1, 'read: KEYS do not fit ARGV')
 return reply

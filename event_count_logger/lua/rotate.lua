@@ -1,16 +1,28 @@
--- End the running interval of a group if its time is over: cur becomes last.
+-- End the running interval of a group if its time is over: cur becomes last, and is noted in the history and
+-- in the totals.
 --
 -- KEYS[1]  string: start of the running interval, Unix seconds
 -- KEYS[2]  string: start of the last finished interval, Unix seconds
 -- KEYS[3]  set: event IDs that have a counter in the running interval
 -- KEYS[4]  set: event IDs that have a counter in the last finished interval
+-- KEYS[5]  string: how many intervals were finished so far
+-- KEYS[6]  stream: the finished intervals, each with start and end, and the event IDs and their
+--          counts as JSON. The ID is the end in milliseconds, and the number of the interval.
+-- KEYS[7]  hash: what each event has counted in the finished intervals since ever
+-- KEYS[8]  sorted set: event IDs that have a total and are not in use, by the end of the last interval in which
+--          they were, Unix seconds
+-- KEYS[9]  string: the interval of the group whose counts are added to the totals
 -- then one string per event: its count in the running interval,
 -- then one string per event: its count in the last finished interval
 --
 -- ARGV[1]  length of the interval in milliseconds
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
 -- ARGV[3]  start of the running interval when the sets were read, or ''
--- ARGV[4]  number of declared events, which have a counter even when it is 0; then the
+-- ARGV[4]  how many intervals the history holds; 0 for none, which deletes it
+-- ARGV[5]  'off': there are no totals, which deletes them; 'other': another interval adds to them; otherwise
+--          the name of this interval, which adds to them unless another one does
+-- ARGV[6]  seconds after which an event that is not in use leaves the totals
+-- ARGV[7]  number of declared events, which have a counter even when it is 0; then the
 -- IDs of all events: first the declared ones, then the others of both sets. An
 -- event that is not named stays where it is, and counts in the new interval.
 --
@@ -19,14 +31,18 @@
 --   waiting    the interval is still running; nothing changed
 --   started    there was no running interval; it starts at the latest boundary
 --   restarted  the running interval began in the future, so the clock was wrong; as started
---   rotated    start, end, list of the keys that hold no integer: they were left alone
+--   rotated    start, end, list of the keys that hold something else than they should: they were left alone
 
 local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local length, start_then, n_declared = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
-local n_events = #ARGV - 4
-assert(#KEYS == 4 + 2 * n_events, 'rotate: KEYS do not fit ARGV')
+local finished, history, totals, idle, totals_interval = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
+local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local first_event, first_cur = 7, 9  -- of ARGV and KEYS, less 1
+local n_events = #ARGV - first_event
+local first_last = first_cur + n_events
+assert(#KEYS == first_last + n_events, 'rotate: KEYS do not fit ARGV')
 
 local now = tonumber(ARGV[2])
 if not now then
@@ -69,24 +85,29 @@ end
 -- Both sets are looked at before the first write: a wrong type there must not leave half of it done.
 redis.call('SCARD', cur_index)
 
-local last_values, last_events, zeros, gone, unlisted, declared, obstacles = {}, {}, {}, {}, {}, {}, {}
+local last_values, last_events, last_counts, absent_events = {}, {}, {}, {}
+local zeros, gone, unlisted, declared, obstacles = {}, {}, {}, {}, {}
 for first = 1, n_events, CHUNK do
     local last_of_chunk = math.min(first + CHUNK - 1, n_events)
-    local values = redis.call('MGET', unpack(KEYS, 4 + first, 4 + last_of_chunk))
+    local values = redis.call('MGET', unpack(KEYS, first_cur + first, first_cur + last_of_chunk))
     for i = first, last_of_chunk do
-        local event, cur, last = ARGV[4 + i], KEYS[4 + i], KEYS[4 + n_events + i]
+        local event, cur, last = ARGV[first_event + i], KEYS[first_cur + i], KEYS[first_last + i]
         local value = values[i - first + 1]
         local absent = not value and redis.call('TYPE', cur).ok == 'none'
         if absent and i <= n_declared then
             value = '0'
         end
-        local is_integer = value and string.match(value, '^%-?%d+$')
+        local is_integer = value == '0' or value and string.match(value, '^%-?[1-9]%d*$')
         if is_integer then
             last_values[#last_values + 1] = last
             last_values[#last_values + 1] = value
             last_events[#last_events + 1] = event
+            last_counts[#last_counts + 1] = value
         else
             gone[#gone + 1] = last
+        end
+        if absent and not value then
+            absent_events[#absent_events + 1] = event
         end
         if not is_integer and not absent then
             obstacles[#obstacles + 1] = cur
@@ -111,4 +132,90 @@ in_chunks(unlisted, 'SREM', cur_index)
 in_chunks(declared, 'SADD', cur_index)
 redis.call('SET', last_ts, start)
 redis.call('SET', cur_ts, seconds(boundary))
+
+-- What comes now is besides: a key of another type in the way must not keep counts from being rotated.
+local function try(command, key, ...)
+    local answer = redis.pcall(command, key, ...)
+    if type(answer) == 'table' and answer.err then
+        obstacles[#obstacles + 1] = key
+        return nil
+    end
+    return answer
+end
+
+local function note_in_history(number)
+    local names, counts = cjson.encode(last_events), '[' .. table.concat(last_counts, ',') .. ']'
+    local entry = {'start', start, 'end', seconds(boundary), 'events', names, 'counts', counts}
+    local id = string.format('%.0f-%d', boundary, number)
+    local answer = redis.pcall('XADD', history, 'MAXLEN', n_history, id, unpack(entry))
+    if type(answer) == 'table' and answer.err then
+        -- The clock was ahead when the last one was noted: IDs only grow.
+        try('XADD', history, 'MAXLEN', n_history, '*', unpack(entry))
+    end
+end
+
+local function add_to_totals()
+    for first = 1, #last_events, CHUNK do
+        local last_of_chunk = math.min(first + CHUNK - 1, #last_events)
+        local before = try('HMGET', totals, unpack(last_events, first, last_of_chunk))
+        if not before then
+            return
+        end
+        local sums = {}
+        for i = first, last_of_chunk do
+            local count = last_counts[i]
+            if count ~= '0' then
+                local sum = (tonumber(before[i - first + 1] or 0) or math.huge) + count
+                if sum < 2^53 and sum > -2^53 then
+                    sums[#sums + 1] = last_events[i]
+                    sums[#sums + 1] = sum
+                else
+                    try('HINCRBY', totals, last_events[i], count)
+                end
+            end
+        end
+        if #sums > 0 then
+            redis.call('HSET', totals, unpack(sums))
+        end
+    end
+end
+
+-- An event that is in use is not idle; one that was in use in the interval before is idle since its end.
+local function expire_totals()
+    if not try('ZCARD', idle) then
+        return
+    end
+    in_chunks(last_events, 'ZREM', idle)
+    for first = 1, #absent_events, CHUNK do
+        local arguments = {}
+        for i = first, math.min(first + CHUNK - 1, #absent_events) do
+            arguments[#arguments + 1] = start
+            arguments[#arguments + 1] = absent_events[i]
+        end
+        redis.call('ZADD', idle, unpack(arguments))
+    end
+    local before = string.format('(%.3f', boundary / 1000 - expire_after)
+    for _, event in ipairs(redis.call('ZRANGEBYSCORE', idle, '-inf', before, 'LIMIT', 0, CHUNK)) do
+        redis.call('ZREM', idle, event)
+        if redis.call('SISMEMBER', cur_index, event) == 0 then
+            try('HDEL', totals, event)
+        end
+    end
+end
+
+local number = try('INCR', finished)
+if n_history == 0 then
+    redis.call('DEL', history)
+elseif number then
+    note_in_history(number)
+end
+if adds_to_totals == 'off' then
+    redis.call('DEL', totals, idle, totals_interval)
+elseif adds_to_totals ~= 'other' then
+    try('SETNX', totals_interval, adds_to_totals)
+    if try('GET', totals_interval) == adds_to_totals then
+        add_to_totals()
+        expire_totals()
+    end
+end
 return {'rotated', now, until_next, start, seconds(boundary), obstacles}

@@ -10,7 +10,7 @@ from typing import Any
 from bench_parts.libraries import event_names
 from bench_parts.processes import Bench, Worker
 from bench_parts.report import Section, Table, blocked, middle
-from event_count_logger.config import RedisConfig
+from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 
@@ -22,6 +22,7 @@ statistics. The counts are filled in anew each time, into a server that holds no
 
 GROUP = "rotated"
 INTERVAL = Interval.parse("1h")
+CONFIG = GroupConfig(GROUP, (INTERVAL,))
 BATCH = 500
 ACTIONS = ("rotate", "read")
 
@@ -54,7 +55,7 @@ def _fill(bench: Bench, store: Store, events: int) -> None:
 def _measure_ours(bench: Bench, store: Store, events: int, times: Times) -> None:
     later = time.time() + INTERVAL.length_s
     actions: dict[str, Callable[[], Any]] = {
-        "rotate": lambda: store.rotate(GROUP, INTERVAL, (), later),
+        "rotate": lambda: store.rotate(CONFIG, INTERVAL, later),
         "read": lambda: store.read(GROUP, INTERVAL, (), ["last"], later),
     }
     for name, action in actions.items():
