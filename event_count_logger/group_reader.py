@@ -42,9 +42,7 @@ class GroupReader:
 
     def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
         """The last `n` finished intervals, oldest first; as many as the history holds if None."""
-        return self._reader.history(
-            self.group, self.interval(interval), self.group.history if n is None else n
-        )
+        return self._reader.history(self.group, self.interval(interval), n)
 
     def totals(self) -> Totals:
         """What each event has counted since ever, what is in the running interval included.

@@ -135,15 +135,32 @@ class Reader:
             counts[event_id] = reading.totals.get(event_id, 0) + running.get(event_id, 0)
         return Totals(group.name, counts, reading.now)
 
-    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Snapshot]:
+    def known_events(self, group: GroupConfig) -> list[str]:
+        """The declared events, and those that were ever counted and have not expired, by name.
+
+        In a group without totals: those in use, and those in what the history holds.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        if group.totals:
+            return list(self.totals(group).counts)
+        events: set[str] = set()
+        for interval in group.intervals:
+            for snapshot in (*self.read(group, interval, "last", "cur"), *self.history(group, interval)):
+                events.update(snapshot.counts)
+        return [*group.events, *sorted(events.difference(group.events))]
+
+    def history(self, group: GroupConfig, interval: Interval, count: int | None = None) -> list[Snapshot]:
         """The last finished intervals, oldest first: at most `count`, and as many as the history holds.
 
         Raises:
             StoreError: Redis does not answer.
         """
+        wanted = group.history if count is None else count
         return [
             finished_snapshot(group, interval, finished)
-            for finished in self._store.history(group.name, interval, count)
+            for finished in self._store.history(group.name, interval, wanted)
         ]
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
