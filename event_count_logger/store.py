@@ -420,8 +420,9 @@ class Store:
         """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
         if not group.totals:
             return "off"
-        key = keys.totals_interval(group.name)
-        before = _text(self._ask("GET", key, key=key) or b"")
+        key, before = keys.totals_interval(group.name), ""
+        with suppress(Rejected):  # the script will tell what is in the way
+            before = _text(self._ask("GET", key, key=key) or b"")
         if before and group.interval(before) is None:
             self._adopt_totals(group, before)
             before = group.totals_interval.name
@@ -430,16 +431,19 @@ class Store:
     def _adopt_totals(self, group: GroupConfig, before: str) -> None:
         """The interval that added to the totals is not in the configuration any more: another one does."""
         name, after = group.name, group.totals_interval.name
-        indexes = [keys.index(name, interval, "cur") for interval in (before, after)]
+        indexes = [
+            keys.index(name, before, "cur"),
+            keys.index(name, before, "last"),
+            keys.index(name, after, "cur"),
+        ]
         events = sorted({*group.events, *map(_text, self._ask("SUNION", *indexes, key=indexes[0]))})
         counters = [
             keys.counter(name, interval, "cur", event_id)
             for interval in (before, after)
             for event_id in events
         ]
-        self._run(
-            "adopt", [keys.totals_interval(name), keys.totals(name), *counters], [before, after, *events]
-        )
+        records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
+        self._run("adopt", records + counters, [before, after, *events])
 
     def read(
         self,
