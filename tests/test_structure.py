@@ -20,6 +20,10 @@ FLOORS = [
     ["config.rules"],
     ["config.yaml_file"],
     ["config"],
+    ["store.values", "store.wire"],
+    ["store.connections"],
+    ["store.reads"],
+    ["store.store"],
     ["store"],
     ["counters.pure"],
     ["counters.hot"],
@@ -43,7 +47,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store"},
+    "redis": {"store.connections"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
