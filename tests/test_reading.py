@@ -73,15 +73,15 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     store.rotate(group, HOUR, START + 3600)
     store.commit("g", [HOUR], "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
 
-    read_once, calls = Store._read_once, []
+    read_at_once, calls = Store._read_at_once, []
 
     def rotate_after_the_second_page(self: Store, *arguments: Any, **options: Any) -> Any:
         calls.append(options)
-        if len(calls) == 4:  # all at once, and then two pages, came before
+        if len(calls) == 5:  # twice all at once, and then two pages, came before
             self.rotate(group, HOUR, START + 7200)
-        return read_once(self, *arguments, **options)
+        return read_at_once(self, *arguments, **options)
 
-    monkeypatch.setattr(Store, "_read_once", rotate_after_the_second_page)
+    monkeypatch.setattr(Store, "_read_at_once", rotate_after_the_second_page)
     (last,) = Reader(store).read(group, HOUR, "last", now=START + 7200)
     assert last.counts == dict.fromkeys(batch, 2)
     assert (last.start, last.end) == (START + 3600, START + 7200)
@@ -96,13 +96,13 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
     store.commit("g", [HOUR], "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START)
     moved = iter(range(1_000))
-    read_once = Store._read_once
+    read_at_once = Store._read_at_once
 
     def with_another_start(self: Store, *arguments: Any, **options: Any) -> Any:
         server.client.set("g:1h:cur:@ts", START + next(moved))
-        return read_once(self, *arguments, **options)
+        return read_at_once(self, *arguments, **options)
 
-    monkeypatch.setattr(Store, "_read_once", with_another_start)
+    monkeypatch.setattr(Store, "_read_at_once", with_another_start)
     with pytest.raises(Unavailable, match="interval '1h' of group 'g' ends faster than it can be read"):
         Reader(store).read(group, HOUR, "cur", now=START)
     store.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from event_count_logger import keys
@@ -26,6 +26,21 @@ _LAST_NUMBER = 2**64 - 1
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
+
+
+#: For each half, the events that are named.
+_Events = dict[Half, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What `ReadingStore.read` was asked for."""
+
+    group: str
+    interval: Interval
+    declared: Sequence[str]
+    now: float | None
+    totals: bool
 
 
 class ReadingStore(Connections):
@@ -57,106 +72,53 @@ class ReadingStore(Connections):
             Unavailable: No answer.
             Rejected: The server cannot answer.
         """
-        events: dict[Half, list[str]] = {half: list(declared) for half in halves}
+        request = _Request(group, interval, declared, now, totals)
+        events: _Events = {half: list(declared) for half in halves}
         while True:
-            reading, unnamed = self._read_once(group, interval, events, now, totals, all_events=True)
+            reading, unnamed = self._read_at_once(request, events, "all")
             if reading:
                 return reading
             if not unnamed:
-                return self._read_in_pages(group, interval, declared, halves, now, totals)
+                return self._read_in_pages(request, halves)
             for half, more in unnamed.items():
                 events[half] += sorted(more)
 
-    def _read_once(
-        self,
-        group: str,
-        interval: Interval,
-        events: Mapping[Half, Sequence[str]],
-        now: float | None,
-        totals: bool,
-        all_events: bool,
-    ) -> tuple[Reading | None, Mapping[Half, list[str]]]:
+    def _read_at_once(
+        self, request: _Request, events: _Events, which: Literal["all", "named"]
+    ) -> tuple[Reading | None, _Events]:
         """What was read; or None, and the events that must be named to read them (none: too many)."""
-        names = [keys.timestamp(group, interval.name, half) for half in ("cur", "last")]
-        names += (keys.history(group, interval.name), keys.totals(group), keys.totals_interval(group))
-        arguments: list[Any] = [ms(now), "all" if all_events else "named", "totals" if totals else ""]
+        group, interval = request.group, request.interval.name
+        names = [keys.timestamp(group, interval, half) for half in ("cur", "last")]
+        names += (keys.history(group, interval), keys.totals(group), keys.totals_interval(group))
+        arguments: list[Any] = [ms(request.now), which, "totals" if request.totals else ""]
         for half, named in events.items():
-            names.append(keys.index(group, interval.name, half))
-            names += [keys.counter(group, interval.name, half, event_id) for event_id in named]
+            names.append(keys.index(group, interval, half))
+            names += [keys.counter(group, interval, half, event_id) for event_id in named]
             arguments += (half, len(named), *named)
-        now_ms, current_start, last_start, totals_interval, stored, *replies = self._run(
-            "read", names, arguments
-        )
-        lists = dict(zip(events, replies, strict=True))
-        if [b"many"] in (stored, *replies):
-            return None, {}
-        unnamed = {
-            half: list(map(text, reply[1:])) for half, reply in lists.items() if reply[0] == b"unnamed"
-        }
-        if unnamed:
-            return None, unnamed
-        counts: dict[Half, Mapping[str, int]] = {
-            half: _entry_counts(*reply[1:]) if reply[0] == b"entry" else _counts(events[half], reply[1:])
-            for half, reply in lists.items()
-        }
-        if stored[:1] == [b"counts"]:
-            named = next(iter(events.values()))
-            stored_totals = _counts(named, stored[1:])
-        else:
-            stored_totals = _counts(list(map(text, stored[::2])), stored[1::2])
-        return Reading(
-            now_ms / 1000,
-            seconds(current_start),
-            seconds(last_start),
-            text(totals_interval),
-            counts,
-            stored_totals,
-        ), {}
+        return _reading(events, self._run("read", names, arguments))
 
-    def _read_in_pages(
-        self,
-        group: str,
-        interval: Interval,
-        declared: Sequence[str],
-        halves: Sequence[Half],
-        now: float | None,
-        totals: bool,
-    ) -> Reading:
+    def _read_in_pages(self, request: _Request, halves: Sequence[Half]) -> Reading:
         for _ in range(_MOST_READS):
-            pages = list(self._pages(group, interval, declared, halves, now, totals))
-            first = pages[0]
-            if all(page.is_of_one_interval_with(first) for page in pages):
-                counts: dict[Half, Mapping[str, int]] = {
-                    half: {
-                        event_id: count
-                        for page in pages
-                        for event_id, count in page.counts.get(half, {}).items()
-                    }
-                    for half in halves
-                }
-                stored = {event_id: count for page in pages for event_id, count in page.totals.items()}
-                return replace(first, counts=counts, totals=stored)
-        raise self._gone(f"interval '{interval.name}' of group '{group}' ends faster than it can be read")
+            pages = [page for half in halves for page in self._pages(request, half)]
+            if all(page.is_of_one_interval_with(pages[0]) for page in pages):
+                return _joined(pages, halves)
+        raise self._gone(
+            f"interval '{request.interval.name}' of group '{request.group}' ends faster than it can be read"
+        )
 
-    def _pages(
-        self,
-        group: str,
-        interval: Interval,
-        declared: Sequence[str],
-        halves: Sequence[Half],
-        now: float | None,
-        totals: bool,
-    ) -> Iterator[Reading]:
-        for half in halves:
-            found = self._members("SSCAN", keys.index(group, interval.name, half))
-            if totals:
-                found |= self._members("HSCAN", keys.totals(group))
-            events = [*declared, *sorted(found.difference(declared))]
-            for first in range(0, len(events), _PAGE):
-                some: dict[Half, list[str]] = {half: events[first : first + _PAGE]}
-                page, _ = self._read_once(group, interval, some, now, totals, all_events=False)
-                assert page
-                yield page
+    def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
+        whole, _ = self._read_at_once(request, {half: list(request.declared)}, "all")
+        if whole:  # the last interval out of the history is never too much
+            yield whole
+            return
+        found = self._members("SSCAN", keys.index(request.group, request.interval.name, half))
+        if request.totals:
+            found |= self._members("HSCAN", keys.totals(request.group))
+        events = [*request.declared, *sorted(found.difference(request.declared))]
+        for first in range(0, max(1, len(events)), _PAGE):
+            page, _ = self._read_at_once(request, {half: events[first : first + _PAGE]}, "named")
+            assert page, "what is named is always read"
+            yield page
 
     def _members(self, command: Literal["SSCAN", "HSCAN"], key: str) -> set[str]:
         """The members of a set, or the fields of a hash, that are there from beginning to end."""
@@ -224,6 +186,36 @@ class ReadingStore(Connections):
         """
         key = keys.counter(group, interval, half, event_id)
         return int(self._ask("GET", key, key=key) or 0)
+
+
+def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
+    """What read.lua answers; see `ReadingStore._read_at_once`."""
+    now_ms, start, last_start, totals_interval, totals, *halves = reply
+    lists = dict(zip(events, halves, strict=True))
+    unnamed = {half: list(map(text, some[1:])) for half, some in lists.items() if some[0] == b"unnamed"}
+    if unnamed or [b"many"] in (totals, *halves):
+        return None, unnamed
+    counts: dict[Half, Mapping[str, int]] = {
+        half: _entry_counts(*some[1:]) if some[0] == b"entry" else _counts(events[half], some[1:])
+        for half, some in lists.items()
+    }
+    if totals[:1] == [b"counts"]:
+        (named,) = events.values()
+        stored = _counts(named, totals[1:])
+    else:
+        stored = _counts(list(map(text, totals[::2])), totals[1::2])
+    times = now_ms / 1000, seconds(start), seconds(last_start)
+    return Reading(*times, text(totals_interval), counts, stored), {}
+
+
+def _joined(pages: Sequence[Reading], halves: Sequence[Half]) -> Reading:
+    counts: dict[Half, dict[str, int]] = {half: {} for half in halves}
+    totals: dict[str, int] = {}
+    for page in pages:
+        for half, some in page.counts.items():
+            counts[half].update(some)
+        totals.update(page.totals)
+    return replace(pages[0], counts=counts, totals=totals)
 
 
 def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
