@@ -116,6 +116,8 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path
         if path.suffix in (".py", ".lua", ".typed")
     }
     assert {"event_count_logger/lua/commit.lua", "event_count_logger/py.typed"} < ours
+    (data,) = {name.partition("/")[0] for name in names if ".data/" in name}
+    ours.add(f"{data}/data/share/event-count-logger/munin/ecl_")
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
 
 
