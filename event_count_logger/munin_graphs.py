@@ -56,17 +56,16 @@ def find(config: Config, name: str) -> list[Graph]:
     if is_all(name):
         return _all_graphs(config)
     wanted = name.removeprefix(_PREFIX)
-    group, interval_name = config.groups.get(wanted), ""
-    if group is None:
-        group_name, _, interval_name = wanted.rpartition("_")
-        group = config.groups.get(group_name)
-    if group is None:
+    is_group = wanted in config.groups
+    group_name, _, interval_name = (wanted, "", "") if is_group else wanted.rpartition("_")
+    if group_name not in config.groups:
         raise NotConfigured(f"'{name}' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)")
+    group = config.groups[group_name]
     if group.hidden:
-        raise NotConfigured(f"group '{group.name}' is hidden ('hidden: true' in its configuration)")
-    interval = group.interval(interval_name) if interval_name else _main_interval(group)
+        raise NotConfigured(f"group '{group_name}' is hidden ('hidden: true' in its configuration)")
+    interval = _main_interval(group) if is_group else group.interval(interval_name)
     if interval is None:
-        raise NotConfigured(f"'{name}': group '{group.name}' has no interval '{interval_name}'")
+        raise NotConfigured(f"'{name}': group '{group_name}' has no interval '{interval_name}'")
     return [Graph(group, interval)]
 
 
