@@ -121,6 +121,11 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
 
 
+def test_the_wheel_brings_the_plugin_of_munin(installed_wheel: Path) -> None:
+    plugin = installed_wheel / "share" / "event-count-logger" / "munin" / "ecl_"
+    assert succeed(plugin, "autoconf", ecl_command="/not/there").startswith("no (")
+
+
 def test_the_source_distribution_can_be_built_from(distributions: Path) -> None:
     (source,) = distributions.glob("*.tar.gz")
     with tarfile.open(source) as archive:

@@ -198,7 +198,7 @@ def test_no_label_can_be_misread(event_id: str) -> None:
 
 def test_a_long_label_shows_both_ends_and_the_info_shows_all() -> None:
     event_id = "a" * 100 + "b" * 100
-    assert f".label {'a' * 24}…{'b' * 24}\n" in munin.config(graph("a"), [event_id])
+    assert f".label {'a' * 16}…{'b' * 16}\n" in munin.config(graph("a"), [event_id])
     assert f".info {event_id}\n" in munin.config(graph("a"), [event_id])
 
 
@@ -438,6 +438,51 @@ def test_stale_counts_are_unknown_until_a_master_runs(
     assert fetch(asked, "ecl_web") == {"ok": "U", "error": "U"}
     days.rotate("web")
     assert fetch(asked, "ecl_web") == {"ok": "2", "error": "0"}
+
+
+def test_a_master_that_is_at_it_is_waited_for(
+    start: Callable[..., subprocess.Popen[str]], server: Server, config_file: Callable[..., Path]
+) -> None:
+    """As ecl_reader does: asked right after a boundary, before the master has ended the interval."""
+    group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
+    file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
+    store = Store(RedisConfig(**server.config))
+    begin = group.intervals[0].end_of(store.server_time())
+    store.commit("g", group.intervals, "test", 0, 1, {"a": 5}, now=begin - 1)
+    wait_until(lambda: store.server_time() >= begin + 0.01)
+    plugin = start("ecl", "munin", "--config", file, "ecl_g")
+    wait_until(lambda: store.server_time() >= begin + 0.4)
+    assert plugin.poll() is None
+    store.rotate(group, group.intervals[0])
+    assert plugin.communicate(timeout=30) == ("a.value 5\n", "")
+    store.close()
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(
+    run: Run, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    redis = {**own_server.config, "socket_timeout": 0.5}
+    file = config_file(json.dumps({"redis": redis, "groups": GROUPS}))
+    own_server.stall()
+    done = run("ecl", "munin", "ecl_all", ecl_config=file)
+    own_server.go_on()
+    assert done.returncode == 0
+    assert done.stderr.count("WARNING") == 1
+    assert "ok.value U\n" in done.stdout
+    assert done.stdout.count("multigraph ecl_") == 5
+
+
+def test_what_is_in_the_way_of_one_group_does_not_hide_the_others(
+    run: Run, server: Server, file: Path, days: Days
+) -> None:
+    days.count("web", {"ok": 6}, days_ago=1)
+    days.rotate("web")
+    with server.client as client:
+        client.set("awkward:24h:last:@events", "not a set")
+    done = run("ecl", "munin", "ecl_all", ecl_config=file)
+    assert "ok.value 6\n" in done.stdout
+    assert f"{munin.field_name('é')}.value U\n" in done.stdout
+    assert "awkward:24h" in done.stderr
 
 
 def test_without_redis_the_graphs_stay_and_their_values_are_unknown(

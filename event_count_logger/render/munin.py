@@ -25,8 +25,8 @@ _HASH_DIGITS = 32
 _MADE = re.compile(rf".*_[0-9a-f]{{{_HASH_DIGITS}}}")
 _LONGEST_START = 24
 
-#: Characters of a label on each side of what is left out; longer ones leave no room for the numbers.
-_LABEL_SIDE = 24
+#: Characters of a label on each side of what is left out; longer ones take the room of the numbers.
+_LABEL_SIDE = 16
 
 
 def heading(graph: Graph) -> str:
