@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -20,6 +21,9 @@ from event_count_logger.store import Store
 
 #: Both may be set in Munin's plugin-conf.d; the second is that of all commands.
 _VARIABLES = ["ecl_config", "ECL_CONFIG"]
+
+#: A graph, its events, and their counts: None if Redis did not answer.
+_Drawn = tuple[Graph, list[str], Snapshot | None]
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,28 +96,26 @@ def _print_graphs(config: Config, name: str, action: str) -> None:
             print(render.values(events, snapshot), end="")
 
 
-def _read(config: Config, graphs: list[Graph]) -> list[tuple[Graph, list[str], Snapshot | None]]:
-    """The events of each graph and their counts: without Redis, the declared ones and None.
+def _read(config: Config, graphs: list[Graph]) -> Iterator[_Drawn]:
+    """Read what each graph draws; without Redis, that is the declared events.
 
     Redis is not asked again after it did not answer: Munin does not wait long for all the graphs of a plugin.
     """
     reader, away = Reader(Store(config.redis)), False
-    found: list[tuple[Graph, list[str], Snapshot | None]] = []
     for graph in graphs:
-        events, snapshot = list(graph.group.events), None
+        drawn: _Drawn = (graph, list(graph.group.events), None)
         try:
             if not away:
-                events, snapshot = _read_graph(reader, graph)
+                drawn = _read_graph(reader, graph)
         except StoreError as error:
             away = isinstance(error, Unavailable)
             print(f"WARNING: {error}", file=sys.stderr)
-        found.append((graph, events, snapshot))
-    return found
+        yield drawn
 
 
-def _read_graph(reader: Reader, graph: Graph) -> tuple[list[str], Snapshot]:
+def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
     (snapshot,) = read_settled(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
         print(f"WARNING: {warning}", file=sys.stderr)
     known = reader.known_events(graph.group)
-    return [*known, *sorted(set(snapshot.counts).difference(known))], snapshot
+    return graph, [*known, *sorted(set(snapshot.counts).difference(known))], snapshot
