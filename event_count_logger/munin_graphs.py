@@ -75,14 +75,15 @@ def suggestions(config: Config) -> list[str]:
 
 
 def _all_graphs(config: Config) -> list[Graph]:
-    return [
-        Graph(group, interval)
-        for group in config.shown_groups
-        for interval in group.intervals
-        if interval.length_ms >= _MUNIN_ASKS_EVERY_MS or interval == _main_interval(group)
-    ]
+    return [Graph(group, interval) for group in config.shown_groups for interval in _fitting(group)]
+
+
+def _fitting(group: GroupConfig) -> list[Interval]:
+    """The intervals that Munin does not ask too rarely for; at least one."""
+    seen = [interval for interval in group.intervals if interval.length_ms >= _MUNIN_ASKS_EVERY_MS]
+    return seen or [_main_interval(group)]
 
 
 def _main_interval(group: GroupConfig) -> Interval:
-    fitting = (interval for interval in group.intervals if interval.length_ms == _MUNIN_ASKS_EVERY_MS)
-    return next(fitting, group.intervals[0])
+    as_asked = (interval for interval in group.intervals if interval.length_ms == _MUNIN_ASKS_EVERY_MS)
+    return next(as_asked, group.intervals[0])

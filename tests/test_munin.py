@@ -113,6 +113,7 @@ CONFIG = from_dicts(
         "web": {"intervals": ["5s", "1h", "5m", "0.5h"]},
         "web_1h": {"intervals": ["24h"]},
         "quick": {"intervals": ["5s", "10s"]},
+        "mixed": {"intervals": ["5s", "1h"]},
         "secret": {"intervals": ["5m"], "hidden": True},
         "all": {"intervals": ["300s"]},
     }
@@ -127,8 +128,9 @@ CONFIG = from_dicts(
         ("ecl_web_0.5h", ["web_0.5h"]),
         ("ecl_web_1h", ["web_1h_24h"]),
         ("ecl_quick", ["quick_5s"]),
+        ("ecl_mixed", ["mixed_5s"]),
         ("ecl_all_300s", ["all_300s"]),
-        ("ecl_all", ["web_1h", "web_5m", "web_0.5h", "web_1h_24h", "quick_5s", "all_300s"]),
+        ("ecl_all", ["web_1h", "web_5m", "web_0.5h", "web_1h_24h", "quick_5s", "mixed_1h", "all_300s"]),
     ],
 )
 def test_a_name_says_what_is_drawn(name: str, drawn: list[str]) -> None:
@@ -153,7 +155,15 @@ def test_a_name_that_says_nothing_is_an_error(name: str, message: str) -> None:
 
 
 def test_each_suggestion_is_the_name_of_what_it_draws() -> None:
-    assert suggestions(CONFIG) == ["all", "web_5m", "web_0.5h", "web_1h_24h", "quick_5s", "all_300s"]
+    assert suggestions(CONFIG) == [
+        "all",
+        "web_5m",
+        "web_0.5h",
+        "web_1h_24h",
+        "quick_5s",
+        "mixed_1h",
+        "all_300s",
+    ]
 
 
 def test_a_graph_looks_as_the_configuration_says() -> None:
