@@ -33,14 +33,14 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status"],
+    ["follow", "status", "settled", "munin_graphs"],
     ["group_reader"],
-    ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
+    ["group", "render.munin", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
     ["logger"],
     ["master"],
     [""],
     ["cli.common"],
-    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
+    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.munin", "cli.reader", "cli.recover"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
