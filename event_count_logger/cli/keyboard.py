@@ -74,7 +74,8 @@ class Keyboard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._settings)
+        with suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._settings)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wake_before)
@@ -95,7 +96,10 @@ class Keyboard:
         return [*keys, "ctrl-c"] if self._asked_to_end else keys
 
     def _read(self) -> list[str]:
-        data = os.read(self._fd, 4096)
+        try:
+            data = os.read(self._fd, 4096)
+        except OSError:
+            data = b""
         if not data:
             return ["ctrl-c"]  # the terminal is gone
         if data.endswith((b"\x1b", b"\x1b[", b"\x1bO")) and select.select([self._fd], [], [], _REST_S)[0]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 
 from event_count_logger.cli.keyboard import Keyboard
 from event_count_logger.config import Config
@@ -39,11 +39,17 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
         while not view.left:
             answer = watcher.answer
             events = arranged(view, answer.found) if isinstance(answer.found, Sample) else []
-            console.size = os.get_terminal_size(sys.stdout.fileno())
-            size = render.Size(*console.size)
+            size = _window()
+            console.size = ConsoleDimensions(size.width, size.height)
             screen.update(Group(*render.screen(view, answer, events, choices, size, time.monotonic())))
             if answer.reads == reads:
                 return
             for key in keyboard.wait(_DRAW_S):
                 view = press(view, key, Frame(choices, len(events), size.rows))
             watcher.look_at(view.target)
+
+
+def _window() -> render.Size:
+    """As large as it is now; a terminal that does not know its size has the usual one."""
+    width, height = os.get_terminal_size(sys.stdout.fileno())
+    return render.Size(width or 80, height or 24)

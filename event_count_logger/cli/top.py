@@ -94,13 +94,13 @@ def _group(config: Config, name: str | None) -> GroupConfig | None:
 
 def _show(config: Config, target: Target | None, sort: str, delay_s: float, reads: int | None) -> None:
     try:
-        from event_count_logger.cli import screen
+        from event_count_logger.cli.screen import show
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise
         message = "ecl top needs rich on a terminal: pip install 'event-count-logger[top]'"
         raise Failure(message, Status.USAGE) from error
-    screen.show(config, View(target, sort), delay_s, reads)
+    show(config, View(target, sort), delay_s, reads)
 
 
 def _print(config: Config, target: Target | None, delay_s: float, reads: int | None) -> None:

@@ -24,6 +24,9 @@ NOTHING_YET = "-"
 #: Seconds that a read may take before it is said how old the values are.
 _SLOW_S = 1.0
 
+#: Seconds from which on the age of values is worth a word.
+_OLD_S = 2.0
+
 #: Characters.
 _GAP, _NARROWEST_EVENT, _NARROWEST_NUMBER, _NARROWEST_BAR = 2, 12, 7, 8
 
@@ -31,8 +34,8 @@ _BARS = " ▏▎▍▌▋▊▉█"
 _TREND = "▁▂▃▄▅▆▇█"
 
 _TITLES = {"rate": "rate/s"}
-_KEYS_OF_LIST = "↑↓ choose  Enter open  q quit"
-_KEYS_OF_GROUP = "↑↓ scroll  ←→ sort by  r reverse  / filter  i interval  Tab next group  g groups  q quit"
+_KEYS_OF_LIST = "q quit  ↑↓ choose  Enter open"
+_KEYS_OF_GROUP = "q quit  / filter  ←→ sort by  r reverse  ↑↓ scroll  i interval  Tab next group  g groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,11 @@ def screen(
         times, names, *rows = _list(view, found, targets, size)
     else:
         times, names, *rows = Text("reading ..."), Text()
-    filled = [*rows[: size.rows], *[Text()] * (size.rows - len(rows))]
-    return [_title(view, answer, size, now), times, names, *filled, _footer(view, size)]
+    filled = [*rows[: size.rows], *(Text() for _ in range(size.rows - len(rows)))]
+    lines = [_title(view, answer, size, now), times, names, *filled, _footer(view)][: size.height]
+    for line in lines:
+        line.truncate(size.width, overflow="ellipsis")
+    return lines
 
 
 def _title(view: View, answer: Answer, size: Size, now: float) -> Text:
@@ -89,14 +95,18 @@ def _state(answer: Answer, now: float) -> tuple[str, str]:
     found = answer.found
     if not found:
         return printable(answer.error or ""), "bold red"
+    age_s = now - found.read_at
     if answer.error or now > answer.next_read_at + _SLOW_S:
-        reason = printable(answer.error or "Redis is slow to answer")
-        return f"{duration(now - found.read_at)} old: {reason}", "bold red"
-    master = "" if found.has_master else ", no sign of a master"
-    if isinstance(found, Overview):
-        return ("" if found.has_master else "no sign of a master"), "yellow"
-    words, style = _freshness(found.current)
-    return f"{words}{master}", style if found.has_master else style.replace("green", "yellow")
+        return f"{duration(age_s)} old: {printable(answer.error or 'Redis is slow')}", "bold red"
+    words, style = ("", "green") if isinstance(found, Overview) else _freshness(found.current)
+    if not found.has_master:
+        style = style.replace("green", "yellow")
+    parts = (words, "" if found.has_master else "no sign of a master", _age(age_s))
+    return ", ".join(filter(None, parts)), style
+
+
+def _age(age_s: float) -> str:
+    return f"{duration(age_s)} old" if age_s >= _OLD_S else ""
 
 
 def _freshness(snapshot: Snapshot) -> tuple[str, str]:
@@ -126,7 +136,7 @@ def _times(target: Target, sample: Sample) -> str:
         return "nothing counted yet"
     if sample.last.empty:
         return f"{running} · none has finished yet: rates are of the running one"
-    return f"{running} · last was {_span(sample.last)} long, rates are of it"
+    return f"{running} · rates are of the last one ({_span(sample.last)})"
 
 
 def _span(snapshot: Snapshot) -> str:
@@ -282,7 +292,7 @@ def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
 # both
 
 
-def _footer(view: View, size: Size) -> Text:
+def _footer(view: View) -> Text:
     if view.typing:
         return Text(f" / {printable(view.search)}▏ Enter keeps the filter, Escape clears it", "reverse")
     return Text(f" {_KEYS_OF_GROUP if view.target else _KEYS_OF_LIST}", "dim")
