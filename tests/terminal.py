@@ -11,16 +11,15 @@ from tests.servers import wait_until
 
 
 class Terminal:
-    """Runs one command, after which a shell stays until the terminal is closed."""
+    """Runs one command in 100 columns and 24 lines, after which a shell stays until the terminal is closed."""
 
-    def __init__(self, directory: Path, *command: object, width: int = 100, height: int = 24) -> None:
+    def __init__(self, directory: Path, *command: object) -> None:
         self._directory = directory
         self._closed = False
         self._socket = directory / "tmux"
         words = shlex.join(map(str, command))
         script = f"echo begin; stty -g >before; {words}; echo $? >status; stty -g >after; read rest"
-        size = ("-x", str(width), "-y", str(height))
-        self._tmux("new-session", "-d", *size, "-c", str(directory), "sh", "-c", script)
+        self._tmux("new-session", "-d", "-x", "100", "-y", "24", "-c", str(directory), "sh", "-c", script)
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(

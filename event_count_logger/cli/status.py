@@ -10,7 +10,7 @@ import click
 from event_count_logger import status as examination
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import Config, from_file
-from event_count_logger.errors import StoreError
+from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.local_status import LocalStatus, examine_machine
 from event_count_logger.render import status as render
 from event_count_logger.store import Store
@@ -32,7 +32,8 @@ def status(config_file: str, as_json: bool) -> None:
       OK: 1 master, 3 intervals in time
 
     \b
-    Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable; 4 a rotation is overdue.
+    Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable, or it refuses to
+    answer; 4 a rotation is overdue.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)
@@ -49,7 +50,8 @@ def _examine(config: Config) -> tuple[examination.Status | None, Status, str]:
     try:
         found = examination.examine(config, Store(config.redis))
     except StoreError as error:
-        return None, Status.UNREACHABLE, f"UNREACHABLE: {' '.join(str(error).split())}"
+        state = "UNREACHABLE" if isinstance(error, Unavailable) else "REFUSED"
+        return None, Status.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
     return found, Status.STALE if found.overdue else Status.OK, render.summary(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -64,10 +65,14 @@ def top(
         raise click.UsageError("SECONDS and COUNT must be above 0")
     config = from_file(config_file)
     target = _target(config, group_name, interval_name)
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if _on_terminal():
         _show(config, target, sort, delay_s, reads)
     else:
         _print(config, target, delay_s, reads)
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _target(config: Config, group_name: str | None, interval_name: str | None) -> Target | None:
@@ -84,6 +89,8 @@ def _target(config: Config, group_name: str | None, interval_name: str | None) -
 
 def _group(config: Config, name: str | None) -> GroupConfig | None:
     """The group of that name, or the only one there is."""
+    if not config.shown_groups:
+        raise Failure("all groups are hidden ('hidden: true' in the configuration)", Status.UNKNOWN)
     if name is None:
         return config.shown_groups[0] if len(config.shown_groups) == 1 else None
     group = config.group(name)
@@ -106,7 +113,7 @@ def _show(config: Config, target: Target | None, sort: str, delay_s: float, read
 def _print(config: Config, target: Target | None, delay_s: float, reads: int | None) -> None:
     if target is None:
         names = ", ".join(group.name for group in config.shown_groups)
-        raise click.UsageError(f"expected GROUP, one of: {names or '(no group is shown)'}")
+        raise click.UsageError(f"expected GROUP, one of: {names}")
     print_rows(_Rows(GroupRates(Reader(Store(config.redis)), *target), target.group).next, delay_s, reads)
 
 

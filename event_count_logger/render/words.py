@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+#: Stands for a value that is not there yet, which is not the same as 0.
+NOTHING_YET = "-"
+
 
 def printable(text: str) -> str:
     r"""The text with everything that would act on a terminal shown as an escape, such as `\x1b`."""
@@ -34,3 +37,13 @@ def utc(time_s: float) -> str:
 def counted(number: int, noun: str) -> str:
     """A number of things: `1 master`, `3 masters`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def count(number: float) -> str:
+    """A count, such as `1,234`."""
+    return f"{number:,}"
+
+
+def rate(per_second: float) -> str:
+    """A rate with two decimals; what is not 0 never looks like it."""
+    return "0" if not per_second else f"{per_second:,.2f}" if per_second >= 0.005 else "<0.01"
