@@ -11,7 +11,7 @@ from tests.servers import wait_until
 
 
 class Terminal:
-    """Runs one command in 100 columns and 24 lines, after which a shell stays until the terminal is closed."""
+    """Runs one command in 100 columns and 24 lines; after it a shell stays until the terminal is closed."""
 
     def __init__(self, directory: Path, *command: object) -> None:
         self._directory = directory

@@ -442,6 +442,14 @@ def test_what_is_not_0_does_not_look_like_it() -> None:
     assert lines[4].split()[:5] == ["never", "0", "0", "0", "0"]
 
 
+def test_an_event_that_was_not_in_the_last_interval_has_0_there() -> None:
+    found = sample({"new": 5})
+    found = replace(found, last=replace(found.last, counts={}))
+    assert drawn(View(Target(HTTP, DAY)), found, 100, 10)[3].split()[:5] == ["new", "0", "0", "5", "5"]
+    found = replace(found, last=replace(found.last, start=None, end=None))
+    assert drawn(View(Target(HTTP, DAY)), found, 100, 10)[3].split()[:5] == ["new", "0.05", "-", "5", "5"]
+
+
 FRAME = Frame([Target(HTTP, DAY), Target(WEB, DAY)], rows=50, page=20)
 
 

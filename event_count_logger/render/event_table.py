@@ -34,7 +34,9 @@ class EventTable:
     def _formatted(self, name: str, events: Sequence[str]) -> dict[str, str]:
         values = self._values[name]
         write = rate if name == "rate" else count
-        return {event_id: write(values.get(event_id, 0)) if values else NOTHING_YET for event_id in events}
+        if values is None:
+            return dict.fromkeys(events, NOTHING_YET)
+        return {event_id: write(values.get(event_id, 0)) for event_id in events}
 
     def _measure(self, width: int) -> None:
         """Drop what does not fit, the least wanted first, and share the rest between events and bars."""
@@ -88,7 +90,7 @@ class EventTable:
         return line
 
     def _bar(self, event_id: str) -> str:
-        values = self._values["rate" if self._view.sort == "event" else self._view.sort]
+        values = self._values["rate" if self._view.sort == "event" else self._view.sort] or {}
         largest = max(values.values(), default=0)
         return bar(values.get(event_id, 0) / largest, self._bar_width) if largest else ""
 

@@ -158,14 +158,15 @@ def sortable(target: Target | None) -> Sequence[str]:
     return COLUMNS if target is None or target.group.totals else COLUMNS[:-1]
 
 
-def column(sample: Sample, name: str) -> Mapping[str, float]:
-    """The values of a column by event; none where there is nothing yet, which is not the same as 0."""
-    if name == "rate":
-        return (sample.current if sample.last.empty else sample.last).rates
+def column(sample: Sample, name: str) -> Mapping[str, float] | None:
+    """The values of a column by event, 0 where one is missing; None if there is nothing yet."""
     if name == "total":
-        return sample.totals or {}
+        return sample.totals
+    if name == "rate":
+        rated = sample.current if sample.last.empty else sample.last
+        return rated.rates if rated.span_s else None
     snapshot = sample.last if name == "last" else sample.current
-    return {} if snapshot.empty else snapshot.counts
+    return None if snapshot.empty else snapshot.counts
 
 
 def arranged(view: View, sample: Sample) -> list[str]:
@@ -180,6 +181,6 @@ def arranged(view: View, sample: Sample) -> list[str]:
     ]
     found.sort(reverse=view.reverse)
     if view.sort != "event":
-        values = column(sample, view.sort)
+        values = column(sample, view.sort) or {}
         found.sort(key=lambda event_id: values.get(event_id, 0), reverse=not view.reverse)
     return found
