@@ -467,6 +467,7 @@ FRAME = Frame([Target(HTTP, DAY), Target(WEB, DAY)], rows=50, page=20)
         (["/", "q", "ctrl-c"], {"search": "q", "typing": True, "left": True}),
         (["tab"], {"target": FRAME.targets[1]}),
         (["g", "down", "enter"], {"target": FRAME.targets[1]}),
+        (["g", "end", "page down", "enter"], {"target": FRAME.targets[1]}),
         (["z", "\x1b[99~", "f13"], {}),
         (["q"], {"left": True}),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from event_count_logger.render.words import printable
+
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as they need to be, two spaces in; numbers to the right, all else to the left."""
@@ -12,6 +14,7 @@ def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _column(values: Sequence[object]) -> list[str]:
-    width = max(len(str(value)) for value in values)
+    cells = [printable(str(value)) for value in values]
+    width = max(map(len, cells))
     numeric = any(isinstance(value, int) for value in values)
-    return [str(value).rjust(width) if numeric else str(value).ljust(width) for value in values]
+    return [cell.rjust(width) if numeric else cell.ljust(width) for cell in cells]

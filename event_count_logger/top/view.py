@@ -78,6 +78,9 @@ def _typed(view: View, key: str) -> View:
     return view
 
 
+#: More rows than there ever are.
+_FAR = 10**9
+
 _MOVES: Mapping[str, Callable[[Frame], int]] = {
     "up": lambda frame: -1,
     "k": lambda frame: -1,
@@ -86,8 +89,8 @@ _MOVES: Mapping[str, Callable[[Frame], int]] = {
     "page up": lambda frame: -frame.page,
     "page down": lambda frame: frame.page,
     " ": lambda frame: frame.page,
-    "home": lambda frame: -frame.rows,
-    "end": lambda frame: frame.rows,
+    "home": lambda frame: -_FAR,
+    "end": lambda frame: _FAR,
 }
 
 
