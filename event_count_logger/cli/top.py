@@ -44,9 +44,9 @@ def top(
 ) -> None:
     """Show the counts of GROUP live, or a list of all groups to choose from.
 
-    On a terminal it needs the extra `top`: pip install 'event-count-logger[top]'. Anywhere else it prints
-    a row each time: first what was logged so far, then what was logged since the row before; `-` while Redis
-    is away, `?` where it is not known.
+    On a terminal it needs the extra `top`, and its last line names the keys. Anywhere else it prints a row
+    each time: first what was logged so far, then what was logged since the row before; `-` while Redis is
+    away, `?` where it is not known.
 
     \b
     Example:
