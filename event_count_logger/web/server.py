@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from types import FrameType
@@ -23,6 +24,7 @@ _LAST_ANSWERS_S = 1
 
 def run(app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below that it tells of every malformed request
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -58,4 +60,5 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop answering."""
         self._hub.end()
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # that answers are cut off is no news now
         await super().shutdown(sockets)
