@@ -42,6 +42,9 @@ GROUPS = {
     "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
 }
 
+INTERVAL = "/api/v1/groups/web/24h"
+STREAM = f"{INTERVAL}/stream"
+
 TOKEN = "correct-horse"
 
 
@@ -193,7 +196,7 @@ def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) 
 
 
 def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
-    status, found = site.get("/api/v1/groups/web/24h")
+    status, found = site.get(INTERVAL)
     assert status == 200
     assert abs(found.pop("server_time") - time.time()) < 5
     first, second = today() - 2 * DAY_S, today() - DAY_S
@@ -440,7 +443,7 @@ def token_file(tmp_path: Path) -> Path:
 
 def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path, token_file: Path) -> None:
     site = serve(file, "--token-file", token_file)
-    data = ("/api/v1/groups", "/api/v1/groups/web/24h/stream", "/metrics", "/openapi.json", "/nothing")
+    data = ("/api/v1/groups", STREAM, "/metrics", "/openapi.json", "/nothing")
     wrong = ("", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe9")
     for path in data:
         for authorization in wrong:
@@ -546,7 +549,7 @@ def test_redis_away_is_told_until_it_is_back(
 ) -> None:
     own_server.kill()
     site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
-    for path in ("/api/v1/groups", "/api/v1/groups/web/24h", "/api/v1/groups/web/24h/stream"):
+    for path in ("/api/v1/groups", INTERVAL, STREAM):
         with site.open(path) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "1"), path
             assert json.loads(response.read())["detail"] == "Redis does not answer"
@@ -557,7 +560,7 @@ def test_redis_away_is_told_until_it_is_back(
     assert (response.status, "ecl_up 0\n" in page, "ecl_last_interval" in page) == (200, True, False)
     own_server.start()
     wait_until(lambda: site.get("/api/v1/groups")[0] == 200)
-    wait_until(lambda: site.get("/api/v1/groups/web/24h")[0] == 200)
+    wait_until(lambda: site.get(INTERVAL)[0] == 200)
 
 
 def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
@@ -580,6 +583,16 @@ def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
         assert site.process.wait(10) == 0
         assert time.monotonic() - began < 2
     own_server.go_on()
+
+
+def test_what_redis_refuses_is_told_by_the_log(serve: Any, file: Path, server: Server) -> None:
+    with server.client as client:
+        client.set("web:24h:@history", "something else")
+    site = serve(file)
+    for path in (INTERVAL, STREAM):
+        status, document = site.get(path)
+        assert (status, document["detail"].split(",")[0]) == (503, "Redis refuses to tell")
+        assert "WRONGTYPE" in site.process.stderr.readline()
 
 
 def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
@@ -657,9 +670,6 @@ class Events:
 
 def number(event: Any) -> int:
     return int(event["position"].partition("-")[2])
-
-
-STREAM = "/api/v1/groups/web/24h/stream"
 
 
 def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, days: Days) -> None:
@@ -807,3 +817,26 @@ def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
     assert site.process.wait(5) == 0
     assert site.process.stderr
     assert site.process.stderr.read() == ""
+
+
+def test_a_second_signal_stops_it_at_once(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
+    own_server.stall()
+    with closing(HTTPConnection("127.0.0.1", site.port)) as connection:
+        connection.request("GET", INTERVAL)
+        site.get("/healthz")
+        site.process.terminate()
+        wait_until(lambda: not is_open(site.port))
+        site.process.terminate()
+        assert site.process.wait(10) == -signal.SIGTERM
+    own_server.go_on()
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
