@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
@@ -22,10 +23,11 @@ import pytest
 
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Store
+from event_count_logger.store import Position, Store
 from event_count_logger.web.listening import Address
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
+from event_count_logger.web.streams import Event, Stream
 from tests.conftest import BIN
 from tests.servers import Server, wait_until
 
@@ -822,7 +824,7 @@ def test_200_streams_are_light_for_the_server_and_for_redis(
         site.process.terminate()
         assert site.process.wait(10) == 0
         assert time.monotonic() - began < 2
-        assert streams[0].next() is None
+        assert streams[0].response.read() == b"", "it was ended, not cut off"
     assert site.process.stderr
     assert site.process.stderr.read() == ""
 
@@ -854,6 +856,24 @@ def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
             range(len(got) + 1, n_days + 1)
         )
     days.store.close()
+
+
+def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> None:
+    events = [Event(Position(end_ms, n), b"%d" % n) for n, end_ms in enumerate((1000, 2000, 3000), 1)]
+
+    class Feed:
+        async def since(self, position: Position) -> AsyncIterator[Event]:
+            for event in events[:2]:
+                yield event
+
+    async def told() -> list[bytes]:
+        stream = Stream(Feed(), Position(0), lambda stream: None)  # type: ignore[arg-type]
+        for event in events[1:]:
+            stream.put(event)
+        stream.end()
+        return [chunk async for chunk in stream.chunks()]
+
+    assert asyncio.run(told())[1:] == [b"1", b"2", b"3"]
 
 
 # Its end
