@@ -537,7 +537,7 @@ def test_other_machines_get_in_only_with_a_token_or_when_told_twice(run: Run, fi
     ],
 )
 def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopback: bool) -> None:
-    assert Address.parse(address).is_loopback() == is_loopback
+    assert Address.resolve(address).is_loopback == is_loopback
 
 
 @pytest.mark.parametrize(
@@ -546,7 +546,7 @@ def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopbac
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address"):
-        Address.parse(text)
+        Address.resolve(text)
 
 
 def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> None:

@@ -73,8 +73,8 @@ def serve(config_file: str, address: str, token_file: Path | None, without_token
 
 
 def _listen(text: str, may_be_reached: bool) -> socket.socket:
-    address = Address.parse(text)
-    if not may_be_reached and not address.is_loopback():
+    address = Address.resolve(text)
+    if not may_be_reached and not address.is_loopback:
         raise ValueError(_OPEN_TO_ALL.format(address=text))
     return address.listen()
 

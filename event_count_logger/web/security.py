@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import os
 from itertools import chain
 from pathlib import Path
 
+from fastapi import Security
+from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from event_count_logger.web.problems import problem
+
+#: For the OpenAPI description only: the guard looks at the token.
+BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
 
 #: What everybody may see: whether the server works, and the page, which holds no data.
 _OPEN_PATHS = ("/", "/healthz", "/readyz")
@@ -40,7 +46,7 @@ def read_token(path: Path) -> str:
         ValueError: Others may read it too, or it holds no token.
     """
     with path.open("rb") as file:
-        if path.stat().st_mode & 0o007:
+        if os.fstat(file.fileno()).st_mode & 0o007:
             raise ValueError(f"{path}: others may use this file: chmod o= {path}")
         token = file.read(_LONGEST_TOKEN + 1).strip()
     if not token or len(token) > _LONGEST_TOKEN or not all(33 <= byte < 127 for byte in token):
