@@ -398,7 +398,7 @@ def test_other_methods_are_refused(site: Site, method: str) -> None:
     ],
 )
 def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
-    answer = site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = site.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert re.match(rb"HTTP/1.1 40[04] ", answer), answer[:200]
     assert b"root:" not in answer
     assert b"import" not in answer
@@ -407,20 +407,20 @@ def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nName\x00: y\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nName\x00: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n: y\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello",
         b"\xff" * 1000,
-        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nName: " + b"y" * 1_000_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Name: value\r\n" * 10_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
-        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nName: " + b"y" * 1_000_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"Name: value\r\n" * 10_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
 )
 def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
@@ -432,13 +432,32 @@ def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
     assert site.get("/healthz") == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8917", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8917", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("192.0.2.1", 421),
+        ("[", 421),
+        ("", 421),
+    ],
+)
+def test_a_web_site_whose_name_leads_here_gets_nothing(site: Site, host: str, status: int) -> None:
+    assert site.get("/healthz", Host=host)[0] == status
+
+
 def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
     connections = []
     for part in (
         b"",
         b"GET / HT",
-        b"GET / HTTP/1.1\r\nHost: x\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET",
     ):
         connections.append(socket.create_connection(("127.0.0.1", site.port), timeout=15))
         connections[-1].sendall(part)
@@ -555,7 +574,7 @@ def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> No
     line = process.stderr.readline()
     found = re.search(r"Serving at http://0\.0\.0\.0:(\d+)/, without a token", line)
     assert found, line
-    assert Site(process, int(found[1])).get("/healthz")[0] == 200
+    assert Site(process, int(found[1])).get("/healthz", Host="any.example")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -741,6 +760,14 @@ def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, day
         "missed": 0,
         "counts": {"ok": 2, "error": 0},
     }
+
+
+def test_nothing_on_the_way_may_hold_a_stream_back(site: Site) -> None:
+    with site.open(f"{STREAM}?after=0-0", Accept_Encoding="gzip") as response:
+        assert response.headers["Content-Encoding"] is None
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert [response.readline() for _ in range(3)] == [b"retry: 1000\n", b"\n", b"event: interval\n"]
 
 
 def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) -> None:

@@ -16,13 +16,14 @@ from event_count_logger.web.streams import Hub
 _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 
-def create_app(queries: Queries, hub: Hub, token: str | None) -> ASGIApp:
+def create_app(queries: Queries, hub: Hub, token: str | None, any_host: bool) -> ASGIApp:
     """The application.
 
     Args:
         queries: What it answers from.
         hub: Where its streams come from.
         token: What everything but the page and the state of the server asks for; None for nothing.
+        any_host: Whether it answers to any name, or only to those of this machine.
     """
     # The description comes from the code; pages that show it would load their scripts from other hosts.
     app = FastAPI(
@@ -33,4 +34,4 @@ def create_app(queries: Queries, hub: Hub, token: str | None) -> ASGIApp:
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())
-    return Guard(app, token)
+    return Guard(app, token, any_host)
