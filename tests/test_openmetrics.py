@@ -1,4 +1,4 @@
-"""The page of metrics: what it says, that both formats are valid, and that Prometheus reads it as it is meant."""
+"""The page of metrics: what it says, that it is valid, and what Prometheus makes of it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ecl_scrape_errors_total 0
 # HELP ecl_masters Masters that were there lately.
 # TYPE ecl_masters gauge
 ecl_masters{group="web"} 1
-# HELP ecl_stale Whether an interval is over that no master has ended, so that the last finished one is an old one.
+# HELP ecl_stale Whether an interval is over that no master has ended: the last finished one is an old one.
 # TYPE ecl_stale gauge
 ecl_stale{group="web",interval="1m"} 0
 # HELP ecl_last_interval_start_timestamp_seconds When the last finished interval began.

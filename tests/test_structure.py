@@ -29,7 +29,7 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status", "exporter"],
+    ["follow", "status", "exporter", "render.numbers"],
     ["group_reader"],
     [
         "group",
@@ -44,7 +44,7 @@ FLOORS = [
     ["logger"],
     ["master"],
     [""],
-    ["cli.common"],
+    ["cli.common", "cli.waiting"],
     ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
     ["cli"],
 ]

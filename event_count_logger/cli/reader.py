@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Protocol, cast
 
 import click
 
@@ -14,38 +19,79 @@ from event_count_logger.cli.common import (
     config_argument,
     with_version,
 )
-from event_count_logger.config import GroupConfig, from_file
+from event_count_logger.cli.waiting import Waiting
+from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.exporter import Exporter
+from event_count_logger.follow import After, Follower
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.reader import Reader, Snapshot
-from event_count_logger.render import json, text
+from event_count_logger.logs import Log
+from event_count_logger.reader import Reader, Snapshot, Totals
+from event_count_logger.render import openmetrics, text
 from event_count_logger.store import Store
 
 #: Right after a boundary the master is given this part of an interval, at most these seconds, to end it.
 _GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
+#: Formats of what one group has counted; each is a module in render/.
+_GROUP_FORMATS = ("text", "json", "csv")
+
+#: Formats of all that is exported.
+_METRIC_FORMATS = ("openmetrics", "prometheus")
+
+_HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
+
+#: What can be printed of a group, and the options that go with it.
+_OPTIONS_OF = {
+    "last": {"interval", "rate", "strict"},
+    "current": {"interval", "rate", "strict"},
+    "both": {"interval", "rate", "strict"},
+    "history": {"interval", "rate", "strict"},
+    "totals": set(),
+    "follow": {"interval", "rate", "after"},
+}
+
+
+class _Renderer(Protocol):
+    """What each module of a format of one group offers."""
+
+    def render(self, snapshots: Sequence[Snapshot], rate: bool) -> str: ...
+    def render_history(self, snapshots: Sequence[Snapshot], rate: bool) -> str: ...
+    def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str: ...
+    def render_totals(self, totals: Totals) -> str: ...
+
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @config_argument
-@click.option("-g", "--group", "group_name", metavar="GROUP", required=True, help="Counter group to print.")
-@click.option(
-    "-i", "--interval", "interval_name", metavar="INT", help="Which interval, if the group has several."
-)
+@click.option("-g", "--group", "group_name", metavar="GROUP", help="Counter group to print.")
+@click.option("-i", "--interval", metavar="INT", help="Which interval, if the group has several.")
 @click.option("--last", is_flag=True, help="The last finished interval (the default).")
 @click.option("--current", is_flag=True, help="The running interval.")
 @click.option("--both", is_flag=True, help="Both, as of the same moment.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, with start, end, server time and stale flag.")
+@click.option("--history", metavar="N", type=click.IntRange(min=1), help="The last N finished intervals.")
+@click.option("--totals", is_flag=True, help="What each event has counted since ever.")
+@click.option("--follow", is_flag=True, help="Each interval as it finishes, until Ctrl-C or SIGTERM.")
+@click.option(
+    "--after",
+    metavar="POSITION",
+    help="Follow from here: the `position` of the last one that was got, in JSON; or Unix seconds.",
+)
+@click.option("--rate", is_flag=True, help="Counts per second, by the true length of the interval.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice([*_GROUP_FORMATS, *_METRIC_FORMATS]),
+    help="How to print it (text). The last two are of all groups, or of GROUP.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit status 4 when the counts are stale.")
 @with_version
 def reader(
     config_file: str,
-    group_name: str,
-    interval_name: str | None,
-    last: bool,
-    current: bool,
-    both: bool,
+    group_name: str | None,
+    output_format: str | None,
     as_json: bool,
-    strict: bool,
+    **options: Any,
 ) -> None:
     """Print the counts of GROUP, one `event:count` a line.
 
@@ -56,24 +102,109 @@ def reader(
       $ ecl_reader ecl.yml -g requests -i 5m
       error:3
       req1:54
+      $ ecl_reader ecl.yml -g requests -i 5m --follow --rate --format csv
+      start,end,event,count,rate
+      1795521600,1795521900,error,3,0.01
+      1795521600,1795521900,req1,54,0.18
 
     \b
-    Exit status: 0; 1 unknown group or interval; 2 wrong usage or configuration;
-    3 Redis unreachable; 4 stale, with --strict.
+    Exit status: 0; 1 unknown group or interval, or it keeps no history or totals;
+    2 wrong usage or configuration; 3 Redis unreachable; 4 stale, with --strict.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    if last + current + both > 1:
-        raise click.UsageError("--last, --current and --both exclude each other")
-    halves: tuple[Half, ...] = ("last", "cur") if both else ("cur",) if current else ("last",)
+    chosen_format = _choose_format(output_format, as_json)
+    if chosen_format in _METRIC_FORMATS:
+        _refuse_options(options, chosen_format)
+        _print_metrics(from_file(config_file), group_name, chosen_format == "openmetrics")
+        return
+    what = _choose_what(options)
+    if group_name is None:
+        raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
-    group = config.group(group_name)
-    interval = _choose_interval(group, interval_name)
-    snapshots = _read(Reader(Store(config.redis)), group, interval, halves)
-    print(json.render(snapshots) if as_json else text.render(snapshots), end="")
-    for warning in text.warnings(snapshots):
+    renderer = cast(_Renderer, import_module(f"event_count_logger.render.{chosen_format}"))
+    _print_group(config, config.group(group_name), what, options, renderer)
+
+
+def _choose_format(named: str | None, as_json: bool) -> str:
+    if as_json and named not in (None, "json"):
+        raise click.UsageError(f"--json does not go with --format {named}")
+    return "json" if as_json else named or "text"
+
+
+def _given(options: dict[str, Any]) -> list[str]:
+    return [name for name, value in options.items() if value is not None and value is not False]
+
+
+def _refuse_options(options: dict[str, Any], metric_format: str) -> None:
+    for name in _given(options):
+        raise click.UsageError(f"--{name} does not go with --format {metric_format}")
+
+
+def _choose_what(options: dict[str, Any]) -> str:
+    """Which of what can be printed was asked for; checks that all other options go with it."""
+    given = _given(options)
+    named = [name for name in given if name in _OPTIONS_OF]
+    if len(named) > 1:
+        raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
+    what = named[0] if named else "last"
+    for name in set(given).difference(named, _OPTIONS_OF[what]):
+        fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
+        raise click.UsageError(f"--{name} only goes with {fitting}")
+    return what
+
+
+def _print_metrics(config: Config, group_name: str | None, in_openmetrics: bool) -> None:
+    """Also when Redis is away, which is then what they say."""
+    groups = config.shown_groups if group_name is None else [config.group(group_name)]
+    scrape = Exporter(groups, Store(config.redis)).scrape()
+    print(openmetrics.render(scrape, version("event-count-logger"), in_openmetrics), end="")
+    if scrape.faults:
+        raise scrape.faults[0]
+
+
+def _print_group(
+    config: Config, group: GroupConfig, what: str, options: dict[str, Any], renderer: _Renderer
+) -> None:
+    rate = options["rate"]
+    reader = Reader(Store(config.redis))
+    if what == "totals":
+        print(renderer.render_totals(reader.totals(group)), end="")
+        return
+    interval = _choose_interval(group, options["interval"])
+    if what == "follow":
+        store = Store(config.redis, Log("EventCountLogger"))
+        _follow(Follower(store, group, interval, _after(options["after"])), renderer, rate)
+        return
+    if what == "history" and not group.history:
+        raise Failure(f"Group '{group.name}' keeps no history ('history: 0').", Status.UNKNOWN)
+    snapshots = _read(reader, group, interval, _HALVES.get(what, ("last",)))
+    if what == "history":
+        finished = reader.history(group, interval, options["history"])
+        print(renderer.render_history(finished, rate), end="")
+    else:
+        print(renderer.render(snapshots, rate), end="")
+    for warning in text.warnings(snapshots, rate and what != "history"):
         print(f"WARNING: {warning}", file=sys.stderr)
-    if strict and snapshots[0].stale:
+    if options["strict"] and snapshots[0].stale:
         sys.exit(Status.STALE)
+
+
+def _after(given: str | None) -> After:
+    """A position stays as it is; anything that is a number is a time."""
+    return float(given) if given and given.replace(".", "", 1).isdecimal() else given
+
+
+def _follow(follower: Follower, renderer: _Renderer, rate: bool) -> None:
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+    waiting = Waiting()
+    first, wait_s = True, 0.0
+    while waiting.goes_on(wait_s):
+        snapshot, wait_s = follower.step()
+        if snapshot:
+            for warning in text.gap_warnings(snapshot):
+                print(f"WARNING: {warning}", file=sys.stderr)
+            print(renderer.render_next(snapshot, rate, first), end="", flush=True)
+            first = False
 
 
 def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
