@@ -45,6 +45,7 @@ FLOORS = [
     ["master"],
     [""],
     ["cli.common", "cli.waiting"],
+    ["cli.printing"],
     ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
     ["cli"],
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import sys
-import time
-from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import click
 
@@ -19,25 +17,22 @@ from event_count_logger.cli.common import (
     config_argument,
     with_version,
 )
-from event_count_logger.cli.waiting import Waiting
+from event_count_logger.cli.printing import GroupPrinter, Renderer
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.exporter import Exporter
-from event_count_logger.follow import After, Follower
+from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.logs import Log
-from event_count_logger.reader import Reader, Snapshot, Totals
-from event_count_logger.render import openmetrics, text
-from event_count_logger.store import Store
-
-#: Right after a boundary the master is given this part of an interval, at most these seconds, to end it.
-_GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
+from event_count_logger.render import openmetrics
+from event_count_logger.store import Position, Store
 
 #: Formats of what one group has counted; each is a module in render/.
 _GROUP_FORMATS = ("text", "json", "csv")
 
 #: Formats of all that is exported.
 _METRIC_FORMATS = ("openmetrics", "prometheus")
+
+_UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
 
 _HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
 
@@ -50,15 +45,6 @@ _OPTIONS_OF = {
     "totals": set(),
     "follow": {"interval", "rate", "after"},
 }
-
-
-class _Renderer(Protocol):
-    """What each module of a format of one group offers."""
-
-    def render(self, snapshots: Sequence[Snapshot], rate: bool) -> str: ...
-    def render_history(self, snapshots: Sequence[Snapshot], rate: bool) -> str: ...
-    def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str: ...
-    def render_totals(self, totals: Totals) -> str: ...
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,8 +107,10 @@ def reader(
     if group_name is None:
         raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
-    renderer = cast(_Renderer, import_module(f"event_count_logger.render.{chosen_format}"))
-    _print_group(config, config.group(group_name), what, options, renderer)
+    renderer = cast(Renderer, import_module(f"event_count_logger.render.{chosen_format}"))
+    _print_group(
+        GroupPrinter(config.redis, config.group(group_name), renderer, options["rate"]), what, options
+    )
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
@@ -147,7 +135,9 @@ def _choose_what(options: dict[str, Any]) -> str:
     if len(named) > 1:
         raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
     what = named[0] if named else "last"
-    for name in set(given).difference(named, _OPTIONS_OF[what]):
+    for name in given:
+        if name in _OPTIONS_OF[what].union(named):
+            continue
         fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
         raise click.UsageError(f"--{name} only goes with {fitting}")
     return what
@@ -162,49 +152,20 @@ def _print_metrics(config: Config, group_name: str | None, in_openmetrics: bool)
         raise scrape.faults[0]
 
 
-def _print_group(
-    config: Config, group: GroupConfig, what: str, options: dict[str, Any], renderer: _Renderer
-) -> None:
-    rate = options["rate"]
-    reader = Reader(Store(config.redis))
+def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
     if what == "totals":
-        print(renderer.render_totals(reader.totals(group)), end="")
+        printer.print_totals()
         return
-    interval = _choose_interval(group, options["interval"])
+    interval = _choose_interval(printer.group, options["interval"])
     if what == "follow":
-        store = Store(config.redis, Log("EventCountLogger"))
-        _follow(Follower(store, group, interval, _after(options["after"])), renderer, rate)
+        printer.follow(interval, _after(options["after"]))
         return
-    if what == "history" and not group.history:
-        raise Failure(f"Group '{group.name}' keeps no history ('history: 0').", Status.UNKNOWN)
-    snapshots = _read(reader, group, interval, _HALVES.get(what, ("last",)))
     if what == "history":
-        finished = reader.history(group, interval, options["history"])
-        print(renderer.render_history(finished, rate), end="")
+        stale = printer.print_history(interval, options["history"])
     else:
-        print(renderer.render(snapshots, rate), end="")
-    for warning in text.warnings(snapshots, rate and what != "history"):
-        print(f"WARNING: {warning}", file=sys.stderr)
-    if options["strict"] and snapshots[0].stale:
+        stale = printer.print_snapshots(interval, _HALVES[what])
+    if stale and options["strict"]:
         sys.exit(Status.STALE)
-
-
-def _after(given: str | None) -> After:
-    """A position stays as it is; anything that is a number is a time."""
-    return float(given) if given and given.replace(".", "", 1).isdecimal() else given
-
-
-def _follow(follower: Follower, renderer: _Renderer, rate: bool) -> None:
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
-    waiting = Waiting()
-    first, wait_s = True, 0.0
-    while waiting.goes_on(wait_s):
-        snapshot, wait_s = follower.step()
-        if snapshot:
-            for warning in text.gap_warnings(snapshot):
-                print(f"WARNING: {warning}", file=sys.stderr)
-            print(renderer.render_next(snapshot, rate, first), end="", flush=True)
-            first = False
 
 
 def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
@@ -219,13 +180,12 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
     return interval
 
 
-def _read(
-    reader: Reader, group: GroupConfig, interval: Interval, halves: tuple[Half, ...]
-) -> tuple[Snapshot, ...]:
-    """Read; again if it is so short after a boundary that the master may still be at it."""
-    grace_s = min(interval.length_s * _GRACE_PART, _LONGEST_GRACE_S)
-    while True:
-        snapshots = reader.read(group, interval, *halves)
-        if not 0 < (snapshots[0].overdue_s or 0) < grace_s:
-            return snapshots
-        time.sleep(_LOOK_AGAIN_S)
+def _after(given: str | None) -> After:
+    if given is None:
+        return None
+    if _UNIX_SECONDS.fullmatch(given):
+        return float(given)
+    try:
+        return str(Position.parse(given))
+    except ValueError as error:
+        raise click.UsageError(f"--after: {error}, nor Unix seconds") from error
