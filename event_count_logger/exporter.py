@@ -90,7 +90,7 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     reader = Reader(store)
     totals = reader.totals(group) if group.totals else None
     known = list(totals.counts) if totals else reader.known_events(group)
-    lasts = [_filled(reader.read(group, interval, "last")[0], known) for interval in group.intervals]
+    lasts = [_filled(reader.read_settled(group, interval, "last")[0], known) for interval in group.intervals]
     n_masters = sum(master.alive for master in store.masters(group.name))
     return GroupMetrics(group.name, totals, lasts, n_masters)
 

