@@ -10,15 +10,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from event_count_logger.errors import NotConfigured, StoreError
+from event_count_logger.errors import NotConfigured, Rejected, StoreError
+from event_count_logger.logs import Log
+
+_log = Log("event_count_logger.web")
 
 MEDIA_TYPE = "application/problem+json"
 
 #: Seconds after which to ask again while Redis is away.
-_RETRY_AFTER_S = 1
+_RETRY_LATER = {"Retry-After": "1"}
 
 #: Characters; what is longer repeats what was asked.
 _LONGEST_DETAIL = 500
@@ -46,8 +50,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These errors, for the OpenAPI description of a route."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def tell_problems(app: FastAPI) -> None:
@@ -55,6 +59,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(NotConfigured, _unknown)
+    app.add_exception_handler(Rejected, _redis_refuses)
     app.add_exception_handler(StoreError, _redis_away)
     app.add_exception_handler(asyncio.TimeoutError, _redis_away)
     app.add_exception_handler(Exception, _mistake)
@@ -76,7 +81,12 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 
 async def _redis_away(request: Request, error: Exception) -> Response:
-    return problem(503, "Redis does not answer", {"Retry-After": str(_RETRY_AFTER_S)})
+    return problem(503, "Redis does not answer", _RETRY_LATER)
+
+
+async def _redis_refuses(request: Request, error: Exception) -> Response:
+    _log.warning("%s", error)
+    return problem(503, "Redis refuses to tell, and the log of this server says why", _RETRY_LATER)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

@@ -71,8 +71,10 @@ class Queries:
 
     async def metrics(self, in_openmetrics: bool) -> str:
         """A page of metrics."""
-        scrape = await self._shared.get("metrics", self._exporter.scrape)
-        return openmetrics.render(scrape, VERSION, in_openmetrics)
+        return await self._shared.get(
+            ("metrics", in_openmetrics),
+            lambda: openmetrics.render(self._exporter.scrape(), VERSION, in_openmetrics),
+        )
 
     @staticmethod
     def _json(read: Callable[[], Any]) -> Callable[[], bytes]:

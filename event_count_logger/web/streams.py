@@ -116,7 +116,9 @@ class _Feed:
                 else:
                     await asyncio.sleep(wait_s)
         except StoreError:
-            self.end_streams()  # who opens it again is told why
+            pass  # who opens a stream again is told why
+        finally:
+            self.end_streams()
 
     def _publish(self, event: Event) -> None:
         self._position = event.position
