@@ -130,20 +130,6 @@ def test_big_counts_are_exact(count: int, in_openmetrics: bool) -> None:
     assert found['ecl_events_total{group="web",event="ok"}'] == str(count)
 
 
-@pytest.mark.parametrize(
-    ("accept", "accepted"),
-    [
-        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2", True),
-        ("Application/OpenMetrics-Text", True),
-        ("text/plain;version=0.0.4", False),
-        ("*/*", False),
-        ("", False),
-    ],
-)
-def test_who_asks_for_openmetrics_gets_it(accept: str, accepted: bool) -> None:
-    assert openmetrics.accepts_openmetrics(accept) is accepted
-
-
 # Both formats are valid, whatever is counted
 
 HOSTILE = {

@@ -16,6 +16,7 @@ from event_count_logger.keys import Half
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader, Snapshot, Totals
 from event_count_logger.render import text
+from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 
 
@@ -50,7 +51,7 @@ class GroupPrinter:
 
     def print_snapshots(self, interval: Interval, halves: Sequence[Half]) -> bool:
         """Returns whether they are stale."""
-        snapshots = self._reader.read_settled(self.group, interval, *halves)
+        snapshots = read_settled(self._reader, self.group, interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
         _warn(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
@@ -65,7 +66,7 @@ class GroupPrinter:
             raise NotConfigured(
                 f"group '{self.group.name}' keeps no history ('history: 0' in its configuration)"
             )
-        last = self._reader.read_settled(self.group, interval, "last")
+        last = read_settled(self._reader, self.group, interval, "last")
         finished = self._reader.history(self.group, interval, n)
         print(self._renderer.render_history(finished, self._rate), end="")
         _warn(text.warnings(last))

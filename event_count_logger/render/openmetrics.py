@@ -36,11 +36,6 @@ class _Family(NamedTuple):
     samples: Iterable[str]
 
 
-def accepts_openmetrics(accept: str) -> bool:
-    """Whether who sent this `Accept` header understands OpenMetrics; others get the older format."""
-    return "application/openmetrics-text" in accept.lower()
-
-
 def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
     """A page of metrics.
 
