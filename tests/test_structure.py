@@ -53,7 +53,7 @@ FLOORS = [
     ["web.app", "web.server"],
     [""],
     ["cli.common", "cli.waiting"],
-    ["cli.printing"],
+    ["cli.printing", "cli.metrics"],
     [
         "cli.check",
         "cli.local",

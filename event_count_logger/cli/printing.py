@@ -15,7 +15,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader, Snapshot, Totals
-from event_count_logger.render import text
+from event_count_logger.render import csv, json, text
 from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 
@@ -34,6 +34,10 @@ class Renderer(Protocol):
 
     def render_totals(self, totals: Totals) -> str:
         """What was counted since ever."""
+
+
+#: By the name of the format.
+RENDERERS: dict[str, Renderer] = {"text": text, "json": json, "csv": csv}
 
 
 class GroupPrinter:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import import_module
-from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -17,17 +15,12 @@ from event_count_logger.cli.common import (
     config_argument,
     with_version,
 )
-from event_count_logger.cli.printing import GroupPrinter, Renderer
-from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.exporter import Exporter
+from event_count_logger.cli.printing import RENDERERS, GroupPrinter
+from event_count_logger.config import GroupConfig, from_file
 from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.render import openmetrics
 from event_count_logger.store import Position, Store
-
-#: Formats of what one group has counted; each is a module in render/.
-_GROUP_FORMATS = ("text", "json", "csv")
 
 #: Formats of all that is exported.
 _METRIC_FORMATS = ("openmetrics", "prometheus")
@@ -66,7 +59,7 @@ _OPTIONS_OF = {
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([*_GROUP_FORMATS, *_METRIC_FORMATS]),
+    type=click.Choice([*RENDERERS, *_METRIC_FORMATS]),
     help="How to print it (text). The last two are of all groups, or of GROUP.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
@@ -101,16 +94,14 @@ def reader(
     chosen_format = _choose_format(output_format, as_json)
     if chosen_format in _METRIC_FORMATS:
         _refuse_options(options, chosen_format)
-        _print_metrics(from_file(config_file), group_name, chosen_format == "openmetrics")
+        _print_metrics(config_file, group_name, chosen_format == "openmetrics")
         return
     what = _choose_what(options)
     if group_name is None:
         raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
-    renderer = cast(Renderer, import_module(f"event_count_logger.render.{chosen_format}"))
-    _print_group(
-        GroupPrinter(config.redis, config.group(group_name), renderer, options["rate"]), what, options
-    )
+    printer = GroupPrinter(config.redis, config.group(group_name), RENDERERS[chosen_format], options["rate"])
+    _print_group(printer, what, options)
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
@@ -143,13 +134,12 @@ def _choose_what(options: dict[str, Any]) -> str:
     return what
 
 
-def _print_metrics(config: Config, group_name: str | None, in_openmetrics: bool) -> None:
-    """Also when Redis is away, which is then what they say."""
+def _print_metrics(config_file: str, group_name: str | None, in_openmetrics: bool) -> None:
+    from event_count_logger.cli.metrics import print_metrics
+
+    config = from_file(config_file)
     groups = config.shown_groups if group_name is None else [config.group(group_name)]
-    scrape = Exporter(groups, Store(config.redis)).scrape()
-    print(openmetrics.render(scrape, version("event-count-logger"), in_openmetrics), end="")
-    if scrape.faults:
-        raise scrape.faults[0]
+    print_metrics(groups, Store(config.redis), in_openmetrics)
 
 
 def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
