@@ -16,7 +16,7 @@ from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.exporter import Exporter, GroupMetrics, Scrape
 from event_count_logger.reader import Snapshot, Totals
 from event_count_logger.render import openmetrics
-from event_count_logger.store import Store
+from event_count_logger.store import MasterInfo, Store
 from tests.conftest import needs_debian
 from tests.servers import Server, free_port
 
@@ -291,6 +291,22 @@ def test_a_server_that_goes_away_takes_all_counts_along(
     assert ([type(fault) for fault in read.faults], read.n_errors) == ([Unavailable], 1)
     own_server.start()
     assert exporter.scrape().up
+
+
+def test_not_even_those_stay_that_were_read_before(own_server: Server, config: Callable[..., Config]) -> None:
+    class Losing(Store):
+        """A store whose server dies after the first group."""
+
+        def masters(self, group: str) -> list[MasterInfo]:
+            found = super().masters(group)
+            own_server.kill()
+            return found
+
+    configured = config(GROUPS, own_server.config)
+    store = Losing(configured.redis)
+    read = Exporter(configured.shown_groups, store).scrape()
+    store.close()
+    assert (read.up, read.groups) == (False, [])
 
 
 def test_an_exporter_without_groups_asks_whether_redis_is_there(

@@ -21,6 +21,7 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests.conftest import BIN
 from tests.servers import Server, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,6 +29,9 @@ Start = Callable[..., subprocess.Popen[str]]
 
 DAY = Interval.parse("24h")
 DAY_S = 86_400
+
+#: Python writes what is printed when it is told to, and not before.
+BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
 
 GROUPS = {
     "web": {"events": ["ok", "error"], "intervals": ["24h"]},
@@ -120,6 +124,12 @@ def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
     )
     assert short.keys() == long.keys()
     assert short["counts"] == long["counts"] == {"error": 0, "ok": 54}
+
+
+def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days) -> None:
+    days.finish(3, {"ok": 1})
+    closed = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / "ecl_reader", file, "-g", "web")
+    assert closed.communicate(timeout=60)[0] == "error:0\nok:1\n"
 
 
 # Rates
@@ -301,7 +311,7 @@ def follow(start: Start, file: Path, tmp_path: Path) -> Callable[..., Following]
     def follow(*options: object) -> Following:
         output, errors = tmp_path / f"out-{len(os.listdir(tmp_path))}", tmp_path / "err"
         with output.open("w") as out, errors.open("w") as err:
-            process = start("ecl_reader", file, "--follow", *options, stdout=out, stderr=err)
+            process = start("ecl_reader", file, "--follow", *options, stdout=out, stderr=err, env=BUFFERED)
         return Following(process, output, errors)
 
     return follow
@@ -394,7 +404,7 @@ def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, n
 
 def test_following_ends_when_nobody_reads_any_more(start: Start, file: Path, days: Days) -> None:
     days.finish(5, {"ok": 5})
-    following = start("ecl_reader", file, "-g", "web", "--follow", "--after", 0, "--json")
+    following = start("ecl_reader", file, "-g", "web", "--follow", "--after", 0, "--json", env=BUFFERED)
     assert following.stdout and following.stderr
     assert json.loads(following.stdout.readline())["counts"]["ok"] == 5
     following.stdout.close()

@@ -100,4 +100,5 @@ class GroupPrinter:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        if sys.stderr:  # print() takes None for standard output
+            print(f"WARNING: {warning}", file=sys.stderr)
