@@ -12,7 +12,7 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.connections import Connections
-from event_count_logger.store.values import Finished, Position, Reading
+from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
 from event_count_logger.store.wire import ms, seconds, text
 
 #: Events that are read at once, where there are too many to read all at once.
@@ -21,8 +21,6 @@ _PAGE = 2_500
 #: How often a read begins anew because an interval was rotated meanwhile.
 _MOST_READS = 20
 
-#: The greatest number that an ID of a stream can have.
-_LAST_NUMBER = 2**64 - 1
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
@@ -161,7 +159,7 @@ class ReadingStore(Connections):
             Rejected: There is something else under that key.
         """
         key = keys.history(group, interval.name)
-        number = position.number or _LAST_NUMBER
+        number = position.number or LAST_NUMBER
         self.server_time()
         start = self.start(group, interval)
         entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)

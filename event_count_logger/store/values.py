@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from event_count_logger.keys import Half
+
+#: The greatest number that an ID of a stream can have.
+LAST_NUMBER = 2**64 - 1
+
+_POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 
 #: Seconds without a sign of it after which a master is taken for dead.
 MASTER_ALIVE_S = 15.0
@@ -117,12 +123,12 @@ class Position(NamedTuple):
         """Read what `str()` gives.
 
         Raises:
-            ValueError: Not of the form `<milliseconds>-<number>`.
+            ValueError: Not of the form `<milliseconds>-<number>`, or more than an ID of a stream can be.
         """
-        parts = text.split("-")
-        if len(parts) != 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        match = _POSITION.fullmatch(text)
+        if not match or int(match[1]) > LAST_NUMBER or int(match[2]) > LAST_NUMBER:
             raise ValueError(f"'{text}' is not a position (expected <milliseconds>-<number>)")
-        return cls(*map(int, parts))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.time_ms}-{self.number}"

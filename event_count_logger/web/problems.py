@@ -1,0 +1,93 @@
+"""Errors as problem documents (RFC 9457), which say nothing that is not for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
+
+from event_count_logger.errors import NotConfigured, Rejected, StoreError
+from event_count_logger.logs import Log
+
+_log = Log("event_count_logger.web")
+
+MEDIA_TYPE = "application/problem+json"
+
+#: Seconds after which to ask again while Redis is away.
+_RETRY_LATER = {"Retry-After": "1"}
+
+#: Characters; what is longer repeats what was asked.
+_LONGEST_DETAIL = 500
+
+
+class Problem(TypedDict):
+    """What went wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A response that tells what went wrong."""
+    document: Problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail[:_LONGEST_DETAIL],
+    }
+    return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These errors, for the OpenAPI description of a route."""
+    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def tell_problems(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(NotConfigured, _unknown)
+    app.add_exception_handler(Rejected, _redis_refuses)
+    app.add_exception_handler(StoreError, _redis_away)
+    app.add_exception_handler(asyncio.TimeoutError, _redis_away)
+    app.add_exception_handler(Exception, _mistake)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail, error.headers)
+
+
+async def _bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{fault['loc'][0]} '{fault['loc'][-1]}': {fault['msg']}" for fault in error.errors()]
+    return problem(422, "; ".join(faults))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return problem(404, str(error))
+
+
+async def _redis_away(request: Request, error: Exception) -> Response:
+    return problem(503, "Redis does not answer", _RETRY_LATER)
+
+
+async def _redis_refuses(request: Request, error: Exception) -> Response:
+    _log.warning("%s", error)
+    return problem(503, "Redis refuses to tell, and the log of this server says why", _RETRY_LATER)
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return problem(500, "the server has made a mistake, which its log tells")
