@@ -370,6 +370,14 @@ def test_a_bad_last_event_id_is_refused(site: Site) -> None:
     assert "Last-Event-ID: '<script>' is not a position" in document["detail"]
 
 
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", INTERVAL])
+def test_head_is_answered_as_get_without_the_body(site: Site, path: str) -> None:
+    with site.open(path) as got, site.open(path, "HEAD") as head:
+        assert head.status == got.status == 200
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+        assert head.read() == b""
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
 def test_other_methods_are_refused(site: Site, method: str) -> None:
     with site.open("/api/v1/groups", method=method) as response:

@@ -78,7 +78,10 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
+        answer = self._refusal(scope) or self._app
+        # Routes answer to GET alone; to HEAD, the server leaves out the body of the same answer.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await answer(asked, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
