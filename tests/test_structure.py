@@ -33,8 +33,12 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status", "settled", "munin_graphs", "render.numbers"],
-    ["exporter", "group_reader"],
+    ["follow", "status", "settled", "munin_graphs", "local_status", "render.numbers", "render.words"],
+    ["exporter", "group_reader", "render.rows", "render.table"],
+    ["group_rates", "top.sample"],
+    ["top.watcher", "top.view"],
+    ["render.event_table"],
+    ["render.top"],
     [
         "group",
         "render.csv",
@@ -42,6 +46,7 @@ FLOORS = [
         "render.local",
         "render.munin",
         "render.openmetrics",
+        "render.status",
         "render.text",
         "diagnosis",
         "embedded",
@@ -53,8 +58,8 @@ FLOORS = [
     ["web.api", "web.monitoring", "web.page", "web.server"],
     ["web.app"],
     [""],
-    ["cli.common", "cli.waiting"],
-    ["cli.printing", "cli.metrics"],
+    ["cli.common", "cli.rows", "cli.keyboard", "cli.waiting"],
+    ["cli.screen", "cli.printing", "cli.metrics"],
     [
         "cli.check",
         "cli.local",
@@ -64,6 +69,8 @@ FLOORS = [
         "cli.reader",
         "cli.recover",
         "cli.serve",
+        "cli.status",
+        "cli.top",
     ],
     ["cli"],
 ]
@@ -81,6 +88,8 @@ ONLY = {
     "h11": {"web.server"},
     "pydantic": {"web.api", "web.problems"},
     "uvicorn": {"web.server"},
+    "rich": {"render.event_table", "render.top", "cli.screen"},
+    "termios": {"cli.keyboard"},
 }
 
 

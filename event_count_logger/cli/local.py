@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
-from itertools import count as count_up
 
 import click
 
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.rows import print_rows
 from event_count_logger.config import Config, from_file
 from event_count_logger.local_reader import LocalRates, LocalReader
 from event_count_logger.render import local as render
-
-#: Rows after which the header is repeated.
-_ROWS_PER_HEADER = 20
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,12 +76,4 @@ def _poll(config: Config, group_name: str, events: list[str], delay_s: float, ro
         if event_id not in group.events and not group.auto_declare_events:
             raise Failure(f"Event '{event_id}' is not configured for group '{group_name}'", Status.UNKNOWN)
     rates = LocalRates(LocalReader(config), group_name, events)
-    begin = time.monotonic()
-    for number in count_up():
-        if number % _ROWS_PER_HEADER == 0:
-            print(render.header(events))
-        print(render.row(events, rates.next()))
-        sys.stdout.flush()
-        if number + 1 == rows:
-            return
-        time.sleep(max(0, begin + (number + 1) * delay_s - time.monotonic()))
+    print_rows(lambda: (events, rates.next()), delay_s, rows)

@@ -1,14 +1,12 @@
-"""This machine's counters as text: blocks, and rows that grow downwards."""
+"""This machine's counters as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from event_count_logger.local_reader import LocalCount, LocalSnapshot
-
-#: Digits that a column of a poll has room for, at least.
-_NARROWEST = 6
+from event_count_logger.render import table
 
 
 def render(snapshots: Iterable[LocalSnapshot]) -> str:
@@ -37,24 +35,5 @@ def render_sums(snapshots: Iterable[LocalSnapshot]) -> str:
 
 
 def _block(title: str, counts: Mapping[str, LocalCount]) -> str:
-    rows = [("event", "total", "unsent")]
-    rows += [(event_id, str(count.total), str(count.unsent)) for event_id, count in sorted(counts.items())]
-    event, total, unsent = (max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = [f"  {row[0]:{event}}  {row[1]:>{total}}  {row[2]:>{unsent}}" for row in rows]
-    return "\n".join([title, *lines, ""])
-
-
-def header(events: Sequence[str]) -> str:
-    """The names of the columns of a poll."""
-    return _row(events, events)
-
-
-def row(events: Sequence[str], counts: Sequence[int]) -> str:
-    """One row of a poll, below its header."""
-    return _row(events, list(map(str, counts)))
-
-
-def _row(events: Sequence[str], values: Sequence[str]) -> str:
-    return " ".join(
-        value.rjust(max(len(event), _NARROWEST)) for event, value in zip(events, values, strict=True)
-    )
+    rows = [(event_id, count.total, count.unsent) for event_id, count in sorted(counts.items())]
+    return f"{title}\n{table.render(('event', 'total', 'unsent'), rows)}"

@@ -80,7 +80,7 @@ def field_name(event_id: str) -> str:
     if keeps and not _MADE.fullmatch(event_id):
         return event_id
     start = re.sub(r"^[^A-Za-z_]|[^A-Za-z0-9_]", "_", event_id)[:_LONGEST_START]
-    return f"{start}_{sha256(event_id.encode()).hexdigest()[:_HASH_DIGITS]}"
+    return f"{start}_{sha256(event_id.encode('utf-8', 'surrogateescape')).hexdigest()[:_HASH_DIGITS]}"
 
 
 def _field(event_id: str, label: str) -> list[str]:

@@ -1,0 +1,35 @@
+"""Prints what is counted, a row at a time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import count as count_up
+
+from event_count_logger.render import rows
+
+#: Rows after which the header is repeated.
+_ROWS_PER_HEADER = 20
+
+#: The events of a row, and the count of each, or what stands for it.
+Row = tuple[Sequence[str], Sequence[int | str]]
+
+
+def print_rows(next_row: Callable[[], Row], delay_s: float, n_rows: int | None) -> None:
+    """Print a row every `delay_s` seconds, `n_rows` of them or without end.
+
+    The header comes every 20 rows, and whenever the events are others than before.
+    """
+    begin = time.monotonic()
+    printed: Sequence[str] | None = None
+    for number in count_up():
+        events, counts = next_row()
+        if number % _ROWS_PER_HEADER == 0 or events != printed:
+            print(rows.header(events))
+            printed = events
+        print(rows.row(events, counts))
+        sys.stdout.flush()
+        if number + 1 == n_rows:
+            return
+        time.sleep(max(0, begin + (number + 1) * delay_s - time.monotonic()))

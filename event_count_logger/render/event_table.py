@@ -1,0 +1,131 @@
+"""The table of a group's events, as far as it fits into a window: numbers, trends and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from event_count_logger.render.words import NOTHING_YET, count, printable, rate
+from event_count_logger.top.sample import TREND_LENGTH, Sample, Target
+from event_count_logger.top.view import COLUMNS, View, column, sortable
+
+#: Characters.
+_GAP, _NARROWEST_EVENT, _NARROWEST_NUMBER, _NARROWEST_BAR, _WIDE_BAR = 2, 12, 7, 8, 24
+
+#: From 0 to the most. It ends below the full height, so that rows do not run into each other.
+_TREND = "▁▂▃▄▅▆▇"
+
+_TITLES = {"rate": "rate/s"}
+
+
+class EventTable:
+    """The rows that can be seen: as many columns as fit, and bars in what is left of the width."""
+
+    def __init__(self, view: View, target: Target, sample: Sample, events: Sequence[str], width: int) -> None:
+        self._view = view
+        self._labels = {event_id: _label(target, event_id) for event_id in events}
+        self._values = {name: column(sample, name) for name in COLUMNS[1:]}
+        self._cells = {name: self._formatted(name, events) for name in sortable(target)[1:]}
+        self._trend = sample.trend
+        self._measure(width)
+
+    def _formatted(self, name: str, events: Sequence[str]) -> dict[str, str]:
+        values = self._values[name]
+        write = rate if name == "rate" else count
+        if values is None:
+            return dict.fromkeys(events, NOTHING_YET)
+        return {event_id: write(values.get(event_id, 0)) for event_id in events}
+
+    def _measure(self, width: int) -> None:
+        """Drop what does not fit, the least wanted first, and share the rest between events and bars."""
+        self._widths = self._wanted_widths()
+        longest = max(map(cell_len, self._labels.values()), default=0)
+        for name in ("trend", "total", "last", "rate"):
+            if self._left_of(width) < min(longest, _NARROWEST_EVENT):
+                self._widths.pop(name, None)
+        left = self._left_of(width)
+        wanted = max(longest, len("event ▲"))
+        self._event_width = max(1, min(wanted, max(_NARROWEST_EVENT, left - _WIDE_BAR), left))
+        self._bar_width = left - self._event_width - _GAP
+
+    def _wanted_widths(self) -> dict[str, int]:
+        widths = {
+            name: max(_NARROWEST_NUMBER, len(_heading(self._view, name)), *map(len, cells.values()))
+            for name, cells in self._cells.items()
+            if cells
+        }
+        return {**widths, "trend": TREND_LENGTH} if self._trend else widths
+
+    def _left_of(self, width: int) -> int:
+        return width - 1 - sum(each + _GAP for each in self._widths.values())
+
+    def header(self) -> Text:
+        """The names of the columns."""
+        line = Text(" ")
+        line.append(fitted(_heading(self._view, "event"), self._event_width), self._heading_style("event"))
+        for name, width in self._widths.items():
+            heading = _heading(self._view, name)
+            padded = heading.ljust(width) if name == "trend" else heading.rjust(width)
+            line.append(" " * _GAP).append(padded, self._heading_style(name))
+        return line
+
+    def _heading_style(self, name: str) -> str:
+        return "bold cyan" if name == self._view.sort else "bold"
+
+    def row(self, event_id: str) -> Text:
+        """One event."""
+        line = Text(" ")
+        line.append(fitted(self._labels[event_id], self._event_width))
+        for name, width in self._widths.items():
+            line.append(" " * _GAP)
+            if name == "trend":
+                line.append(_trend(event_id, self._trend), "blue")
+            else:
+                cell = self._cells[name][event_id]
+                line.append(cell.rjust(width), "dim" if cell in (NOTHING_YET, "0") else _STYLES.get(name, ""))
+        if self._bar_width >= _NARROWEST_BAR:
+            line.append(" " * _GAP).append(self._bar(event_id), "cyan")
+        return line
+
+    def _bar(self, event_id: str) -> str:
+        values = self._values["rate" if self._view.sort == "event" else self._view.sort] or {}
+        largest = max(values.values(), default=0)
+        return bar(values.get(event_id, 0) / largest, self._bar_width) if largest else ""
+
+
+_STYLES = {"rate": "bold", "current": "green"}
+
+
+def _heading(view: View, name: str) -> str:
+    words = _TITLES.get(name, name)
+    if name != view.sort:
+        return words
+    return f"{words} {'▲' if (name == 'event') != view.reverse else '▼'}"
+
+
+def _label(target: Target, event_id: str) -> str:
+    return printable(target.group.labels.get(event_id, event_id))
+
+
+def bar(part: float, width: int) -> str:
+    """A bar over a part, from 0 to 1, of the width; what is not 0 can always be seen."""
+    halves = max(round(part * width * 2), 1 if part else 0)
+    return "━" * (halves // 2) + "╸" * (halves % 2)
+
+
+def _trend(event_id: str, trend: Sequence[Mapping[str, float]]) -> str:
+    """A column for each finished interval, the newest at the right; 0 is the lowest, none is a space."""
+    rates = [rates.get(event_id, 0) for rates in trend]
+    largest = max(rates) or 1
+    return "".join(
+        _TREND[0] if not rate else _TREND[1 + int(rate / largest * (len(_TREND) - 2))] for rate in rates
+    ).rjust(TREND_LENGTH)
+
+
+def fitted(text: str, width: int) -> str:
+    """Exactly as wide; what is too long ends in `…`."""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, width - 1) + "…" if width > 1 else set_cell_size(text, width)

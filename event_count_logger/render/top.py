@@ -1,0 +1,183 @@
+"""The screen of `ecl top`, as lines of text with styles: pure functions of what was read and of the view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from event_count_logger.reader import Snapshot
+from event_count_logger.render.event_table import EventTable, fitted
+from event_count_logger.render.words import NOTHING_YET, count, counted, duration, printable, rate
+from event_count_logger.status import OVERDUE_TOLERANCE_S
+from event_count_logger.top.sample import Overview, Sample, Target
+from event_count_logger.top.view import View
+from event_count_logger.top.watcher import Answer
+
+#: Lines that are not rows: title, times, names of the columns, keys.
+CHROME = 4
+
+#: Seconds that a read may take before it is said how old the values are.
+_SLOW_S = 1.0
+
+#: Seconds from which on the age of values is worth a word.
+_OLD_S = 2.0
+
+_KEYS_OF_LIST = "q quit  ↑↓ choose  Enter open"
+_KEYS_OF_GROUP = "q quit  / filter  ←→ sort by  r reverse  ↑↓ scroll  i interval  Tab next group  g groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The window, in characters."""
+
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> int:
+        """For how many rows there is room."""
+        return max(1, self.height - CHROME)
+
+
+def screen(
+    view: View, answer: Answer, events: Sequence[str], targets: Sequence[Target], size: Size, now: float
+) -> list[Text]:
+    """All lines.
+
+    Args:
+        view: What is looked at.
+        answer: What was read of it.
+        events: Those of the view, in its order.
+        targets: All that can be looked at.
+        size: Of the window.
+        now: By the monotonic clock.
+    """
+    found = answer.found
+    if isinstance(found, Sample) and view.target:
+        times, names, *rows = _group(view, view.target, found, events, size)
+    elif isinstance(found, Overview):
+        times, names, *rows = _list(view, found, targets, size)
+    else:
+        times, names, *rows = _nothing(answer), Text()
+    filled = [*rows[: size.rows], *(Text() for _ in range(size.rows - len(rows)))]
+    lines = [_title(view, answer, size, now), times, names, *filled, _footer(view)][: size.height]
+    for line in lines:
+        line.truncate(size.width, overflow="ellipsis")
+    return lines
+
+
+def _title(view: View, answer: Answer, size: Size, now: float) -> Text:
+    words = f"{_name(view.target)} · {view.target.interval.name}" if view.target else "all groups"
+    state, style = _state(answer, now)
+    left = Text(f" {words} ", "bold reverse")
+    right = Text(fitted(state, max(0, size.width - left.cell_len - 1)).rstrip(), style)
+    return Text.assemble(left, " " * max(1, size.width - left.cell_len - right.cell_len), right)
+
+
+def _state(answer: Answer, now: float) -> tuple[str, str]:
+    """How far what is shown can be trusted, in words, and their style."""
+    found = answer.found
+    if not found:
+        return "", ""
+    age_s = now - found.read_at
+    if answer.error or now > answer.next_read_at + _SLOW_S:
+        return f"{duration(age_s)} old: {printable(answer.error or 'Redis is slow')}", "bold red"
+    words, style = ("", "green") if isinstance(found, Overview) else _freshness(found.current)
+    if not found.has_master:
+        style = style.replace("green", "yellow")
+    parts = (words, "" if found.has_master else "no sign of a master", _age(age_s))
+    return ", ".join(filter(None, parts)), style
+
+
+def _nothing(answer: Answer) -> Text:
+    return Text(f" {printable(answer.error)}", "bold red") if answer.error else Text(" reading ...", "dim")
+
+
+def _age(age_s: float) -> str:
+    return f"{duration(age_s)} old" if age_s >= _OLD_S else ""
+
+
+def _freshness(snapshot: Snapshot) -> tuple[str, str]:
+    if snapshot.overdue_s is None:
+        return "nothing counted yet", "yellow"
+    if snapshot.overdue_s > OVERDUE_TOLERANCE_S:
+        return f"STALE: overdue by {duration(snapshot.overdue_s)}", "bold red"
+    return "in time", "green"
+
+
+# one group
+
+
+def _group(view: View, target: Target, sample: Sample, events: Sequence[str], size: Size) -> list[Text]:
+    first = max(0, min(view.first, len(events) - size.rows))
+    visible = events[first : first + size.rows]
+    table = EventTable(view, target, sample, visible, size.width)
+    shown = f"{first + 1} to {first + len(visible)} of " if len(visible) < len(events) else ""
+    search = f" with '{printable(view.search)}'" if view.search else ""
+    times = f" {shown}{counted(len(events), 'event')}{search} · {_times(target, sample)}"
+    return [Text(times, "dim"), table.header(), *map(table.row, visible)]
+
+
+def _times(target: Target, sample: Sample) -> str:
+    running = f"running {_span(sample.current)} of {duration(target.interval.length_s)}"
+    if sample.current.empty:
+        return "nothing counted yet"
+    if sample.last.empty:
+        return f"{running} · none has finished yet: rates are of the running one"
+    return f"{running} · rates are of the last one ({_span(sample.last)})"
+
+
+def _span(snapshot: Snapshot) -> str:
+    return "of unknown length" if snapshot.span_s is None else duration(snapshot.span_s)
+
+
+# all groups
+
+
+def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size) -> list[Text]:
+    header = ("group", "interval", "rate/s", "last", "current", "state")
+    rows = [_pair(target, *pair) for target, pair in zip(targets, overview.pairs, strict=True)]
+    widths = [max(map(cell_len, cells)) for cells in zip(header, *(cells for cells, _ in rows), strict=True)]
+    first = max(0, view.first - size.rows + 1)
+    lines = [
+        Text.assemble(
+            (_joined(cells[:-1], widths), "reverse" if at == view.first else ""), "  ", (cells[-1], style)
+        )
+        for at, (cells, style) in enumerate(rows)
+    ]
+    groups = counted(len({target.group.name for target in targets}), "group")
+    return [Text(f" {groups}", "dim"), Text(f"{_joined(header[:-1], widths)}  state", "bold"), *lines[first:]]
+
+
+def _pair(target: Target, last: Snapshot, current: Snapshot) -> tuple[Sequence[str], str]:
+    words, style = _freshness(current)
+    rated = current if last.empty else last
+    per_second = rate(sum(rated.counts.values()) / rated.span_s) if rated.span_s else NOTHING_YET
+    sums = [NOTHING_YET if each.empty else count(sum(each.counts.values())) for each in (last, current)]
+    return (_name(target), target.interval.name, per_second, *sums, words), style
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Names to the left, numbers to the right."""
+    padded = [
+        set_cell_size(cell, width) if at < 2 else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=False))
+    ]
+    return f" {'  '.join(padded)}"
+
+
+# both
+
+
+def _name(target: Target) -> str:
+    group = target.group
+    return printable(f"{group.title} ({group.name})" if group.title else group.name)
+
+
+def _footer(view: View) -> Text:
+    if view.typing:
+        return Text(f" / {printable(view.search)}▏ Enter keeps the filter, Escape clears it", "reverse")
+    return Text(f" {_KEYS_OF_GROUP if view.target else _KEYS_OF_LIST}", "dim")

@@ -1,0 +1,113 @@
+"""What is on the screen, as it was read from Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.reader import Reader, Snapshot
+from event_count_logger.store import Store
+
+#: Finished intervals of which the trend is shown.
+TREND_LENGTH = 16
+
+
+class Target(NamedTuple):
+    """An interval of a group, which can be looked at."""
+
+    group: GroupConfig
+    interval: Interval
+
+
+def targets(config: Config) -> list[Target]:
+    """All that can be looked at, in the order of the configuration."""
+    return [Target(group, interval) for group in config.shown_groups for interval in group.intervals]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One group and interval.
+
+    Attributes:
+        last: The last finished interval.
+        current: The running one, as of the same moment.
+        totals: Since ever; None if the group keeps none.
+        trend: Counts per second of some finished intervals, oldest first.
+        has_master: Whether a master is at work.
+        read_at: When it was read, by the monotonic clock.
+    """
+
+    last: Snapshot
+    current: Snapshot
+    totals: Mapping[str, int] | None
+    trend: Sequence[Mapping[str, float]]
+    has_master: bool
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All groups and intervals.
+
+    Attributes:
+        pairs: The last finished and the running interval of each target, in their order.
+        has_master: Whether a master is at work.
+        read_at: When it was read, by the monotonic clock.
+    """
+
+    pairs: Sequence[tuple[Snapshot, Snapshot]]
+    has_master: bool
+    read_at: float
+
+
+class Sampler:
+    """Takes samples of one Redis."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        """Nothing is read yet."""
+        self._targets = targets(config)
+        self._store = store
+        self._reader = Reader(store)
+
+    def sample(self, target: Target, before: Sample | None) -> Sample:
+        """Read one target; the trend only if an interval has finished since the sample before.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        group, interval = target
+        last, current = self._reader.read(group, interval, "last", "cur")
+        return Sample(
+            last=last,
+            current=current,
+            totals=self._reader.totals(group).counts if group.totals else None,
+            trend=before.trend if before and before.last.end == last.end else self._trend(target),
+            has_master=self._has_master(group),
+            read_at=time.monotonic(),
+        )
+
+    def overview(self) -> Overview:
+        """Read all targets.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        pairs = [self._pair(target) for target in self._targets]
+        has_master = any(map(self._has_master, {target.group for target in self._targets}))
+        return Overview(pairs, has_master, time.monotonic())
+
+    def _pair(self, target: Target) -> tuple[Snapshot, Snapshot]:
+        last, current = self._reader.read(*target, "last", "cur")
+        return last, current
+
+    def _trend(self, target: Target) -> Sequence[Mapping[str, float]]:
+        if not target.group.history:
+            return []
+        return [snapshot.rates for snapshot in self._reader.history(*target, TREND_LENGTH)]
+
+    def _has_master(self, group: GroupConfig) -> bool:
+        return any(master.alive for master in self._store.masters(group.name))

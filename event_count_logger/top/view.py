@@ -1,0 +1,189 @@
+"""What somebody looks at, and how keys change that: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from event_count_logger.top.sample import Sample, Target
+
+#: What events can be sorted by, from left to right. All but the first sort the largest to the top.
+COLUMNS = ("event", "rate", "last", "current", "total")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown, and how.
+
+    Attributes:
+        target: The group and interval; None for the list of all of them.
+        sort: One of `COLUMNS`.
+        reverse: Whether the order is turned round.
+        search: Only events that contain this are shown, whatever their case.
+        typing: Whether keys go into `search`.
+        first: How many rows are scrolled away at the top; in the list, the row that is chosen.
+        left: Whether it is over.
+    """
+
+    target: Target | None = None
+    sort: str = "rate"
+    reverse: bool = False
+    search: str = ""
+    typing: bool = False
+    first: int = 0
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What keys move in.
+
+    Attributes:
+        targets: All that can be looked at.
+        rows: How many rows there are.
+        page: How many of them can be seen at once.
+    """
+
+    targets: Sequence[Target]
+    rows: int
+    page: int
+
+    @property
+    def furthest(self) -> int:
+        """How many rows can be scrolled away."""
+        return max(0, self.rows - self.page)
+
+
+def press(view: View, key: str, frame: Frame) -> View:
+    """The view after a key: a character, or the name of a key such as `up`. Unknown keys change nothing."""
+    if key == "ctrl-c":
+        return replace(view, left=True)
+    if view.typing:
+        return _typed(view, key)
+    if key in _MOVES:
+        return _moved(view, key, frame)
+    change = (_IN_LIST if view.target is None else _IN_GROUP).get(key)
+    return change(view, frame) if change else view
+
+
+def _typed(view: View, key: str) -> View:
+    if key == "escape":
+        return replace(view, search="", typing=False)
+    if key == "enter":
+        return replace(view, typing=False)
+    if key == "backspace":
+        return replace(view, search=view.search[:-1])
+    if len(key) == 1 and key.isprintable():
+        return replace(view, search=view.search + key, first=0)
+    return view
+
+
+#: More rows than there ever are.
+_FAR = 10**9
+
+_MOVES: Mapping[str, Callable[[Frame], int]] = {
+    "up": lambda frame: -1,
+    "k": lambda frame: -1,
+    "down": lambda frame: 1,
+    "j": lambda frame: 1,
+    "page up": lambda frame: -frame.page,
+    "page down": lambda frame: frame.page,
+    " ": lambda frame: frame.page,
+    "home": lambda frame: -_FAR,
+    "end": lambda frame: _FAR,
+}
+
+
+def _moved(view: View, key: str, frame: Frame) -> View:
+    furthest = len(frame.targets) - 1 if view.target is None else frame.furthest
+    return replace(view, first=max(0, min(min(view.first, furthest) + _MOVES[key](frame), furthest)))
+
+
+def _leave(view: View, frame: Frame) -> View:
+    return replace(view, left=True)
+
+
+def _open(view: View, frame: Frame) -> View:
+    return _looking_at(view, frame.targets[view.first])
+
+
+def _looking_at(view: View, target: Target | None) -> View:
+    return replace(view, target=target, search="", first=0)
+
+
+def _list(view: View, frame: Frame) -> View:
+    assert view.target
+    return replace(view, target=None, search="", first=frame.targets.index(view.target))
+
+
+def _next_group(view: View, frame: Frame) -> View:
+    assert view.target
+    groups = list(dict.fromkeys(target.group.name for target in frame.targets))
+    name = groups[(groups.index(view.target.group.name) + 1) % len(groups)]
+    return _looking_at(view, next(target for target in frame.targets if target.group.name == name))
+
+
+def _next_interval(view: View, frame: Frame) -> View:
+    assert view.target
+    group, interval = view.target
+    position = (group.intervals.index(interval) + 1) % len(group.intervals)
+    return replace(view, target=Target(group, group.intervals[position]))
+
+
+def _sort_by_neighbour(step: int) -> Callable[[View, Frame], View]:
+    def change(view: View, frame: Frame) -> View:
+        columns = sortable(view.target)
+        position = columns.index(view.sort) if view.sort in columns else 0
+        return replace(view, sort=columns[(position + step) % len(columns)], first=0)
+
+    return change
+
+
+_IN_LIST: Mapping[str, Callable[[View, Frame], View]] = {"q": _leave, "enter": _open, "right": _open}
+
+_IN_GROUP: Mapping[str, Callable[[View, Frame], View]] = {
+    "q": _leave,
+    "g": _list,
+    "tab": _next_group,
+    "i": _next_interval,
+    ">": _sort_by_neighbour(1),
+    "right": _sort_by_neighbour(1),
+    "<": _sort_by_neighbour(-1),
+    "left": _sort_by_neighbour(-1),
+    "r": lambda view, frame: replace(view, reverse=not view.reverse, first=0),
+    "/": lambda view, frame: replace(view, typing=True),
+    "escape": lambda view, frame: replace(view, search=""),
+}
+
+
+def sortable(target: Target | None) -> Sequence[str]:
+    """The columns that there are."""
+    return COLUMNS if target is None or target.group.totals else COLUMNS[:-1]
+
+
+def column(sample: Sample, name: str) -> Mapping[str, float] | None:
+    """The values of a column by event, 0 where one is missing; None if there is nothing yet."""
+    if name == "total":
+        return sample.totals
+    if name == "rate":
+        rated = sample.current if sample.last.empty else sample.last
+        return rated.rates if rated.span_s else None
+    snapshot = sample.last if name == "last" else sample.current
+    return None if snapshot.empty else snapshot.counts
+
+
+def arranged(view: View, sample: Sample) -> list[str]:
+    """The events that are shown, in their order."""
+    events = dict.fromkeys((*sample.last.counts, *sample.current.counts, *(sample.totals or ())))
+    wanted = view.search.casefold()
+    labels = view.target.group.labels if view.target else {}
+    found = [
+        event_id
+        for event_id in events
+        if not wanted or wanted in event_id.casefold() or wanted in labels.get(event_id, "").casefold()
+    ]
+    found.sort(reverse=view.reverse)
+    if view.sort != "event":
+        values = column(sample, view.sort) or {}
+        found.sort(key=lambda event_id: values.get(event_id, 0), reverse=not view.reverse)
+    return found

@@ -1,0 +1,115 @@
+"""Reads again and again in a thread, so that a slow Redis does not freeze the keys."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+from event_count_logger.errors import StoreError
+from event_count_logger.top.sample import Overview, Sample, Sampler, Target
+
+#: Seconds that the end waits for a read that is under way; the thread ends with that read at the latest.
+_PATIENCE_S = 0.2
+
+#: Seconds until the next attempt at the latest when a read has failed.
+_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a target, or of all of them.
+
+    Attributes:
+        target: What was asked for; None for all.
+        found: What was read last; None if nothing was yet.
+        error: Why it could not be read again since; None if it could.
+        reads: How many reads there were of any target, failed ones included.
+        next_read_at: When the next one is to begin, by the monotonic clock.
+    """
+
+    target: Target | None
+    found: Sample | Overview | None = None
+    error: str | None = None
+    reads: int = 0
+    next_read_at: float = math.inf
+
+
+class Watcher:
+    """Keeps the answer about one target up to date, while it is entered as a context."""
+
+    def __init__(
+        self, sampler: Sampler, target: Target | None, delay_s: float, tell: Callable[[], None]
+    ) -> None:
+        """Nothing is read before it is entered.
+
+        Args:
+            sampler: What reads.
+            target: What to look at first; None for all.
+            delay_s: Seconds between two reads.
+            tell: Is called in the thread when there is a new answer.
+        """
+        self._sampler = sampler
+        self._delay_s = delay_s
+        self._tell = tell
+        self._answer = Answer(target)
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="ecl-top", daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join(_PATIENCE_S)
+
+    @property
+    def answer(self) -> Answer:
+        """What is known now."""
+        return self._answer
+
+    def look_at(self, target: Target | None) -> None:
+        """Look at something else from now on; of what is looked at already, this changes nothing."""
+        with self._changed:
+            if target != self._answer.target:
+                self._answer = Answer(target, reads=self._answer.reads)
+                self._changed.notify()
+
+    def _run(self) -> None:
+        asked = self._answer
+        while not self._stopped:
+            answer = self._read(asked)
+            with self._changed:
+                if not self._stopped and answer.target == self._answer.target:
+                    self._answer = answer
+                    self._tell()
+                    self._changed.wait_for(self._superseded(answer), answer.next_read_at - time.monotonic())
+                asked = self._answer
+
+    def _superseded(self, answer: Answer) -> Callable[[], bool]:
+        return lambda: self._stopped or self._answer is not answer
+
+    def _read(self, before: Answer) -> Answer:
+        begin, reads = time.monotonic(), before.reads + 1
+        try:
+            return Answer(before.target, self._sample(before), None, reads, begin + self._delay_s)
+        except StoreError as error:
+            retry_at = time.monotonic() + min(self._delay_s, _RETRY_S)
+            return replace(before, error=str(error), reads=reads, next_read_at=retry_at)
+
+    def _sample(self, before: Answer) -> Sample | Overview:
+        if before.target is None:
+            return self._sampler.overview()
+        return self._sampler.sample(before.target, before.found if isinstance(before.found, Sample) else None)

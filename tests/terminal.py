@@ -1,0 +1,83 @@
+"""A real terminal to run programs in: a window of tmux."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from tests.servers import wait_until
+
+
+class Terminal:
+    """Runs one command in 100 columns and 24 lines; after it a shell stays until the terminal is closed."""
+
+    def __init__(self, directory: Path, *command: object) -> None:
+        self._directory = directory
+        self._closed = False
+        self._socket = directory / "tmux"
+        words = shlex.join(map(str, command))
+        script = f"echo begin; stty -g >before; {words}; echo $? >status; stty -g >after; read rest"
+        self._tmux("new-session", "-d", "-x", "100", "-y", "24", "-c", str(directory), "sh", "-c", script)
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-u", "-f", "/dev/null", "-S", str(self._socket), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def lines(self) -> list[str]:
+        """What can be seen."""
+        return self._tmux("capture-pane", "-p").splitlines()
+
+    def sees(self, *words: str) -> list[str]:
+        """Wait until a line holds all of these words, and return all lines as they are then."""
+
+        def seen() -> list[str]:
+            lines = self.lines
+            found = any(all(word in line for word in words) for line in lines)
+            return lines if found and lines == self.lines else []  # else it is just being drawn
+
+        try:
+            return list(wait_until(seen, what=f"a line with {words}"))
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *self.lines])) from None
+
+    def press(self, *keys: str) -> None:
+        """Keys as tmux names them, such as `q`, `Enter`, `Down`."""
+        self._tmux("send-keys", *keys)
+
+    def resize(self, width: int, height: int) -> None:
+        self._tmux("resize-window", "-x", str(width), "-y", str(height))
+
+    @property
+    def pid(self) -> int:
+        """The process of the command."""
+        shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", shell], capture_output=True, text=True)
+        return int(children.stdout.split()[0])
+
+    def ended(self) -> int:
+        """Wait until the command has ended, check that the terminal is as it was, and return its status."""
+        wait_until((self._directory / "after").exists, what="the command ends")
+        wait_until(lambda: self._read("after"))
+        assert self._read("after") == self._read("before")
+        assert self._tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}") == "0 1\n"
+        assert self.lines[0] == "begin"
+        return int(self._read("status"))
+
+    def _read(self, name: str) -> str:
+        return (self._directory / name).read_text()
+
+    def close(self) -> None:
+        """Close the window, whatever runs in it."""
+        if not self._closed:
+            self._closed = True
+            self._tmux("kill-server")
