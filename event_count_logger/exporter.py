@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from event_count_logger.config import GroupConfig
@@ -60,18 +61,19 @@ class Exporter:
         self._counting = threading.Lock()
 
     def scrape(self) -> Scrape:
-        """Read all groups. What Redis refuses to tell of one does not keep the others from being read."""
+        """Read all groups; what Redis refuses to tell of one does not keep the others from being read."""
         began = time.monotonic()
         up, groups, faults = self._read()
         with self._counting:
             self._n_errors += len(faults)
-        return Scrape(up, groups, time.monotonic() - began, faults, self._n_errors)
+            return Scrape(up, groups, time.monotonic() - began, faults, self._n_errors)
 
     def _read(self) -> tuple[bool, list[GroupMetrics], list[StoreError]]:
         groups: list[GroupMetrics] = []
         faults: list[StoreError] = []
         try:
-            self._store.ping()
+            with suppress(Rejected):  # also an answer
+                self._store.ping()
             for group in self._groups:
                 try:
                     groups.append(collect(group, self._store))

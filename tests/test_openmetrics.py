@@ -309,6 +309,16 @@ def test_not_even_those_stay_that_were_read_before(own_server: Server, config: C
     assert (read.up, read.groups) == (False, [])
 
 
+def test_a_server_that_refuses_everything_is_there(own_server: Server, config: Callable[..., Config]) -> None:
+    with own_server.client as client:
+        client.execute_command("ACL", "SETUSER", "nobody", "on", ">hush5")
+    configured = config(GROUPS, {**own_server.config, "username": "nobody", "password": "hush5"})
+    store = Store(configured.redis)
+    read = Exporter(configured.shown_groups, store).scrape()
+    store.close()
+    assert (read.up, read.groups, len(read.faults)) == (True, [], 3)
+
+
 def test_an_exporter_without_groups_asks_whether_redis_is_there(
     config: Callable[..., Config], connect: Connect
 ) -> None:

@@ -143,6 +143,16 @@ def test_a_master_that_is_gone_leaves_stale_intervals(doomed: Monitoring) -> Non
         assert client.get("web:1s:last:@ts") == str(int(start or 0))
 
 
+def test_counts_that_redis_refuses_are_missing_and_told(doomed: Monitoring) -> None:
+    wait_until(lambda: doomed.query('ecl_masters{group="dynamic"}'))
+    with doomed.server.client as client:
+        client.set("dynamic:@totals", "something else")
+    wait_until(lambda: not doomed.query('ecl_masters{group="dynamic"}'))
+    assert doomed.value("ecl_up") == 1
+    assert doomed.query('ecl_events_total{group="web"}')
+    wait_until(lambda: doomed.alerts() == {"EclUnreadable"})
+
+
 def test_no_count_outlives_redis(doomed: Monitoring) -> None:
     doomed.count("web", {"ok": 5})
     wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)

@@ -60,7 +60,7 @@ _OPTIONS_OF = {
     "--format",
     "output_format",
     type=click.Choice([*RENDERERS, *_METRIC_FORMATS]),
-    help="How to print it (text). The last two are of all groups, or of GROUP.",
+    help="How to print it (text). openmetrics and prometheus are all metrics: of GROUP, or of all groups.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit status 4 when the counts are stale.")
@@ -127,10 +127,9 @@ def _choose_what(options: dict[str, Any]) -> str:
         raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
     what = named[0] if named else "last"
     for name in given:
-        if name in _OPTIONS_OF[what].union(named):
-            continue
-        fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
-        raise click.UsageError(f"--{name} only goes with {fitting}")
+        if name not in _OPTIONS_OF[what] and name != what:
+            fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
+            raise click.UsageError(f"--{name} only goes with {fitting}")
     return what
 
 

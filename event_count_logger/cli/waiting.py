@@ -26,9 +26,8 @@ class Waiting:
         self._reasons = select.poll()
         self._reasons.register(signalled, select.POLLIN)
         if sys.stdout:
-            self._reasons.register(
-                sys.stdout.fileno(), 0
-            )  # it is told without asking when the other end is gone
+            # That the other end is gone is told without asking for it (man 2 poll).
+            self._reasons.register(sys.stdout.fileno(), 0)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)

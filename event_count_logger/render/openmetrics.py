@@ -22,8 +22,8 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
 
 #: What cannot stand in the value of a label as it is: the same in both formats. A byte that is not UTF-8
-#: was read as a surrogate, which cannot be sent, and is written as `\\udcff`.
-_SPECIAL = re.compile('[\\\\"\n\ud800-\udfff]')
+#: was read as a surrogate, which cannot be sent, and comes out as `\udcff`.
+_SPECIAL = re.compile(r'[\\"\n\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
 
@@ -64,7 +64,7 @@ def _text(family: _Family, openmetrics: bool) -> str:
 def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     lasts = [last for group in scrape.groups for last in group.lasts]
     yield _Family("ecl_up", "gauge", "Whether Redis answered.", [f" {scrape.up:d}"])
-    yield _Family("ecl_build", "info", "What wrote this page.", [f'{{version="{_escaped(version)}"}} 1'])
+    yield _Family("ecl_build", "info", "What wrote this page.", [f'{{version="{version}"}} 1'])
     yield _Family(
         "ecl_scrape_duration_seconds",
         "gauge",
@@ -81,7 +81,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         "ecl_masters",
         "gauge",
         "Masters that were there lately.",
-        [f'{{group="{_escaped(group.group)}"}} {group.n_masters}' for group in scrape.groups],
+        [f'{{group="{group.group}"}} {group.n_masters}' for group in scrape.groups],
     )
     yield _Family(
         "ecl_stale",
@@ -125,14 +125,13 @@ def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
 def _totals(groups: Iterable[GroupMetrics]) -> Iterator[str]:
     for group in groups:
         if group.totals:
-            name = _escaped(group.group)
             for event_id, count in group.totals.counts.items():
-                yield f'{{group="{name}",event="{_escaped(event_id)}"}} {count}'
+                yield f'{{group="{group.group}",event="{_escaped(event_id)}"}} {count}'
 
 
 def _interval(last: Snapshot) -> str:
-    """The labels that all metrics of an interval begin with; the brace is still open."""
-    return f'{{group="{_escaped(last.group)}",interval="{_escaped(last.interval)}"'
+    """The labels that all metrics of an interval begin with: names of which nothing has to be escaped."""
+    return f'{{group="{last.group}",interval="{last.interval}"'
 
 
 def _escaped(value: str) -> str:
