@@ -38,6 +38,11 @@ class Graph:
         return self.interval == _main_interval(self.group)
 
 
+def of_group(group: GroupConfig, interval: Interval | None = None) -> Graph:
+    """The graph of an interval, or the one that the name of the group alone stands for."""
+    return Graph(group, interval or _main_interval(group))
+
+
 def is_all(name: str) -> bool:
     """Whether the name of a plugin says that it draws all groups, each under a heading."""
     return name.removeprefix(_PREFIX) == _ALL
@@ -54,7 +59,7 @@ def find(config: Config, name: str) -> list[Graph]:
         NotConfigured: There is no such group or interval, or the group is hidden.
     """
     if is_all(name):
-        return _all_graphs(config)
+        return all_graphs(config)
     wanted = name.removeprefix(_PREFIX)
     is_group = wanted in config.groups
     group_name, _, interval_name = (wanted, "", "") if is_group else wanted.rpartition("_")
@@ -63,18 +68,19 @@ def find(config: Config, name: str) -> list[Graph]:
     group = config.groups[group_name]
     if group.hidden:
         raise NotConfigured(f"group '{group_name}' is hidden ('hidden: true' in its configuration)")
-    interval = _main_interval(group) if is_group else group.interval(interval_name)
-    if interval is None:
+    interval = group.interval(interval_name)
+    if interval is None and not is_group:
         raise NotConfigured(f"'{name}': group '{group_name}' has no interval '{interval_name}'")
-    return [Graph(group, interval)]
+    return [of_group(group, interval)]
 
 
 def suggestions(config: Config) -> list[str]:
     """What may follow `ecl_` in the name of a plugin: `all`, and each graph of it on its own."""
-    return [_ALL, *(graph.name for graph in _all_graphs(config) if graph.name not in config.groups)]
+    return [_ALL, *(graph.name for graph in all_graphs(config) if graph.name not in config.groups)]
 
 
-def _all_graphs(config: Config) -> list[Graph]:
+def all_graphs(config: Config) -> list[Graph]:
+    """The graphs of all groups that are not hidden."""
     return [Graph(group, interval) for group in config.shown_groups for interval in _fitting(group)]
 
 

@@ -238,6 +238,19 @@ def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: 
     assert "# EOF" not in older
 
 
+def test_for_munin_there_are_the_values_of_all_groups_that_are_not_hidden(
+    run: Run, file: Path, days: Days
+) -> None:
+    days.finish(1, {"ok": 54})
+    done = run("ecl_reader", file, "--format", "munin")
+    assert "multigraph ecl_web_24h\nok.value 54\n" in done.stdout
+    assert "http" not in done.stdout
+    of_group = run("ecl_reader", file, "-g", "web", "-i", "24h", "--format", "munin")
+    assert "ok.value 54\n" in of_group.stdout
+    assert "multigraph" not in of_group.stdout
+    assert run("ecl_reader", file, "-g", "http", "--format", "munin").returncode == 0
+
+
 def test_metrics_say_that_redis_is_away_and_so_does_the_status(run: Run, file: Path, days: Days) -> None:
     days.server.kill()
     done = run("ecl_reader", file, "--format", "openmetrics")
@@ -265,8 +278,13 @@ def test_metrics_say_that_redis_is_away_and_so_does_the_status(run: Run, file: P
             "--interval only goes with --last, --current, --both, --history, --follow",
         ),
         ("-g web --json --format csv", "--json does not go with --format csv"),
-        ("-g web --format xml", "'xml' is not one of 'text', 'json', 'csv', 'openmetrics', 'prometheus'"),
+        (
+            "-g web --format xml",
+            "'xml' is not one of 'text', 'json', 'csv', 'munin', 'openmetrics', 'prometheus'",
+        ),
         ("--format openmetrics --totals", "--totals does not go with --format openmetrics"),
+        ("--format munin --interval 5m", "--interval only goes with --group"),
+        ("-g web --format munin --rate", "--rate does not go with --format munin"),
         ("--format prometheus --rate", "--rate does not go with --format prometheus"),
         ("--format csv", "Missing option '-g' / '--group'"),
         (

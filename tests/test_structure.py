@@ -59,7 +59,7 @@ FLOORS = [
     ["web.app"],
     [""],
     ["cli.common", "cli.keyboard", "cli.rows", "cli.waiting"],
-    ["cli.metrics", "cli.printing", "cli.screen"],
+    ["cli.graphs", "cli.metrics", "cli.printing", "cli.screen"],
     [
         "cli.check",
         "cli.local",

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
 
 import click
 
 from event_count_logger import munin_graphs
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.graphs import print_graphs
 from event_count_logger.config import Config, from_file
-from event_count_logger.errors import EventCountLoggerError, StoreError, Unavailable
-from event_count_logger.munin_graphs import Graph
-from event_count_logger.reader import Reader, Snapshot
-from event_count_logger.render import munin as render
-from event_count_logger.render import text
-from event_count_logger.settled import read_settled
+from event_count_logger.errors import EventCountLoggerError
 from event_count_logger.store import Store
 
 #: Both may be set in Munin's plugin-conf.d; the second is that of all commands.
 _VARIABLES = ["ecl_config", "ECL_CONFIG"]
-
-#: A graph, its events, and their counts: None if Redis did not answer.
-_Drawn = tuple[Graph, list[str], Snapshot | None]
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,36 +77,10 @@ def _autoconf(config_file: str | None) -> str:
 
 
 def _print_graphs(config: Config, name: str, action: str) -> None:
-    with_values = action == "fetch" or os.environ.get("MUNIN_CAP_DIRTYCONFIG") == "1"
-    for graph, events, snapshot in _read(config, munin_graphs.find(config, name)):
-        if munin_graphs.is_all(name):
-            print(render.heading(graph), end="")
-        if action == "config":
-            print(render.config(graph, events), end="")
-        if with_values:
-            print(render.values(events, snapshot), end="")
-
-
-def _read(config: Config, graphs: list[Graph]) -> Iterator[_Drawn]:
-    """Read what each graph draws; without Redis, that is the declared events.
-
-    Redis is not asked again after it did not answer: Munin does not wait long for all the graphs of a plugin.
-    """
-    reader, away = Reader(Store(config.redis)), False
-    for graph in graphs:
-        drawn: _Drawn = (graph, list(graph.group.events), None)
-        try:
-            if not away:
-                drawn = _read_graph(reader, graph)
-        except StoreError as error:
-            away = isinstance(error, Unavailable)
-            print(f"WARNING: {error}", file=sys.stderr)
-        yield drawn
-
-
-def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
-    (snapshot,) = read_settled(reader, graph.group, graph.interval, "last")
-    for warning in text.warnings([snapshot]):
-        print(f"WARNING: {warning}", file=sys.stderr)
-    known = reader.known_events(graph.group)
-    return graph, [*known, *sorted(set(snapshot.counts).difference(known))], snapshot
+    print_graphs(
+        munin_graphs.find(config, name),
+        Store(config.redis),
+        headings=munin_graphs.is_all(name),
+        looks=action == "config",
+        values=action == "fetch" or os.environ.get("MUNIN_CAP_DIRTYCONFIG") == "1",
+    )

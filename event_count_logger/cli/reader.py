@@ -16,14 +16,14 @@ from event_count_logger.cli.common import (
     with_version,
 )
 from event_count_logger.cli.printing import RENDERERS, GroupPrinter
-from event_count_logger.config import GroupConfig, from_file
+from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import Position, Store
 
-#: Formats of all that is exported.
-_METRIC_FORMATS = ("openmetrics", "prometheus")
+#: Formats of monitoring systems: of all groups, or of one; and the options that go with them.
+_EXPORTED = {"munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
 
@@ -59,8 +59,8 @@ _OPTIONS_OF = {
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([*RENDERERS, *_METRIC_FORMATS]),
-    help="How to print it (text). openmetrics and prometheus are all metrics: of GROUP, or of all groups.",
+    type=click.Choice([*RENDERERS, *_EXPORTED]),
+    help="How to print it (text). The last three are for monitoring, and without GROUP of all groups.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit status 4 when the counts are stale.")
@@ -92,9 +92,9 @@ def reader(
     ECL_CONFIG in the environment stands for CONFIG.
     """
     chosen_format = _choose_format(output_format, as_json)
-    if chosen_format in _METRIC_FORMATS:
-        _refuse_options(options, chosen_format)
-        _print_metrics(config_file, group_name, chosen_format == "openmetrics")
+    if chosen_format in _EXPORTED:
+        _refuse_options(options, chosen_format, group_name)
+        _export(from_file(config_file), group_name, chosen_format, options["interval"])
         return
     what = _choose_what(options)
     if group_name is None:
@@ -114,9 +114,12 @@ def _given(options: dict[str, Any]) -> list[str]:
     return [name for name, value in options.items() if value is not None and value is not False]
 
 
-def _refuse_options(options: dict[str, Any], metric_format: str) -> None:
+def _refuse_options(options: dict[str, Any], chosen_format: str, group_name: str | None) -> None:
     for name in _given(options):
-        raise click.UsageError(f"--{name} does not go with --format {metric_format}")
+        if name not in _EXPORTED[chosen_format]:
+            raise click.UsageError(f"--{name} does not go with --format {chosen_format}")
+        if group_name is None:
+            raise click.UsageError(f"--{name} only goes with --group")
 
 
 def _choose_what(options: dict[str, Any]) -> str:
@@ -133,12 +136,20 @@ def _choose_what(options: dict[str, Any]) -> str:
     return what
 
 
-def _print_metrics(config_file: str, group_name: str | None, in_openmetrics: bool) -> None:
+def _export(config: Config, group_name: str | None, chosen_format: str, interval: str | None) -> None:
+    groups = config.shown_groups if group_name is None else [config.group(group_name)]
+    store = Store(config.redis)
+    if chosen_format == "munin":
+        from event_count_logger import munin_graphs
+        from event_count_logger.cli.graphs import print_graphs
+
+        chosen = interval and _choose_interval(groups[0], interval) or None
+        graphs = [munin_graphs.of_group(groups[0], chosen)] if group_name else munin_graphs.all_graphs(config)
+        print_graphs(graphs, store, headings=group_name is None)
+        return
     from event_count_logger.cli.metrics import print_metrics
 
-    config = from_file(config_file)
-    groups = config.shown_groups if group_name is None else [config.group(group_name)]
-    print_metrics(groups, Store(config.redis), in_openmetrics)
+    print_metrics(groups, store, chosen_format == "openmetrics")
 
 
 def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
