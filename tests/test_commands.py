@@ -8,23 +8,18 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.intervals import Interval
-from event_count_logger.store import Store
+from event_count_logger.config import from_dicts
 from tests.conftest import BIN
+from tests.days import Days
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
-
-#: Long enough that no test sees its end.
-DAY = Interval.parse("24h")
 
 GROUPS = {
     "web": {"events": ["ok", "error"], "intervals": ["24h"]},
@@ -46,32 +41,11 @@ def file_of_nothing(config_file: Callable[..., Path]) -> Path:
     return config_file({"redis": redis, "groups": GROUPS}, "nothing.yml")
 
 
-@dataclass
-class Days:
-    """Counts in days gone by, and rotates as a master would have done, by the clock of the server."""
-
-    store: Store
-    position: int = 0
-
-    @property
-    def today(self) -> int:
-        return int(DAY.start_of(self.store.server_time()))
-
-    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
-        now = self.today - days_ago * 86_400
-        self.store.commit(group, [DAY], "test", self.position, self.position + 1, counts, now=now)
-        self.position += 1
-
-    def rotate(self, group: str, days_ago: int = 0) -> None:
-        declared = tuple(GROUPS[group].get("events", []))
-        self.store.rotate(GroupConfig(group, (DAY,), declared), DAY, self.today - days_ago * 86_400)
-
-
 @pytest.fixture
 def days(server: Server) -> Iterator[Days]:
-    store = Store(RedisConfig(**server.config))
-    yield Days(store)
-    store.close()
+    days = Days(from_dicts(GROUPS, server.config))
+    yield days
+    days.close()
 
 
 # ecl_reader

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from event_count_logger.reader import Snapshot
 from event_count_logger.render import munin
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT, needs_debian
+from tests.days import Days
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +30,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 PLUGIN = ROOT / "munin" / "ecl_"
 
 #: Long enough that no test sees its end.
-DAY = Interval.parse("24h")
 
 #: What is awkward for Munin: its field names, its files, and its way of reading lines.
 AWKWARD = [
@@ -233,32 +232,11 @@ def test_what_is_not_known_is_not_0(unknown: Snapshot | None) -> None:
 # The command and the plugin
 
 
-@dataclass
-class Days:
-    """Counts and rotates by days of the server's clock, as masters and workers did."""
-
-    store: Store
-    position: int = 0
-
-    @property
-    def today(self) -> int:
-        return int(DAY.start_of(self.store.server_time()))
-
-    def count(self, group: str, counts: dict[str, int], days_ago: int) -> None:
-        now = self.today - days_ago * 86_400
-        self.store.commit(group, [DAY], "test", self.position, self.position + 1, counts, now=now)
-        self.position += 1
-
-    def rotate(self, group: str, days_ago: int = 0) -> None:
-        declared = tuple(GROUPS[group].get("events", []))
-        self.store.rotate(GroupConfig(group, (DAY,), declared), DAY, self.today - days_ago * 86_400)
-
-
 @pytest.fixture
 def days(server: Server) -> Iterator[Days]:
-    store = Store(RedisConfig(**server.config))
-    yield Days(store)
-    store.close()
+    days = Days(from_dicts(GROUPS, server.config))
+    yield days
+    days.close()
 
 
 @pytest.fixture

@@ -18,17 +18,14 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from event_count_logger import EventCountLogger
-from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.intervals import Interval
-from event_count_logger.store import Store
+from event_count_logger.config import from_dicts
 from tests.conftest import BIN
+from tests.days import DAY_S, Days
 from tests.servers import Server, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 
-DAY = Interval.parse("24h")
-DAY_S = 86_400
 
 #: Python writes what is printed when it is told to, and not before.
 BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
@@ -41,45 +38,16 @@ GROUPS = {
 }
 
 
-@dataclass
-class Days:
-    """Days gone by, as workers and a master would have left them."""
-
-    server: Server
-    store: Store
-    position: int = 0
-
-    @property
-    def today(self) -> int:
-        """Its start, in Unix seconds."""
-        return int(DAY.start_of(self.store.server_time()))
-
-    def start(self, days_ago: int) -> int:
-        return self.today - days_ago * DAY_S
-
-    def finish(self, days_ago: int, counts: dict[str, int], group: str = "web") -> None:
-        self.count(days_ago, counts, group)
-        settings = GROUPS[group]
-        declared, history = tuple(settings.get("events", ())), settings.get("history", 60)
-        self.store.rotate(
-            GroupConfig(group, (DAY,), declared, history=history), DAY, self.start(days_ago - 1)
-        )
-
-    def count(self, days_ago: int, counts: dict[str, int], group: str = "web") -> None:
-        begin, self.position = self.position, self.position + 1
-        self.store.commit(group, [DAY], "test", begin, self.position, counts, now=self.start(days_ago))
-
-
 @pytest.fixture
 def days(own_server: Server) -> Iterator[Days]:
-    store = Store(RedisConfig(**own_server.config))
-    yield Days(own_server, store)
-    store.close()
+    days = Days(from_dicts(GROUPS, own_server.config))
+    yield days
+    days.close()
 
 
 @pytest.fixture
-def file(days: Days, config_file: Callable[..., Path]) -> Path:
-    return config_file({"redis": days.server.config, "groups": GROUPS})
+def file(own_server: Server, config_file: Callable[..., Path]) -> Path:
+    return config_file({"redis": own_server.config, "groups": GROUPS})
 
 
 def utc(days: Days, days_ago: int) -> str:
@@ -90,8 +58,8 @@ def utc(days: Days, days_ago: int) -> str:
 
 
 def test_csv_has_a_header_and_a_row_per_event(start: Start, file: Path, days: Days) -> None:
-    days.finish(1, {"ok": 54})
-    days.count(0, {"error": 2})
+    days.finish("web", {"ok": 54}, 1)
+    days.count("web", {"error": 2}, 0)
     both = start("ecl_reader", file, "-g", "web", "--both", "--format", "csv", text=False)
     last, today = days.start(1), days.start(0)
     assert both.communicate(timeout=60) == (
@@ -103,21 +71,21 @@ def test_csv_has_a_header_and_a_row_per_event(start: Start, file: Path, days: Da
 
 def test_csv_keeps_event_ids_whole(run: Run, file: Path, days: Days) -> None:
     hostile = {'say "hi", twice': 1, "a,b": 2, "=1+1": 3, "é": 4}
-    days.finish(1, hostile, "http")
+    days.finish("http", hostile, 1)
     done = run("ecl_reader", file, "-g", "http", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["event"]: int(row["count"]) for row in rows} == hostile
 
 
 def test_nothing_yet_has_no_rows(run: Run, file: Path, days: Days) -> None:
-    days.count(0, {"ok": 1})
+    days.count("web", {"ok": 1}, 0)
     done = run("ecl_reader", file, "-g", "web", "--format", "csv")
     assert done.stdout == "start,end,event,count\n"
     assert done.stderr == "WARNING: interval '24h' of group 'web': none has finished yet\n"
 
 
 def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
-    days.finish(1, {"ok": 54})
+    days.finish("web", {"ok": 54}, 1)
     short, long = (
         json.loads(run("ecl_reader", file, "-g", "web", *options).stdout)
         for options in (["--json"], ["--format", "json"])
@@ -127,7 +95,7 @@ def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
 
 
 def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days) -> None:
-    days.finish(3, {"ok": 1})
+    days.finish("web", {"ok": 1}, 3)
     closed = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / "ecl_reader", file, "-g", "web")
     assert closed.communicate(timeout=60)[0] == "error:0\nok:1\n"
 
@@ -136,13 +104,13 @@ def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days)
 
 
 def test_rates_are_by_the_true_length_of_the_interval(run: Run, file: Path, days: Days) -> None:
-    days.finish(1, {"ok": 5 * DAY_S})
+    days.finish("web", {"ok": 5 * DAY_S}, 1)
     assert run("ecl_reader", file, "-g", "web", "--rate").stdout == "error:0.0\nok:5.0\n"
 
 
 def test_two_merged_intervals_have_the_rate_of_both(run: Run, file: Path, days: Days) -> None:
-    days.count(2, {"ok": DAY_S})
-    days.finish(1, {"ok": 2 * DAY_S})
+    days.count("web", {"ok": DAY_S}, 2)
+    days.finish("web", {"ok": 2 * DAY_S}, 1)
     found = json.loads(run("ecl_reader", file, "-g", "web", "--rate", "--json").stdout)
     assert (found["counts"]["ok"], found["rates"]) == (3 * DAY_S, {"error": 0.0, "ok": 1.5})
     rows = run("ecl_reader", file, "-g", "web", "--rate", "--format", "csv").stdout.splitlines()
@@ -150,9 +118,9 @@ def test_two_merged_intervals_have_the_rate_of_both(run: Run, file: Path, days: 
     assert rows[2] == f"{days.start(2)},{days.start(0)},ok,{3 * DAY_S},1.5"
 
 
-def test_there_is_no_rate_without_a_length(run: Run, file: Path, days: Days) -> None:
-    days.finish(1, {"ok": 5})
-    with days.server.client as client:
+def test_there_is_no_rate_without_a_length(run: Run, file: Path, days: Days, own_server: Server) -> None:
+    days.finish("web", {"ok": 5}, 1)
+    with own_server.client as client:
         client.delete("web:24h:last:@ts")  # as a master of an older version leaves it
     done = run("ecl_reader", file, "-g", "web", "--rate")
     assert done.stdout == ""
@@ -166,7 +134,7 @@ def test_there_is_no_rate_without_a_length(run: Run, file: Path, days: Days) -> 
 
 def test_the_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -> None:
     for days_ago in (3, 2, 1):
-        days.finish(days_ago, {"ok": days_ago})
+        days.finish("web", {"ok": days_ago}, days_ago)
     done = run("ecl_reader", file, "-g", "web", "--history", 2)
     older, newer = (f"{utc(days, days_ago)} to {utc(days, days_ago - 1)}:" for days_ago in (2, 1))
     assert done.stdout == f"{older}\nerror:0\nok:2\n{newer}\nerror:0\nok:1\n"
@@ -178,16 +146,16 @@ def test_the_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -
 
 
 def test_a_history_that_should_go_on_is_stale(run: Run, file: Path, days: Days) -> None:
-    days.finish(3, {"ok": 1})
+    days.finish("web", {"ok": 1}, 3)
     done = run("ecl_reader", file, "-g", "web", "--history", 2, "--strict")
     assert done.returncode == 4
     assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, it should have ended ")
 
 
 def test_totals_are_those_since_ever(run: Run, file: Path, days: Days) -> None:
-    days.finish(2, {"ok": 10})
-    days.finish(1, {"ok": 10})
-    days.count(0, {"ok": 1, "error": 1})
+    days.finish("web", {"ok": 10}, 2)
+    days.finish("web", {"ok": 10}, 1)
+    days.count("web", {"ok": 1, "error": 1}, 0)
     assert run("ecl_reader", file, "-g", "web", "--totals").stdout == "error:1\nok:21\n"
     found = json.loads(run("ecl_reader", file, "-g", "web", "--totals", "--json").stdout)
     assert (found["group"], found["totals"]) == ("web", {"error": 1, "ok": 21})
@@ -223,7 +191,7 @@ def groups_in(page: str) -> set[str]:
 
 
 def test_metrics_are_of_all_groups_that_are_not_hidden(run: Run, file: Path, days: Days) -> None:
-    days.finish(1, {"ok": 54})
+    days.finish("web", {"ok": 54}, 1)
     done = run("ecl_reader", file, "--format", "openmetrics")
     assert (done.returncode, done.stderr) == (0, "")
     assert groups_in(done.stdout) == {"web", "short", "bare"}
@@ -231,7 +199,7 @@ def test_metrics_are_of_all_groups_that_are_not_hidden(run: Run, file: Path, day
 
 
 def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: Path, days: Days) -> None:
-    days.count(0, {"a": 1}, "http")
+    days.count("http", {"a": 1}, 0)
     assert groups_in(run("ecl_reader", file, "-g", "http", "--format", "openmetrics").stdout) == {"http"}
     older = run("ecl_reader", file, "-g", "http", "--format", "prometheus").stdout
     assert 'ecl_events_total{group="http",event="a"} 1\n' in older
@@ -241,7 +209,7 @@ def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: 
 def test_for_munin_there_are_the_values_of_all_groups_that_are_not_hidden(
     run: Run, file: Path, days: Days
 ) -> None:
-    days.finish(1, {"ok": 54})
+    days.finish("web", {"ok": 54}, 1)
     done = run("ecl_reader", file, "--format", "munin")
     assert "multigraph ecl_web_24h\nok.value 54\n" in done.stdout
     assert "http" not in done.stdout
@@ -251,8 +219,10 @@ def test_for_munin_there_are_the_values_of_all_groups_that_are_not_hidden(
     assert run("ecl_reader", file, "-g", "http", "--format", "munin").returncode == 0
 
 
-def test_metrics_say_that_redis_is_away_and_so_does_the_status(run: Run, file: Path, days: Days) -> None:
-    days.server.kill()
+def test_metrics_say_that_redis_is_away_and_so_does_the_status(
+    run: Run, file: Path, days: Days, own_server: Server
+) -> None:
+    own_server.kill()
     done = run("ecl_reader", file, "--format", "openmetrics")
     assert done.returncode == 3
     assert "\necl_up 0\n" in done.stdout
@@ -336,11 +306,11 @@ def follow(start: Start, file: Path, tmp_path: Path) -> Callable[..., Following]
 
 
 def test_each_interval_is_printed_when_it_finishes(follow: Callable[..., Following], days: Days) -> None:
-    days.finish(5, {"ok": 5})
+    days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web", "--after", 0, "--json")
     assert following.objects(1)[0]["counts"] == {"error": 0, "ok": 5}
-    days.finish(4, {"ok": 4})
-    days.finish(3, {"error": 3})
+    days.finish("web", {"ok": 4}, 4)
+    days.finish("web", {"error": 3}, 3)
     found = following.objects(3)
     assert [each["start"] for each in found] == [days.start(n) for n in (5, 4, 3)]
     assert [each["counts"] for each in found[1:]] == [{"error": 0, "ok": 4}, {"error": 3, "ok": 0}]
@@ -351,23 +321,23 @@ def test_each_interval_is_printed_when_it_finishes(follow: Callable[..., Followi
 
 
 def test_following_begins_with_what_finishes_from_now_on(
-    follow: Callable[..., Following], days: Days
+    follow: Callable[..., Following], days: Days, own_server: Server
 ) -> None:
-    days.finish(5, {"ok": 5})
+    days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web")
-    with days.server.client as client:
+    with own_server.client as client:
         wait_until(lambda: client.info("commandstats").get("cmdstat_xrange"), what="it waits")
-    days.finish(4, {"ok": 4})
+    days.finish("web", {"ok": 4}, 4)
     assert following.lines(3) == [f"{utc(days, 4)} to {utc(days, 3)}:", "error:0", "ok:4"]
 
 
 def test_a_restarted_consumer_goes_on_where_it_was(follow: Callable[..., Following], days: Days) -> None:
-    days.finish(6, {"ok": 6})
-    days.finish(5, {"ok": 5})
+    days.finish("web", {"ok": 6}, 6)
+    days.finish("web", {"ok": 5}, 5)
     first = follow("-g", "web", "--after", 0, "--json")
     position = first.objects(2)[1]["position"]
     assert first.end() == 0
-    days.finish(4, {"ok": 4})
+    days.finish("web", {"ok": 4}, 4)
     second = follow("-g", "web", "--after", position, "--json")
     assert [(each["counts"]["ok"], each["missed"]) for each in second.objects(1)] == [(4, 0)]
     assert second.end() == 0
@@ -375,10 +345,10 @@ def test_a_restarted_consumer_goes_on_where_it_was(follow: Callable[..., Followi
 
 
 def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days: Days) -> None:
-    days.finish(6, {"a": 6}, "short")
+    days.finish("short", {"a": 6}, 6)
     position = f"{days.start(5) * 1000}-1"
     for days_ago in (5, 4, 3, 2):
-        days.finish(days_ago, {"a": days_ago}, "short")
+        days.finish("short", {"a": days_ago}, days_ago)
     following = follow("-g", "short", "--after", position, "--json")
     assert [(each["counts"]["a"], each["missed"]) for each in following.objects(2)] == [(3, 2), (2, 0)]
     assert following.errors.read_text() == (
@@ -388,10 +358,10 @@ def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days
 
 
 def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], days: Days) -> None:
-    days.finish(5, {"ok": DAY_S})
+    days.finish("web", {"ok": DAY_S}, 5)
     following = follow("-g", "web", "--after", 0, "--format", "csv", "--rate")
     following.lines(3)
-    days.finish(4, {"ok": 2 * DAY_S})
+    days.finish("web", {"ok": 2 * DAY_S}, 4)
     assert [row for row in following.lines(5) if ",error," not in row] == [
         "start,end,event,count,rate",
         f"{days.start(5)},{days.start(4)},ok,{DAY_S},1.0",
@@ -399,21 +369,23 @@ def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], d
     ]
 
 
-def test_following_outlives_the_server(follow: Callable[..., Following], days: Days) -> None:
-    days.finish(5, {"ok": 5})
+def test_following_outlives_the_server(
+    follow: Callable[..., Following], days: Days, own_server: Server
+) -> None:
+    days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web", "--after", 0, "--json")
     following.objects(1)
-    days.server.kill()
+    own_server.kill()
     wait_until(lambda: "cannot be reached" in following.errors.read_text())
-    days.server.start()
-    days.finish(4, {"ok": 4})
+    own_server.start()
+    days.finish("web", {"ok": 4}, 4)
     assert [(each["counts"]["ok"], each["missed"]) for each in following.objects(2)] == [(5, 0), (4, 0)]
     assert following.errors.read_text().splitlines()[-1].endswith(" is back")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, number: int) -> None:
-    days.finish(5, {"ok": 5})
+    days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web", "--after", 0, "--json")
     following.objects(1)
     assert following.end(number) == 0
@@ -421,7 +393,7 @@ def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, n
 
 
 def test_following_ends_when_nobody_reads_any_more(start: Start, file: Path, days: Days) -> None:
-    days.finish(5, {"ok": 5})
+    days.finish("web", {"ok": 5}, 5)
     following = start("ecl_reader", file, "-g", "web", "--follow", "--after", 0, "--json", env=BUFFERED)
     assert following.stdout and following.stderr
     assert json.loads(following.stdout.readline())["counts"]["ok"] == 5

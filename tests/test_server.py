@@ -14,28 +14,26 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from event_count_logger.config import Config, from_dicts
-from event_count_logger.intervals import Interval
-from event_count_logger.store import Position, Store
+from event_count_logger.config import from_dicts
+from event_count_logger.store import Position
 from event_count_logger.web.listening import Address
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
 from event_count_logger.web.streams import Event, Stream
 from tests.conftest import BIN
+from tests.days import DAY_S, Days
 from tests.servers import Server, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-DAY = Interval.parse("24h")
-DAY_S = 86_400
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"quoted\" & 'so'", "é\u202e雪😀", "a:b\\c", "</script>"]
 
@@ -51,31 +49,6 @@ INTERVAL = "/api/v1/groups/web/24h"
 STREAM = f"{INTERVAL}/stream"
 
 TOKEN = "correct-horse"
-
-
-@dataclass
-class Days:
-    """Counts in days gone by, and rotates as a master would have done."""
-
-    config: Config
-    positions: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.store = Store(self.config.redis)
-
-    @property
-    def today(self) -> int:
-        return int(DAY.start_of(self.store.server_time()))
-
-    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
-        position = self.positions.get(group, 0)
-        now = self.today - days_ago * DAY_S
-        intervals = self.config.group(group).intervals
-        self.store.commit(group, intervals, "test", position, position + 1, counts, now=now)
-        self.positions[group] = position + 1
-
-    def rotate(self, group: str, days_ago: int = 0) -> None:
-        self.store.rotate(self.config.group(group), DAY, self.today - days_ago * DAY_S)
 
 
 @dataclass

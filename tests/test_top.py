@@ -28,6 +28,7 @@ from event_count_logger.top.sample import Sample, Target
 from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press
 from event_count_logger.top.watcher import Answer
 from tests.conftest import BIN, needs_debian
+from tests.days import DAY, Days
 from tests.servers import Server, wait_until
 from tests.terminal import Terminal
 
@@ -36,7 +37,6 @@ Start = Callable[..., subprocess.Popen[str]]
 Open = Callable[..., Terminal]
 
 #: Long enough that no test sees its end.
-DAY = Interval.parse("24h")
 
 HOSTILE = {"[red]tag[/red]": 3, "\x1b[31mred": 2, "日本語" * 20: 9, "é" * 200: 4}
 
@@ -53,30 +53,11 @@ def file(server: Server, config_file: Callable[..., Path]) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
-class Days:
-    """Counts and rotates in days gone by."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._position = 0
-
-    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
-        self._position += 1
-        now = self._day(days_ago)
-        self.store.commit(group, [DAY], "test", self._position - 1, self._position, counts, now=now)
-
-    def rotate(self, group: GroupConfig, days_ago: int = 0) -> None:
-        self.store.rotate(group, DAY, self._day(days_ago))
-
-    def _day(self, days_ago: int) -> float:
-        return DAY.start_of(self.store.server_time()) - days_ago * 86_400
-
-
 @pytest.fixture
 def days(server: Server) -> Iterator[Days]:
-    store = Store(RedisConfig(**server.config))
-    yield Days(store)
-    store.close()
+    days = Days(from_dicts(GROUPS, server.config))
+    yield days
+    days.close()
 
 
 WEB = GroupConfig("web", (DAY,), ("ok", "error"))

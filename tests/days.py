@@ -1,0 +1,54 @@
+"""Days gone by, as workers and a master would have left them: intervals whose end no test sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+
+DAY = Interval.parse("24h")
+DAY_S = 86_400
+
+
+class Days:
+    """Counts and rotates on days of the server's clock; groups have an interval of `DAY`.
+
+    Counts have the default arguments that most tests want: of today, and an end at the start of today.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store = Store(config.redis)
+        self._positions: Counter[str] = Counter()
+
+    @property
+    def today(self) -> int:
+        """When it began, Unix seconds."""
+        return int(DAY.start_of(self.store.server_time()))
+
+    def start(self, days_ago: int) -> int:
+        """When that day began, Unix seconds."""
+        return self.today - days_ago * DAY_S
+
+    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
+        """Count on that day."""
+        position = self._positions[group]
+        self._positions[group] += 1
+        intervals = self.config.group(group).intervals
+        self.store.commit(group, intervals, "test", position, position + 1, counts, now=self.start(days_ago))
+
+    def rotate(self, group: str | GroupConfig, days_ago: int = 0) -> None:
+        """End the day before that one."""
+        config = self.config.group(group) if isinstance(group, str) else group
+        self.store.rotate(config, DAY, self.start(days_ago))
+
+    def finish(self, group: str, counts: dict[str, int], days_ago: int = 1) -> None:
+        """Count on that day, and end it."""
+        self.count(group, counts, days_ago)
+        self.rotate(group, days_ago - 1)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
