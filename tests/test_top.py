@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
 from event_count_logger.group_rates import GroupRates
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader, Snapshot
