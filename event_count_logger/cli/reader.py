@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
@@ -17,12 +16,9 @@ from event_count_logger.cli.common import (
 from event_count_logger.config import GroupConfig, from_file
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.reader import Reader, Snapshot
+from event_count_logger.reader import Reader
 from event_count_logger.render import json, text
 from event_count_logger.store import Store
-
-#: Right after a boundary the master is given this part of an interval, at most these seconds, to end it.
-_GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,7 +64,7 @@ def reader(
     config = from_file(config_file)
     group = config.group(group_name)
     interval = _choose_interval(group, interval_name)
-    snapshots = _read(Reader(Store(config.redis)), group, interval, halves)
+    snapshots = Reader(Store(config.redis)).read_settled(group, interval, *halves)
     print(json.render(snapshots) if as_json else text.render(snapshots), end="")
     for warning in text.warnings(snapshots):
         print(f"WARNING: {warning}", file=sys.stderr)
@@ -86,15 +82,3 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
     if interval is None:
         raise Failure(f"Interval '{name}' not configured for this group.", Status.UNKNOWN)
     return interval
-
-
-def _read(
-    reader: Reader, group: GroupConfig, interval: Interval, halves: tuple[Half, ...]
-) -> tuple[Snapshot, ...]:
-    """Read; again if it is so short after a boundary that the master may still be at it."""
-    grace_s = min(interval.length_s * _GRACE_PART, _LONGEST_GRACE_S)
-    while True:
-        snapshots = reader.read(group, interval, *halves)
-        if not 0 < (snapshots[0].overdue_s or 0) < grace_s:
-            return snapshots
-        time.sleep(_LOOK_AGAIN_S)

@@ -53,13 +53,13 @@ export class Api {
 
   async #json(path, signal) {
     const answer = await this.#get(path, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
-    return parseExactly(await orNoAnswer(answer.text(), signal));
+    return parseExactly(await orNoAnswer(answer.text()));
   }
 
   async #get(path, signal) {
     const token = this.token();
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await orNoAnswer(fetch(path, { headers, signal, cache: "no-store" }), signal);
+    const answer = await orNoAnswer(fetch(path, { headers, signal, cache: "no-store" }));
     if (!answer.ok) throw new ApiError(answer.status, await detailOf(answer));
     return answer;
   }

@@ -8,36 +8,44 @@ const LONGEST_BACK_OFF_MS = 8_000;
 /**
  * Calls `step` until `signal` is aborted, and not while the page is hidden.
  *
- * @param step resolves to the milliseconds until the next call. After a failure these double each time.
+ * @param step takes a signal that is aborted when it is to end, and resolves to the milliseconds until the next
+ *   call. Each time that it fails, these double.
  * @param failed is told of each ApiError.
  */
 export async function repeat(step, failed, signal) {
-  let failures = 0;
+  let n_failures = 0;
   while (!signal.aborted) {
-    await untilVisible();
-    if (signal.aborted) return;
-    let wait_ms;
+    const seen = await whileSeen(signal);
     try {
-      wait_ms = await step();
-      failures = 0;
+      await pause(await step(seen), seen);
+      n_failures = 0;
     } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof ApiError)) console.error(error);
-      failed(error);
-      wait_ms = backOff(failures++);
+      if (seen.aborted) continue;
+      if (error instanceof ApiError) failed(error);
+      else console.error(error);
+      await pause(backOff(n_failures++), seen);
     }
-    await pause(wait_ms, signal);
   }
 }
 
-/** Up to twice as long each time, and never the same for all pages that lost the same server. */
-function backOff(failures) {
-  return Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** failures) * (0.75 + Math.random() / 4);
+/** Longer each time, and never the same for all pages that lost the same server. */
+function backOff(n_failures) {
+  return Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** n_failures) * (0.75 + Math.random() / 4);
 }
 
-function untilVisible() {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+/** Waits until the page can be seen; gives a signal that is aborted when it is hidden, or by `signal`. */
+async function whileSeen(signal) {
+  while (document.hidden && !signal.aborted) await nextEvent(document, "visibilitychange", signal);
+  const hidden = new AbortController();
+  document.addEventListener("visibilitychange", () => hidden.abort(), { once: true, signal });
+  return AbortSignal.any([signal, hidden.signal]);
+}
+
+function nextEvent(target, name, signal) {
+  return new Promise((resolve) => {
+    target.addEventListener(name, resolve, { once: true, signal });
+    signal.addEventListener("abort", resolve, { once: true });
+  });
 }
 
 function pause(wait_ms, signal) {

@@ -1,0 +1,94 @@
+"""ecl serve: counts over HTTP, for people, browsers and monitoring."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+
+import click
+
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
+from event_count_logger.config import Config, from_file
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
+
+_NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]'"
+_OPEN_TO_ALL = (
+    "{address} can be reached from other machines: give --token-file FILE, or --without-token if everybody "
+    "who can reach it may read all counts"
+)
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@config_argument
+@click.option(
+    "--listen",
+    "address",
+    metavar="HOST:PORT",
+    default=DEFAULT_ADDRESS,
+    show_default=True,
+    help="Where; :PORT for all addresses, port 0 for a free one.",
+)
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Ask for the token in this file, which is one line.",
+)
+@click.option("--without-token", is_flag=True, help="Let everybody read who can reach the address.")
+@with_version
+def serve(config_file: str, address: str, token_file: Path | None, without_token: bool) -> None:
+    """Serve the counts of CONFIG over HTTP: a page, JSON, a stream of finished intervals, and metrics.
+
+    Hidden groups are left out. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+
+    \b
+    Example:
+      $ ecl serve ecl.yml
+      2026-11-21T12:05:00 [INFO] Serving at http://127.0.0.1:8917/
+
+    \b
+    Exit status: 0 stopped; 2 wrong usage or configuration, or the address cannot be used.
+    ECL_CONFIG in the environment stands for CONFIG.
+    """
+    if token_file and without_token:
+        raise click.UsageError("--token-file and --without-token exclude each other")
+    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    try:
+        from event_count_logger.web import security
+    except ImportError as error:
+        raise Failure(f"{_NOT_INSTALLED} ({error})", Status.USAGE) from error
+    config = from_file(config_file)
+    try:
+        token = security.read_token(token_file) if token_file else None
+        listener = _listen(address, may_be_reached=without_token or token is not None)
+    except OSError as error:
+        raise Failure(f"{error.filename or address}: {error.strerror or error}", Status.USAGE) from error
+    except ValueError as error:
+        raise Failure(str(error), Status.USAGE) from error
+    _run(config, token, listener)
+
+
+def _listen(text: str, may_be_reached: bool) -> socket.socket:
+    address = Address.parse(text)
+    if not may_be_reached and not address.is_loopback():
+        raise ValueError(_OPEN_TO_ALL.format(address=text))
+    return address.listen()
+
+
+def _run(config: Config, token: str | None, listener: socket.socket) -> None:
+    from event_count_logger.web import app, queries, server, streams
+
+    log = Log("event_count_logger.serve")
+    log.logger.setLevel(logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it tells of every malformed request
+    store = Store(config.redis, log)
+    hub = streams.Hub(store)
+    asgi_app = app.create_app(queries.Queries(config, store), hub, token)
+    log.info("Serving at %s%s", url(listener), "" if token else ", without a token")
+    server.run(asgi_app, hub, listener)
+    logging.shutdown()
+    os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

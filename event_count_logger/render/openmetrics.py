@@ -1,0 +1,152 @@
+"""What was read of all groups as metrics, in OpenMetrics and in the older text format of Prometheus.
+
+Sources: OpenMetrics 1.0 (prometheus.io/docs/specs/om/open_metrics_spec) and the text format 0.0.4
+(prometheus.io/docs/instrumenting/exposition_formats). What each metric means is told in docs/openmetrics.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from event_count_logger.exporter import GroupMetrics, Scrape
+from event_count_logger.reader import Snapshot
+
+#: What the two formats are called in HTTP.
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+#: What follows the name of a family in the name of its samples.
+_SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
+
+#: What cannot stand in the value of a label as it is: the same in both formats. A byte that is not UTF-8
+#: was read as a surrogate, which cannot be sent, and is written as `\\udcff`.
+_SPECIAL = re.compile('[\\\\"\n\ud800-\udfff]')
+_ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
+
+
+class _Family(NamedTuple):
+    """One metric: a line for each of its samples, less its name."""
+
+    name: str
+    kind: Literal["counter", "gauge", "info"]
+    help: str
+    samples: Iterable[str]
+
+
+def accepts_openmetrics(accept: str) -> bool:
+    """Whether who sent this `Accept` header understands OpenMetrics; others get the older format."""
+    return "application/openmetrics-text" in accept.lower()
+
+
+def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
+    """A page of metrics.
+
+    Args:
+        scrape: What was read.
+        version: Of this package.
+        openmetrics: Whether in OpenMetrics; otherwise in the text format of Prometheus.
+
+    Returns:
+        Valid Unicode, whatever the event IDs are. Counts are whole numbers of any size.
+    """
+    page = "".join(_text(family, openmetrics) for family in _families(scrape, version))
+    return f"{page}# EOF\n" if openmetrics else page
+
+
+def _text(family: _Family, openmetrics: bool) -> str:
+    name = family.name + _SUFFIX[family.kind]
+    lines = [f"{name}{sample}\n" for sample in family.samples]
+    if not lines:
+        return ""
+    described = family.name if openmetrics else name
+    kind = "gauge" if family.kind == "info" and not openmetrics else family.kind
+    return "".join([f"# HELP {described} {family.help}\n", f"# TYPE {described} {kind}\n", *lines])
+
+
+def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
+    lasts = [last for group in scrape.groups for last in group.lasts]
+    yield _Family("ecl_up", "gauge", "Whether Redis answered.", [f" {scrape.up:d}"])
+    yield _Family("ecl_build", "info", "What wrote this page.", [f'{{version="{_escaped(version)}"}} 1'])
+    yield _Family(
+        "ecl_scrape_duration_seconds",
+        "gauge",
+        "How long it took to read all groups.",
+        [f" {_number(scrape.duration_s)}"],
+    )
+    yield _Family(
+        "ecl_scrape_errors",
+        "counter",
+        "Requests that Redis did not answer, or refused.",
+        [f" {scrape.n_errors}"],
+    )
+    yield _Family(
+        "ecl_masters",
+        "gauge",
+        "Masters that were there lately.",
+        [f'{{group="{_escaped(group.group)}"}} {group.n_masters}' for group in scrape.groups],
+    )
+    yield _Family(
+        "ecl_stale",
+        "gauge",
+        "Whether an interval is over that no master has ended, so that the last finished one is an old one.",
+        _of_intervals(lasts, lambda last: None if last.overdue_s is None else last.stale),
+    )
+    yield _Family(
+        "ecl_last_interval_start_timestamp_seconds",
+        "gauge",
+        "When the last finished interval began.",
+        _of_intervals(lasts, lambda last: last.start),
+    )
+    yield _Family(
+        "ecl_last_interval_end_timestamp_seconds",
+        "gauge",
+        "When the last finished interval ended.",
+        _of_intervals(lasts, lambda last: last.end),
+    )
+    yield _Family(
+        "ecl_last_interval_events", "gauge", "Events in the last finished interval.", _counts(lasts)
+    )
+    yield _Family("ecl_events", "counter", "Events since ever.", _totals(scrape.groups))
+
+
+def _of_intervals(lasts: Iterable[Snapshot], value: Callable[[Snapshot], float | None]) -> Iterator[str]:
+    for last in lasts:
+        number = value(last)
+        if number is not None:
+            yield f"{_interval(last)}}} {_number(number)}"
+
+
+def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
+    for last in lasts:
+        if not last.empty:
+            interval = _interval(last)
+            for event_id, count in last.counts.items():
+                yield f'{interval},event="{_escaped(event_id)}"}} {count}'
+
+
+def _totals(groups: Iterable[GroupMetrics]) -> Iterator[str]:
+    for group in groups:
+        if group.totals:
+            name = _escaped(group.group)
+            for event_id, count in group.totals.counts.items():
+                yield f'{{group="{name}",event="{_escaped(event_id)}"}} {count}'
+
+
+def _interval(last: Snapshot) -> str:
+    """The labels that all metrics of an interval begin with; the brace is still open."""
+    return f'{{group="{_escaped(last.group)}",interval="{_escaped(last.interval)}"'
+
+
+def _escaped(value: str) -> str:
+    return _SPECIAL.sub(_escape, value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _ESCAPES.get(character) or rf"\\u{ord(character):x}"
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value == int(value) else value)

@@ -1,0 +1,83 @@
+"""Errors as problem documents (RFC 9457), which say nothing that is not for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
+
+from event_count_logger.errors import NotConfigured, StoreError
+
+MEDIA_TYPE = "application/problem+json"
+
+#: Seconds after which to ask again while Redis is away.
+_RETRY_AFTER_S = 1
+
+#: Characters; what is longer repeats what was asked.
+_LONGEST_DETAIL = 500
+
+
+class Problem(TypedDict):
+    """What went wrong."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A response that tells what went wrong."""
+    document: Problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail[:_LONGEST_DETAIL],
+    }
+    return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These errors, for the OpenAPI description of a route."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def tell_problems(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(NotConfigured, _unknown)
+    app.add_exception_handler(StoreError, _redis_away)
+    app.add_exception_handler(asyncio.TimeoutError, _redis_away)
+    app.add_exception_handler(Exception, _mistake)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail, error.headers)
+
+
+async def _bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [f"{fault['loc'][0]} '{fault['loc'][-1]}': {fault['msg']}" for fault in error.errors()]
+    return problem(422, "; ".join(faults))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return problem(404, str(error))
+
+
+async def _redis_away(request: Request, error: Exception) -> Response:
+    return problem(503, "Redis does not answer", {"Retry-After": str(_RETRY_AFTER_S)})
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return problem(500, "the server has made a mistake, which its log tells")

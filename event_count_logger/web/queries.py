@@ -1,0 +1,96 @@
+"""What the API asks of Redis: each question is a method, and answered as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from event_count_logger import status
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.errors import NotConfigured, StoreError
+from event_count_logger.exporter import Exporter
+from event_count_logger.group_reader import GroupReader
+from event_count_logger.intervals import Interval
+from event_count_logger.reader import Reader
+from event_count_logger.render import openmetrics
+from event_count_logger.store import Store
+from event_count_logger.web import answers
+from event_count_logger.web.sharing import Shared
+
+VERSION = version("event-count-logger")
+
+
+class Queries:
+    """Answers questions about the groups of one configuration, hidden ones excepted.
+
+    All methods raise `StoreError` or `asyncio.TimeoutError` when Redis does not answer.
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._reader = Reader(store)
+        self._shown = {group.name: group for group in config.shown_groups}
+        self._exporter = Exporter(config.shown_groups, store)
+        self._shared = Shared()
+
+    def group(self, name: str) -> GroupConfig:
+        """The group of that name.
+
+        Raises:
+            NotConfigured: There is none, or it is hidden.
+        """
+        group = self._shown.get(name)
+        if group is None:
+            raise NotConfigured(f"there is no group '{name}'")
+        return group
+
+    def interval(self, group: GroupConfig, name: str) -> Interval:
+        """The interval of that name.
+
+        Raises:
+            NotConfigured: The group has none.
+        """
+        return GroupReader(group, self._store).interval(name)
+
+    async def groups(self) -> bytes:
+        """All groups and masters: `answers.Groups`."""
+        return await self._shared.get("groups", self._json(self._groups))
+
+    async def counts(self, group: GroupConfig, interval: Interval, n_history: int | None) -> bytes:
+        """One interval of a group: `answers.Counts`; with all the history holds if `n_history` is None."""
+        n_history = group.history if n_history is None else min(n_history, group.history)
+        read = self._json(lambda: self._counts(group, interval, n_history))
+        return await self._shared.get((group.name, interval.name, n_history), read)
+
+    async def readiness(self) -> answers.Readiness:
+        """Whether everything that keeps counts up to date is at work, also for hidden groups."""
+        return await self._shared.get("readiness", self._readiness)
+
+    async def metrics(self, in_openmetrics: bool) -> str:
+        """A page of metrics."""
+        scrape = await self._shared.get("metrics", self._exporter.scrape)
+        return openmetrics.render(scrape, VERSION, in_openmetrics)
+
+    @staticmethod
+    def _json(read: Callable[[], Any]) -> Callable[[], bytes]:
+        # Not a model's own way to JSON: an event ID read from Redis may be no valid Unicode.
+        return lambda: json.dumps(read(), separators=(",", ":")).encode()
+
+    def _groups(self) -> answers.Groups:
+        found = status.examine(self._config, self._store)
+        return answers.groups(self._config, found, self._store.server_time(), VERSION)
+
+    def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> answers.Counts:
+        last, current = self._reader.read_settled(group, interval, "last", "cur")
+        totals = self._reader.totals(group) if group.totals else None
+        history = self._reader.history(group, interval, n_history)
+        return answers.counts(group, interval, last, current, totals, history)
+
+    def _readiness(self) -> answers.Readiness:
+        try:
+            return answers.readiness(status.examine(self._config, self._store))
+        except StoreError:
+            return answers.readiness(None)

@@ -1,0 +1,87 @@
+"""Who may ask, and what browsers may do with the answers."""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from event_count_logger.web.problems import problem
+
+#: What everybody may see: whether the server works, and the page, which holds no data.
+_OPEN_PATHS = ("/", "/healthz", "/readyz")
+_OPEN_FOLDER = "/static/"
+
+#: Sent with every answer (developer.mozilla.org/docs/Web/HTTP/Headers). Nothing comes from other hosts, no
+#: other page may embed this one, and nothing in it runs that is not one of its files.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+#: Bytes.
+_LONGEST_TOKEN = 4096
+
+
+def read_token(path: Path) -> str:
+    """The token in a file of one line.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: Others may read it too, or it holds no token.
+    """
+    with path.open("rb") as file:
+        if path.stat().st_mode & 0o007:
+            raise ValueError(f"{path}: others may use this file: chmod o= {path}")
+        token = file.read(_LONGEST_TOKEN + 1).strip()
+    if not token or len(token) > _LONGEST_TOKEN or not all(33 <= byte < 127 for byte in token):
+        raise ValueError(f"{path}: expected one line with a token of printable ASCII without spaces")
+    return token.decode()
+
+
+class Guard:
+    """Stands before the application: asks for the token, refuses bodies, and adds headers to all answers."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._expected = None if token is None else f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; see asgi.readthedocs.io."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if not self._may_ask(scope["path"], headers.get("authorization", "")):
+            detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
+            return problem(401, detail, {"WWW-Authenticate": "Bearer"})
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and scope["method"] in ("GET", "HEAD"):
+            return problem(400, f"a {scope['method']} request has no body", {"Connection": "close"})
+        return None
+
+    def _may_ask(self, path: str, authorization: str) -> bool:
+        if self._expected is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
+            return True
+        scheme, _, token = authorization.partition(" ")
+        given = f"{scheme.capitalize()} {token.strip()}"
+        return hmac.compare_digest(given.encode(), self._expected)

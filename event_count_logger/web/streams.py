@@ -1,0 +1,224 @@
+"""Server-sent events: each finished interval is read once, however many streams want it.
+
+Format: html.spec.whatwg.org/multipage/server-sent-events.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import StoreError
+from event_count_logger.follow import Follower
+from event_count_logger.group_reader import GroupReader
+from event_count_logger.intervals import Interval
+from event_count_logger.reader import Snapshot
+from event_count_logger.store import Position, Store
+from event_count_logger.web import answers
+
+_T = TypeVar("_T")
+
+#: Finished intervals that may wait for a client; one that reads so slowly is cut off, and can resume.
+_LONGEST_QUEUE = 16
+
+#: Seconds without an event after which a comment is sent, so that proxies keep the connection.
+_KEEP_ALIVE_S = 15.0
+_KEEP_ALIVE = b":\n\n"
+
+#: The first thing in a stream: how many milliseconds browsers wait before they connect again.
+_PREAMBLE = b"retry: 1000\n\n"
+
+#: How many followers ask Redis at once.
+_THREADS = 4
+
+
+class Event(NamedTuple):
+    """A finished interval, as it is sent."""
+
+    position: Position
+    text: bytes
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Event:
+        """The event that tells of a finished interval out of the history."""
+        data = json.dumps(answers.finished_interval(snapshot), separators=(",", ":"))
+        position = Position.parse(snapshot.position or "")
+        return cls(position, f"event: interval\nid: {position}\ndata: {data}\n\n".encode())
+
+
+class _Feed:
+    """Follows one interval of a group for all of its streams, as long as there are any."""
+
+    def __init__(self, reader: GroupReader, interval: Interval, threads: ThreadPoolExecutor) -> None:
+        self._reader = reader
+        self._interval = interval.name
+        self._threads = threads
+        self._position = Position(0)
+        self._streams: set[Stream] = set()
+        self._following: asyncio.Task[None] | None = None
+        self._begun = asyncio.ensure_future(self._begin())
+
+    async def join(self, stream: Stream) -> None:
+        """Give the stream all that finishes from now on.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        self._streams.add(stream)
+        await asyncio.shield(self._begun)
+
+    @property
+    def over(self) -> bool:
+        """Whether it follows no more, because Redis refused to go on."""
+        return self._following is not None and self._following.done()
+
+    def leave(self, stream: Stream) -> bool:
+        """Give the stream nothing more; returns whether it was the last one, which ends the feed."""
+        self._streams.discard(stream)
+        if not self._streams:
+            for task in filter(None, (self._begun, self._following)):
+                task.cancel()
+        return not self._streams
+
+    def end_streams(self) -> None:
+        """Let every stream end when it has sent what it has."""
+        for stream in tuple(self._streams):
+            stream.end()
+
+    async def since(self, position: Position) -> AsyncIterator[Event]:
+        """What has finished after a position, up to where the feed is."""
+        follower = self._reader.follower(self._interval, str(position))
+        while position < self._position:
+            event, wait_s = await self._step(follower)
+            if event:
+                position = event.position
+                yield event
+            else:
+                await asyncio.sleep(wait_s)
+
+    async def _begin(self) -> None:
+        newest = await self._in_thread(lambda: self._reader.history(self._interval, 1))
+        if newest:
+            self._position = Position.parse(newest[0].position or "")
+        self._following = asyncio.ensure_future(self._follow())
+
+    async def _follow(self) -> None:
+        follower = self._reader.follower(self._interval, str(self._position))
+        try:
+            while True:
+                event, wait_s = await self._step(follower)
+                if event:
+                    self._publish(event)
+                else:
+                    await asyncio.sleep(wait_s)
+        except StoreError:
+            self.end_streams()  # who opens it again is told why
+
+    def _publish(self, event: Event) -> None:
+        self._position = event.position
+        for stream in tuple(self._streams):
+            stream.put(event)
+
+    async def _step(self, follower: Follower) -> tuple[Event | None, float]:
+        def step() -> tuple[Event | None, float]:
+            snapshot, wait_s = follower.step()
+            return (Event.of(snapshot) if snapshot else None), wait_s
+
+        return await self._in_thread(step)
+
+    async def _in_thread(self, function: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+class Stream:
+    """What one client is sent."""
+
+    def __init__(self, feed: _Feed, after: Position | None, on_close: Callable[[Stream], None]) -> None:
+        self._feed = feed
+        self._sent = after
+        self._on_close = on_close
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    def put(self, event: Event) -> None:
+        """Send an event, or end if too many are waiting already."""
+        if self._queue.qsize() < _LONGEST_QUEUE:
+            self._queue.put_nowait(event)
+        else:
+            self.close()
+            self._queue = asyncio.Queue()
+            self.end()
+
+    def end(self) -> None:
+        """End when what is waiting is sent."""
+        self._queue.put_nowait(None)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._on_close(self)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the response."""
+        yield _PREAMBLE
+        async for event in self._events():
+            yield event.text if event else _KEEP_ALIVE
+
+    async def _events(self) -> AsyncIterator[Event | None]:
+        """Each event once, and None when there was none for long."""
+        if self._sent is not None:
+            async for event in self._feed.since(self._sent):
+                self._sent = event.position
+                yield event
+        while True:
+            try:
+                event_or_end = await asyncio.wait_for(self._queue.get(), _KEEP_ALIVE_S)
+            except asyncio.TimeoutError:
+                yield None
+                continue
+            if event_or_end is None:
+                return
+            # The first ones may have been sent already, from the history.
+            if self._sent is None or event_or_end.position > self._sent:
+                yield event_or_end
+
+
+class Hub:
+    """All open streams."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._feeds: dict[tuple[str, str], _Feed] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, "follow")
+
+    async def open(self, group: GroupConfig, interval: Interval, after: Position | None) -> Stream:
+        """A stream of the intervals that finish after a position, or from now on; to be closed.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+            StoreError: Redis does not answer.
+        """
+        key = (group.name, interval.name)
+        feed = self._feeds.get(key)
+        if feed is None or feed.over:
+            reader = GroupReader(group, self._store)
+            reader.follower(interval.name)
+            feed = self._feeds[key] = _Feed(reader, interval, self._threads)
+        stream = Stream(feed, after, lambda stream: self._close(key, feed, stream))
+        try:
+            await feed.join(stream)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def end(self) -> None:
+        """Let all streams end when they have sent what they have."""
+        for feed in self._feeds.values():
+            feed.end_streams()
+
+    def _close(self, key: tuple[str, str], feed: _Feed, stream: Stream) -> None:
+        if feed.leave(stream) and self._feeds.get(key) is feed:
+            del self._feeds[key]
