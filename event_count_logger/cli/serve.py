@@ -84,7 +84,6 @@ def _run(config: Config, token: str | None, listener: socket.socket) -> None:
 
     log = Log("event_count_logger.serve")
     log.logger.setLevel(logging.INFO)
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it tells of every malformed request
     store = Store(config.redis, log)
     hub = streams.Hub(store)
     asgi_app = app.create_app(queries.Queries(config, store), hub, token)

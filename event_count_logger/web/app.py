@@ -7,12 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Response, Security
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Position
 from event_count_logger.web import answers, assets
+from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.problems import described, problem, tell_problems
 from event_count_logger.web.queries import VERSION, Queries
 from event_count_logger.web.security import Guard
@@ -57,17 +59,12 @@ def create_app(queries: Queries, hub: Hub, token: str | None) -> ASGIApp:
 
 def _api(api: _Api) -> APIRouter:
     router = APIRouter(prefix="/api/v1", dependencies=[_BEARER], responses=described(401, 503))
-    add = router.add_api_route
+    events = {"text/event-stream": {"schema": TypeAdapter(answers.FinishedInterval).json_schema()}}
+    told = described(400, 404) | {200: {"description": "`interval`: its data", "content": events}}
+    add, of_interval = router.add_api_route, "/groups/{group}/{interval}"
     add("/groups", api.groups, response_model=answers.Groups)
-    of_interval: dict[str, Any] = {"responses": described(404, 422)}
-    add("/groups/{group}/{interval}", api.counts, response_model=answers.Counts, **of_interval)
-    stream: dict[str, Any] = {
-        "responses": {
-            200: {"description": "`interval` events: FinishedInterval", "content": {"text/event-stream": {}}},
-            **described(400, 404),
-        }
-    }
-    add("/groups/{group}/{interval}/stream", api.stream, response_class=Response, **stream)
+    add(of_interval, api.counts, response_model=answers.Counts, responses=described(404, 422))
+    add(f"{of_interval}/stream", api.stream, response_class=Response, responses=told)
     return router
 
 
@@ -138,7 +135,7 @@ class _Monitoring:
 
     async def metrics(self, accept: _Accept = "") -> Response:
         """All groups in OpenMetrics, or in the text format of Prometheus."""
-        in_openmetrics = openmetrics.accepts_openmetrics(accept)
+        in_openmetrics = prefers(accept, "application/openmetrics-text", "text/plain")
         page = await self._queries.metrics(in_openmetrics)
         media_type = openmetrics.OPENMETRICS_TYPE if in_openmetrics else openmetrics.PROMETHEUS_TYPE
         return Response(page, headers={"Content-Type": media_type, "Vary": "Accept"})

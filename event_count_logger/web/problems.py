@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
@@ -46,8 +47,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These errors, for the OpenAPI description of a route."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def tell_problems(app: FastAPI) -> None:

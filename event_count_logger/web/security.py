@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from itertools import chain
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,8 +28,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-#: Bytes.
-_LONGEST_TOKEN = 4096
+#: Bytes: of a token, of what follows the host in an address, and of all headers together.
+_LONGEST_TOKEN, _LONGEST_TARGET, _LONGEST_HEADERS = 4096, 8 << 10, 16 << 10
 
 
 def read_token(path: Path) -> str:
@@ -48,7 +49,7 @@ def read_token(path: Path) -> str:
 
 
 class Guard:
-    """Stands before the application: asks for the token, refuses bodies, and adds headers to all answers."""
+    """Stands before the application: looks at each request, and adds headers to each answer."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
@@ -71,6 +72,10 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_TARGET:
+            return problem(414, f"the address is longer than {_LONGEST_TARGET} bytes")
+        if sum(map(len, chain(*scope["headers"]))) > _LONGEST_HEADERS:
+            return problem(431, f"the headers are longer than {_LONGEST_HEADERS} bytes")
         if not self._may_ask(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import socket
 from types import FrameType
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from event_count_logger.web.streams import Hub
 
@@ -17,19 +21,23 @@ _MOST_CONNECTIONS = 900
 #: Bytes of the first line and the headers of a request together.
 _LONGEST_HEAD = 16 << 10
 
+#: Seconds for a request to arrive.
+_LONGEST_REQUEST_S = 5
+
 #: Seconds for what is still being answered when the server is to stop.
 _LAST_ANSWERS_S = 1
 
 
 def run(app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below that it tells of every malformed request
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=_Connection,
         server_header=False,
         proxy_headers=False,
         limit_concurrency=_MOST_CONNECTIONS,
@@ -58,4 +66,22 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop answering."""
         self._hub.end()
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # that answers are cut off is no news now
         await super().shutdown(sockets)
+
+
+class _Connection(H11Protocol):
+    """Closes a connection on which no request arrives, or only part of one: uvicorn itself waits for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self.loop.call_later(_LONGEST_REQUEST_S, self._look, self.cycle)
+
+    def _look(self, cycle_before: RequestResponseCycle | None) -> None:
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self.cycle is cycle_before:
+            self.transport.abort()
+        if not self.transport.is_closing():
+            self._look_later()

@@ -1,0 +1,27 @@
+"""Which of several formats a client wants: the header `Accept` (RFC 9110, section 12.5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def prefers(accept: str, media_type: str, default: str) -> bool:
+    """Whether a media type is asked for by name, and no less than the one that is sent otherwise.
+
+    Parameters but the weight are not looked at, and what cannot be understood is not there.
+    """
+    weights = dict(sorted(_weights(accept), key=lambda weight: weight[1]))
+    wildcards = (f"{default.partition('/')[0]}/*", "*/*")
+    of_default = next((weights[name] for name in (default, *wildcards) if name in weights), 0.0)
+    return weights.get(media_type, 0.0) > 0 and weights[media_type] >= of_default
+
+
+def _weights(accept: str) -> Iterator[tuple[str, float]]:
+    """The media types in the header, in lower case, with their weights from 0 to 1."""
+    for choice in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        weight = next((value for value in parameters if value.startswith("q=")), "q=1")
+        try:
+            yield name, float(weight.removeprefix("q="))
+        except ValueError:
+            continue

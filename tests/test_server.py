@@ -1,0 +1,809 @@
+"""`ecl serve` as its clients see it: the real command, a real server, and clients that mean no good."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import Config, from_dicts
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.conftest import BIN
+from tests.servers import Server, wait_until
+
+Start = Callable[..., subprocess.Popen[str]]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+DAY = Interval.parse("24h")
+DAY_S = 86_400
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"quoted\" & 'so'", "é\u202e雪😀", "a:b\\c", "</script>"]
+
+GROUPS = {
+    "web": {"events": ["ok", "error"], "intervals": ["24h", "48h"], "title": "Web", "labels": {"ok": "Fine"}},
+    "hostile": {"auto_declare_events": True, "intervals": ["24h"]},
+    "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
+    "fresh": {"events": ["a"], "intervals": ["24h"]},
+    "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
+}
+
+TOKEN = "correct-horse"
+
+
+@dataclass
+class Days:
+    """Counts in days gone by, and rotates as a master would have done."""
+
+    config: Config
+    positions: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.config.redis)
+
+    @property
+    def today(self) -> int:
+        return int(DAY.start_of(self.store.server_time()))
+
+    def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
+        position = self.positions.get(group, 0)
+        now = self.today - days_ago * DAY_S
+        intervals = self.config.group(group).intervals
+        self.store.commit(group, intervals, "test", position, position + 1, counts, now=now)
+        self.positions[group] = position + 1
+
+    def rotate(self, group: str, days_ago: int = 0) -> None:
+        self.store.rotate(self.config.group(group), DAY, self.today - days_ago * DAY_S)
+
+
+@dataclass
+class Site:
+    """A running `ecl serve`."""
+
+    process: subprocess.Popen[str]
+    port: int
+    token: str | None = None
+
+    def open(self, path: str, method: str = "GET", timeout_s: float = 10, **headers: str) -> HTTPResponse:
+        """The response, whose body is still to be read; its connection is closed with it."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        if self.token:
+            headers = {"Authorization": f"Bearer {self.token}", **headers}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, headers={"Connection": "close", **named})
+        return connection.getresponse()
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Status and document."""
+        with self.open(path, **headers) as response:
+            return response.status, json.loads(response.read())
+
+    def raw(self, request: bytes) -> bytes:
+        """What the server answers to these bytes, up to its end of the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            answer = b""
+            with suppress(OSError):  # it need not read on when it has answered
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):
+                while some := connection.recv(65536):
+                    answer += some
+            return answer
+
+    def rss_mb(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s*(\d+) kB", status)[0]) / 1024
+
+
+def begin(process: subprocess.Popen[str], token: str | None = None) -> Site:
+    assert process.stderr
+    line = process.stderr.readline()
+    found = re.search(r"\[INFO\] Serving at http://127\.0\.0\.1:(\d+)/", line)
+    assert found, line
+    return Site(process, int(found[1]), token)
+
+
+@pytest.fixture
+def serve(start: Start) -> Callable[..., Site]:
+    def serve(file: Path, *options: object, token: str | None = None) -> Site:
+        return begin(start("ecl", "serve", file, "--listen", "127.0.0.1:0", *options), token)
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that is only read from, with the counts of some days."""
+    directory = tmp_path_factory.mktemp("site")
+    server = Server("valkey", directory)
+    days = Days(from_dicts(GROUPS, server.config))
+    days.count("web", {"ok": 5}, days_ago=2)
+    days.rotate("web", days_ago=1)
+    days.count("web", {"ok": 7, "error": 1}, days_ago=1)
+    days.rotate("web")
+    days.count("web", {"ok": 2**53 + 1})
+    days.count("hostile", dict.fromkeys(HOSTILE, 1), days_ago=1)
+    days.rotate("hostile")
+    days.count("bare", {"a": 3}, days_ago=2)
+    days.rotate("bare", days_ago=1)
+    file = directory / "ecl.yml"
+    file.write_text(json.dumps({"redis": server.config, "groups": GROUPS}))
+    command = [str(BIN / "ecl"), "serve", str(file), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    yield begin(process)
+    process.kill()
+    process.communicate()
+    days.store.close()
+    server.kill()
+
+
+@pytest.fixture
+def days(server: Server) -> Iterator[Days]:
+    days = Days(from_dicts(GROUPS, server.config))
+    yield days
+    days.store.close()
+
+
+@pytest.fixture
+def file(server: Server, config_file: Callable[..., Path]) -> Path:
+    return config_file({"redis": server.config, "groups": GROUPS})
+
+
+def today() -> int:
+    return int(time.time()) // DAY_S * DAY_S
+
+
+# What is answered
+
+
+def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) -> None:
+    status, found = site.get("/api/v1/groups")
+    assert status == 200
+    assert [group["name"] for group in found["groups"]] == ["web", "hostile", "bare", "fresh"]
+    assert abs(found["server_time"] - time.time()) < 5
+    assert (found["master_alive"], found["masters"]) == (False, [])
+    web, bare, fresh = (found["groups"][i] for i in (0, 2, 3))
+    assert web.pop("intervals")[0] == {"name": "24h", "length_s": DAY_S, "overdue_s": 0, "stale": False}
+    assert web == {
+        "name": "web",
+        "title": "Web",
+        "unit": "events",
+        "labels": {"ok": "Fine"},
+        "history": 60,
+        "totals": True,
+    }
+    assert (bare["title"], bare["history"], bare["totals"]) == ("bare", 0, False)
+    assert bare["intervals"][0]["stale"]
+    assert bare["intervals"][0]["overdue_s"] > 0
+    assert fresh["intervals"][0]["overdue_s"] is None
+
+
+def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
+    status, found = site.get("/api/v1/groups/web/24h")
+    assert status == 200
+    assert abs(found.pop("server_time") - time.time()) < 5
+    first, second = today() - 2 * DAY_S, today() - DAY_S
+    positions = [span.pop("position") for span in found["history"]["spans"]]
+    assert [re.fullmatch(r"(\d+)-(\d+)", position)[2] for position in positions] == ["1", "2"]  # type: ignore[index]
+    assert found == {
+        "group": "web",
+        "interval": "24h",
+        "length_s": DAY_S,
+        "title": "Web",
+        "unit": "events",
+        "labels": {"ok": "Fine"},
+        "overdue_s": 0,
+        "stale": False,
+        "last": {"start": second, "end": today(), "counts": {"ok": 7, "error": 1}},
+        "current": {"start": today(), "counts": {"ok": 2**53 + 1, "error": 0}},
+        "totals": {"ok": 2**53 + 13, "error": 1},
+        "history": {
+            "spans": [{"start": first, "end": second}, {"start": second, "end": today()}],
+            "counts": {"ok": [5, 7], "error": [0, 1]},
+        },
+    }
+
+
+@pytest.mark.parametrize(("n", "ends"), [(0, []), (1, [0]), (2, [-1, 0]), (9, [-1, 0])])
+def test_history_is_as_long_as_asked_for(site: Site, n: int, ends: list[int]) -> None:
+    _, found = site.get(f"/api/v1/groups/web/24h?history={n}")
+    assert [span["end"] for span in found["history"]["spans"]] == [today() + day * DAY_S for day in ends]
+
+
+def test_nothing_yet_and_stale_and_zero_are_three_answers(site: Site) -> None:
+    _, fresh = site.get("/api/v1/groups/fresh/24h")
+    assert (fresh["last"], fresh["current"], fresh["overdue_s"]) == (None, None, None)
+    assert fresh["history"] == {"spans": [], "counts": {}}
+    _, old = site.get("/api/v1/groups/bare/24h")
+    assert (old["stale"], old["last"]["counts"], old["totals"]) == (True, {"a": 3}, None)
+    _, running = site.get("/api/v1/groups/web/48h")
+    assert running["last"] is None
+    assert running["current"]["counts"]["error"] == 1
+
+
+def test_event_ids_come_back_as_they_are(site: Site) -> None:
+    _, found = site.get("/api/v1/groups/hostile/24h")
+    assert found["last"]["counts"] == dict.fromkeys(HOSTILE, 1)
+
+
+def test_an_event_id_that_is_no_unicode_spoils_nothing(
+    serve: Any, file: Path, server: Server, days: Days
+) -> None:
+    days.count("hostile", {"bad \udcff": 1})
+    site = serve(file)
+    _, found = site.get("/api/v1/groups/hostile/24h")
+    assert found["current"]["counts"] == {"bad \udcff": 1}
+    with site.open("/metrics") as response:
+        assert response.status == 200
+
+
+def test_metrics_come_in_the_format_that_is_asked_for(site: Site) -> None:
+    for accept, expected in (
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text"),
+        ("text/plain;version=0.0.4", "text/plain"),
+        ("application/openmetrics-text;q=0.1,text/plain;q=0.5", "text/plain"),
+        ("application/openmetrics-text;q=0", "text/plain"),
+        ("*/*", "text/plain"),
+        ("", "text/plain"),
+        (";;q=x,,", "text/plain"),
+    ):
+        with site.open("/metrics", Accept=accept) as response:
+            assert response.headers["Content-Type"].split(";")[0] == expected, accept
+            page = response.read().decode()
+        assert page.endswith("# EOF\n") == (expected != "text/plain")
+        assert 'ecl_last_interval_events{group="web",interval="24h",event="ok"} 7\n' in page
+        assert "secret" not in page
+
+
+def test_large_answers_are_compressed_for_those_who_can_read_it(site: Site) -> None:
+    with site.open("/metrics", Accept_Encoding="gzip") as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert "ecl_up 1\n" in gzip.decompress(response.read()).decode()
+    with site.open("/metrics") as response:
+        assert response.headers["Content-Encoding"] is None
+
+
+def test_the_page_and_its_files_are_there(site: Site) -> None:
+    with site.open("/") as response:
+        assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        page = response.read()
+    with site.open("/static/index.html") as response:
+        assert response.read() == page
+
+
+def test_the_description_comes_from_the_code_and_no_page_loads_anything_from_elsewhere(site: Site) -> None:
+    _, description = site.get("/openapi.json")
+    assert "/api/v1/groups/{group}/{interval}/stream" in description["paths"]
+    assert {"Counts", "Groups", "Readiness"} <= set(description["components"]["schemas"])
+    refusals = description["paths"]["/api/v1/groups/{group}/{interval}"]["get"]["responses"]
+    assert {"200", "401", "404", "422", "503"} == set(refusals)
+    assert list(refusals["404"]["content"]) == ["application/problem+json"]
+    for path in ("/docs", "/redoc"):
+        assert site.get(path)[0] == 404
+
+
+def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
+    for path in ("/", "/api/v1/groups", "/nothing", "/healthz", "/api/v1/groups/web/24h?history=x"):
+        with site.open(path) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), path
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+            assert response.headers["Cache-Control"] == ("no-cache" if path == "/" else "no-store")
+            assert response.headers["Server"] is None
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/api/v1/groups/nothing/24h", 404, "nothing"),
+        ("/api/v1/groups/secret/24h", 404, "there is no group 'secret'"),
+        ("/api/v1/groups/secret/24h/stream", 404, "there is no group 'secret'"),
+        ("/api/v1/groups/web/5m", 404, "it has no interval '5m' (it has 24h, 48h)"),
+        ("/api/v1/groups/web/24h/stream/x", 404, "Not Found"),
+        ("/api/v1/groups/", 404, "Not Found"),
+        ("/api/v1/groups/web/24h?history=-1", 422, "'history'"),
+        ("/api/v1/groups/web/24h?history=x", 422, "'history'"),
+        ("/api/v1/groups/web/24h?history=1e99", 422, "'history'"),
+        ("/api/v1/groups/web/24h?history=99999999999999999999", 422, "'history'"),
+        ("/api/v1/groups/bare/24h/stream", 404, "keeps no history"),
+        ("/api/v1/groups/web/24h/stream?after=x", 400, "after: 'x' is not a position"),
+        ("/api/v1/groups/web/24h/stream?after=", 400, "after: '' is not a position"),
+        ("/api/v1/groups/web/24h/stream?after=99999999999999999999-1", 400, "is not a position"),
+        ("/api/v1/groups/%00/%ff", 404, "there is no group"),
+        ("/static/", 404, "Not Found"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_problem_document(site: Site, path: str, status: int, told: str) -> None:
+    with site.open(path) as response:
+        assert response.status == status
+        assert response.headers["Content-Type"] == "application/problem+json"
+        document = json.loads(response.read())
+    assert set(document) == {"type", "title", "status", "detail"}
+    assert document["status"] == status
+    assert told in document["detail"]
+
+
+def test_a_bad_last_event_id_is_refused(site: Site) -> None:
+    status, document = site.get("/api/v1/groups/web/24h/stream?after=1-1", Last_Event_ID="<script>")
+    assert (status, document["status"]) == (400, 400)
+    assert "Last-Event-ID: '<script>' is not a position" in document["detail"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+def test_other_methods_are_refused(site: Site, method: str) -> None:
+    with site.open("/api/v1/groups", method=method) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET")
+        assert json.loads(response.read())["title"] == "Method Not Allowed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../../../etc/passwd",
+        "/static/../app.py",
+        "/static/../../../../../../etc/passwd",
+        "/static/%2e%2e/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/..%5capp.py",
+        "/static/..\\app.py",
+        "/static//etc/passwd",
+        "//etc/passwd",
+        "/static/index.html%00.js",
+        "/static/INDEX.HTML",
+        "/static/.",
+        "/static/%c0%ae%c0%ae/app.py",
+        "http://127.0.0.1/../etc/passwd",
+        "file:///etc/passwd",
+    ],
+)
+def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
+    answer = site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert re.match(rb"HTTP/1.1 40[04] ", answer), answer[:200]
+    assert b"root:" not in answer
+    assert b"import" not in answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nName\x00: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello",
+        b"\xff" * 1000,
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nName: " + b"y" * 1_000_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Name: value\r\n" * 10_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+)
+def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
+    site: Site, request_: bytes
+) -> None:
+    answer = site.raw(request_)
+    assert re.match(rb"HTTP/1.1 (400|414|431|501) ", answer) or not answer, answer[:200]
+    assert b"Traceback" not in answer
+    assert site.get("/healthz") == (200, {"status": "ok"})
+
+
+def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
+    connections = []
+    for part in (
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET",
+    ):
+        connections.append(socket.create_connection(("127.0.0.1", site.port), timeout=15))
+        connections[-1].sendall(part)
+    for connection in connections:
+        with closing(connection), suppress(ConnectionResetError):
+            while connection.recv(1000):
+                pass
+
+
+# The token
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(f"{TOKEN}\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path, token_file: Path) -> None:
+    site = serve(file, "--token-file", token_file)
+    data = ("/api/v1/groups", "/api/v1/groups/web/24h/stream", "/metrics", "/openapi.json", "/nothing")
+    wrong = ("", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe9")
+    for path in data:
+        for authorization in wrong:
+            with site.open(path, Authorization=authorization) as response:
+                assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+                assert TOKEN not in response.read().decode()
+    with site.open("/api/v1/groups") as response:
+        assert response.status == 401
+    for path in ("/", "/static/index.html", "/healthz", "/readyz"):
+        with site.open(path) as response:
+            assert response.status in (200, 503), path
+    site.token = TOKEN
+    assert site.get("/api/v1/groups")[0] == 200
+    assert site.get("/api/v1/groups", Authorization=f"bearer {TOKEN}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "told"),
+    [
+        ("", 0o600, "expected one line with a token"),
+        ("\n", 0o600, "expected one line with a token"),
+        ("two\nlines\n", 0o600, "expected one line with a token"),
+        ("two words\n", 0o600, "expected one line with a token"),
+        ("é\n", 0o600, "expected one line with a token"),
+        (f"{TOKEN}\n", 0o604, "others may use this file"),
+        (None, 0, "No such file or directory"),
+    ],
+)
+def test_a_token_file_that_cannot_be_used_is_refused(
+    run: Run, file: Path, tmp_path: Path, content: str | None, mode: int, told: str
+) -> None:
+    path = tmp_path / "bad"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    done = run("ecl", "serve", file, "--token-file", path)
+    assert done.returncode == 2
+    assert re.fullmatch(rf"ERROR: .*bad: .*{told}.*\n", done.stderr)
+    assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", ":0", "[::]:0"])
+def test_other_machines_get_in_only_with_a_token_or_when_told_twice(
+    run: Run, start: Start, file: Path, token_file: Path, address: str
+) -> None:
+    done = run("ecl", "serve", file, "--listen", address)
+    assert done.returncode == 2
+    assert re.fullmatch(r"ERROR: .* can be reached from other machines: .*--token-file.*\n", done.stderr)
+
+
+def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> None:
+    process = start("ecl", "serve", file, "--listen", "0.0.0.0:0", "--without-token")
+    assert process.stderr
+    line = process.stderr.readline()
+    found = re.search(r"Serving at http://0\.0\.0\.0:(\d+)/, without a token", line)
+    assert found, line
+    assert Site(process, int(found[1])).get("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--listen", "8917"], "'8917' is not an address"),
+        (["--listen", "127.0.0.1:99999"], "is not an address"),
+        (["--listen", "127.0.0.1:x"], "is not an address"),
+        (["--listen", "no.such.host.invalid:1"], "no.such.host.invalid:1: "),
+        (["--without-token", "--token-file", "x"], "exclude each other"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(run: Run, file: Path, options: list[str], told: str) -> None:
+    done = run("ecl", "serve", file, *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_address_in_use_is_told_in_one_line(run: Run, file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        done = run("ecl", "serve", file, "--listen", address)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"ERROR: {address}: Address already in use")
+
+
+def test_without_the_extra_it_says_what_to_install(file: Path) -> None:
+    program = """
+import sys
+sys.modules["fastapi"] = sys.modules["starlette"] = sys.modules["uvicorn"] = None
+sys.argv = ["ecl", "serve", *sys.argv[1:]]
+from event_count_logger.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(r"ERROR: .*pip install 'event-count-logger\[server\]'.*\n", done.stderr)
+
+
+# Redis and masters
+
+
+def test_redis_away_is_told_until_it_is_back(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    own_server.kill()
+    site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
+    for path in ("/api/v1/groups", "/api/v1/groups/web/24h", "/api/v1/groups/web/24h/stream"):
+        with site.open(path) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "1"), path
+            assert json.loads(response.read())["detail"] == "Redis does not answer"
+    assert site.get("/healthz")[0] == 200
+    assert site.get("/readyz") == (503, {"ready": False, "problems": ["Redis does not answer"]})
+    with site.open("/metrics") as response:
+        page = response.read().decode()
+    assert (response.status, "ecl_up 0\n" in page, "ecl_last_interval" in page) == (200, True, False)
+    own_server.start()
+    wait_until(lambda: site.get("/api/v1/groups")[0] == 200)
+    wait_until(lambda: site.get("/api/v1/groups/web/24h")[0] == 200)
+
+
+def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
+    assert site.get("/api/v1/groups")[0] == 200
+    own_server.stall()
+    with ExitStack() as waiting:
+        for n in range(40):
+            connection = HTTPConnection("127.0.0.1", site.port)
+            waiting.enter_context(closing(connection))
+            connection.request("GET", f"/api/v1/groups/web/24h?history={n}")
+        for path in ("/healthz", "/"):
+            began = time.monotonic()
+            site.open(path, timeout_s=2).close()
+            assert time.monotonic() - began < 1
+        began = time.monotonic()
+        site.process.terminate()
+        assert site.process.wait(10) == 0
+        assert time.monotonic() - began < 2
+    own_server.go_on()
+
+
+def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
+    serve: Any, start: Start, server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {"g": {"events": ["a"], "intervals": ["0.5s"], "hidden": True}}
+    file = config_file({"redis": server.config, "groups": groups})
+    site = serve(file)
+    assert site.get("/readyz") == (503, {"ready": False, "problems": ["no master is alive"]})
+    master = start("ecl_master", file)
+    wait_until(lambda: site.get("/readyz") == (200, {"ready": True, "problems": []}))
+    master.terminate()
+    assert master.wait(10) == 0
+
+    def problems() -> Any:
+        status, found = site.get("/readyz")
+        return status == 503 and len(found["problems"]) == 2 and found["problems"]
+
+    overdue = wait_until(problems)[1]
+    assert re.fullmatch(r"1 of 1 intervals are overdue, by up to \d+ s", overdue)
+
+
+def test_viewers_share_what_is_read(serve: Any, file: Path, server: Server) -> None:
+    site = serve(file)
+    site.get("/healthz")
+
+    def scripts_run() -> int:
+        with server.client as client:
+            stats = client.info("commandstats")
+            return int(
+                sum(stats[f"cmdstat_{name}"]["calls"] for name in ("evalsha",) if f"cmdstat_{name}" in stats)
+            )
+
+    before = scripts_run()
+    with ExitStack() as stack:
+        connections = [HTTPConnection("127.0.0.1", site.port, timeout=10) for _ in range(50)]
+        for connection in connections:
+            stack.enter_context(closing(connection))
+            connection.request("GET", "/api/v1/groups/web/24h?history=0")
+        assert {connection.getresponse().status for connection in connections} == {200}
+    assert scripts_run() - before < 25
+
+
+# Streams
+
+
+class Events:
+    """Reads a stream."""
+
+    def __init__(self, site: Site, path: str, timeout_s: float = 10, **headers: str) -> None:
+        self.response = site.open(path, timeout_s=timeout_s, **headers)
+        assert self.response.status == 200, self.response.read()
+        assert self.response.headers["Content-Type"].startswith("text/event-stream")
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.response.close()
+
+    def next(self) -> Any:
+        """The data of the next event; None at the end of the stream."""
+        fields: dict[str, str] = {}
+        while line := self.response.readline().decode():
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name == "event":
+                assert value == "interval"
+            fields[name] = value
+            if not name and "data" in fields:
+                data = json.loads(fields["data"])
+                assert fields["id"] == data["position"]
+                return data
+        return None
+
+
+def number(event: Any) -> int:
+    return int(event["position"].partition("-")[2])
+
+
+STREAM = "/api/v1/groups/web/24h/stream"
+
+
+def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, days: Days) -> None:
+    days.count("web", {"ok": 1}, days_ago=9)
+    days.rotate("web", days_ago=8)
+    with Events(serve(file), STREAM) as events:
+        days.count("web", {"ok": 2}, days_ago=8)
+        days.rotate("web", days_ago=7)
+        event = events.next()
+    position = event.pop("position")
+    assert position == f"{(days.today - 7 * DAY_S) * 1000}-2"
+    assert event == {
+        "group": "web",
+        "interval": "24h",
+        "start": days.today - 8 * DAY_S,
+        "end": days.today - 7 * DAY_S,
+        "missed": 0,
+        "counts": {"ok": 2, "error": 0},
+    }
+
+
+def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) -> None:
+    for ago in range(9, 4, -1):
+        days.count("web", {"ok": ago}, days_ago=ago)
+        days.rotate("web", days_ago=ago - 1)
+    site = serve(file)
+    with Events(site, f"{STREAM}?after=0-0") as events:
+        positions = [events.next()["position"] for _ in range(5)]
+    with (
+        Events(site, f"{STREAM}?after={positions[1]}") as by_query,
+        Events(site, f"{STREAM}?after={positions[0]}", Last_Event_ID=positions[2]) as by_header,
+    ):
+        days.count("web", {"ok": 4}, days_ago=4)
+        days.rotate("web", days_ago=3)
+        assert [number(by_query.next()) for _ in range(4)] == [3, 4, 5, 6]
+        assert [number(by_header.next()) for _ in range(3)] == [4, 5, 6]
+
+
+def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Callable[..., Path]) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["24h"], "history": 2}}
+    days = Days(from_dicts(groups, server.config))
+    for ago in range(9, 4, -1):
+        days.count("web", {"ok": ago}, days_ago=ago)
+        days.rotate("web", days_ago=ago - 1)
+    first = f"{(days.today - 8 * DAY_S) * 1000}-1"
+    site = serve(config_file({"redis": server.config, "groups": groups}))
+    with Events(site, STREAM, Last_Event_ID=first) as events:
+        assert [(number(event), event["missed"]) for event in (events.next(), events.next())] == [
+            (4, 2),
+            (5, 0),
+        ]
+    days.store.close()
+
+
+def test_every_interval_is_told_once_whatever_stops(
+    serve: Any, start: Start, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["0.4s"], "history": 1000}}
+    file = config_file({"redis": own_server.config, "groups": groups})
+    master, site = start("ecl_master", file), serve(file)
+    path = "/api/v1/groups/web/0.4s/stream"
+    wait_until(lambda: site.get("/readyz")[0] == 200)
+    with Events(site, f"{path}?after=0-0") as events:
+        seen = [events.next(), events.next()]
+        master.terminate()
+        assert master.wait(10) == 0
+        restarted = start("ecl_master", file)
+        seen += [events.next(), events.next()]
+        own_server.kill()
+        own_server.start()
+        seen += [events.next() for _ in range(3)]
+        with Events(site, path, Last_Event_ID=seen[1]["position"]) as resumed:
+            seen += [events.next() for _ in range(2)]
+            assert [resumed.next() for _ in seen[2:]] == seen[2:]
+    assert [number(event) for event in seen] == list(range(1, len(seen) + 1))
+    assert [event["start"] for event in seen[1:]] == [event["end"] for event in seen[:-1]]
+    assert {event["missed"] for event in seen} == {0}
+    restarted.terminate()
+    assert restarted.wait(10) == 0
+
+
+def test_200_streams_are_light_for_the_server_and_for_redis(
+    serve: Any, file: Path, server: Server, days: Days
+) -> None:
+    days.count("web", {f"event {n}": n for n in range(1000)} | {"ok": 1}, days_ago=9)
+    site = serve(file)
+
+    def reads() -> int:
+        with server.client as client:
+            return int(client.info("commandstats")["cmdstat_xrange"]["calls"])
+
+    with ExitStack() as stack:
+        streams = [stack.enter_context(Events(site, STREAM)) for _ in range(200)]
+        before = wait_until(reads)
+        days.rotate("web", days_ago=8)
+        assert {number(events.next()) for events in streams} == {1}
+        assert reads() - before < 100
+        assert site.rss_mb() < 150
+        began = time.monotonic()
+        site.process.terminate()
+        assert site.process.wait(10) == 0
+        assert time.monotonic() - began < 2
+        assert streams[0].next() is None
+    assert site.process.stderr
+    assert site.process.stderr.read() == ""
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
+    serve: Any, server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {"auto_declare_events": True, "intervals": ["24h"], "history": 100}}
+    days = Days(from_dicts(groups, server.config))
+    site = serve(config_file({"redis": server.config, "groups": groups}))
+    counts = {f"{n:0500}": n for n in range(800)}
+    n_days, at_once = 40, 10
+    with Events(site, STREAM) as idle, Events(site, STREAM) as events:
+        for ago in range(n_days, 0, -1):
+            days.count("web", counts, days_ago=ago)
+            days.rotate("web", days_ago=ago - 1)
+            n_finished = n_days - ago + 1
+            if n_finished % at_once == 0:
+                told = [number(events.next()) for _ in range(at_once)]
+                assert told == list(range(n_finished - at_once + 1, n_finished + 1))
+        assert site.rss_mb() < 150
+        got = []
+        while event := idle.next():
+            got.append(event)
+        assert [number(event) for event in got] == list(range(1, len(got) + 1))
+        assert len(got) < n_days
+    with Events(site, STREAM, Last_Event_ID=got[-1]["position"]) as resumed:
+        assert [number(resumed.next()) for _ in range(n_days - len(got))] == list(
+            range(len(got) + 1, n_days + 1)
+        )
+    days.store.close()
+
+
+# Its end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
+    site = serve(file)
+    assert site.get("/healthz")[0] == 200
+    os.kill(site.process.pid, number)
+    assert site.process.wait(5) == 0
+    assert site.process.stderr
+    assert site.process.stderr.read() == ""
