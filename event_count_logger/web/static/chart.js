@@ -8,6 +8,8 @@ import { countTicks, timeTicks } from "./scales.js";
 const MARGIN = { top: 10, right: 4, bottom: 24, left: 52 };
 /** Pixels that a mark of each axis needs. */
 const TICK = { x: 90, y: 44 };
+/** Intervals for which there is room at least: a few bars that fill the chart would be a wall. */
+const FEWEST = 24;
 const DAY_S = 86_400;
 
 /** Draws into `root`, which has an svg, a `.readout` and a `.legend`; arrow keys and pointers move its cursor. */
@@ -55,13 +57,14 @@ export class Chart {
     const { spans, series, length_s } = this.#view;
     const stacks = stackedHeights(spans, series, length_s);
     const ticks = countTicks(Math.max(1, ...stacks.at(-1)), Math.floor(height / TICK.y));
-    const [from, to] = [spans[0].start, spans.at(-1).end];
+    const to = spans.at(-1).end;
+    const from = Math.min(spans[0].start, to - FEWEST * length_s);
     const x = scale(from, to, MARGIN.left, width - MARGIN.right);
     const y = scale(0, ticks.at(-1), height - MARGIN.bottom, MARGIN.top);
     this.#x = x;
     return [
       ...ticks.flatMap((tick) => gridLine(tick, y(tick), width)),
-      ...timeTicks(from, to, width / TICK.x).map((tick) => timeMark(tick, x(tick), height, to - from)),
+      ...timeTicks(from, to, width / TICK.x).map((tick) => timeMark(tick, x(tick), width, height, to - from)),
       this.#cursorShape(x, height),
       ...series.map(({ colour }, n) => bars(spans, stacks[n], stacks[n + 1], x, y, colour)),
       baseLine(spans, x, y(0)),
@@ -110,7 +113,7 @@ export class Chart {
     const span = spans[index];
     const counts = series.map((each) => each.counts[index] ?? null);
     const sum = formatCount(span ? sumOf(counts) : null);
-    const text = span ? `${formatSpan(span.start, span.end, now)}: ${sum}` : "no finished interval yet";
+    const text = span ? `${formatSpan(span.start, span.end, now)} · ${sum}` : "no finished interval yet";
     setText(this.#readout, text);
     counts.forEach((count, n) => setText(this.#legend.children[n].lastChild, formatCount(count)));
     this.#describe(index, [text, ...series.map(({ label }, n) => `${label} ${formatCount(counts[n])}`)]);
@@ -170,9 +173,10 @@ function gridLine(tick, y, width) {
   return [line, svg("text", { class: "tick", x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, short(tick))];
 }
 
-function timeMark(tick, x, height, span_s) {
+function timeMark(tick, x, width, height, span_s) {
   const text = span_s > 3 * DAY_S ? formatDate(tick) : formatTime(tick, span_s < 300);
-  return svg("text", { class: "tick", x, y: height - 6, "text-anchor": "middle" }, text);
+  const anchor = x > width - TICK.x / 3 ? "end" : "middle";
+  return svg("text", { class: "tick", x, y: height - 6, "text-anchor": anchor }, text);
 }
 
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });

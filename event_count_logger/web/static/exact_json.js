@@ -1,6 +1,7 @@
 /** Reads JSON with counts of any size. */
 
 const LONG_INTEGER = /\d{16}/;
+const INTEGER = /^-?\d+$/;
 
 /**
  * Like JSON.parse, but integers above 2^53 become BigInt with all their digits.
@@ -13,6 +14,6 @@ export function parseExactly(text) {
 }
 
 function asWritten(key, value, context) {
-  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
-  return isRounded && context ? BigInt(context.source) : value;
+  const isRounded = typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+  return isRounded && INTEGER.test(context?.source) ? BigInt(context.source) : value;
 }

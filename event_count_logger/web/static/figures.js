@@ -18,6 +18,7 @@ export class Figures {
   /** Changes with each change of the history. */
   version = 0;
   #byId = new Map();
+  #isRanked = true;
 
   /** `historyLength`: how many spans the server holds. */
   constructor(historyLength) {
@@ -38,14 +39,13 @@ export class Figures {
   /** Takes an answer of the present. */
   update(answer) {
     this.answer = answer;
-    const known = this.rows.length;
     this.#take("last", answer.last?.counts);
     this.#take("current", answer.current?.counts);
     this.#take("total", answer.totals);
     const { last } = answer;
     const span_s = last && last.start !== null ? last.end - last.start : 0;
     for (const row of this.rows) row.rate = span_s > 0 ? Number(row.last) / span_s : null;
-    if (this.rows.length !== known) this.#rank();
+    this.#rank();
   }
 
   /** Takes an interval that has just finished. Rows that nothing is known of any more go. */
@@ -96,6 +96,7 @@ export class Figures {
     const search = `${label}\n${id}`.toLowerCase();
     const row = { id, label, search, history, last: null, current: null, rate: null, total: null, sum: 0 };
     this.rows.push(row);
+    this.#isRanked = false;
     return row;
   }
 
@@ -117,6 +118,8 @@ export class Figures {
   }
 
   #rank() {
+    if (this.#isRanked) return; // comparing names is what takes longest here
+    this.#isRanked = true;
     this.rows.sort((a, b) => ALPHABET.compare(a.label, b.label));
     this.rows.forEach((row, index) => (row.rank = index));
   }

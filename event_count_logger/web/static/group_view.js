@@ -72,6 +72,7 @@ export class GroupView {
     if (charted === this.#charted) return;
     this.#charted = charted;
     const { spans, answer } = figures;
+    find("#chart").hidden = spans.length === 0;
     const selected = figures.rows.find(({ id }) => id === this.#selected);
     const series = selected ? [oneOf(selected, 0)] : seriesOf(rows, spans.length);
     this.#chart.show({ spans, series, length_s: answer.length_s, now });
@@ -107,6 +108,6 @@ function intervalLink(name, isCurrent, group, route) {
 }
 
 function numberOf(rows, all) {
-  const n = formatCount(all.length);
-  return rows.length === all.length ? `${n} events` : `${formatCount(rows.length)} of ${n} events`;
+  const n = `${formatCount(all.length)} ${all.length === 1 ? "event" : "events"}`;
+  return rows.length === all.length ? n : `${formatCount(rows.length)} of ${n}`;
 }

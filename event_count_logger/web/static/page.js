@@ -109,7 +109,7 @@ class Page {
     const age_s = answeredAt === null ? null : (performance.now() - answeredAt) / 1000;
     const masterAlive = this.#overview?.master_alive ?? null;
     this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
-    find("#group").classList.toggle("old", found !== null);
+    find(".layout").classList.toggle("old", found !== null);
   }
 }
 

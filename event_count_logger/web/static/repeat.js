@@ -33,24 +33,28 @@ function backOff(n_failures) {
   return Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** n_failures) * (0.75 + Math.random() / 4);
 }
 
+let visibility = new AbortController();
+document.addEventListener("visibilitychange", () => {
+  visibility.abort();
+  visibility = new AbortController();
+});
+
 /** Waits until the page can be seen; gives a signal that is aborted when it is hidden, or by `signal`. */
 async function whileSeen(signal) {
-  while (document.hidden && !signal.aborted) await nextEvent(document, "visibilitychange", signal);
-  const hidden = new AbortController();
-  document.addEventListener("visibilitychange", () => hidden.abort(), { once: true, signal });
-  return AbortSignal.any([signal, hidden.signal]);
+  while (document.hidden && !signal.aborted) await pause(Infinity, AbortSignal.any([signal, visibility.signal]));
+  return AbortSignal.any([signal, visibility.signal]);
 }
 
-function nextEvent(target, name, signal) {
-  return new Promise((resolve) => {
-    target.addEventListener(name, resolve, { once: true, signal });
-    signal.addEventListener("abort", resolve, { once: true });
-  });
-}
-
+/** Waits, and no longer than until `signal` is aborted. */
 function pause(wait_ms, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, wait_ms);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const timer = wait_ms < Infinity && setTimeout(end, wait_ms);
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    }
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end);
   });
 }

@@ -6,6 +6,8 @@ import { drawSparkline, newSparkline } from "./sparkline.js";
 
 /** Rows above and below what can be seen, for the time between a scroll and the next drawing. */
 const SPARE = 6;
+/** Characters for which a column always has room. */
+const LONG = 9;
 const COLUMNS = ["last", "current", "rate", "total"];
 
 /** Draws rows into a table whose heads are buttons with the name of their column. */
@@ -107,6 +109,7 @@ export class Table {
 
 function fillCell(cell, text) {
   setText(cell, text);
+  setAttribute(cell, "title", text.length > LONG ? text : null); // it may be cut
   cell.classList.toggle("zero", text === "0");
   cell.classList.toggle("nothing", text === "–");
 }

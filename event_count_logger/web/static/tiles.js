@@ -1,7 +1,11 @@
 /** The sums of a group, large. */
 
+import { isStale } from "./conditions.js";
 import { setText } from "./dom.js";
 import { formatCount, formatDuration, formatRate, formatSpan, formatTime } from "./format.js";
+
+/** Characters that still have room in large type. */
+const LONG = 13;
 
 /** Shows the sums of `figures` as of `now`, Unix seconds of the server. */
 export function showTiles(root, figures, now) {
@@ -9,8 +13,10 @@ export function showTiles(root, figures, now) {
   for (const [name, { value, detail }] of Object.entries(tiles)) {
     const tile = root.querySelector(`[data-tile="${name}"]`);
     setText(tile.querySelector(".value"), value);
+    tile.querySelector(".value").classList.toggle("long", value.length > LONG);
     setText(tile.querySelector(".detail"), detail);
   }
+  root.classList.toggle("stale", isStale(figures.answer));
   root.querySelector(".progress > span").style.width = `${100 * progressOf(figures.answer, now)}%`;
 }
 
