@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.reader import Reader, Snapshot, Totals
+from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 
 
@@ -90,7 +91,7 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     reader = Reader(store)
     totals = reader.totals(group) if group.totals else None
     known = list(totals.counts) if totals else reader.known_events(group)
-    lasts = [_filled(reader.read(group, interval, "last")[0], known) for interval in group.intervals]
+    lasts = [_filled(read_settled(reader, group, interval, "last")[0], known) for interval in group.intervals]
     n_masters = sum(master.alive for master in store.masters(group.name))
     return GroupMetrics(group.name, totals, lasts, n_masters)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +10,6 @@ from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import Finished, Reading, Store
-
-#: Right after a boundary the master is given this part of an interval, at most these seconds, to end it.
-_GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +107,6 @@ class Reader:
         """
         reading = self._store.read(group.name, interval, group.events, halves, now)
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
-
-    def read_settled(self, group: GroupConfig, interval: Interval, *halves: Half) -> tuple[Snapshot, ...]:
-        """As `read`; again if it is so short after a boundary that the master may still be at it.
-
-        Raises:
-            StoreError: Redis does not answer.
-        """
-        grace_s = min(interval.length_s * _GRACE_PART, _LONGEST_GRACE_S)
-        while True:
-            snapshots = self.read(group, interval, *halves)
-            if not 0 < (snapshots[0].overdue_s or 0) < grace_s:
-                return snapshots
-            time.sleep(_LOOK_AGAIN_S)
 
     def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
         """What each event has counted since ever, what is in the running interval included.

@@ -54,7 +54,7 @@ class Soak:
         self._long = next(long for long in LONG_ONES if long.end_of(time.time()) > ends)
         self._config_file = self._write_config()
         server = self._processes.server
-        self._follower = Follower(from_file(self._config_file), SHORT, server.socket, server.client)
+        self._follower = Follower(from_file(self._config_file), SHORT, server.socket)
         self._turmoil = Turmoil(
             self._processes, self._page, folder / "page", self._config_file, seconds, seed
         )
@@ -125,19 +125,19 @@ class Soak:
             self._problems.append(f"files are left: {left}")
 
     def _compare(self) -> list[str]:
-        read, finished = self._follower.read, in_journal(self._folder, SHORT)
-        counts = {name: read(name, self._long, "cur").counts for name in GROUPS}
-        in_short = {name: Counter(read(name, SHORT, "cur").counts) for name in GROUPS}
+        follower, finished = self._follower, in_journal(self._folder, SHORT)
+        counts = {name: follower.running(name, self._long) for name in GROUPS}
+        in_short = {name: Counter(follower.running(name, SHORT)) for name in GROUPS}
         for (name, _), of_interval in finished.items():
             in_short[name].update(of_interval)
         done = self._turmoil.done
-        done["intervals"], done["of them read"] = len(finished), len(self._follower.seen)
+        done["intervals"], done["of them followed"] = len(finished), len(follower.seen)
         self._report(sum(sum(of_group.values()) for of_group in counts.values()))
         return [
             *self._problems,
             *self._processes.badly_ended(),
-            *misread(self._follower.seen, finished),
-            *differences(self._page, counts, in_short),
+            *misread(follower.seen, finished, follower.missed),
+            *differences(self._page, counts, in_short, {name: follower.totals(name) for name in GROUPS}),
             *unexpected_lines(self._processes.log_file),
         ]
 

@@ -116,7 +116,14 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path
         if path.suffix in (".py", ".lua", ".typed")
     }
     assert {"event_count_logger/lua/commit.lua", "event_count_logger/py.typed"} < ours
+    (data,) = {name.partition("/")[0] for name in names if ".data/" in name}
+    ours.add(f"{data}/data/share/event-count-logger/munin/ecl_")
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
+
+
+def test_the_wheel_brings_the_plugin_of_munin(installed_wheel: Path) -> None:
+    plugin = installed_wheel / "share" / "event-count-logger" / "munin" / "ecl_"
+    assert succeed(plugin, "autoconf", ecl_command="/not/there").startswith("no (")
 
 
 def test_the_source_distribution_can_be_built_from(distributions: Path) -> None:

@@ -540,7 +540,7 @@ def test_a_configuration_that_is_not_there(run: Run, tmp_path: Path, command: st
         ("ecl_reader FILE -g", "'-g' requires an argument"),
         ("ecl_reader FILE -g web surplus", "surplus"),
         ("ecl_reader FILE -g web --unknown", "--unknown"),
-        ("ecl_reader FILE -g web --last --both", "--last, --current and --both exclude each other"),
+        ("ecl_reader FILE -g web --last --both", "--last and --both exclude each other"),
         ("ecl_master", "Missing argument 'CONFIG'"),
         ("ecl_master FILE --twice", "--twice"),
         ("ecl_log_event", "Missing argument 'CONFIG GROUP EVENT [COUNT]'"),

@@ -18,6 +18,12 @@ from event_count_logger import keys
         (keys.index("web", "5m", "last"), "web:5m:last:@events"),
         (keys.sources("web"), "web:@sources"),
         (keys.probe("web"), "web:@probe"),
+        (keys.history("web", "5m"), "web:5m:@history"),
+        (keys.finished("web", "5m"), "web:5m:@finished"),
+        (keys.totals("web"), "web:@totals"),
+        (keys.totals_interval("web"), "web:@totals_interval"),
+        (keys.idle("web"), "web:@idle"),
+        (keys.masters("web"), "web:@masters"),
     ],
 )
 def test_key_strings_never_change(key: str, literal: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 from event_count_logger import EventCountLogger, EventCountLoggerMaster
 from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
-from event_count_logger.store import Store
+from event_count_logger.store import MasterInfo, Store
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -345,3 +347,64 @@ print("stopped")
         timeout=60,
     )
     assert done.stdout == "stopped\n", done.stderr
+
+
+def masters(server: Server) -> list[MasterInfo]:
+    store = Store(RedisConfig(**server.config))
+    try:
+        return store.masters("g")
+    finally:
+        store.close()
+
+
+def test_a_master_says_that_it_is_there_until_it_ends(
+    server: Server, start: Start, config_file: Write
+) -> None:
+    master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
+    (found,) = wait_until(lambda: masters(server))
+    assert (found.pid, found.host, found.alive) == (master.pid, socket.gethostname(), True)
+    assert abs(found.since - time.time()) < 30
+    assert found.version == version("event-count-logger")
+    master.terminate()
+    master.wait(10)
+    assert masters(server) == []
+
+
+def test_each_of_several_masters_is_known(server: Server, start: Start, config_file: Write) -> None:
+    path = config_file({"redis": server.config, "groups": GROUPS})
+    pids = {start("ecl_master", path).pid for _ in range(2)}
+    wait_until(lambda: {master.pid for master in masters(server)} == pids)
+
+
+def test_a_master_that_was_not_there_for_a_while_is_dead_and_later_forgotten(server: Server) -> None:
+    store = Store(RedisConfig(**server.config))
+    now = int(store.server_time())
+    silent = MasterInfo("h", 1, "2.0.0", now - 9000.0)
+    lost = MasterInfo("h", 2, "2.0.0", now - 8000.0)
+    for master, seen in ((silent, now - 16), (lost, now - 3700)):
+        store.note_master(["g"], master)
+        value = server.client.hget("g:@masters", master.id)
+        server.client.hset("g:@masters", master.id, f"{seen} {value.partition(' ')[2]}")
+    server.client.hset("g:@masters", "foreign", "x")
+    store.note_master(["g"], MasterInfo("h", 3, "2.0.0", float(now)))
+    assert [(master.pid, master.alive) for master in store.masters("g")] == [(1, False), (3, True)]
+    store.close()
+
+
+def test_what_is_in_the_way_of_its_sign_is_told_once_and_stops_nothing(
+    server: Server, start: Start, config_file: Write
+) -> None:
+    server.client.set("g:@masters", "x")
+    master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
+    first = wait_until(rotates(server))
+    wait_until(lambda: int(server.client.get("g:1s:last:@ts")) >= int(first) + 1)
+    master.terminate()
+    _, err = master.communicate(timeout=10)
+    assert err.count("It cannot be noted that this master is there: Redis refuses (key g:@masters)") == 1
+
+
+def test_run_once_leaves_no_sign(server: Server, run: Run, config_file: Write) -> None:
+    assert (
+        run("ecl_master", "--once", config_file({"redis": server.config, "groups": GROUPS})).returncode == 0
+    )
+    assert masters(server) == []

@@ -99,6 +99,8 @@ class Machine(RuleBasedStateMachine):
             assert (last.start, last.end) == (rotation.start, rotation.end)
             assert not last.stale
             self.finished[interval.name] += Counter(last.counts)
+            (held,) = self.reader.history(self.group, interval, 1)
+            assert (held.start, held.end, held.counts) == (last.start, last.end, last.counts)
 
     @rule()
     def server_forgets_its_scripts(self) -> None:
@@ -112,8 +114,10 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_or_doubled(self) -> None:
+        totals = Counter(self.reader.totals(self.group, now=self.now).counts)
         for interval in INTERVALS:
             (current,) = self.reader.read(self.group, interval, "cur", now=self.now)
+            assert totals == self.finished[interval.name] + Counter(current.counts)
             in_redis = self.finished[interval.name] + Counter(current.counts)
             unsent: Counter[str] = Counter()
             in_doubt: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
@@ -22,7 +23,11 @@ import pytest
 
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Store
+from event_count_logger.store import Position, Store
+from event_count_logger.web.listening import Address
+from event_count_logger.web.negotiation import prefers
+from event_count_logger.web.security import read_token
+from event_count_logger.web.streams import Event, Stream
 from tests.conftest import BIN
 from tests.servers import Server, wait_until
 
@@ -41,6 +46,9 @@ GROUPS = {
     "fresh": {"events": ["a"], "intervals": ["24h"]},
     "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
 }
+
+INTERVAL = "/api/v1/groups/web/24h"
+STREAM = f"{INTERVAL}/stream"
 
 TOKEN = "correct-horse"
 
@@ -193,7 +201,7 @@ def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) 
 
 
 def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
-    status, found = site.get("/api/v1/groups/web/24h")
+    status, found = site.get(INTERVAL)
     assert status == 200
     assert abs(found.pop("server_time") - time.time()) < 5
     first, second = today() - 2 * DAY_S, today() - DAY_S
@@ -251,22 +259,35 @@ def test_an_event_id_that_is_no_unicode_spoils_nothing(
         assert response.status == 200
 
 
-def test_metrics_come_in_the_format_that_is_asked_for(site: Site) -> None:
-    for accept, expected in (
-        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text"),
-        ("text/plain;version=0.0.4", "text/plain"),
-        ("application/openmetrics-text;q=0.1,text/plain;q=0.5", "text/plain"),
-        ("application/openmetrics-text;q=0", "text/plain"),
-        ("*/*", "text/plain"),
-        ("", "text/plain"),
-        (";;q=x,,", "text/plain"),
-    ):
-        with site.open("/metrics", Accept=accept) as response:
-            assert response.headers["Content-Type"].split(";")[0] == expected, accept
-            page = response.read().decode()
-        assert page.endswith("# EOF\n") == (expected != "text/plain")
-        assert 'ecl_last_interval_events{group="web",interval="24h",event="ok"} 7\n' in page
-        assert "secret" not in page
+@pytest.mark.parametrize(
+    ("accept", "in_openmetrics"),
+    [
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", True),
+        (" Application/OpenMetrics-Text ; version=0.0.1; q=0.5 ,text/plain;q=0.4,*/*;q=0.1", True),
+        ("application/openmetrics-text;q=0.4,application/openmetrics-text;q=0.9,text/*;q=0.5", True),
+        ("application/openmetrics-text;q=0.1,text/plain;q=0.5", False),
+        ("application/openmetrics-text;q=0.1,*/*", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=x", False),
+        ("text/plain;version=0.0.4", False),
+        ("*/*", False),
+        ("", False),
+        (";;q=x,,", False),
+    ],
+)
+def test_the_weights_of_formats_are_respected(accept: str, in_openmetrics: bool) -> None:
+    assert prefers(accept, "application/openmetrics-text", "text/plain") == in_openmetrics
+
+
+@pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
+def test_metrics_come_in_the_format_that_is_asked_for(site: Site, media_type: str) -> None:
+    with site.open("/metrics", Accept=media_type) as response:
+        assert response.headers["Content-Type"].split(";")[0] == media_type
+        assert "Accept" in response.headers["Vary"].split(", ")
+        page = response.read().decode()
+    assert page.endswith("# EOF\n") == (media_type != "text/plain")
+    assert 'ecl_last_interval_events{group="web",interval="24h",event="ok"} 7\n' in page
+    assert "secret" not in page
 
 
 def test_large_answers_are_compressed_for_those_who_can_read_it(site: Site) -> None:
@@ -377,7 +398,7 @@ def test_other_methods_are_refused(site: Site, method: str) -> None:
     ],
 )
 def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
-    answer = site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = site.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert re.match(rb"HTTP/1.1 40[04] ", answer), answer[:200]
     assert b"root:" not in answer
     assert b"import" not in answer
@@ -386,20 +407,20 @@ def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nName\x00: y\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nName\x00: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n: y\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello",
         b"\xff" * 1000,
-        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nName: " + b"y" * 1_000_000 + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"Name: value\r\n" * 10_000 + b"\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
-        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nName: " + b"y" * 1_000_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"Name: value\r\n" * 10_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
 )
 def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
@@ -411,13 +432,32 @@ def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
     assert site.get("/healthz") == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8917", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8917", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("192.0.2.1", 421),
+        ("[", 421),
+        ("", 421),
+    ],
+)
+def test_a_web_site_whose_name_leads_here_gets_nothing(site: Site, host: str, status: int) -> None:
+    assert site.get("/healthz", Host=host)[0] == status
+
+
 def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
     connections = []
     for part in (
         b"",
         b"GET / HT",
-        b"GET / HTTP/1.1\r\nHost: x\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET",
     ):
         connections.append(socket.create_connection(("127.0.0.1", site.port), timeout=15))
         connections[-1].sendall(part)
@@ -440,7 +480,7 @@ def token_file(tmp_path: Path) -> Path:
 
 def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path, token_file: Path) -> None:
     site = serve(file, "--token-file", token_file)
-    data = ("/api/v1/groups", "/api/v1/groups/web/24h/stream", "/metrics", "/openapi.json", "/nothing")
+    data = ("/api/v1/groups", STREAM, "/metrics", "/openapi.json", "/nothing")
     wrong = ("", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe9")
     for path in data:
         for authorization in wrong:
@@ -470,25 +510,62 @@ def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path,
     ],
 )
 def test_a_token_file_that_cannot_be_used_is_refused(
-    run: Run, file: Path, tmp_path: Path, content: str | None, mode: int, told: str
+    tmp_path: Path, content: str | None, mode: int, told: str
 ) -> None:
     path = tmp_path / "bad"
     if content is not None:
         path.write_text(content)
         path.chmod(mode)
-    done = run("ecl", "serve", file, "--token-file", path)
-    assert done.returncode == 2
-    assert re.fullmatch(rf"ERROR: .*bad: .*{told}.*\n", done.stderr)
-    assert TOKEN not in done.stderr
+    with pytest.raises((ValueError, OSError), match=told) as refused:
+        read_token(path)
+    assert "bad" in str(refused.value)
+    assert TOKEN not in str(refused.value)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:0", ":0", "[::]:0"])
-def test_other_machines_get_in_only_with_a_token_or_when_told_twice(
-    run: Run, start: Start, file: Path, token_file: Path, address: str
-) -> None:
-    done = run("ecl", "serve", file, "--listen", address)
+def test_a_command_with_such_a_token_file_does_not_start(run: Run, file: Path, token_file: Path) -> None:
+    token_file.chmod(0o644)
+    done = run("ecl", "serve", file, "--token-file", token_file)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"ERROR: {token_file}: others may use this file")
+    done = run("ecl", "serve", file, "--token-file", token_file.with_name("none"))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"ERROR: {token_file.with_name('none')}: No such file or directory\n",
+    )
+
+
+def test_other_machines_get_in_only_with_a_token_or_when_told_twice(run: Run, file: Path) -> None:
+    done = run("ecl", "serve", file, "--listen", "0.0.0.0:0")
     assert done.returncode == 2
     assert re.fullmatch(r"ERROR: .* can be reached from other machines: .*--token-file.*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_loopback"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.9.10:1", True),
+        ("localhost:1", True),
+        ("[::1]:1", True),
+        (":1", False),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("0:1", False),
+        ("192.0.2.1:1", False),
+        ("[2001:db8::1]:1", False),
+    ],
+)
+def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopback: bool) -> None:
+    assert Address.resolve(address).is_loopback == is_loopback
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "8917", "127.0.0.1", "h:65536", "h:x", "h:-1", "::1:80", "[::1]", "[h]:1", "a b:1", "http://h:1"],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an address"):
+        Address.resolve(text)
 
 
 def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> None:
@@ -497,24 +574,21 @@ def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> No
     line = process.stderr.readline()
     found = re.search(r"Serving at http://0\.0\.0\.0:(\d+)/, without a token", line)
     assert found, line
-    assert Site(process, int(found[1])).get("/healthz")[0] == 200
+    assert Site(process, int(found[1])).get("/healthz", Host="any.example")[0] == 200
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (["--listen", "8917"], "'8917' is not an address"),
-        (["--listen", "127.0.0.1:99999"], "is not an address"),
-        (["--listen", "127.0.0.1:x"], "is not an address"),
         (["--listen", "no.such.host.invalid:1"], "no.such.host.invalid:1: "),
         (["--without-token", "--token-file", "x"], "exclude each other"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(run: Run, file: Path, options: list[str], told: str) -> None:
     done = run("ecl", "serve", file, *options)
-    assert done.returncode == 2
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert told in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_an_address_in_use_is_told_in_one_line(run: Run, file: Path) -> None:
@@ -546,7 +620,7 @@ def test_redis_away_is_told_until_it_is_back(
 ) -> None:
     own_server.kill()
     site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
-    for path in ("/api/v1/groups", "/api/v1/groups/web/24h", "/api/v1/groups/web/24h/stream"):
+    for path in ("/api/v1/groups", INTERVAL, STREAM):
         with site.open(path) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "1"), path
             assert json.loads(response.read())["detail"] == "Redis does not answer"
@@ -557,7 +631,7 @@ def test_redis_away_is_told_until_it_is_back(
     assert (response.status, "ecl_up 0\n" in page, "ecl_last_interval" in page) == (200, True, False)
     own_server.start()
     wait_until(lambda: site.get("/api/v1/groups")[0] == 200)
-    wait_until(lambda: site.get("/api/v1/groups/web/24h")[0] == 200)
+    wait_until(lambda: site.get(INTERVAL)[0] == 200)
 
 
 def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
@@ -580,6 +654,16 @@ def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
         assert site.process.wait(10) == 0
         assert time.monotonic() - began < 2
     own_server.go_on()
+
+
+def test_what_redis_refuses_is_told_by_the_log(serve: Any, file: Path, server: Server) -> None:
+    with server.client as client:
+        client.set("web:24h:@history", "something else")
+    site = serve(file)
+    for path in (INTERVAL, STREAM):
+        status, document = site.get(path)
+        assert (status, document["detail"].split(",")[0]) == (503, "Redis refuses to tell")
+        assert "WRONGTYPE" in site.process.stderr.readline()
 
 
 def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
@@ -659,9 +743,6 @@ def number(event: Any) -> int:
     return int(event["position"].partition("-")[2])
 
 
-STREAM = "/api/v1/groups/web/24h/stream"
-
-
 def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=9)
     days.rotate("web", days_ago=8)
@@ -679,6 +760,14 @@ def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, day
         "missed": 0,
         "counts": {"ok": 2, "error": 0},
     }
+
+
+def test_nothing_on_the_way_may_hold_a_stream_back(site: Site) -> None:
+    with site.open(f"{STREAM}?after=0-0", Accept_Encoding="gzip") as response:
+        assert response.headers["Content-Encoding"] is None
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert [response.readline() for _ in range(3)] == [b"retry: 1000\n", b"\n", b"event: interval\n"]
 
 
 def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) -> None:
@@ -762,7 +851,7 @@ def test_200_streams_are_light_for_the_server_and_for_redis(
         site.process.terminate()
         assert site.process.wait(10) == 0
         assert time.monotonic() - began < 2
-        assert streams[0].next() is None
+        assert streams[0].response.read() == b"", "it was ended, not cut off"
     assert site.process.stderr
     assert site.process.stderr.read() == ""
 
@@ -796,6 +885,24 @@ def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
     days.store.close()
 
 
+def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> None:
+    events = [Event(Position(end_ms, n), b"%d" % n) for n, end_ms in enumerate((1000, 2000, 3000), 1)]
+
+    class Feed:
+        async def since(self, position: Position) -> AsyncIterator[Event]:
+            for event in events[:2]:
+                yield event
+
+    async def told() -> list[bytes]:
+        stream = Stream(Feed(), Position(0), lambda stream: None)  # type: ignore[arg-type]
+        for event in events[1:]:
+            stream.put(event)
+        stream.end()
+        return [chunk async for chunk in stream.chunks()]
+
+    assert asyncio.run(told())[1:] == [b"1", b"2", b"3"]
+
+
 # Its end
 
 
@@ -807,3 +914,26 @@ def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
     assert site.process.wait(5) == 0
     assert site.process.stderr
     assert site.process.stderr.read() == ""
+
+
+def test_a_second_signal_stops_it_at_once(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
+    own_server.stall()
+    with closing(HTTPConnection("127.0.0.1", site.port)) as connection:
+        connection.request("GET", INTERVAL)
+        site.get("/healthz")
+        site.process.terminate()
+        wait_until(lambda: not is_open(site.port))
+        site.process.terminate()
+        assert site.process.wait(10) == -signal.SIGTERM
+    own_server.go_on()
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True

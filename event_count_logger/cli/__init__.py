@@ -9,7 +9,7 @@ import click
 from event_count_logger.cli.common import OneLineErrors, with_version
 
 #: Name of each command, which is also its module and the function in it.
-_COMMANDS = ("check", "local", "log_event", "master", "reader", "recover", "serve")
+_COMMANDS = ("check", "local", "log_event", "master", "munin", "reader", "recover", "serve")
 
 
 class _LazyGroup(OneLineErrors, click.Group):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import Any
 
 import click
 
@@ -13,35 +15,62 @@ from event_count_logger.cli.common import (
     config_argument,
     with_version,
 )
+from event_count_logger.cli.printing import RENDERERS, GroupPrinter
 from event_count_logger.config import GroupConfig, from_file
+from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.reader import Reader
-from event_count_logger.render import json, text
-from event_count_logger.store import Store
+from event_count_logger.store import Position, Store
+
+#: Formats of all that is exported.
+_METRIC_FORMATS = ("openmetrics", "prometheus")
+
+_UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
+
+_HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
+
+#: What can be printed of a group, and the options that go with it.
+_OPTIONS_OF = {
+    "last": {"interval", "rate", "strict"},
+    "current": {"interval", "rate", "strict"},
+    "both": {"interval", "rate", "strict"},
+    "history": {"interval", "rate", "strict"},
+    "totals": set(),
+    "follow": {"interval", "rate", "after"},
+}
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @config_argument
-@click.option("-g", "--group", "group_name", metavar="GROUP", required=True, help="Counter group to print.")
-@click.option(
-    "-i", "--interval", "interval_name", metavar="INT", help="Which interval, if the group has several."
-)
+@click.option("-g", "--group", "group_name", metavar="GROUP", help="Counter group to print.")
+@click.option("-i", "--interval", metavar="INT", help="Which interval, if the group has several.")
 @click.option("--last", is_flag=True, help="The last finished interval (the default).")
 @click.option("--current", is_flag=True, help="The running interval.")
 @click.option("--both", is_flag=True, help="Both, as of the same moment.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, with start, end, server time and stale flag.")
+@click.option("--history", metavar="N", type=click.IntRange(min=1), help="The last N finished intervals.")
+@click.option("--totals", is_flag=True, help="What each event has counted since ever.")
+@click.option("--follow", is_flag=True, help="Each interval as it finishes, until Ctrl-C or SIGTERM.")
+@click.option(
+    "--after",
+    metavar="POSITION",
+    help="Follow from here: the `position` of the last one that was got, in JSON; or Unix seconds.",
+)
+@click.option("--rate", is_flag=True, help="Counts per second, by the true length of the interval.")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice([*RENDERERS, *_METRIC_FORMATS]),
+    help="How to print it (text). The last two are of all groups, or of GROUP.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit status 4 when the counts are stale.")
 @with_version
 def reader(
     config_file: str,
-    group_name: str,
-    interval_name: str | None,
-    last: bool,
-    current: bool,
-    both: bool,
+    group_name: str | None,
+    output_format: str | None,
     as_json: bool,
-    strict: bool,
+    **options: Any,
 ) -> None:
     """Print the counts of GROUP, one `event:count` a line.
 
@@ -52,23 +81,80 @@ def reader(
       $ ecl_reader ecl.yml -g requests -i 5m
       error:3
       req1:54
+      $ ecl_reader ecl.yml -g requests -i 5m --follow --rate --format csv
+      start,end,event,count,rate
+      1795521600,1795521900,error,3,0.01
+      1795521600,1795521900,req1,54,0.18
 
     \b
-    Exit status: 0; 1 unknown group or interval; 2 wrong usage or configuration;
-    3 Redis unreachable; 4 stale, with --strict.
+    Exit status: 0; 1 unknown group or interval, or it keeps no history or totals;
+    2 wrong usage or configuration; 3 Redis unreachable; 4 stale, with --strict.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    if last + current + both > 1:
-        raise click.UsageError("--last, --current and --both exclude each other")
-    halves: tuple[Half, ...] = ("last", "cur") if both else ("cur",) if current else ("last",)
+    chosen_format = _choose_format(output_format, as_json)
+    if chosen_format in _METRIC_FORMATS:
+        _refuse_options(options, chosen_format)
+        _print_metrics(config_file, group_name, chosen_format == "openmetrics")
+        return
+    what = _choose_what(options)
+    if group_name is None:
+        raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
-    group = config.group(group_name)
-    interval = _choose_interval(group, interval_name)
-    snapshots = Reader(Store(config.redis)).read_settled(group, interval, *halves)
-    print(json.render(snapshots) if as_json else text.render(snapshots), end="")
-    for warning in text.warnings(snapshots):
-        print(f"WARNING: {warning}", file=sys.stderr)
-    if strict and snapshots[0].stale:
+    printer = GroupPrinter(config.redis, config.group(group_name), RENDERERS[chosen_format], options["rate"])
+    _print_group(printer, what, options)
+
+
+def _choose_format(named: str | None, as_json: bool) -> str:
+    if as_json and named not in (None, "json"):
+        raise click.UsageError(f"--json does not go with --format {named}")
+    return "json" if as_json else named or "text"
+
+
+def _given(options: dict[str, Any]) -> list[str]:
+    return [name for name, value in options.items() if value is not None and value is not False]
+
+
+def _refuse_options(options: dict[str, Any], metric_format: str) -> None:
+    for name in _given(options):
+        raise click.UsageError(f"--{name} does not go with --format {metric_format}")
+
+
+def _choose_what(options: dict[str, Any]) -> str:
+    """Which of what can be printed was asked for; checks that all other options go with it."""
+    given = _given(options)
+    named = [name for name in given if name in _OPTIONS_OF]
+    if len(named) > 1:
+        raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
+    what = named[0] if named else "last"
+    for name in given:
+        if name in _OPTIONS_OF[what].union(named):
+            continue
+        fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
+        raise click.UsageError(f"--{name} only goes with {fitting}")
+    return what
+
+
+def _print_metrics(config_file: str, group_name: str | None, in_openmetrics: bool) -> None:
+    from event_count_logger.cli.metrics import print_metrics
+
+    config = from_file(config_file)
+    groups = config.shown_groups if group_name is None else [config.group(group_name)]
+    print_metrics(groups, Store(config.redis), in_openmetrics)
+
+
+def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
+    if what == "totals":
+        printer.print_totals()
+        return
+    interval = _choose_interval(printer.group, options["interval"])
+    if what == "follow":
+        printer.follow(interval, _after(options["after"]))
+        return
+    if what == "history":
+        stale = printer.print_history(interval, options["history"])
+    else:
+        stale = printer.print_snapshots(interval, _HALVES[what])
+    if stale and options["strict"]:
         sys.exit(Status.STALE)
 
 
@@ -82,3 +168,14 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
     if interval is None:
         raise Failure(f"Interval '{name}' not configured for this group.", Status.UNKNOWN)
     return interval
+
+
+def _after(given: str | None) -> After:
+    if given is None:
+        return None
+    if _UNIX_SECONDS.fullmatch(given):
+        return float(given)
+    try:
+        return str(Position.parse(given))
+    except ValueError as error:
+        raise click.UsageError(f"--after: {error}, nor Unix seconds") from error

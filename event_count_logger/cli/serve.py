@@ -62,31 +62,32 @@ def serve(config_file: str, address: str, token_file: Path | None, without_token
     except ImportError as error:
         raise Failure(f"{_NOT_INSTALLED} ({error})", Status.USAGE) from error
     config = from_file(config_file)
+    for_others = without_token or token_file is not None
     try:
         token = security.read_token(token_file) if token_file else None
-        listener = _listen(address, may_be_reached=without_token or token is not None)
+        listener = _listen(address, for_others)
     except OSError as error:
         raise Failure(f"{error.filename or address}: {error.strerror or error}", Status.USAGE) from error
     except ValueError as error:
         raise Failure(str(error), Status.USAGE) from error
-    _run(config, token, listener)
+    _run(config, token, listener, any_host=for_others)
 
 
-def _listen(text: str, may_be_reached: bool) -> socket.socket:
-    address = Address.parse(text)
-    if not may_be_reached and not address.is_loopback():
+def _listen(text: str, for_others: bool) -> socket.socket:
+    address = Address.resolve(text)
+    if not for_others and not address.is_loopback:
         raise ValueError(_OPEN_TO_ALL.format(address=text))
     return address.listen()
 
 
-def _run(config: Config, token: str | None, listener: socket.socket) -> None:
+def _run(config: Config, token: str | None, listener: socket.socket, any_host: bool) -> None:
     from event_count_logger.web import app, queries, server, streams
 
     log = Log("event_count_logger.serve")
     log.logger.setLevel(logging.INFO)
     store = Store(config.redis, log)
     hub = streams.Hub(store)
-    asgi_app = app.create_app(queries.Queries(config, store), hub, token)
+    asgi_app = app.create_app(queries.Queries(config, store), hub, token, any_host)
     log.info("Serving at %s%s", url(listener), "" if token else ", without a token")
     server.run(asgi_app, hub, listener)
     logging.shutdown()

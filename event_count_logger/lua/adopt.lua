@@ -3,7 +3,8 @@
 --
 -- KEYS[1]  string: the interval of the group whose counts are added to the totals
 -- KEYS[2]  hash: what each event has counted in the finished intervals since ever
--- then one string per event: its count in the running interval of that interval,
+-- KEYS[3]  sorted set: event IDs that have a total and are not in use; see rotate.lua
+-- then one string per event: its count in the running interval of the one that added to the totals,
 -- then one string per event: its count in the running interval of the new one
 --
 -- ARGV[1]  the interval that adds to them until now
@@ -12,21 +13,24 @@
 -- Returns 1 if it was done, 0 if another interval than ARGV[1] adds to them; then nothing changed.
 
 local before, after, n_events = ARGV[1], ARGV[2], #ARGV - 2
-assert(#KEYS == 2 + 2 * n_events, 'adopt: KEYS do not fit ARGV')
+assert(#KEYS == 3 + 2 * n_events, 'adopt: KEYS do not fit ARGV')
 
 if redis.call('GET', KEYS[1]) ~= before then
     return 0
 end
 redis.call('SET', KEYS[1], after)
 for i = 1, n_events do
-    local gone = redis.pcall('GET', KEYS[2 + i])
-    local now_counting = redis.pcall('GET', KEYS[2 + n_events + i])
-    if type(gone) == 'string' then
-        redis.pcall('HINCRBY', KEYS[2], ARGV[2 + i], gone)
+    local event = ARGV[2 + i]
+    local stopped = redis.pcall('GET', KEYS[3 + i])
+    local counting = redis.pcall('GET', KEYS[3 + n_events + i])
+    if type(stopped) == 'string' then
+        redis.pcall('HINCRBY', KEYS[2], event, stopped)
     end
-    if type(now_counting) == 'string' then
-        local negative = string.gsub('-' .. now_counting, '^%-%-', '')
-        redis.pcall('HINCRBY', KEYS[2], ARGV[2 + i], negative)
+    if type(counting) == 'string' then
+        local negative = string.gsub('-' .. counting, '^%-%-', '')
+        redis.pcall('HINCRBY', KEYS[2], event, negative)
+    else
+        redis.call('ZADD', KEYS[3], redis.call('TIME')[1], event)
     end
 end
 return 1

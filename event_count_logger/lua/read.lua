@@ -16,7 +16,7 @@
 -- then for each half: 'last' or 'cur', the number of its events, and their IDs
 --
 -- Returns {now in milliseconds, start of the running interval or '', start of the last or '', interval of
--- the totals or '', totals, ...} and for each half a list:
+-- the totals or '', totals or nothing, ...} and for each half a list:
 --   counts   one count per event ('' where there is none)
 --   unnamed  the event IDs that the set has besides: ask again with them
 --   entry    the event IDs, and their counts, as JSON, from the stream
@@ -95,7 +95,8 @@ local function totals()
     return redis.call('HGETALL', KEYS[4])
 end
 
-local reply = {now, start, last_start, redis.call('GET', KEYS[5]) or '', totals()}
+local totals_interval = ARGV[3] == 'totals' and redis.call('GET', KEYS[5])
+local reply = {now, start, last_start, totals_interval or '', totals()}
 local key, arg = 6, 4
 while arg <= #ARGV do
     local n_events = tonumber(ARGV[arg + 1])

@@ -6,30 +6,62 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from event_count_logger.reader import Snapshot
+from event_count_logger.reader import Snapshot, Totals
+from event_count_logger.render.numbers import plain_or_none
 
 _NAMES = {"last": "last", "cur": "current"}
 
 
-def render(snapshots: Sequence[Snapshot]) -> str:
+def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
     """One object for one snapshot; for several an object with `last` and `current`."""
-    objects = {_NAMES[snapshot.half]: as_object(snapshot) for snapshot in snapshots}
-    document = objects if len(objects) > 1 else next(iter(objects.values()))
-    return json.dumps(document, indent=2) + "\n"
+    objects = {_NAMES[snapshot.half]: as_object(snapshot, rate) for snapshot in snapshots}
+    return _document(objects if len(objects) > 1 else next(iter(objects.values())))
 
 
-def as_object(snapshot: Snapshot) -> dict[str, Any]:
+def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
+    """A list of objects, oldest first."""
+    return _document([_finished(snapshot, rate) for snapshot in snapshots])
+
+
+def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
+    """A finished interval on a line of its own, with how many are `missed` before it."""
+    return json.dumps({**_finished(snapshot, rate), "missed": snapshot.missed}) + "\n"
+
+
+def render_totals(totals: Totals) -> str:
+    """An object with what the events of a group have counted since ever."""
+    counts = dict(sorted(totals.counts.items()))
+    return _document({"group": totals.group, "server_time": totals.now, "totals": counts})
+
+
+def as_object(snapshot: Snapshot, rate: bool = False) -> dict[str, Any]:
     """Times are Unix seconds, or null where there is none; an interval that is not there has no counts."""
     return {
-        "group": snapshot.group,
-        "interval": snapshot.interval,
-        "start": _number(snapshot.start),
-        "end": _number(snapshot.end),
+        **_span(snapshot),
         "server_time": snapshot.now,
         "stale": snapshot.stale,
-        "counts": {} if snapshot.empty else dict(sorted(snapshot.counts.items())),
+        **_counts(snapshot, rate),
     }
 
 
-def _number(time_s: float | None) -> float | int | None:
-    return int(time_s) if time_s is not None and time_s.is_integer() else time_s
+def _finished(snapshot: Snapshot, rate: bool) -> dict[str, Any]:
+    return {**_span(snapshot), **_counts(snapshot, rate), "position": snapshot.position}
+
+
+def _span(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "group": snapshot.group,
+        "interval": snapshot.interval,
+        "start": plain_or_none(snapshot.start),
+        "end": plain_or_none(snapshot.end),
+    }
+
+
+def _counts(snapshot: Snapshot, rate: bool) -> dict[str, Any]:
+    counts = {} if snapshot.empty else dict(sorted(snapshot.counts.items()))
+    rates = {"rates": dict(sorted(snapshot.rates.items()))} if rate else {}
+    return {"counts": counts, **rates}
+
+
+def _document(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from event_count_logger.exporter import GroupMetrics, Scrape
 from event_count_logger.reader import Snapshot
+from event_count_logger.render.numbers import plain
 
 #: What the two formats are called in HTTP.
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -33,11 +34,6 @@ class _Family(NamedTuple):
     kind: Literal["counter", "gauge", "info"]
     help: str
     samples: Iterable[str]
-
-
-def accepts_openmetrics(accept: str) -> bool:
-    """Whether who sent this `Accept` header understands OpenMetrics; others get the older format."""
-    return "application/openmetrics-text" in accept.lower()
 
 
 def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
@@ -73,7 +69,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         "ecl_scrape_duration_seconds",
         "gauge",
         "How long it took to read all groups.",
-        [f" {_number(scrape.duration_s)}"],
+        [f" {plain(scrape.duration_s)}"],
     )
     yield _Family(
         "ecl_scrape_errors",
@@ -90,7 +86,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     yield _Family(
         "ecl_stale",
         "gauge",
-        "Whether an interval is over that no master has ended, so that the last finished one is an old one.",
+        "Whether an interval is over that no master has ended: the last finished one is an old one.",
         _of_intervals(lasts, lambda last: None if last.overdue_s is None else last.stale),
     )
     yield _Family(
@@ -115,7 +111,7 @@ def _of_intervals(lasts: Iterable[Snapshot], value: Callable[[Snapshot], float |
     for last in lasts:
         number = value(last)
         if number is not None:
-            yield f"{_interval(last)}}} {_number(number)}"
+            yield f"{_interval(last)}}} {plain(number)}"
 
 
 def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
@@ -146,7 +142,3 @@ def _escaped(value: str) -> str:
 def _escape(found: re.Match[str]) -> str:
     character = found[0]
     return _ESCAPES.get(character) or rf"\\u{ord(character):x}"
-
-
-def _number(value: float) -> str:
-    return str(int(value) if value == int(value) else value)

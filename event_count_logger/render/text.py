@@ -1,31 +1,85 @@
-"""Snapshots as lines for people and scripts."""
+"""Snapshots as lines of text, for people and for shell scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 
-from event_count_logger.reader import Snapshot
+from event_count_logger.reader import Snapshot, Totals
 
 _TITLES = {"last": "Last:", "cur": "Current:"}
 
 
-def render(snapshots: Sequence[Snapshot]) -> str:
-    """`event:count` lines sorted by event, with a title above each of several snapshots."""
-    lines = []
-    for snapshot in snapshots:
-        if len(snapshots) > 1:
-            lines.append(_TITLES[snapshot.half])
-        lines += [f"{event_id}:{count}" for event_id, count in sorted(snapshot.counts.items())]
-    return "".join(f"{line}\n" for line in lines)
+def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
+    """`event:count` lines sorted by event, with a title above each of several snapshots.
+
+    Args:
+        snapshots: Of one group and interval.
+        rate: Whether to give counts per second instead.
+    """
+    if len(snapshots) == 1:
+        return _lines(_values(snapshots[0], rate))
+    return "".join(_block(_TITLES[snapshot.half], snapshot, rate) for snapshot in snapshots)
 
 
-def warnings(snapshots: Sequence[Snapshot]) -> Iterator[str]:
-    """What the reader of these counts has to know."""
+def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
+    """The same, with start and end of each interval above it. No other line ends with a colon."""
+    return "".join(_block(_span(snapshot), snapshot, rate) for snapshot in snapshots)
+
+
+def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
+    """The same for one finished interval."""
+    return render_history([snapshot], rate)
+
+
+def render_totals(totals: Totals) -> str:
+    """`event:total` lines sorted by event."""
+    return _lines(totals.counts)
+
+
+def warnings(snapshots: Sequence[Snapshot], rate: bool = False) -> Iterator[str]:
+    """What the reader of these counts, or rates, has to know."""
     first = snapshots[0]
-    where = f"interval '{first.interval}' of group '{first.group}'"
+    where = _where(first)
     if first.overdue_s is None:
         yield f"{where}: nothing was counted yet, and no master has run"
     elif first.overdue_s:
         yield f"{where}: stale, it should have ended {first.overdue_s:.1f} s ago; is ecl_master running?"
     elif any(snapshot.half == "last" and snapshot.empty for snapshot in snapshots):
         yield f"{where}: none has finished yet"
+    if rate and any(not snapshot.empty and not snapshot.span_s for snapshot in snapshots):
+        yield f"{where}: it is not known how long it was, so there are no rates"
+
+
+def gap_warnings(snapshot: Snapshot) -> Iterator[str]:
+    """What is missing before a finished interval that was waited for."""
+    if snapshot.missed:
+        yield f"{_where(snapshot)}: {snapshot.missed} that finished before this one are gone from the history"
+
+
+def _where(snapshot: Snapshot) -> str:
+    return f"interval '{snapshot.interval}' of group '{snapshot.group}'"
+
+
+def _block(title: str, snapshot: Snapshot, rate: bool) -> str:
+    return f"{title}\n{_lines(_values(snapshot, rate))}"
+
+
+def _values(snapshot: Snapshot, rate: bool) -> Mapping[str, float]:
+    return snapshot.rates if rate else snapshot.counts
+
+
+def _lines(values: Mapping[str, float]) -> str:
+    return "".join(f"{event_id}:{value}\n" for event_id, value in sorted(values.items()))
+
+
+def _span(snapshot: Snapshot) -> str:
+    return f"{_utc(snapshot.start)} to {_utc(snapshot.end)}:"
+
+
+def _utc(time_s: float | None) -> str:
+    if time_s is None:
+        return "?"
+    moment = datetime.fromtimestamp(time_s, timezone.utc)
+    text = moment.isoformat(timespec="seconds" if time_s.is_integer() else "milliseconds")
+    return text.replace("+00:00", "Z")

@@ -76,8 +76,8 @@ class Running(TypedDict):
 class Span(TypedDict):
     """One finished interval in the history."""
 
-    start: float
-    end: float
+    start: float | None
+    end: float | None
     position: str
 
 
@@ -230,7 +230,7 @@ def _history(snapshots: Sequence[Snapshot]) -> History:
     events = dict.fromkeys(event_id for snapshot in snapshots for event_id in snapshot.counts)
     return {
         "spans": [
-            {"start": snapshot.start or 0, "end": snapshot.end or 0, "position": snapshot.position or ""}
+            {"start": snapshot.start, "end": snapshot.end, "position": snapshot.position or ""}
             for snapshot in snapshots
         ],
         "counts": {

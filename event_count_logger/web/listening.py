@@ -22,7 +22,7 @@ class Address:
     """An address to listen on.
 
     Attributes:
-        host: Name or IP address; '' for all of this machine's.
+        host: IP address.
         port: TCP port; 0 for any that is free.
     """
 
@@ -30,25 +30,25 @@ class Address:
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT`, which means all addresses.
+    def resolve(cls, text: str) -> Address:
+        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT`, which means all addresses of this machine.
 
         Raises:
             ValueError: Not of that form.
+            OSError: There is no such host.
         """
         match = _ADDRESS.fullmatch(text)
         if not match or int(match["port"]) > 65535:
             raise ValueError(f"'{text}' is not an address (expected HOST:PORT, [IPv6]:PORT or :PORT)")
-        return cls(match["ipv6"] or match["host"] or "", int(match["port"]))
+        host, port = match["ipv6"] or match["host"], int(match["port"])
+        if not host:
+            return cls("::" if socket.has_dualstack_ipv6() else "0.0.0.0", port)
+        return cls(str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]), port)
 
+    @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it.
-
-        Raises:
-            OSError: There is no such host.
-        """
-        family, host = self._resolved()
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        """Whether only this machine reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
 
     def listen(self) -> socket.socket:
         """A socket that listens there.
@@ -56,23 +56,15 @@ class Address:
         Raises:
             OSError: It cannot, for example because another program does.
         """
-        if not self.host and socket.has_dualstack_ipv6():
-            listener = socket.create_server(
-                ("", self.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=socket.SOMAXCONN
-            )
-        else:
-            family, host = self._resolved()
-            listener = socket.create_server((host, self.port), family=family, backlog=socket.SOMAXCONN)
+        listener = socket.create_server(
+            (self.host, self.port),
+            family=socket.AF_INET6 if ":" in self.host else socket.AF_INET,
+            backlog=socket.SOMAXCONN,
+            dualstack_ipv6=self.host == "::" and socket.has_dualstack_ipv6(),
+        )
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it (man 7 tcp)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_S * 1000)
         return listener
-
-    def _resolved(self) -> tuple[socket.AddressFamily, str]:
-        found = socket.getaddrinfo(
-            self.host or None, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, _, _, _, address = found[0]
-        return family, str(address[0])
 
 
 def url(listener: socket.socket) -> str:

@@ -14,12 +14,15 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from event_count_logger.errors import NotConfigured, StoreError
+from event_count_logger.errors import NotConfigured, Rejected, StoreError
+from event_count_logger.logs import Log
+
+_log = Log("event_count_logger.web")
 
 MEDIA_TYPE = "application/problem+json"
 
 #: Seconds after which to ask again while Redis is away.
-_RETRY_AFTER_S = 1
+_RETRY_LATER = {"Retry-After": "1"}
 
 #: Characters; what is longer repeats what was asked.
 _LONGEST_DETAIL = 500
@@ -56,6 +59,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(NotConfigured, _unknown)
+    app.add_exception_handler(Rejected, _redis_refuses)
     app.add_exception_handler(StoreError, _redis_away)
     app.add_exception_handler(asyncio.TimeoutError, _redis_away)
     app.add_exception_handler(Exception, _mistake)
@@ -77,7 +81,12 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 
 async def _redis_away(request: Request, error: Exception) -> Response:
-    return problem(503, "Redis does not answer", {"Retry-After": str(_RETRY_AFTER_S)})
+    return problem(503, "Redis does not answer", _RETRY_LATER)
+
+
+async def _redis_refuses(request: Request, error: Exception) -> Response:
+    _log.warning("%s", error)
+    return problem(503, "Redis refuses to tell, and the log of this server says why", _RETRY_LATER)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

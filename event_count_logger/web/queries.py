@@ -15,6 +15,7 @@ from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.render import openmetrics
+from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 from event_count_logger.web import answers
 from event_count_logger.web.sharing import Shared
@@ -71,8 +72,10 @@ class Queries:
 
     async def metrics(self, in_openmetrics: bool) -> str:
         """A page of metrics."""
-        scrape = await self._shared.get("metrics", self._exporter.scrape)
-        return openmetrics.render(scrape, VERSION, in_openmetrics)
+        return await self._shared.get(
+            ("metrics", in_openmetrics),
+            lambda: openmetrics.render(self._exporter.scrape(), VERSION, in_openmetrics),
+        )
 
     @staticmethod
     def _json(read: Callable[[], Any]) -> Callable[[], bytes]:
@@ -84,7 +87,7 @@ class Queries:
         return answers.groups(self._config, found, self._store.server_time(), VERSION)
 
     def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> answers.Counts:
-        last, current = self._reader.read_settled(group, interval, "last", "cur")
+        last, current = read_settled(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
         history = self._reader.history(group, interval, n_history)
         return answers.counts(group, interval, last, current, totals, history)

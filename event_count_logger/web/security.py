@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hmac
+import os
+from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from fastapi import Security
+from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from event_count_logger.web.problems import problem
+
+#: For the OpenAPI description only: the guard looks at the token.
+BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
 
 #: What everybody may see: whether the server works, and the page, which holds no data.
 _OPEN_PATHS = ("/", "/healthz", "/readyz")
@@ -40,7 +48,7 @@ def read_token(path: Path) -> str:
         ValueError: Others may read it too, or it holds no token.
     """
     with path.open("rb") as file:
-        if path.stat().st_mode & 0o007:
+        if os.fstat(file.fileno()).st_mode & 0o007:
             raise ValueError(f"{path}: others may use this file: chmod o= {path}")
         token = file.read(_LONGEST_TOKEN + 1).strip()
     if not token or len(token) > _LONGEST_TOKEN or not all(33 <= byte < 127 for byte in token):
@@ -51,8 +59,10 @@ def read_token(path: Path) -> str:
 class Guard:
     """Stands before the application: looks at each request, and adds headers to each answer."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, any_host: bool) -> None:
+        """See `create_app`."""
         self._app = app
+        self._any_host = any_host
         self._expected = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +86,8 @@ class Guard:
             return problem(414, f"the address is longer than {_LONGEST_TARGET} bytes")
         if sum(map(len, chain(*scope["headers"]))) > _LONGEST_HEADERS:
             return problem(431, f"the headers are longer than {_LONGEST_HEADERS} bytes")
+        if not self._any_host and not _is_this_machine(headers.get("host", "localhost")):
+            return problem(421, "this server answers to names of this machine only; see --without-token")
         if not self._may_ask(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})
@@ -90,3 +102,15 @@ class Guard:
         scheme, _, token = authorization.partition(" ")
         given = f"{scheme.capitalize()} {token.strip()}"
         return hmac.compare_digest(given.encode(), self._expected)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a header `Host` names the loopback interface.
+
+    Whoever runs a web site can let its name lead there, and have browsers read what they find.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False

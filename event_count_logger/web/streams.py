@@ -116,7 +116,9 @@ class _Feed:
                 else:
                     await asyncio.sleep(wait_s)
         except StoreError:
-            self.end_streams()  # who opens it again is told why
+            pass  # who opens a stream again is told why
+        finally:
+            self.end_streams()
 
     def _publish(self, event: Event) -> None:
         self._position = event.position
@@ -149,7 +151,7 @@ class Stream:
             self._queue.put_nowait(event)
         else:
             self.close()
-            self._queue = asyncio.Queue()
+            self._queue = asyncio.Queue()  # what it holds would be sent to nobody for as long as nobody reads
             self.end()
 
     def end(self) -> None:
@@ -204,7 +206,7 @@ class Hub:
         feed = self._feeds.get(key)
         if feed is None or feed.over:
             reader = GroupReader(group, self._store)
-            reader.follower(interval.name)
+            reader.follower(interval.name)  # raises now if it keeps no history
             feed = self._feeds[key] = _Feed(reader, interval, self._threads)
         stream = Stream(feed, after, lambda stream: self._close(key, feed, stream))
         try:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import redis
-
-from event_count_logger import StoreError, keys
 from event_count_logger.config import Config, RedisConfig
+from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader, Snapshot
 from event_count_logger.store import Store
 
 #: Counts by group and start, in Unix seconds.
@@ -20,30 +16,36 @@ Finished = dict[tuple[str, float], Mapping[str, int]]
 
 
 class Follower:
-    """Reads each finished interval once, unless the next one comes too soon after it.
+    """Follows all groups past whatever happens to the server.
 
     Attributes:
-        seen: What it has read.
+        seen: What has finished, as it was given.
+        missed: How many intervals were gone before they were given.
     """
 
-    def __init__(self, config: Config, interval: Interval, socket: Path, client: redis.Redis) -> None:
+    def __init__(self, config: Config, interval: Interval, socket: Path) -> None:
         self.seen: Finished = {}
-        self._groups = config.groups
-        self._interval = interval
-        self._client = client
-        self._reader = Reader(Store(RedisConfig(url=f"unix://{socket}")))
-        self._starts = [keys.timestamp(name, interval.name, "last") for name in config.groups]
+        self.missed = 0
+        store = Store(RedisConfig(url=f"unix://{socket}"))
+        self._readers = {name: GroupReader(group, store) for name, group in config.groups.items()}
+        self._followers = [reader.follower(interval.name, 0) for reader in self._readers.values()]
 
     def look(self) -> None:
-        with suppress(redis.RedisError, StoreError):  # the server is away now and then
-            for name, start in zip(self._groups, self._client.mget(self._starts), strict=True):
-                if start and (name, float(start)) not in self.seen:
-                    last = self.read(name, self._interval, "last")
-                    self.seen[name, last.start] = last.counts
+        """Raises ValueError if an interval is given twice."""
+        for follower in self._followers:
+            while snapshot := follower.step()[0]:
+                if (snapshot.group, snapshot.start) in self.seen:
+                    raise ValueError(f"{snapshot.group}: the interval from {snapshot.start} was given twice")
+                self.seen[snapshot.group, snapshot.start] = snapshot.counts
+                self.missed += snapshot.missed
 
-    def read(self, group: str, interval: Interval, half: keys.Half) -> Snapshot:
-        (snapshot,) = self._reader.read(self._groups[group], interval, half)
-        return snapshot
+    def running(self, group: str, interval: Interval) -> Mapping[str, int]:
+        """What is in the running interval."""
+        return self._readers[group].current(interval.name).counts
+
+    def totals(self, group: str) -> Mapping[str, int]:
+        """What was counted since ever."""
+        return self._readers[group].totals().counts
 
 
 def in_journal(folder: Path, interval: Interval) -> Finished:

@@ -20,9 +20,12 @@ _MOST_LINES = 40
 
 
 def differences(
-    page: Page, counts: Mapping[str, Mapping[str, int]], of_short_intervals: Mapping[str, Mapping[str, int]]
+    page: Page,
+    counts: Mapping[str, Mapping[str, int]],
+    of_short_intervals: Mapping[str, Mapping[str, int]],
+    totals: Mapping[str, Mapping[str, int]],
 ) -> Iterator[str]:
-    """Between both kinds of intervals, and with what was logged; a line each."""
+    """Between both kinds of intervals, the totals, and what was logged; a line each."""
     for number, group in enumerate(GROUPS):
         counted, in_short = counts[group], of_short_intervals[group]
         possible = _possible(page, number)
@@ -30,16 +33,20 @@ def differences(
             count, short = counted.get(event_id, 0), in_short.get(event_id, 0)
             if count != short:
                 yield f"{group}, {event_id}: {count} in the long interval, {short} in the short ones"
+            if count != totals[group].get(event_id, 0):
+                yield f"{group}, {event_id}: {count} counted, {totals[group].get(event_id, 0)} in the totals"
             if count not in possible[event_id]:
                 logged = " or ".join(map(str, sorted(possible[event_id])))
                 yield f"{group}, {event_id}: {count} counted, {logged} logged"
 
 
-def misread(seen: Finished, finished: Finished) -> Iterator[str]:
-    """Intervals of which the reader has seen something else than the server had."""
-    for (group, start), counts in seen.items():
-        if counts != finished.get((group, start)):
-            yield f"{group}, from {start}: read {counts}, but it was {finished.get((group, start))}"
+def misread(seen: Finished, finished: Finished, missed: int) -> Iterator[str]:
+    """Intervals of which a follower was given something else than the server had."""
+    for (group, start), counts in finished.items():
+        if counts != seen.get((group, start)):
+            yield f"{group}, from {start}: it was {counts}, but was given as {seen.get((group, start))}"
+    if len(seen) > len(finished) or missed:
+        yield f"{len(seen)} intervals were given and {missed} missed, but {len(finished)} have finished"
 
 
 def _possible(page: Page, group: int) -> Mapping[str, set[int]]:

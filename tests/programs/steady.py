@@ -1,6 +1,6 @@
 """Logs one event every millisecond or so, and prints when each was logged.
 
-Usage: steady.py CONFIG SECONDS
+Usage: steady.py CONFIG SECONDS [GROUP]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def main() -> None:
     logged_at = []
     until = time.time() + float(sys.argv[2])
     with EventCountLogger.from_file(sys.argv[1]) as logger:
-        group = logger["g"]
+        group = logger[sys.argv[3] if len(sys.argv) > 3 else "g"]
         while time.time() < until:
             logged_at.append(time.time())
             group.log("e")

@@ -5,26 +5,32 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from bench_parts.libraries import event_names
 from bench_parts.processes import Bench, Worker
-from bench_parts.report import Section, Table, blocked, middle
+from bench_parts.report import Section, Table, at_least, at_most, blocked, middle
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
+from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 
 TEXT = """\
 Milliseconds of ending an interval and of reading it, with counts in all of so many events that are not
 declared, and the longest time that one request kept the server from all others, by its own slow log and
-statistics. The counts are filled in anew each time, into a server that holds nothing else.
-(event-count-logger 1.1 is not tried with the most events, to save time.)"""
+statistics: as a median, and for reading also the longest of all. "Bare" is without history and totals.
+"Current" is the running interval, and "totals" what was counted since ever. The counts are filled in anew
+each time, into a server that holds nothing else. (event-count-logger 1.1 is not tried with the most events,
+to save time.)"""
 
-GROUP = "rotated"
 INTERVAL = Interval.parse("1h")
-CONFIG = GroupConfig(GROUP, (INTERVAL,))
+GROUP = GroupConfig("rotated", (INTERVAL,), auto_declare_events=True)
+OURS = {"this library": GROUP, "this library, bare": replace(GROUP, history=0, totals=False)}
+PREVIOUS = "event-count-logger 1.1"
 BATCH = 500
-ACTIONS = ("rotate", "read")
+ACTIONS = ("rotate", "read", "current", "totals")
 
 Times = dict[tuple[str, int, str], list[tuple[float, float]]]
 
@@ -35,55 +41,108 @@ def run(bench: Bench) -> Section:
     with bench.worker("1.1") as previous:
         for _ in range(bench.effort.repeats):
             for events in bench.effort.sizes:
-                _fill(bench, store, events)
-                _measure_ours(bench, store, events, times)
+                for library, group in OURS.items():
+                    _measure_ours(bench, store, events, library, group, times)
                 if previous and events < bench.effort.sizes[-1]:
-                    _fill(bench, store, events)
-                    _measure_previous(bench, previous, events, times)
+                    _measure_previous(bench, store, events, previous, times)
     store.close()
-    return Section("Rotate and read", TEXT, [_table(bench, times)])
+    return Section("Rotate and read", TEXT, [_table(bench, times)], _targets(bench, times))
 
 
-def _fill(bench: Bench, store: Store, events: int) -> None:
-    bench.server.client.flushall()
-    names = event_names(events)
-    for position, first in enumerate(range(0, events, BATCH)):
-        batch = dict.fromkeys(names[first : first + BATCH], 1)
-        store.commit(GROUP, [INTERVAL], "bench", position, position + 1, batch)
+class _Filler:
+    """Counts each of so many events once, hours ago: at the hour that is asked for."""
+
+    def __init__(self, bench: Bench, store: Store, events: int) -> None:
+        bench.server.client.flushall()
+        self._store = store
+        self._names = event_names(events)
+        self._position = 0
+
+    def fill(self, now: float) -> None:
+        for first in range(0, len(self._names), BATCH):
+            batch = dict.fromkeys(self._names[first : first + BATCH], 1)
+            position = self._position
+            self._position += 1
+            self._store.commit(GROUP.name, [INTERVAL], "bench", position, position + 1, batch, now)
 
 
-def _measure_ours(bench: Bench, store: Store, events: int, times: Times) -> None:
-    later = time.time() + INTERVAL.length_s
-    actions: dict[str, Callable[[], Any]] = {
-        "rotate": lambda: store.rotate(CONFIG, INTERVAL, later),
-        "read": lambda: store.read(GROUP, INTERVAL, (), ["last"], later),
+def _measure_ours(
+    bench: Bench, store: Store, events: int, library: str, group: GroupConfig, times: Times
+) -> None:
+    """The second of two rotations, since a master rotates again and again."""
+    begin, filler, reader = time.time(), _Filler(bench, store, events), Reader(store)
+    for hour in range(2):
+        filler.fill(begin + hour * INTERVAL.length_s)
+        end = begin + (hour + 1) * INTERVAL.length_s
+        rotated = _timed(bench, lambda end=end: store.rotate(group, INTERVAL, end))
+    times[library, events, "rotate"].append(rotated)
+    filler.fill(end)
+    reads: dict[str, Callable[[], Any]] = {
+        "read": lambda: reader.read(group, INTERVAL, "last", now=end)[0],
+        "current": lambda: reader.read(group, INTERVAL, "cur", now=end)[0],
     }
-    for name, action in actions.items():
+    if group.totals:
+        reads["totals"] = lambda: reader.totals(group, end)
+    for action, read in reads.items():
+        times[library, events, action].append(_timed(bench, read))
+        assert len(read().counts) == events
+
+
+def _timed(bench: Bench, action: Callable[[], Any]) -> tuple[float, float]:
+    with bench.server.blocked_ms() as waits:
+        begin = time.perf_counter_ns()
+        action()
+        took = (time.perf_counter_ns() - begin) / 1e6
+    return took, waits[0]
+
+
+def _measure_previous(bench: Bench, store: Store, events: int, worker: Worker, times: Times) -> None:
+    _Filler(bench, store, events).fill(time.time())
+    for action in ("rotate", "read"):
         with bench.server.blocked_ms() as waits:
-            begin = time.perf_counter_ns()
-            result = action()
-            took = (time.perf_counter_ns() - begin) / 1e6
-        times["this library", events, name].append((took, waits[0]))
-    assert len(result.counts["last"]) == events
+            answer = worker.ask(action, group=GROUP.name, interval=INTERVAL.name)
+        took, found = answer if action == "read" else (answer, events)
+        assert found == events
+        times[PREVIOUS, events, action].append((took, waits[0]))
 
 
-def _measure_previous(bench: Bench, worker: Worker, events: int, times: Times) -> None:
-    with bench.server.blocked_ms() as waits:
-        took = worker.ask("rotate", group=GROUP, interval=INTERVAL.name)
-    times["event-count-logger 1.1", events, "rotate"].append((took, waits[0]))
-    with bench.server.blocked_ms() as waits:
-        took, found = worker.ask("read", group=GROUP, interval=INTERVAL.name)
-    assert found == events
-    times["event-count-logger 1.1", events, "read"].append((took, waits[0]))
+def _targets(bench: Bench, times: Times) -> list[Any]:
+    _, many, very_many = bench.effort.sizes
+    full, bare = OURS
+
+    def took_ms(library: str, action: str) -> float | None:
+        found = times.get((library, many, action))
+        return median(took for took, _ in found) if found else None
+
+    rotate_full, rotate_bare = took_ms(full, "rotate"), took_ms(bare, "rotate")
+    read, read_previous = took_ms(full, "read"), took_ms(PREVIOUS, "read")
+    longest_ms = max(
+        wait for library in OURS for action in ACTIONS[1:] for _, wait in times[library, very_many, action]
+    )
+    return [
+        at_most(
+            f"rotation of {many:,} counters with history and totals, against without",
+            rotate_full and rotate_bare and rotate_full / rotate_bare,
+            1.6,
+        ),
+        at_least(
+            f"read of {many:,} counts, faster than 1.1", read and read_previous and read_previous / read, 40
+        ),
+        at_most(f"longest time that a read of {very_many:,} blocked the server", longest_ms, 20, "ms"),
+    ]
 
 
 def _table(bench: Bench, times: Times) -> Table:
     rows = []
     for events in bench.effort.sizes:
-        for library in dict.fromkeys(library for library, size, _ in tuple(times) if size == events):
+        for library in (*OURS, PREVIOUS):
             cells = [f"{events:,}", library]
             for action in ACTIONS:
                 found = times[library, events, action]
-                cells += (middle([took for took, _ in found]), blocked([wait for _, wait in found]))
-            rows.append(tuple(cells))
-    return Table(("events", "library", "rotate ms", "blocked ms", "read ms", "blocked ms"), rows)
+                waits = [wait for _, wait in found]
+                cells += (middle([took for took, _ in found]), blocked(waits))
+            longest = [wait for action in ACTIONS[1:] for _, wait in times[library, events, action]]
+            if any(cells[2:]):
+                rows.append((*cells, blocked(longest, max)))
+    columns = [name for action in ACTIONS for name in (f"{action} ms", "blocked ms")]
+    return Table(("events", "library", *columns, "reads blocked, at most"), rows)

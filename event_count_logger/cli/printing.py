@@ -1,0 +1,104 @@
+"""Prints what one group has counted, and warns of what its reader has to know."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from event_count_logger.cli.waiting import Waiting
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.errors import NotConfigured
+from event_count_logger.follow import After, Follower
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.logs import Log
+from event_count_logger.reader import Reader, Snapshot, Totals
+from event_count_logger.render import csv, json, text
+from event_count_logger.settled import read_settled
+from event_count_logger.store import Store
+
+
+class Renderer(Protocol):
+    """What the module of each format of one group's counts offers; `rate` is whether per second."""
+
+    def render(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
+        """Intervals as of the same moment."""
+
+    def render_history(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
+        """Finished intervals, oldest first."""
+
+    def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str:
+        """A finished interval out of many that are printed as they come."""
+
+    def render_totals(self, totals: Totals) -> str:
+        """What was counted since ever."""
+
+
+#: By the name of the format.
+RENDERERS: dict[str, Renderer] = {"text": text, "json": json, "csv": csv}
+
+
+class GroupPrinter:
+    """Prints to standard output; warnings go to standard error.
+
+    All methods raise StoreError if Redis does not answer.
+    """
+
+    def __init__(self, redis: RedisConfig, group: GroupConfig, renderer: Renderer, rate: bool) -> None:
+        self.group = group
+        self._redis = redis
+        self._reader = Reader(Store(redis))
+        self._renderer = renderer
+        self._rate = rate
+
+    def print_snapshots(self, interval: Interval, halves: Sequence[Half]) -> bool:
+        """Returns whether they are stale."""
+        snapshots = read_settled(self._reader, self.group, interval, *halves)
+        print(self._renderer.render(snapshots, self._rate), end="")
+        _warn(text.warnings(snapshots, self._rate))
+        return snapshots[0].stale
+
+    def print_history(self, interval: Interval, n: int) -> bool:
+        """Returns whether newer ones should be there.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+        """
+        if not self.group.history:
+            raise NotConfigured(
+                f"group '{self.group.name}' keeps no history ('history: 0' in its configuration)"
+            )
+        last = read_settled(self._reader, self.group, interval, "last")
+        finished = self._reader.history(self.group, interval, n)
+        print(self._renderer.render_history(finished, self._rate), end="")
+        _warn(text.warnings(last))
+        return last[0].stale
+
+    def print_totals(self) -> None:
+        """Raises NotConfigured if the group keeps none."""
+        print(self._renderer.render_totals(self._reader.totals(self.group)), end="")
+
+    def follow(self, interval: Interval, after: After) -> None:
+        """Print each interval that finishes, until a signal, or until nobody reads it any more.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+        """
+        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+        follower = Follower(Store(self._redis, Log("EventCountLogger")), self.group, interval, after)
+        waiting = Waiting()
+        first, wait_s = True, 0.0
+        while waiting.goes_on(wait_s):
+            snapshot, wait_s = follower.step()
+            if snapshot:
+                _warn(text.gap_warnings(snapshot))
+                print(self._renderer.render_next(snapshot, self._rate, first), end="", flush=True)
+                first = False
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        if sys.stderr:  # print() takes None for standard output
+            print(f"WARNING: {warning}", file=sys.stderr)

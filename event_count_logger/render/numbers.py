@@ -1,0 +1,13 @@
+"""Numbers as they are written in all formats."""
+
+from __future__ import annotations
+
+
+def plain(value: float) -> float | int:
+    """The same number, without a point if it is a whole one."""
+    return int(value) if value == int(value) else value
+
+
+def plain_or_none(value: float | None) -> float | int | None:
+    """The same, where there may be no number."""
+    return None if value is None else plain(value)

@@ -1,0 +1,58 @@
+"""How words go over the wire, and what comes back as words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from hashlib import sha1
+from importlib import resources
+from typing import NamedTuple
+
+
+def packed(words: Iterable[str | int]) -> bytes:
+    """Arguments as they go over the wire (redis.io/docs/latest/develop/reference/protocol-spec).
+
+    redis-py could do it too, but looks so closely at each argument that it takes several times as long.
+    """
+    texts = [str(word) for word in words]
+    packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
+    if packed.isascii():
+        return packed.encode()
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(_bytes, texts)])
+
+
+class Script(NamedTuple):
+    """A Lua script: how a request begins that names it, and one that brings it along."""
+
+    by_name: bytes
+    in_full: bytes
+
+
+def script(name: str) -> Script:
+    """The script of that name, from this package."""
+    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
+    sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(packed(("EVALSHA", sha)), packed(("EVAL", text)))
+
+
+def ms(now: float | None) -> str | int:
+    """Unix seconds as scripts take them, where '' means the server's clock."""
+    return "" if now is None else int(now * 1000)
+
+
+def seconds(text: bytes) -> float | None:
+    """Unix seconds out of a key; None for what is no number."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def text(data: bytes) -> str:
+    """Any bytes become a string that `_bytes` turns into the same bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(value: str | int) -> bytes:
+    return str(value).encode("utf-8", "surrogateescape")

@@ -1,0 +1,97 @@
+"""Counts as JSON and as streams."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import TypeAdapter
+from starlette.types import Receive, Scope, Send
+
+from event_count_logger.store import Position
+from event_count_logger.web import answers
+from event_count_logger.web.problems import described, problem
+from event_count_logger.web.queries import Queries
+from event_count_logger.web.security import BEARER
+from event_count_logger.web.streams import Hub, Stream
+
+#: More finished intervals than any history holds.
+_MOST_HISTORY = 1_000_000
+
+_History = Annotated[
+    int | None, Query(ge=0, le=_MOST_HISTORY, description="Finished intervals; all there are if not given.")
+]
+_After = Annotated[str | None, Query(description="Position behind which to begin.")]
+_LastEventId = Annotated[str | None, Header(description="The same, as browsers send it.")]
+
+
+def router(queries: Queries, hub: Hub) -> APIRouter:
+    """The routes below `/api/v1`."""
+    api = _Api(queries, hub)
+    routes = APIRouter(prefix="/api/v1", dependencies=[BEARER], responses=described(401, 503))
+    events = {"text/event-stream": {"schema": TypeAdapter(answers.FinishedInterval).json_schema()}}
+    told = described(400, 404) | {200: {"description": "`interval`: its data", "content": events}}
+    add, of_interval = routes.add_api_route, "/groups/{group}/{interval}"
+    add("/groups", api.groups, response_model=answers.Groups)
+    add(of_interval, api.counts, response_model=answers.Counts, responses=described(404, 422))
+    add(f"{of_interval}/stream", api.stream, response_class=Response, responses=told)
+    return routes
+
+
+class _Api:
+    """Counts."""
+
+    def __init__(self, queries: Queries, hub: Hub) -> None:
+        self._queries = queries
+        self._hub = hub
+
+    async def groups(self) -> Response:
+        """All groups, and the masters."""
+        return _json(await self._queries.groups())
+
+    async def counts(self, group: str, interval: str, history: _History = None) -> Response:
+        """The last finished and the running interval, totals and history."""
+        chosen = self._queries.group(group)
+        return _json(await self._queries.counts(chosen, self._queries.interval(chosen, interval), history))
+
+    async def stream(
+        self, group: str, interval: str, after: _After = None, last_event_id: _LastEventId = None
+    ) -> Response:
+        """Each interval as it finishes, once and in order."""
+        chosen = self._queries.group(group)
+        chosen_interval = self._queries.interval(chosen, interval)
+        try:
+            position = _position("after", after)
+            # When a browser connects again, the address is still that of the first time.
+            position = _position("Last-Event-ID", last_event_id) or position
+        except ValueError as error:
+            return problem(400, str(error))
+        return _EventStream(await self._hub.open(chosen, chosen_interval, position))
+
+
+class _EventStream(StreamingResponse):
+    """Sends a stream, and closes it however that ends."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.chunks(), media_type="text/event-stream")
+        # nginx would otherwise hold events back (nginx.org/en/docs/http/ngx_http_proxy_module.html).
+        self.headers["X-Accel-Buffering"] = "no"
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.close()
+
+
+def _json(document: bytes) -> Response:
+    return Response(document, media_type="application/json")
+
+
+def _position(name: str, text: str | None) -> Position | None:
+    try:
+        return None if text is None else Position.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

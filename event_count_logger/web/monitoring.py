@@ -1,0 +1,54 @@
+"""What other programs watch: metrics, and the state of the server and of all behind it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from event_count_logger.render import openmetrics
+from event_count_logger.web import answers
+from event_count_logger.web.negotiation import prefers
+from event_count_logger.web.problems import described
+from event_count_logger.web.queries import Queries
+from event_count_logger.web.security import BEARER
+
+_Accept = Annotated[str, Header()]
+
+
+def router(queries: Queries) -> APIRouter:
+    """The routes."""
+    monitoring = _Monitoring(queries)
+    routes = APIRouter()
+    add = routes.add_api_route
+    types: dict[str, Any] = {openmetrics.OPENMETRICS_TYPE: {}, openmetrics.PROMETHEUS_TYPE: {}}
+    responses = {200: {"content": types}, **described(401, 503)}
+    add("/metrics", monitoring.metrics, dependencies=[BEARER], response_class=Response, responses=responses)
+    add("/healthz", monitoring.healthz)
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": answers.Readiness}}
+    add("/readyz", monitoring.readyz, response_model=answers.Readiness, responses=not_ready)
+    return routes
+
+
+class _Monitoring:
+    """Answers what is watched."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def metrics(self, accept: _Accept = "") -> Response:
+        """All groups in OpenMetrics, or in the text format of Prometheus."""
+        in_openmetrics = prefers(accept, "application/openmetrics-text", "text/plain")
+        page = await self._queries.metrics(in_openmetrics)
+        media_type = openmetrics.OPENMETRICS_TYPE if in_openmetrics else openmetrics.PROMETHEUS_TYPE
+        return Response(page, headers={"Content-Type": media_type, "Vary": "Accept"})
+
+    async def healthz(self) -> dict[str, str]:
+        """Whether the server works; it says nothing about Redis."""
+        return {"status": "ok"}
+
+    async def readyz(self, response: Response) -> answers.Readiness:
+        """Whether Redis answers, a master is alive, and no interval is overdue."""
+        readiness = await self._queries.readiness()
+        response.status_code = 200 if readiness["ready"] else 503
+        return readiness

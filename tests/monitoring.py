@@ -1,0 +1,135 @@
+"""A real Prometheus that scrapes a real `ecl serve`, set up as docs/openmetrics.md says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from event_count_logger.config import from_file
+from event_count_logger.store import Store
+from tests.conftest import BIN, ROOT
+from tests.servers import Server, free_port, wait_until
+
+GUIDE = (ROOT / "docs" / "openmetrics.md").read_text()
+SCRAPE_CONFIG, ALERT_RULES = (block.partition("```")[0] for block in GUIDE.split("```yaml\n")[1:])
+
+GROUPS: dict[str, Any] = {
+    "web": {"events": ["ok", "error"], "intervals": ["1s", "24h"]},
+    "dynamic": {"auto_declare_events": True, "intervals": ["1s"]},
+}
+
+
+class Monitoring:
+    """A server of counts, a master, `ecl serve`, and the Prometheus that scrapes it five times a second."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.server = Server("valkey", directory)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._environment = {**os.environ, "ECL_SPOOL_DIR": str(directory / "spool")}
+        config_file = directory / "ecl.yml"
+        config_file.write_text(json.dumps({"redis": self.server.config, "groups": GROUPS}))
+        self.config = from_file(config_file)
+        self.store = Store(self.config.redis)
+        self._positions = dict.fromkeys(GROUPS, 0)
+        self.yesterday = self.store.server_time() - 86_400
+        self.count("web", {"ok": 54}, "24h", now=self.yesterday)  # which the master is to end
+        address = f"127.0.0.1:{free_port()}"
+        self._url = f"http://127.0.0.1:{free_port()}/"
+        try:
+            self.master = self._start(BIN / "ecl_master", config_file)
+            self._start(BIN / "ecl", "serve", config_file, "--listen", address)
+            self._start_prometheus(address)
+            wait_until(self._is_ready, 30, "Prometheus has started")
+            wait_until(lambda: self.value("ecl_up") == 1, 30, "it has scraped")
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, *command: object) -> subprocess.Popen[bytes]:
+        log = (self.directory / f"{Path(str(command[0])).name}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                [str(word) for word in command], stdout=log, stderr=log, env=self._environment
+            )
+        self._processes.append(process)
+        return process
+
+    def _start_prometheus(self, address: str) -> None:
+        rules = self.directory / "rules.yml"
+        rules.write_text(ALERT_RULES)
+        config = yaml.safe_load(SCRAPE_CONFIG.replace("127.0.0.1:8917", address))
+        config["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
+        config["global"]["evaluation_interval"] = "200ms"
+        config["rule_files"] = [str(rules)]
+        (self.directory / "prometheus.yml").write_text(json.dumps(config))
+        self._start(
+            "prometheus",
+            f"--config.file={self.directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.directory / 'data'}",
+            f"--web.listen-address={urllib.parse.urlsplit(self._url).netloc}",
+        )
+
+    def count(self, group: str, counts: Mapping[str, int], *intervals: str, now: float | None = None) -> None:
+        """Count in all intervals of a group, or in those that are named."""
+        configured = self.config.groups[group].intervals
+        chosen = [interval for interval in configured if not intervals or interval.name in intervals]
+        begin = self._positions[group]
+        self._positions[group] += 1
+        done = self.store.commit(group, chosen, "test", begin, begin + 1, counts, now=now)
+        assert done.outcome == "applied"
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """What an expression is now: the labels and the value of each series."""
+        found = self._ask("query", query=expression)
+        return [(series["metric"], float(series["value"][1])) for series in found["result"]]
+
+    def value(self, expression: str) -> float | None:
+        """The same where there is one series, or none."""
+        found = self.query(expression)
+        assert len(found) < 2
+        return found[0][1] if found else None
+
+    def label_values(self, series: str, label: str) -> list[str]:
+        found: list[str] = self._ask(f"label/{label}/values", **{"match[]": series})
+        return found
+
+    def alerts(self) -> set[str]:
+        """The alerts that are on, or will be if it goes on like this."""
+        return {alert["labels"]["alertname"] for alert in self._ask("alerts")["alerts"]}
+
+    def _ask(self, what: str, **arguments: str) -> Any:
+        try:
+            return json.loads(self._get(f"api/v1/{what}?{urllib.parse.urlencode(arguments)}"))["data"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{arguments}: {error.read().decode()}") from error
+
+    def _is_ready(self) -> bool:
+        with suppress(urllib.error.URLError):
+            return bool(self._get("-/ready"))
+        return False
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self._url + path, timeout=10) as answer:
+            content: bytes = answer.read()
+            return content
+
+    def close(self) -> None:
+        self.store.close()
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait(20)
+        self.server.kill()

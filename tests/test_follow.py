@@ -1,0 +1,236 @@
+"""Followers get every finished interval once, in order, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from event_count_logger import EventCountLogger, Rejected, Snapshot
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.follow import Follower
+from event_count_logger.group_reader import AsyncGroupReader, GroupReader
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.conftest import ROOT
+from tests.servers import Server, wait_until
+
+Start = Callable[..., "Popen[str]"]
+
+FIVE_S = Interval.parse("5s")
+BEGIN = 1_700_000_010
+GROUP = GroupConfig("g", (FIVE_S,), ("a",), history=3)
+
+
+class Past:
+    """Finished intervals of long ago: the one with the number n counted n times `a`."""
+
+    def __init__(self, server: Server, group: GroupConfig = GROUP) -> None:
+        self.store = Store(RedisConfig(**server.config))
+        self.group = group
+        self._finished = 0
+        self.store.rotate(group, FIVE_S, BEGIN)
+
+    def finish(self, intervals: int, merged: int = 1) -> None:
+        for _ in range(intervals):
+            now = self.store.start("g", FIVE_S)
+            assert now is not None
+            self._finished += 1
+            position = self._finished
+            self.store.commit("g", [FIVE_S], "src", position - 1, position, {"a": position}, now)
+            self.store.rotate(self.group, FIVE_S, now + 5 * merged)
+
+    def follower(self, after: str | float | None = None) -> Follower:
+        return Follower(self.store, self.group, FIVE_S, after)
+
+
+@pytest.fixture
+def past(server: Server) -> Iterator[Past]:
+    past = Past(server)
+    yield past
+    past.store.close()
+
+
+def steps(follower: Follower) -> list[tuple[int, int]]:
+    """What there is for a follower: of each snapshot the count, and how many are gone before it."""
+    found = []
+    while snapshot := follower.step()[0]:
+        found.append((snapshot.counts["a"], snapshot.missed))
+    return found
+
+
+def test_by_default_it_begins_with_the_next_interval_to_finish(past: Past) -> None:
+    past.finish(2)
+    follower = past.follower()
+    assert steps(follower) == []
+    past.finish(2)
+    assert steps(follower) == [(3, 0), (4, 0)]
+
+
+def test_before_anything_has_finished_it_begins_with_the_first_one(past: Past) -> None:
+    follower = past.follower()
+    assert steps(follower) == []
+    past.finish(2)
+    assert steps(follower) == [(1, 0), (2, 0)]
+
+
+def test_from_the_beginning_it_tells_how_many_are_gone(past: Past) -> None:
+    past.finish(5)
+    assert steps(past.follower(0)) == [(3, 2), (4, 0), (5, 0)]
+
+
+def test_it_goes_on_behind_a_position(past: Past) -> None:
+    past.finish(2)
+    (first, second) = GroupReader(GROUP, past.store).history()
+    assert steps(past.follower(first.position)) == [(2, 0)]
+    past.finish(3)
+    assert steps(past.follower(second.position)) == [(3, 0), (4, 0), (5, 0)]
+
+
+def test_after_a_position_it_tells_exactly_how_many_are_gone(past: Past) -> None:
+    past.finish(1)
+    (first,) = GroupReader(GROUP, past.store).history()
+    past.finish(1, merged=7)
+    past.finish(5)
+    assert steps(past.follower(first.position)) == [(5, 3), (6, 0), (7, 0)]
+
+
+def test_it_goes_on_behind_a_time(past: Past) -> None:
+    past.finish(5)
+    assert steps(past.follower(BEGIN + 20)) == [(5, 0)]
+    assert steps(past.follower(BEGIN + 19.5)) == [(4, 0), (5, 0)]
+    assert steps(past.follower(BEGIN + 5)) == [(3, 1), (4, 0), (5, 0)]
+    assert steps(past.follower(BEGIN + 25)) == []
+
+
+def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: Past, server: Server) -> None:
+    past.finish(2)
+    follower = past.follower(0)
+    assert len(steps(follower)) == 2
+    server.client.flushall()
+    past.store.rotate(GROUP, FIVE_S, BEGIN + 50)
+    past.store.rotate(GROUP, FIVE_S, BEGIN + 55)
+    assert steps(follower) == [(0, 8)]
+
+
+def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(server: Server) -> None:
+    store = Store(RedisConfig(**server.config))
+    waits = []
+    for start in (-1.0, -4.0, -4.99, -5.02, -5.1, -60.0):
+        server.client.set("g:5s:cur:@ts", store.server_time() + start)
+        waits.append(Follower(store, GROUP, FIVE_S, 0).step()[1])
+    until_end, soon, sooner, just_ended, late, very_late = waits
+    assert 3.5 < until_end <= 4
+    assert 0.5 < soon <= 1
+    assert 0 < sooner < 0.02
+    assert 0.01 <= just_ended < 0.1
+    assert 0.1 <= late < 0.2
+    assert very_late == 0.25
+    store.close()
+
+
+def test_something_else_in_place_of_the_history_is_told(past: Past, server: Server) -> None:
+    server.client.set("g:5s:@history", "x")
+    with pytest.raises(Rejected, match="key g:5s:@history"):
+        past.follower(0).step()
+
+
+class Consumer:
+    """Follows in a thread, from a position on, and can be cut off like a process that is killed."""
+
+    def __init__(self, reader: GroupReader, after: str | float | None) -> None:
+        self.seen: list[Snapshot] = []
+        self._cut_off = False
+        self._follower = reader.follower("0.5s", after)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        wake = threading.Event()
+        while not self._cut_off:
+            snapshot, wait_s = self._follower.step()
+            if snapshot:
+                self.seen.append(snapshot)
+            else:
+                wake.wait(min(wait_s, 0.1))
+
+    def cut_off(self) -> list[Snapshot]:
+        self._cut_off = True
+        self._thread.join()
+        return self.seen
+
+
+def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_interval_comes_once(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    groups = {"pairs": {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000}}
+    path = config_file({"redis": own_server.config, "groups": groups})
+    master = start("ecl_master", path)
+    worker = start(sys.executable, ROOT / "tests" / "programs" / "steady.py", path, 6, "pairs")
+    logger = EventCountLogger.from_file(path)
+    reader = logger.reader("pairs")
+    consumer = Consumer(reader, 0)
+    wait_until(lambda: len(consumer.seen) > 2, what="intervals come")
+
+    master.send_signal(signal.SIGKILL)
+    master.wait()
+    own_server.kill()
+    own_server.start()
+    start("ecl_master", path)
+    seen = len(consumer.seen)
+    wait_until(lambda: len(consumer.seen) > seen + 1, what="intervals come again")
+
+    snapshots = consumer.cut_off()
+    consumer = Consumer(reader, snapshots[-1].position)
+    out, err = worker.communicate(timeout=30)
+    assert worker.returncode == 0, err
+    logged = out.count(",") + 1
+    wait_until(
+        lambda: sum(one.counts.get("e", 0) for one in [*snapshots, *consumer.seen]) >= logged,
+        what="all is finished",
+    )
+    snapshots += consumer.cut_off()
+    counted = sum((Counter(one.counts) for one in snapshots), Counter())
+    assert counted == {"e": logged} == reader.totals().counts
+    assert all(one.end == next_one.start for one, next_one in zip(snapshots, snapshots[1:], strict=False))
+    assert sum(one.missed for one in snapshots) == 0
+    logger.close()
+
+
+def test_follow_gives_snapshots_as_they_come(past: Past) -> None:
+    past.finish(2)
+    given = GroupReader(GROUP, past.store).follow(after=0)
+    assert [next(given).counts["a"], next(given).counts["a"]] == [1, 2]
+    later = threading.Timer(0.3, past.finish, [1])
+    later.start()
+    third = next(given)
+    later.join()
+    assert (third.counts["a"], third.start, third.end, third.stale) == (3, BEGIN + 10, BEGIN + 15, False)
+
+
+def test_asyncio_programs_read_and_follow(past: Past) -> None:
+    past.finish(3)
+    reader = AsyncGroupReader(GroupReader(replace(GROUP, history=3), past.store))
+
+    async def read() -> list[int]:
+        found = []
+        async for snapshot in reader.follow(after=0):
+            found.append(snapshot.counts["a"])
+            if len(found) == 3:
+                break
+        last, _ = await reader.both()
+        assert last.counts == (await reader.last()).counts == {"a": 3}
+        assert (await reader.totals()).counts == {"a": 6}
+        assert (await reader.current()).counts == {"a": 0}
+        assert [one.counts["a"] for one in await reader.history(n=2)] == [2, 3]
+        return found
+
+    assert asyncio.run(read()) == [1, 2, 3]

@@ -1,0 +1,605 @@
+"""What Munin is told, and what a real munin-node makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
+from event_count_logger.errors import NotConfigured
+from event_count_logger.intervals import Interval
+from event_count_logger.munin_graphs import Graph, find, suggestions
+from event_count_logger.reader import Snapshot
+from event_count_logger.render import munin
+from event_count_logger.store import Store
+from tests.conftest import BIN, ROOT, needs_debian
+from tests.servers import Server, free_port, wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+PLUGIN = ROOT / "munin" / "ecl_"
+
+#: Long enough that no test sees its end.
+DAY = Interval.parse("24h")
+
+#: What is awkward for Munin: its field names, its files, and its way of reading lines.
+AWKWARD = [
+    "/api/ip",
+    "400_bad",
+    "root",
+    "é",
+    "a b",
+    "a:b",
+    "a.b",
+    "ok.value 5",
+    "x#y",
+    "back\\",
+    "graph_title",
+]
+AWKWARD += [
+    " ",
+    "\u00a0",
+    "\u2028multigraph x",
+    "x # timeout",
+    "# Timed out",
+    "50%",
+    "..",
+    "x" * 512,
+    "@overflow",
+]
+
+GROUPS = {
+    "web": {"events": ["ok", "error"], "intervals": ["24h"], "title": "The web", "unit": "requests"},
+    "awkward": {"events": AWKWARD[:-1], "intervals": ["24h"]},
+    "dynamic": {"auto_declare_events": True, "intervals": ["24h"]},
+    "under_score": {"events": ["a"], "intervals": ["48h", "24h"]},
+    "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
+}
+
+
+def graph(*events: str, intervals: str = "5m", **settings: Any) -> Graph:
+    spec = {"events": list(events), "intervals": intervals.split(), **settings}
+    return find(from_dicts({"g": spec}), "ecl_g")[0]
+
+
+def snapshot(counts: dict[str, int], **differences: Any) -> Snapshot:
+    values: dict[str, Any] = {"start": 0.0, "end": 300.0, "now": 301.0, "overdue_s": 0, "counts": counts}
+    return Snapshot(group="g", interval="5m", half="last", **{**values, **differences})
+
+
+# Names
+
+
+def test_an_id_that_is_a_name_is_the_name() -> None:
+    names = ["ok", "_x", "A_9", "x" * 64, "value", "Root", "deadbeef", "graph", "__root"]
+    assert [munin.field_name(name) for name in names] == names
+
+
+def test_the_names_that_are_made_stay_the_same_for_ever() -> None:
+    assert munin.field_name("a b") == "a_b_c8687a08aa5d6ed2044328fa6a697ab8"
+    assert munin.field_name("root") == "root_4813494d137e1631bba301d5acab6e7b"
+    assert munin.field_name("400_bad") == "_00_bad_d461d82d50a13ec4850418f4cfbe61e1"
+
+
+@pytest.mark.parametrize("event_id", AWKWARD)
+def test_every_other_id_is_made_a_name(event_id: str) -> None:
+    name = munin.field_name(event_id)
+    assert re.fullmatch("[A-Za-z_][A-Za-z0-9_]{1,63}", name)
+    assert name != event_id
+
+
+def test_no_event_can_take_the_name_that_is_made_for_another() -> None:
+    hostile = {munin.field_name(event_id) for event_id in AWKWARD}
+    names = {munin.field_name(event_id) for event_id in (*AWKWARD, *hostile)}
+    assert len(hostile) == len(AWKWARD)
+    assert len(names) == 2 * len(AWKWARD)
+
+
+# Graphs
+
+
+CONFIG = from_dicts(
+    {
+        "web": {"intervals": ["5s", "1h", "5m", "0.5h"]},
+        "web_1h": {"intervals": ["24h"]},
+        "quick": {"intervals": ["5s", "10s"]},
+        "mixed": {"intervals": ["5s", "1h"]},
+        "secret": {"intervals": ["5m"], "hidden": True},
+        "all": {"intervals": ["300s"]},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("ecl_web", ["web_5m"]),
+        ("ecl_web_5s", ["web_5s"]),
+        ("ecl_web_0.5h", ["web_0.5h"]),
+        ("ecl_web_1h", ["web_1h_24h"]),
+        ("ecl_quick", ["quick_5s"]),
+        ("ecl_mixed", ["mixed_5s"]),
+        ("ecl_all_300s", ["all_300s"]),
+        ("ecl_all", ["web_1h", "web_5m", "web_0.5h", "web_1h_24h", "quick_5s", "mixed_1h", "all_300s"]),
+    ],
+)
+def test_a_name_says_what_is_drawn(name: str, drawn: list[str]) -> None:
+    assert [graph.name for graph in find(CONFIG, name)] == drawn
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ecl_nothing", "'ecl_nothing' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
+        ("ecl_", "'ecl_' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
+        ("ecl_web_7m", "'ecl_web_7m': group 'web' has no interval '7m'"),
+        ("ecl_web_", "'ecl_web_': group 'web' has no interval ''"),
+        ("ecl_secret", "group 'secret' is hidden ('hidden: true' in its configuration)"),
+        ("ecl_secret_5m", "group 'secret' is hidden ('hidden: true' in its configuration)"),
+    ],
+)
+def test_a_name_that_says_nothing_is_an_error(name: str, message: str) -> None:
+    with pytest.raises(NotConfigured) as error:
+        find(CONFIG, name)
+    assert str(error.value) == message
+
+
+def test_each_suggestion_is_the_name_of_what_it_draws() -> None:
+    assert suggestions(CONFIG) == [
+        "all",
+        "web_5m",
+        "web_0.5h",
+        "web_1h_24h",
+        "quick_5s",
+        "mixed_1h",
+        "all_300s",
+    ]
+
+
+def test_a_graph_looks_as_the_configuration_says() -> None:
+    drawn = graph("ok", "not ok", title="My # site", unit="requests", labels={"not ok": "failed"})
+    assert munin.config(drawn, ["ok", "not ok"]) == (
+        "graph_title My _ site\n"
+        "graph_vlabel requests per 5m\n"
+        "graph_category events\n"
+        "graph_args --base 1000 --lower-limit 0\n"
+        "graph_scale no\n"
+        "ok.label ok\n"
+        "ok.type GAUGE\n"
+        "ok.min 0\n"
+        "ok.draw LINE1\n"
+        "not_ok_f54b952a5a360e360a67ee0816f576e8.label failed\n"
+        "not_ok_f54b952a5a360e360a67ee0816f576e8.type GAUGE\n"
+        "not_ok_f54b952a5a360e360a67ee0816f576e8.min 0\n"
+        "not_ok_f54b952a5a360e360a67ee0816f576e8.draw LINE1\n"
+        "not_ok_f54b952a5a360e360a67ee0816f576e8.info not ok\n"
+    )
+
+
+def test_the_title_names_an_interval_that_is_not_the_main_one() -> None:
+    config = from_dicts({"g": {"intervals": ["1h", "5m"], "title": "Site"}})
+    titles = [munin.config(graph, []).partition("\n")[0] for graph in find(config, "ecl_all")]
+    assert titles == ["graph_title Site (1h)", "graph_title Site"]
+
+
+@pytest.mark.parametrize("event_id", AWKWARD)
+def test_no_label_can_be_misread(event_id: str) -> None:
+    lines = munin.config(graph("a"), [event_id]).splitlines()[5:]
+    name = munin.field_name(event_id)
+    assert [line.split(" ")[0] for line in lines[:4]] == [
+        f"{name}.{key}" for key in ("label", "type", "min", "draw")
+    ]
+    label = lines[0].partition(" ")[2]
+    assert 1 <= len(label) <= 58
+    assert label.strip() == label
+    assert not set(label) & set("#\\\n\r")
+
+
+def test_a_long_label_shows_both_ends_and_the_info_shows_all() -> None:
+    event_id = "a" * 100 + "b" * 100
+    assert f".label {'a' * 16}…{'b' * 16}\n" in munin.config(graph("a"), [event_id])
+    assert f".info {event_id}\n" in munin.config(graph("a"), [event_id])
+
+
+def test_what_did_not_happen_is_0() -> None:
+    assert (
+        munin.values(["ok", "error"], snapshot({"ok": 2**63 - 1})) == f"ok.value {2**63 - 1}\nerror.value 0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        None,
+        snapshot({"ok": 1}, overdue_s=12.5),
+        snapshot({"ok": 1}, overdue_s=None),
+        snapshot({"ok": 0}, start=None, end=None),
+    ],
+)
+def test_what_is_not_known_is_not_0(unknown: Snapshot | None) -> None:
+    assert munin.values(["ok", "error"], unknown) == "ok.value U\nerror.value U\n"
+
+
+# The command and the plugin
+
+
+@dataclass
+class Days:
+    """Counts and rotates by days of the server's clock, as masters and workers did."""
+
+    store: Store
+    position: int = 0
+
+    @property
+    def today(self) -> int:
+        return int(DAY.start_of(self.store.server_time()))
+
+    def count(self, group: str, counts: dict[str, int], days_ago: int) -> None:
+        now = self.today - days_ago * 86_400
+        self.store.commit(group, [DAY], "test", self.position, self.position + 1, counts, now=now)
+        self.position += 1
+
+    def rotate(self, group: str, days_ago: int = 0) -> None:
+        declared = tuple(GROUPS[group].get("events", []))
+        self.store.rotate(GroupConfig(group, (DAY,), declared), DAY, self.today - days_ago * 86_400)
+
+
+@pytest.fixture
+def days(server: Server) -> Iterator[Days]:
+    store = Store(RedisConfig(**server.config))
+    yield Days(store)
+    store.close()
+
+
+@pytest.fixture
+def file(server: Server, config_file: Callable[..., Path]) -> Path:
+    return config_file(json.dumps({"redis": server.config, "groups": GROUPS}))
+
+
+@pytest.fixture
+def file_without_redis(config_file: Callable[..., Path]) -> Path:
+    redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
+    return config_file(json.dumps({"redis": redis, "groups": GROUPS}), "away.yml")
+
+
+@pytest.fixture
+def munin_directory(tmp_path: Path) -> Callable[..., Path]:
+    """Makes what /etc/munin is: plugins that are linked, and where their configuration is."""
+
+    def make(file: Path, *names: str, **environment: object) -> Path:
+        directory = tmp_path / "munin"
+        for part in ("plugins", "plugin-conf.d", "state"):
+            (directory / part).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (directory / "plugins" / name).symlink_to(PLUGIN)
+        settings = {"ecl_config": file, "ecl_command": BIN / "ecl", **environment}
+        lines = [f"env.{name} {value}" for name, value in settings.items()]
+        # Else munin-node takes a user who may read nothing here.
+        user = ["user root"] if os.geteuid() == 0 else []
+        (directory / "plugin-conf.d" / "ecl").write_text("\n".join(["[ecl_*]", *user, *lines, ""]))
+        (directory / "munin-node.conf").write_text("host_name here.example\n")
+        return directory
+
+    return make
+
+
+class Node:
+    """A real munin-node, and one connection to it."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self._process = process
+        self._port = port
+        wait_until(self._connect, what="munin-node starts")
+
+    def _connect(self) -> bool:
+        assert self._process.poll() is None, self._process.communicate()
+        try:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+        except ConnectionRefusedError:
+            return False
+        self._stream = self._socket.makefile("rw", encoding="utf-8", newline="\n")
+        return self._stream.readline().startswith("# munin node at here.example")
+
+    def line(self, question: str) -> str:
+        """The answer of one line."""
+        self._stream.write(f"{question}\n")
+        self._stream.flush()
+        return self._stream.readline().rstrip("\n")
+
+    def lines(self, question: str) -> list[str]:
+        """The answer up to the line with a dot."""
+        first = self.line(question)
+        return [first, *iter(lambda: self._stream.readline().rstrip("\n"), ".")] if first != "." else []
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
+
+
+#: munin-node has no option for its directories, but it trusts PERL5LIB.
+DEFAULTS = """package Munin::Common::Defaults;
+do '/usr/share/perl5/Munin/Common/Defaults.pm' or die;
+our $MUNIN_CONFDIR = '{directory}';
+our $MUNIN_PLUGSTATE = '{directory}/state';
+1;
+"""
+
+
+@pytest.fixture
+def node(start: Callable[..., subprocess.Popen[str]]) -> Iterator[Callable[[Path], Node]]:
+    """Starts munin-node on a directory that is like /etc/munin, on a free port of the loopback interface."""
+    needs_debian("munin-node", "munin-node")
+    opened: list[Node] = []
+
+    def run(directory: Path) -> Node:
+        port = free_port()
+        user = ["user root", "group root"] if os.geteuid() == 0 else []
+        lines = ["host_name here.example", "host 127.0.0.1", f"port {port}", "allow ^127\\.0\\.0\\.1$"]
+        lines += [f"log_file {directory}/log", f"pid_file {directory}/pid", "background 0", "setsid 0", *user]
+        (directory / "munin-node.conf").write_text("\n".join([*lines, ""]))
+        (directory / "perl" / "Munin" / "Common").mkdir(parents=True)
+        defaults = directory / "perl" / "Munin" / "Common" / "Defaults.pm"
+        defaults.write_text(DEFAULTS.replace("{directory}", str(directory)))
+        environment = {**os.environ, "PERL5LIB": str(directory / "perl")}
+        opened.append(Node(start(shutil.which("munin-node"), "--foreground", env=environment), port))
+        return opened[-1]
+
+    yield run
+    for each in opened:
+        each.close()
+
+
+def fetch(node: Node, name: str) -> dict[str, str]:
+    """The values by their fields."""
+    return dict(line.replace(".value", "").split(" ") for line in node.lines(f"fetch {name}"))
+
+
+def test_a_munin_node_serves_a_group(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    days.count("web", {"ok": 54}, days_ago=1)
+    days.rotate("web")
+    asked = node(munin_directory(file, "ecl_web", "ecl_under_score_24h"))
+    assert sorted(asked.line("list").split()) == ["ecl_under_score_24h", "ecl_web"]
+    assert asked.lines("nodes") == ["here.example"]
+    config = asked.lines("config ecl_web")
+    assert config[:2] == ["graph_title The web", "graph_vlabel requests per 24h"]
+    assert [line for line in config if "label " in line][1:] == ["ok.label ok", "error.label error"]
+    assert asked.lines("fetch ecl_web") == ["ok.value 54", "error.value 0"]
+    assert asked.lines("fetch ecl_under_score_24h") == ["a.value U"]
+    assert asked.lines("fetch ecl_secret") == ["# Unknown service"]
+
+
+def test_a_munin_node_gives_values_with_the_configuration_to_who_can_take_them(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    days.count("web", {"ok": 3}, days_ago=1)
+    days.rotate("web")
+    asked = node(munin_directory(file, "ecl_web"))
+    assert not [line for line in asked.lines("config ecl_web") if ".value" in line]
+    assert asked.line("cap multigraph dirtyconfig") == "cap multigraph dirtyconfig"
+    assert asked.lines("config ecl_web")[-2:] == ["ok.value 3", "error.value 0"]
+
+
+def test_a_munin_node_serves_all_groups_that_are_not_hidden(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    days.count("dynamic", {"é": 2}, days_ago=1)
+    days.rotate("dynamic")
+    asked = node(munin_directory(file, "ecl_all"))
+    assert asked.line("list") == ""
+    asked.line("cap multigraph")
+    assert asked.line("list") == "ecl_all"
+    graphs = [
+        "ecl_web_24h",
+        "ecl_awkward_24h",
+        "ecl_dynamic_24h",
+        "ecl_under_score_48h",
+        "ecl_under_score_24h",
+    ]
+    for question in ("config ecl_all", "fetch ecl_all"):
+        headings = [line for line in asked.lines(question) if line.startswith("multigraph")]
+        assert headings == [f"multigraph {graph}" for graph in graphs]
+    assert f"{munin.field_name('é')}.value 2" in asked.lines("fetch ecl_all")
+
+
+def test_awkward_events_reach_munin_each_as_itself(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    counts = {event_id: number for number, event_id in enumerate(AWKWARD, 1)}
+    days.count("awkward", counts, days_ago=1)
+    days.rotate("awkward")
+    asked = node(munin_directory(file, "ecl_awkward"))
+    assert fetch(asked, "ecl_awkward") == {munin.field_name(each): str(counts[each]) for each in AWKWARD}
+    config = asked.lines("config ecl_awkward")
+    assert len([line for line in config if re.match(r"\w+\.label \S", line)]) == len(AWKWARD)
+    assert f"{munin.field_name('é')}.label é" in config
+
+
+def test_an_event_that_was_not_logged_again_is_0(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    days.count("dynamic", {"a": 1}, days_ago=2)
+    days.rotate("dynamic", days_ago=1)
+    days.count("dynamic", {"b": 2}, days_ago=1)
+    days.rotate("dynamic")
+    assert fetch(node(munin_directory(file, "ecl_dynamic")), "ecl_dynamic") == {"a": "0", "b": "2"}
+
+
+def test_stale_counts_are_unknown_until_a_master_runs(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
+) -> None:
+    days.count("web", {"ok": 1}, days_ago=2)
+    days.rotate("web", days_ago=1)
+    days.count("web", {"ok": 2}, days_ago=1)
+    asked = node(munin_directory(file, "ecl_web"))
+    assert fetch(asked, "ecl_web") == {"ok": "U", "error": "U"}
+    days.rotate("web")
+    assert fetch(asked, "ecl_web") == {"ok": "2", "error": "0"}
+
+
+def test_a_master_that_is_at_it_is_waited_for(
+    start: Callable[..., subprocess.Popen[str]], server: Server, config_file: Callable[..., Path]
+) -> None:
+    """As ecl_reader does: asked right after a boundary, before the master has ended the interval."""
+    group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
+    file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
+    store = Store(RedisConfig(**server.config))
+    begin = group.intervals[0].end_of(store.server_time())
+    store.commit("g", group.intervals, "test", 0, 1, {"a": 5}, now=begin - 1)
+    wait_until(lambda: store.server_time() >= begin + 0.01)
+    plugin = start("ecl", "munin", "--config", file, "ecl_g")
+    wait_until(lambda: store.server_time() >= begin + 0.4)
+    assert plugin.poll() is None
+    store.rotate(group, group.intervals[0])
+    assert plugin.communicate(timeout=30) == ("a.value 5\n", "")
+    store.close()
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(
+    run: Run, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    redis = {**own_server.config, "socket_timeout": 0.5}
+    file = config_file(json.dumps({"redis": redis, "groups": GROUPS}))
+    own_server.stall()
+    done = run("ecl", "munin", "ecl_all", ecl_config=file)
+    own_server.go_on()
+    assert done.returncode == 0
+    assert done.stderr.count("WARNING") == 1
+    assert "ok.value U\n" in done.stdout
+    assert done.stdout.count("multigraph ecl_") == 5
+
+
+def test_what_is_in_the_way_of_one_group_does_not_hide_the_others(
+    run: Run, server: Server, file: Path, days: Days
+) -> None:
+    days.count("web", {"ok": 6}, days_ago=1)
+    days.count("dynamic", {"later": 7}, days_ago=1)
+    for group in ("web", "dynamic"):
+        days.rotate(group)
+    with server.client as client:
+        client.set("awkward:24h:last:@events", "not a set")
+    done = run("ecl", "munin", "ecl_all", ecl_config=file)
+    assert "ok.value 6\n" in done.stdout
+    assert "later.value 7\n" in done.stdout
+    assert f"{munin.field_name('é')}.value U\n" in done.stdout
+    assert "awkward:24h" in done.stderr
+
+
+def test_without_redis_the_graphs_stay_and_their_values_are_unknown(
+    node: Callable[[Path], Node], munin_directory: Callable[..., Path], file_without_redis: Path
+) -> None:
+    directory = munin_directory(file_without_redis, "ecl_web", "ecl_all")
+    asked = node(directory)
+    asked.line("cap multigraph")
+    assert "ok.label ok" in asked.lines("config ecl_web")
+    assert asked.lines("fetch ecl_web") == ["ok.value U", "error.value U"]
+    assert {line.split()[1] for line in asked.lines("fetch ecl_all") if ".value" in line} == {"U"}
+    assert "cannot be reached" in (directory / "log").read_text()
+
+
+@pytest.fixture
+def munin_run(munin_directory: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a plugin to its end as munin-node would, its directory being the first argument."""
+    needs_debian("munin-node", "munin-run")
+
+    def run(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        places = {"config": "munin-node.conf", "servicedir": "plugins", "sconfdir": "plugin-conf.d"}
+        options = [f"--{option}={directory / place}" for option, place in places.items()]
+        return subprocess.run(
+            ["munin-run", *options, "--ignore-systemd-properties", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
+
+    return run
+
+
+def test_munin_run_shows_what_munin_is_told(
+    munin_run: Callable[..., subprocess.CompletedProcess[str]],
+    munin_directory: Callable[..., Path],
+    file: Path,
+    days: Days,
+) -> None:
+    days.count("web", {"ok": 7}, days_ago=1)
+    days.rotate("web")
+    directory = munin_directory(file, "ecl_web", "ecl_secret", "ecl_")
+    assert munin_run(directory, "ecl_web").stdout == "ok.value 7\nerror.value 0\n"
+    dirty = munin_run(directory, "ecl_web", "config", MUNIN_CAP_DIRTYCONFIG="1").stdout
+    assert dirty.endswith("error.draw LINE1\nok.value 7\nerror.value 0\n")
+    assert munin_run(directory, "ecl_", "autoconf").stdout == "yes\n"
+    suggested = munin_run(directory, "ecl_", "suggest").stdout.split()
+    assert suggested == ["all", "web_24h", "awkward_24h", "dynamic_24h", "under_score_48h", "under_score_24h"]
+    hidden = munin_run(directory, "ecl_secret")
+    assert (hidden.returncode, hidden.stdout) == (1, "")
+    assert "ERROR: group 'secret' is hidden" in hidden.stderr
+
+
+def run_plugin(
+    *arguments: str, plugin: Path = PLUGIN, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": "/usr/bin:/bin", **environment}
+    return subprocess.run([plugin, *arguments], capture_output=True, text=True, timeout=60, env=clean)
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"ecl_command": "/not/there"}, "no (the command /not/there is not there: set env.ecl_command)\n"),
+        ({"ecl_command": "/bin/false"}, "no (/bin/false munin fails)\n"),
+        ({}, "no (no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d)\n"),
+        ({"ecl_config": "/not/there.yml"}, "no (/not/there.yml: "),
+    ],
+)
+def test_autoconf_says_what_is_missing(environment: dict[str, str], why: str) -> None:
+    done = run_plugin("autoconf", **{"ecl_command": str(BIN / "ecl"), **environment})
+    assert done.stdout.startswith(why)
+    assert (done.stdout.count("\n"), done.returncode, done.stderr) == (1, 0, "")
+
+
+def test_autoconf_says_that_redis_does_not_answer(file_without_redis: Path) -> None:
+    done = run_plugin("autoconf", ecl_command=str(BIN / "ecl"), ecl_config=str(file_without_redis))
+    assert re.fullmatch(r"no \(Redis at .* cannot be reached: .*\)\n", done.stdout)
+    assert done.returncode == 0
+
+
+def test_autoconf_says_that_there_is_no_group_to_draw(
+    server: Server, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": server.config, "groups": {"secret": GROUPS["secret"]}})
+    done = run_plugin("autoconf", ecl_command=str(BIN / "ecl"), ecl_config=str(file))
+    assert (done.stdout, done.returncode) == (f"no ({file} has no group that is not hidden)\n", 0)
+
+
+@pytest.mark.parametrize("place", ["checkout/munin", "prefix/share/event-count-logger/munin"])
+def test_the_plugin_finds_the_command_that_it_came_with(place: str, tmp_path: Path) -> None:
+    plugin, link = tmp_path / place / "ecl_", tmp_path / "ecl_web"
+    command = tmp_path / ("checkout/.venv/bin/ecl" if place.startswith("checkout") else "prefix/bin/ecl")
+    for directory in (plugin.parent, command.parent):
+        directory.mkdir(parents=True)
+    shutil.copy(PLUGIN, plugin)
+    link.symlink_to(plugin)
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    assert run_plugin(plugin=link).stdout == "munin ecl_web fetch\n"
+    assert run_plugin("config", plugin=link).stdout == "munin ecl_web config\n"
+    other = {"PATH": f"{BIN}:/usr/bin:/bin", "ecl_command": "/bin/echo"}
+    assert run_plugin("suggest", plugin=link, **other).stdout == "munin ecl_web suggest\n"
+
+
+def test_the_manual_of_the_plugin_has_no_errors() -> None:
+    needs_debian("perl", "podchecker")
+    done = subprocess.run(["podchecker", PLUGIN], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, f"{PLUGIN} pod syntax OK.\n")

@@ -1,0 +1,156 @@
+"""What a real Prometheus makes of the metrics, of the dashboard's queries, and of the alerts."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, needs_debian
+from tests.monitoring import Monitoring
+from tests.servers import wait_until
+
+DASHBOARD = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
+PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
+VARIABLES = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
+
+ALERTS = {"EclExporterAway", "EclRedisAway", "EclNoMaster", "EclStale", "EclUnreadable"}
+
+
+@pytest.fixture(scope="module")
+def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitoring]:
+    monitoring = Monitoring(tmp_path_factory.mktemp("monitoring"))
+    yield monitoring
+    monitoring.close()
+
+
+@pytest.fixture
+def watched(request: pytest.FixtureRequest) -> Monitoring:
+    """All is well, and stays so."""
+    needs_debian("prometheus", "prometheus")
+    monitoring: Monitoring = request.getfixturevalue("_watched")
+    return monitoring
+
+
+@pytest.fixture
+def doomed(tmp_path: Path) -> Iterator[Monitoring]:
+    """Something will go wrong."""
+    needs_debian("prometheus", "prometheus")
+    monitoring = Monitoring(tmp_path)
+    yield monitoring
+    monitoring.close()
+
+
+def test_totals_are_those_in_redis(watched: Monitoring) -> None:
+    hostile = {'"quoted" \\ back\\slashed': 7, "é {x=1}": 2**53}
+    watched.count("dynamic", hostile)
+    wait_until(lambda: len(watched.query('ecl_events_total{group="dynamic"}')) == 2)
+    found = {labels["event"]: value for labels, value in watched.query('ecl_events_total{group="dynamic"}')}
+    assert found == hostile
+    name = 'ecl_events_total{group="dynamic",event="\\"quoted\\" \\\\ back\\\\slashed"}'
+    assert watched.value(name) == 7
+
+
+def test_the_last_interval_is_that_in_redis(watched: Monitoring) -> None:
+    wait_until(lambda: len(watched.query('ecl_last_interval_events{group="web",interval="24h"}')) == 2)
+    last = watched.query('ecl_last_interval_events{group="web",interval="24h"}')
+    found = {labels["event"]: value for labels, value in last}
+    assert found == watched.server.counts("web", "24h", "last") == {"ok": 54, "error": 0}
+    start = watched.value('ecl_last_interval_start_timestamp_seconds{group="web",interval="24h"}')
+    end = watched.value('ecl_last_interval_end_timestamp_seconds{group="web",interval="24h"}')
+    assert start == watched.yesterday // 86_400 * 86_400
+    assert end == start + 86_400
+
+
+def test_rates_are_those_of_the_counting(watched: Monitoring) -> None:
+    counter = 'ecl_events_total{group="web",event="error"}'
+    wait_until(lambda: watched.value(counter) == 0)
+
+    def increase() -> float:
+        watched.count("web", {"error": 10})
+        return watched.value(f"increase({counter}[30s])") or 0
+
+    wait_until(lambda: increase() > 200, what="the counter increases")
+    in_redis = watched.server.counts("web", "24h", "cur")["error"]
+    wait_until(lambda: watched.value(counter) == in_redis)
+    assert (watched.value(f"rate({counter}[30s])") or 0) > 200 / 30
+
+
+def test_who_scrapes_knows_who_answers(watched: Monitoring) -> None:
+    ((labels, one),) = watched.query("ecl_build_info")
+    assert (labels["version"], one) == ("2.0.0", 1)
+    assert (watched.value("ecl_scrape_duration_seconds") or 0) > 0
+    assert watched.value("ecl_scrape_errors_total") == 0
+    assert {value for _, value in watched.query("ecl_masters")} == {1}
+
+
+def expression(panel: dict[str, Any]) -> str:
+    """The query of a panel as Grafana sends it when everything is chosen."""
+    (target,) = panel["targets"]
+    text: str = target["expr"]
+    for name, value in {"$__rate_interval": "1m", "$group": ".*", "$interval": ".*"}.items():
+        text = text.replace(name, value)
+    assert "$" not in text
+    return text
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_each_panel_of_the_dashboard_has_something_to_show(watched: Monitoring, title: str) -> None:
+    watched.count("web", {"ok": 1})
+    found = wait_until(lambda: watched.query(expression(PANELS[title])), what=title)
+    legend = PANELS[title]["targets"][0]["legendFormat"]
+    wanted = {name for name in ("group", "interval", "event") if f"{{{{{name}}}}}" in legend}
+    assert all(set(labels) == wanted for labels, _ in found)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("group", ["dynamic", "web"]), ("interval", ["1s", "24h"])])
+def test_each_variable_of_the_dashboard_has_its_choices(
+    watched: Monitoring, name: str, expected: list[str]
+) -> None:
+    query = VARIABLES[name]["query"]["query"].replace("$group", ".*")
+    series, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+    wait_until(lambda: watched.label_values(series, label) == expected)
+
+
+def test_all_of_the_dashboard_asks_the_chosen_data_source() -> None:
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    asked = [*PANELS.values(), *(panel["targets"][0] for panel in PANELS.values())]
+    asked += [variable for variable in VARIABLES.values() if variable["type"] == "query"]
+    assert all(each["datasource"] == chosen for each in asked)
+
+
+def test_no_alert_is_on_while_all_is_well(watched: Monitoring) -> None:
+    names = {rule["name"] for group in watched._ask("rules")["groups"] for rule in group["rules"]}
+    assert names == ALERTS
+    wait_until(lambda: not watched.alerts())
+
+
+def test_a_master_that_is_gone_leaves_stale_intervals(doomed: Monitoring) -> None:
+    doomed.count("web", {"ok": 5})
+    stale = 'ecl_stale{group="web",interval="1s"}'
+    wait_until(lambda: doomed.value(stale) == 0)
+    doomed.master.send_signal(signal.SIGTERM)
+    wait_until(lambda: doomed.value(stale) == 1, what="the interval is stale")
+    assert doomed.value('ecl_events_total{group="web",event="ok"}') == 5
+    wait_until(lambda: doomed.alerts() == {"EclStale", "EclNoMaster"})
+    # The last interval is still the one that its start names.
+    start = doomed.value('ecl_last_interval_start_timestamp_seconds{group="web",interval="1s"}')
+    with doomed.server.client as client:
+        assert client.get("web:1s:last:@ts") == str(int(start or 0))
+
+
+def test_no_count_outlives_redis(doomed: Monitoring) -> None:
+    doomed.count("web", {"ok": 5})
+    wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)
+    doomed.server.kill()
+    wait_until(lambda: doomed.value("ecl_up") == 0, what="Redis is away")
+    assert doomed.query('{__name__=~"ecl_(events_total|last_interval.*|stale|masters)"}') == []
+    assert (doomed.value("ecl_scrape_errors_total") or 0) > 0
+    wait_until(lambda: doomed.alerts() == {"EclRedisAway"})
+    doomed.server.start()
+    wait_until(lambda: doomed.value("ecl_up") == 1, what="Redis is back")
+    wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)

@@ -1,0 +1,445 @@
+"""What ecl_reader prints besides the counts of one moment (these are in test_commands.py)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from event_count_logger import EventCountLogger
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.conftest import BIN
+from tests.servers import Server, wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+DAY = Interval.parse("24h")
+DAY_S = 86_400
+
+#: Python writes what is printed when it is told to, and not before.
+BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
+
+GROUPS = {
+    "web": {"events": ["ok", "error"], "intervals": ["24h"]},
+    "http": {"auto_declare_events": True, "intervals": ["24h"], "hidden": True},
+    "short": {"auto_declare_events": True, "intervals": ["24h"], "history": 2},
+    "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
+}
+
+
+@dataclass
+class Days:
+    """Days gone by, as workers and a master would have left them."""
+
+    server: Server
+    store: Store
+    position: int = 0
+
+    @property
+    def today(self) -> int:
+        """Its start, in Unix seconds."""
+        return int(DAY.start_of(self.store.server_time()))
+
+    def start(self, days_ago: int) -> int:
+        return self.today - days_ago * DAY_S
+
+    def finish(self, days_ago: int, counts: dict[str, int], group: str = "web") -> None:
+        self.count(days_ago, counts, group)
+        settings = GROUPS[group]
+        declared, history = tuple(settings.get("events", ())), settings.get("history", 60)
+        self.store.rotate(
+            GroupConfig(group, (DAY,), declared, history=history), DAY, self.start(days_ago - 1)
+        )
+
+    def count(self, days_ago: int, counts: dict[str, int], group: str = "web") -> None:
+        begin, self.position = self.position, self.position + 1
+        self.store.commit(group, [DAY], "test", begin, self.position, counts, now=self.start(days_ago))
+
+
+@pytest.fixture
+def days(own_server: Server) -> Iterator[Days]:
+    store = Store(RedisConfig(**own_server.config))
+    yield Days(own_server, store)
+    store.close()
+
+
+@pytest.fixture
+def file(days: Days, config_file: Callable[..., Path]) -> Path:
+    return config_file({"redis": days.server.config, "groups": GROUPS})
+
+
+def utc(days: Days, days_ago: int) -> str:
+    return datetime.fromtimestamp(days.start(days_ago), timezone.utc).strftime("%Y-%m-%dT00:00:00Z")
+
+
+# One moment, in other formats
+
+
+def test_csv_has_a_header_and_a_row_per_event(start: Start, file: Path, days: Days) -> None:
+    days.finish(1, {"ok": 54})
+    days.count(0, {"error": 2})
+    both = start("ecl_reader", file, "-g", "web", "--both", "--format", "csv", text=False)
+    last, today = days.start(1), days.start(0)
+    assert both.communicate(timeout=60) == (
+        f"start,end,event,count\r\n{last},{today},error,0\r\n{last},{today},ok,54\r\n"
+        f"{today},,error,2\r\n{today},,ok,0\r\n".encode(),
+        b"",
+    )
+
+
+def test_csv_keeps_event_ids_whole(run: Run, file: Path, days: Days) -> None:
+    hostile = {'say "hi", twice': 1, "a,b": 2, "=1+1": 3, "é": 4}
+    days.finish(1, hostile, "http")
+    done = run("ecl_reader", file, "-g", "http", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["event"]: int(row["count"]) for row in rows} == hostile
+
+
+def test_nothing_yet_has_no_rows(run: Run, file: Path, days: Days) -> None:
+    days.count(0, {"ok": 1})
+    done = run("ecl_reader", file, "-g", "web", "--format", "csv")
+    assert done.stdout == "start,end,event,count\n"
+    assert done.stderr == "WARNING: interval '24h' of group 'web': none has finished yet\n"
+
+
+def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
+    days.finish(1, {"ok": 54})
+    short, long = (
+        json.loads(run("ecl_reader", file, "-g", "web", *options).stdout)
+        for options in (["--json"], ["--format", "json"])
+    )
+    assert short.keys() == long.keys()
+    assert short["counts"] == long["counts"] == {"error": 0, "ok": 54}
+
+
+def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days) -> None:
+    days.finish(3, {"ok": 1})
+    closed = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / "ecl_reader", file, "-g", "web")
+    assert closed.communicate(timeout=60)[0] == "error:0\nok:1\n"
+
+
+# Rates
+
+
+def test_rates_are_by_the_true_length_of_the_interval(run: Run, file: Path, days: Days) -> None:
+    days.finish(1, {"ok": 5 * DAY_S})
+    assert run("ecl_reader", file, "-g", "web", "--rate").stdout == "error:0.0\nok:5.0\n"
+
+
+def test_two_merged_intervals_have_the_rate_of_both(run: Run, file: Path, days: Days) -> None:
+    days.count(2, {"ok": DAY_S})
+    days.finish(1, {"ok": 2 * DAY_S})
+    found = json.loads(run("ecl_reader", file, "-g", "web", "--rate", "--json").stdout)
+    assert (found["counts"]["ok"], found["rates"]) == (3 * DAY_S, {"error": 0.0, "ok": 1.5})
+    rows = run("ecl_reader", file, "-g", "web", "--rate", "--format", "csv").stdout.splitlines()
+    assert rows[0] == "start,end,event,count,rate"
+    assert rows[2] == f"{days.start(2)},{days.start(0)},ok,{3 * DAY_S},1.5"
+
+
+def test_there_is_no_rate_without_a_length(run: Run, file: Path, days: Days) -> None:
+    days.finish(1, {"ok": 5})
+    with days.server.client as client:
+        client.delete("web:24h:last:@ts")  # as a master of an older version leaves it
+    done = run("ecl_reader", file, "-g", "web", "--rate")
+    assert done.stdout == ""
+    assert done.stderr == (
+        "WARNING: interval '24h' of group 'web': it is not known how long it was, so there are no rates\n"
+    )
+
+
+# History and totals
+
+
+def test_the_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -> None:
+    for days_ago in (3, 2, 1):
+        days.finish(days_ago, {"ok": days_ago})
+    done = run("ecl_reader", file, "-g", "web", "--history", 2)
+    older, newer = (f"{utc(days, days_ago)} to {utc(days, days_ago - 1)}:" for days_ago in (2, 1))
+    assert done.stdout == f"{older}\nerror:0\nok:2\n{newer}\nerror:0\nok:1\n"
+    found = json.loads(run("ecl_reader", file, "-g", "web", "--history", 9, "--json").stdout)
+    assert [each["counts"]["ok"] for each in found] == [3, 2, 1]
+    assert [each["end"] for each in found] == [days.start(n) for n in (2, 1, 0)]
+    rows = run("ecl_reader", file, "-g", "web", "--history", 3, "--format", "csv").stdout.splitlines()
+    assert [row.rpartition(",")[2] for row in rows if ",ok," in row] == ["3", "2", "1"]
+
+
+def test_a_history_that_should_go_on_is_stale(run: Run, file: Path, days: Days) -> None:
+    days.finish(3, {"ok": 1})
+    done = run("ecl_reader", file, "-g", "web", "--history", 2, "--strict")
+    assert done.returncode == 4
+    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, it should have ended ")
+
+
+def test_totals_are_those_since_ever(run: Run, file: Path, days: Days) -> None:
+    days.finish(2, {"ok": 10})
+    days.finish(1, {"ok": 10})
+    days.count(0, {"ok": 1, "error": 1})
+    assert run("ecl_reader", file, "-g", "web", "--totals").stdout == "error:1\nok:21\n"
+    found = json.loads(run("ecl_reader", file, "-g", "web", "--totals", "--json").stdout)
+    assert (found["group"], found["totals"]) == ("web", {"error": 1, "ok": 21})
+    done = run("ecl_reader", file, "-g", "web", "--totals", "--format", "csv")
+    assert done.stdout == "event,total\nerror,1\nok,21\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--history", "1"], "group 'bare' keeps no history ('history: 0' in its configuration)"),
+        (["--follow"], "group 'bare' keeps no history ('history: 0' in its configuration)"),
+        (["--totals"], "group 'bare' keeps no totals ('totals: false' in its configuration)"),
+    ],
+)
+def test_what_a_group_does_not_keep_is_not_printed(
+    run: Run, file: Path, options: list[str], message: str
+) -> None:
+    done = run("ecl_reader", file, "-g", "bare", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ERROR: {message}\n")
+
+
+# Metrics
+
+
+def groups_in(page: str) -> set[str]:
+    return {
+        sample.labels["group"]
+        for family in parse_openmetrics(page)
+        for sample in family.samples
+        if "group" in sample.labels
+    }
+
+
+def test_metrics_are_of_all_groups_that_are_not_hidden(run: Run, file: Path, days: Days) -> None:
+    days.finish(1, {"ok": 54})
+    done = run("ecl_reader", file, "--format", "openmetrics")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert groups_in(done.stdout) == {"web", "short", "bare"}
+    assert 'ecl_last_interval_events{group="web",interval="24h",event="ok"} 54\n' in done.stdout
+
+
+def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: Path, days: Days) -> None:
+    days.count(0, {"a": 1}, "http")
+    assert groups_in(run("ecl_reader", file, "-g", "http", "--format", "openmetrics").stdout) == {"http"}
+    older = run("ecl_reader", file, "-g", "http", "--format", "prometheus").stdout
+    assert 'ecl_events_total{group="http",event="a"} 1\n' in older
+    assert "# EOF" not in older
+
+
+def test_metrics_say_that_redis_is_away_and_so_does_the_status(run: Run, file: Path, days: Days) -> None:
+    days.server.kill()
+    done = run("ecl_reader", file, "--format", "openmetrics")
+    assert done.returncode == 3
+    assert "\necl_up 0\n" in done.stdout
+    assert groups_in(done.stdout) == set()
+    assert done.stderr.startswith("ERROR: Redis at ")
+    assert done.stderr.count("\n") == 1
+
+
+# What does not go together
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-g web --current --totals", "--current and --totals exclude each other"),
+        ("-g web --history 2 --follow", "--history and --follow exclude each other"),
+        ("-g web --history 0", "0 is not in the range x>=1"),
+        ("-g web --after 0", "--after only goes with --follow"),
+        ("-g web --totals --rate", "--rate only goes with --last, --current, --both, --history, --follow"),
+        ("-g web --follow --strict", "--strict only goes with --last, --current, --both, --history"),
+        (
+            "-g web --totals -i 24h",
+            "--interval only goes with --last, --current, --both, --history, --follow",
+        ),
+        ("-g web --json --format csv", "--json does not go with --format csv"),
+        ("-g web --format xml", "'xml' is not one of 'text', 'json', 'csv', 'openmetrics', 'prometheus'"),
+        ("--format openmetrics --totals", "--totals does not go with --format openmetrics"),
+        ("--format prometheus --rate", "--rate does not go with --format prometheus"),
+        ("--format csv", "Missing option '-g' / '--group'"),
+        (
+            "-g web --follow --after x",
+            "--after: 'x' is not a position (expected <milliseconds>-<number>), nor Unix seconds",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(run: Run, file: Path, options: str, message: str) -> None:
+    done = run("ecl_reader", file, *options.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# Following
+
+
+@dataclass
+class Following:
+    """A running `ecl_reader --follow`."""
+
+    process: subprocess.Popen[str]
+    output: Path
+    errors: Path
+
+    def lines(self, n: int) -> list[str]:
+        """Its output, as soon as that has n lines."""
+        wait_until(lambda: self.output.read_text().count("\n") >= n, what=f"{n} lines are printed")
+        return self.output.read_text().splitlines()
+
+    def objects(self, n: int) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines(n)]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def follow(start: Start, file: Path, tmp_path: Path) -> Callable[..., Following]:
+    def follow(*options: object) -> Following:
+        output, errors = tmp_path / f"out-{len(os.listdir(tmp_path))}", tmp_path / "err"
+        with output.open("w") as out, errors.open("w") as err:
+            process = start("ecl_reader", file, "--follow", *options, stdout=out, stderr=err, env=BUFFERED)
+        return Following(process, output, errors)
+
+    return follow
+
+
+def test_each_interval_is_printed_when_it_finishes(follow: Callable[..., Following], days: Days) -> None:
+    days.finish(5, {"ok": 5})
+    following = follow("-g", "web", "--after", 0, "--json")
+    assert following.objects(1)[0]["counts"] == {"error": 0, "ok": 5}
+    days.finish(4, {"ok": 4})
+    days.finish(3, {"error": 3})
+    found = following.objects(3)
+    assert [each["start"] for each in found] == [days.start(n) for n in (5, 4, 3)]
+    assert [each["counts"] for each in found[1:]] == [{"error": 0, "ok": 4}, {"error": 3, "ok": 0}]
+    assert [each["position"] for each in found] == [
+        f"{days.start(n) * 1000}-{number}" for n, number in ((4, 1), (3, 2), (2, 3))
+    ]
+    assert not any(each["missed"] for each in found)
+
+
+def test_following_begins_with_what_finishes_from_now_on(
+    follow: Callable[..., Following], days: Days
+) -> None:
+    days.finish(5, {"ok": 5})
+    following = follow("-g", "web")
+    with days.server.client as client:
+        wait_until(lambda: client.info("commandstats").get("cmdstat_xrange"), what="it waits")
+    days.finish(4, {"ok": 4})
+    assert following.lines(3) == [f"{utc(days, 4)} to {utc(days, 3)}:", "error:0", "ok:4"]
+
+
+def test_a_restarted_consumer_goes_on_where_it_was(follow: Callable[..., Following], days: Days) -> None:
+    days.finish(6, {"ok": 6})
+    days.finish(5, {"ok": 5})
+    first = follow("-g", "web", "--after", 0, "--json")
+    position = first.objects(2)[1]["position"]
+    assert first.end() == 0
+    days.finish(4, {"ok": 4})
+    second = follow("-g", "web", "--after", position, "--json")
+    assert [(each["counts"]["ok"], each["missed"]) for each in second.objects(1)] == [(4, 0)]
+    assert second.end() == 0
+    assert len(second.output.read_text().splitlines()) == 1
+
+
+def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days: Days) -> None:
+    days.finish(6, {"a": 6}, "short")
+    position = f"{days.start(5) * 1000}-1"
+    for days_ago in (5, 4, 3, 2):
+        days.finish(days_ago, {"a": days_ago}, "short")
+    following = follow("-g", "short", "--after", position, "--json")
+    assert [(each["counts"]["a"], each["missed"]) for each in following.objects(2)] == [(3, 2), (2, 0)]
+    assert following.errors.read_text() == (
+        "WARNING: interval '24h' of group 'short': "
+        "2 that finished before this one are gone from the history\n"
+    )
+
+
+def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], days: Days) -> None:
+    days.finish(5, {"ok": DAY_S})
+    following = follow("-g", "web", "--after", 0, "--format", "csv", "--rate")
+    following.lines(3)
+    days.finish(4, {"ok": 2 * DAY_S})
+    assert [row for row in following.lines(5) if ",error," not in row] == [
+        "start,end,event,count,rate",
+        f"{days.start(5)},{days.start(4)},ok,{DAY_S},1.0",
+        f"{days.start(4)},{days.start(3)},ok,{2 * DAY_S},2.0",
+    ]
+
+
+def test_following_outlives_the_server(follow: Callable[..., Following], days: Days) -> None:
+    days.finish(5, {"ok": 5})
+    following = follow("-g", "web", "--after", 0, "--json")
+    following.objects(1)
+    days.server.kill()
+    wait_until(lambda: "cannot be reached" in following.errors.read_text())
+    days.server.start()
+    days.finish(4, {"ok": 4})
+    assert [(each["counts"]["ok"], each["missed"]) for each in following.objects(2)] == [(5, 0), (4, 0)]
+    assert following.errors.read_text().splitlines()[-1].endswith(" is back")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, number: int) -> None:
+    days.finish(5, {"ok": 5})
+    following = follow("-g", "web", "--after", 0, "--json")
+    following.objects(1)
+    assert following.end(number) == 0
+    assert following.errors.read_text() == ""
+
+
+def test_following_ends_when_nobody_reads_any_more(start: Start, file: Path, days: Days) -> None:
+    days.finish(5, {"ok": 5})
+    following = start("ecl_reader", file, "-g", "web", "--follow", "--after", 0, "--json", env=BUFFERED)
+    assert following.stdout and following.stderr
+    assert json.loads(following.stdout.readline())["counts"]["ok"] == 5
+    following.stdout.close()
+    assert following.wait(20) == 0  # no further interval finishes
+    assert following.stderr.read() == ""
+
+
+def test_everything_that_is_counted_is_followed(
+    start: Start,
+    run: Run,
+    own_server: Server,
+    config_file: Callable[..., Path],
+    logger: Callable[..., EventCountLogger],
+    tmp_path: Path,
+) -> None:
+    groups = {"fast": {"auto_declare_events": True, "intervals": ["0.2s"], "sync_interval": 0.05}}
+    path = config_file({"redis": own_server.config, "groups": groups})
+    output = tmp_path / "out"
+    with output.open("w") as out:
+        command = ("ecl_reader", path, "-g", "fast", "--follow", "--after", 0, "--json")
+        start(*command, stdout=out, stderr=subprocess.DEVNULL)
+    start("ecl_master", path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    group = logger(groups, own_server.config)["fast"]
+
+    def followed() -> int:
+        lines = output.read_text().splitlines(keepends=True)
+        complete = [json.loads(line) for line in lines if line.endswith("\n")]
+        assert not any(each["missed"] for each in complete)
+        return sum(each["counts"].get("a", 0) for each in complete)
+
+    group.log("a", 1)
+    wait_until(lambda: followed() == 1)
+    own_server.kill()
+    group.log("a", 10)
+    own_server.start()
+    wait_until(lambda: followed() == 11)
+    group.log("a", 100)
+    wait_until(lambda: followed() == 111)
