@@ -1,0 +1,81 @@
+/** Asks the server. Paths are relative, so that the page also works below a path of a reverse proxy. */
+
+import { eventsOf } from "./event_stream.js";
+import { parseExactly } from "./exact_json.js";
+
+/** Milliseconds that an answer may take. */
+const TIMEOUT_MS = 10_000;
+/** Milliseconds without any byte after which a stream is taken for dead; the server sends one every 15 s. */
+const SILENCE_MS = 45_000;
+
+/** An answer that is none. `status` is that of HTTP, or 0 if the server did not answer at all. */
+export class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** Gives the headers of requests: `token()` is the present token, or null. */
+export class Api {
+  constructor(token) {
+    this.token = token;
+  }
+
+  /** All groups with their state. */
+  groups(signal) {
+    return this.#json("api/v1/groups", signal);
+  }
+
+  /** The figures of one group and interval; with `history` 0, without those of the past. */
+  figures({ group, interval }, { history = null, signal }) {
+    const query = history === null ? "" : `?history=${history}`;
+    return this.#json(`${pathOf(group, interval)}${query}`, signal);
+  }
+
+  /** Each interval that finishes after that position (null: from now on), until the stream breaks. */
+  async *finished({ group, interval }, { after, signal }) {
+    const silence = new AbortController();
+    let timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    const query = after === null ? "" : `?after=${encodeURIComponent(after)}`;
+    try {
+      const path = `${pathOf(group, interval)}/stream${query}`;
+      const answer = await this.#get(path, AbortSignal.any([signal, silence.signal]));
+      for await (const event of eventsOf(answer.body)) {
+        clearTimeout(timer);
+        timer = setTimeout(() => silence.abort(), SILENCE_MS);
+        if (event?.event === "interval") yield parseExactly(event.data);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #json(path, signal) {
+    const answer = await this.#get(path, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
+    return parseExactly(await orNoAnswer(answer.text()));
+  }
+
+  async #get(path, signal) {
+    const token = this.token();
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const answer = await orNoAnswer(fetch(path, { headers, signal, cache: "no-store" }));
+    if (!answer.ok) throw new ApiError(answer.status, await detailOf(answer));
+    return answer;
+  }
+}
+
+function pathOf(group, interval) {
+  return `api/v1/groups/${encodeURIComponent(group)}/${encodeURIComponent(interval)}`;
+}
+
+function orNoAnswer(promise) {
+  return promise.catch(() => {
+    throw new ApiError(0, "the server does not answer");
+  });
+}
+
+async function detailOf(answer) {
+  const problem = await answer.json().catch(() => null);
+  return problem?.detail ?? problem?.title ?? `status ${answer.status}`;
+}

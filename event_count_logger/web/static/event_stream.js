@@ -1,0 +1,30 @@
+/**
+ * Reads server-sent events from the body of an answer.
+ *
+ * The browser's own EventSource cannot send a token. Source of the format:
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+ */
+
+/** Gives each event as {event, id, data}, and null for what only keeps the connection alive, until that breaks. */
+export async function* eventsOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => ({ done: true }));
+    if (done) return;
+    const blocks = (rest + value).split(/\r?\n\r?\n/);
+    rest = blocks.pop();
+    for (const block of blocks) yield parseEvent(block);
+  }
+}
+
+/** The fields of one event; null if it has no data. */
+export function parseEvent(block) {
+  const fields = { event: "message", id: null, data: null };
+  for (const line of block.split(/\r?\n/)) {
+    const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
+    if (name === "data") fields.data = fields.data === null ? value : `${fields.data}\n${value}`;
+    else if (name in fields) fields[name] = value;
+  }
+  return fields.data === null ? null : fields;
+}

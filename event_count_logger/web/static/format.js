@@ -1,0 +1,63 @@
+/** Figures, lengths and times as people read them. */
+
+/** Groups digits with a thin space that does not break a line. */
+const THIN = "\u202f";
+/** For what is not there: neither a 0 nor a blank. */
+const NOTHING = "–";
+
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+const EXACT_TIME = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hour12: false,
+});
+const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** A count, which is a number, a BigInt, or null. */
+export function formatCount(count) {
+  return count === null ? NOTHING : grouped(String(count));
+}
+
+/** Counts per second: three digits that count, or all before the point. */
+export function formatRate(rate) {
+  if (rate === null) return NOTHING;
+  if (rate === 0) return "0";
+  if (rate < 0.01) return "<0.01";
+  const [whole, fraction] = rate.toFixed(rate < 10 ? 2 : rate < 100 ? 1 : 0).split(".");
+  return grouped(whole) + (fraction ? `.${fraction}` : "");
+}
+
+function grouped(digits) {
+  return digits.replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+
+/** Seconds as the two units that matter: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`. */
+export function formatDuration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return two(Math.floor(s / 60), "min", s % 60, "s");
+  if (s < 86_400) return two(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
+  return two(Math.floor(s / 86_400), "d", Math.floor((s % 86_400) / 3600), "h");
+}
+
+function two(big, bigUnit, small, smallUnit) {
+  return small ? `${big} ${bigUnit} ${small} ${smallUnit}` : `${big} ${bigUnit}`;
+}
+
+/** Unix seconds as local time of day; with seconds where intervals are shorter than a minute. */
+export function formatTime(timestamp, isExact = false) {
+  return (isExact ? EXACT_TIME : TIME).format(new Date(timestamp * 1000));
+}
+
+/** Unix seconds as local day and month. */
+export function formatDate(timestamp) {
+  return DATE.format(new Date(timestamp * 1000));
+}
+
+/** From when to when, with the day where it is not today. */
+export function formatSpan(start, end, now) {
+  const isExact = start % 60 !== 0 || end % 60 !== 0;
+  const day = formatDate(start) === formatDate(now) ? "" : `${formatDate(start)}, `;
+  return `${day}${formatTime(start, isExact)} – ${formatTime(end, isExact)}`;
+}

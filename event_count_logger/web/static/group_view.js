@@ -1,0 +1,113 @@
+/** The part of the page about one group: heading, sums, chart, and the table with its filter. */
+
+import { Chart } from "./chart.js";
+import { element, setText } from "./dom.js";
+import { formatCount } from "./format.js";
+import { listenToKeys } from "./keyboard.js";
+import { formatRoute } from "./route.js";
+import { filtered, sorted } from "./selection.js";
+import { oneOf, seriesOf } from "./series.js";
+import { Table } from "./table.js";
+import { showTiles } from "./tiles.js";
+
+const find = (selector) => document.querySelector(selector);
+
+/** Shows figures; what somebody picks in it goes out as changes of the route, but for the selected event. */
+export class GroupView {
+  #changes;
+  #filter = find("#filter");
+  #chart = new Chart(find("#chart"));
+  #table;
+  #selected = null; // the ID of an event
+  #shown = null; // what show() was last called with
+  #charted = ""; // what the chart is of
+
+  /** `changes({filter})` and `changes({sort})` are called with what is to be in the route. */
+  constructor(changes) {
+    this.#changes = changes;
+    const table = find("#events");
+    this.#table = new Table(table, {
+      selects: (id) => this.#select(id === this.#selected ? null : id),
+      sorts: (column) => this.#sort(column),
+    });
+    this.#filter.addEventListener("input", () => changes({ filter: this.#filter.value }));
+    const [walks, clears] = [(steps) => this.#walk(steps), () => this.#clear()];
+    listenToKeys({ filter: this.#filter, table, walks, clears });
+  }
+
+  /** Says what is shown, before there are figures. */
+  name(group, interval, route) {
+    document.title = `${group.title ?? group.name} · ${interval.name}`;
+    setText(find("#title"), group.title ?? group.name);
+    setText(find("#unit"), `${group.unit} per ${interval.name}`);
+    if (this.#filter.value !== route.filter) this.#filter.value = route.filter;
+    const links = group.intervals.map(({ name }) => intervalLink(name, name === interval.name, group, route));
+    const changed = links.some((link, n) => !link.isEqualNode(find("#intervals").children[n]));
+    if (changed || links.length !== find("#intervals").children.length) find("#intervals").replaceChildren(...links);
+  }
+
+  /** Forgets what belongs to another group or interval. */
+  clear() {
+    this.#selected = null;
+    this.#shown = null;
+    find("#figures").hidden = true;
+  }
+
+  /** Shows figures as of `now`, Unix seconds of the server. */
+  show(figures, route, now) {
+    this.#shown = { figures, route, now };
+    find("#figures").hidden = false;
+    const rows = filtered(figures.rows, route.filter);
+    showTiles(find("#tiles"), figures, now);
+    this.#showChart(rows);
+    setText(find("#n_events"), numberOf(rows, figures.rows));
+    find("#no_match").hidden = rows.length > 0;
+    setText(find("#no_match"), figures.rows.length ? "No event matches the filter." : "No event was counted yet.");
+    this.#table.show(sorted(rows, route.sort), route.sort, this.#selected);
+  }
+
+  #showChart(rows) {
+    const { figures, route, now } = this.#shown;
+    const charted = JSON.stringify([figures.version, route.filter, this.#selected]);
+    if (charted === this.#charted) return;
+    this.#charted = charted;
+    const { spans, answer } = figures;
+    find("#chart").hidden = spans.length === 0;
+    const selected = figures.rows.find(({ id }) => id === this.#selected);
+    const series = selected ? [oneOf(selected, 0)] : seriesOf(rows, spans.length);
+    this.#chart.show({ spans, series, length_s: answer.length_s, now });
+  }
+
+  #select(id) {
+    if (!this.#shown) return;
+    this.#selected = id;
+    const { figures, route, now } = this.#shown;
+    this.show(figures, route, now);
+  }
+
+  #walk(steps) {
+    this.#select(this.#table.neighbour(steps));
+    this.#table.reveal(this.#selected);
+  }
+
+  #sort(column) {
+    const { sort } = this.#shown.route;
+    const descending = sort.column === column ? !sort.descending : column !== "event"; // big counts first
+    this.#changes({ sort: { column, descending } });
+  }
+
+  #clear() {
+    if (this.#selected !== null) this.#select(null);
+    else this.#changes({ filter: "" });
+  }
+}
+
+function intervalLink(name, isCurrent, group, route) {
+  const href = formatRoute({ ...route, group: group.name, interval: name });
+  return element("a", { href, "aria-current": isCurrent ? "true" : null }, name);
+}
+
+function numberOf(rows, all) {
+  const n = `${formatCount(all.length)} ${all.length === 1 ? "event" : "events"}`;
+  return rows.length === all.length ? n : `${formatCount(rows.length)} of ${n}`;
+}

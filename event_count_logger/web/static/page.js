@@ -1,0 +1,116 @@
+/** Puts the page together: what the address says and what the server tells goes to the views, one way. */
+
+import { Api } from "./api.js";
+import { Badges } from "./badges.js";
+import { conditionsOf } from "./conditions.js";
+import { setText } from "./dom.js";
+import { Feed } from "./feed.js";
+import { GroupList } from "./group_list.js";
+import { GroupView } from "./group_view.js";
+import { repeat } from "./repeat.js";
+import { formatRoute, parseRoute } from "./route.js";
+import { switchThemes } from "./theme.js";
+import { token, TokenForm } from "./token_form.js";
+
+/** Milliseconds between two looks at the state of all groups. */
+const GROUPS_MS = 5000;
+
+const find = (selector) => document.querySelector(selector);
+
+class Page {
+  #api = new Api(token);
+  #route = parseRoute(location.hash);
+  #overview = null; // the last answer about all groups
+  #problem = null; // why there was none
+  #feed = null;
+  #fed = ""; // what the feed is of
+  #stop = new AbortController();
+  #tokenForm = new TokenForm(find("#token"), () => this.start());
+  #badges = new Badges(find("#badges"), find("#announcer"));
+  #groupList = new GroupList(find("#groups"));
+  #view = new GroupView((part) => this.#change(part));
+
+  constructor() {
+    switchThemes(find("#theme"));
+    addEventListener("hashchange", () => this.#go());
+    setInterval(() => this.#showConditions(), 1000);
+  }
+
+  /** Begins anew, with the token as it is now. */
+  start() {
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    repeat((signal) => this.#askForGroups(signal), (problem) => this.#failed(problem), this.#stop.signal);
+  }
+
+  async #askForGroups(signal) {
+    this.#overview = await this.#api.groups(signal);
+    this.#problem = null;
+    this.#tokenForm.close();
+    this.#go();
+    return GROUPS_MS;
+  }
+
+  #failed(problem) {
+    this.#problem = problem;
+    if (problem.status === 401) this.#tokenForm.ask();
+    this.#showConditions();
+  }
+
+  #change(part) {
+    this.#route = { ...this.#route, ...part };
+    history.replaceState(null, "", formatRoute(this.#route));
+    this.#go();
+  }
+
+  /** Goes where the address says, or else to the first group and its first interval. */
+  #go() {
+    this.#route = parseRoute(location.hash);
+    if (!this.#overview) return;
+    const { groups, version } = this.#overview;
+    const { group: name, sort } = this.#route;
+    const group = name === null ? groups[0] : groups.find((each) => each.name === name);
+    this.#groupList.show(groups, group?.name, sort);
+    setText(find("#version"), version);
+    find("#group").hidden = !group;
+    find("#no_group").hidden = Boolean(group);
+    if (group) this.#open(group);
+    this.#showConditions();
+  }
+
+  #open(group) {
+    const interval = group.intervals.find(({ name }) => name === this.#route.interval) ?? group.intervals[0];
+    this.#view.name(group, interval, this.#route);
+    const place = { group: group.name, interval: interval.name };
+    if (this.#fed !== JSON.stringify(place)) this.#follow(place, group.history);
+    else this.#showFigures();
+  }
+
+  #follow(place, historyLength) {
+    this.#fed = JSON.stringify(place);
+    this.#feed?.stop();
+    this.#view.clear();
+    this.#feed = new Feed(this.#api, place, historyLength, () => {
+      this.#showFigures();
+      this.#showConditions();
+    });
+  }
+
+  #showFigures() {
+    const { figures, answeredAt } = this.#feed;
+    if (!figures) return;
+    const age_s = (performance.now() - answeredAt) / 1000;
+    this.#view.show(figures, this.#route, figures.answer.server_time + age_s);
+  }
+
+  #showConditions() {
+    const { figures = null, problem = null, answeredAt = null } = this.#feed ?? {};
+    const found = problem ?? this.#problem;
+    const age_s = answeredAt === null ? null : (performance.now() - answeredAt) / 1000;
+    const masterAlive = this.#overview?.master_alive ?? null;
+    this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
+    find(".layout").classList.toggle("old", found !== null);
+  }
+}
+
+new Page().start();

@@ -1,0 +1,35 @@
+/** What the page shows, as the part of the address behind `#`: can be bookmarked, sent, and gone back to. */
+
+/** Biggest counts of the last finished interval first. */
+const DEFAULT_SORT = { column: "last", descending: true };
+
+/** `#group=web&interval=5m&filter=err&sort=-last` as an object; null and "" for what is not given. */
+export function parseRoute(hash) {
+  const query = new URLSearchParams(hash.replace(/^#/, ""));
+  return {
+    group: query.get("group"),
+    interval: query.get("interval"),
+    filter: query.get("filter") ?? "",
+    sort: parseSort(query.get("sort")),
+  };
+}
+
+/** The reverse of `parseRoute`. */
+export function formatRoute({ group, interval, filter = "", sort = DEFAULT_SORT }) {
+  const query = new URLSearchParams();
+  if (group) query.set("group", group);
+  if (interval) query.set("interval", interval);
+  if (filter) query.set("filter", filter);
+  const order = formatSort(sort);
+  if (order !== formatSort(DEFAULT_SORT)) query.set("sort", order);
+  return `#${query}`;
+}
+
+function parseSort(text) {
+  const [, minus, column] = /^(-?)(event|last|current|rate|total)$/.exec(text ?? "") ?? [];
+  return column ? { column, descending: minus === "-" } : DEFAULT_SORT;
+}
+
+function formatSort({ column, descending }) {
+  return `${descending ? "-" : ""}${column}`;
+}

@@ -1,0 +1,122 @@
+/** The table of events. Only the rows that can be seen are in the page, so that there may be any number. */
+
+import { element, setAttribute, setText } from "./dom.js";
+import { formatCount, formatRate } from "./format.js";
+import { drawSparkline, newSparkline } from "./sparkline.js";
+
+/** Rows above and below what can be seen, for the time between a scroll and the next drawing. */
+const SPARE = 6;
+/** Characters for which a column always has room. */
+const LONG = 9;
+const COLUMNS = ["last", "current", "rate", "total"];
+
+/** Draws rows into a table whose heads are buttons with the name of their column. */
+export class Table {
+  #table;
+  #body;
+  #rows = [];
+  #nodes = [];
+  #selected = null;
+
+  /** `selects(id)` is called for the event that somebody picks, `sorts(column)` for a head. */
+  constructor(table, { selects, sorts }) {
+    this.#table = table;
+    this.#body = table.tBodies[0];
+    const redraw = () => requestAnimationFrame(() => this.#draw());
+    addEventListener("scroll", redraw, { passive: true });
+    new ResizeObserver(redraw).observe(document.body);
+    this.#body.addEventListener("click", ({ target }) => selects(target.closest("tr").dataset.event));
+    table.tHead.addEventListener("click", ({ target }) => sorts(target.closest("button")?.value));
+  }
+
+  /** Shows these rows in this order; `selected` is the ID of an event, or null. */
+  show(rows, sort, selected) {
+    this.#rows = rows;
+    this.#selected = selected;
+    setAttribute(this.#table, "aria-rowcount", rows.length + 1);
+    for (const head of this.#table.tHead.rows[0].cells) {
+      const isSorted = head.firstElementChild?.value === sort.column;
+      setAttribute(head, "aria-sort", isSorted ? (sort.descending ? "descending" : "ascending") : null);
+    }
+    this.#draw();
+  }
+
+  /** The event that is `steps` rows from the selected one, or the first, or the last one there is. */
+  neighbour(steps) {
+    const at = this.#rows.findIndex((row) => row.id === this.#selected);
+    const index = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + steps));
+    return this.#rows[index]?.id ?? null;
+  }
+
+  /** Scrolls just so far that the row of this event can be seen. */
+  reveal(id) {
+    const index = this.#rows.findIndex((row) => row.id === id);
+    if (index < 0) return;
+    const top = this.#top() + index * this.#rowHeight();
+    const head = this.#table.tHead.offsetHeight;
+    const bottom = top + this.#rowHeight();
+    if (top < scrollY + head) scrollTo({ top: top - head });
+    else if (bottom > scrollY + innerHeight) scrollTo({ top: bottom - innerHeight });
+    this.#draw();
+  }
+
+  #draw() {
+    const height = this.#rowHeight();
+    const n_drawn = Math.min(this.#rows.length, Math.ceil(innerHeight / height) + 2 * SPARE);
+    const seen = Math.floor((scrollY - this.#top()) / height) - SPARE;
+    const first = Math.max(0, Math.min(this.#rows.length - n_drawn, seen));
+    this.#keep(n_drawn);
+    this.#nodes.forEach((node, index) => this.#fill(node, this.#rows[first + index], first + index));
+    this.#body.style.paddingTop = `${first * height}px`;
+    this.#body.style.paddingBottom = `${(this.#rows.length - first - n_drawn) * height}px`;
+    setAttribute(this.#table, "aria-activedescendant", this.#body.querySelector(".selected")?.id ?? null);
+  }
+
+  #keep(n_nodes) {
+    while (this.#nodes.length > n_nodes) this.#nodes.pop().remove();
+    while (this.#nodes.length < n_nodes) {
+      this.#nodes.push(newRow());
+      this.#body.append(this.#nodes.at(-1));
+    }
+  }
+
+  #fill(node, row, index) {
+    const isSelected = row.id === this.#selected;
+    const [name, last, current, rate, total, history] = node.children;
+    node.dataset.event = row.id;
+    setAttribute(node, "id", `row-${index}`);
+    setAttribute(node, "aria-rowindex", index + 2);
+    setAttribute(node, "aria-selected", isSelected);
+    node.classList.toggle("selected", isSelected);
+    setText(name, row.label);
+    setAttribute(name, "title", row.id);
+    fillCell(last, formatCount(row.last));
+    fillCell(current, formatCount(row.current));
+    fillCell(rate, formatRate(row.rate));
+    fillCell(total, formatCount(row.total));
+    drawSparkline(history.firstChild, row);
+  }
+
+  #top() {
+    return this.#body.getBoundingClientRect().top + scrollY;
+  }
+
+  /** As the style sheet has it; it differs between wide and narrow windows. */
+  #rowHeight() {
+    return parseFloat(getComputedStyle(this.#table).getPropertyValue("--row-height"));
+  }
+}
+
+function fillCell(cell, text) {
+  setText(cell, text);
+  setAttribute(cell, "title", text.length > LONG ? text : null); // it may be cut
+  cell.classList.toggle("zero", text === "0");
+  cell.classList.toggle("nothing", text === "–");
+}
+
+/** Roles are said, because a row that is laid out as a grid is not one any more for some browsers. */
+function newRow() {
+  const figures = COLUMNS.map((column) => element("td", { class: `figure ${column}`, role: "gridcell" }));
+  const history = element("td", { class: "history", role: "gridcell" }, newSparkline());
+  return element("tr", { role: "row" }, element("th", { scope: "row", role: "rowheader" }), ...figures, history);
+}

@@ -1,0 +1,675 @@
+"""The page of `ecl serve` in a browser, from the real command, with a real master and a real Redis."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from importlib import resources
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+
+from event_count_logger.config import Config, from_dicts
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.conftest import BIN, needs_debian
+from tests.servers import Server, free_port, wait_until
+
+Start = Callable[..., subprocess.Popen[str]]
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+DAY = Interval.parse("24h")
+DAY_S = 86_400
+
+HOSTILE = [
+    "<img src=x onerror=\"document.title='taken'\">",
+    "\"><script>document.title='taken'</script>",
+    "__proto__",
+    "constructor",
+    "é😀 \u202e",
+]
+BIG = 2**53 + 1
+#: Intervals are so long that no test sees their end.
+GROUPS: dict[str, Any] = {
+    "web": {
+        "events": ["ok", "error", "never"],
+        "auto_declare_events": True,
+        "intervals": ["24h", "48h"],
+        "title": "Web",
+        "unit": "requests",
+        "labels": {"ok": "Fine"},
+    },
+    "use": {"events": ["Fine", "error", "e10", "e9", "never"], "intervals": ["24h", "48h"]},
+    "late": {"events": ["a", "b"], "intervals": ["24h"]},
+    "merged": {"events": ["a"], "intervals": ["24h"]},
+    "hostile": {"auto_declare_events": True, "intervals": ["24h"]},
+    "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
+    "fresh": {"events": ["a"], "intervals": ["24h"]},
+    "thousand": {"events": [f"customer:{number:05}" for number in range(1_000)], "intervals": ["24h"]},
+    "many": {"events": [f"customer:{number:05}" for number in range(10_000)], "intervals": ["24h"]},
+}
+#: Intervals that are short enough to see them end.
+SHORT = {"ticks": {"auto_declare_events": True, "intervals": ["1s"], "history": 60}}
+
+
+def make_past(config: Config) -> None:
+    """Counts in days gone by, rotated as a master would have done."""
+    store = Store(config.redis)
+    today = int(DAY.start_of(store.server_time()))
+    commits = count()
+
+    def happens(group: str, days_ago: int, counts: dict[str, int]) -> None:
+        now = today - days_ago * DAY_S
+        for interval in config.group(group).intervals:
+            store.rotate(config.group(group), interval, now)
+        at = next(commits)
+        store.commit(group, config.group(group).intervals, str(at), 0, 1, counts, now=now)
+
+    happens("web", 2, {"ok": 1000 * DAY_S, "error": 7})
+    happens("web", 1, {"ok": DAY_S // 2, "error": 1, "other": BIG})
+    happens("web", 0, {"ok": 54})
+    happens("use", 1, {"Fine": 30, "error": 20, "e10": 10, "e9": 40})
+    happens("use", 0, {})
+    happens("late", 2, {"a": 1})
+    happens("late", 1, {})
+    happens("merged", 4, {"a": 4 * DAY_S})
+    happens("merged", 0, {})
+    happens("hostile", 1, {event_id: 10 + number for number, event_id in enumerate(HOSTILE)})
+    happens("hostile", 0, {})
+    happens("bare", 0, {"a": 1})
+    for group in ("thousand", "many"):
+        events = config.group(group).events
+        for days_ago in range(5, 0, -1):
+            happens(group, days_ago, {event_id: days_ago + number for number, event_id in enumerate(events)})
+        happens(group, 0, {})
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`ecl serve` with all groups and their past, which no test changes."""
+    directory = tmp_path_factory.mktemp("site")
+    server = Server("valkey", directory)
+    make_past(from_dicts(GROUPS, server.config))
+    site = Site(server, directory)
+    yield site
+    site.stop()
+    server.kill()
+
+
+class Site:
+    """A running `ecl serve` of GROUPS."""
+
+    def __init__(self, server: Server, directory: Path, *options: object) -> None:
+        self.server = server
+        file = directory / "serve.yml"
+        file.write_text(yaml.safe_dump({"redis": server.config, "groups": GROUPS}, sort_keys=False))
+        command = [BIN / "ecl", "serve", file, "--listen", "127.0.0.1:0", *options]
+        self._process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+        assert self._process.stderr
+        line = self._process.stderr.readline()
+        address = re.search(r"http://\S+/", line)
+        assert address, line
+        self.url = address[0]
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    needs_debian("chromium", CHROMIUM)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page, of which nothing may go wrong, and nothing may be loaded from elsewhere."""
+    context = browser.new_context(locale="en-GB", timezone_id="UTC", color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    hosts: set[str | None] = set()
+
+    def listen(message: ConsoleMessage) -> None:
+        # Chromium itself notes answers that are errors, which are part of some tests.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    yield page
+    context.close()
+    assert complaints == []
+    assert hosts <= {"127.0.0.1"}
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("#events tbody tr").filter(has=page.get_by_role("rowheader", name=name, exact=True))
+
+
+def cells(page: Page, name: str) -> list[str]:
+    """Last, running, rate and total of one event, without the spaces between digits."""
+    texts = row(page, name).locator("td").all_inner_texts()
+    return ["".join(text.split()) for text in texts[:4]]
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#events tbody th").all_inner_texts()
+
+
+def badge(page: Page, text: str) -> Locator:
+    return page.locator(".badge").filter(has_text=text)
+
+
+def tile(page: Page, name: str) -> str:
+    return "".join(page.locator(f"[data-tile={name}] .value").inner_text().split())
+
+
+# Figures
+
+
+def test_the_page_shows_what_is_in_redis(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=web&interval=24h")
+    expect(row(page, "Fine")).to_be_visible()
+    last, running = (site.server.counts("web", "24h", half) for half in ("last", "cur"))
+    assert (last, running["ok"]) == ({"ok": 43_200, "error": 1, "never": 0, "other": BIG}, 54)
+    assert cells(page, "Fine") == ["43200", "54", "0.50", str(1000 * DAY_S + 43_200 + 54)]
+    assert cells(page, "error") == ["1", "0", "<0.01", "8"]
+    assert cells(page, "never") == ["0", "0", "0", "0"]
+    assert cells(page, "other")[::3] == [str(BIG), str(BIG)]
+    assert tile(page, "last") == str(BIG + 43_201)
+    assert row(page, "Fine").get_by_role("rowheader").get_attribute("title") == "ok"
+    assert page.locator("#unit").inner_text() == "requests per 24h"
+    assert page.title() == "Web · 24h"
+
+
+def test_a_rate_is_by_the_true_length_of_a_merged_interval(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=merged")
+    expect(row(page, "a")).to_be_visible()
+    assert cells(page, "a")[2] == "1.00"
+    expect(page.locator("[data-tile=last] .detail")).to_contain_text("4 d long")
+
+
+def test_zero_nothing_yet_and_stale_look_different(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=late")
+    expect(badge(page, "Stale")).to_contain_text(re.compile(r"should have ended .+ ago"))
+    expect(badge(page, "Nothing")).to_have_count(0)
+    assert cells(page, "b")[0] == "0"
+    expect(page.locator(".group.stale .said")).to_have_text("stale")
+    page.goto(f"{site.url}#group=bare")
+    expect(badge(page, "Nothing finished yet")).to_contain_text("the first interval ends at 00:00")
+    expect(badge(page, "Stale")).to_have_count(0)
+    assert cells(page, "a") == ["–", "1", "–", "–"]
+    page.goto(f"{site.url}#group=fresh")
+    expect(badge(page, "Nothing finished yet")).to_contain_text("nothing was counted so far")
+    expect(page.locator("[data-tile=current] .value")).to_have_text("–")
+    expect(page.locator(".group.new .said")).to_have_text("nothing yet")
+
+
+def test_event_ids_are_text_whatever_they_are(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=hostile&filter={HOSTILE[0][:4]}")
+    expect(page.locator("#filter")).to_have_value("<img")
+    expect(page.locator("#events tbody th")).to_have_text(HOSTILE[:1])
+    page.locator("#filter").fill("")
+    assert set(HOSTILE) <= {header.text_content() for header in page.locator("#events tbody th").all()}
+    for n, event_id in enumerate(HOSTILE[:4]):
+        assert cells(page, event_id)[0] == str(10 + n)
+    expect(page.locator(".legend")).to_contain_text(HOSTILE[1])
+    row(page, HOSTILE[0]).click()
+    expect(page.locator(".legend li")).to_have_count(1)
+    assert page.locator("#group img, #group script").count() == 0
+    assert page.title() == "hostile · 24h"
+
+
+# Things that happen while somebody looks
+
+
+@pytest.fixture
+def ticking(own_server: Server, start: Start, config_file: Callable[..., Path]) -> Iterator[Ticking]:
+    ticking = Ticking(own_server, start, config_file({"redis": own_server.config, "groups": SHORT}))
+    yield ticking
+    ticking.store.close()
+
+
+class Ticking:
+    """A master with an interval of a second, and `ecl serve`, which can be stopped and started."""
+
+    def __init__(self, server: Server, start: Start, file: Path) -> None:
+        self.server = server
+        self.config = from_dicts(SHORT, server.config)
+        self.store = Store(self.config.redis)
+        self.port = free_port()
+        self._start = start
+        self._file = file
+        self._sent = 0
+        self.start_master()
+        self.start_serving()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/#group=ticks&interval=1s"
+
+    def start_master(self) -> None:
+        self.master = self._start("ecl", "master", self._file, stderr=None)
+
+    def start_serving(self) -> None:
+        self.serving = self._start("ecl", "serve", self._file, "--listen", f"127.0.0.1:{self.port}")
+        assert self.serving.stderr
+        assert "Serving" in self.serving.stderr.readline()
+
+    def count(self, counts: dict[str, int]) -> None:
+        intervals = self.config.group("ticks").intervals
+        self.store.commit("ticks", intervals, "test", self._sent, self._sent + 1, counts)
+        self._sent += 1
+
+    def stop(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait(10)
+
+
+def spans(page: Page) -> list[tuple[float, float]]:
+    """Left and right of each finished interval in the chart."""
+    path = page.locator("#chart .base").get_attribute("d", timeout=10_000) or ""
+    return [(float(left), float(right)) for left, right in re.findall(r"M(\S+) \S+H([^M]+)", path)]
+
+
+def has_no_gap(drawn: list[tuple[float, float]]) -> bool:
+    return all(abs(right - left) < 3 for (_, right), (left, _) in zip(drawn, drawn[1:], strict=False))
+
+
+def test_a_rotation_appears_by_itself(ticking: Ticking, page: Page) -> None:
+    page.goto(ticking.url)
+    expect(page.locator("#chart .base")).to_be_attached()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("window.isTheSamePage = true")
+    before = len(spans(page))
+    ticking.count({"a": 3})
+    expect(row(page, "a")).to_be_visible()
+    wait_until(lambda: len(spans(page)) >= before + 3)
+    assert has_no_gap(spans(page))
+    assert cells(page, "a")[3] == "3"
+    expect(page.locator(".badge")).to_have_count(0)
+    assert page.evaluate("window.isTheSamePage")
+    assert not [url for url in asked if url.endswith("/ticks/1s")]  # the past was not asked for again
+
+
+def test_a_stopped_master_makes_it_stale_until_another_one_runs(ticking: Ticking, page: Page) -> None:
+    page.goto(ticking.url)
+    expect(page.locator("#chart .base")).to_be_attached()
+    ticking.stop(ticking.master)
+    expect(badge(page, "Stale")).to_be_visible()
+    first = badge(page, "Stale").inner_text()
+    expect(badge(page, "Stale")).not_to_have_text(first)  # it tells for how long
+    assert page.locator("#announcer").inner_text() == "Stale"  # and that only once
+    ticking.start_master()
+    expect(badge(page, "Stale")).to_have_count(0)
+
+
+def test_it_says_when_no_master_runs(site: Site, page: Page) -> None:
+    page.goto(site.url)
+    expect(badge(page, "No master runs")).to_be_visible()
+
+
+def test_redis_may_go_and_come_back(ticking: Ticking, page: Page) -> None:
+    ticking.count({"a": 12_345})
+    page.goto(ticking.url)
+    expect(row(page, "a").locator(".total")).to_have_text("12\u202f345")
+    ticking.server.kill()
+    expect(badge(page, "Redis is away")).to_contain_text(re.compile(r"these figures are \d+ s old"))
+    expect(page.locator(".layout.old")).to_be_visible()
+    assert cells(page, "a")[3] == "12345"
+    ticking.server.start()
+    expect(page.locator(".badge")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".layout.old")).to_have_count(0)
+    ticking.count({"a": 1})
+    expect(row(page, "a").locator(".total")).to_have_text("12\u202f346")
+
+
+def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Ticking, page: Page) -> None:
+    page.goto(ticking.url)
+    expect(page.locator("#chart .base")).to_be_attached()
+    ticking.stop(ticking.serving)
+    expect(badge(page, "The server does not answer")).to_contain_text(re.compile(r"\d+ s old"))
+    before = len(spans(page))
+    ticking.start_serving()
+    expect(page.locator(".badge")).to_have_count(0, timeout=20_000)
+    wait_until(lambda: len(spans(page)) >= before + 4)
+    assert has_no_gap(spans(page))
+
+
+def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, page: Page) -> None:
+    page.goto(ticking.url)
+    expect(page.locator("#chart .base")).to_be_attached()
+    set_hidden(page, True)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    before = len(spans(page))
+    page.wait_for_timeout(2500)  # more than two polls and two rotations
+    assert (asked, len(spans(page))) == ([], before)
+    set_hidden(page, False)
+    wait_until(lambda: len(spans(page)) >= before + 3)
+    assert has_no_gap(spans(page))
+
+
+def set_hidden(page: Page, is_hidden: bool) -> None:
+    """As when somebody looks at another tab, which a headless browser does not know."""
+    page.evaluate(
+        """isHidden => {
+            Object.defineProperty(document, "hidden", { get: () => isHidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        is_hidden,
+    )
+
+
+# Token
+
+
+@pytest.fixture
+def guarded(site: Site, tmp_path: Path) -> Iterator[Site]:
+    """The same, with a token."""
+    token_file = tmp_path / "token"
+    token_file.write_text("correct-horse\n")
+    token_file.chmod(0o600)
+    guarded = Site(site.server, tmp_path, "--token-file", token_file)
+    yield guarded
+    guarded.stop()
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_is_kept(guarded: Site, page: Page) -> None:
+    page.goto(f"{guarded.url}#group=web&interval=24h")
+    form = page.get_by_role("dialog", name="Token")
+    form.get_by_label("Token").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(form.get_by_role("alert")).to_have_text("The server does not accept this token.")
+    assert page.locator("#events tbody tr").count() == 0
+    form.get_by_label("Token").fill("correct-horse")
+    form.get_by_role("button").click()
+    expect(form).to_be_hidden()
+    expect(row(page, "Fine").locator(".current")).to_have_text("54")
+    page.reload()
+    expect(row(page, "Fine")).to_be_visible()
+    expect(form).to_be_hidden()
+    assert "correct-horse" not in page.url + page.evaluate("JSON.stringify(localStorage)")
+
+
+# Use
+
+
+@pytest.fixture
+def use(site: Site, page: Page) -> None:
+    """The page of a group with some counts."""
+    page.goto(f"{site.url}#group=use&interval=24h")
+    expect(page.locator("#events tbody tr").first).to_be_visible()
+
+
+def test_it_can_be_used_with_the_keyboard_only(use: None, page: Page) -> None:
+    page.keyboard.press("/")
+    expect(page.locator("#filter")).to_be_focused()
+    page.keyboard.type("E")
+    assert names(page) == ["e9", "Fine", "error", "e10", "never"]
+    page.keyboard.type("rr")
+    assert names(page) == ["error"]
+    page.keyboard.press("Escape")
+    expect(page.locator("#filter")).to_have_value("")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#events")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[aria-selected=true] th")).to_have_text("Fine")
+    assert page.locator("#events").get_attribute("aria-activedescendant") == "row-1"
+    expect(page.locator(".legend li")).to_have_text(re.compile("Fine *30"))
+    page.keyboard.press("End")
+    expect(page.locator("[aria-selected=true] th")).to_have_text("never")
+    page.keyboard.press("Escape")
+    expect(page.locator("[aria-selected=true]")).to_have_count(0)
+
+
+def test_tab_reaches_everything_and_the_focus_is_seen(use: None, page: Page) -> None:
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        name, outline, width_px = page.evaluate(
+            """() => {
+                const { activeElement: at } = document;
+                const { outlineStyle, outlineWidth } = getComputedStyle(at);
+                return [at.id || at.textContent || at.tagName, outlineStyle, parseFloat(outlineWidth)];
+            }"""
+        )
+        reached.append(name)
+        if name != "BODY":  # of which the rest of the page consists, for the browser
+            assert (outline != "none", width_px >= 1) == (True, True), name
+    assert {"theme", "24h", "48h", "filter", "events", "Event", "Total"} <= set(reached)
+
+
+def test_the_address_keeps_what_is_shown(use: None, page: Page) -> None:
+    page.get_by_role("columnheader", name="Event").get_by_role("button").click()
+    assert names(page) == ["e9", "e10", "error", "Fine", "never"]
+    expect(page.get_by_role("columnheader", name="Event")).to_have_attribute("aria-sort", "ascending")
+    page.get_by_role("columnheader", name="Last").get_by_role("button").click()
+    page.get_by_role("columnheader", name="Last").get_by_role("button").click()
+    page.locator("#filter").fill("e")
+    page.get_by_role("link", name="48h").click()
+    expect(page.locator("#unit")).to_have_text("events per 48h")
+    assert urlsplit(page.url).fragment == "group=use&interval=48h&filter=e&sort=last"
+    page.go_back()
+    expect(page.locator("#unit")).to_have_text("events per 24h")
+    page.reload()
+    expect(page.locator("#filter")).to_have_value("e")
+    expect(page.locator("#events tbody th").last).to_have_text("e9")
+
+
+def test_the_chart_reads_out_each_interval(use: None, page: Page) -> None:
+    chart = page.get_by_role("slider", name="Finished intervals")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chart).to_have_attribute(
+        "aria-valuetext", re.compile(r"00:00 – .*00:00 · 100, e9 40, e10 10, error 20, Fine 30")
+    )
+    box = chart.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 50)
+    expect(page.locator("#chart .cursor")).to_have_attribute("width", re.compile(r"\d"))
+    expect(page.locator("#chart .readout")).to_contain_text("· 100")
+
+
+def test_an_unknown_group_is_said_to_be_unknown(use: None, page: Page) -> None:
+    page.evaluate("location.hash = 'group=nothing'")
+    expect(page.get_by_text("There is no such group.")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_wider_than_the_window(use: None, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    expect(page.locator("#figures")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_theme_is_remembered(use: None, page: Page) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    switch = page.get_by_role("button", name="Colours")
+    switch.click()
+    expect(switch).to_have_accessible_name("Colours: light")
+    assert page.evaluate(background) == light
+    switch.click()
+    assert page.evaluate(background) != light
+    page.reload()
+    expect(switch).to_have_accessible_name("Colours: dark")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(use: None, page: Page, scheme: Any) -> None:
+    """At least 4.5 to 1: www.w3.org/TR/WCAG22/#contrast-minimum."""
+    page.emulate_media(color_scheme=scheme)
+    pairs = [
+        *((text, ground) for text in ("ink", "muted", "faint") for ground in ("paper", "surface", "raised")),
+        *((text, ground) for text in ("ink", "muted", "accent") for ground in ("surface", "accent-wash")),
+        ("warning", "warning-wash"),
+        ("alarm", "alarm-wash"),
+    ]
+    poor = [(*pair, ratio) for pair in pairs if (ratio := contrast(page, *pair)) < 4.5]
+    assert poor == []
+
+
+def contrast(page: Page, text: str, ground: str) -> float:
+    def luminance(name: str) -> float:
+        colour = page.evaluate(
+            """name => {
+                const probe = document.body.appendChild(document.createElement("i"));
+                probe.style.color = `var(--${name})`;
+                const { color } = getComputedStyle(probe);
+                probe.remove();
+                return color;
+            }""",
+            name,
+        )
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(text), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+# Size
+
+
+def test_a_thousand_events_are_there_within_a_second(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=thousand")
+    expect(page.locator("#events tbody tr").first).to_be_visible()
+    page.goto("about:blank")
+    page.add_init_script(
+        """new MutationObserver((changes, observer) => {
+            if (!document.querySelector("#events tbody tr")) return;
+            window.rowsAt = performance.now();
+            observer.disconnect();
+        }).observe(document, { childList: true, subtree: true })"""
+    )
+    page.goto(f"{site.url}#group=thousand")
+    expect(page.locator("#events tbody tr").first).to_be_visible()
+    painted_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    rows_ms = page.evaluate("window.rowsAt")
+    print(f"first contentful paint {painted_ms:.0f} ms, rows {rows_ms:.0f} ms")
+    assert painted_ms < 1000
+    assert rows_ms < 2000  # half of that on an idle machine
+
+
+def test_ten_thousand_events_can_be_scrolled_and_filtered(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=many")
+    expect(page.locator("#n_events")).to_have_text("10\u202f000 events")
+    page.evaluate(
+        """() => {
+            window.tasks = [];
+            new PerformanceObserver((list) => tasks.push(...list.getEntries().map((task) => task.duration)))
+                .observe({ type: "longtask" });
+        }"""
+    )
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#events tbody th").last).to_have_text("customer:00000")
+    assert page.locator("#events tbody tr").count() < 60
+    page.keyboard.press("/")
+    page.keyboard.type("99 r:0")
+    expect(page.locator("#n_events")).to_have_text("280 of 10\u202f000 events")
+    assert names(page)[:2] == ["customer:09999", "customer:09998"]
+    page.wait_for_timeout(2500)  # two polls
+    tasks_ms = page.evaluate("tasks")
+    print(f"tasks over 50 ms: {tasks_ms}")
+    assert max(tasks_ms, default=0) < 250  # none on an idle machine
+
+
+# Modules
+
+
+def test_all_modules_are_asked_for_at_once() -> None:
+    static = resources.files("event_count_logger").joinpath("web", "static")
+    modules = {f"static/{file.name}" for file in static.iterdir() if file.name.endswith(".js")}
+    html = static.joinpath("index.html").read_text()
+    assert set(re.findall(r'(?:src|href)="(static/[^"]+\.js)"', html)) == modules
+
+
+PURE: list[tuple[str, str, Any]] = [
+    ("exact_json", "String(m.parseExactly('{\"a\": 9007199254740993}').a)", "9007199254740993"),
+    ("exact_json", "m.parseExactly('[1.5, 12345678901234567890.5]')[0]", 1.5),
+    ("counts", "String(m.add(9007199254740993n, 1))", "9007199254740994"),
+    ("counts", "m.sumOf([1, null, 2])", 3),
+    ("event_stream", "m.parseEvent(': keep alive')", None),
+    ("event_stream", "m.parseEvent('id: 7\\ndata: a\\r\\ndata:b').data", "a\nb"),
+    ("format", "m.formatDuration(59.6)", "1 min"),
+    ("format", "m.formatDuration(7265)", "2 h 1 min"),
+    ("format", "m.formatRate(9.999)", "10.00"),
+    ("format", "m.formatCount(0) + m.formatCount(null) + m.formatCount(1234)", "0–1\u202f234"),
+    ("scales", "m.countTicks(1, 5)", [0, 1]),
+    ("scales", "m.countTicks(43, 5)", [0, 10, 20, 30, 40, 50]),
+    ("scales", "m.timeTicks(3, 21, 5)", [5, 10, 15, 20]),
+    ("route", "m.formatRoute(m.parseRoute('#group=a%26b&sort=event'))", "#group=a%26b&sort=event"),
+    ("route", "m.parseRoute('#sort=-nonsense').sort.column", "last"),
+    ("sparkline", "m.linePath([1, null, 2]).match(/M/g).length", 2),
+    (
+        "selection",
+        "m.sorted([[null, 0], [1, 1], [2, 2]].map(([last, rank]) => ({ last, rank })), "
+        "{ column: 'last', descending: true }).map((row) => row.last)",
+        [2, 1, None],
+    ),
+    (
+        "chart",
+        "m.stackedHeights([{ start: 0, end: 20 }], [{ counts: [4] }, { counts: [null] }], 10)",
+        [[0], [2], [2]],
+    ),
+]
+
+
+def test_pure_functions(use: None, page: Page) -> None:
+    for module, expression, expected in PURE:
+        found = page.evaluate(f"import('/static/{module}.js').then((m) => {expression})")
+        assert found == expected, f"{module}: {expression}"
+
+
+def test_an_event_stream_is_read_however_it_is_cut(use: None, page: Page) -> None:
+    read = page.evaluate(
+        """async () => {
+            const { eventsOf } = await import("/static/event_stream.js");
+            const text = ": hello\\n\\nevent: interval\\nid: 7\\ndata: é\\n\\ndata: cut";
+            const bytes = new TextEncoder().encode(text);
+            const read = [];
+            for (let size = 1; size < bytes.length; size += 1) {
+                const body = new ReadableStream({
+                    start(controller) {
+                        for (let at = 0; at < bytes.length; at += size) {
+                            controller.enqueue(bytes.slice(at, at + size));
+                        }
+                        controller.close();
+                    },
+                });
+                const events = [];
+                for await (const event of eventsOf(body)) events.push(event);
+                read.push(JSON.stringify(events));
+            }
+            return [...new Set(read)];
+        }"""
+    )
+    assert read == ['[null,{"event":"interval","id":"7","data":"é"}]']
