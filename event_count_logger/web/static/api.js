@@ -16,7 +16,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Gives the headers of requests: `token()` is the present token, or null. */
+/** What the server can be asked. `token()` gives the present token, or null; all else may throw an ApiError. */
 export class Api {
   constructor(token) {
     this.token = token;

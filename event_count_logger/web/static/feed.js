@@ -8,8 +8,9 @@ const POLL_MS = 1000;
 /** Milliseconds until a stream that broke is opened again. */
 const REOPEN_MS = 500;
 
-/** Where the page gets `figures` from: null until the first answer. */
+/** Asks each second for the running interval, and takes the finished ones from the stream. */
 export class Feed {
+  /** Null until the first answer. */
   figures = null;
   /** Why the last question was not answered; null if it was. */
   problem = null;
@@ -20,9 +21,9 @@ export class Feed {
   #changed;
   #historyLength;
   #stop = new AbortController();
-  #wasBehind = true;
+  #lastEnd = null; // of the last finished interval when it was last asked for
 
-  /** `place`: {group, interval}. `changed(isHistory)` is called with each news; it may have failed. */
+  /** `place`: {group, interval}. `changed()` is called with each news, good or bad. */
   constructor(api, place, historyLength, changed) {
     this.#api = api;
     this.#place = place;
@@ -37,14 +38,14 @@ export class Feed {
 
   async #poll(signal) {
     const began = performance.now();
-    const isWhole = !this.figures || (this.figures.isBehind && this.#wasBehind);
-    this.#wasBehind = this.figures?.isBehind; // twice: else the stream has it, just not yet
+    const isWhole = !this.figures || this.figures.lacks(this.#lastEnd); // the stream had time to bring it
     const answer = await this.#api.figures(this.#place, { history: isWhole ? null : 0, signal });
+    this.#lastEnd = answer.last?.end ?? null;
     this.problem = null;
     this.answeredAt = performance.now();
     if (this.figures && !isWhole) this.figures.update(answer);
     else this.#load(answer);
-    this.#changed(isWhole);
+    this.#changed();
     return Math.max(POLL_MS, 4 * (performance.now() - began));
   }
 
@@ -60,13 +61,13 @@ export class Feed {
     const after = this.figures.position;
     for await (const finished of this.#api.finished(this.#place, { after, signal })) {
       this.figures.finish(finished);
-      this.#changed(true);
+      this.#changed();
     }
     return REOPEN_MS;
   }
 
   #failed(problem) {
     this.problem = problem;
-    this.#changed(false);
+    this.#changed();
   }
 }

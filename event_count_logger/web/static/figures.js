@@ -67,10 +67,9 @@ export class Figures {
     return this.spans.at(-1)?.position ?? null;
   }
 
-  /** Whether an interval has finished that the history does not have. */
-  get isBehind() {
-    const { last } = this.answer;
-    return last !== null && this.historyLength > 0 && last.start !== this.spans.at(-1)?.start;
+  /** Whether the history should have, and has not, the interval that ended then; null: none did. */
+  lacks(end) {
+    return end !== null && this.historyLength > 0 && end > (this.spans.at(-1)?.end ?? 0);
   }
 
   /** The sum of one column; null where there are no figures in it yet. */

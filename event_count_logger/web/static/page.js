@@ -75,6 +75,7 @@ class Page {
     find("#group").hidden = !group;
     find("#no_group").hidden = Boolean(group);
     if (group) this.#open(group);
+    else this.#close();
     this.#showConditions();
   }
 
@@ -86,9 +87,15 @@ class Page {
     else this.#showFigures();
   }
 
-  #follow(place, historyLength) {
-    this.#fed = JSON.stringify(place);
+  #close() {
     this.#feed?.stop();
+    this.#feed = null;
+    this.#fed = "";
+  }
+
+  #follow(place, historyLength) {
+    this.#close();
+    this.#fed = JSON.stringify(place);
     this.#view.clear();
     this.#feed = new Feed(this.#api, place, historyLength, () => {
       this.#showFigures();
