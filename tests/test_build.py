@@ -113,9 +113,10 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path
     ours = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "event_count_logger").rglob("*")
-        if path.suffix in (".py", ".lua", ".typed")
+        if path.suffix in (".py", ".lua", ".typed", ".html", ".css", ".js", ".svg")
     }
-    assert {"event_count_logger/lua/commit.lua", "event_count_logger/py.typed"} < ours
+    some = ("lua/commit.lua", "py.typed", "web/static/index.html", "web/static/page.js")
+    assert {f"event_count_logger/{name}" for name in some} < ours
     (data,) = {name.partition("/")[0] for name in names if ".data/" in name}
     ours.add(f"{data}/data/share/event-count-logger/munin/ecl_")
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
