@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Unavailable
 from event_count_logger.intervals import Interval
@@ -14,6 +16,9 @@ After = str | float | None
 #: Seconds between two looks: the longest ones while the interval runs, so that a wrong clock or a restart is
 #: noticed; the shortest ones right after its end; in between when the master is late.
 _LONGEST_WAIT_S, _SHORTEST_WAIT_S, _LATE_WAIT_S = 5.0, 0.01, 0.25
+
+#: Unix seconds that nobody means.
+_LATEST_S = 1e12
 
 #: Seconds until Redis is asked again after it did not answer.
 _RETRY_S = 0.5
@@ -49,14 +54,28 @@ class Follower:
 
     def _step(self) -> tuple[Snapshot | None, float]:
         if self._position is None:
-            newest = self._store.history(self._group.name, self._interval, 1)
-            self._position = newest[0].position if newest else Position(0)
-        finished, start = self._store.finished_after(self._group.name, self._interval, self._position)
+            self._position = self._store.newest_position(self._group.name, self._interval)
+        finished, start, n_finished = self._store.finished_after(
+            self._group.name, self._interval, self._position
+        )
         if finished is None:
+            if self._position.number and self._position.number != n_finished:
+                self._look_for_a_new_history()
             return None, self._wait_s(start)
         missed = _missed(self._position, finished.position, finished.start, self._interval)
         self._position = finished.position
         return finished_snapshot(self._group, self._interval, finished, missed), 0
+
+    def _look_for_a_new_history(self) -> None:
+        """Others have finished since, and none of them is later: if the history began anew, so does this.
+
+        That happens when the clock of Redis was ahead, and then what was kept until then was lost.
+        """
+        assert self._position
+        newest = self._store.newest_position(self._group.name, self._interval)
+        if 0 < newest.time_ms < self._position.time_ms:
+            is_counted_on = newest.number > self._position.number
+            self._position = Position(0, self._position.number if is_counted_on else 0)
 
     def _wait_s(self, start: float | None) -> float:
         """Until the running interval ends; after that, the longer the later it is."""
@@ -71,7 +90,8 @@ class Follower:
 def _position(after: After) -> Position | None:
     if after is None or isinstance(after, str):
         return None if after is None else Position.parse(after)
-    if isinstance(after, bool) or not isinstance(after, int | float) or after < 0:
+    is_number = isinstance(after, int | float) and not isinstance(after, bool)
+    if not is_number or not 0 <= after <= _LATEST_S:
         raise ValueError(f"{after!r} is neither a position nor a time in Unix seconds")
     return Position(int(after * 1000))
 
@@ -81,5 +101,5 @@ def _missed(before: Position, found: Position, start: float, interval: Interval)
     if before.number and found.number > before.number:
         return found.number - before.number - 1
     # By time: what comes next after one that is not numbered, or in a Redis that has lost its numbers.
-    missed = max(0, round((start * 1000 - before.time_ms) / interval.length_ms))
+    missed = max(0, ceil((start * 1000 - before.time_ms) / interval.length_ms))
     return missed if before.number else min(missed, found.number - 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from event_count_logger import keys
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import NotConfigured
+from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import Finished, Reading, Store
@@ -128,7 +129,7 @@ class Reader:
             reading = self._store.read(group.name, interval, group.events, ["cur"], now, totals=True)
             if reading.totals_interval in ("", interval.name):
                 break
-            interval = Interval.parse(reading.totals_interval)
+            interval = _interval_of_totals(group, reading.totals_interval)
         counts = dict.fromkeys(group.events, 0)
         running = reading.counts["cur"]
         for event_id in (*group.events, *sorted({*reading.totals, *running}.difference(group.events))):
@@ -201,6 +202,7 @@ def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Readi
         counts=dict.fromkeys(group.events, 0) | dict(found),
         now=reading.now,
         overdue_s=_overdue_s(interval, reading.current_start, reading.now),
+        position=str(reading.last_position) if half == "last" and reading.last_position else None,
     )
 
 
@@ -220,6 +222,14 @@ def finished_snapshot(
         position=str(finished.position),
         missed=missed,
     )
+
+
+def _interval_of_totals(group: GroupConfig, name: str) -> Interval:
+    """It may be one that is not in the configuration any more."""
+    try:
+        return Interval.parse(name)
+    except ValueError as error:
+        raise Rejected(keys.totals_interval(group.name), error) from error
 
 
 def _overdue_s(interval: Interval, start: float | None, now: float) -> float | None:

@@ -93,6 +93,7 @@ def test_the_reader_gives_json_with_times(run: Run, file: Path, days: Days) -> N
         "end": days.today,
         "stale": False,
         "counts": {"error": 0, "ok": 54},
+        "position": f"{days.today * 1000}-1",
     }
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -111,6 +111,38 @@ def test_it_goes_on_behind_a_time(past: Past) -> None:
     assert steps(past.follower(BEGIN + 25)) == []
 
 
+def test_what_finished_before_following_began_was_not_missed(past: Past) -> None:
+    past.group = replace(GROUP, history=0)
+    past.finish(5)
+    past.group = GROUP
+    follower = past.follower()
+    assert steps(follower) == []
+    past.finish(1)
+    assert steps(follower) == [(6, 0)]
+
+
+@pytest.mark.parametrize("time", [BEGIN + 10, BEGIN + 10.1, BEGIN + 12.5, BEGIN + 14.9])
+def test_after_any_moment_it_tells_how_many_are_gone(past: Past, time: float) -> None:
+    past.finish(6)  # the first one that is held ends after 20 seconds
+    assert steps(past.follower(time))[0] == (4, 1)
+
+
+def test_after_a_clock_that_was_ahead_and_a_loss_it_begins_anew(past: Past, server: Server) -> None:
+    past.finish(1)
+    follower = past.follower("4000000000000-7")  # of a time when the clock was ahead, and then all was lost
+    steps(follower)
+    assert steps(follower) == [(1, 0)]
+    past.finish(2)
+    assert steps(follower) == [(2, 0), (3, 0)]
+
+
+def test_a_future_time_is_waited_for(past: Past) -> None:
+    past.finish(2)
+    follower = past.follower(4_000_000_000)
+    for _ in range(3):
+        assert steps(follower) == []
+
+
 def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: Past, server: Server) -> None:
     past.finish(2)
     follower = past.follower(0)

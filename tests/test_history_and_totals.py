@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.store import Position, Rotation, Store
@@ -257,6 +258,36 @@ def test_thousands_of_totals_are_read(counting: Counting) -> None:
     assert counting.totals() == {"a": 0} | {event: 2 * count for event, count in batch.items()}
 
 
+@pytest.mark.parametrize("event", ["counts", "all", "many", "totals"])
+def test_no_name_of_an_event_is_taken_for_something_else(counting: Counting, event: str) -> None:
+    counting.count(0, **{event: 3})
+    counting.rotate(1)
+    assert counting.totals() == {"a": 0, event: 3}
+    counting.count(1, **{event: 1})
+    assert counting.totals() == {"a": 0, event: 4}
+
+
+def test_an_interval_that_is_added_before_the_first_one_has_finished_changes_no_total(store: Store) -> None:
+    counting = Counting(store, replace(GROUP, intervals=(ONE_M,)))
+    counting.rotate(0, ONE_M)
+    counting.count(0, a=7)
+    counting.rotate(1, ONE_M)
+    counting.group = OF_BOTH
+    assert counting.totals() == {"a": 7}
+    counting.rotate(1)
+    counting.count(1, a=1)
+    counting.rotate(2)
+    assert counting.totals() == {"a": 8}
+
+
+def test_however_many_events_come_and_go_they_expire(counting: Counting, any_server: Server) -> None:
+    for at in range(8):
+        counting.count(at, **{f"{at}-{number}": 1 for number in range(1_500)})
+        counting.rotate(at + 1)
+    counting.rotate(9)
+    assert any_server.client.hlen("g:@totals") == 1_500 * 4  # those of the last 20 seconds
+
+
 # what is in the way
 
 
@@ -275,6 +306,29 @@ def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
     assert any_server.client.lrange(key, 0, -1) == ["x"]
     (last,) = counting.reader.read(GROUP, FIVE_S, "last", now=START + 6)
     assert last.counts == {"a": 2, "x": 3}
+
+
+@pytest.mark.parametrize("key", ["g:@totals", "g:@totals_interval"])
+def test_what_keeps_totals_from_being_read_is_named(counting: Counting, any_server: Server, key: str) -> None:
+    any_server.client.lpush(key, "x")
+    with pytest.raises(Rejected, match=f"{key}: WRONGTYPE"):
+        counting.totals()
+
+
+def test_an_interval_of_the_totals_that_is_none_is_named(counting: Counting, any_server: Server) -> None:
+    any_server.client.set("g:@totals_interval", "x")
+    with pytest.raises(Rejected, match="key g:@totals_interval.*'x' is not an interval"):
+        counting.totals()
+
+
+def test_a_last_entry_that_is_not_ours_is_named(counting: Counting, any_server: Server) -> None:
+    counting.count(0, a=1)
+    counting.rotate(1)
+    start, end = (any_server.client.get(f"g:5s:{half}:@ts") for half in ("last", "cur"))
+    fields = {"start": start, "end": end, "events": "[", "counts": "x"}
+    any_server.client.xadd("g:5s:@history", fields)
+    with pytest.raises(Rejected, match="key g:5s:@history.*newest entry cannot be read"):
+        counting.reader.read(GROUP, FIVE_S, "last")
 
 
 def test_a_total_that_is_full_is_told_and_left_alone(counting: Counting, any_server: Server) -> None:

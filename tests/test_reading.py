@@ -77,7 +77,7 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
 
     def rotate_after_the_second_page(self: Store, *arguments: Any, **options: Any) -> Any:
         calls.append(options)
-        if len(calls) == 5:  # twice all at once, and then two pages, came before
+        if len(calls) == 5:  # twice all at once, the start, and a page came before
             self.rotate(group, HOUR, START + 7200)
         return read_at_once(self, *arguments, **options)
 
@@ -86,6 +86,49 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     assert last.counts == dict.fromkeys(batch, 2)
     assert (last.start, last.end) == (START + 3600, START + 7200)
     assert len(calls) > 6
+    store.close()
+
+
+def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_read(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(RedisConfig(**server.config))
+    group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
+    for hour, name in enumerate(("old", "new")):
+        batch = {f"{name}{number:05}": 1 for number in range(12_000)}
+        store.commit("g", [HOUR], "src", hour, hour + 1, batch, START + hour * 3600)
+        store.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
+    members, looked_up = Store._members, []
+
+    def rotate_after_the_first_look(self: Store, *arguments: Any) -> Any:
+        found = members(self, *arguments)
+        if not looked_up:
+            self.rotate(group, HOUR, START + 7200)
+        looked_up.append(len(found))
+        return found
+
+    monkeypatch.setattr(Store, "_members", rotate_after_the_first_look)
+    (last,) = Reader(store).read(group, HOUR, "last", now=START + 7200)
+    assert looked_up == [12_000, 12_000]
+    assert (last.start, last.counts) == (START + 3600, batch)
+    store.close()
+
+
+def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(RedisConfig(**server.config))
+    group = GroupConfig("g", (HOUR,), auto_declare_events=True)
+    read_at_once, calls = Store._read_at_once, []
+
+    def after_another_event(self: Store, *arguments: Any) -> Any:
+        position = len(calls)
+        calls.append(position)
+        self.commit("g", [HOUR], "src", position, position + 1, {f"e{position}": 1}, START)
+        return read_at_once(self, *arguments)
+
+    monkeypatch.setattr(Store, "_read_at_once", after_another_event)
+    (current,) = Reader(store).read(group, HOUR, "cur", now=START)
+    assert {"e0", "e1", "e2"} <= current.counts.keys()
+    assert len(calls) < 10
     store.close()
 
 
@@ -148,7 +191,9 @@ def test_what_is_not_configured_is_named(
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("after", ["x", "1-x", "1", "-1-2", -1, True, "1-2-3", "²-1"])
+@pytest.mark.parametrize(
+    "after", ["x", "1-x", "1", "-1-2", -1, True, "1-2-3", "²-1", float("inf"), float("nan"), 1e30]
+)
 def test_what_is_no_position_is_named(ecl: EventCountLogger, after: Any) -> None:
     with pytest.raises(ValueError, match="is not a position|is neither a position nor a time"):
         ecl.reader("web").follow("1h", after)

@@ -19,9 +19,9 @@
 -- the totals or '', totals or nothing, ...} and for each half a list:
 --   counts   one count per event ('' where there is none)
 --   unnamed  the event IDs that the set has besides: ask again with them
---   entry    the event IDs, and their counts, as JSON, from the stream
+--   entry    the ID in the stream, and the event IDs and their counts as JSON, from the stream
 --   many     nothing: there are so many that they have to be read some at a time
--- The totals are a list of event IDs, each followed by its count; or 'counts' or 'many', as for a half.
+-- The totals are 'all', and event IDs, each followed by its count; or 'counts' or 'many', as for a half.
 
 local CHUNK = 1000  -- items in one command
 local MANY = 10000  -- reading more events at once keeps the server from others for too long
@@ -32,7 +32,17 @@ if not now then
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local all = ARGV[2] == 'all'
-local start, last_start = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or ''
+
+-- What the command answers; an error names the key.
+local function ask(command, key, ...)
+    local answer = redis.pcall(command, key, ...)
+    if type(answer) == 'table' and answer.err then
+        error(key .. ': ' .. answer.err, 0)
+    end
+    return answer
+end
+
+local start, last_start = ask('GET', KEYS[1]) or '', ask('GET', KEYS[2]) or ''
 
 -- What the command answers to all items of the list from first to last, a chunk at a time.
 local function in_chunks(result, list, first, last, command, ...)
@@ -41,7 +51,7 @@ local function in_chunks(result, list, first, last, command, ...)
         for j = i, math.min(i + CHUNK - 1, last) do
             arguments[#arguments + 1] = list[j]
         end
-        for _, value in ipairs(redis.call(command, unpack(arguments))) do
+        for _, value in ipairs(ask(command, unpack(arguments))) do
             result[#result + 1] = value or ''
         end
     end
@@ -56,7 +66,7 @@ local function entry()
     end
     local fields = newest[2]
     if fields[2] == last_start and fields[4] == start then
-        return {'entry', fields[6], fields[8]}
+        return {'entry', newest[1], fields[6], fields[8]}
     end
 end
 
@@ -65,7 +75,7 @@ local function unnamed(index, first, last)
     for i = first, last do
         named[ARGV[i]] = true
     end
-    for _, event in ipairs(redis.call('SMEMBERS', index)) do
+    for _, event in ipairs(ask('SMEMBERS', index)) do
         if not named[event] then
             rest[#rest + 1] = event
         end
@@ -77,7 +87,7 @@ local function half(name, index, first_key, first_arg, n_events)
     local from_entry = name == 'last' and all and entry()
     if from_entry then
         return from_entry
-    elseif all and redis.call('SCARD', index) > MANY then
+    elseif all and ask('SCARD', index) > MANY then
         return {'many'}
     end
     return all and unnamed(index, first_arg, first_arg + n_events - 1)
@@ -89,13 +99,15 @@ local function totals()
         return {}
     elseif not all then
         return in_chunks({'counts'}, ARGV, 6, 5 + tonumber(ARGV[5]), 'HMGET', KEYS[4])
-    elseif redis.call('HLEN', KEYS[4]) > MANY then
+    elseif ask('HLEN', KEYS[4]) > MANY then
         return {'many'}
     end
-    return redis.call('HGETALL', KEYS[4])
+    local all_totals = ask('HGETALL', KEYS[4])
+    table.insert(all_totals, 1, 'all')
+    return all_totals
 end
 
-local totals_interval = ARGV[3] == 'totals' and redis.call('GET', KEYS[5])
+local totals_interval = ARGV[3] == 'totals' and ask('GET', KEYS[5])
 local reply = {now, start, last_start, totals_interval or '', totals()}
 local key, arg = 6, 4
 while arg <= #ARGV do

@@ -28,7 +28,7 @@
 --
 -- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}:
 --   changed    it was rotated since the sets were read: read them again; nothing changed
---   waiting    the interval is still running; nothing changed
+--   waiting    the interval is still running; no count changed
 --   started    there was no running interval; it starts at the latest boundary
 --   restarted  the running interval began in the future, so the clock was wrong; as started
 --   rotated    start, end, list of the keys that hold something else than they should: they were left alone
@@ -67,18 +67,28 @@ local function in_chunks(items, command, ...)
     end
 end
 
+-- From the first look on it is certain which interval adds to the totals, whatever configurations come later.
+local function claim_totals()
+    if adds_to_totals ~= 'off' and adds_to_totals ~= 'other' then
+        redis.pcall('SETNX', totals_interval, adds_to_totals)
+    end
+end
+
 local start = redis.call('GET', cur_ts)
 local start_ms = start and math.floor((tonumber(start) or 0) * 1000 + 0.5)
 if (start or '') ~= start_then then
     return {'changed', now, 0}
 elseif not start then
     redis.call('SET', cur_ts, seconds(boundary))
+    claim_totals()
     return {'started', now, until_next}
 elseif start_ms > now + length then
     redis.call('DEL', last_ts)
     redis.call('SET', cur_ts, seconds(boundary))
+    claim_totals()
     return {'restarted', now, until_next}
 elseif start_ms >= boundary then
+    claim_totals()
     return {'waiting', now, start_ms + length - now}
 end
 
@@ -195,7 +205,8 @@ local function expire_totals()
         redis.call('ZADD', idle, unpack(arguments))
     end
     local before = string.format('(%.3f', boundary / 1000 - expire_after)
-    for _, event in ipairs(redis.call('ZRANGEBYSCORE', idle, '-inf', before, 'LIMIT', 0, CHUNK)) do
+    local most = CHUNK + #absent_events  -- more than come
+    for _, event in ipairs(redis.call('ZRANGEBYSCORE', idle, '-inf', before, 'LIMIT', 0, most)) do
         redis.call('ZREM', idle, event)
         if redis.call('SISMEMBER', cur_index, event) == 0 then
             try('HDEL', totals, event)
@@ -212,7 +223,7 @@ end
 if adds_to_totals == 'off' then
     redis.call('DEL', totals, idle, totals_interval)
 elseif adds_to_totals ~= 'other' then
-    try('SETNX', totals_interval, adds_to_totals)
+    claim_totals()
     if try('GET', totals_interval) == adds_to_totals then
         add_to_totals()
         expire_totals()

@@ -41,6 +41,7 @@ def as_object(snapshot: Snapshot, rate: bool = False) -> dict[str, Any]:
         "server_time": snapshot.now,
         "stale": snapshot.stale,
         **_counts(snapshot, rate),
+        **({"position": snapshot.position} if snapshot.half == "last" else {}),
     }
 
 

@@ -149,9 +149,12 @@ class Connections:
             while True:
                 self._idle.pop().disconnect()
 
-    def _run(self, name: str, key_names: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def _run(
+        self, name: str, key_names: Sequence[str], arguments: Sequence[Any], key: str | None = None
+    ) -> Any:
+        """Run a script; `key` is what an error is said to be about, if that is not the first one."""
         words = (len(key_names), *key_names, *arguments)
-        return self._call(SCRIPTS[name], len(words), packed(words), key_names[0])
+        return self._call(SCRIPTS[name], len(words), packed(words), key or key_names[0])
 
     def _call(self, script: Script, n_words: int, words: bytes, key: str, connect: bool = True) -> Any:
         """Run a script with arguments that are packed already."""

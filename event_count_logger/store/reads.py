@@ -18,6 +18,9 @@ from event_count_logger.store.wire import ms, seconds, text
 #: Events that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
 
+#: How often what is new is asked for, before it is left for the next read.
+_MOST_ROUNDS = 3
+
 #: How often a read begins anew because an interval was rotated meanwhile.
 _MOST_READS = 20
 
@@ -72,14 +75,15 @@ class ReadingStore(Connections):
         """
         request = _Request(group, interval, declared, now, totals)
         events: _Events = {half: list(declared) for half in halves}
-        while True:
+        for _ in range(_MOST_ROUNDS):
             reading, unnamed = self._read_at_once(request, events, "all")
             if reading:
                 return reading
             if not unnamed:
-                return self._read_in_pages(request, halves)
+                break
             for half, more in unnamed.items():
                 events[half] += sorted(more)
+        return self._read_in_pages(request, halves)
 
     def _read_at_once(
         self, request: _Request, events: _Events, which: Literal["all", "named"]
@@ -93,7 +97,12 @@ class ReadingStore(Connections):
             names.append(keys.index(group, interval, half))
             names += [keys.counter(group, interval, half, event_id) for event_id in named]
             arguments += (half, len(named), *named)
-        return _reading(events, self._run("read", names, arguments))
+        reply = self._run("read", names, arguments, f"{group}:{interval}:*")
+        try:
+            return _reading(events, reply)
+        except ValueError as error:
+            reason = f"its newest entry cannot be read: {error}"
+            raise Rejected(keys.history(group, interval), reason) from error
 
     def _read_in_pages(self, request: _Request, halves: Sequence[Half]) -> Reading:
         for _ in range(_MOST_READS):
@@ -109,14 +118,19 @@ class ReadingStore(Connections):
         if whole:  # the last interval out of the history is never too much
             yield whole
             return
+        # Before the events are looked up: should an interval end meanwhile, this page shows it.
+        yield self._read_named(request, half, [])
         found = self._members("SSCAN", keys.index(request.group, request.interval.name, half))
         if request.totals:
             found |= self._members("HSCAN", keys.totals(request.group))
         events = [*request.declared, *sorted(found.difference(request.declared))]
-        for first in range(0, max(1, len(events)), _PAGE):
-            page, _ = self._read_at_once(request, {half: events[first : first + _PAGE]}, "named")
-            assert page, "what is named is always read"
-            yield page
+        for first in range(0, len(events), _PAGE):
+            yield self._read_named(request, half, events[first : first + _PAGE])
+
+    def _read_named(self, request: _Request, half: Half, events: list[str]) -> Reading:
+        page, _ = self._read_at_once(request, {half: events}, "named")
+        assert page, "what is named is always read"
+        return page
 
     def _members(self, command: Literal["SSCAN", "HSCAN"], key: str) -> set[str]:
         """The members of a set, or the fields of a hash, that are there from beginning to end."""
@@ -151,8 +165,12 @@ class ReadingStore(Connections):
 
     def finished_after(
         self, group: str, interval: Interval, position: Position
-    ) -> tuple[Finished | None, float | None]:
-        """The first finished interval after a position, and the start of the running one, Unix seconds.
+    ) -> tuple[Finished | None, float | None, int]:
+        """The first finished interval after a position.
+
+        Returns:
+            That, if there is one; the start of the running interval, Unix seconds; and how many intervals had
+            finished, both as of before that was looked for.
 
         Raises:
             Unavailable: No answer.
@@ -162,8 +180,30 @@ class ReadingStore(Connections):
         number = position.number or LAST_NUMBER
         self.server_time()
         start = self.start(group, interval)
+        n_finished = self.n_finished(group, interval)
         entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)
-        return _finished(key, entries[0]) if entries else None, start
+        return _finished(key, entries[0]) if entries else None, start, n_finished
+
+    def newest_position(self, group: str, interval: Interval) -> Position:
+        """Where the history ends now.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under one of the keys.
+        """
+        n_finished = self.n_finished(group, interval)
+        newest = self.history(group, interval, 1)
+        return newest[0].position if newest else Position(0, n_finished)
+
+    def n_finished(self, group: str, interval: Interval) -> int:
+        """How many intervals have finished so far.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.finished(group, interval.name)
+        return int(self._ask("GET", key, key=key) or 0)
 
     def start(self, group: str, interval: Interval) -> float | None:
         """When the running interval began, Unix seconds; None if there is none.
@@ -194,16 +234,21 @@ def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
     if unnamed or [b"many"] in (totals, *halves):
         return None, unnamed
     counts: dict[Half, Mapping[str, int]] = {
-        half: _entry_counts(*some[1:]) if some[0] == b"entry" else _counts(events[half], some[1:])
+        half: _entry_counts(*some[2:]) if some[0] == b"entry" else _counts(events[half], some[1:])
         for half, some in lists.items()
     }
-    if totals[:1] == [b"counts"]:
-        (named,) = events.values()
-        stored = _counts(named, totals[1:])
-    else:
-        stored = _counts(list(map(text, totals[::2])), totals[1::2])
+    positions = [Position.parse(text(some[1])) for some in lists.values() if some[0] == b"entry"]
     times = now_ms / 1000, seconds(start), seconds(last_start)
-    return Reading(*times, text(totals_interval), counts, stored), {}
+    return Reading(
+        *times, text(totals_interval), counts, _totals(events, totals), positions[0] if positions else None
+    ), {}
+
+
+def _totals(events: _Events, reply: Sequence[bytes]) -> dict[str, int]:
+    if reply[:1] == [b"counts"]:
+        (named,) = events.values()
+        return _counts(named, reply[1:])
+    return _counts(list(map(text, reply[1::2])), reply[2::2])
 
 
 def _joined(pages: Sequence[Reading], halves: Sequence[Half]) -> Reading:

@@ -205,9 +205,15 @@ class Store(ReadingStore):
             "version": master.version,
             "since": master.since,
         }
+        arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
+        refusal = None
         for group in groups:
-            arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
-            self._run("heartbeat", [keys.masters(group)], arguments)
+            try:
+                self._run("heartbeat", [keys.masters(group)], arguments)
+            except Rejected as error:
+                refusal = error
+        if refusal:
+            raise refusal
 
     def forget_master(self, groups: Iterable[str], master: MasterInfo) -> None:
         """Note that a master has ended."""

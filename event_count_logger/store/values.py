@@ -73,6 +73,7 @@ class Reading:
         totals_interval: Name of the interval whose counts are added to the totals; '' if none is.
         counts: For each half that was read, the events that have a counter.
         totals: What each event had counted up to the start of the running interval, if that was asked for.
+        last_position: Where the last finished interval is in the history, if it was read from there.
     """
 
     now: float
@@ -81,6 +82,7 @@ class Reading:
     totals_interval: str
     counts: Mapping[Half, Mapping[str, int]]
     totals: Mapping[str, int]
+    last_position: Position | None = None
 
     def is_of_one_interval_with(self, other: Reading) -> bool:
         """Whether nothing was rotated between the two."""
@@ -126,7 +128,7 @@ class Position(NamedTuple):
             ValueError: Not of the form `<milliseconds>-<number>`, or more than an ID of a stream can be.
         """
         match = _POSITION.fullmatch(text)
-        if not match or int(match[1]) > LAST_NUMBER or int(match[2]) > LAST_NUMBER:
+        if not match or int(match[1]) >= LAST_NUMBER or int(match[2]) >= LAST_NUMBER:
             raise ValueError(f"'{text}' is not a position (expected <milliseconds>-<number>)")
         return cls(int(match[1]), int(match[2]))
 
