@@ -86,7 +86,7 @@ def _masters(status: Status) -> str:
             master.host,
             master.pid,
             master.version,
-            utc(master.since),
+            utc(int(master.since)),
             f"{'alive' if master.alive else 'gone'}, seen {duration(master.seen_s)} ago",
         )
         for master in status.masters

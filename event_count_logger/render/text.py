@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 
 from event_count_logger.reader import Snapshot, Totals
+from event_count_logger.render.words import utc
 
 _TITLES = {"last": "Last:", "cur": "Current:"}
 
@@ -74,12 +74,5 @@ def _lines(values: Mapping[str, float]) -> str:
 
 
 def _span(snapshot: Snapshot) -> str:
-    return f"{_utc(snapshot.start)} to {_utc(snapshot.end)}:"
-
-
-def _utc(time_s: float | None) -> str:
-    if time_s is None:
-        return "?"
-    moment = datetime.fromtimestamp(time_s, timezone.utc)
-    text = moment.isoformat(timespec="seconds" if time_s.is_integer() else "milliseconds")
-    return text.replace("+00:00", "Z")
+    start, end = ("?" if time_s is None else utc(time_s) for time_s in (snapshot.start, snapshot.end))
+    return f"{start} to {end}:"

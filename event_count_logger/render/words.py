@@ -30,8 +30,10 @@ def duration(seconds: float) -> str:
 
 
 def utc(time_s: float) -> str:
-    """A moment, given in Unix seconds, as ISO 8601."""
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment, given in Unix seconds, as ISO 8601; with milliseconds if it is between two seconds."""
+    moment = datetime.fromtimestamp(time_s, timezone.utc)
+    text = moment.isoformat(timespec="seconds" if float(time_s).is_integer() else "milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def counted(number: int, noun: str) -> str:
