@@ -20,7 +20,7 @@ from pathlib import Path
 
 from event_count_logger import EventCountLogger, StoreError
 from event_count_logger.config import Config, from_file
-from event_count_logger.reader import Reader
+from event_count_logger.group_reader import GroupReader
 from event_count_logger.store import Store
 
 WORKERS = 4
@@ -51,23 +51,16 @@ def work(config_file: str, number: int) -> None:
 
 def follow(config: Config, workers: list[subprocess.Popen[str]]) -> Counter[str]:
     """Print every finished interval, until all workers are done; returns all that was counted."""
-    group = config.groups[GROUP]
-    interval = group.interval(INTERVAL)
-    assert interval
-    reader = Reader(Store(config.redis))
-    counted: Counter[str] = Counter()
-    seen = None
-    while True:
-        done = all(worker.poll() is not None for worker in workers)
-        last, current = reader.read(group, interval, "last", "cur")
-        if last.end and last.end != seen:
-            seen = last.end
-            counted += Counter(last.counts)
-            show("Finished interval", last.counts)
-        if done:
-            show("Running interval", current.counts)
-            return counted + Counter(current.counts)
-        time.sleep(LOOK_S)
+    reader = GroupReader(config.group(GROUP), Store(config.redis))
+    follower = reader.follower(INTERVAL, after=0)
+    while any(worker.poll() is None for worker in workers):
+        snapshot, wait_s = follower.step()
+        if snapshot:
+            show("Finished interval", snapshot.counts)
+        else:
+            time.sleep(min(wait_s, LOOK_S))
+    show("Running interval", reader.current(INTERVAL).counts)
+    return Counter(reader.totals().counts)
 
 
 def show(title: str, counts: Counter[str] | dict[str, int]) -> None:
