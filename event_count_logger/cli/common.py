@@ -36,6 +36,12 @@ class Failure(click.ClickException):
         self.status = status
 
 
+def tell(line: str) -> None:
+    """Print a line to standard error, if that is open: print() takes None for standard output."""
+    if sys.stderr:
+        print(line, file=sys.stderr)
+
+
 class OneLineErrors(click.Command):
     """A command that says what went wrong in one line on standard error, and never with a traceback."""
 
@@ -51,7 +57,7 @@ class OneLineErrors(click.Command):
         except OSError as error:
             status, message = _cannot_write(error)
         if message:
-            print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
+            tell(f"ERROR: {' '.join(message.split())}")
         gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
         sys.exit(status)
 
