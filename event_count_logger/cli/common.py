@@ -108,4 +108,18 @@ def config_argument(function: _F) -> _F:
     return argument(function)
 
 
+def with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of a command that begin with CONFIG, which the environment may stand for.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    from_environment = os.environ.get("ECL_CONFIG")
+    if from_environment and not (arguments and os.path.exists(arguments[0])):
+        arguments = (from_environment, *arguments)
+    if not arguments:
+        raise click.UsageError("Missing argument 'CONFIG'.")
+    return arguments
+
+
 with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")
