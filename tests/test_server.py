@@ -321,6 +321,10 @@ def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
         ("/api/v1/groups/web/24h?history=99999999999999999999", 422, "'history'"),
         ("/api/v1/groups/bare/24h/stream", 404, "keeps no history"),
         ("/api/v1/groups/web/24h/stream?after=x", 400, "after: 'x' is not a position"),
+        *[
+            (f"/api/v1/groups/web/24h/stream?after={after}", 400, f"after: '{after}' is not a position")
+            for after in ("inf", "nan", "1e30", "-1", "-0.5", "1_0", "9999999999999")
+        ],
         ("/api/v1/groups/web/24h/stream?after=", 400, "after: '' is not a position"),
         ("/api/v1/groups/web/24h/stream?after=99999999999999999999-1", 400, "is not a position"),
         ("/api/v1/groups/%00/%ff", 404, "there is no group"),
@@ -766,6 +770,15 @@ def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) 
         days.rotate("web", days_ago=3)
         assert [number(by_query.next()) for _ in range(4)] == [3, 4, 5, 6]
         assert [number(by_header.next()) for _ in range(3)] == [4, 5, 6]
+
+
+def test_a_stream_goes_on_behind_a_time(serve: Any, file: Path, days: Days) -> None:
+    for ago in range(5, 0, -1):
+        days.finish("web", {"ok": ago}, ago)
+    site = serve(file)
+    for after in (days.start(2), days.start(2) + 0.25):
+        with Events(site, f"{STREAM}?after={after}") as events:
+            assert [number(events.next()) for _ in range(2)] == [4, 5]
 
 
 def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Callable[..., Path]) -> None:
