@@ -11,6 +11,11 @@ from event_count_logger.store import Position
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
 
 
+def is_behind(position: Position, other: Position) -> bool:
+    """Whether a position is behind another one, which without a number is that of the last of its time."""
+    return position > other if other.number else position.time_ms > other.time_ms
+
+
 def parse(text: str) -> Position:
     """Read a position, or a time in Unix seconds, which stands for all that ended until then.
 
