@@ -672,6 +672,26 @@ def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
     assert re.fullmatch(r"1 of 1 intervals are overdue, by up to \d+ s", overdue)
 
 
+def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.lpush("web:24h:cur:@ts", "no string")
+    site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
+    assert site.get("/readyz")[1]["problems"] == ["Redis refuses to answer"]
+    own_server.kill()
+    wait_until(lambda: site.get("/readyz")[1]["problems"] == ["Redis does not answer"])
+
+
+def test_a_wrong_password_is_a_refusal_that_the_log_tells(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.config_set("requirepass", "right")
+    site = serve(config_file({"redis": {**own_server.config, "password": "wrong"}, "groups": GROUPS}))
+    assert site.get("/readyz")[1]["problems"] == ["Redis refuses to answer"]
+    status, document = site.get(INTERVAL)
+    assert (status, document["detail"].split(",")[0]) == (503, "Redis refuses to tell")
+
+
 def test_viewers_share_what_is_read(serve: Any, file: Path, server: Server) -> None:
     site = serve(file)
     site.get("/healthz")
