@@ -621,6 +621,24 @@ def test_closed_streams_are_no_reason_to_fail(closed: int, file: Path, days: Day
     assert reader.wait(20) == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "data"),
+    [
+        ("ecl munin --config FILE ecl_web_24h", "ok.value U\nerror.value U\n"),
+        ("ecl check FILE", "FILE: no problems\n"),
+        ("ecl_reader FILE -g web", ""),
+        ("ecl_reader FILE -g web --unknown", ""),
+    ],
+)
+def test_what_is_for_standard_error_never_gets_among_the_data(
+    command: str, data: str, file_of_nothing: Path, start: Start
+) -> None:
+    words = [str(file_of_nothing) if word == "FILE" else word for word in command.split()]
+    process = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / words[0], *words[1:])
+    output, _ = process.communicate(timeout=20)
+    assert output == data.replace("FILE", str(file_of_nothing))
+
+
 def test_output_that_cannot_be_written_is_told(file: Path, days: Days) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(

@@ -155,6 +155,20 @@ def test_each_process_and_group_is_a_block(run: Run, file: Path, writer: Callabl
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("options", [[], ["--sum"]])
+def test_a_hidden_group_is_not_listed_but_can_be_named(
+    run: Run, server: Server, config_file: Write, options: list[str]
+) -> None:
+    groups = {**GROUPS, "web": {**GROUPS["web"], "hidden": True}}
+    file = config_file({"redis": server.config, "groups": groups, "spool_dir": "spool"})
+    leave_behind(file, a=41)
+    leave_behind(file, "http", x=7)
+    listed = run("ecl", "local", file, *options).stdout
+    assert re.findall(r"group (\w+)", listed) == ["http"]
+    assert "41" not in listed
+    assert run("ecl", "local", "--poll", "-c", 1, file, "web", "a").stdout.split() == ["a", "41"]
+
+
 def test_sums_are_over_all_processes(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
     one, two, three = (writer(file) for _ in range(3))
     one.log("web", a=100, b=1)

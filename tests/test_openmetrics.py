@@ -173,6 +173,33 @@ def test_bytes_that_are_no_text_do_not_break_the_page(
 
 
 @pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
+def test_no_two_event_ids_come_out_as_the_same(
+    in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]
+) -> None:
+    byte = b"\xff".decode("utf-8", "surrogateescape")
+    texts = [r"\udcff", r"\u005cudcff", r"\u005cu005cudcff", r"\\udcff"]
+    event_ids = [
+        byte,
+        *texts,
+        "\\" + byte,
+        r"\u005c" + byte,
+        byte + "udcff",
+        byte + r"\udcff",
+        r"\u005c",
+        r"\udcf",
+    ]
+    page = openmetrics.render(scrape(dict.fromkeys(event_ids, 1)), "2.0.0", in_openmetrics)
+    values = [
+        sample.labels["event"]
+        for family in parse(page)
+        for sample in family.samples
+        if sample.name == "ecl_events_total"
+    ]
+    assert len(set(values)) == len(event_ids)
+    assert set(values) >= {r"\udcff", r"\u005cudcff", r"\u005c", r"\udcf"}
+
+
+@pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
 @pytest.mark.parametrize("read", [scrape(HOSTILE), AWAY, Scrape(up=True, groups=[], duration_s=1e-7)])
 def test_each_family_has_a_type_and_a_help(
     in_openmetrics: bool, parse: Callable[[str], Iterable[Any]], read: Scrape

@@ -23,6 +23,7 @@ import pytest
 
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Position
+from event_count_logger.web import streams
 from event_count_logger.web.listening import Address
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
@@ -321,6 +322,10 @@ def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
         ("/api/v1/groups/web/24h?history=99999999999999999999", 422, "'history'"),
         ("/api/v1/groups/bare/24h/stream", 404, "keeps no history"),
         ("/api/v1/groups/web/24h/stream?after=x", 400, "after: 'x' is not a position"),
+        *[
+            (f"/api/v1/groups/web/24h/stream?after={after}", 400, f"after: '{after}' is not a position")
+            for after in ("inf", "nan", "1e30", "-1", "-0.5", "1_0", "9999999999999")
+        ],
         ("/api/v1/groups/web/24h/stream?after=", 400, "after: '' is not a position"),
         ("/api/v1/groups/web/24h/stream?after=99999999999999999999-1", 400, "is not a position"),
         ("/api/v1/groups/%00/%ff", 404, "there is no group"),
@@ -667,6 +672,26 @@ def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
     assert re.fullmatch(r"1 of 1 intervals are overdue, by up to \d+ s", overdue)
 
 
+def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.lpush("web:24h:cur:@ts", "no string")
+    site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
+    assert site.get("/readyz")[1]["problems"] == ["Redis refuses to answer"]
+    own_server.kill()
+    wait_until(lambda: site.get("/readyz")[1]["problems"] == ["Redis does not answer"])
+
+
+def test_a_wrong_password_is_a_refusal_that_the_log_tells(
+    serve: Any, own_server: Server, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.config_set("requirepass", "right")
+    site = serve(config_file({"redis": {**own_server.config, "password": "wrong"}, "groups": GROUPS}))
+    assert site.get("/readyz")[1]["problems"] == ["Redis refuses to answer"]
+    status, document = site.get(INTERVAL)
+    assert (status, document["detail"].split(",")[0]) == (503, "Redis refuses to tell")
+
+
 def test_viewers_share_what_is_read(serve: Any, file: Path, server: Server) -> None:
     site = serve(file)
     site.get("/healthz")
@@ -748,7 +773,8 @@ def test_nothing_on_the_way_may_hold_a_stream_back(site: Site) -> None:
         assert response.headers["Content-Encoding"] is None
         assert response.headers["X-Accel-Buffering"] == "no"
         assert response.headers["Cache-Control"] == "no-store"
-        assert [response.readline() for _ in range(3)] == [b"retry: 1000\n", b"\n", b"event: interval\n"]
+        preamble = [b"retry: 1000\n", b"id: 0-0\n", b"\n"]
+        assert [response.readline() for _ in range(4)] == [*preamble, b"event: interval\n"]
 
 
 def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) -> None:
@@ -766,6 +792,15 @@ def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) 
         days.rotate("web", days_ago=3)
         assert [number(by_query.next()) for _ in range(4)] == [3, 4, 5, 6]
         assert [number(by_header.next()) for _ in range(3)] == [4, 5, 6]
+
+
+def test_a_stream_goes_on_behind_a_time(serve: Any, file: Path, days: Days) -> None:
+    for ago in range(5, 0, -1):
+        days.finish("web", {"ok": ago}, ago)
+    site = serve(file)
+    for after in (days.start(2), days.start(2) + 0.25):
+        with Events(site, f"{STREAM}?after={after}") as events:
+            assert [number(events.next()) for _ in range(2)] == [4, 5]
 
 
 def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Callable[..., Path]) -> None:
@@ -875,13 +910,61 @@ def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> Non
                 yield event
 
     async def told() -> list[bytes]:
-        stream = Stream(Feed(), Position(0), lambda stream: None)  # type: ignore[arg-type]
+        stream = Stream(Feed(), lambda stream: None)  # type: ignore[arg-type]
         for event in events[1:]:
             stream.put(event)
         stream.end()
         return [chunk async for chunk in stream.chunks()]
 
     assert asyncio.run(told())[1:] == [b"1", b"2", b"3"]
+
+
+class Silent:
+    """A feed that still waits for what a client wants to be told first."""
+
+    async def since(self, position: Position) -> AsyncIterator[Event]:
+        await asyncio.Event().wait()
+        yield Event(position, b"")
+
+
+def test_a_silent_stream_is_kept_alive_also_while_it_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_KEEP_ALIVE_S", 0.01)
+
+    async def told() -> list[bytes]:
+        chunks = Stream(Silent(), lambda stream: None).chunks()  # type: ignore[arg-type]
+        return [await asyncio.wait_for(anext(chunks), 5) for _ in range(3)]
+
+    assert asyncio.run(told())[1:] == [b":\n\n"] * 2
+
+
+def test_a_stream_behind_a_time_has_caught_up_with_what_ended_then(server: Server, days: Days) -> None:
+    days.finish("web", {"ok": 1})
+    end = Position(days.today * 1000)
+    group = days.config.group("web")
+
+    async def caught_up() -> list[bytes]:
+        hub = streams.Hub(days.store)
+        stream = await hub.open(group, group.intervals[0], end)
+        stream.end()
+        told = [chunk async for chunk in stream.chunks()]
+        stream.close()
+        return told
+
+    assert asyncio.run(asyncio.wait_for(caught_up(), 10)) == [f"retry: 1000\nid: {end}\n\n".encode()]
+
+
+def test_a_stream_that_broke_before_its_first_event_goes_on_from_its_beginning(
+    serve: Any, file: Path, days: Days
+) -> None:
+    days.finish("web", {"ok": 1}, 3)
+    site = serve(file)
+    with site.open(STREAM) as response:
+        assert response.readline() == b"retry: 1000\n"
+        position = response.readline().decode().removeprefix("id: ").strip()
+    assert position == f"{days.start(2) * 1000}-1"
+    days.finish("web", {"ok": 2}, 2)
+    with Events(site, STREAM, Last_Event_ID=position) as events:
+        assert number(events.next()) == 2
 
 
 # Its end

@@ -318,6 +318,7 @@ def test_a_row_of_a_group_without_events_says_so(run: Run, file: Path) -> None:
         (["web", "-i", "1h"], 1, "group 'web': it has no interval '1h' (it has 24h, 48h)"),
         ([], 2, "expected GROUP, one of: web, http, fast"),
         (["-i", "24h"], 2, "an interval can be chosen only together with GROUP"),
+        (["web", "24h"], 2, "expected CONFIG [GROUP], not 3 arguments"),
         (["web", "-d", "0"], 2, "SECONDS and COUNT must be above 0"),
         (["web", "-c", "0"], 2, "SECONDS and COUNT must be above 0"),
     ],
@@ -329,19 +330,36 @@ def test_what_cannot_be_shown_is_said_in_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"ERROR: {message}\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"), [("", True), ("web", True), ("FILE web", False), ("FILE web", True)]
+)
+def test_the_environment_stands_for_a_configuration_that_is_not_given(
+    run: Run, file: Path, arguments: str, named: bool
+) -> None:
+    words = [str(file) if word == "FILE" else word for word in arguments.split()]
+    done = run("ecl", "top", "-c", "1", *words, ECL_CONFIG=str(file) if named else "missing.yml")
+    if words:
+        assert (done.returncode, done.stdout.split()) == (0, ["ok", "error", "0", "0"])
+    else:
+        assert done.stderr == "ERROR: expected GROUP, one of: web, http, fast\n"
+
+
 def test_a_terminal_that_can_only_print_gets_rows(terminal: Open, file: Path) -> None:
     top = terminal(file, "web", "-c", "1", TERM="dumb")
     top.sees("ok", "error")
     assert top.ended() == 0
 
 
-def test_a_configuration_of_hidden_groups_shows_nothing(
-    run: Run, server: Server, config_file: Callable[..., Path]
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [({"secret": GROUPS["secret"]}, "all groups are hidden"), ({}, "there is no group in the configuration")],
+)
+def test_a_configuration_without_shown_groups_shows_nothing(
+    run: Run, server: Server, config_file: Callable[..., Path], groups: dict[str, Any], told: str
 ) -> None:
-    groups = {"secret": GROUPS["secret"]}
     done = run("ecl", "top", config_file({"redis": server.config, "groups": groups}))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "all groups are hidden" in done.stderr
+    assert told in done.stderr
 
 
 def test_rich_is_needed_on_a_terminal_only(

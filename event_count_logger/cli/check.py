@@ -8,7 +8,7 @@ import click
 
 from event_count_logger import config as configuration
 from event_count_logger import diagnosis
-from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.cli.common import OneLineErrors, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, Unauthorized, Unavailable
 from event_count_logger.store import Store
@@ -52,7 +52,7 @@ def _problems_of_server(config_file: str, config: Config) -> list[str]:
     except Unauthorized as error:
         return [f"{config_file}: {error}"]
     except Unavailable as error:
-        print(f"NOTE: the server is not checked: {error}", file=sys.stderr)
+        tell(f"NOTE: the server is not checked: {error}")
         return []
     server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
     print(f"{config_file}: {server} at {config.redis.location}")

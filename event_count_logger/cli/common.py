@@ -36,6 +36,12 @@ class Failure(click.ClickException):
         self.status = status
 
 
+def tell(line: str) -> None:
+    """Print a line to standard error, if that is open: print() takes None for standard output."""
+    if sys.stderr:
+        print(line, file=sys.stderr)
+
+
 class OneLineErrors(click.Command):
     """A command that says what went wrong in one line on standard error, and never with a traceback."""
 
@@ -51,7 +57,7 @@ class OneLineErrors(click.Command):
         except OSError as error:
             status, message = _cannot_write(error)
         if message:
-            print(f"ERROR: {' '.join(message.split())}", file=sys.stderr)
+            tell(f"ERROR: {' '.join(message.split())}")
         gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
         sys.exit(status)
 
@@ -100,6 +106,20 @@ def config_argument(function: _F) -> _F:
     """The argument CONFIG, which may come from the environment."""
     argument = click.argument("config_file", metavar="CONFIG", envvar="ECL_CONFIG", type=click.Path())
     return argument(function)
+
+
+def with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments of a command that begin with CONFIG, which the environment may stand for.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    from_environment = os.environ.get("ECL_CONFIG")
+    if from_environment and not (arguments and os.path.exists(arguments[0])):
+        arguments = (from_environment, *arguments)
+    if not arguments:
+        raise click.UsageError("Missing argument 'CONFIG'.")
+    return arguments
 
 
 with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")

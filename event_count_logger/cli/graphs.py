@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
+from event_count_logger.cli.common import tell
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.munin_graphs import Graph
 from event_count_logger.reader import Reader, Snapshot
@@ -51,13 +51,13 @@ def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_Drawn]:
                 drawn = _read_graph(reader, graph)
         except StoreError as error:
             away = isinstance(error, Unavailable)
-            print(f"WARNING: {error}", file=sys.stderr)
+            tell(f"WARNING: {error}")
         yield drawn
 
 
 def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
     (snapshot,) = read_settled(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
-        print(f"WARNING: {warning}", file=sys.stderr)
+        tell(f"WARNING: {warning}")
     known = reader.known_events(graph.group)
     return graph, [*known, *sorted(set(snapshot.counts).difference(known))], snapshot

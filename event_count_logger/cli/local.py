@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_config, with_version
 from event_count_logger.cli.rows import print_rows
 from event_count_logger.config import Config, from_file
-from event_count_logger.local_reader import LocalRates, LocalReader
+from event_count_logger.local_reader import LocalRates, LocalReader, LocalSnapshot
 from event_count_logger.render import local as render
 
 
@@ -23,8 +21,8 @@ from event_count_logger.render import local as render
 def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, rows: int | None) -> None:
     """Print what processes of this machine have logged, and what of it Redis has not confirmed yet.
 
-    With --poll, the first row is what the events of GROUP have come to, in all processes together; each
-    following one is what was added since.
+    Hidden groups are not listed. With --poll, the first row is what the events of GROUP have come to, in
+    all processes together; each following one is what was added since.
 
     \b
     Example:
@@ -43,7 +41,7 @@ def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, ro
     Exit status: 0; 1 unknown group or event; 2 wrong usage or configuration.
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
-    config_file, *rest = _with_config(arguments)
+    config_file, *rest = with_config(arguments)
     if poll != bool(rest) or (poll and (len(rest) < 2 or sums)):
         raise click.UsageError("expected CONFIG, or --poll CONFIG GROUP EVENT...")
     if delay_s <= 0 or (rows is not None and rows < 1):
@@ -53,7 +51,7 @@ def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, ro
         if poll:
             _poll(config, rest[0], rest[1:], delay_s, rows)
         else:
-            snapshots = LocalReader(config).read()
+            snapshots = _listed(config)
             print(render.render_sums(snapshots) if sums else render.render(snapshots), end="")
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -61,13 +59,9 @@ def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, ro
         raise Failure(f"spool files cannot be read: {error}", Status.USAGE) from error
 
 
-def _with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    from_environment = os.environ.get("ECL_CONFIG")
-    if from_environment and not (arguments and os.path.exists(arguments[0])):
-        arguments = (from_environment, *arguments)
-    if not arguments:
-        raise click.UsageError("Missing argument 'CONFIG'.")
-    return arguments
+def _listed(config: Config) -> list[LocalSnapshot]:
+    hidden = config.groups.keys() - {group.name for group in config.shown_groups}
+    return [snapshot for snapshot in LocalReader(config).read() if snapshot.group not in hidden]
 
 
 def _poll(config: Config, group_name: str, events: list[str], delay_s: float, rows: int | None) -> None:

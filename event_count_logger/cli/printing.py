@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from event_count_logger.cli.common import tell
 from event_count_logger.cli.waiting import Waiting
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConfigured
@@ -100,5 +100,4 @@ class GroupPrinter:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        if sys.stderr:  # print() takes None for standard output
-            print(f"WARNING: {warning}", file=sys.stderr)
+        tell(f"WARNING: {warning}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 import click
 
+from event_count_logger import positions
 from event_count_logger.cli.common import (
     Failure,
     OneLineErrors,
@@ -20,12 +20,10 @@ from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store import Position, Store
+from event_count_logger.store import Store
 
 #: Formats of monitoring systems: of all groups, or of one; and the options that go with them.
 _EXPORTED = {"munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
-
-_UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
 
 _HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
 
@@ -183,9 +181,7 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
 def _after(given: str | None) -> After:
     if given is None:
         return None
-    if _UNIX_SECONDS.fullmatch(given):
-        return float(given)
     try:
-        return str(Position.parse(given))
+        return str(positions.parse(given))
     except ValueError as error:
-        raise click.UsageError(f"--after: {error}, nor Unix seconds") from error
+        raise click.UsageError(f"--after: {error}") from error

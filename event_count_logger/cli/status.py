@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from event_count_logger import status as examination
-from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.local_status import LocalStatus, examine_machine
@@ -59,5 +59,5 @@ def _examine_machine(config: Config) -> Sequence[LocalStatus] | None:
     try:
         return examine_machine(config)
     except OSError as error:
-        print(f"WARNING: spool files cannot be read: {error}", file=sys.stderr)
+        tell(f"WARNING: spool files cannot be read: {error}")
         return None

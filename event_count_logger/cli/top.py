@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_config, with_version
 from event_count_logger.cli.rows import Row, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable
@@ -27,16 +27,14 @@ _NO_EVENT = "(no event yet)"
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-@config_argument
-@click.argument("group_name", metavar="[GROUP]", required=False)
+@click.argument("arguments", metavar="CONFIG [GROUP]", nargs=-1)
 @click.option("-i", "--interval", "interval_name", metavar="INT", help="Which interval (the first one).")
 @click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two reads (1).")
 @click.option("-c", "reads", metavar="COUNT", type=int, help="Reads, instead of going on for ever.")
 @click.option("--sort", type=click.Choice(COLUMNS), default="rate", help="What to sort by (rate).")
 @with_version
 def top(
-    config_file: str,
-    group_name: str | None,
+    arguments: tuple[str, ...],
     interval_name: str | None,
     delay_s: float,
     reads: int | None,
@@ -44,9 +42,9 @@ def top(
 ) -> None:
     """Show the counts of GROUP live, or a list of all groups to choose from.
 
-    On a terminal it needs the extra `top`, and its last line names the keys. Anywhere else it prints a row
-    each time: first what was logged so far, then what was logged since the row before; `-` while Redis is
-    away, `?` where it is not known.
+    On a terminal it needs the extra `top`, and its last line names the keys. Anywhere else it needs GROUP,
+    if there are several, and prints a row each time: first what was logged so far, then what was logged since
+    the row before; `-` while Redis is away, `?` where it is not known.
 
     \b
     Example:
@@ -59,12 +57,15 @@ def top(
     \b
     Exit status: 0; 1 unknown or hidden group, or unknown interval; 2 wrong usage or configuration,
     or rich is missing; 3 Redis refuses to answer (elsewhere than on a terminal).
-    ECL_CONFIG in the environment stands for CONFIG.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     if delay_s <= 0 or (reads is not None and reads < 1):
         raise click.UsageError("SECONDS and COUNT must be above 0")
+    config_file, *group_names = with_config(arguments)
+    if len(group_names) > 1:
+        raise click.UsageError(f"expected CONFIG [GROUP], not {1 + len(group_names)} arguments")
     config = from_file(config_file)
-    target = _target(config, group_name, interval_name)
+    target = _target(config, group_names[0] if group_names else None, interval_name)
     if _on_terminal():
         _show(config, target, sort, delay_s, reads)
     else:
@@ -89,6 +90,8 @@ def _target(config: Config, group_name: str | None, interval_name: str | None) -
 
 def _group(config: Config, name: str | None) -> GroupConfig | None:
     """The group of that name, or the only one there is."""
+    if not config.groups:
+        raise Failure("there is no group in the configuration", Status.UNKNOWN)
     if not config.shown_groups:
         raise Failure("all groups are hidden ('hidden: true' in the configuration)", Status.UNKNOWN)
     if name is None:

@@ -22,8 +22,9 @@ PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
 
 #: What cannot stand in the value of a label as it is: the same in both formats. A byte that is not UTF-8
-#: was read as a surrogate, which cannot be sent, and comes out as `\udcff`.
-_SPECIAL = re.compile(r'[\\"\n\ud800-\udfff]')
+#: was read as a surrogate, which cannot be sent, and comes out as `\udcff`. Text that looks like that, or
+#: like its own escape, gets `\u005c` for its backslash, so that no two event IDs come out as the same.
+_SPECIAL = re.compile(r'(?P<alike>\\(?=(?:u005c)*ud[89a-f][0-9a-f]{2}))|[\\"\n\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
 
@@ -140,4 +141,6 @@ def _escaped(value: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     character = found[0]
+    if found["alike"]:
+        return r"\\u005c"
     return _ESCAPES.get(character) or rf"\\u{ord(character):x}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing_extensions import TypedDict  # pydantic does not take typing's own before Python 3.12
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.errors import Rejected, StoreError, Unauthorized
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Snapshot, Totals
 from event_count_logger.status import IntervalStatus, Status
@@ -176,13 +177,18 @@ def finished_interval(snapshot: Snapshot) -> FinishedInterval:
     }
 
 
-def readiness(status: Status | None) -> Readiness:
-    """What is in the way; None for a status that Redis did not tell.
+def readiness(found: Status | StoreError) -> Readiness:
+    """What is in the way: with the status, or why Redis did not tell it.
 
     Anybody may ask, so it names neither groups nor machines.
     """
-    problems = ["Redis does not answer"] if status is None else list(_problems(status))
+    problems = list(_problems(found)) if isinstance(found, Status) else [_why_untold(found)]
     return {"ready": not problems, "problems": problems}
+
+
+def _why_untold(error: StoreError) -> str:
+    refuses = isinstance(error, Rejected | Unauthorized)
+    return "Redis refuses to answer" if refuses else "Redis does not answer"
 
 
 def _problems(status: Status) -> Iterable[str]:

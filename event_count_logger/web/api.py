@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
+from event_count_logger import positions
 from event_count_logger.store import Position
 from event_count_logger.web import answers
 from event_count_logger.web.problems import described, problem
@@ -22,7 +23,7 @@ _MOST_HISTORY = 1_000_000
 _History = Annotated[
     int | None, Query(ge=0, le=_MOST_HISTORY, description="Finished intervals; all there are if not given.")
 ]
-_After = Annotated[str | None, Query(description="Position behind which to begin.")]
+_After = Annotated[str | None, Query(description="Begin behind this position, or time in Unix seconds.")]
 _LastEventId = Annotated[str | None, Header(description="The same, as browsers send it.")]
 
 
@@ -92,6 +93,6 @@ def _json(document: bytes) -> Response:
 
 def _position(name: str, text: str | None) -> Position | None:
     try:
-        return None if text is None else Position.parse(text)
+        return None if text is None else positions.parse(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

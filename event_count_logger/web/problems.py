@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from event_count_logger.errors import NotConfigured, Rejected, StoreError
+from event_count_logger.errors import NotConfigured, Rejected, StoreError, Unauthorized
 from event_count_logger.logs import Log
 
 _log = Log("event_count_logger.web")
@@ -60,6 +60,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(NotConfigured, _unknown)
     app.add_exception_handler(Rejected, _redis_refuses)
+    app.add_exception_handler(Unauthorized, _redis_refuses)
     app.add_exception_handler(StoreError, _redis_away)
     app.add_exception_handler(asyncio.TimeoutError, _redis_away)
     app.add_exception_handler(Exception, _mistake)

@@ -95,5 +95,5 @@ class Queries:
     def _readiness(self) -> answers.Readiness:
         try:
             return answers.readiness(status.examine(self._config, self._store))
-        except StoreError:
-            return answers.readiness(None)
+        except StoreError as error:
+            return answers.readiness(error)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
+from event_count_logger import positions
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import StoreError
 from event_count_logger.follow import Follower
@@ -29,8 +30,9 @@ _LONGEST_QUEUE = 16
 _KEEP_ALIVE_S = 15.0
 _KEEP_ALIVE = b":\n\n"
 
-#: The first thing in a stream: how many milliseconds browsers wait before they connect again.
-_PREAMBLE = b"retry: 1000\n\n"
+#: The first thing in a stream: how many milliseconds browsers wait before they connect again, and behind what
+#: they then go on if no event has come before. An `id` counts without data, too.
+_PREAMBLE = "retry: 1000\nid: {position}\n\n"
 
 #: How many followers ask Redis at once.
 _THREADS = 4
@@ -62,14 +64,14 @@ class _Feed:
         self._following: asyncio.Task[None] | None = None
         self._begun = asyncio.ensure_future(self._begin())
 
-    async def join(self, stream: Stream) -> None:
-        """Give the stream all that finishes from now on.
+    async def join(self, stream: Stream) -> Position:
+        """Give the stream all that finishes from now on; returns behind what that is.
 
         Raises:
             StoreError: Redis does not answer.
         """
         self._streams.add(stream)
-        await asyncio.shield(self._begun)
+        return max(self._position, await asyncio.shield(self._begun))
 
     @property
     def over(self) -> bool:
@@ -92,7 +94,7 @@ class _Feed:
     async def since(self, position: Position) -> AsyncIterator[Event]:
         """What has finished after a position, up to where the feed is."""
         follower = self._reader.follower(self._interval, str(position))
-        while position < self._position:
+        while positions.is_behind(self._position, position):
             event, wait_s = await self._step(follower)
             if event:
                 position = event.position
@@ -100,11 +102,12 @@ class _Feed:
             else:
                 await asyncio.sleep(wait_s)
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> Position:
         newest = await self._in_thread(lambda: self._reader.history(self._interval, 1))
         if newest:
             self._position = Position.parse(newest[0].position or "")
         self._following = asyncio.ensure_future(self._follow())
+        return self._position
 
     async def _follow(self) -> None:
         follower = self._reader.follower(self._interval, str(self._position))
@@ -137,11 +140,15 @@ class _Feed:
 
 
 class Stream:
-    """What one client is sent."""
+    """What one client is sent.
 
-    def __init__(self, feed: _Feed, after: Position | None, on_close: Callable[[Stream], None]) -> None:
+    Attributes:
+        sent: Up to where it knows; what finishes behind that is sent.
+    """
+
+    def __init__(self, feed: _Feed, on_close: Callable[[Stream], None]) -> None:
+        self.sent = Position(0)
         self._feed = feed
-        self._sent = after
         self._on_close = on_close
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
@@ -164,27 +171,33 @@ class Stream:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the response."""
-        yield _PREAMBLE
-        async for event in self._events():
+        yield _PREAMBLE.format(position=self.sent).encode()
+        async for event in _noting_silence(self._events()):
             yield event.text if event else _KEEP_ALIVE
 
-    async def _events(self) -> AsyncIterator[Event | None]:
-        """Each event once, and None when there was none for long."""
-        if self._sent is not None:
-            async for event in self._feed.since(self._sent):
-                self._sent = event.position
-                yield event
-        while True:
-            try:
-                event_or_end = await asyncio.wait_for(self._queue.get(), _KEEP_ALIVE_S)
-            except asyncio.TimeoutError:
-                yield None
-                continue
-            if event_or_end is None:
-                return
+    async def _events(self) -> AsyncIterator[Event]:
+        """Each event once."""
+        async for event in self._feed.since(self.sent):
+            self.sent = event.position
+            yield event
+        while event_or_end := await self._queue.get():
             # The first ones may have been sent already, from the history.
-            if self._sent is None or event_or_end.position > self._sent:
+            if positions.is_behind(event_or_end.position, self.sent):
                 yield event_or_end
+
+
+async def _noting_silence(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
+    """Each event, and None whenever there was none for long."""
+    while True:
+        coming = asyncio.ensure_future(anext(events))
+        try:
+            while not (await asyncio.wait([coming], timeout=_KEEP_ALIVE_S))[0]:
+                yield None
+            yield coming.result()
+        except StopAsyncIteration:
+            return
+        finally:
+            coming.cancel()
 
 
 class Hub:
@@ -208,12 +221,13 @@ class Hub:
             reader = GroupReader(group, self._store)
             reader.follower(interval.name)  # raises now if it keeps no history
             feed = self._feeds[key] = _Feed(reader, interval, self._threads)
-        stream = Stream(feed, after, lambda stream: self._close(key, feed, stream))
+        stream = Stream(feed, lambda stream: self._close(key, feed, stream))
         try:
-            await feed.join(stream)
+            newest = await feed.join(stream)
         except BaseException:
             stream.close()
             raise
+        stream.sent = newest if after is None else after
         return stream
 
     def end(self) -> None:

@@ -1,0 +1,39 @@
+"""Positions as they are typed and sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from event_count_logger import positions
+from event_count_logger.store import Position
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("1795564200000-17", Position(1795564200000, 17)),
+        ("1795564200", Position(1795564200000)),
+        ("1795564200.001", Position(1795564200001)),
+        ("1795564200.9999", Position(1795564200999)),
+        ("999999999999.", Position(999999999999000)),
+        ("0", Position(0)),
+    ],
+)
+def test_a_position_or_a_time_is_read_exactly(text: str, position: Position) -> None:
+    assert positions.parse(text) == position
+
+
+@pytest.mark.parametrize(
+    ("position", "other", "behind"),
+    [((2, 7), (2, 6), True), ((2, 7), (2, 7), False), ((2, 7), (2, 0), False), ((3, 1), (2, 0), True)],
+)
+def test_a_position_without_a_number_is_that_of_the_last_of_its_time(
+    position: tuple[int, int], other: tuple[int, int], behind: bool
+) -> None:
+    assert positions.is_behind(Position(*position), Position(*other)) == behind
+
+
+@pytest.mark.parametrize("text", ["", "x", "inf", "nan", "1e30", "-1", "+1", "1_0", " 1", "1\n", "9" * 13])
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a position .*, nor Unix seconds"):
+        positions.parse(text)
