@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from event_count_logger.config import Config
+from event_count_logger import keys
+from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
 from event_count_logger.reader import Reader
@@ -47,6 +48,8 @@ def examine(config: Config, store: Store) -> Iterator[str]:
             yield from (f"group '{group.name}': {error}" for error in store.probe(group.name))
         except Rejected as error:
             yield f"group '{group.name}': {error}"
+    for group in config.groups.values():
+        yield from (f"group '{group.name}': {problem}" for problem in _stored(group, store))
     yield from _overdue(config, store)
 
 
@@ -57,6 +60,33 @@ def _clock(store: Store) -> Iterator[str]:
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"
+
+
+def _stored(group: GroupConfig, store: Store) -> Iterator[str]:
+    """What is in place of the values that are kept beside the counts, so that they cannot be used."""
+    for key, expected in _types(group).items():
+        with suppress(Rejected):  # a user that may not ask for types may count nevertheless
+            found = store.type_of(key)
+            if found not in (expected, "none"):
+                yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
+    for interval in group.intervals:
+        try:
+            store.history(group.name, interval, 1)
+        except Rejected as error:
+            yield str(error)
+
+
+def _types(group: GroupConfig) -> Mapping[str, str]:
+    """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
+    types = {
+        keys.masters(group.name): "hash",
+        keys.sources(group.name): "hash",
+        keys.totals(group.name): "hash",
+        keys.totals_interval(group.name): "string",
+        keys.idle(group.name): "zset",
+    }
+    types |= {keys.finished(group.name, interval.name): "string" for interval in group.intervals}
+    return types
 
 
 def _overdue(config: Config, store: Store) -> Iterator[str]:

@@ -20,19 +20,19 @@ class IntervalStatus:
     Attributes:
         group: Name of the group.
         interval: Name of the interval.
-        lag_s: Seconds for which its rotation is late; 0 if it is not. None if it never began.
+        overdue_s: Seconds for which its rotation is late; 0 if it is not. None if it never began.
         hidden: Whether the group is hidden.
     """
 
     group: str
     interval: str
-    lag_s: float | None
+    overdue_s: float | None
     hidden: bool = False
 
     @property
     def overdue(self) -> bool:
         """Whether its rotation is so late that no master can be at work."""
-        return self.lag_s is not None and self.lag_s > OVERDUE_TOLERANCE_S
+        return self.overdue_s is not None and self.overdue_s > OVERDUE_TOLERANCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ def examine(config: Config, store: Store) -> Status:
     Raises:
         StoreError: Redis does not answer.
     """
+    store.ping()  # where there are no groups, nothing else would tell that Redis is away
     reader = Reader(store)
     masters: dict[str, MasterInfo] = {}
     intervals = []
@@ -74,6 +75,6 @@ def examine(config: Config, store: Store) -> Status:
         masters |= {master.id: master for master in store.masters(group.name)}
         sources[group.name] = store.n_sources(group.name)
         for interval in group.intervals:
-            lag_s = reader.overdue_s(group, interval)
-            intervals.append(IntervalStatus(group.name, interval.name, lag_s, group.hidden))
+            overdue_s = reader.overdue_s(group, interval)
+            intervals.append(IntervalStatus(group.name, interval.name, overdue_s, group.hidden))
     return Status(sorted(masters.values(), key=lambda master: master.since), intervals, sources)

@@ -445,6 +445,47 @@ def test_check_finds_missing_permissions(
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("web:@totals", "a hash"),
+        ("web:@totals_interval", "a string"),
+        ("web:@idle", "a zset"),
+        ("web:@masters", "a hash"),
+        ("web:@sources", "a hash"),
+        ("web:24h:@finished", "a string"),
+    ],
+)
+def test_check_finds_what_is_in_place_of_a_value(
+    run: Run, file: Path, server: Server, key: str, expected: str
+) -> None:
+    run("ecl_master", "--once", file)
+    with server.client as client:
+        client.delete(key)
+        client.rpush(key, "foreign")
+    done = run("ecl", "check", file)
+    assert done.stdout.splitlines()[1:] == [
+        f"{file}: group 'web': key {key} holds a list, where {expected} is expected (rename or delete it)",
+        f"{file}: 1 problem",
+    ]
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "foreign", [("SET", "web:24h:@history", "x"), ("XADD", "web:24h:@history", "*", "a", "b")]
+)
+def test_check_finds_a_history_that_cannot_be_read(
+    run: Run, file: Path, server: Server, foreign: tuple[str, ...]
+) -> None:
+    run("ecl_master", "--once", file)
+    with server.client as client:
+        client.execute_command(*foreign)
+    done = run("ecl", "check", file)
+    _, problem, verdict = done.stdout.splitlines()
+    assert problem.startswith(f"{file}: group 'web': Redis refuses (key web:24h:@history): ")
+    assert (done.returncode, verdict) == (1, f"{file}: 1 problem")
+
+
 # All commands
 
 COMMANDS = {

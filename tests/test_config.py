@@ -113,6 +113,23 @@ def problems(path: Path) -> list[str]:
             web("events: [a, b, c]\n    max_events: 2"),
             "5: groups.web.max_events: 2 is too few for 3 declared events",
         ),
+        (web("title: ''"), "4: groups.web.title: '' is empty"),
+        (web("title: '  '"), "4: groups.web.title: '  ' is empty"),
+        (web("unit: ''"), "4: groups.web.unit: '' is empty"),
+        (web("labels: {a: ''}"), "4: groups.web.labels[a]: '' is empty"),
+        (
+            web("expire_after: 99999999999999h"),
+            "4: groups.web.expire_after: '99999999999999h' is not above 0 and at most 277777h",
+        ),
+        (
+            web("expire_after: 72"),
+            "4: groups.web.expire_after: 72 is not a length of time (use <number><s|m|h>, for example '72h')",
+        ),
+        (
+            web("history: 1000000000"),
+            "4: groups.web.history: 1000000000 is not a whole number from 0 to 100000",
+        ),
+        (web("history: -1"), "4: groups.web.history: -1 is not a whole number from 0 to 100000"),
         (redis("port: 65536"), "2: redis.port: 65536 is not a TCP port (1 to 65535)"),
         (redis("db: -1"), "2: redis.db: -1 is not the number of a database (0 or more)"),
         (redis("hots: a"), "2: redis.hots: is not known (did you mean 'host'?)"),
@@ -389,6 +406,21 @@ def test_keys_that_are_not_ours_are_left_alone_and_warned_of() -> None:
         f"groups.web.7: is not known (known here: {KNOWN_GROUP_KEYS})",
     ]
     assert list(config.groups) == ["web"]
+
+
+def test_a_label_of_no_declared_event_is_warned_of() -> None:
+    group = {"intervals": ["5m"], "events": ["error"], "labels": {"eror": "Errors", "x": "X", "error": "E"}}
+    assert [str(warning) for warning in from_dicts({"web": group}).warnings] == [
+        "groups.web.labels[eror]: is not a declared event (did you mean 'error'?)",
+        "groups.web.labels[x]: is not a declared event",
+    ]
+    assert from_dicts({"web": {**group, "auto_declare_events": True}}).warnings == ()
+
+
+def test_the_longest_history_and_expiry_are_allowed() -> None:
+    settings = {"intervals": ["5m"], "history": 100_000, "expire_after": "277777h"}
+    group = from_dicts({"web": settings}).group("web")
+    assert (group.history, group.expire_after) == (100_000, 277_777 * 3600)
 
 
 def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,7 +42,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_all_is_well_while_a_master_is_at_work(run: Run, start: Start, file: Path) -> None:
     master = start("ecl_master", file)
     wait_until(lambda: found(run, file)["masters"], what="the master says that it is there")
-    wait_until(lambda: None not in [each["lag_s"] for each in found(run, file)["intervals"]])
+    wait_until(lambda: None not in [each["overdue_s"] for each in found(run, file)["intervals"]])
     done = run("ecl", "status", file)
     assert (done.returncode, done.stderr) == (0, "")
     assert last_line(done) == "OK: 1 master, 2 intervals in time"
@@ -70,7 +70,13 @@ def test_an_interval_that_never_began_is_not_in_time(run: Run, file: Path) -> No
     done = run("ecl", "status", file)
     assert done.returncode == 0
     assert last_line(done) == "OK: no sign of a master, 0 intervals in time, 2 not begun yet"
-    assert [each["lag_s"] for each in found(run, file)["intervals"]] == [None, None]
+    assert [each["overdue_s"] for each in found(run, file)["intervals"]] == [None, None]
+
+
+def test_without_groups_redis_is_asked_nevertheless(run: Run, config_file: Callable[..., Path]) -> None:
+    redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
+    done = run("ecl", "status", config_file({"redis": redis, "groups": {}}))
+    assert (done.returncode, last_line(done).split()[0]) == (3, "UNREACHABLE:")
 
 
 def test_what_this_machine_knows_is_said_without_redis(
@@ -136,5 +142,5 @@ def test_a_spool_directory_that_cannot_be_used_is_warned_of(run: Run, file: Path
 def test_the_sentence_says_what_there_is(
     masters: list[MasterInfo], lags: list[tuple[float | None, bool]], sentence: str
 ) -> None:
-    intervals = [IntervalStatus("web", "5m", lag_s, hidden) for lag_s, hidden in lags]
+    intervals = [IntervalStatus("web", "5m", overdue_s, hidden) for overdue_s, hidden in lags]
     assert render.summary(Status(masters, intervals, {})) == sentence

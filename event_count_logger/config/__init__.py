@@ -100,7 +100,18 @@ def _check_groups(
                 (*place, "max_events"),
                 f"{group.max_events} is too few for {len(group.events)} declared events",
             )
+        _check_labels(group, place, report)
     return groups
+
+
+def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:
+    if group.auto_declare_events:
+        return
+    for event_id in group.labels:
+        if event_id not in group.events:
+            meant = slip_of(event_id, group.events)
+            hint = f" (did you mean '{meant}'?)" if meant else ""
+            report((*place, "labels", event_id), f"is not a declared event{hint}", fatal=False)
 
 
 def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:

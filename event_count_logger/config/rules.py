@@ -25,6 +25,9 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 #: Seconds; what the operating system can wait for.
 _LONGEST_S = 1e9
 
+#: Finished intervals; a year of 5 minutes. All of them are in the memory of Redis.
+_LONGEST_HISTORY = 100_000
+
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -73,14 +76,14 @@ def _interval(value: object) -> Interval:
 
 
 def _duration(value: object) -> float:
+    if not isinstance(value, str):
+        raise vol.Invalid(f"{show(value)} is not a length of time (use <number><s|m|h>, for example '72h')")
     try:
-        seconds = parse_duration(value) if isinstance(value, str) else 0
+        seconds = parse_duration(value)
     except ValueError as error:
         raise vol.Invalid(str(error)) from error
     if not 0 < seconds <= _LONGEST_S:
-        raise vol.Invalid(
-            f"{show(value)} is not a length of time above 0 (use <number><s|m|h>, for example 72h)"
-        )
+        raise vol.Invalid(f"{show(value)} is not above 0 and at most {int(_LONGEST_S // 3600)}h")
     return seconds
 
 
@@ -121,10 +124,10 @@ def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
     return tuple(intervals)
 
 
-def _number(kind: type, what: str, lowest: float = 0) -> Callable[[object], Any]:
+def _number(kind: type, what: str, lowest: float = 0, highest: float = _LONGEST_S) -> Callable[[object], Any]:
     def check(value: object) -> Any:
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not lowest < value <= _LONGEST_S or kind(value) != value:  # type: ignore[operator]
+        if not numeric or not lowest < value <= highest or kind(value) != value:  # type: ignore[operator]
             raise vol.Invalid(f"{show(value)} is not {what}")
         return kind(value)
 
@@ -149,8 +152,10 @@ def _database(value: object) -> int:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str | os.PathLike) or not str(value):
+    if not isinstance(value, str | os.PathLike):
         raise vol.Invalid(f"{show(value)} is not a string{_quoting_hint(value)}")
+    if not str(value).strip():
+        raise vol.Invalid(f"{show(value)} is empty")
     return str(value)
 
 
@@ -205,6 +210,7 @@ def _in_address(key: str, rule: Callable[[object], object], value: str) -> None:
 
 _seconds = _number(float, "a number of seconds above 0")
 _positive = _number(int, "a whole number above 0")
+_history = _number(int, f"a whole number from 0 to {_LONGEST_HISTORY}", lowest=-1, highest=_LONGEST_HISTORY)
 
 
 def _boolean(value: object) -> bool:
@@ -226,7 +232,7 @@ GROUP = vol.Schema(
         "sync_interval": _optional(_seconds),
         "sync_limit": _optional(_positive),
         "max_events": _optional(_positive),
-        "history": _optional(_number(int, "a whole number, 0 or more", lowest=-1)),
+        "history": _optional(_history),
         "totals": _optional(_boolean),
         "expire_after": _optional(_duration),
         "hidden": _optional(_boolean),

@@ -29,11 +29,11 @@ def summary(status: Status) -> str:
     masters = counted(alive, "master") if alive else "no sign of a master"
     if status.overdue:
         return f"OVERDUE: {_overdue(status)}; {masters}"
-    lags = [interval.lag_s for interval in _shown(status)]
-    begun = [lag_s for lag_s in lags if lag_s is not None]
+    shown = _shown(status)
+    begun = [interval for interval in shown if interval.overdue_s is not None]
     parts = [masters, f"{counted(len(begun), 'interval')} in time"]
-    if len(begun) < len(lags):
-        parts.append(f"{len(lags) - len(begun)} not begun yet")
+    if len(begun) < len(shown):
+        parts.append(f"{len(shown) - len(begun)} not begun yet")
     return f"OK: {', '.join(parts)}"
 
 
@@ -43,7 +43,7 @@ def _overdue(status: Status) -> str:
     parts = [counted(hidden, "hidden interval")] if hidden else []
     if len(status.overdue) > hidden:
         parts.insert(0, f"{len(status.overdue) - hidden} of {counted(len(_shown(status)), 'interval')}")
-    longest = max(interval.lag_s or 0 for interval in status.overdue)
+    longest = max(interval.overdue_s or 0 for interval in status.overdue)
     return f"{' and '.join(parts)} by up to {duration(longest)}"
 
 
@@ -65,7 +65,7 @@ def _interval_object(interval: IntervalStatus) -> dict[str, Any]:
     return {
         "group": interval.group,
         "interval": interval.interval,
-        "lag_s": interval.lag_s,
+        "overdue_s": interval.overdue_s,
         "overdue": interval.overdue,
     }
 
@@ -95,14 +95,14 @@ def _masters(status: Status) -> str:
 
 
 def _intervals(status: Status) -> str:
-    rows = [(interval.group, interval.interval, _lag(interval)) for interval in _shown(status)]
+    rows = [(interval.group, interval.interval, _state(interval)) for interval in _shown(status)]
     return "rotation:\n" + table.render(("group", "interval", "state"), rows)
 
 
-def _lag(interval: IntervalStatus) -> str:
-    if interval.lag_s is None:
+def _state(interval: IntervalStatus) -> str:
+    if interval.overdue_s is None:
         return "not begun yet"
-    return f"overdue by {duration(interval.lag_s)}" if interval.overdue else "in time"
+    return f"overdue by {duration(interval.overdue_s)}" if interval.overdue else "in time"
 
 
 def _sources(status: Status) -> str:

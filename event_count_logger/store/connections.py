@@ -29,7 +29,7 @@ from redis.retry import Retry
 from event_count_logger.config import RedisConfig
 from event_count_logger.errors import NotConnected, Rejected, StoreError, Unauthorized, Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.store.wire import Script, packed, script
+from event_count_logger.store.wire import Script, packed, script, text
 
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
@@ -131,6 +131,15 @@ class Connections:
         """Ask the server to save what it has and to end."""
         with suppress(Unavailable):  # the server closes the connection in place of an answer
             self._ask("SHUTDOWN")
+
+    def type_of(self, key: str) -> str:
+        """What kind of value is under a key, as TYPE calls it; `none` where there is nothing.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: This user may not ask that.
+        """
+        return text(self._ask("TYPE", key, key=key))
 
     def ping(self) -> None:
         """Raises Unavailable or Rejected unless the server serves."""

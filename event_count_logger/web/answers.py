@@ -196,7 +196,7 @@ def _problems(status: Status) -> Iterable[str]:
         yield "no master is alive"
     if status.overdue:
         n_overdue, n_all = len(status.overdue), len(status.intervals)
-        longest_s = max(state.lag_s or 0 for state in status.overdue)
+        longest_s = max(state.overdue_s or 0 for state in status.overdue)
         yield f"{n_overdue} of {n_all} intervals are overdue, by up to {longest_s:.0f} s"
 
 
@@ -227,8 +227,8 @@ def _interval(interval: Interval, state: IntervalStatus) -> IntervalState:
     return {
         "name": interval.name,
         "length_s": interval.length_s,
-        "overdue_s": state.lag_s,
-        "stale": state.lag_s is None or state.overdue,
+        "overdue_s": state.overdue_s,
+        "stale": state.overdue_s is None or state.overdue,
     }
 
 

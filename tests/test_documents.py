@@ -1,0 +1,162 @@
+"""What the documents show works: each snippet is run as it stands there, beside a real master."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger, GroupReader
+from event_count_logger.config import RedisConfig
+from event_count_logger.store import Store
+from tests.conftest import BIN, ROOT, needs_debian
+from tests.servers import Server, free_port, wait_until
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+README = (ROOT / "README.md").read_text()
+PYTHON, SHELL = (ROOT / "docs/reading.md").read_text().split("\n## In the shell\n")
+
+GROUPS: dict[str, Any] = {
+    "requests": {"events": ["ok", "failed"], "intervals": ["5s", "5m"]},
+    "http": {"auto_declare_events": True, "intervals": ["5m"]},
+}
+
+
+def snippets(text: str) -> list[str]:
+    """The indented blocks, in their order."""
+    blocks = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text, re.MULTILINE)
+    return [re.sub("^ {4}", "", block, flags=re.MULTILINE).strip() for block in blocks]
+
+
+def snippet(text: str, part: str) -> str:
+    """The only one that has this in it."""
+    (found,) = (each for each in snippets(text) if part in each)
+    return found
+
+
+COMMANDS = snippet(SHELL, "--totals").splitlines()
+ENDLESS = snippet(PYTHON, 'reader.follow("5s", after=after)')
+
+
+@pytest.fixture
+def reader(
+    server: Server, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GroupReader]:
+    """Reads the group of the snippets, where intervals have finished, and a master goes on with that."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    Path("ecl.yml").write_text(json.dumps({"redis": server.config, "groups": GROUPS}))
+    with EventCountLogger.from_file("ecl.yml") as ecl:
+        found = ecl.reader("requests")
+        store = Store(RedisConfig(**server.config))
+        long_ago = time.time() - 3600
+        store.commit("requests", found.group.intervals, "test", 0, 1, {"ok": 4}, long_ago)
+        store.close()
+        start("ecl_master", "ecl.yml")
+        wait_until(
+            lambda: found.history("5s") and found.history("5m"), what="the master has ended what it found"
+        )
+        yield found
+
+
+def run_python(*parts: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "\n\n".join(parts)]
+    return subprocess.run(program, capture_output=True, text=True, timeout=30)
+
+
+def run_shell(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+
+
+def test_there_are_snippets() -> None:
+    assert len(snippets(PYTHON)) == 6
+    assert len(COMMANDS) == 6
+
+
+@pytest.mark.usefixtures("reader")
+def test_programs_read_like_that() -> None:
+    done = run_python(*(each for each in snippets(PYTHON) if each != ENDLESS))
+    assert (done.returncode, done.stderr) == (0, "")
+    counted, last = done.stdout.splitlines()[:2]
+    assert (counted.split()[-1], last.split()[0]) == ("4", "ok:")
+
+
+def test_programs_count_like_that(reader: GroupReader) -> None:
+    counting = snippet(README, "requests.outcome")
+    done = run_python("def handle_request(): pass", counting, "ecl.close()")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert reader.totals().counts["ok"] == 4 + 3
+
+
+def test_a_program_gets_each_interval_once_though_it_is_killed(reader: GroupReader, start: Start) -> None:
+    program = "\n\n".join([snippets(PYTHON)[0], snippet(PYTHON, "def work_on"), ENDLESS])
+    place = Path("requests.position")
+    printed = ""
+    for _ in range(2):
+        before = place.read_text() if place.exists() else ""
+        process = start(sys.executable, "-u", "-c", program)
+        wait_until(
+            lambda before=before: (
+                place.exists()
+                and place.read_text() not in (before, "")
+                and place.read_text() == reader.history("5s")[-1].position
+            ),
+            what="the program has worked on the newest interval",
+        )
+        process.send_signal(signal.SIGKILL)
+        printed += process.communicate()[0]
+    spans = re.findall(r"^(\d+\.\d+) (\d+\.\d+) {", printed, re.MULTILINE)
+    assert [float(start) for start, _ in spans] == [finished.start for finished in reader.history("5s")][
+        : len(spans)
+    ]
+    assert len(spans) >= 2
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_shell_reads_like_that(command: str) -> None:
+    done = run_shell(command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_a_script_goes_on_where_it_was(reader: GroupReader, start: Start) -> None:
+    needs_debian("jq", "jq")
+    place = Path("position")
+    seen = []
+    for _ in range(2):
+        process = start("bash", "-c", snippet(SHELL, "--follow"), start_new_session=True)
+        wait_until(
+            lambda: place.exists() and place.read_text().strip() not in ("", *seen), what="it has noted one"
+        )
+        seen.append(place.read_text().strip())
+        os.killpg(process.pid, signal.SIGKILL)
+        assert "ok" in json.loads(process.communicate()[0].splitlines()[0])
+    assert set(seen) <= {finished.position for finished in reader.history("5s")}
+
+
+@pytest.mark.usefixtures("reader")
+def test_monitoring_is_told_that_all_is_well() -> None:
+    short, for_nagios = snippets(SHELL)[-2:]
+    assert run_shell(short).stdout.startswith("OK: ")
+    assert run_shell(for_nagios).returncode == 0
+
+
+def test_monitoring_is_told_that_redis_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
+    Path("ecl.yml").write_text(json.dumps({"redis": redis, "groups": GROUPS}))
+    done = run_shell(snippets(SHELL)[-1])
+    assert done.returncode == 2
+    assert done.stdout.startswith("UNREACHABLE: ")
