@@ -52,6 +52,10 @@ class GroupReader:
         """
         return self._reader.totals(self.group)
 
+    def position(self, interval: str | None = None) -> str:
+        """Where the history ends now: what finishes from now on is behind it."""
+        return str(self._store.newest_position(self.group.name, self.interval(interval)))
+
     def follow(self, interval: str | None = None, after: After = None) -> Iterator[Snapshot]:
         """Wait for each interval to finish, and give it, once and in order, also if Redis goes away.
 
@@ -122,6 +126,10 @@ class AsyncGroupReader:
     async def totals(self) -> Totals:
         """What each event has counted since ever."""
         return await asyncio.to_thread(self._reader.totals)
+
+    async def position(self, interval: str | None = None) -> str:
+        """Where the history ends now."""
+        return await asyncio.to_thread(self._reader.position, interval)
 
     def follow(self, interval: str | None = None, after: After = None) -> AsyncIterator[Snapshot]:
         """Wait for each interval to finish, and give it, once and in order."""

@@ -95,6 +95,16 @@ def test_it_goes_on_behind_a_position(past: Past) -> None:
     assert steps(past.follower(second.position)) == [(3, 0), (4, 0), (5, 0)]
 
 
+def test_the_position_of_now_is_where_following_begins_by_default(past: Past) -> None:
+    reader = GroupReader(GROUP, past.store)
+    assert reader.position() == "0-0"
+    past.finish(2)
+    assert reader.position() == reader.history()[-1].position
+    follower = past.follower(reader.position())
+    past.finish(1)
+    assert steps(follower) == [(3, 0)]
+
+
 def test_after_a_position_it_tells_exactly_how_many_are_gone(past: Past) -> None:
     past.finish(1)
     (first,) = GroupReader(GROUP, past.store).history()

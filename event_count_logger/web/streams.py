@@ -103,9 +103,8 @@ class _Feed:
                 await asyncio.sleep(wait_s)
 
     async def _begin(self) -> Position:
-        newest = await self._in_thread(lambda: self._reader.history(self._interval, 1))
-        if newest:
-            self._position = Position.parse(newest[0].position or "")
+        newest = await self._in_thread(lambda: self._reader.position(self._interval))
+        self._position = Position.parse(newest)
         self._following = asyncio.ensure_future(self._follow())
         return self._position
 
