@@ -537,7 +537,11 @@ def run_plugin(
     [
         ({"ecl_command": "/not/there"}, "no (the command /not/there is not there: set env.ecl_command)\n"),
         ({"ecl_command": "/bin/false"}, "no (/bin/false munin fails)\n"),
-        ({}, "no (no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d)\n"),
+        (
+            {},
+            "no (no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d, "
+            "or give --config or ECL_CONFIG)\n",
+        ),
         ({"ecl_config": "/not/there.yml"}, "no (/not/there.yml: "),
     ],
 )

@@ -363,6 +363,35 @@ def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Tic
     assert has_no_gap(spans(page))
 
 
+def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
+    ticking: Ticking, page: Page
+) -> None:
+    interval = ticking.config.group("ticks").intervals[0]
+
+    def newest() -> int:
+        finished = ticking.store.history("ticks", interval, 1)
+        return finished[0].position.number if finished else 0
+
+    wait_until(lambda: newest() > 0)
+    ticking.stop(ticking.master)
+    before = newest()
+    page.goto(f"http://127.0.0.1:{ticking.port}/healthz")
+    page.evaluate(
+        """() => new Promise((opened) => {
+            const source = new EventSource("/api/v1/groups/ticks/1s/stream");
+            source.onopen = opened;
+            window.ids = [];
+            source.addEventListener("interval", (event) => window.ids.push(event.lastEventId));
+        })"""
+    )
+    ticking.stop(ticking.serving)
+    ticking.start_master()
+    wait_until(lambda: newest() > before + 1)
+    ticking.start_serving()
+    ids = wait_until(lambda: page.evaluate("() => window.ids"))
+    assert int(ids[0].partition("-")[2]) == before + 1
+
+
 def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(page.locator("#chart .base")).to_be_attached()

@@ -240,12 +240,18 @@ def test_metrics_say_that_redis_is_away_and_so_does_the_status(
         ("-g web --current --totals", "--current and --totals exclude each other"),
         ("-g web --history 2 --follow", "--history and --follow exclude each other"),
         ("-g web --history 0", "0 is not in the range x>=1"),
-        ("-g web --after 0", "--after only goes with --follow"),
-        ("-g web --totals --rate", "--rate only goes with --last, --current, --both, --history, --follow"),
-        ("-g web --follow --strict", "--strict only goes with --last, --current, --both, --history"),
+        ("-g web --after 0", "--after only goes with --follow, not with --last"),
+        (
+            "-g web --totals --rate",
+            "--rate only goes with --last, --current, --both, --history, --follow, not with --totals",
+        ),
+        (
+            "-g web --follow --strict",
+            "--strict only goes with --last, --current, --both, --history, not with --follow",
+        ),
         (
             "-g web --totals -i 24h",
-            "--interval only goes with --last, --current, --both, --history, --follow",
+            "--interval only goes with --last, --current, --both, --history, --follow, not with --totals",
         ),
         ("-g web --json --format csv", "--json does not go with --format csv"),
         (

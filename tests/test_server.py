@@ -291,6 +291,13 @@ def test_the_description_comes_from_the_code_and_no_page_loads_anything_from_els
         assert site.get(path)[0] == 404
 
 
+def test_the_help_shows_what_is_printed(run: Run, start: Start, file: Path) -> None:
+    process = start("ecl", "serve", file, "--listen", "127.0.0.1:0")
+    assert process.stderr
+    printed = process.stderr.readline().partition(" ")[2]
+    assert re.sub(r":\d+/", ":8917/", printed) in run("ecl", "serve", "-h").stdout
+
+
 def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
     for path in ("/", "/api/v1/groups", "/nothing", "/healthz", "/api/v1/groups/web/24h?history=x"):
         with site.open(path) as response:

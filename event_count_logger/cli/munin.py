@@ -62,7 +62,10 @@ def munin(name: str, action: str, config_file: str | None) -> None:
 
 def _config(file: str | None) -> Config:
     if not file:
-        message = "no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d"
+        message = (
+            "no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d, "
+            "or give --config or ECL_CONFIG"
+        )
         raise Failure(message, Status.USAGE)
     return from_file(file)
 

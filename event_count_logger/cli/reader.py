@@ -41,7 +41,9 @@ _OPTIONS_OF = {
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @config_argument
 @click.option("-g", "--group", "group_name", metavar="GROUP", help="Counter group to print.")
-@click.option("-i", "--interval", metavar="INT", help="Which interval, if the group has several.")
+@click.option(
+    "-i", "--interval", metavar="INT", help="Which interval, if the group has several; not with --totals."
+)
 @click.option("--last", is_flag=True, help="The last finished interval (the default).")
 @click.option("--current", is_flag=True, help="The running interval.")
 @click.option("--both", is_flag=True, help="Both, as of the same moment.")
@@ -51,9 +53,11 @@ _OPTIONS_OF = {
 @click.option(
     "--after",
     metavar="POSITION",
-    help="Follow from here: the `position` of the last one that was got, in JSON; or Unix seconds.",
+    help="Where --follow begins: the `position` of the last one that was got, in JSON; or Unix seconds.",
 )
-@click.option("--rate", is_flag=True, help="Counts per second, by the true length of the interval.")
+@click.option(
+    "--rate", is_flag=True, help="Counts per second, by the true length of the interval; not with --totals."
+)
 @click.option(
     "--format",
     "output_format",
@@ -61,7 +65,9 @@ _OPTIONS_OF = {
     help="How to print it (text). The last three are for monitoring, and without GROUP of all groups.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--strict", is_flag=True, help="Exit status 4 when the counts are stale.")
+@click.option(
+    "--strict", is_flag=True, help="Exit status 4 when the counts are stale; not with --totals, --follow."
+)
 @with_version
 def reader(
     config_file: str,
@@ -130,7 +136,7 @@ def _choose_what(options: dict[str, Any]) -> str:
     for name in given:
         if name not in _OPTIONS_OF[what] and name != what:
             fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
-            raise click.UsageError(f"--{name} only goes with {fitting}")
+            raise click.UsageError(f"--{name} only goes with {fitting}, not with --{what}")
     return what
 
 

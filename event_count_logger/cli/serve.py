@@ -48,7 +48,7 @@ def serve(config_file: str, address: str, token_file: Path | None, without_token
     \b
     Example:
       $ ecl serve ecl.yml
-      2026-11-21T12:05:00 [INFO] Serving at http://127.0.0.1:8917/
+      2026-11-21T12:05:00 [INFO] Serving at http://127.0.0.1:8917/, without a token
 
     \b
     Exit status: 0 stopped; 2 wrong usage or configuration, or the address cannot be used.
