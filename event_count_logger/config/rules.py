@@ -25,7 +25,7 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 #: Seconds; what the operating system can wait for.
 _LONGEST_S = 1e9
 
-#: Finished intervals; a year of 5 minutes. All of them are in the memory of Redis.
+#: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
 _LONGEST_HISTORY = 100_000
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
