@@ -93,7 +93,7 @@ def _position(after: After) -> Position | None:
     is_number = isinstance(after, int | float) and not isinstance(after, bool)
     if not is_number or not 0 <= after <= _LATEST_S:
         raise ValueError(f"{after!r} is neither a position nor a time in Unix seconds")
-    return Position(int(after * 1000))
+    return Position(round(after * 1000))
 
 
 def _missed(before: Position, found: Position, start: float, interval: Interval) -> int:

@@ -153,6 +153,19 @@ def test_a_future_time_is_waited_for(past: Past) -> None:
         assert steps(follower) == []
 
 
+def test_the_end_of_a_snapshot_is_a_time_to_go_on_behind_whatever_its_fraction(server: Server) -> None:
+    store, short = Store(RedisConfig(**server.config)), Interval.parse("0.1s")
+    group = replace(GROUP, intervals=(short,), history=100)
+    for tenth in range(31):
+        store.rotate(group, short, BEGIN + tenth / 10)
+    held = GroupReader(group, store).history()
+    assert len(held) == 30
+    for snapshot, next_one in zip(held, held[1:], strict=False):
+        found, _ = Follower(store, group, short, snapshot.end).step()
+        assert found and found.start == next_one.start
+    store.close()
+
+
 def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: Past, server: Server) -> None:
     past.finish(2)
     follower = past.follower(0)
