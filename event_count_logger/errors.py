@@ -73,5 +73,14 @@ class Rejected(StoreError):
         super().__init__(f"Redis refuses (key {key}): {reason}")
 
 
+class SourceMoved(StoreError):
+    """A source is not where it was left: something else has committed it, or Redis has lost data."""
+
+    def __init__(self, source: str, expected: str, stored: str) -> None:
+        self.source = source
+        self.stored = stored
+        super().__init__(f"Source '{source}' is at {stored!r}, not at {expected!r} where it was left")
+
+
 class EmbeddedServerError(EventCountLoggerError):
     """The embedded server cannot be started."""

@@ -13,18 +13,20 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from event_count_logger import keys, syncer
+from event_count_logger import syncer
+from event_count_logger.admission import Admission, check_event_id
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.hot import LARGEST, Cell, Counter, Counting
 from event_count_logger.counters.layout import has_reached
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
+from event_count_logger.errors import NotConfigured
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
-from event_count_logger.store import Store
-
-#: Undeclared event IDs that are warned of, each once, in one group and process.
-_MOST_WARNINGS = 1000
+from event_count_logger.sources.sessions import Outbox, Session, checked_action
+from event_count_logger.sources.source import Source
+from event_count_logger.sources.stream import DEFAULT_BATCH_SIZE, Consumer, Fields, Records
+from event_count_logger.store import ActionName, Store
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -76,22 +78,24 @@ class EventGroup(Counting):
 
     Attributes:
         local: What this process has counted.
+        outbox: What it has to tell of sessions.
     """
 
     # Python calls methods faster where there is no dictionary in use.
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_admission",
         "_config",
-        "_declared",
         "_log",
         "_reader",
         "_recovery",
+        "_sends_sessions",
         "_store",
         "_timeout_s",
-        "_warned",
         "_watched",
         "local",
+        "outbox",
     )
 
     def __init__(
@@ -111,21 +115,24 @@ class EventGroup(Counting):
         self._timeout_s = timeout_s
         self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
-        self._declared = dict.fromkeys(config.events)
-        self._warned: set[str] = set()
+        self._admission = Admission(config, self._log)
         self._count_from_zero()
         _groups.add(self)
 
     def _count_from_zero(self) -> None:
         """Also in a forked child, since what was counted before belongs to the parent."""
         self.local = LocalCounters(self._config, self._store, self._recovery, self._log)
+        self.outbox = Outbox(self._config, self._store, self._log)
         self.cells = self.local.cells
         self._watched = False
+        self._sends_sessions = False
 
     def __del__(self) -> None:
         local = getattr(self, "local", None)
         if local is not None and self._watched:
             syncer.current().release(local)
+        if getattr(self, "_sends_sessions", False):
+            syncer.current().release(self.outbox)
 
     @property
     def group_name(self) -> str:
@@ -135,7 +142,7 @@ class EventGroup(Counting):
     @property
     def event_ids(self) -> set[str]:
         """The declared event IDs; a copy."""
-        return set(self._declared)
+        return set(self._admission.declared)
 
     @property
     def intervals(self) -> list[str]:
@@ -150,8 +157,8 @@ class EventGroup(Counting):
             ValueError: Not an event ID.
         """
         event_id, _ = _checked_arguments(event_id, 0)
-        if event_id not in self._declared:
-            _check_event_id(event_id)
+        if event_id not in self._admission.declared:
+            check_event_id(event_id)
         return Counter(self, event_id)
 
     def sync(self) -> bool:
@@ -160,9 +167,10 @@ class EventGroup(Counting):
         Returns:
             Whether Redis has confirmed all of it.
         """
-        if self.local.has_unsent():
-            syncer.current().flush(self.local, syncer.FLUSH_TIMEOUT_S)
-        return not self.local.has_unsent()
+        for sender in (self.local, self.outbox):
+            if sender.has_unsent():
+                syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
+        return not (self.local.has_unsent() or self.outbox.has_unsent())
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """Count how a block or function ends.
@@ -177,6 +185,81 @@ class EventGroup(Counting):
         """
         return Outcome(self, success, failure)
 
+    def session(self, id: str, event: str) -> Session:
+        """A session of this group, to be told of when it starts, is there, and ends.
+
+        It is counted once as `event`, and its time in milliseconds as `event:ms`. Each call tries to have
+        it confirmed by Redis, for no longer than the configured time-out; while Redis is away it is kept in
+        memory and sent later.
+
+        Example:
+            session = group.session(request.cookies["visit"], "shop")
+            session.heartbeat()
+
+        Args:
+            id: Tells it from all other sessions of the group.
+            event: What it is counted as. For a session that is known by another event, that one stays.
+
+        Raises:
+            NotConfigured: The group has no `sessions` in its configuration.
+        """
+        self._check_sessions()
+        return Session(id, event, self._act)
+
+    def end_session(self, id: str) -> None:
+        """End a session now, whatever event it is counted as; one that is not known is no error.
+
+        Raises:
+            NotConfigured: The group has no `sessions` in its configuration.
+        """
+        self._check_sessions()
+        self._act(id, None, "end", None)
+
+    def consume(
+        self,
+        source_id: str,
+        records: Records,
+        position: Callable[[Any], int | str] | None = None,
+        key: Callable[[Any], str] | None = None,
+        count: Callable[[Any], int] | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        committed: Callable[[str], object] | None = None,
+    ) -> str:
+        """Count the records of a stream that can be read again, each exactly once.
+
+        Counts and the position are stored together, in batches. Records up to the stored position are
+        passed over, so that a program which is killed at any moment goes on where it was. Waits for Redis
+        as long as it is away.
+
+        Example:
+            lines = open("numbers.txt")
+            group.consume("numbers.txt", ((at, "numbers", int(line)) for at, line in enumerate(lines)))
+
+        Args:
+            source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer.
+            records: (position, event, count) each, in the order of their positions; or a function that gives
+                those after a stored position, which is '' at first. None in place of a record commits
+                what there is so far, for streams on which nothing may come for a while.
+            position: Finds the position in a record: a number, or a string in which numbers count as numbers,
+                such as '1764000000000-12'. Records with the same position are counted together.
+            key: Finds the event in a record.
+            count: Finds the count in a record.
+            batch_size: Records that are committed at once; fewer after a second.
+            committed: Is called with each position that Redis has confirmed.
+
+        Returns:
+            The position that is confirmed at the end.
+
+        Raises:
+            SourceMoved: Another consumer has moved the stream on: what it counted is not counted here.
+            Rejected: Redis cannot count an event: nothing of the batch was counted.
+            TypeError: A record has a position, event or count of a wrong type.
+            ValueError: Positions go back, or a position, event or count cannot be one.
+        """
+        source = Source(self._store, self._config, source_id, self._log)
+        fields = Fields(position, key, count)
+        return Consumer(source, self._admission, fields, batch_size, committed).run(records)
+
     def declare_event_id(self, event_id: str) -> None:
         """Let this process count an event as if the configuration declared it.
 
@@ -185,8 +268,7 @@ class EventGroup(Counting):
             ValueError: Not an event ID.
         """
         event_id, _ = _checked_arguments(event_id, 0)
-        _check_event_id(event_id)
-        self._declared[event_id] = None
+        self._admission.declare(event_id)
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
         """The same for several events; see `declare_event_id`."""
@@ -202,7 +284,7 @@ class EventGroup(Counting):
         Raises:
             StoreError: Redis does not answer.
         """
-        if event_id not in self._declared:
+        if event_id not in self._admission.declared:
             self._log.warning("Event '%s' is not declared!", event_id)
             return None
         self.sync()
@@ -240,7 +322,7 @@ class EventGroup(Counting):
         if found is None:
             self._log.error("Interval '%s' is not defined for group '%s'!", interval, self.group_name)
             return {}
-        group = replace(self._config, events=tuple(self._declared))
+        group = replace(self._config, events=tuple(self._admission.declared))
         (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
         return dict(snapshot.counts)
 
@@ -266,32 +348,34 @@ class EventGroup(Counting):
             local.wake_requested = True
             background.wake(local)
 
+    def _check_sessions(self) -> None:
+        if self._config.sessions is None:
+            raise NotConfigured(f"Group '{self.group_name}' has no sessions: give it the setting 'sessions'")
+
+    def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
+        counted_as = None if event is None else self._admission.session_counted_as(event)
+        if event is not None and counted_as is None:
+            return
+        self.outbox.put(checked_action(id, counted_as, name, self._store.now() if at is None else at))
+        background = syncer.current()
+        if not self._sends_sessions:
+            self._sends_sessions = True
+            background.watch(self.outbox)
+        if self.outbox.held_up:
+            background.remind(self.outbox)
+        else:
+            background.flush(self.outbox, self._timeout_s)
+
     def _make_cell(self, event_id: str) -> str | None:
         """See to it that an event has a cell; returns the ID that it is counted as, None if it is not."""
-        if event_id not in self._declared:
-            if not self._config.auto_declare_events:
-                self._warn_once(event_id, f"Event '{event_id}' is not declared!")
-                return None
-            _check_event_id(event_id)
-            if len(self._declared) >= self._config.max_events:
-                self._warn_once(
-                    keys.OVERFLOW,
-                    f"More than {self._config.max_events} events (max_events): '{event_id}' and all that "
-                    f"follow are counted as {keys.OVERFLOW}",
-                )
-                event_id = keys.OVERFLOW
-            else:
-                self._declared[event_id] = None
-        self.local.cells.add(event_id)
+        counted_as = self._admission.counted_as(event_id)
+        if counted_as is None:
+            return None
+        self.local.cells.add(counted_as)
         if not self._watched:
             self._watched = True
             syncer.current().watch(self.local)
-        return event_id
-
-    def _warn_once(self, topic: str, message: str) -> None:
-        if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
-            self._warned.add(topic)
-            self._log.warning("%s", message)
+        return counted_as
 
 
 def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
@@ -307,12 +391,6 @@ def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
     if not 0 <= number <= LARGEST:
         raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
     return str.__str__(event_id), number
-
-
-def _check_event_id(event_id: str) -> None:
-    fault = keys.event_id_fault(event_id)
-    if fault:
-        raise ValueError(f"{event_id!r} is not an event ID: it {fault}")
 
 
 class DummyCounter:
@@ -339,6 +417,17 @@ class DummyEventGroup:
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """A block or function whose end is not counted."""
         return Outcome(self, success, failure)
+
+    def session(self, id: str, event: str) -> Session:
+        """A session that is not counted."""
+        return Session(id, event, lambda *_: None)
+
+    def end_session(self, id: str) -> None:
+        """Does nothing."""
+
+    def consume(self, source_id: str, records: Records, **options: Any) -> str:
+        """Reads nothing, so that nothing is taken for counted."""
+        return ""
 
     def declare_event_id(self, event_id: str) -> None:
         """Does nothing."""

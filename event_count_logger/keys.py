@@ -14,11 +14,18 @@ Half = Literal["cur", "last"]
 #: Counts what a group's `max_events` leaves no counter for.
 OVERFLOW = "@overflow"
 
+#: Counts what a source had to leave out, such as a line of a log file that is too long.
+SKIPPED = "@skipped"
+
+#: Counts the lines of a log file that no rule matches.
+UNMATCHED = "@unmatched"
+
 #: What a group's name may look like.
 GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 #: Bytes of UTF-8.
-_LONGEST_EVENT_ID = 512
+_LONGEST_ID = 512
+_SESSION_TIME = ":ms"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -40,6 +47,26 @@ def index(group: str, interval: str, half: Half) -> str:
 def sources(group: str) -> str:
     """The hash of source ID to last committed position."""
     return f"{group}:@sources"
+
+
+def request(group: str, key: str) -> str:
+    """The position of a request that is known by its idempotency key."""
+    return f"{group}:@request:{key}"
+
+
+def sessions(group: str) -> tuple[str, str, str]:
+    """The hash of sessions, and the sorted sets of those that have not ended and of those that have."""
+    return f"{group}:@sessions", f"{group}:@sessions_open", f"{group}:@sessions_ended"
+
+
+def session_time(event_id: str) -> str:
+    """The event that counts how long sessions of an event were, in milliseconds."""
+    return f"{event_id}{_SESSION_TIME}"
+
+
+def is_session_time(event_id: str) -> bool:
+    """Whether an event counts how long sessions were."""
+    return event_id.endswith(_SESSION_TIME)
 
 
 def history(group: str, interval: str) -> str:
@@ -79,16 +106,21 @@ def probe(group: str) -> str:
 
 def event_id_fault(event_id: str) -> str | None:
     """What keeps a string from being an event ID, in words that follow the ID; None if nothing does."""
-    if not event_id:
-        return "is empty"
     if event_id.startswith("@"):
         return "begins with '@', which is reserved"
-    if _CONTROL.search(event_id):
+    return id_fault(event_id)
+
+
+def id_fault(id: str) -> str | None:
+    """What keeps a string from being the ID of anything, in words that follow it; None if nothing does."""
+    if not id:
+        return "is empty"
+    if _CONTROL.search(id):
         return "contains control characters"
     try:
-        size = len(event_id.encode())
+        size = len(id.encode())
     except UnicodeEncodeError:
         return "is not valid Unicode (a lone surrogate)"
-    if size > _LONGEST_EVENT_ID:
-        return f"has {size} bytes in UTF-8, more than {_LONGEST_EVENT_ID}"
+    if size > _LONGEST_ID:
+        return f"has {size} bytes in UTF-8, more than {_LONGEST_ID}"
     return None

@@ -135,7 +135,7 @@ class EventCountLogger:
         Args:
             timeout: Seconds that this may take.
         """
-        some = [group.local for group in self._groups.values()]
+        some = [sender for group in self._groups.values() for sender in (group.local, group.outbox)]
         for local in syncer.current().close(some, timeout):
             self.log.warning(
                 "Closed with %d counts of group '%s' unsent: they are tried again until the process ends",

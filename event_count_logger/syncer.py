@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from event_count_logger.counters.local import LocalCounters
+from event_count_logger.config import GroupConfig
 from event_count_logger.logs import Log
 
 #: Seconds that sending what is left may take when a process ends.
@@ -27,6 +28,42 @@ _AFTER_FAULT_S = 1.0
 _log = Log("EventCountLogger")
 
 
+class Sender(Protocol):
+    """What has something to send from time to time.
+
+    Attributes:
+        config: The group that it is sent for.
+        released: Whether nothing more will come.
+    """
+
+    config: GroupConfig
+    released: bool
+
+    def prepare(self) -> None:
+        """Do what has to be done before the first `sync`."""
+
+    def sync(self, timeout_s: float) -> None:
+        """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
+
+    def next_sync(self, now: float) -> float:
+        """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
+
+    def send_at_once(self) -> None:
+        """From now on, send everything as soon as it comes."""
+
+    def has_unsent(self) -> bool:
+        """Whether there is anything that Redis has not confirmed."""
+
+    def unsent(self) -> dict[str, int]:
+        """What Redis has not confirmed, per event."""
+
+    def retire(self) -> None:
+        """Leave nothing in Redis that is only needed for what is still to be sent."""
+
+    def put_away(self) -> str:
+        """At the end; returns what becomes of what is unsent, in words."""
+
+
 class Syncer:
     """Knows when each set of local counters is due. Its thread starts with the first of them."""
 
@@ -36,33 +73,33 @@ class Syncer:
         # out of a signal handler could end that while it holds the lock.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._new: list[LocalCounters] = []
-        self._due: dict[LocalCounters, float] = {}
-        self._waiting: dict[LocalCounters, list[SimpleQueue[None]]] = {}
+        self._new: list[Sender] = []
+        self._due: dict[Sender, float] = {}
+        self._waiting: dict[Sender, list[SimpleQueue[None]]] = {}
         self._thread: threading.Thread | None = None
         self._ended = False
 
-    def watch(self, local: LocalCounters) -> None:
+    def watch(self, local: Sender) -> None:
         """Sync these counters from now on, whenever it is time."""
         with self._lock:
             self._due[local] = math.inf
             self._new.append(local)
         self._notify(local)
 
-    def remind(self, local: LocalCounters) -> None:
+    def remind(self, local: Sender) -> None:
         """See to it that these counters have a time to be synced at, if they have anything to send."""
         if self._due.get(local, math.inf) == math.inf:
             with self._lock:
                 self._due[local] = local.next_sync(time.monotonic())
             self._notify(local)
 
-    def wake(self, local: LocalCounters) -> None:
+    def wake(self, local: Sender) -> None:
         """Sync these counters soon; does not wait for it."""
         with self._lock:
             self._due[local] = -math.inf
         self._notify(local)
 
-    def release(self, local: LocalCounters) -> None:
+    def release(self, local: Sender) -> None:
         """Nobody counts here any more: send what is left, then let go of it."""
         if os.getpid() != self._pid:
             return  # in a child, before `_after_fork`; this lock may be held for ever
@@ -71,7 +108,7 @@ class Syncer:
                 local.released = True
                 self.wake(local)
 
-    def flush(self, local: LocalCounters, timeout_s: float) -> None:
+    def flush(self, local: Sender, timeout_s: float) -> None:
         """Sync these counters; waits until that was tried, or the time is over."""
         done: SimpleQueue[None] = SimpleQueue()
         with self._lock:
@@ -80,7 +117,7 @@ class Syncer:
         with suppress(Empty):
             done.get(timeout=max(0, timeout_s))
 
-    def close(self, some: Iterable[LocalCounters], timeout_s: float) -> list[LocalCounters]:
+    def close(self, some: Iterable[Sender], timeout_s: float) -> list[Sender]:
         """Send all that is left, trying again until the time is over; what is logged later is sent at once.
 
         Returns:
@@ -89,7 +126,7 @@ class Syncer:
         deadline = time.monotonic() + timeout_s
         some = list(some)
         for local in some:
-            local.cells.sync_at = 1
+            local.send_at_once()
         left = [local for local in some if local.has_unsent()]
         while left and time.monotonic() < deadline:
             for local in left:
@@ -102,7 +139,7 @@ class Syncer:
                 local.retire()
         return left
 
-    def forget(self, local: LocalCounters) -> None:
+    def forget(self, local: Sender) -> None:
         """Leave these counters alone from now on, and what they hold unsent."""
         with self._lock:
             self._due.pop(local, None)
@@ -123,12 +160,12 @@ class Syncer:
                     fate,
                 )
 
-    def _notify(self, local: LocalCounters) -> None:
+    def _notify(self, local: Sender) -> None:
         with self._lock:
             self._changed.notify()
             running = self._ensure_running()
         if not running:
-            local.cells.sync_at = 1  # there is nobody to send it later
+            local.send_at_once()  # there is nobody to send it later
             self._sync(local)
 
     def _ensure_running(self) -> bool:
@@ -169,7 +206,7 @@ class Syncer:
                 if local in self._due:  # nobody has said to forget them meanwhile
                     self.remind(local)
 
-    def _wait_for_due(self) -> LocalCounters | None:
+    def _wait_for_due(self) -> Sender | None:
         """The first counters that are due; None when new ones have come instead."""
         with self._lock:
             while not self._new:
@@ -180,7 +217,7 @@ class Syncer:
                 self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
         return None
 
-    def _sync(self, local: LocalCounters) -> None:
+    def _sync(self, local: Sender) -> None:
         with self._lock:
             self._due[local] = time.monotonic() + _AFTER_FAULT_S  # should this fail
             waiting = self._waiting.pop(local, ())

@@ -20,6 +20,7 @@ FLOORS = [
     ["config.rules"],
     ["config.yaml_file"],
     ["config"],
+    ["admission"],
     ["store.values", "store.wire"],
     ["store.connections"],
     ["store.reads"],
@@ -32,8 +33,9 @@ FLOORS = [
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
-    ["syncer", "reader", "local_reader"],
+    ["syncer", "reader", "local_reader", "sources.source", "sources.sessions"],
     [
+        "sources.stream",
         "follow",
         "positions",
         "status",

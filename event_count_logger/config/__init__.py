@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.rules import (
@@ -17,17 +18,18 @@ from event_count_logger.config.rules import (
     NO_EFFECT,
     PASSED_ON,
     REDIS,
+    SESSIONS,
     SPOOL,
     check,
     group_name_fault,
     show,
     slip_of,
 )
-from event_count_logger.config.values import Config, GroupConfig, RedisConfig
+from event_count_logger.config.values import Config, GroupConfig, RedisConfig, SessionsConfig
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 
-__all__ = ["Config", "GroupConfig", "RedisConfig", "from_dicts", "from_file"]
+__all__ = ["Config", "GroupConfig", "RedisConfig", "SessionsConfig", "from_dicts", "from_file"]
 
 
 def from_file(path: str | os.PathLike[str]) -> Config:
@@ -94,6 +96,8 @@ def _check_groups(
         values = {**spool, **values}
         if "spool_dir" in values:
             values["spool_dir"] = base / os.path.expanduser(values["spool_dir"])
+        if "sessions" in values:
+            values |= _check_sessions(values, (*place, "sessions"), report)
         groups[name] = group = GroupConfig(name=name, **values)
         if group.max_events < len(group.events):
             report(
@@ -102,6 +106,21 @@ def _check_groups(
             )
         _check_labels(group, place, report)
     return groups
+
+
+def _check_sessions(values: Mapping[str, Any], place: Place, report: Report) -> dict[str, Any]:
+    """The settings of a group that sessions have a part in."""
+    sessions = SessionsConfig(**check(SESSIONS, values["sessions"], place, report, strict=True) or {})
+    if sessions.expire_after < sessions.timeout:
+        report(
+            (*place, "expire_after"),
+            f"{sessions.expire_after:g} s is less than the timeout of {sessions.timeout:g} s: a session is "
+            "forgotten before a gap can count as long as that",
+            fatal=False,
+        )
+    events = values.get("events", ())
+    times = [keys.session_time(event_id) for event_id in events if not keys.is_session_time(event_id)]
+    return {"sessions": sessions, "events": tuple(dict.fromkeys((*events, *times)))}
 
 
 def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:

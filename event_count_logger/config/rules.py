@@ -87,6 +87,11 @@ def _duration(value: object) -> float:
     return seconds
 
 
+def _or_zero(check: Callable[[object], float]) -> Callable[[object], float]:
+    """0 means that there is no limit; it needs no unit then."""
+    return lambda value: 0.0 if value in (0, "0", "0s", "0m", "0h") else check(value)
+
+
 def _line(value: object) -> str:
     text = _text(value)
     if not text.isprintable():
@@ -239,7 +244,16 @@ GROUP = vol.Schema(
         "title": _optional(_line),
         "unit": _optional(_line),
         "labels": _optional(_labels),
+        "sessions": lambda value: {} if value is None else value,  # see SESSIONS
         **SPOOL.schema,
+    }
+)
+
+SESSIONS = vol.Schema(
+    {
+        "timeout": _optional(_or_zero(_duration)),
+        "expire_after": _optional(_duration),
+        "max_sessions": _optional(_number(int, "a whole number, 0 or more", lowest=-1)),
     }
 )
 

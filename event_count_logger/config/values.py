@@ -28,6 +28,12 @@ DEFAULT_HISTORY = 60
 #: Seconds for which the total of an undeclared event is kept when it is not logged any more: a weekend.
 DEFAULT_EXPIRE_AFTER_S = 72 * 3600.0
 
+#: Seconds that one gap between two moments of a session may add to its time.
+DEFAULT_SESSION_TIMEOUT_S = 15 * 60.0
+
+#: Sessions that a group knows of at once. Each takes some 350 bytes in Redis.
+DEFAULT_MAX_SESSIONS = 100_000
+
 _DEFAULT_PORT = 6379
 
 
@@ -104,6 +110,21 @@ class RedisConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionsConfig:
+    """How the sessions of a group are timed, and how long they are remembered.
+
+    Attributes:
+        timeout: Seconds that one gap between two moments adds at most; 0 for any number.
+        expire_after: Seconds after its last update when a session is forgotten.
+        max_sessions: How many are remembered, or 0 for any number; above it the longest idle are forgotten.
+    """
+
+    timeout: float = DEFAULT_SESSION_TIMEOUT_S
+    expire_after: float = DEFAULT_EXPIRE_AFTER_S
+    max_sessions: int = DEFAULT_MAX_SESSIONS
+
+
+@dataclass(frozen=True, slots=True)
 class GroupConfig:
     """One event group.
 
@@ -124,6 +145,7 @@ class GroupConfig:
         title: For people, such as the title of a chart; the name if None.
         unit: What is counted, in the plural.
         labels: What events are called for people, by event ID; the others are called by their ID.
+        sessions: How sessions are counted; None if the group has none.
     """
 
     name: str
@@ -142,6 +164,7 @@ class GroupConfig:
     title: str | None = None
     unit: str = "events"
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sessions: SessionsConfig | None = None
 
     @property
     def totals_interval(self) -> Interval:

@@ -66,6 +66,10 @@ class LocalCounters:
                     self._run()
             self._recovery.run_once()
 
+    def send_at_once(self) -> None:
+        """Do not wait for the next sync with what is logged from now on."""
+        self.cells.sync_at = 1
+
     def prepare(self) -> None:
         """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
         processes that were killed have left.

@@ -1,141 +1,122 @@
--- Add a batch of counts to every interval of a group, exactly once.
+-- Add a batch of counts, and what sessions come to, to every interval of a group, exactly once.
 --
--- KEYS[1]  hash: source ID -> last committed position
+-- KEYS[1]  hash: source ID -> last committed position; or, where positions are kept for some time only,
+--          string: the position of this source
+-- then, if there are actions of sessions, the keys of the group's sessions: hash, sorted set, sorted set
+--          (see sessions.lua)
 -- then for each interval:
 --   string: start of the running interval, Unix seconds (set if missing)
 --   set: event IDs that have a counter in the running interval
 --   string, one per event: its count in the running interval
 --
--- ARGV[1]  source ID
+-- ARGV[1]  source ID; '' if the batch is of actions only, which may be repeated
 -- ARGV[2]  position that the source is expected at ("prev")
 -- ARGV[3]  position that the batch takes it to ("next")
--- ARGV[4]  now in milliseconds, or '' for the server's clock
--- ARGV[5]  number of events; then the event IDs, then their counts,
--- then the length of each interval in milliseconds
+-- ARGV[4]  milliseconds for which the position is kept, or '' for ever
+-- ARGV[5]  now in milliseconds, or '' for the server's clock
+-- ARGV[6]  number of events; then the event IDs, then their counts
+-- then number of intervals; then the length of each in milliseconds
+-- then number of actions; then, for each, session ID, number of its event from 1, 'start', 'heartbeat' or
+--          'end', and when that was in Unix milliseconds. The number is 0 if only a session that is there
+--          is meant. The event after that one is given its time in milliseconds. The counts of both are ''.
+-- then, if there are actions, what limits sessions: timeout, expire_after in milliseconds, most
 --
 -- Returns {outcome, now in milliseconds, ..., source ID, next}, the last two so that it is clear which
 -- request this answers:
 --   applied    stored position before ('' if there was none): the batch was counted
 --   duplicate  stored position: it had been counted before; nothing changed
 --   conflict   stored position: the source is somewhere else; nothing changed
+--   events     list of session ID, event ID: sessions that belong to other events than given; nothing
+--              changed. To be sent again with those.
 --   refused    list of event ID, key, error for each key that is in the way; nothing
 --              changed. The event ID is '' where the key concerns the whole batch.
 
-local CHUNK = 1000  -- items in one command
-
 local KEYS, ARGV, try, type = KEYS, ARGV, redis.pcall, type  -- a local is found faster than a global
-local sources, source, prev, next = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local n_events = tonumber(ARGV[5])
-local first_count = 5 + n_events
-local first_length = first_count + n_events
-local n_intervals = #ARGV - first_length
-local keys_per_interval = 2 + n_events
-assert(#KEYS == 1 + n_intervals * keys_per_interval, 'commit: KEYS do not fit ARGV')
+local key, source, prev, next, keep_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local now = tonumber(ARGV[4])
+local n_events = tonumber(ARGV[6])
+local names, counts = {}, {}
+for i = 1, n_events do
+    names[i] = ARGV[6 + i]
+    local n = ARGV[6 + n_events + i]
+    counts[i] = n ~= '' and n or nil
+end
+local before_lengths = 7 + 2 * n_events
+local n_intervals = tonumber(ARGV[before_lengths])
+local before_actions = before_lengths + n_intervals + 1
+local n_actions = tonumber(ARGV[before_actions])
+local first = n_actions > 0 and 5 or 2
+assert(#KEYS == first - 1 + n_intervals * (2 + n_events), 'commit: KEYS do not fit ARGV')
+
+local now = tonumber(ARGV[5])
 if not now then
     local time = redis.call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
 -- What `try` returns in place of an answer is a table with the field err.
-local stored = try('HGET', sources, source)
-if type(stored) == 'table' then
-    return {'refused', now, {'', sources, stored.err}, source, next}
-elseif stored == next then
-    return {'duplicate', now, stored, source, next}
-elseif stored and stored ~= prev then
-    return {'conflict', now, stored, source, next}
-end
-
--- The first write: where the server is out of memory, it refuses here, and only here.
-local moved = try('HSET', sources, source, next)
-if type(moved) == 'table' then
-    return {'refused', now, {'', sources, moved.err}, source, next}
-elseif n_events == 0 then
-    return {'applied', now, stored or '', source, next}
-end
-
--- What was done, should it have to be undone.
-local failed = false
-local answers = {}  -- what KEYS[i] answered to being set or incremented; for a set, its error
-local added = {}  -- the events that were added to the set KEYS[i]
-
-local starts = {}
-for i = 2, #KEYS, keys_per_interval do
-    starts[#starts + 1] = KEYS[i]
-end
-if try('EXISTS', unpack(starts)) ~= n_intervals then
-    for interval, start in ipairs(starts) do
-        local start_ms = now - now % tonumber(ARGV[first_length + interval])
-        local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
-        local answer = try('SETNX', start, seconds)
-        answers[2 + (interval - 1) * keys_per_interval] = answer
-        failed = failed or type(answer) == 'table'
+local stored = false
+if source ~= '' then
+    stored = keep_ms == '' and try('HGET', key, source) or keep_ms ~= '' and try('GET', key)
+    if type(stored) == 'table' then
+        return {'refused', now, {'', key, stored.err}, source, next}
+    elseif stored == next then
+        return {'duplicate', now, stored, source, next}
+    elseif stored and stored ~= prev then
+        return {'conflict', now, stored, source, next}
     end
 end
 
-for index = 3, #KEYS, keys_per_interval do
-    -- The answer to this is made faster than a list, and it is what most commits are about.
-    local known = n_events == 1 and try('SISMEMBER', KEYS[index], ARGV[6]) == 1
-    for first = known and 2 or 1, n_events, CHUNK do
-        local last = math.min(first + CHUNK - 1, n_events)
-        local answer = try('SMISMEMBER', KEYS[index], unpack(ARGV, 5 + first, 5 + last))
-        local new
-        for i = 1, #answer do
-            if answer[i] == 0 then
-                new = new or {}
-                new[#new + 1] = ARGV[4 + first + i]
-            end
-        end
-        if new then
-            answer = try('SADD', KEYS[index], unpack(new))
-            added[index] = added[index] or {}
-            for _, event in ipairs(new) do
-                added[index][event] = true
-            end
-        end
-        if type(answer) == 'table' and answer.err then
-            answers[index], failed = answer, true
-            break
+local sessions
+if n_actions > 0 then
+    local timeout, expire_after, most = unpack(ARGV, before_actions + 4 * n_actions + 1)
+    sessions = Sessions(KEYS[2], KEYS[3], KEYS[4], now, tonumber(timeout), tonumber(expire_after), tonumber(most))
+    local others = {}
+    local sums = {}
+    for i = before_actions + 1, before_actions + 4 * n_actions, 4 do
+        local id, event, action, moment = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])
+        local session = sessions.find(id)
+        if session and session.event ~= names[event] then
+            others[#others + 1], others[#others + 2] = id, session.event
+        elseif event > 0 then
+            local is_new, added = sessions.update(id, names[event], action, moment)
+            sums[event] = (sums[event] or 0) + (is_new and 1 or 0)
+            sums[event + 1] = (sums[event + 1] or 0) + added
         end
     end
-    for i = 1, answers[index] and 0 or n_events do
-        local answer = try('INCRBY', KEYS[index + i], ARGV[first_count + i])
-        answers[index + i] = answer
-        failed = failed or type(answer) == 'table'
+    if #others > 0 then
+        return {'events', now, others, source, next}
+    end
+    for event, sum in pairs(sums) do
+        counts[event] = sum > 0 and string.format('%.0f', sum) or nil
     end
 end
 
-if not failed then
-    return {'applied', now, stored or '', source, next}
+if source ~= '' then
+    -- The first write: where the server is out of memory, it refuses here, and only here.
+    local moved
+    if keep_ms == '' then
+        moved = try('HSET', key, source, next)
+    else
+        moved = try('SET', key, next, 'PX', keep_ms)
+    end
+    if type(moved) == 'table' and moved.err then
+        return {'refused', now, {'', key, moved.err}, source, next}
+    end
 end
 
-local refused = {}
-for index = 3, #KEYS, keys_per_interval do
-    local new = added[index] or {}
-    for i = index - 1, index + n_events do
-        local answer, event = answers[i], i > index and ARGV[5 + i - index] or ''
-        if type(answer) == 'table' then
-            for _, word in ipairs({event, KEYS[i], answer.err}) do
-                refused[#refused + 1] = word
-            end
-        elseif i < index and answer == 1 then
-            try('DEL', KEYS[i])
-        elseif i > index and answer then
-            local before = try('DECRBY', KEYS[i], ARGV[first_count + i - index])
-            if before == 0 and new[event] then  -- else a program that keeps no index has counted it
-                try('DEL', KEYS[i])
-            end
-        end
+local obstacles = count(first, names, counts, ARGV, before_lengths, now)
+if obstacles then
+    if source ~= '' and keep_ms ~= '' then
+        try('DEL', key)
+    elseif stored then
+        try('HSET', key, source, stored)
+    elseif source ~= '' then
+        try('HDEL', key, source)
     end
-    for event in pairs(new) do
-        try('SREM', KEYS[index], event)
-    end
+    return {'refused', now, obstacles, source, next}
 end
-if stored then
-    try('HSET', sources, source, stored)
-else
-    try('HDEL', sources, source)
+if sessions then
+    sessions.store()
 end
-return {'refused', now, refused, source, next}
+return {'applied', now, stored or '', source, next}

@@ -1,6 +1,27 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
 from event_count_logger.store.store import Store
-from event_count_logger.store.values import Commit, Finished, MasterInfo, Position, Reading, Refusal, Rotation
+from event_count_logger.store.values import (
+    ActionName,
+    Commit,
+    Finished,
+    MasterInfo,
+    Position,
+    Reading,
+    Refusal,
+    Rotation,
+    SessionAction,
+)
 
-__all__ = ["Commit", "Finished", "MasterInfo", "Position", "Reading", "Refusal", "Rotation", "Store"]
+__all__ = [
+    "ActionName",
+    "Commit",
+    "Finished",
+    "MasterInfo",
+    "Position",
+    "Reading",
+    "Refusal",
+    "Rotation",
+    "SessionAction",
+    "Store",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from event_count_logger.keys import Half
@@ -17,7 +18,27 @@ _POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 #: Seconds without a sign of it after which a master is taken for dead.
 MASTER_ALIVE_S = 15.0
 
-Outcome = Literal["applied", "duplicate", "conflict", "refused"]
+Outcome = Literal["applied", "duplicate", "conflict", "refused", "events"]
+
+#: What can happen to a session.
+ActionName = Literal["start", "heartbeat", "end"]
+
+
+class SessionAction(NamedTuple):
+    """Something that happened to a session of a group.
+
+    Attributes:
+        id: Of the session.
+        event: That the session is counted as when it is new; None for a session that is left alone if
+            it is not there.
+        name: What happened.
+        at: When, in Unix seconds.
+    """
+
+    id: str
+    event: str | None
+    name: ActionName
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +57,14 @@ class Commit(NamedTuple):
         outcome: See commit.lua.
         stored: Position that was stored for the source before; '' for none.
         refusals: What was in the way, if it was refused.
+        events: What sessions are counted as that were thought to be counted as something else, by their
+            ID; nothing was done then.
     """
 
     outcome: Outcome
     stored: str = ""
     refusals: tuple[Refusal, ...] = ()
+    events: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,10 @@ class Script(NamedTuple):
     in_full: bytes
 
 
-def script(name: str) -> Script:
-    """The script of that name, from this package."""
-    text = resources.files("event_count_logger").joinpath("lua", f"{name}.lua").read_text()
+def script(*parts: str) -> Script:
+    """The script made of these files of this package, in this order."""
+    folder = resources.files("event_count_logger").joinpath("lua")
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in parts)
     sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(packed(("EVALSHA", sha)), packed(("EVAL", text)))
 

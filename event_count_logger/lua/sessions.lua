@@ -1,0 +1,153 @@
+-- Part of commit.lua: what moments of sessions come to.
+--
+-- A session has been alive at some moments. Its time is the sum of the gaps between them, each up to the
+-- timeout. It is kept as the spans between whose moments no gap is longer than that: late moments then count
+-- as if they had come in order, and a moment that comes twice adds nothing.
+--
+-- hash        session ID -> '<start>,<end>,<first>,<last>,<first>,<last>...:<event ID>', in milliseconds;
+--             start and end are empty where they are not known
+-- sorted set  of the sessions that have not ended, by when they were last updated, in milliseconds
+-- sorted set  of those that have ended, likewise
+
+local MOST_SPANS = 32   -- kept of a session; the oldest are then taken for one
+local MOST_DROPS = 1000  -- sessions dropped in one call
+
+-- The stored sessions of one group. now, timeout and expire_after are in milliseconds; most is how many
+-- are kept. Where timeout or most is 0 there is no limit.
+local function Sessions(hash, open, ended, now, timeout, expire_after, most)
+    local self, loaded, changed = {}, {}, {}
+    timeout = timeout > 0 and timeout or math.huge
+    for _, key in ipairs({open, ended}) do
+        redis.call('ZCARD', key)  -- something else under it is to be noticed before anything is written
+    end
+    redis.call('HLEN', hash)
+
+    local function parse(value)
+        local words, event = value:match('^([^:]*):(.*)$')
+        local numbers = {}
+        for word in (words .. ','):gmatch('([^,]*),') do
+            numbers[#numbers + 1] = tonumber(word) or false
+        end
+        return {event = event, start = numbers[1], stop = numbers[2], spans = {unpack(numbers, 3)}}
+    end
+
+    local function format(session)
+        local words = {}
+        for i, number in ipairs({session.start, session.stop, unpack(session.spans)}) do
+            words[i] = number and string.format('%.0f', number) or ''
+        end
+        return table.concat(words, ',') .. ':' .. session.event
+    end
+
+    local function duration(spans)
+        local sum = #spans > 2 and (#spans / 2 - 1) * timeout or 0
+        for i = 1, #spans, 2 do
+            sum = sum + spans[i + 1] - spans[i]
+        end
+        return sum
+    end
+
+    -- The spans with one more moment.
+    local function with(spans, moment)
+        local result, first, last = {}, moment, moment
+        for i = 1, #spans, 2 do
+            if spans[i + 1] + timeout < first then
+                result[#result + 1], result[#result + 2] = spans[i], spans[i + 1]
+            elseif spans[i] - timeout > last then
+                result[#result + 1], result[#result + 2] = first, last
+                first, last = spans[i], spans[i + 1]
+            else
+                first, last = math.min(first, spans[i]), math.max(last, spans[i + 1])
+            end
+        end
+        result[#result + 1], result[#result + 2] = first, last
+        return result
+    end
+
+    -- Returns by how many milliseconds the session has become longer.
+    local function add(session, moment)
+        if session.stop and (moment > session.stop or session.start and moment < session.start) then
+            return 0
+        end
+        local spans = with(session.spans, moment)
+        local added = duration(spans) - duration(session.spans)
+        if #session.spans == 0 then
+            added = 0
+        end
+        if #spans > 2 * MOST_SPANS then
+            table.remove(spans, 2)
+            table.remove(spans, 2)
+        end
+        session.spans = spans
+        return added
+    end
+
+    -- The session of that ID, or nil.
+    function self.find(id)
+        if loaded[id] == nil then
+            local seen = redis.call('ZSCORE', open, id) or redis.call('ZSCORE', ended, id)
+            local value = seen and tonumber(seen) > now - expire_after and redis.call('HGET', hash, id)
+            loaded[id] = value and parse(value) or false
+        end
+        return loaded[id] or nil
+    end
+
+    -- Takes note of an action, start, heartbeat or end, of a session at a moment.
+    -- Returns whether the session is new, and by how many milliseconds it has become longer.
+    function self.update(id, event, action, moment)
+        local session = self.find(id)
+        local is_new = not session
+        if is_new then
+            session = {event = event, start = false, stop = false, spans = {}}
+            loaded[id] = session
+        end
+        if action == 'start' then
+            if session.start then
+                return false, 0
+            elseif not session.stop or moment <= session.stop then
+                session.start = moment
+            end
+        elseif action == 'end' then
+            session.stop = session.stop or moment
+        end
+        changed[id] = true
+        return is_new, add(session, moment)
+    end
+
+    -- Forgets up to `n` sessions that were last updated at `before` or earlier, the longest idle ones first.
+    local function drop(before, n)
+        while n > 0 do
+            local oldest
+            for _, key in ipairs({open, ended}) do
+                local id, seen = unpack(redis.call('ZRANGEBYSCORE', key, '-inf', before, 'WITHSCORES', 'LIMIT', 0, 1))
+                if id and (not oldest or tonumber(seen) < oldest.seen) then
+                    oldest = {key = key, id = id, seen = tonumber(seen)}
+                end
+            end
+            if not oldest then
+                return
+            end
+            redis.call('ZREM', oldest.key, oldest.id)
+            redis.call('HDEL', hash, oldest.id)
+            n = n - 1
+        end
+    end
+
+    function self.store()
+        for id in pairs(changed) do
+            local session = loaded[id]
+            redis.call('HSET', hash, id, format(session))
+            redis.call('ZREM', session.stop and open or ended, id)
+            redis.call('ZADD', session.stop and ended or open, now, id)
+        end
+        drop(now - expire_after, MOST_DROPS)
+        if most > 0 then
+            drop('+inf', math.min(MOST_DROPS, redis.call('HLEN', hash) - most))
+        end
+        for _, key in ipairs({hash, open, ended}) do
+            redis.call('PEXPIRE', key, expire_after)  -- when none of them is updated any more
+        end
+    end
+
+    return self
+end

@@ -1,0 +1,85 @@
+"""A source of counts that knows where it is, so that each of its batches is counted exactly once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected, SourceMoved, Unavailable
+from event_count_logger.logs import Log
+from event_count_logger.store import Commit, SessionAction, Store
+
+#: Seconds between attempts while Redis does not answer.
+_RETRY_S = 0.5
+
+
+class Source:
+    """A source of one group; only one thread at a time may use it.
+
+    Attributes:
+        position: What Redis has confirmed last; '' for the beginning.
+    """
+
+    def __init__(
+        self, store: Store, group: GroupConfig, source_id: str, log: Log, stop: threading.Event | None = None
+    ) -> None:
+        """Asks nothing yet; see `load`. No more attempts are made when `stop` is set."""
+        self.position = ""
+        self._store = store
+        self._group = group
+        self._id = source_id
+        self._log = log
+        self._stop = stop or threading.Event()
+
+    def load(self) -> str:
+        """Go to where Redis has the source, and return that; waits for Redis.
+
+        Raises:
+            Unavailable: It is to stop, and there was no answer.
+            Rejected: Redis has something else in place of positions.
+        """
+        while True:
+            try:
+                self.position = self._store.position(self._group.name, self._id)
+            except Unavailable:
+                if self._stop.wait(_RETRY_S):
+                    raise
+            else:
+                return self.position
+
+    def commit(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction] = ()) -> None:
+        """Count a batch exactly once, which takes the source to its next position; waits for Redis.
+
+        Raises:
+            SourceMoved: Something else has moved the source: nothing was counted.
+            Unavailable: It is to stop, and whether the batch was counted is not known.
+            Rejected: Redis cannot count one of the events: nothing was counted.
+        """
+        while True:
+            try:
+                commit = self._send(next, batch, actions)
+            except Unavailable:
+                if self._stop.wait(_RETRY_S):
+                    raise
+            else:
+                break
+        if commit.outcome == "conflict":
+            raise SourceMoved(self._id, self.position, commit.stored)
+        for refusal in commit.refusals:
+            raise Rejected(refusal.key, refusal.reason)
+        if commit.outcome == "applied" and self.position and not commit.stored:
+            self._log.warning(
+                "Redis at %s has lost data: it does not know source '%s' of group '%s', which was at %s",
+                self._store.location,
+                self._id,
+                self._group.name,
+                self.position,
+            )
+        self.position = next
+
+    def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
+        if actions:
+            return self._store.commit_actions(self._group, actions, self._id, self.position, next, batch)
+        name, intervals = self._group.name, self._group.intervals
+        return self._store.commit(name, intervals, self._id, self.position, next, batch)

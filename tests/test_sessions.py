@@ -1,0 +1,229 @@
+"""Sessions: each is counted once, and its time however its moments arrive."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig, SessionsConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.store import ActionName, SessionAction, Store
+from tests.servers import Server
+
+DAY = Interval.parse("24h")
+B = 1_700_000_000
+HOUR_S = 3600.0
+
+
+def group(timeout: float = HOUR_S, **limits: float) -> GroupConfig:
+    sessions = SessionsConfig(timeout=timeout, **limits)  # type: ignore[arg-type]
+    return GroupConfig("g", (DAY,), auto_declare_events=True, sessions=sessions)
+
+
+class Sessions:
+    """Acts on sessions of a group at given times, and tells what they come to."""
+
+    def __init__(self, store: Store, server: Server, config: GroupConfig) -> None:
+        self.store, self.server, self.config = store, server, config
+        self.now: float = B
+
+    def act(self, name: ActionName, at: float, id: str = "s1", event: str | None = "dash") -> None:
+        answer = self.store.commit_actions(self.config, [SessionAction(id, event, name, at)], now=self.now)
+        assert answer.outcome == "applied"
+
+    def heartbeats(self, *moments: float) -> None:
+        for moment in moments:
+            self.act("heartbeat", moment)
+
+    def counted(self, event: str = "dash") -> tuple[int, int]:
+        """How many sessions, and their milliseconds."""
+        counts = self.server.counts("g", "24h", "cur")
+        return counts.get(event, 0), counts.get(keys.session_time(event), 0)
+
+    def n_open(self) -> int:
+        return self.store.open_sessions(self.config, now=self.now)
+
+
+@pytest.fixture
+def sessions(store: Store, any_server: Server) -> Callable[..., Sessions]:
+    return lambda *arguments, **limits: Sessions(store, any_server, group(*arguments, **limits))
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "time_s"), [(HOUR_S, 4500), (HOUR_S / 4, 1800), (24 * HOUR_S, 15_300), (0, 15_300)]
+)
+def test_each_gap_adds_at_most_the_timeout(
+    sessions: Callable[..., Sessions], timeout_s: float, time_s: int
+) -> None:
+    here = sessions(timeout_s)
+    here.act("start", B)
+    here.heartbeats(*(B + 60 * number for number in range(1, 16)))
+    here.act("end", B + 15 * 60 + 4 * HOUR_S)
+    assert here.counted() == (1, time_s * 1000)
+    assert here.n_open() == 0
+
+
+def test_moments_out_of_order_count_as_in_order(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(4500)
+    here.heartbeats(B + 1, B, B + 7200)
+    assert here.counted() == (1, 4_501_000)
+
+
+def true_time_ms(moments: Sequence[float], timeout_s: float) -> int:
+    ordered = sorted(moments)
+    gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    return round(1000 * sum(min(gap, timeout_s or gap) for gap in gaps))
+
+
+@pytest.mark.parametrize("timeout_s", [0, 5, 60])
+def test_any_order_and_repetition_gives_the_sum_of_the_gaps(
+    sessions: Callable[..., Sessions], timeout_s: float, request: pytest.FixtureRequest
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for number in range(30):
+        here = sessions(timeout_s)
+        event = f"dash {number}"
+        moments = [B + chance.randrange(400_000) / 1000 for _ in range(chance.randrange(1, 25))]
+        arrived = moments + chance.choices(moments, k=5)
+        chance.shuffle(arrived)
+        before = 0
+        for moment in arrived:
+            here.act("heartbeat", moment, id=event, event=event)
+            _, time_ms = here.counted(event)
+            assert time_ms >= before
+            before = time_ms
+        assert here.counted(event) == (1, true_time_ms(moments, timeout_s))
+
+
+def test_the_same_heartbeat_again_adds_nothing(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.heartbeats(B, B + 10, B + 10, B + 10)
+    assert here.counted() == (1, 10_000)
+
+
+def test_a_start_alone_is_a_session_without_time(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    assert here.counted() == (1, 0)
+    assert here.n_open() == 1
+
+
+def test_a_repeated_start_changes_nothing(sessions: Callable[..., Sessions], any_server: Server) -> None:
+    here = sessions()
+    here.act("start", B)
+    before = any_server.everything()
+    here.act("start", B + 100)
+    here.act("start", B - 100)
+    assert any_server.everything() == before
+
+
+def test_an_end_alone_is_a_session_without_time(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("end", B)
+    assert here.counted() == (1, 0)
+    assert here.n_open() == 0
+
+
+def test_nothing_adds_to_a_finished_session_from_outside(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    here.act("end", B + 10)
+    here.heartbeats(B - 5, B + 15)
+    here.act("end", B + 20)
+    here.act("start", B - 20)
+    assert here.counted() == (1, 10_000)
+
+
+def test_an_end_that_overtakes_the_rest_counts_the_same(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("end", B + 10)
+    here.heartbeats(B + 5)
+    here.act("start", B)
+    assert here.counted() == (1, 10_000)
+
+
+def test_an_end_before_the_start_subtracts_nothing(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    here.heartbeats(B + 10)
+    here.act("end", B - 100)
+    here.heartbeats(B + 20)
+    assert here.counted() == (1, 10_000)
+    assert here.n_open() == 0
+
+
+def test_a_session_stays_with_its_first_event(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B, event="dash")
+    here.act("heartbeat", B + 10, event="other")
+    here.act("end", B + 20, event=None)
+    assert here.counted("dash") == (1, 20_000)
+    assert here.counted("other") == (0, 0)
+
+
+def test_what_is_not_there_is_not_made_by_an_end_without_an_event(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    sessions().act("end", B, event=None)
+    assert any_server.everything() == {}
+
+
+@pytest.mark.parametrize("last", ["start", "heartbeat", "end"])
+def test_a_session_is_forgotten_after_its_last_update_however_it_was_made(
+    sessions: Callable[..., Sessions], last: ActionName
+) -> None:
+    here = sessions(expire_after=90.5)
+    here.act(last, B)
+    here.now = B + 90
+    assert here.n_open() == (last != "end")
+    here.act("heartbeat", B + 1, id="another")
+    assert here.server.client.hkeys("g:@sessions") == ["s1", "another"]
+    here.now = B + 91
+    assert here.n_open() == 1
+    here.act("heartbeat", B + 91)
+    assert here.counted() == (3, 0), "the first session, the other, and a new one of the same ID"
+
+
+def test_all_that_is_kept_of_sessions_goes_when_none_is_updated(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    sessions(expire_after=90.5).act("heartbeat", B)
+    for key in ("g:@sessions", "g:@sessions_open"):
+        assert 85_000 < any_server.client.pttl(key) <= 90_500
+
+
+def test_above_the_most_sessions_the_longest_idle_ones_are_forgotten(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    here = sessions(max_sessions=3)
+    for number, id in enumerate(["a", "b", "c", "a", "d", "e"]):
+        here.now = B + number
+        here.act("end" if id == "d" else "heartbeat", B + number, id=id)
+    assert set(any_server.client.hkeys("g:@sessions")) == {"a", "d", "e"}
+    assert here.n_open() == 2
+
+
+def test_only_so_many_gaps_of_a_session_are_kept(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    here = sessions(timeout=1)
+    here.heartbeats(*(B + 10 * number for number in range(200)))
+    assert here.counted() == (1, 199_000)
+    assert len(any_server.client.hget("g:@sessions", "s1")) < 2000
+
+
+def test_a_key_of_another_type_is_named_and_nothing_is_changed(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    for key in ("g:@sessions", "g:@sessions_open", "g:@sessions_ended"):
+        any_server.client.flushall()
+        any_server.client.set(key, "x")
+        with pytest.raises(Rejected):
+            sessions().act("heartbeat", B)
+        assert any_server.everything() == {key: "x"}
