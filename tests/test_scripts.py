@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Commit, Refusal, Rotation, Store
+from event_count_logger.store import Commit, Refusal, Rotation, SessionAction, Store
 from tests.servers import Server
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
@@ -75,6 +75,95 @@ def test_counts_above_2_to_the_53_are_exact(store: Store, any_server: Server) ->
     commit(store, 0, 1, {"a": 2**53 + 1})
     commit(store, 1, 2, {"a": 2**60 + 3})
     assert any_server.counts("g", "5s", "cur") == {"a": 2**53 + 1 + 2**60 + 3}
+
+
+def test_a_position_may_be_any_string(store: Store, any_server: Server) -> None:
+    here, there = 'a file "x", line 1', "\u00e9\n2"
+    assert store.commit("g", BOTH, "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
+    assert store.commit("g", BOTH, "src", here, there, {"a": 1}, NOW) == Commit("applied", here)
+    assert store.commit("g", BOTH, "src", here, there, {"a": 1}, NOW) == Commit("duplicate", there)
+    assert store.position("g", "src") == there
+    assert store.position("g", "other") == ""
+    assert any_server.counts("g", "5s", "cur") == {"a": 2}
+
+
+REQUESTS = GroupConfig("g", BOTH)
+
+
+def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, any_server: Server) -> None:
+    first = store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    again = store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    assert (first.outcome, again.outcome) == ("applied", "duplicate")
+    assert any_server.counts("g", "5s", "cur") == {"a": 3}
+
+
+def test_a_request_with_the_same_key_and_other_content_is_a_conflict(
+    store: Store, any_server: Server
+) -> None:
+    store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    before = any_server.everything()
+    other = store.commit_request(REQUESTS, "key", "other", {"a": 4}, keep_s=60, now=NOW)
+    assert other == Commit("conflict", "content")
+    assert any_server.everything() == before
+
+
+def test_a_request_is_forgotten_in_time_and_is_no_source(store: Store, any_server: Server) -> None:
+    store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    assert 50_000 < any_server.client.pttl("g:@request:key") <= 60_000
+    assert not any_server.client.exists("g:@sources")
+
+
+def test_a_refused_request_is_not_remembered(store: Store, any_server: Server) -> None:
+    any_server.client.set("g:5s:cur:a", "x")
+    before = any_server.everything()
+    assert store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW).outcome == "refused"
+    assert any_server.everything() == before
+
+
+SESSIONS = GroupConfig("g", BOTH, auto_declare_events=True, sessions=SessionsConfig())
+ACTIONS = (
+    SessionAction("s1", "dash", "start", NOW - 10),
+    SessionAction("s2", "dash", "heartbeat", NOW - 9),
+    SessionAction("s1", "dash", "heartbeat", NOW),
+)
+
+
+def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
+    store: Store, any_server: Server
+) -> None:
+    batch = {"dash": 2**60 + 1, "a": 1}
+    first = store.commit_actions(SESSIONS, ACTIONS, "src", 0, 1, batch, NOW)
+    before = any_server.everything()
+    again = store.commit_actions(SESSIONS, ACTIONS, "src", 0, 1, batch, NOW)
+    assert (first.outcome, again.outcome) == ("applied", "duplicate")
+    assert any_server.everything() == before
+    for interval in BOTH:
+        counts = any_server.counts("g", interval.name, "cur")
+        assert counts == {"dash": 2**60 + 3, "dash:ms": 10_000, "a": 1}
+
+
+def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: Server) -> None:
+    store.commit_actions(SESSIONS, ACTIONS[:1], "src", 0, 1, now=NOW)
+    any_server.client.set("g:1m:cur:dash:ms", "x")
+    before = any_server.everything()
+    answer = store.commit_actions(SESSIONS, ACTIONS[1:], "src", 1, 2, {"a": 1}, now=NOW)
+    assert [refusal.key for refusal in answer.refusals] == ["g:1m:cur:dash:ms"]
+    assert any_server.everything() == before
+
+
+def test_actions_from_another_position_change_nothing(store: Store, any_server: Server) -> None:
+    store.commit("g", BOTH, "src", 0, 5, {"a": 2}, NOW)
+    before = any_server.everything()
+    assert store.commit_actions(SESSIONS, ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
+    assert any_server.everything() == before
+
+
+def test_sessions_that_add_nothing_leave_no_counter_behind(store: Store, any_server: Server) -> None:
+    action = SessionAction("s1", "dash", "heartbeat", NOW)
+    store.commit_actions(SESSIONS, [action], now=NOW)
+    assert any_server.counts("g", "5s", "cur") == {"dash": 1}
+    store.commit_actions(SESSIONS, [action], now=NOW)
+    assert any_server.counts("g", "5s", "cur") == {"dash": 1}
 
 
 OBSTACLES = {
