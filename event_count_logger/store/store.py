@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -377,7 +378,7 @@ def _words(actions: Iterable[SessionAction], number_of: Mapping[str, int]) -> It
 def _limits(group: GroupConfig) -> tuple[int, int, int]:
     assert group.sessions
     limits = group.sessions
-    return int(limits.timeout * 1000), int(limits.expire_after * 1000), limits.max_sessions
+    return ceil(limits.timeout * 1000), ceil(limits.expire_after * 1000), limits.max_sessions
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:
