@@ -64,6 +64,11 @@ def session_time(event_id: str) -> str:
     return f"{event_id}{_SESSION_TIME}"
 
 
+def event_of_sessions(event_id: str) -> str:
+    """The event that sessions are counted as, given that or the one that counts how long they were."""
+    return event_id.removesuffix(_SESSION_TIME)
+
+
 def is_session_time(event_id: str) -> bool:
     """Whether an event counts how long sessions were."""
     return event_id.endswith(_SESSION_TIME)
