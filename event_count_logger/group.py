@@ -199,6 +199,7 @@ class EventGroup(Counting):
         Args:
             id: Tells it from all other sessions of the group.
             event: What it is counted as. For a session that is known by another event, that one stays.
+                An event that is not declared is not counted, as with `log`.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
@@ -211,6 +212,8 @@ class EventGroup(Counting):
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
+            TypeError: The ID is not a string.
+            ValueError: Not the ID of a session.
         """
         self._check_sessions()
         self._act(id, None, "end", None)
@@ -353,10 +356,16 @@ class EventGroup(Counting):
             raise NotConfigured(f"Group '{self.group_name}' has no sessions: give it the setting 'sessions'")
 
     def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
-        counted_as = None if event is None else self._admission.session_counted_as(event)
-        if event is not None and counted_as is None:
-            return
-        self.outbox.put(checked_action(id, counted_as, name, self._store.now() if at is None else at))
+        action = checked_action(id, event, name, self._store.now() if at is None else at)
+        if action.event is not None:
+            counted_as = self._admission.session_counted_as(action.event)
+            if counted_as is None:
+                return
+            action = action._replace(event=counted_as)
+        self.outbox.put(action)
+        self._send_outbox()
+
+    def _send_outbox(self) -> None:
         background = syncer.current()
         if not self._sends_sessions:
             self._sends_sessions = True

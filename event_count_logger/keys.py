@@ -116,6 +116,17 @@ def event_id_fault(event_id: str) -> str | None:
     return id_fault(event_id)
 
 
+def session_event_fault(event_id: str) -> str | None:
+    """What keeps an event from being one of sessions, in words that follow the ID; None if nothing does."""
+    if is_session_time(event_id):
+        return f"ends with '{_SESSION_TIME}', which is for their time"
+    fault = event_id_fault(event_id)
+    if fault:
+        return fault
+    fault = id_fault(session_time(event_id))
+    return f"leaves no room for '{_SESSION_TIME}', with which it {fault}" if fault else None
+
+
 def id_fault(id: str) -> str | None:
     """What keeps a string from being the ID of anything, in words that follow it; None if nothing does."""
     if not id:
