@@ -9,6 +9,7 @@ from event_count_logger.errors import (
     EventCountLoggerError,
     NotConfigured,
     Rejected,
+    SourceMoved,
     StoreError,
     Unavailable,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "NotConfigured",
     "Rejected",
     "Snapshot",
+    "SourceMoved",
     "StoreError",
     "Totals",
     "Unavailable",

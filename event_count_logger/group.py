@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 import weakref
@@ -15,8 +14,9 @@ from typing import Any, TypeVar, cast
 
 from event_count_logger import syncer
 from event_count_logger.admission import Admission, check_event_id
+from event_count_logger.arguments import checked_event, checked_id
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.hot import LARGEST, Cell, Counter, Counting
+from event_count_logger.counters.hot import Cell, Counter, Counting
 from event_count_logger.counters.layout import has_reached
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
@@ -156,7 +156,7 @@ class EventGroup(Counting):
             TypeError: Not a string.
             ValueError: Not an event ID.
         """
-        event_id, _ = _checked_arguments(event_id, 0)
+        event_id, _ = checked_event(event_id, 0)
         if event_id not in self._admission.declared:
             check_event_id(event_id)
         return Counter(self, event_id)
@@ -235,8 +235,8 @@ class EventGroup(Counting):
         as long as it is away.
 
         Example:
-            lines = open("numbers.txt")
-            group.consume("numbers.txt", ((at, "numbers", int(line)) for at, line in enumerate(lines)))
+            with open("numbers.txt") as lines:
+                group.consume("numbers.txt", ((at, "sum", int(line)) for at, line in enumerate(lines)))
 
         Args:
             source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer.
@@ -251,7 +251,7 @@ class EventGroup(Counting):
             committed: Is called with each position that Redis has confirmed.
 
         Returns:
-            The position that is confirmed at the end.
+            The position that is confirmed at the end; '' if there never was a record.
 
         Raises:
             SourceMoved: Another consumer has moved the stream on: what it counted is not counted here.
@@ -259,7 +259,7 @@ class EventGroup(Counting):
             TypeError: A record has a position, event or count of a wrong type.
             ValueError: Positions go back, or a position, event or count cannot be one.
         """
-        source = Source(self._store, self._config, source_id, self._log)
+        source = Source(self._store, self._config, checked_id(source_id, "a source"), self._log)
         fields = Fields(position, key, count)
         return Consumer(source, self._admission, fields, batch_size, committed).run(records)
 
@@ -270,7 +270,7 @@ class EventGroup(Counting):
             TypeError: Not a string.
             ValueError: Not an event ID.
         """
-        event_id, _ = _checked_arguments(event_id, 0)
+        event_id, _ = checked_event(event_id, 0)
         self._admission.declare(event_id)
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
@@ -330,7 +330,7 @@ class EventGroup(Counting):
         return dict(snapshot.counts)
 
     def _log_unusual(self, event_id: object, count: object) -> None:
-        event_id, count = _checked_arguments(event_id, count)
+        event_id, count = checked_event(event_id, count)
         counted_as = self._make_cell(event_id) if count else None
         if counted_as:
             EventGroup.log(self, counted_as, count)
@@ -385,21 +385,6 @@ class EventGroup(Counting):
             self._watched = True
             syncer.current().watch(self.local)
         return counted_as
-
-
-def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
-    """Both as the exact types that they stand for."""
-    if not isinstance(event_id, str):
-        raise TypeError(f"event_id must be a string, not {event_id!r}")
-    try:
-        number = operator.index(cast(int, count))
-    except TypeError:
-        number = None
-    if number is None or isinstance(count, bool):
-        raise TypeError(f"count must be an integer, not {count!r}")
-    if not 0 <= number <= LARGEST:
-        raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
-    return str.__str__(event_id), number
 
 
 class DummyCounter:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 
-from event_count_logger import keys
+from event_count_logger.arguments import checked_id
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.logs import Log
@@ -144,16 +144,11 @@ def checked_action(id: object, event: object, name: ActionName, at: object) -> S
         TypeError: The ID or the event is not a string, or the time not a number.
         ValueError: The ID cannot be one, or the time is none of the years 1970 to 9999.
     """
-    if not isinstance(id, str):
-        raise TypeError(f"the ID of a session must be a string, not {id!r}")
+    id = checked_id(id, "a session")
     if not isinstance(event, str | None):
         raise TypeError(f"the event of a session must be a string, not {event!r}")
-    fault = keys.id_fault(id)
-    if fault:
-        raise ValueError(f"{id!r} is not the ID of a session: it {fault}")
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError(f"the time must be a number of Unix seconds, not {at!r}")
     if not 0 <= at < _LATEST_S:
         raise ValueError(f"the time must be Unix seconds from 0 to {_LATEST_S}, not {at}")
-    # Strings of other types, such as of an enumeration, may be written as something else than they equal.
-    return SessionAction(str.__str__(id), event and str.__str__(event), name, at)
+    return SessionAction(id, event and str.__str__(event), name, at)
