@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, NotConfigured
+from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, NotConfigured
 from event_count_logger.sources import sessions
 from tests.servers import Proxy, Server, free_port, wait_until
 
@@ -271,6 +271,7 @@ def test_only_so_much_is_kept_while_redis_is_away(
     group = logger({"g": SETTINGS}, {"port": free_port()})["g"]
     for number in range(6):
         group.session("s1", "dash").heartbeat(B + number)
+    assert isinstance(group, EventGroup)
     assert group.outbox.unsent_in_words() == "3 actions of sessions"
     told = [
         record.getMessage() for record in caplog.records if "further ones are lost" in record.getMessage()
