@@ -9,8 +9,8 @@ def plain(value: float) -> float | int:
 
 
 def thousandths(value: int) -> str:
-    """A thousandth of a whole number, exactly, such as milliseconds in seconds."""
-    return f"{value // 1000}.{value % 1000:03}"
+    """A thousandth of a whole number of any size, exactly, such as milliseconds in seconds."""
+    return f"{value // 1000}.{value % 1000:03}".rstrip("0").rstrip(".")
 
 
 def plain_or_none(value: float | None) -> float | int | None:
