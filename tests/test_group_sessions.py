@@ -235,9 +235,12 @@ session.start({B})
 os.kill(pid, signal.SIGSTOP)
 session.end({B} + 3)
 assert group.outbox.has_unsent()
-threading.Timer(0.5, os.kill, (pid, signal.SIGCONT)).start()
+timer = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+timer.daemon = True
+timer.start()
 """
     done = run_program(program, {**own_server.config, "socket_timeout": 0.2})
+    own_server.go_on()
     assert "Traceback" not in done.stderr
     assert counted(own_server) == (1, 3000)
 
@@ -262,6 +265,8 @@ def test_a_key_in_the_way_is_told_once_and_all_is_counted_when_it_is_gone(
     server.client.delete("g:1h:cur:dash")
     wait_until(group.sync)
     assert counted(server) == (1, 2000)
+    group.session("s1", "dash").heartbeat(B + 3)
+    assert counted(server) == (1, 3000), "nobody has to wait for the next attempt any more"
 
 
 def test_only_so_much_is_kept_while_redis_is_away(
