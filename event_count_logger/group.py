@@ -203,9 +203,12 @@ class EventGroup(Counting):
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
+            TypeError: The ID or the event is not a string.
+            ValueError: Not the ID of a session.
         """
         self._check_sessions()
-        return Session(id, event, self._act)
+        event_id, _ = checked_event(event, 0)
+        return Session(checked_id(id, "a session"), event_id, self._act)
 
     def end_session(self, id: str) -> None:
         """End a session now, whatever event it is counted as; one that is not known is no error.

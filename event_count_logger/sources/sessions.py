@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 
 from event_count_logger.arguments import checked_id
 from event_count_logger.config import GroupConfig
@@ -35,7 +34,7 @@ class Session:
     the group. All times are Unix seconds; None is now. What comes twice, late or out of order is
     counted as if it had come once and in order.
 
-    All methods raise TypeError or ValueError for what is no ID, event or time, and no other error.
+    All methods raise TypeError or ValueError for an event or a time that cannot be one, and no other error.
     """
 
     def __init__(
@@ -88,11 +87,13 @@ class Outbox:
         try:
             with suppress(StoreError):  # told where noticed; the actions are kept
                 for _ in range(0, len(self._waiting), _BATCH_SIZE):
-                    self._send(list(islice(self._waiting, _BATCH_SIZE)))
+                    self._send_some()
         finally:
             self._sending.release()
 
-    def _send(self, actions: list[SessionAction]) -> None:
+    def _send_some(self) -> None:
+        # Others may append meanwhile, which an iterator does not bear.
+        actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
         try:
             commit = self._store.commit_actions(self.config, actions)
             for refusal in commit.refusals:
