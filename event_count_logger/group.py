@@ -225,6 +225,7 @@ class EventGroup(Counting):
         self,
         source_id: str,
         records: Records,
+        *,
         position: Callable[[Any], int | str] | None = None,
         key: Callable[[Any], str] | None = None,
         count: Callable[[Any], int] | None = None,

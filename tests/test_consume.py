@@ -219,16 +219,16 @@ def test_what_cannot_be_an_event_is_named(server: Server, logger: Callable[..., 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((7, []), "the ID of a source must be a string, not 7"),
-        (("", []), "'' is not the ID of a source: it is empty"),
-        (("s", [], None, None, None, 0), "batch_size must be at least 1, not 0"),
+        ({"source_id": 7}, "the ID of a source must be a string, not 7"),
+        ({"source_id": ""}, "'' is not the ID of a source: it is empty"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
     ],
 )
 def test_arguments_that_cannot_be_are_errors(
-    arguments: tuple[Any, ...], error: str, group: EventGroup
+    arguments: dict[str, Any], error: str, group: EventGroup
 ) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
-        group.consume(*arguments)
+        group.consume(**{"source_id": "s", "records": [], **arguments})
     assert str(caught.value) == error
 
 
