@@ -61,15 +61,14 @@ class Admission:
         """The ID that sessions of an event are counted as; None if they are not.
 
         Raises:
-            ValueError: Not an event ID, or too long to be one of sessions.
+            ValueError: Not an event ID, or one that cannot be that of sessions.
         """
+        fault = keys.session_event_fault(event_id)
+        if fault:
+            raise ValueError(f"{event_id!r} is not an event of sessions: it {fault}")
         counted_as = self.counted_as(event_id)
         if counted_as is not None:
-            time = keys.session_time(counted_as)
-            fault = keys.id_fault(time)
-            if fault:
-                raise ValueError(f"{event_id!r} cannot be the event of sessions: '{time}' {fault}")
-            self.declared[time] = None
+            self.declared[keys.session_time(counted_as)] = None
         return counted_as
 
     def fault(self, event_ids: Iterable[str]) -> str | None:

@@ -24,12 +24,14 @@ class GroupMetrics:
         totals: What its events have counted since ever; None if it keeps no totals.
         lasts: The last finished interval of each length; the counts are of all events that are known.
         n_masters: How many masters that rotate it were there lately.
+        open_sessions: How many of its sessions have neither ended nor expired; None if it has no sessions.
     """
 
     group: str
     totals: Totals | None
     lasts: Sequence[Snapshot]
     n_masters: int
+    open_sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     known = list(totals.counts) if totals else reader.known_events(group)
     lasts = [_filled(read_settled(reader, group, interval, "last")[0], known) for interval in group.intervals]
     n_masters = sum(master.alive for master in store.masters(group.name))
-    return GroupMetrics(group.name, totals, lasts, n_masters)
+    open_sessions = store.open_sessions(group) if group.sessions else None
+    return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)
 
 
 def _filled(snapshot: Snapshot, known: Sequence[str]) -> Snapshot:

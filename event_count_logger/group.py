@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import time
 import weakref
@@ -15,8 +14,9 @@ from typing import Any, TypeVar, cast
 
 from event_count_logger import syncer
 from event_count_logger.admission import Admission, check_event_id
+from event_count_logger.arguments import checked_event, checked_id
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.hot import LARGEST, Cell, Counter, Counting
+from event_count_logger.counters.hot import Cell, Counter, Counting
 from event_count_logger.counters.layout import has_reached
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
@@ -156,7 +156,7 @@ class EventGroup(Counting):
             TypeError: Not a string.
             ValueError: Not an event ID.
         """
-        event_id, _ = _checked_arguments(event_id, 0)
+        event_id, _ = checked_event(event_id, 0)
         if event_id not in self._admission.declared:
             check_event_id(event_id)
         return Counter(self, event_id)
@@ -199,18 +199,24 @@ class EventGroup(Counting):
         Args:
             id: Tells it from all other sessions of the group.
             event: What it is counted as. For a session that is known by another event, that one stays.
+                An event that is not declared is not counted, as with `log`.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
+            TypeError: The ID or the event is not a string.
+            ValueError: Not the ID of a session.
         """
         self._check_sessions()
-        return Session(id, event, self._act)
+        event_id, _ = checked_event(event, 0)
+        return Session(checked_id(id, "a session"), event_id, self._act)
 
     def end_session(self, id: str) -> None:
         """End a session now, whatever event it is counted as; one that is not known is no error.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
+            TypeError: The ID is not a string.
+            ValueError: Not the ID of a session.
         """
         self._check_sessions()
         self._act(id, None, "end", None)
@@ -219,6 +225,7 @@ class EventGroup(Counting):
         self,
         source_id: str,
         records: Records,
+        *,
         position: Callable[[Any], int | str] | None = None,
         key: Callable[[Any], str] | None = None,
         count: Callable[[Any], int] | None = None,
@@ -232,8 +239,8 @@ class EventGroup(Counting):
         as long as it is away.
 
         Example:
-            lines = open("numbers.txt")
-            group.consume("numbers.txt", ((at, "numbers", int(line)) for at, line in enumerate(lines)))
+            with open("numbers.txt") as lines:
+                group.consume("numbers.txt", ((at, "sum", int(line)) for at, line in enumerate(lines)))
 
         Args:
             source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer.
@@ -248,7 +255,7 @@ class EventGroup(Counting):
             committed: Is called with each position that Redis has confirmed.
 
         Returns:
-            The position that is confirmed at the end.
+            The position that is confirmed at the end; '' if there never was a record.
 
         Raises:
             SourceMoved: Another consumer has moved the stream on: what it counted is not counted here.
@@ -256,7 +263,7 @@ class EventGroup(Counting):
             TypeError: A record has a position, event or count of a wrong type.
             ValueError: Positions go back, or a position, event or count cannot be one.
         """
-        source = Source(self._store, self._config, source_id, self._log)
+        source = Source(self._store, self._config, checked_id(source_id, "a source"), self._log)
         fields = Fields(position, key, count)
         return Consumer(source, self._admission, fields, batch_size, committed).run(records)
 
@@ -267,7 +274,7 @@ class EventGroup(Counting):
             TypeError: Not a string.
             ValueError: Not an event ID.
         """
-        event_id, _ = _checked_arguments(event_id, 0)
+        event_id, _ = checked_event(event_id, 0)
         self._admission.declare(event_id)
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
@@ -327,7 +334,7 @@ class EventGroup(Counting):
         return dict(snapshot.counts)
 
     def _log_unusual(self, event_id: object, count: object) -> None:
-        event_id, count = _checked_arguments(event_id, count)
+        event_id, count = checked_event(event_id, count)
         counted_as = self._make_cell(event_id) if count else None
         if counted_as:
             EventGroup.log(self, counted_as, count)
@@ -353,10 +360,16 @@ class EventGroup(Counting):
             raise NotConfigured(f"Group '{self.group_name}' has no sessions: give it the setting 'sessions'")
 
     def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
-        counted_as = None if event is None else self._admission.session_counted_as(event)
-        if event is not None and counted_as is None:
-            return
-        self.outbox.put(checked_action(id, counted_as, name, self._store.now() if at is None else at))
+        action = checked_action(id, event, name, self._store.now() if at is None else at)
+        if action.event is not None:
+            counted_as = self._admission.session_counted_as(action.event)
+            if counted_as is None:
+                return
+            action = action._replace(event=counted_as)
+        self.outbox.put(action)
+        self._send_outbox()
+
+    def _send_outbox(self) -> None:
         background = syncer.current()
         if not self._sends_sessions:
             self._sends_sessions = True
@@ -376,21 +389,6 @@ class EventGroup(Counting):
             self._watched = True
             syncer.current().watch(self.local)
         return counted_as
-
-
-def _checked_arguments(event_id: object, count: object) -> tuple[str, int]:
-    """Both as the exact types that they stand for."""
-    if not isinstance(event_id, str):
-        raise TypeError(f"event_id must be a string, not {event_id!r}")
-    try:
-        number = operator.index(cast(int, count))
-    except TypeError:
-        number = None
-    if number is None or isinstance(count, bool):
-        raise TypeError(f"count must be an integer, not {count!r}")
-    if not 0 <= number <= LARGEST:
-        raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
-    return str.__str__(event_id), number
 
 
 class DummyCounter:

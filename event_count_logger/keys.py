@@ -64,6 +64,11 @@ def session_time(event_id: str) -> str:
     return f"{event_id}{_SESSION_TIME}"
 
 
+def event_of_sessions(event_id: str) -> str:
+    """The event that sessions are counted as, given that or the one that counts how long they were."""
+    return event_id.removesuffix(_SESSION_TIME)
+
+
 def is_session_time(event_id: str) -> bool:
     """Whether an event counts how long sessions were."""
     return event_id.endswith(_SESSION_TIME)
@@ -109,6 +114,17 @@ def event_id_fault(event_id: str) -> str | None:
     if event_id.startswith("@"):
         return "begins with '@', which is reserved"
     return id_fault(event_id)
+
+
+def session_event_fault(event_id: str) -> str | None:
+    """What keeps an event from being one of sessions, in words that follow the ID; None if nothing does."""
+    if is_session_time(event_id):
+        return f"ends with '{_SESSION_TIME}', which is for their time"
+    fault = event_id_fault(event_id)
+    if fault:
+        return fault
+    fault = id_fault(session_time(event_id))
+    return f"leaves no room for '{_SESSION_TIME}', with which it {fault}" if fault else None
 
 
 def id_fault(id: str) -> str | None:

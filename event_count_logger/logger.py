@@ -138,8 +138,8 @@ class EventCountLogger:
         some = [sender for group in self._groups.values() for sender in (group.local, group.outbox)]
         for local in syncer.current().close(some, timeout):
             self.log.warning(
-                "Closed with %d counts of group '%s' unsent: they are tried again until the process ends",
-                sum(local.unsent().values()),
+                "Closed with %s of group '%s' unsent: they are tried again until the process ends",
+                local.unsent_in_words(),
                 local.config.name,
             )
         self._store.close()

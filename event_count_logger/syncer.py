@@ -54,8 +54,8 @@ class Sender(Protocol):
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
 
-    def unsent(self) -> dict[str, int]:
-        """What Redis has not confirmed, per event."""
+    def unsent_in_words(self) -> str:
+        """What Redis has not confirmed; '' for nothing."""
 
     def retire(self) -> None:
         """Leave nothing in Redis that is only needed for what is still to be sent."""
@@ -150,14 +150,10 @@ class Syncer:
         self.close(some, FLUSH_TIMEOUT_S)
         self._ended = True
         for local in some:
-            unsent, fate = local.unsent(), local.put_away()
+            unsent, fate = local.unsent_in_words(), local.put_away()
             if unsent:
                 _log.warning(
-                    "The process ends with %d counts of %d events of group '%s' unsent: %s",
-                    sum(unsent.values()),
-                    len(unsent),
-                    local.config.name,
-                    fate,
+                    "The process ends with %s of group '%s' unsent: %s", unsent, local.config.name, fate
                 )
 
     def _notify(self, local: Sender) -> None:

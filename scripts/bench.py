@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench_parts.processes import FOLDERS, QUICK, Bench, Effort, Server
 from bench_parts.report import Section, targets_section
-from bench_parts.sections import direct, footprint, log, pause, rotate, startup, sync
+from bench_parts.sections import direct, footprint, log, pause, rotate, sessions, startup, sync
 
 SECTIONS = {
     "log": log,
@@ -25,6 +25,7 @@ SECTIONS = {
     "sync": sync,
     "pause": pause,
     "rotate": rotate,
+    "sessions": sessions,
     "startup": startup,
     "footprint": footprint,
 }

@@ -99,12 +99,8 @@ class Server:
         """The counters as they are in the server, whatever any index says."""
         prefix = f"{group}:{interval}:{half}:"
         with self.client as client:
-            keys = [
-                key
-                for key in client.scan_iter(f"{prefix}*")
-                if not key.startswith(f"{prefix}@") or key.endswith("@overflow")
-            ]
-            return {key.removeprefix(prefix): int(client.get(key)) for key in keys}
+            events = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")} - {"@ts", "@events"}
+            return {event: int(client.get(prefix + event)) for event in events}
 
     def everything(self) -> dict[str, Any]:
         """All keys with their values, to compare two moments."""

@@ -20,7 +20,16 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     text = document.read_text()
-    for title in ("Cost of log()", "Direct log()", "Sync", "Rotate", "Start-up", "Footprint", "Targets"):
+    for title in (
+        "Cost of log()",
+        "Direct log()",
+        "Sync",
+        "Rotate",
+        "Sessions",
+        "Start-up",
+        "Footprint",
+        "Targets",
+    ):
         assert f"\n## {title}" in text, title
     assert ("native: not built" in done.stdout) != hot.NATIVE
     targets = text.partition("## Targets")[2].partition("\n## ")[0].splitlines()

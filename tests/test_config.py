@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from event_count_logger import ConfigError, EventCountLogger
-from event_count_logger.config import Config, RedisConfig, from_dicts, from_file
+from event_count_logger.config import Config, RedisConfig, SessionsConfig, from_dicts, from_file
 
 KNOWN_GROUP_KEYS = (
     "intervals, events, auto_declare_events, sync_interval, sync_limit, max_events, history, totals, "
-    "expire_after, hidden, title, unit, labels, spool, spool_dir"
+    "expire_after, hidden, title, unit, labels, sessions, spool, spool_dir"
 )
 YAML_BOOLEANS = "YAML reads on, off, yes and no as true and false; put it in quotes"
 YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"
@@ -130,6 +130,34 @@ def problems(path: Path) -> list[str]:
             "4: groups.web.history: 1000000000 is not a whole number from 0 to 100000",
         ),
         (web("history: -1"), "4: groups.web.history: -1 is not a whole number from 0 to 100000"),
+        (web("sessions: [a]"), "4: groups.web.sessions: is not a mapping of settings"),
+        (
+            web("sessions:\n      timeout: 900"),
+            "5: groups.web.sessions[timeout]: 900 is not a length of time (use <number><s|m|h>, for example "
+            "'72h')",
+        ),
+        (
+            web("sessions:\n      expire_after: 0"),
+            "5: groups.web.sessions[expire_after]: 0 is not a length of time (use <number><s|m|h>, for "
+            "example '72h')",
+        ),
+        (
+            web("sessions:\n      max_sessions: -1"),
+            "5: groups.web.sessions[max_sessions]: -1 is not a whole number, 0 or more",
+        ),
+        (
+            web("sessions:\n      timout: 15m"),
+            "5: groups.web.sessions[timout]: is not known (did you mean 'timeout'?)",
+        ),
+        (
+            web("sessions:\n      ttl: 15m"),
+            "5: groups.web.sessions[ttl]: is not known (known here: timeout, expire_after, max_sessions)",
+        ),
+        (
+            web(f"events: [{'x' * 510}]\n    sessions:"),
+            f"4: groups.web.events: '{'x' * 27}...{'x' * 28}' is not an event of sessions: it leaves no room "
+            "for ':ms', with which it has 513 bytes in UTF-8, more than 512",
+        ),
         (redis("port: 65536"), "2: redis.port: 65536 is not a TCP port (1 to 65535)"),
         (redis("db: -1"), "2: redis.db: -1 is not the number of a database (0 or more)"),
         (redis("hots: a"), "2: redis.hots: is not known (did you mean 'host'?)"),
@@ -396,6 +424,39 @@ def test_none_is_the_same_as_not_given(name: str) -> None:
     assert (
         from_dicts({"web": {"intervals": ["5m"], name: None}}).groups
         == from_dicts({"web": {"intervals": ["5m"]}}).groups
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("sessions:", SessionsConfig(900, 72 * 3600, 100_000)),
+        ("sessions: {}", SessionsConfig(900, 72 * 3600, 100_000)),
+        ("sessions: {timeout: 0, max-sessions: 0, expire_after: 1.5h}", SessionsConfig(0, 5400, 0)),
+        ("sync_limit: 2", None),
+    ],
+)
+def test_what_can_be_said_of_sessions(
+    config_file: Callable[..., Path], written: str, expected: SessionsConfig | None
+) -> None:
+    config = from_file(config_file(web(written)))
+    assert config.group("web").sessions == expected
+    assert config.warnings == ()
+
+
+def test_declared_events_of_sessions_have_a_time_of_their_own() -> None:
+    group = {"intervals": ["5m"], "events": ["b", "a", "a:ms"], "sessions": {}, "labels": {"b:ms": "Time"}}
+    config = from_dicts({"web": group})
+    assert config.group("web").events == ("b", "a", "a:ms", "b:ms")
+    assert config.warnings == ()
+
+
+def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Callable[..., Path]) -> None:
+    path = config_file(web("sessions:\n      timeout: 2m\n      expire_after: 60s"))
+    (warning,) = from_file(path).warnings
+    assert str(warning) == (
+        f"{path}:6: groups.web.sessions[expire_after]: 60 s is less than the timeout of 120 s: a session is "
+        "forgotten before a gap can count as long as that"
     )
 
 

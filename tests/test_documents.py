@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from event_count_logger import EventCountLogger, GroupReader
 from event_count_logger.config import RedisConfig
@@ -24,6 +26,10 @@ from tests.servers import Server, free_port, wait_until
 Start = Callable[..., "subprocess.Popen[str]"]
 
 README = (ROOT / "README.md").read_text()
+SESSIONS, STREAMS = (
+    (ROOT / "docs/sources.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    for title in ("Sessions", "Streams")
+)
 PYTHON, SHELL = (ROOT / "docs/reading.md").read_text().split("\n## In the shell\n")
 
 GROUPS: dict[str, Any] = {
@@ -96,6 +102,22 @@ def test_programs_count_like_that(reader: GroupReader) -> None:
     done = run_python("def handle_request(): pass", counting, "ecl.close()")
     assert (done.returncode, done.stderr) == (0, "")
     assert reader.totals().counts["ok"] == 4 + 3
+
+
+def test_programs_tell_of_sessions_and_read_streams_like_that(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, settings, after = re.split("```(?:yaml)?\n", SESSIONS)
+    groups = yaml.safe_load(settings)["groups"]
+    groups["orders"] = {"events": ["shop", "blog"], "intervals": ["5m"]}
+    Path("ecl.yml").write_text(json.dumps({"redis": server.config, "groups": groups}))
+    done = run_python(*snippets(after), *snippets(STREAMS.partition("\n### ")[0]), "ecl.close()")
+    assert (done.returncode, done.stderr) == (0, "")
+    sessions, orders = map(ast.literal_eval, done.stdout.splitlines())
+    assert {"shop": 1, "blog": 0, "blog:ms": 0}.items() <= sessions.items()
+    assert orders == {"shop": 7, "blog": 1}
+    assert server.counts("orders", "5m", "cur") == {"shop": 7 + 3, "blog": 1 + 4}
 
 
 def test_a_program_gets_each_interval_once_though_it_is_killed(reader: GroupReader, start: Start) -> None:

@@ -344,7 +344,7 @@ def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(
     before = time.monotonic()
     made.close(timeout=0.5)
     assert time.monotonic() - before < 1.5
-    assert "Closed with 3 counts of group 'g' unsent" in caplog.text
+    assert "Closed with 3 counts of 1 events of group 'g' unsent" in caplog.text
     own_server.start()
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 3})
 

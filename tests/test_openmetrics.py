@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.exporter import Exporter, GroupMetrics, Scrape
 from event_count_logger.reader import Snapshot, Totals
 from event_count_logger.render import openmetrics
-from event_count_logger.store import MasterInfo, Store
+from event_count_logger.store import MasterInfo, SessionAction, Store
 from tests.conftest import needs_debian
 from tests.servers import Server, free_port
 
@@ -130,6 +131,49 @@ def test_big_counts_are_exact(count: int, in_openmetrics: bool) -> None:
     assert found['ecl_events_total{group="web",event="ok"}'] == str(count)
 
 
+def of_sessions(counts: Mapping[str, int], open_sessions: int = 2) -> Scrape:
+    read = scrape(counts)
+    return replace(read, groups=[replace(group, open_sessions=open_sessions) for group in read.groups])
+
+
+SESSIONS = {
+    "dash": 2,
+    "dash:ms": 4501,
+    "new": 1,
+    "long ago:ms": 9 * 10**18 + 7,
+    "@overflow": 3,
+    "@overflow:ms": 60_000,
+    "@unmatched": 5,
+}
+
+
+def test_sessions_are_told_in_exact_seconds() -> None:
+    found = samples(openmetrics.render(of_sessions(SESSIONS), "2.0.0"))
+    assert {name: value for name, value in found.items() if name.startswith("ecl_session")} == {
+        'ecl_sessions_total{group="web",event="dash"}': "2",
+        'ecl_sessions_total{group="web",event="new"}': "1",
+        'ecl_sessions_total{group="web",event="long ago"}': "0",
+        'ecl_sessions_total{group="web",event="@overflow"}': "3",
+        'ecl_session_seconds_total{group="web",event="dash"}': "4.501",
+        'ecl_session_seconds_total{group="web",event="new"}': "0",
+        'ecl_session_seconds_total{group="web",event="long ago"}': "9000000000000000.007",
+        'ecl_session_seconds_total{group="web",event="@overflow"}': "60",
+        'ecl_sessions_open{group="web"}': "2",
+    }
+    assert found['ecl_events_total{group="web",event="dash:ms"}'] == "4501"
+
+
+def test_only_groups_with_sessions_have_metrics_of_them() -> None:
+    assert "ecl_session" not in openmetrics.render(scrape(SESSIONS), "2.0.0")
+
+
+def test_without_totals_there_is_still_the_number_of_open_sessions() -> None:
+    read = of_sessions({})
+    without = replace(read, groups=[replace(group, totals=None) for group in read.groups])
+    found = samples(openmetrics.render(without, "2.0.0"))
+    assert [name for name in found if "session" in name] == ['ecl_sessions_open{group="web"}']
+
+
 # Both formats are valid, whatever is counted
 
 HOSTILE = {
@@ -200,7 +244,10 @@ def test_no_two_event_ids_come_out_as_the_same(
 
 
 @pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
-@pytest.mark.parametrize("read", [scrape(HOSTILE), AWAY, Scrape(up=True, groups=[], duration_s=1e-7)])
+@pytest.mark.parametrize(
+    "read",
+    [scrape(HOSTILE), of_sessions(HOSTILE | SESSIONS), AWAY, Scrape(up=True, groups=[], duration_s=1e-7)],
+)
 def test_each_family_has_a_type_and_a_help(
     in_openmetrics: bool, parse: Callable[[str], Iterable[Any]], read: Scrape
 ) -> None:
@@ -210,7 +257,7 @@ def test_each_family_has_a_type_and_a_help(
         assert family.samples
 
 
-@pytest.mark.parametrize("read", [scrape(HOSTILE), AWAY])
+@pytest.mark.parametrize("read", [scrape(HOSTILE), of_sessions(SESSIONS), AWAY])
 def test_the_linter_of_prometheus_has_nothing_to_say(read: Scrape) -> None:
     needs_debian("prometheus", "promtool")
     page = openmetrics.render(read, "2.0.0", openmetrics=False)
@@ -238,6 +285,10 @@ GROUPS = {
     "forgetful": {"auto_declare_events": True, "intervals": ["1m"], "totals": False},
     "secret": {"auto_declare_events": True, "intervals": ["1m"], "hidden": True},
 }
+
+
+#: Now, so that nothing has expired, at a boundary.
+BEGIN = time.time() // 60 * 60
 
 
 @pytest.fixture
@@ -291,6 +342,23 @@ def test_an_event_that_did_not_happen_in_the_last_interval_is_0(
     (read,) = Exporter([group], store).scrape().groups
     assert read.lasts[0].counts == {"then": 0, "now": 2}
     assert read.totals is None or read.totals.counts == {"then": 1, "now": 2}
+
+
+def test_sessions_are_read_with_all_that_is_counted_of_them(
+    server: Server, config: Callable[..., Config], connect: Connect
+) -> None:
+    settings = {"events": ["dash"], "intervals": ["1m"], "sessions": {"timeout": "1h"}}
+    configured = config({"web": settings}, server.config)
+    store, group = connect(configured), configured.groups["web"]
+    actions = [SessionAction("s1", "dash", "heartbeat", at) for at in (BEGIN, BEGIN + 4.501)]
+    store.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", BEGIN)], now=BEGIN)
+    rotate(store, group, now=BEGIN + 60)
+    store.commit_actions(group, [SessionAction("s3", "dash", "start", BEGIN + 60)], now=BEGIN + 60)
+    page = openmetrics.render(Exporter([group], store).scrape(), "2.0.0")
+    found = {sample.name: sample.value for family in parse_openmetrics(page) for sample in family.samples}
+    assert found["ecl_sessions_total"] == 3
+    assert found["ecl_session_seconds_total"] == 4.501
+    assert found["ecl_sessions_open"] == 2
 
 
 def test_what_redis_refuses_of_one_group_does_not_hide_the_others(

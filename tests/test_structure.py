@@ -29,7 +29,7 @@ FLOORS = [
     ["counters.pure"],
     ["counters.hot"],
     ["counters.layout"],
-    ["counters.spool_file", "counters.cells"],
+    ["arguments", "counters.spool_file", "counters.cells"],
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],

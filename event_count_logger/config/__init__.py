@@ -119,7 +119,12 @@ def _check_sessions(values: Mapping[str, Any], place: Place, report: Report) -> 
             fatal=False,
         )
     events = values.get("events", ())
-    times = [keys.session_time(event_id) for event_id in events if not keys.is_session_time(event_id)]
+    counted = [event_id for event_id in events if not keys.is_session_time(event_id)]
+    for event_id in counted:
+        fault = keys.session_event_fault(event_id)
+        if fault:
+            report((*place[:-1], "events"), f"{show(event_id)} is not an event of sessions: it {fault}")
+    times = map(keys.session_time, counted)
     return {"sessions": sessions, "events": tuple(dict.fromkeys((*events, *times)))}
 
 

@@ -113,6 +113,11 @@ class LocalCounters:
         """What Redis has not confirmed, per event."""
         return {cell.event_id: distance(cell.total, cell.acked) for cell in self.cells.unsent()}
 
+    def unsent_in_words(self) -> str:
+        """How much that is; '' for nothing."""
+        unsent = self.unsent()
+        return f"{sum(unsent.values())} counts of {len(unsent)} events" if unsent else ""
+
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
         return self.cells.has_unsent()

@@ -98,7 +98,7 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         local session = self.find(id)
         local is_new = not session
         if is_new then
-            session = {event = event, start = false, stop = false, spans = {}}
+            session = {event = event, start = false, stop = false, spans = {}, is_new = true}
             loaded[id] = session
         end
         if action == 'start' then
@@ -134,15 +134,21 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
     end
 
     function self.store()
+        local has_new = false
         for id in pairs(changed) do
             local session = loaded[id]
             redis.call('HSET', hash, id, format(session))
-            redis.call('ZREM', session.stop and open or ended, id)
+            if session.is_new or session.stop then
+                redis.call('ZREM', session.stop and open or ended, id)
+            end
             redis.call('ZADD', session.stop and ended or open, now, id)
+            has_new = has_new or session.is_new
         end
-        drop(now - expire_after, MOST_DROPS)
-        if most > 0 then
-            drop('+inf', math.min(MOST_DROPS, redis.call('HLEN', hash) - most))
+        if has_new then  -- else nothing takes up more room
+            drop(now - expire_after, MOST_DROPS)
+            if most > 0 then
+                drop('+inf', math.min(MOST_DROPS, redis.call('HLEN', hash) - most))
+            end
         end
         for _, key in ipairs({hash, open, ended}) do
             redis.call('PEXPIRE', key, expire_after)  -- when none of them is updated any more

@@ -7,12 +7,13 @@ Sources: OpenMetrics 1.0 (prometheus.io/docs/specs/om/open_metrics_spec) and the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
+from event_count_logger import keys
 from event_count_logger.exporter import GroupMetrics, Scrape
 from event_count_logger.reader import Snapshot
-from event_count_logger.render.numbers import plain
+from event_count_logger.render.numbers import plain, thousandths
 
 #: What the two formats are called in HTTP.
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -26,6 +27,12 @@ _SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
 #: like its own escape, gets `\u005c` for its backslash, so that no two event IDs come out as the same.
 _SPECIAL = re.compile(r'(?P<alike>\\(?=(?:u005c)*ud[89a-f][0-9a-f]{2}))|[\\"\n\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
+
+#: Count per event ID.
+_Counts: TypeAlias = Mapping[str, int]
+
+#: Event ID, and what is written of it.
+_Values: TypeAlias = Iterable[tuple[str, int | str]]
 
 
 class _Family(NamedTuple):
@@ -105,7 +112,29 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     yield _Family(
         "ecl_last_interval_events", "gauge", "Events in the last finished interval.", _counts(lasts)
     )
-    yield _Family("ecl_events", "counter", "Events since ever.", _totals(scrape.groups))
+    yield _Family(
+        "ecl_events",
+        "counter",
+        "Events since ever.",
+        _of_totals(scrape.groups, lambda counts: counts.items()),
+    )
+    yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
+
+
+def _families_of_sessions(groups: Sequence[GroupMetrics]) -> Iterator[_Family]:
+    yield _Family("ecl_sessions", "counter", "Sessions since ever.", _of_totals(groups, _sessions))
+    yield _Family(
+        "ecl_session_seconds",
+        "counter",
+        "Seconds of sessions since ever.",
+        _of_totals(groups, _session_seconds),
+    )
+    yield _Family(
+        "ecl_sessions_open",
+        "gauge",
+        "Sessions that have neither ended nor expired.",
+        [f'{{group="{group.group}"}} {group.open_sessions}' for group in groups],
+    )
 
 
 def _of_intervals(lasts: Iterable[Snapshot], value: Callable[[Snapshot], float | None]) -> Iterator[str]:
@@ -123,11 +152,26 @@ def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
                 yield f'{interval},event="{_escaped(event_id)}"}} {count}'
 
 
-def _totals(groups: Iterable[GroupMetrics]) -> Iterator[str]:
+def _of_totals(groups: Iterable[GroupMetrics], values: Callable[[_Counts], _Values]) -> Iterator[str]:
     for group in groups:
         if group.totals:
-            for event_id, count in group.totals.counts.items():
-                yield f'{{group="{group.group}",event="{_escaped(event_id)}"}} {count}'
+            for event_id, value in values(group.totals.counts):
+                yield f'{{group="{group.group}",event="{_escaped(event_id)}"}} {value}'
+
+
+def _sessions(counts: _Counts) -> _Values:
+    return ((event_id, counts.get(event_id, 0)) for event_id in _events_of_sessions(counts))
+
+
+def _session_seconds(counts: _Counts) -> _Values:
+    for event_id in _events_of_sessions(counts):
+        yield event_id, thousandths(counts.get(keys.session_time(event_id), 0))
+
+
+def _events_of_sessions(counts: _Counts) -> Iterable[str]:
+    """In a group that has sessions, all events are of them, except those that tell what was left out."""
+    of_sessions = (event_id for event_id in counts if event_id not in (keys.SKIPPED, keys.UNMATCHED))
+    return dict.fromkeys(map(keys.event_of_sessions, of_sessions))
 
 
 def _interval(last: Snapshot) -> str:

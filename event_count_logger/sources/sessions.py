@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 
-from event_count_logger import keys
+from event_count_logger.arguments import checked_id
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.logs import Log
@@ -34,6 +33,8 @@ class Session:
     Its time is the sum of the gaps between the moments at which it was there, each up to the timeout of
     the group. All times are Unix seconds; None is now. What comes twice, late or out of order is
     counted as if it had come once and in order.
+
+    All methods raise TypeError or ValueError for an event or a time that cannot be one, and no other error.
     """
 
     def __init__(
@@ -67,60 +68,60 @@ class Outbox:
         self._log = log
         self._waiting: deque[SessionAction] = deque()
         self._sending = threading.Lock()
-        self._in_trouble = False
+        self._troubles: set[str] = set()  # told since Redis last took something
 
     def put(self, action: SessionAction) -> None:
         """Take an action along with the next `sync`."""
-        if len(self._waiting) >= _MOST_KEPT:
-            self._waiting.popleft()
-            self._tell_trouble(
-                f"More than {_MOST_KEPT} actions of sessions wait for Redis: the oldest are lost"
-            )
-        self._waiting.append(action)
+        if len(self._waiting) < _MOST_KEPT:
+            self._waiting.append(action)
+        else:
+            self._tell_once(f"{_MOST_KEPT} actions of sessions wait for Redis: further ones are lost")
 
     def prepare(self) -> None:
         """Nothing has to be known before."""
 
     def sync(self, timeout_s: float) -> None:
-        """Send what waits, as far as Redis takes it; waits for its turn for `timeout_s`."""
+        """Send what waits now, as far as Redis takes it; waits for its turn for `timeout_s`."""
         if not self._sending.acquire(timeout=timeout_s):
             return
         try:
             with suppress(StoreError):  # told where noticed; the actions are kept
-                while self._waiting:
-                    self._send(list(islice(self._waiting, _BATCH_SIZE)))
+                for _ in range(0, len(self._waiting), _BATCH_SIZE):
+                    self._send_some()
         finally:
             self._sending.release()
 
-    def _send(self, actions: list[SessionAction]) -> None:
+    def _send_some(self) -> None:
+        # Others may append meanwhile, which an iterator does not bear.
+        actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
         try:
             commit = self._store.commit_actions(self.config, actions)
             for refusal in commit.refusals:
                 raise Rejected(refusal.key, refusal.reason)
         except Rejected as error:
-            self._tell_trouble(f"{error}; sessions are kept and tried again")
+            self._tell_once(f"{error}; sessions are kept and tried again")
             raise
-        self._in_trouble = False
+        self._troubles.clear()
         for _ in actions:
             self._waiting.popleft()
 
-    def _tell_trouble(self, message: str) -> None:
-        if not self._in_trouble:
-            self._log.warning("%s", message)
-        self._in_trouble = True
+    def _tell_once(self, trouble: str) -> None:
+        if trouble not in self._troubles:
+            self._troubles.add(trouble)
+            self._log.warning("%s", trouble)
 
     @property
     def held_up(self) -> bool:
         """Whether sending is known to fail for now."""
-        return self._store.reachable is False or self._in_trouble
+        return self._store.reachable is False or bool(self._troubles)
 
     def has_unsent(self) -> bool:
         """Whether anything waits."""
         return bool(self._waiting)
 
-    def unsent(self) -> dict[str, int]:
-        """How many actions wait, per event."""
-        return dict(Counter(action.event or "" for action in self._waiting))
+    def unsent_in_words(self) -> str:
+        """How much waits; '' for nothing."""
+        return f"{len(self._waiting)} actions of sessions" if self._waiting else ""
 
     def next_sync(self, now: float) -> float:
         """When to try again; `now` and the result are `time.monotonic()`."""
@@ -134,23 +135,21 @@ class Outbox:
 
     def put_away(self) -> str:
         """What becomes of what was not sent, in words."""
-        return "actions of sessions, which are lost"
+        return "they are lost"
 
 
-def checked_action(id: object, event: str | None, name: ActionName, at: float) -> SessionAction:
-    """An action whose parts can be sent.
+def checked_action(id: object, event: object, name: ActionName, at: object) -> SessionAction:
+    """An action whose parts can be sent, as far as they do not depend on the group.
 
     Raises:
-        TypeError: The ID is not a string, or the time not a number.
+        TypeError: The ID or the event is not a string, or the time not a number.
         ValueError: The ID cannot be one, or the time is none of the years 1970 to 9999.
     """
-    if not isinstance(id, str):
-        raise TypeError(f"the ID of a session must be a string, not {id!r}")
-    fault = keys.id_fault(id)
-    if fault:
-        raise ValueError(f"{id!r} is not the ID of a session: it {fault}")
+    id = checked_id(id, "a session")
+    if not isinstance(event, str | None):
+        raise TypeError(f"the event of a session must be a string, not {event!r}")
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError(f"the time must be a number of Unix seconds, not {at!r}")
     if not 0 <= at < _LATEST_S:
         raise ValueError(f"the time must be Unix seconds from 0 to {_LATEST_S}, not {at}")
-    return SessionAction(id, event, name, at)
+    return SessionAction(id, event and str.__str__(event), name, at)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import time
 from collections.abc import Callable, Iterable
-from operator import itemgetter
 from typing import Any, TypeAlias
 
+from event_count_logger import keys
 from event_count_logger.admission import Admission
-from event_count_logger.counters.hot import LARGEST
+from event_count_logger.arguments import checked_event
 from event_count_logger.sources.source import Source
 
 #: Where a record is in its stream.
@@ -37,9 +38,9 @@ class Fields:
         count: Callable[[Any], int] | None = None,
     ) -> None:
         """Each is a function of the record; a record is (position, event, count) where they are not given."""
-        self.position = position or itemgetter(0)
-        self.key = key or itemgetter(1)
-        self.count = count or itemgetter(2)
+        self.position = position or _item(0, "position")
+        self.key = key or _item(1, "key")
+        self.count = count or _item(2, "count")
 
 
 class Consumer:
@@ -54,6 +55,8 @@ class Consumer:
         committed: Callable[[str], object] | None = None,
     ) -> None:
         """`committed` is called with each position that Redis has confirmed."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self._source = source
         self._admission = admission
         self._fields = fields
@@ -61,8 +64,9 @@ class Consumer:
         self._committed = committed
         self._batch: dict[str, int] = {}
         self._n_records = 0
-        self._last: Position | None = None  # position of the last record, counted or not
         self._begun = 0.0
+        self._last: Position = ""  # of the last record, counted or not
+        self._reached = _order(self._last)
 
     def run(self, records: Records) -> str:
         """Count all records after the last confirmed position; returns the one that is confirmed then.
@@ -71,38 +75,42 @@ class Consumer:
             See `EventGroup.consume`.
         """
         position = self._source.load()
-        counted = _order(position) if position else None
+        counted = _order(position)
         for record in records(position) if callable(records) else records:
             if record is None:
                 self._commit()
                 continue
-            at = _checked_position(self._fields.position(record))
-            if counted is None or _order(at) > counted:
-                self._add(at, record)
+            self._go_to(_checked_position(self._fields.position(record)))
+            if self._reached > counted:
+                self._add(self._fields.key(record), self._fields.count(record))
         self._commit()
         return self._source.position
 
-    def _add(self, at: Position, record: Any) -> None:
-        event_id, count = self._fields.key(record), _checked_count(self._fields.count(record), at)
-        if at != self._last:
-            if self._last is not None and _order(at) < _order(self._last):
-                raise ValueError(f"position {at!r} comes after {self._last!r}: positions must not go back")
-            if self._is_full():
-                self._commit()
-            self._last = at
-        elif not self._n_records:
-            raise ValueError(f"position {at!r} comes again after it was committed")
+    def _go_to(self, at: Position) -> None:
+        """Take note of where the next record is; what came before is committed if it is enough."""
+        order = _order(at)
+        if order < self._reached:
+            raise ValueError(f"position {at!r} comes after {self._last!r}: positions must not go back")
+        if order > self._reached and self._is_full():
+            self._commit()
+        self._last, self._reached = at, order
+
+    def _add(self, key: object, count: object) -> None:
+        if str(self._last) == self._source.position:
+            raise ValueError(f"position {self._last!r} comes again after it was committed")
+        try:
+            event_id, n = checked_event(key, count)
+            counted_as = self._admission.counted_as(event_id) if n else None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"position {self._last!r}: {error}") from error
+        if counted_as is not None:
+            self._batch[counted_as] = self._batch.get(counted_as, 0) + n
         if not self._n_records:
             self._begun = time.monotonic()
         self._n_records += 1
-        counted_as = self._admission.counted_as(event_id) if count else None
-        if counted_as is not None:
-            self._batch[counted_as] = self._batch.get(counted_as, 0) + count
 
     def _is_full(self) -> bool:
-        return self._n_records >= self._batch_size or (
-            self._n_records > 0 and time.monotonic() - self._begun >= _LONGEST_WAIT_S
-        )
+        return self._n_records >= self._batch_size or time.monotonic() - self._begun >= _LONGEST_WAIT_S
 
     def _commit(self) -> None:
         if self._n_records:
@@ -112,22 +120,36 @@ class Consumer:
                 self._committed(self._source.position)
 
 
+def _item(index: int, name: str) -> Callable[[Any], Any]:
+    def find(record: Any) -> Any:
+        try:
+            return record[index]
+        except (TypeError, LookupError) as error:
+            raise TypeError(
+                f"{record!r} is not (position, event, count): say how to find its {name}"
+            ) from error
+
+    return find
+
+
 def _checked_position(position: object) -> Position:
-    if isinstance(position, bool) or not isinstance(position, int | str):
+    if isinstance(position, str):
+        fault = keys.id_fault(position)
+        if fault:
+            raise ValueError(f"{position!r} is not a position: it {fault}")
+        return str.__str__(position)
+    try:
+        number = operator.index(position)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(position, bool):
         raise TypeError(f"a position must be an integer or a string, not {position!r}")
-    if position == "" or (isinstance(position, int) and position < 0):
-        raise ValueError(f"a position must not be empty or negative, as {position!r} is")
-    return position
-
-
-def _checked_count(count: object, at: Position) -> int:
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"the count at position {at!r} must be an integer, not {count!r}")
-    if not 0 <= count <= LARGEST:
-        raise ValueError(f"the count at position {at!r} must be from 0 to 2^63-1, not {count}")
-    return count
+    if number < 0:
+        raise ValueError(f"a position must not be negative, as {number} is")
+    return number
 
 
 def _order(position: Position) -> list[str | int]:
     """Positions in order: numbers in them count as numbers, as in '1764-9' before '1764-10'."""
-    return [int(part) if part.isdecimal() else part for part in _NUMBER.split(str(position))]
+    texts = _NUMBER.split(str(position))
+    return [int(part) if place % 2 else part for place, part in enumerate(texts)]

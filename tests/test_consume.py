@@ -1,0 +1,376 @@
+"""Streams: each record is counted exactly once, whatever happens to the program and to Redis."""
+
+from __future__ import annotations
+
+import enum
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, Rejected, SourceMoved
+from tests.conftest import ROOT
+from tests.servers import Proxy, Server, wait_until
+
+PROGRAMS = Path(__file__).parent / "programs"
+EXAMPLES = ROOT / "docs" / "examples"
+SETTINGS: dict[str, Any] = {"events": ["even", "odd"], "intervals": ["1h", "2h"]}
+SUMS = {"even": 2550, "odd": 2500}
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Records = list[tuple[Any, Any, Any]]
+
+
+def numbers(first: int = 0, last: int = 100) -> Records:
+    return [(number, "odd" if number % 2 else "even", number) for number in range(first, last + 1)]
+
+
+def counted(server: Server) -> dict[str, int]:
+    counts = server.counts("g", "1h", "cur")
+    assert counts == server.counts("g", "2h", "cur")
+    return counts
+
+
+@pytest.fixture
+def group(server: Server, logger: Callable[..., EventCountLogger]) -> EventGroup:
+    found = logger({"g": SETTINGS}, server.config)["g"]
+    assert isinstance(found, EventGroup)
+    return found
+
+
+def test_records_are_counted_once_however_often_they_are_given(group: EventGroup, server: Server) -> None:
+    assert group.consume("s", numbers(last=60)) == "60"
+    assert group.consume("s", numbers()) == "100"
+    assert group.consume("s", numbers()) == "100"
+    assert counted(server) == SUMS
+    assert server.client.hgetall("g:@sources") == {"s": "100"}
+
+
+def test_streams_of_different_names_count_on_their_own(group: EventGroup, server: Server) -> None:
+    group.consume("s", [(0, "odd", 1)])
+    group.consume("t", [(0, "odd", 1)])
+    assert counted(server) == {"odd": 2}
+
+
+def test_a_stream_without_records_is_nowhere(group: EventGroup, server: Server) -> None:
+    assert group.consume("s", []) == ""
+    assert server.everything() == {}
+
+
+def test_records_can_be_anything_that_functions_find_their_parts_in(
+    group: EventGroup, server: Server
+) -> None:
+    records = [{"at": 7, "parity": "odd", "n": 3}, {"at": 8, "parity": "even", "n": 4}]
+    position = group.consume(
+        "s",
+        records,
+        position=lambda record: record["at"],
+        key=lambda record: record["parity"],
+        count=lambda record: record["n"],
+    )
+    assert (position, counted(server)) == ("8", {"odd": 3, "even": 4})
+
+
+def test_a_function_is_asked_for_what_comes_after_a_position(group: EventGroup, server: Server) -> None:
+    asked = []
+
+    def after(position: str) -> Iterator[tuple[int, str, int]]:
+        asked.append(position)
+        yield from numbers(int(position or -1) + 1, 50 if len(asked) == 1 else 100)
+
+    group.consume("s", after)
+    group.consume("s", after)
+    assert (asked, counted(server)) == (["", "50"], SUMS)
+
+
+def test_numbers_in_positions_are_in_the_order_of_numbers(group: EventGroup, server: Server) -> None:
+    positions = ["999-9", "999-10", "1000-0", "1000-1", "1000-1-a", "1000-2"]
+    for end in range(len(positions) + 1):
+        group.consume("s", [(position, "odd", 1) for position in positions[:end]])
+    assert counted(server) == {"odd": 6}
+    assert server.client.hget("g:@sources", "s") == "1000-2"
+
+
+def test_each_confirmed_position_is_told(group: EventGroup, server: Server) -> None:
+    told = []
+
+    def committed(position: str) -> None:
+        assert server.client.hget("g:@sources", "s") == position
+        told.append(position)
+
+    group.consume("s", numbers(last=6), batch_size=3, committed=committed)
+    assert told == ["2", "5", "6"]
+
+
+def test_none_commits_what_has_come_so_far(group: EventGroup, server: Server) -> None:
+    def records() -> Iterator[tuple[int, str, int] | None]:
+        yield None
+        yield (1, "odd", 1)
+        yield None
+        assert counted(server) == {"odd": 1}
+        yield None
+        yield (2, "odd", 1)
+
+    assert group.consume("s", records()) == "2"
+    assert counted(server) == {"odd": 2}
+
+
+def test_a_slow_stream_is_committed_every_second(group: EventGroup, server: Server) -> None:
+    def records() -> Iterator[tuple[int, str, int]]:
+        begun = time.monotonic()
+        yield (1, "odd", 1)
+        wait_until(lambda: time.monotonic() - begun > 1)
+        yield (2, "odd", 1)
+        assert counted(server) == {"odd": 1}
+
+    group.consume("s", records())
+    assert counted(server) == {"odd": 2}
+
+
+def test_records_of_one_position_are_counted_together(group: EventGroup, server: Server) -> None:
+    seen: list[str] = []
+    records = [(at, "odd", 1) for at in (1, 1, 1, 2, 3, 3)]
+    group.consume("s", records, batch_size=2, committed=seen.append)
+    assert (seen, counted(server)) == (["1", "3"], {"odd": 6})
+    with pytest.raises(ValueError, match="position 4 comes again after it was committed"):
+        group.consume("s", [(4, "odd", 1), None, (4, "odd", 1)])
+
+
+@pytest.mark.parametrize("positions", [(1, 2, 1), (11, 12, 3), (3, 2, 11), ("a-9", "a-10", "a-9")])
+def test_positions_that_go_back_are_an_error(
+    positions: tuple[Any, ...], group: EventGroup, server: Server
+) -> None:
+    server.client.hset("g:@sources", "s", "10" if positions[0] != 1 else "0")
+    with pytest.raises(ValueError, match="positions must not go back"):
+        group.consume("s", [(position, "odd", 1) for position in positions])
+    assert counted(server) == {}
+
+
+def test_what_is_not_declared_is_passed_over(
+    group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert group.consume("s", [(1, "x", 1), (2, "x", 1), (3, "odd", 0), (4, "y", 0)]) == "4"
+    assert counted(server) == {}
+    assert caplog.messages == ["Event 'x' is not declared!"]
+
+
+def test_more_events_than_there_is_room_for_are_counted_together(
+    server: Server, logger: Callable[..., EventCountLogger]
+) -> None:
+    settings = {"auto_declare_events": True, "intervals": ["1h", "2h"], "max_events": 2}
+    group = logger({"g": settings}, server.config)["g"]
+    group.consume("s", [(at, f"e{at}", 1) for at in range(5)])
+    assert counted(server) == {"e0": 1, "e1": 1, "@overflow": 3}
+
+
+class Kind(str, enum.Enum):
+    ODD = "odd"
+
+
+class Index:
+    def __index__(self) -> int:
+        return 5
+
+
+def test_values_of_other_types_are_what_they_equal(group: EventGroup, server: Server) -> None:
+    group.consume("s", [(Index(), Kind.ODD, Index())])
+    assert counted(server) == {"odd": 5}
+    assert server.client.hgetall("g:@sources") == {"s": "5"}
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        ((1.5, "odd", 1), "TypeError: a position must be an integer or a string, not 1.5"),
+        ((True, "odd", 1), "TypeError: a position must be an integer or a string, not True"),
+        ((-1, "odd", 1), "ValueError: a position must not be negative, as -1 is"),
+        (("", "odd", 1), "ValueError: '' is not a position: it is empty"),
+        ((9, 7, 1), "TypeError: position 9: event_id must be a string, not 7"),
+        ((9, "odd", "1"), "TypeError: position 9: count must be an integer, not '1'"),
+        ((9, "odd", -1), "ValueError: position 9: count must be from 0 to 2^63-1, not -1"),
+        ((9, "odd"), "TypeError: (9, 'odd') is not (position, event, count): say how to find its count"),
+        ({"at": 1}, "TypeError: {'at': 1} is not (position, event, count): say how to find its position"),
+    ],
+)
+def test_a_record_of_a_wrong_type_is_named(
+    record: Any, error: str, group: EventGroup, server: Server
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        group.consume("s", [(0, "odd", 1), record])
+    assert f"{caught.type.__name__}: {caught.value}" == error
+    assert server.everything() == {}
+
+
+def test_what_cannot_be_an_event_is_named(server: Server, logger: Callable[..., EventCountLogger]) -> None:
+    group = logger({"g": {**SETTINGS, "auto_declare_events": True}}, server.config)["g"]
+    with pytest.raises(ValueError, match="position 3: '@x' is not an event ID: it begins with '@'"):
+        group.consume("s", [(3, "@x", 1)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"source_id": 7}, "the ID of a source must be a string, not 7"),
+        ({"source_id": ""}, "'' is not the ID of a source: it is empty"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+    ],
+)
+def test_arguments_that_cannot_be_are_errors(
+    arguments: dict[str, Any], error: str, group: EventGroup
+) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        group.consume(**{"source_id": "s", "records": [], **arguments})
+    assert str(caught.value) == error
+
+
+def test_what_functions_of_the_program_raise_comes_through(group: EventGroup, server: Server) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        group.consume("s", [(0, "odd", "no number")], count=lambda record: int(json.loads(record[2])))
+    assert server.everything() == {}
+
+
+def test_another_consumer_of_the_same_stream_is_noticed(group: EventGroup, server: Server) -> None:
+    def records() -> Iterator[tuple[int, str, int]]:
+        yield from numbers(last=5)
+        group.consume("s", numbers(last=50))
+        yield from numbers(6)
+
+    with pytest.raises(SourceMoved, match="Source 's' is at '50', not at '3' where it was left"):
+        group.consume("s", records(), batch_size=4)
+    group.consume("s", numbers())
+    assert counted(server) == SUMS
+
+
+def test_a_key_in_the_way_stops_it_and_nothing_is_lost(group: EventGroup, server: Server) -> None:
+    server.client.lpush("g:1h:cur:odd", "x")
+    with pytest.raises(Rejected, match="g:1h:cur:odd"):
+        group.consume("s", numbers())
+    server.client.delete("g:1h:cur:odd")
+    group.consume("s", numbers())
+    assert counted(server) == SUMS
+
+
+@pytest.mark.parametrize("gone", ["stalled", "killed"])
+def test_it_waits_for_redis(gone: str, own_server: Server, logger: Callable[..., EventCountLogger]) -> None:
+    group = logger({"g": SETTINGS}, {**own_server.config, "socket_timeout": 0.3})["g"]
+    back = own_server.go_on if gone == "stalled" else own_server.start
+    timer = threading.Timer(0.5, back)
+
+    def records() -> Iterator[tuple[int, str, int]]:
+        yield from numbers(last=49)
+        own_server.stall() if gone == "stalled" else own_server.kill()
+        timer.start()
+        yield from numbers(50)
+
+    assert group.consume("s", records(), batch_size=10) == "100"
+    timer.join()
+    assert counted(own_server) == SUMS
+
+
+def test_lost_answers_count_nothing_twice(
+    server: Server, proxy: Proxy, logger: Callable[..., EventCountLogger]
+) -> None:
+    group = logger({"g": SETTINGS}, {**proxy.config, "socket_timeout": 0.3})["g"]
+
+    def lose_next(position: str) -> None:
+        proxy.lose_replies = int(position) < 60
+
+    group.consume("s", numbers(), batch_size=30, committed=lose_next)
+    assert proxy.lost == 2
+    assert counted(server) == SUMS
+
+
+def test_a_server_that_lost_its_data_is_told_of_and_gets_the_rest(
+    group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    def records() -> Iterator[tuple[int, str, int]]:
+        yield from numbers(last=50)
+        server.client.flushall()
+        yield from numbers(51)
+
+    group.consume("s", records(), batch_size=10)
+    assert counted(server) == {"even": 2550 - 600, "odd": 2500 - 625}
+    (message,) = caplog.messages
+    assert "has lost data: it does not know source 's' of group 'g', which was at 49" in message
+
+
+def test_a_group_that_is_not_configured_reads_nothing() -> None:
+    assert DUMMY_EVENT_GROUP.consume("s", numbers(), batch_size=5) == ""
+
+
+def test_consumers_killed_at_random_moments_count_everything_once(server: Server) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    program = [sys.executable, str(PROGRAMS / "killed_consumer.py"), json.dumps(server.config), str(seed)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) >= 5
+    assert counted(server) == SUMS
+
+
+# The examples
+
+
+def test_the_example_of_a_file_counts_each_line_once(
+    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    file = tmp_path / "numbers.txt"
+    file.write_text("".join(f"{number}\n" for number in range(101)))
+    path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})
+    command = [sys.executable, EXAMPLES / "number_file.py", path, "g", file]
+    some = random.Random(seed)
+    for _ in range(3):
+        process = start(*command)
+        with suppress(subprocess.TimeoutExpired):  # any moment will do
+            process.wait(some.uniform(0.1, 0.6))
+        process.kill()
+        process.wait()
+    process = start(*command)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert counted(server) == SUMS
+
+
+def test_the_example_of_a_redis_stream_counts_each_entry_once(
+    server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    some = random.Random(seed)
+    path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})
+    command = [
+        sys.executable,
+        EXAMPLES / "redis_stream.py",
+        path,
+        "g",
+        f"redis://127.0.0.1:{server.port}",
+        "st",
+    ]
+    running = {name: start(*command, name) for name in ("one", "two")}
+
+    def add(first: int, last: int) -> None:
+        for _, event, count in numbers(first, last):
+            server.client.xadd("st", {"event": event, "count": count})
+
+    for number in range(5):
+        add(20 * number, 20 * number + 19)
+        time.sleep(some.uniform(0, 0.4))  # any moment will do
+        name = some.choice([*running])
+        running[name].send_signal(signal.SIGKILL)
+        running[name].wait()
+        running[name] = start(*command, name)
+    add(100, 100)
+    wait_until(lambda: server.counts("g", "2h", "cur") == SUMS, what="all entries are counted")
+    wait_until(lambda: server.client.xpending("st", "g")["pending"] == 0, what="all are acknowledged")
+    assert counted(server) == SUMS
