@@ -19,6 +19,7 @@ _COMMANDS = (
     "recover",
     "serve",
     "status",
+    "tail",
     "top",
 )
 

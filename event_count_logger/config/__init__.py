@@ -25,15 +25,16 @@ from event_count_logger.config.rules import (
     show,
     slip_of,
 )
-from event_count_logger.config.values import Config, GroupConfig, RedisConfig, SessionsConfig
+from event_count_logger.config.tail import check_tail
+from event_count_logger.config.values import Config, GroupConfig, RedisConfig, SessionsConfig, TailConfig
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 
-__all__ = ["Config", "GroupConfig", "RedisConfig", "SessionsConfig", "from_dicts", "from_file"]
+__all__ = ["Config", "GroupConfig", "RedisConfig", "SessionsConfig", "TailConfig", "from_dicts", "from_file"]
 
 
 def from_file(path: str | os.PathLike[str]) -> Config:
-    """Read a YAML file: `groups`, `redis`, `spool` and `spool_dir`; other sections are left alone.
+    """Read a YAML file: `groups`, `redis`, `tail`, `spool` and `spool_dir`; other sections are left alone.
 
     Raises:
         ConfigError: With every problem of the file.
@@ -61,7 +62,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
 
     for key in content:
-        section = slip_of(key, ("groups", "redis", *SPOOL.schema))
+        section = slip_of(key, ("groups", "redis", "tail", *SPOOL.schema))
         if section and section not in content:
             report((key,), f"is not known (did you mean '{section}'?)")
     spool = check(
@@ -69,10 +70,11 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     )
     groups = _check_groups(content.get("groups"), spool or {}, base, report)
     redis = _check_redis(content.get("redis"), report, base)
+    tail = check_tail(content.get("tail"), groups, base, report)
     problems.sort(key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
-    return Config(groups, redis, file, tuple(problems))
+    return Config(groups, redis, tail, file, tuple(problems))
 
 
 def _check_groups(

@@ -16,6 +16,10 @@ class Report(Protocol):
 
 
 def written(place: Place) -> str:
-    """A place in words, such as `groups.web.intervals[1]`."""
-    steps = (f"[{step}]" if depth > 2 else f".{step}" for depth, step in enumerate(place))
+    """A place in words, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
+    in_lists = place[:1] == ("tail",)
+    steps = (
+        f"[{step}]" if (isinstance(step, int) if in_lists else depth > 2) else f".{step}"
+        for depth, step in enumerate(place)
+    )
     return "".join(steps).removeprefix(".")

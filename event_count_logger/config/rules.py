@@ -6,7 +6,9 @@ import difflib
 import os
 import re
 import reprlib
+import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timezone, tzinfo
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +16,8 @@ import voluptuous as vol
 
 from event_count_logger import keys
 from event_count_logger.config.places import Place, Report
-from event_count_logger.config.values import without_password
+from event_count_logger.config.templates import Template
+from event_count_logger.config.values import GroupConfig, without_password
 from event_count_logger.intervals import Interval, parse_duration
 
 #: Values may be of any size, and refer to themselves.
@@ -257,6 +260,98 @@ SESSIONS = vol.Schema(
     }
 )
 
+
+def _pattern(value: object) -> re.Pattern[str]:
+    text = _text(value)
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise vol.Invalid(f"{show(value)} is not a regular expression: {error}") from error
+
+
+def _template(value: object) -> Template:
+    try:
+        return Template.parse(_text(value))
+    except ValueError as error:
+        raise vol.Invalid(f"{show(value)}: {error} (write {{{{ for a brace)") from error
+
+
+def _placeholder(value: object) -> Template:
+    template = _template(value)
+    if len(template.names) != 1 or any(template.texts):
+        raise vol.Invalid(f"{show(value)} is not one placeholder, such as '{{bytes}}'")
+    return template
+
+
+def _counts(value: object) -> dict[Template, Template]:
+    if not isinstance(value, Mapping):
+        raise vol.Invalid(f"{show(value)} is not a mapping of event IDs to numbers such as '{{bytes}}'")
+    counts = {}
+    for event, number in value.items():
+        try:
+            counts[_template(event)] = _placeholder(number)
+        except vol.Invalid as error:
+            raise vol.Invalid(error.msg, path=[event]) from error
+    return counts
+
+
+def _zone(value: object) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    name = _text(value)
+    try:
+        return timezone.utc if name == "UTC" else ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:
+        raise vol.Invalid(f"'{name}' is not a time zone (use for example Europe/Berlin)") from error
+
+
+def _time_format(value: object) -> str:
+    text = _text(value)
+    try:
+        time.strptime(time.strftime(text, (2000, 1, 1, 0, 0, 0, 5, 1, 0)), text)
+    except (ValueError, re.error) as error:
+        raise vol.Invalid(f"'{text}' is not a format of times (see Python's strptime): {error}") from error
+    return text
+
+
+#: An entry of the section `tail`.
+TAIL = vol.Schema(
+    {
+        vol.Required("file", msg="is missing (the path of a log file, with * for several)"): _text,
+        vol.Required("group", msg="is missing (the group that the lines are counted in)"): _text,
+        vol.Required("rules", msg="is missing (what is counted)"): _list,
+        "source": _optional(_line),
+    }
+)
+
+TAIL_RULE = vol.Schema(
+    {
+        vol.Required("match", msg="is missing (a regular expression)"): _pattern,
+        "events": _optional(vol.All(_list, [_template], lambda events: tuple(dict.fromkeys(events)))),
+        "counts": _optional(_counts),
+        "session": _optional(lambda value: value),  # see TAIL_SESSION
+        "time": _optional(lambda value: value),  # see TAIL_TIME
+    }
+)
+
+TAIL_SESSION = vol.Schema(
+    {
+        vol.Required("id", msg="is missing (such as '{pid}')"): _template,
+        "event": _optional(_template),
+        vol.Required("action", msg="is missing (start, heartbeat or end)"): vol.In(
+            ["start", "heartbeat", "end"], msg="is not start, heartbeat or end"
+        ),
+    }
+)
+
+TAIL_TIME = vol.Schema(
+    {
+        vol.Required("value", msg="is missing (such as '{time}')"): _template,
+        vol.Required("format", msg="is missing (as of Python's strptime)"): _time_format,
+        "zone": _optional(_zone),
+    }
+)
+
 #: Given to redis-py's connection as they are.
 PASSED_ON = {
     "username": _optional(_secret),
@@ -321,6 +416,18 @@ def check(
         for each in error.errors:
             report((*place, *(getattr(step, "schema", step) for step in each.path)), each.msg)
         return None
+
+
+def static_event_fault(event_id: str, group: GroupConfig) -> str | None:
+    """Why an event that is always the same cannot be counted in a group; None if it can."""
+    fault = keys.event_id_fault(event_id)
+    if fault:
+        return f"{show(event_id)} is not an event ID: it {fault}"
+    if group.auto_declare_events or event_id in group.events:
+        return None
+    meant = slip_of(event_id, group.events)
+    hint = f" (did you mean '{meant}'?)" if meant else ""
+    return f"'{event_id}' is not an event of group '{group.name}'{hint}"
 
 
 def slip_of(key: object, known: Iterable[str]) -> str | None:

@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timezone, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
 
@@ -187,18 +189,91 @@ class GroupConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TailSession:
+    """What a line says about a session.
+
+    Attributes:
+        id: Tells the session from others.
+        event: What it is counted as; None for whatever it is known as.
+        action: What has happened.
+    """
+
+    id: Template
+    event: Template | None
+    action: Literal["start", "heartbeat", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class TailTime:
+    """When a line was written.
+
+    Attributes:
+        value: The time in the line.
+        format: As of Python's `datetime.strptime`.
+        zone: Of times that do not name theirs.
+    """
+
+    value: Template
+    format: str
+    zone: tzinfo = timezone.utc
+
+
+@dataclass(frozen=True, slots=True)
+class TailRule:
+    """What the lines count that match a pattern.
+
+    Attributes:
+        pattern: Is looked for in each line.
+        events: Each is counted once for a line.
+        counts: Events, each with the number that a line adds to it.
+        session: What a line says about a session, if it does.
+        time: When it was written; None for when it is read.
+    """
+
+    pattern: re.Pattern[str]
+    events: tuple[Template, ...] = ()
+    counts: tuple[tuple[Template, Template], ...] = ()
+    session: TailSession | None = None
+    time: TailTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TailConfig:
+    """Log files that are followed.
+
+    Attributes:
+        file: Absolute path, which may contain wildcards.
+        group: Name of the group in which lines are counted.
+        source: Tells machines apart that count in the same group.
+        rules: Each that matches a line counts it.
+    """
+
+    file: str
+    group: str
+    source: str
+    rules: tuple[TailRule, ...]
+
+    @property
+    def source_id(self) -> str:
+        """The name of its position in Redis."""
+        return f"tail:{self.source}:{self.file}"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that can be used.
 
     Attributes:
         groups: By name.
         redis: How to reach Redis.
+        tail: The log files that are followed.
         file: Where it was read from, if it was.
         warnings: What is odd in it, though usable.
     """
 
     groups: Mapping[str, GroupConfig]
     redis: RedisConfig
+    tail: tuple[TailConfig, ...] = ()
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
 

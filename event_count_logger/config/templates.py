@@ -1,0 +1,52 @@
+"""Text with placeholders, such as `status_{status}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text in which what a pattern captures is put.
+
+    Attributes:
+        names: Of the placeholders, in their order.
+        texts: What stands before, between and after them.
+    """
+
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Read `{name}` as a placeholder, `{{` and `}}` as single braces.
+
+        Raises:
+            ValueError: There is another brace in it.
+        """
+        names: list[str] = []
+        texts = [""]
+        end = 0
+        for part in _PART.finditer(text):
+            texts[-1] += text[end : part.start()]
+            end = part.end()
+            if part[1]:
+                names.append(part[1])
+                texts.append("")
+            elif part[0] == "{":
+                raise ValueError(f"the brace at character {part.start() + 1} begins no {{name}}")
+            else:
+                texts[-1] += part[0][0]
+        texts[-1] += text[end:]
+        return cls(tuple(names), tuple(texts))
+
+    def render(self, values: Sequence[str]) -> str:
+        """The text with a value in place of each placeholder."""
+        return "".join(map("".join, zip(self.texts, (*values, ""), strict=True)))
+
+    def __str__(self) -> str:
+        return self.render([f"{{{name}}}" for name in self.names])

@@ -1,0 +1,204 @@
+"""Which log files there are, what they were called before, and how they are told apart."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+#: Bytes of the beginning of a file that are compared.
+_HEAD = 1024
+
+#: Bytes before the position that are compared.
+_TAIL = 64
+
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".z", ".lzma", ".br", ".7z")
+
+#: What rotation puts behind the name of a file, and what it puts before the name's own suffix.
+_ROTATED = re.compile(r"[0-9][^/]*|old|prev|bak")
+_ROTATED_BEFORE_SUFFIX = re.compile(r"[0-9]{8}[0-9_.:-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9_.:-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """How a file begins, and what stands before a position in it.
+
+    Attributes:
+        head: As many of the first 1024 bytes as there are before the position.
+        tail: The last 64 of those before the position.
+    """
+
+    head: bytes = b""
+    tail: bytes = b""
+
+    @classmethod
+    def of(cls, file: int, offset: int) -> Fingerprint:
+        """That of an open file at a position."""
+        n = min(_TAIL, offset)
+        return cls(os.pread(file, min(_HEAD, offset), 0), os.pread(file, n, offset - n))
+
+    def after(self, data: bytes) -> Fingerprint:
+        """That at the position behind `data`, which follow this one."""
+        return Fingerprint((self.head + data[:_HEAD])[:_HEAD], (self.tail + data[-_TAIL:])[-_TAIL:])
+
+    @property
+    def digest(self) -> str:
+        """A short text that differs when the fingerprint does."""
+        return hashlib.blake2b(self.tail + self.head, digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a file was read.
+
+    Attributes:
+        path: Where a file with this name is written; rotation may have given it another name since then.
+        device: Of the file.
+        inode: Of the file.
+        offset: Bytes that were read.
+        modified: When it was, Unix seconds.
+        digest: Of its fingerprint there.
+    """
+
+    path: str
+    device: int
+    inode: int
+    offset: int
+    modified: float
+    digest: str
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.device, self.inode
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The position of a source: how far each of its files was read.
+
+    Attributes:
+        number: Of commits, so that no position comes twice.
+        done: When the last modified of the files was modified that were read and are gone, Unix seconds.
+        marks: Of the files that are there.
+    """
+
+    number: int = 0
+    done: float = 0.0
+    marks: tuple[Mark, ...] = ()
+
+    @classmethod
+    def parse(cls, position: str) -> Ledger:
+        """From its text.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            number, done, marks = json.loads(position)
+            return cls(int(number), float(done), tuple(Mark(*mark) for mark in marks))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{position[:60]!r} is not a position in log files") from error
+
+    def __str__(self) -> str:
+        marks = [
+            (mark.path, mark.device, mark.inode, mark.offset, mark.modified, mark.digest)
+            for mark in self.marks
+        ]
+        return json.dumps((self.number, self.done, marks), separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file that was seen.
+
+    Attributes:
+        path: Where.
+        written_as: The path at which it is or was written: another one if it has been rotated.
+        matches: Whether the pattern means it.
+        is_meant: Whether it is at least known, or was rotated from one that the pattern means; else its name
+            only begins like that, and it may be a copy.
+        status: As the system tells.
+    """
+
+    path: str
+    written_as: str
+    matches: bool
+    is_meant: bool
+    status: os.stat_result
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether it has another name than when it was written."""
+        return self.path != self.written_as
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.status.st_dev, self.status.st_ino
+
+
+def look(pattern: str, known: Iterable[Mark]) -> list[Sighting]:
+    """The files that a pattern means, what they were rotated to, and what may be a copy of them."""
+    matches = {os.path.realpath(path) for path in glob.glob(pattern, recursive=True)}
+    matches = {path for path in matches if not is_compressed(path)}
+    if not glob.has_magic(pattern):
+        matches.add(os.path.realpath(pattern))
+    names_in: defaultdict[str, set[str]] = defaultdict(set)
+    for path in matches.union(mark.path for mark in known):
+        directory, name = os.path.split(path)
+        names_in[directory].add(name)
+    inodes = {mark.inode for mark in known}
+    return [
+        sighting
+        for directory, names in names_in.items()
+        for sighting in _look_in(directory, names, matches, inodes)
+    ]
+
+
+def _look_in(directory: str, names: set[str], matches: set[str], inodes: set[int]) -> Iterator[Sighting]:
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return
+    for entry in entries:
+        if is_compressed(entry.name) and entry.inode() not in inodes:
+            continue
+        written_as, is_rotated = _written_as(entry.name, names)
+        is_match = entry.path in matches
+        is_meant = is_match or is_rotated or entry.inode() in inodes
+        if written_as is None and entry.inode() in inodes:
+            written_as = entry.name
+        if written_as is not None:
+            try:
+                status = entry.stat()
+            except OSError:
+                continue  # it has just gone
+            if stat.S_ISREG(status.st_mode):
+                yield Sighting(entry.path, os.path.join(directory, written_as), is_match, is_meant, status)
+
+
+def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:
+    """The one of `names` under which a file was written, and whether it is clear that it was rotated."""
+    begins_with = None
+    for separator in re.finditer("[.-]", name):
+        before, after = name[: separator.start()], name[separator.end() :]
+        if before in names and _ROTATED.fullmatch(after):
+            return before, True
+        middle, dot, suffix = after.rpartition(".")
+        if f"{before}{dot}{suffix}" in names and _ROTATED_BEFORE_SUFFIX.fullmatch(middle):
+            return f"{before}{dot}{suffix}", True
+        if before in names:
+            begins_with = begins_with or before
+    return (name, False) if name in names else (begins_with, False)
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a file is of no use, because what it was made of has been read before."""
+    return path.lower().endswith(_COMPRESSED)

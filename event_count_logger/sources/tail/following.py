@@ -1,0 +1,172 @@
+"""One log file, read on from where it was left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from event_count_logger.sources.tail.files import Fingerprint, Mark, Sighting
+
+#: Bytes of the longest line that is matched.
+_LONGEST_LINE = 1 << 20
+
+#: Bytes that are read at once at most.
+LONGEST_PIECE = _LONGEST_LINE + 1
+
+#: Bytes that are usually read at once: about a thousand lines, which stay in the processor's cache.
+_PIECE = 1 << 16
+
+
+class FollowedFile:
+    """An open log file; closed by `close`.
+
+    Attributes:
+        path: At which it is or was written.
+        identity: Device and inode.
+        offset: Bytes that were read, up to the end of a line.
+        size: Bytes that it had when it was last intact.
+        n_skipped: Lines that were too long; whoever counts them sets it back.
+        is_at_end: Whether there was nothing more to read.
+        is_deleted: Whether it has no name any more.
+        is_truncated: Whether it was found that what was read is not there any more.
+        modified: When it was, Unix seconds.
+    """
+
+    def __init__(self, path: str, file: int, offset: int) -> None:
+        """Takes an open file over."""
+        status = os.fstat(file)
+        self.path = path
+        self.identity = (status.st_dev, status.st_ino)
+        self.offset = offset
+        self.size = status.st_size
+        self.n_skipped = 0
+        self.is_at_end = self.is_deleted = self.is_truncated = False
+        self.modified = status.st_mtime
+        self._file = file
+        self._fingerprint = Fingerprint.of(file, offset)
+        self._state = (-1, -1)  # size and time of modification when there was nothing more to read
+        self._scanned = 0  # up to here there is no end of the line that begins at `offset`
+
+    @classmethod
+    def open(cls, sighting: Sighting, at_end: bool = False) -> FollowedFile:
+        """Read a file that was seen, from its start, or from the end of its last whole line.
+
+        Raises:
+            OSError: It cannot be opened, or is another one by now.
+        """
+        file = open_file(sighting)
+        return cls(sighting.written_as, file, _end_of_lines(file) if at_end else 0)
+
+    @classmethod
+    def reopen(cls, sighting: Sighting, mark: Mark) -> FollowedFile | None:
+        """Read on from a mark; None if the file is another one than that which has been read up to there.
+
+        Raises:
+            OSError: It cannot be opened, or is another one by now.
+        """
+        found = cls(mark.path, open_file(sighting), mark.offset)
+        if found.size >= mark.offset and found.mark.digest == mark.digest:
+            return found
+        found.close()
+        return None
+
+    @property
+    def mark(self) -> Mark:
+        """How far it was read."""
+        digest = self._fingerprint.digest
+        return Mark(self.path, *self.identity, self.offset, self.modified, digest)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether what was read of it is still there."""
+        return self._has(self.offset)
+
+    def begins_like(self, file: int) -> bool:
+        """Whether another open file is a copy of this one, or of its beginning."""
+        n = min(os.fstat(file).st_size, os.fstat(self._file).st_size)
+        return n == os.fstat(file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
+
+    def pieces(self, most: int) -> Iterator[bytes]:
+        """Whole lines up to the last one, or about `most` bytes; ends when it `is_truncated`."""
+        until = self.offset + most
+        status = os.fstat(self._file)
+        self.is_deleted, self.modified = status.st_nlink == 0, status.st_mtime
+        state = (status.st_size, status.st_mtime_ns)
+        self.is_at_end = state == self._state
+        if self.is_at_end:
+            return
+        while self.offset < until:
+            piece = self._read()
+            if piece is None:
+                self._state = state
+                return
+            yield piece
+
+    def close(self) -> None:
+        """It is not used any more."""
+        os.close(self._file)
+
+    def _read(self) -> bytes | None:
+        for size in (_PIECE, LONGEST_PIECE):
+            data = os.pread(self._file, size, self.offset)
+            lines = data[: data.rfind(b"\n") + 1]
+            if lines or len(data) < size:
+                break
+        else:
+            return self._skip_line()
+        if not self._has(self.offset + len(data)):
+            return None
+        self._advance(self._fingerprint.after(lines), len(lines))
+        return lines or None
+
+    def _skip_line(self) -> bytes | None:
+        """Go to the end of a line that is too long, without keeping it; None if that has not been written."""
+        position = max(self._scanned, self.offset + LONGEST_PIECE)
+        while data := os.pread(self._file, _LONGEST_LINE, position):
+            end = data.find(b"\n") + 1
+            position += end or len(data)
+            if end:
+                break
+        fingerprint = Fingerprint.of(self._file, position)
+        if not self._has(position):
+            return None
+        if not data:
+            self._scanned = position
+            return None
+        self._advance(fingerprint, position - self.offset)
+        self.n_skipped += 1
+        return b""
+
+    def _advance(self, fingerprint: Fingerprint, n: int) -> None:
+        self._fingerprint = fingerprint
+        self.offset += n
+
+    def _has(self, size: int) -> bool:
+        """Whether what was read is still there, and the file is at least that long."""
+        size_now = os.fstat(self._file).st_size
+        self.is_truncated = size_now < size or Fingerprint.of(self._file, self.offset) != self._fingerprint
+        if not self.is_truncated:
+            self.size = size_now
+        return not self.is_truncated
+
+
+def open_file(sighting: Sighting) -> int:
+    """A descriptor of the file that was seen.
+
+    Raises:
+        OSError: It cannot be opened, or is another one by now.
+    """
+    file = os.open(sighting.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    status = os.fstat(file)
+    if (status.st_dev, status.st_ino) != sighting.identity:
+        os.close(file)
+        raise FileNotFoundError(f"{sighting.path} was replaced")
+    return file
+
+
+def _end_of_lines(file: int) -> int:
+    """The end of the last whole line; the end of the file where that is too far away."""
+    size = os.fstat(file).st_size
+    begin = max(0, size - _LONGEST_LINE)
+    end = os.pread(file, size - begin, begin).rfind(b"\n") + 1
+    return begin + end if end or not begin else size

@@ -1,0 +1,196 @@
+"""Which log files are followed, through all that rotation does to them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
+from event_count_logger.sources.tail.following import FollowedFile, open_file
+
+#: Looks at the directory before a file is taken for gone: it may be renamed just while one looks.
+_LOOKS = 3
+
+#: Seconds for which a file that was deleted may be written on by whoever has it open.
+_DELETED_S = 10.0
+
+#: The same for a file that was moved to where it is not looked for.
+_MOVED_S = 3600.0
+
+_Unknown = dict[tuple[int, int], Sighting]
+
+
+@dataclass(slots=True)
+class _Search:
+    """A file that is not where it was.
+
+    Attributes:
+        mark: How far it was read.
+        n_unread: Bytes after that which are known to have been there; None if nothing is known.
+        n_looks: How often it was looked for.
+    """
+
+    mark: Mark
+    n_unread: int | None = None
+    n_looks: int = 0
+
+
+class Inventory:
+    """The files of one entry that are there, and how far each was read.
+
+    Attributes:
+        files: By device and inode.
+    """
+
+    def __init__(self, pattern: str, warn_once: Callable[[str, str], None]) -> None:
+        """`warn_once` is told of what cannot be read; see `Admission.warn_once`."""
+        self.files: dict[tuple[int, int], FollowedFile] = {}
+        self._pattern = pattern
+        self._warn_once = warn_once
+        self._done = 0.0
+        self._searches: list[_Search] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no file is looked for."""
+        return not self._searches
+
+    def ledger(self, number: int) -> Ledger:
+        """How far all files were read that can be found again, as of the commit of that number."""
+        lost = (search.mark for search in self._searches)
+        there = (file.mark for file in self.files.values() if not file.is_deleted)
+        return Ledger(number, self._done, (*lost, *there))
+
+    def begin(self, from_start: bool) -> None:
+        """Take up what is there when the source is new; rotated files are not read from their start."""
+        self._forget_all()
+        for sighting in look(self._pattern, ()):
+            if sighting.is_meant:
+                self._take_up(sighting, at_end=not (from_start and sighting.matches))
+
+    def resume(self, ledger: Ledger) -> None:
+        """Look for the files that were read before."""
+        self._forget_all()
+        self._done = ledger.done
+        self._searches = [_Search(mark) for mark in ledger.marks]
+        self.look()
+
+    def look(self) -> None:
+        """See what has become of the files, and take up new ones."""
+        for file in tuple(self.files.values()):
+            if file.is_truncated:
+                self._searches.append(_Search(file.mark, file.size - file.offset))
+                self._drop(file)
+        sightings = look(self._pattern, self.ledger(0).marks)
+        unknown = {
+            sighting.identity: sighting for sighting in sightings if sighting.identity not in self.files
+        }
+        self._searches = [search for search in self._searches if not self._ends(search, unknown)]
+        if not self._searches:  # else a file that seems to be new may be one of those
+            self._take_up_new(unknown, sightings)
+        self._forget_gone({sighting.identity for sighting in sightings})
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for file in tuple(self.files.values()):
+            self._drop(file)
+
+    def _forget_all(self) -> None:
+        self.close()
+        self._done, self._searches = 0.0, []
+
+    def _drop(self, file: FollowedFile) -> None:
+        file.close()
+        del self.files[file.identity]
+
+    def _take_up(self, sighting: Sighting, at_end: bool = False) -> None:
+        with self._telling(sighting.path):
+            self.files[sighting.identity] = FollowedFile.open(sighting, at_end)
+
+    def _ends(self, search: _Search, unknown: _Unknown) -> bool:
+        """Whether a search is over, because the file or a copy of it is among those, or was not found."""
+        for sighting in _candidates(search.mark, unknown.values()):
+            with self._telling(sighting.path):
+                found = FollowedFile.reopen(sighting, search.mark)
+                if found:
+                    self.files[found.identity] = found
+                    del unknown[found.identity]
+                    return True
+        search.n_looks += 1
+        if search.n_looks < _LOOKS:
+            return False
+        self._give_up(search)
+        return True
+
+    def _give_up(self, search: _Search) -> None:
+        mark = search.mark
+        self._done = max(self._done, mark.modified)
+        if search.n_unread is None:
+            what = f"lines that were written after byte {mark.offset}, if there were any, are not counted"
+            self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
+        elif search.n_unread:
+            what = f"{search.n_unread} bytes after byte {mark.offset} are not counted"
+            self._warn_once(f"{mark}", f"{mark.path} was truncated before it was read: {what}")
+
+    def _take_up_new(self, unknown: _Unknown, sightings: Iterable[Sighting]) -> None:
+        live = {sighting.identity for sighting in sightings if not sighting.is_rotated}
+        new = [
+            sighting
+            for sighting in unknown.values()
+            if sighting.is_meant and not (sighting.is_rotated and self._is_old(sighting, live))
+        ]
+        # A file that was truncated in the meantime has a copy, which must not be taken for a new file.
+        if new and all(file.is_intact for file in self.files.values()):
+            for sighting in sorted(new, key=lambda sighting: sighting.status.st_mtime):
+                self._take_up(sighting)
+
+    def _is_old(self, sighting: Sighting, live: Container[tuple[int, int]]) -> bool:
+        """Whether what stands in a rotated file has been read, or will be, in another one."""
+        if sighting.status.st_mtime <= self._done:
+            return True
+        with self._telling(sighting.path):
+            file = open_file(sighting)
+            try:
+                return any(
+                    other.begins_like(file)
+                    for other in self.files.values()
+                    if other.path == sighting.written_as
+                    and (other.identity in live or sighting.status.st_mtime <= other.modified)
+                )
+            finally:
+                os.close(file)
+        return True  # it cannot be read for now
+
+    def _forget_gone(self, seen: Container[tuple[int, int]]) -> None:
+        now = time.time()
+        for file in tuple(self.files.values()):
+            longest_s = _DELETED_S if file.is_deleted else math.inf if file.identity in seen else _MOVED_S
+            if file.is_at_end and now - file.modified > longest_s:
+                self._done = max(self._done, file.modified)
+                self._drop(file)
+
+    @contextmanager
+    def _telling(self, path: str) -> Iterator[None]:
+        """Tell once that a file cannot be read, if it is there."""
+        try:
+            yield
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._warn_once(path, f"{path} cannot be read: {error.strerror}")
+
+
+def _candidates(mark: Mark, sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The files that may be the one that was read, or a copy of it; the likeliest first."""
+    # The number of a device may be another one after a restart of the machine.
+    candidates = [
+        sighting
+        for sighting in sightings
+        if sighting.status.st_ino == mark.inode
+        or (sighting.written_as == mark.path and sighting.path != mark.path)
+    ]
+    return sorted(candidates, key=lambda each: (each.status.st_ino != mark.inode, each.status.st_mtime))

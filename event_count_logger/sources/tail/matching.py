@@ -1,0 +1,210 @@
+"""What lines count by the rules of a configuration."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from event_count_logger import keys
+from event_count_logger.config.templates import Template
+from event_count_logger.config.values import TailRule, TailTime
+from event_count_logger.sources.tail.time_limit import Found, TimeLimit
+from event_count_logger.store import ActionName
+
+#: The largest number that a line may add.
+_LARGEST = 10**12
+
+_NUMBER = re.compile("[0-9]{1,13}")
+
+Matches = list["re.Match[str]"]
+
+
+class Moment(NamedTuple):
+    """What a line says about a session; `at` is in Unix seconds, or None for when the line is read."""
+
+    id: str
+    event: str | None
+    action: ActionName
+    at: float | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What lines come to.
+
+    Attributes:
+        counts: By event ID, as the rules make it; it may not be one. What was left out is in there, too.
+        moments: Of sessions, in the order of the lines.
+        oddities: What was left out and why, by topic; the first of each.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    moments: list[Moment] = field(default_factory=list)
+    oddities: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, topic: str, message: str, n: int = 1) -> None:
+        """Count what is left out."""
+        self.counts[keys.SKIPPED] += n
+        self.oddities.setdefault(topic, message)
+
+    def add(self, other: Tally) -> None:
+        """Count what other lines come to."""
+        self.counts.update(other.counts)
+        self.moments += other.moments
+        self.oddities = other.oddities | self.oddities
+
+
+class Matcher:
+    """Applies the rules of one entry."""
+
+    def __init__(self, rules: Sequence[TailRule], limit: TimeLimit) -> None:
+        """See `TimeLimit` for where it can be used."""
+        self._rules = [_Rule(rule, f"rules[{number}]") for number, rule in enumerate(rules)]
+        self._limit = limit
+
+    def tally(self, data: bytes) -> Tally:
+        """Apply the rules to whole lines; bytes that are not UTF-8 are replaced by U+FFFD."""
+        lines = data.decode(errors="replace").replace("\r\n", "\n").split("\n")
+        lines.pop()  # what follows the last line
+        tally = Tally()
+        found, too_slow = self._search(lines, tally)
+        for rule, of_lines in zip(self._rules, found, strict=True):
+            rule.count(list(filter(None, of_lines)), tally)
+        tally.counts[keys.UNMATCHED] += _n_unmatched(found, len(lines)) - len(too_slow)
+        return tally
+
+    def _search(self, lines: Sequence[str], tally: Tally) -> tuple[list[Found], set[int]]:
+        """The matches of each rule, without lines that took too long for any, and the numbers of those."""
+        all_found: list[Found] = []
+        too_slow: set[int] = set()
+        for rule in self._rules:
+            found, slow = self._limit.search(rule.pattern, lines)
+            all_found.append(found)
+            for number in slow:
+                tally.skip(f"{rule.name} is slow", f"{rule.name} takes too long for a line: it is skipped")
+                tally.counts[keys.SKIPPED] -= number in too_slow
+                too_slow.add(number)
+        for found in all_found:
+            for number in too_slow:
+                found[number] = None
+        return all_found, too_slow
+
+
+def _n_unmatched(found: Sequence[Found], n_lines: int) -> int:
+    if len(found) == 1:
+        return found[0].count(None)
+    return sum(not any(of_line) for of_line in zip(*found, strict=True)) if found else n_lines
+
+
+class _Rule:
+    def __init__(self, rule: TailRule, name: str) -> None:
+        self.pattern = rule.pattern
+        self.name = name
+        self._events = [_Captured(event, rule.pattern) for event in rule.events]
+        self._counts = [(_Captured(event, rule.pattern), number.names[0]) for event, number in rule.counts]
+        self._session, self._time = rule.session, rule.time
+
+    def count(self, matches: Matches, tally: Tally) -> None:
+        """Count the lines that match."""
+        for event in self._events:
+            for event_id, n in event.tally(matches):
+                tally.counts[event_id] += n
+        for event, number in self._counts:
+            self._sum(event, number, matches, tally)
+        if self._session:
+            tally.moments += filter(None, (self._moment(match, tally) for match in matches))
+
+    def _sum(self, event: _Captured, number: str, matches: Matches, tally: Tally) -> None:
+        sums: Counter[Any] = Counter()
+        for captured, digits in zip(event.each(matches), map(itemgetter(number), matches), strict=True):
+            if digits is not None and _NUMBER.fullmatch(digits) and int(digits) <= _LARGEST:
+                sums[captured] += int(digits)
+            elif digits is not None:
+                tally.skip(
+                    f"{self.name} number",
+                    f"{self.name}: {digits[:40]!r} is not a whole number from 0 to 10^12: it is not counted",
+                )
+        for event_id, n in event.rendered(sums):
+            tally.counts[event_id] += n
+
+    def _moment(self, match: re.Match[str], tally: Tally) -> Moment | None:
+        assert self._session
+        id = _render(self._session.id, match)
+        event = _render(self._session.event, match) if self._session.event else None
+        if id is None or (event is None and self._session.event):
+            return None
+        try:
+            return Moment(id, event, self._session.action, _time_of(match, self._time))
+        except ValueError as error:
+            tally.skip(f"{self.name} time of a session", f"{self.name}: {error}: it is left out")
+            return None
+
+
+class _Captured:
+    """A template, and how what goes into it is taken from many matches at once."""
+
+    def __init__(self, template: Template, pattern: re.Pattern[str]) -> None:
+        self._template = template
+        groups = [pattern.groupindex[name] for name in template.names]
+        self._is_single = len(groups) == 1
+        self._get: Callable[[re.Match[str]], Any] = itemgetter(*groups) if groups else lambda match: ()
+
+    def each(self, matches: Matches) -> Iterator[Any]:
+        """What is captured in each line: a string, or a tuple where there is not one placeholder."""
+        return map(self._get, matches)
+
+    def tally(self, matches: Matches) -> Iterator[tuple[str, int]]:
+        """Each text that comes out, and how often."""
+        return self.rendered(Counter(self.each(matches)) if self._template.names else {(): len(matches)})
+
+    def rendered(self, counts: dict[Any, int]) -> Iterator[tuple[str, int]]:
+        """The texts instead of what is captured; without those where a group took no part."""
+        for captured, n in counts.items():
+            values = (captured,) if self._is_single else captured
+            if None not in values:
+                yield self._template.render(values), n
+
+
+def _render(template: Template, match: re.Match[str]) -> str | None:
+    values = [match[name] for name in template.names]
+    return None if None in values else template.render(values)
+
+
+def _time_of(match: re.Match[str], time: TailTime | None) -> float | None:
+    """Unix seconds; None if lines have no time.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    if time is None:
+        return None
+    text = _render(time.value, match)
+    if text is None:
+        raise ValueError("there is no time in the line")
+    return read_time(text, time, datetime.now(time.zone)).timestamp()
+
+
+def read_time(text: str, time: TailTime, now: datetime) -> datetime:
+    """A time as it is written in lines; where it has no year, it is the latest that is not after tomorrow.
+
+    Raises:
+        ValueError: It is not written in that way.
+    """
+    if not re.search("%[YycxG]", time.format):
+        found = _read(f"{now.year} {text}", f"%Y {time.format}", time)
+        is_of_last_year = found > now + timedelta(days=1)
+        return _read(f"{now.year - 1} {text}", f"%Y {time.format}", time) if is_of_last_year else found
+    return _read(text, time.format, time)
+
+
+def _read(text: str, format: str, time: TailTime) -> datetime:
+    try:
+        found = datetime.strptime(text, format)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not a time of the format '{format}'") from None
+    return found if found.tzinfo else found.replace(tzinfo=time.zone)

@@ -1,0 +1,225 @@
+"""Takes the lines of log files to the counters of a group."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from event_count_logger import keys
+from event_count_logger.admission import Admission
+from event_count_logger.config.values import GroupConfig, TailConfig
+from event_count_logger.errors import Rejected, SourceMoved
+from event_count_logger.logs import Log
+from event_count_logger.sources.sessions import checked_action
+from event_count_logger.sources.source import Source
+from event_count_logger.sources.tail.crew import Crew
+from event_count_logger.sources.tail.files import Ledger
+from event_count_logger.sources.tail.following import FollowedFile
+from event_count_logger.sources.tail.inventory import Inventory
+from event_count_logger.sources.tail.matching import Matcher, Moment, Tally
+from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.store import SessionAction, Store
+
+#: Seconds between commits while lines come one by one.
+_COMMIT_S = 1.0
+
+#: Bytes that are read between commits at most. Fewer make more commits, more are read again after a kill.
+_STRETCH = 16 << 20
+
+#: The same where lines tell of sessions, so that Redis is not held up by thousands of them.
+_STRETCH_WITH_SESSIONS = 1 << 16
+
+#: Bytes from which on it pays to fork workers.
+_MUCH = 16 << 20
+
+#: Actions of sessions in one commit, about.
+_MANY_ACTIONS = 1000
+
+_OWN = (keys.SKIPPED, keys.UNMATCHED)
+
+#: Seconds between attempts while something in Redis is in the way.
+_REJECTED_S = 1.0
+
+
+class Tail:
+    """Follows the files of one entry; to be used by the main thread, see `TimeLimit`."""
+
+    def __init__(
+        self,
+        config: TailConfig,
+        group: GroupConfig,
+        admission: Admission,
+        store: Store,
+        log: Log,
+        limit: TimeLimit,
+        stop: threading.Event,
+    ) -> None:
+        """Reads nothing yet; see `begin`. `admission` is that of the group; `stop` ends waiting for Redis."""
+        self._config = config
+        self._admission = admission
+        self._store = store
+        self._stop = stop
+        self._source = Source(store, group, config.source_id, log, stop)
+        self._matcher = Matcher(config.rules, limit)
+        self._crew: Crew | None = None
+        self._stretch = _STRETCH_WITH_SESSIONS if any(rule.session for rule in config.rules) else _STRETCH
+        self._inventory = Inventory(config.file, admission.warn_once)
+        self._ledger = Ledger()  # of the last commit
+        self._batch: Counter[str] = Counter()
+        self._actions: list[SessionAction] = []
+        self._committed_at = 0.0
+        self._refused: Ledger | None = None  # what the batch takes the source to, if that was tried in vain
+
+    @property
+    def n_unread(self) -> int:
+        """Bytes that are known to be there and were not read yet."""
+        return sum(file.size - file.offset for file in self._inventory.files.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no file is looked for, and nothing waits because it was refused."""
+        return self._inventory.is_complete and not self._refused
+
+    def begin(self, from_start: bool = False) -> None:
+        """Go to where Redis has the source; waits for it.
+
+        Args:
+            from_start: Whether to read files from their start that are there when the source is new.
+
+        Raises:
+            Unavailable: It is to stop.
+            ValueError: The stored position is none of log files.
+        """
+        position = self._load()
+        self._ledger = Ledger.parse(position) if position else Ledger()
+        if position:
+            self._inventory.resume(self._ledger)
+        else:
+            self._inventory.begin(from_start)
+            self.commit()
+
+    def advance(self) -> int:
+        """Read and count what is there, up to some MiB of each file; returns how many bytes were read.
+
+        Raises:
+            Unavailable: It is to stop; what was not counted will be read again.
+            ValueError: Something else has stored a position that is none of log files.
+        """
+        if self._refused:
+            self.commit()
+            return 0
+        self._inventory.look()
+        n = sum(map(self._read, tuple(self._inventory.files.values())))
+        if n == 0:
+            self._dismiss_crew()
+        if time.monotonic() >= self._committed_at + _COMMIT_S:
+            self.commit()
+        return n
+
+    def commit(self) -> None:
+        """Count what was read and store how far that was, both or nothing.
+
+        Raises:
+            Unavailable: It is to stop, and whether it was counted is not known.
+            ValueError: Something else has stored a position that is none of log files.
+        """
+        if self._refused and time.monotonic() < self._committed_at + _REJECTED_S:
+            return
+        self._committed_at = time.monotonic()
+        ledger = self._refused or self._inventory.ledger(self._ledger.number + 1)
+        is_new = ledger.marks != self._ledger.marks or not self._source.position
+        if not (is_new or self._batch or self._actions):
+            return
+        try:
+            self._source.commit(str(ledger), self._batch, self._actions)
+        except Rejected as error:
+            self._tell_refusal(error)
+            self._refused = ledger
+        except SourceMoved as error:
+            self._admission.warn_once("moved", f"{error}: it is read on from there")
+            self._forget_batch()
+            self.begin()
+        else:
+            self._ledger = ledger
+            self._forget_batch()
+
+    def close(self) -> None:
+        """Let go of all files; what was read and not counted will be read again."""
+        self._inventory.close()
+        self._dismiss_crew()
+
+    def _load(self) -> str:
+        while True:
+            try:
+                return self._source.load()
+            except Rejected as error:
+                self._tell_refusal(error)
+                if self._stop.wait(_REJECTED_S):
+                    raise
+
+    def _tell_refusal(self, error: Rejected) -> None:
+        self._admission.warn_once(f"{error}", f"{error}; it is tried again, and nothing is lost")
+
+    def _forget_batch(self) -> None:
+        self._batch.clear()
+        self._actions.clear()
+        self._refused = None
+
+    def _read(self, file: FollowedFile) -> int:
+        begin = file.offset
+        pieces = file.pieces(self._stretch)
+        try:
+            for tally in self._tallies(pieces, is_much=file.size - file.offset >= _MUCH):
+                self._take(tally)
+        except OSError as error:
+            self._admission.warn_once(file.path, f"{file.path} cannot be read: {error.strerror}")
+        if file.n_skipped:
+            self._skip(file.path, f"{file.path} has a line of more than 1 MiB: it is skipped", file.n_skipped)
+            file.n_skipped = 0
+        if file.offset - begin >= _STRETCH or len(self._actions) >= _MANY_ACTIONS:
+            self.commit()
+        return file.offset - begin
+
+    def _tallies(self, pieces: Iterable[bytes], is_much: bool) -> Iterable[Tally]:
+        if is_much and self._crew is None:
+            self._crew = Crew(self._config.rules, self._matcher)
+        return self._crew.tallies(pieces) if self._crew else map(self._matcher.tally, pieces)
+
+    def _dismiss_crew(self) -> None:
+        if self._crew:
+            self._crew.close()
+            self._crew = None
+
+    def _take(self, tally: Tally) -> None:
+        """Count what lines come to."""
+        for topic, message in tally.oddities.items():
+            self._warn_once(topic, message)
+        for event_id, n in tally.counts.items():
+            try:
+                counted_as = event_id if event_id in _OWN else self._admission.counted_as(event_id)
+            except ValueError as error:
+                self._skip("event", f"{error}", n)
+            else:
+                if counted_as and n:
+                    self._batch[counted_as] += n
+        for moment in tally.moments:
+            self._act(moment)
+
+    def _act(self, moment: Moment) -> None:
+        try:
+            event = None if moment.event is None else self._admission.session_counted_as(moment.event)
+            if event is not None or moment.event is None:
+                at = self._store.now() if moment.at is None else moment.at
+                self._actions.append(checked_action(moment.id, event, moment.action, at))
+        except ValueError as error:
+            self._skip("session", f"{error}", 1)
+
+    def _skip(self, topic: str, message: str, n: int) -> None:
+        self._warn_once(topic, message)
+        self._batch[keys.SKIPPED] += n
+
+    def _warn_once(self, topic: str, message: str) -> None:
+        file = self._config.file
+        self._admission.warn_once(f"{file} {topic}", f"{file}: {message}; counted as {keys.SKIPPED}")
