@@ -64,6 +64,7 @@ class Mark:
         offset: Bytes that were read.
         modified: When it was, Unix seconds.
         digest: Of its fingerprint there.
+        is_done: Whether it had been rotated, and was read to its end.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Mark:
     offset: int
     modified: float
     digest: str
+    is_done: bool = False
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -108,7 +110,7 @@ class Ledger:
 
     def __str__(self) -> str:
         marks = [
-            (mark.path, mark.device, mark.inode, mark.offset, mark.modified, mark.digest)
+            (mark.path, *mark.identity, mark.offset, mark.modified, mark.digest, int(mark.is_done))
             for mark in self.marks
         ]
         return json.dumps((self.number, self.done, marks), separators=(",", ":"), ensure_ascii=False)

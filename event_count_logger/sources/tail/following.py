@@ -26,6 +26,7 @@ class FollowedFile:
         offset: Bytes that were read, up to the end of a line.
         size: Bytes that it had when it was last intact.
         n_skipped: Lines that were too long; whoever counts them sets it back.
+        is_rotated: Whether it has another name by now.
         is_at_end: Whether there was nothing more to read.
         is_deleted: Whether it has no name any more.
         is_truncated: Whether it was found that what was read is not there any more.
@@ -40,7 +41,7 @@ class FollowedFile:
         self.offset = offset
         self.size = status.st_size
         self.n_skipped = 0
-        self.is_at_end = self.is_deleted = self.is_truncated = False
+        self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
         self.modified = status.st_mtime
         self._file = file
         self._fingerprint = Fingerprint.of(file, offset)
@@ -73,8 +74,8 @@ class FollowedFile:
     @property
     def mark(self) -> Mark:
         """How far it was read."""
-        digest = self._fingerprint.digest
-        return Mark(self.path, *self.identity, self.offset, self.modified, digest)
+        is_done = self.is_rotated and self.is_at_end
+        return Mark(self.path, *self.identity, self.offset, self.modified, self._fingerprint.digest, is_done)
 
     @property
     def is_intact(self) -> bool:

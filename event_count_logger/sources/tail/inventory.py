@@ -91,7 +91,7 @@ class Inventory:
         }
         self._searches = [search for search in self._searches if not self._ends(search, unknown)]
         if not self._searches:  # else a file that seems to be new may be one of those
-            self._take_up_new(unknown, sightings)
+            self._take_up_new(unknown)
         self._forget_gone({sighting.identity for sighting in sightings})
 
     def close(self) -> None:
@@ -129,26 +129,25 @@ class Inventory:
     def _give_up(self, search: _Search) -> None:
         mark = search.mark
         self._done = max(self._done, mark.modified)
-        if search.n_unread is None:
+        if search.n_unread is None and not mark.is_done:
             what = f"lines that were written after byte {mark.offset}, if there were any, are not counted"
             self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
         elif search.n_unread:
             what = f"{search.n_unread} bytes after byte {mark.offset} are not counted"
             self._warn_once(f"{mark}", f"{mark.path} was truncated before it was read: {what}")
 
-    def _take_up_new(self, unknown: _Unknown, sightings: Iterable[Sighting]) -> None:
-        live = {sighting.identity for sighting in sightings if not sighting.is_rotated}
+    def _take_up_new(self, unknown: _Unknown) -> None:
         new = [
             sighting
             for sighting in unknown.values()
-            if sighting.is_meant and not (sighting.is_rotated and self._is_old(sighting, live))
+            if sighting.is_meant and not (sighting.is_rotated and self._is_old(sighting))
         ]
         # A file that was truncated in the meantime has a copy, which must not be taken for a new file.
         if new and all(file.is_intact for file in self.files.values()):
             for sighting in sorted(new, key=lambda sighting: sighting.status.st_mtime):
                 self._take_up(sighting)
 
-    def _is_old(self, sighting: Sighting, live: Container[tuple[int, int]]) -> bool:
+    def _is_old(self, sighting: Sighting) -> bool:
         """Whether what stands in a rotated file has been read, or will be, in another one."""
         if sighting.status.st_mtime <= self._done:
             return True
@@ -159,7 +158,7 @@ class Inventory:
                     other.begins_like(file)
                     for other in self.files.values()
                     if other.path == sighting.written_as
-                    and (other.identity in live or sighting.status.st_mtime <= other.modified)
+                    and (not other.is_rotated or sighting.status.st_mtime <= other.modified)
                 )
             finally:
                 os.close(file)

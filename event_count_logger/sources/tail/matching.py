@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from event_count_logger import keys
 from event_count_logger.config.templates import Template
@@ -18,6 +18,8 @@ from event_count_logger.store import ActionName
 
 #: The largest number that a line may add.
 _LARGEST = 10**12
+
+_T = TypeVar("_T")
 
 _NUMBER = re.compile("[0-9]{1,13}")
 
@@ -69,7 +71,9 @@ class Matcher:
 
     def tally(self, data: bytes) -> Tally:
         """Apply the rules to whole lines; bytes that are not UTF-8 are replaced by U+FFFD."""
-        lines = data.decode(errors="replace").replace("\r\n", "\n").split("\n")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        lines = data.decode(errors="replace").split("\n")
         lines.pop()  # what follows the last line
         tally = Tally()
         found, too_slow = self._search(lines, tally)
@@ -106,7 +110,10 @@ class _Rule:
         self.pattern = rule.pattern
         self.name = name
         self._events = [_Captured(event, rule.pattern) for event in rule.events]
-        self._counts = [(_Captured(event, rule.pattern), number.names[0]) for event, number in rule.counts]
+        self._counts = [
+            (_Captured(event, rule.pattern), itemgetter(rule.pattern.groupindex[number.names[0]]))
+            for event, number in rule.counts
+        ]
         self._session, self._time = rule.session, rule.time
 
     def count(self, matches: Matches, tally: Tally) -> None:
@@ -114,23 +121,26 @@ class _Rule:
         for event in self._events:
             for event_id, n in event.tally(matches):
                 tally.counts[event_id] += n
-        for event, number in self._counts:
-            self._sum(event, number, matches, tally)
+        for event, get_number in self._counts:
+            for event_id, numbers in event.rendered(event.grouped(matches, map(get_number, matches))):
+                tally.counts[event_id] += self._total(numbers, tally)
         if self._session:
             tally.moments += filter(None, (self._moment(match, tally) for match in matches))
 
-    def _sum(self, event: _Captured, number: str, matches: Matches, tally: Tally) -> None:
-        sums: Counter[Any] = Counter()
-        for captured, digits in zip(event.each(matches), map(itemgetter(number), matches), strict=True):
-            if digits is not None and _NUMBER.fullmatch(digits) and int(digits) <= _LARGEST:
-                sums[captured] += int(digits)
-            elif digits is not None:
-                tally.skip(
-                    f"{self.name} number",
-                    f"{self.name}: {digits[:40]!r} is not a whole number from 0 to 10^12: it is not counted",
-                )
-        for event_id, n in event.rendered(sums):
-            tally.counts[event_id] += n
+    def _total(self, numbers: Sequence[str | None], tally: Tally) -> int:
+        """The sum of what was captured; a group that took no part in a match adds nothing."""
+        if _are_plain(numbers):
+            return sum(map(int, numbers))  # type: ignore[arg-type]
+        total = 0
+        for number in numbers:
+            if number is None:
+                continue
+            if _NUMBER.fullmatch(number) and int(number) <= _LARGEST:
+                total += int(number)
+            else:
+                what = f"{number[:40]!r} is not a whole number from 0 to 10^12: it is not counted"
+                tally.skip(f"{self.name} number", f"{self.name}: {what}")
+        return total
 
     def _moment(self, match: re.Match[str], tally: Tally) -> Moment | None:
         assert self._session
@@ -154,20 +164,33 @@ class _Captured:
         self._is_single = len(groups) == 1
         self._get: Callable[[re.Match[str]], Any] = itemgetter(*groups) if groups else lambda match: ()
 
-    def each(self, matches: Matches) -> Iterator[Any]:
-        """What is captured in each line: a string, or a tuple where there is not one placeholder."""
-        return map(self._get, matches)
-
     def tally(self, matches: Matches) -> Iterator[tuple[str, int]]:
         """Each text that comes out, and how often."""
-        return self.rendered(Counter(self.each(matches)) if self._template.names else {(): len(matches)})
+        return self.rendered(Counter(map(self._get, matches)) if self._template.names else {(): len(matches)})
 
-    def rendered(self, counts: dict[Any, int]) -> Iterator[tuple[str, int]]:
+    def grouped(self, matches: Matches, values: Iterable[_T]) -> dict[Any, list[_T]]:
+        """The values that belong to the matches, by what is captured there."""
+        if not self._template.names:
+            return {(): list(values)}
+        groups: defaultdict[Any, list[_T]] = defaultdict(list)
+        for captured, value in zip(map(self._get, matches), values, strict=True):
+            groups[captured].append(value)
+        return groups
+
+    def rendered(self, results: dict[Any, _T]) -> Iterator[tuple[str, _T]]:
         """The texts instead of what is captured; without those where a group took no part."""
-        for captured, n in counts.items():
+        for captured, result in results.items():
             values = (captured,) if self._is_single else captured
             if None not in values:
-                yield self._template.render(values), n
+                yield self._template.render(values), result
+
+
+def _are_plain(numbers: Sequence[str | None]) -> bool:
+    """Whether there is nothing special about any of these numbers."""
+    if not all(numbers):
+        return not numbers
+    digits = "".join(numbers).encode()  # type: ignore[arg-type]
+    return digits.isdigit() and len(max(numbers, key=len)) < len(str(_LARGEST))  # type: ignore[arg-type]
 
 
 def _render(template: Template, match: re.Match[str]) -> str | None:

@@ -1,0 +1,133 @@
+"""The tail is killed again and again while logs are written, rotated and truncated: each line counts once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.servers import Server, wait_until
+
+#: ECL_TAIL_KILLS=100 in the environment makes it longer.
+KILLS = int(os.environ.get("ECL_TAIL_KILLS", "20"))
+
+#: Rotated files that are not compressed; more than there can be rotations while nothing is counted.
+KEPT = 30
+
+
+class Writer:
+    """Writes numbered lines, and does to the file what log rotation does."""
+
+    def __init__(self, path: Path, some: random.Random) -> None:
+        self.path = path
+        self.some = some
+        self.n_lines = 0
+        self.log = path.open("a")
+        self.done: list[str] = []
+
+    def write(self) -> None:
+        for _ in range(self.some.choice([1, 3, 50, 2000])):
+            line = f"{self.n_lines} {'x' * self.some.randrange(60)}\n"
+            cut = self.some.randrange(len(line))
+            self.log.write(line[:cut])
+            if self.some.random() < 0.01:
+                self.log.flush()
+            self.log.write(line[cut:])
+            self.n_lines += 1
+        self.log.flush()
+
+    def rotate(self) -> None:
+        self.some.choice([self.rename, self.rename_and_write_on, self.copy_and_truncate])()
+
+    def rename(self) -> None:
+        self.done.append("rename")
+        self._shift()
+        self.path.rename(f"{self.path}.1")
+        self._reopen()
+
+    def rename_and_write_on(self) -> None:
+        self.done.append("rename late")
+        self._shift()
+        self.path.rename(f"{self.path}.1")
+        self.write()
+        self._reopen()
+
+    def copy_and_truncate(self) -> None:
+        self.done.append("copytruncate")
+        self._shift()
+        shutil.copyfile(self.path, f"{self.path}.1")
+        os.truncate(self.path, 0)
+
+    def truncate(self) -> None:
+        self.done.append("truncate")
+        os.truncate(self.path, 0)
+
+    def recreate(self) -> None:
+        self.done.append("recreate")
+        self.path.unlink()
+        self._reopen()
+
+    def _shift(self) -> None:
+        for number in range(KEPT, 0, -1):
+            old = Path(f"{self.path}.{number}")
+            if old.exists():
+                old.rename(f"{self.path}.{number + 1}" if number < KEPT else f"{self.path}.gz")
+
+    def _reopen(self) -> None:
+        self.log.close()
+        self.log = self.path.open("a")
+
+
+def test_each_line_counts_once_through_kills_rotation_and_truncation(
+    server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    some = random.Random(seed)
+    config = tmp_path / "ecl.yml"
+    path = tmp_path / "log" / "access.log"
+    path.parent.mkdir()
+    entry = {"file": str(path), "group": "g", "rules": [{"match": "^[0-9]+ x*$", "events": ["line"]}]}
+    groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
+    config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": [entry]}))
+    writer = Writer(path, some)
+    start("ecl", "tail", "--once", config).wait(20)
+    for number in range(KILLS):
+        process = start("ecl", "tail", config, stderr=None)
+        until = time.monotonic() + some.choice([0.2, 0.3, 0.5, 1.5])
+        while time.monotonic() < until:
+            writer.write()
+            if some.random() < 0.05:
+                writer.rotate()
+            time.sleep(some.uniform(0, 0.03))
+        if number % 5 == 0:
+            wait_until(
+                lambda: counted(server).get("line") == writer.n_lines,
+                what=f"{counted(server)} {writer.n_lines} {writer.done[-20:]}",
+            )
+            some.choice([writer.truncate, writer.recreate])()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for _ in range(some.choice([0, 1, 3])):
+            writer.write()
+            writer.rotate()
+            writer.write()
+    writer.log.close()
+    last = start("ecl", "tail", "--once", config)
+    assert last.wait(20) == 0
+    assert counted(server) == {"line": writer.n_lines}, writer.done
+
+
+def counted(server: Server) -> dict[str, int]:
+    counts = server.counts("g", "24h", "cur")
+    with server.client as client:
+        counts |= {
+            name: int(n) for name in ("@skipped", "@unmatched") if (n := client.get(f"g:24h:cur:{name}"))
+        }
+    return counts
