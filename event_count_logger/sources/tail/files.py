@@ -21,7 +21,7 @@ _TAIL = 64
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".z", ".lzma", ".br", ".7z")
 
 #: What rotation puts behind the name of a file, and what it puts before the name's own suffix.
-_ROTATED = re.compile(r"[0-9][^/]*|old|prev|bak")
+_ROTATED = re.compile(r"[0-9][^/]*|old|prev")
 _ROTATED_BEFORE_SUFFIX = re.compile(r"[0-9]{8}[0-9_.:-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9_.:-]*")
 
 
@@ -144,6 +144,11 @@ class Sighting:
     def identity(self) -> tuple[int, int]:
         """Device and inode."""
         return self.status.st_dev, self.status.st_ino
+
+    def may_come_from(self, path: str) -> bool:
+        """Whether it may have been made of what was written at that path."""
+        is_rotated_from_it = self.is_rotated and self.written_as == path
+        return is_rotated_from_it or self.path.startswith((f"{path}.", f"{path}-"))
 
 
 def look(pattern: str, known: Iterable[Mark]) -> list[Sighting]:

@@ -30,7 +30,7 @@ class FollowedFile:
         is_at_end: Whether there was nothing more to read.
         is_deleted: Whether it has no name any more.
         is_truncated: Whether it was found that what was read is not there any more.
-        modified: When it was, Unix seconds.
+        modified: When that was last changed, Unix seconds.
     """
 
     def __init__(self, path: str, file: int, offset: int) -> None:
@@ -91,7 +91,7 @@ class FollowedFile:
         """Whole lines up to the last one, or about `most` bytes; ends when it `is_truncated`."""
         until = self.offset + most
         status = os.fstat(self._file)
-        self.is_deleted, self.modified = status.st_nlink == 0, status.st_mtime
+        self.is_deleted = status.st_nlink == 0
         state = (status.st_size, status.st_mtime_ns)
         self.is_at_end = state == self._state
         if self.is_at_end:
@@ -144,11 +144,12 @@ class FollowedFile:
 
     def _has(self, size: int) -> bool:
         """Whether what was read is still there, and the file is at least that long."""
-        size_now = os.fstat(self._file).st_size
-        self.is_truncated = size_now < size or Fingerprint.of(self._file, self.offset) != self._fingerprint
-        if not self.is_truncated:
-            self.size = size_now
-        return not self.is_truncated
+        status = os.fstat(self._file)
+        is_there = status.st_size >= size and Fingerprint.of(self._file, self.offset) == self._fingerprint
+        if is_there:
+            self.size, self.modified = status.st_size, status.st_mtime
+        self.is_truncated = not is_there
+        return is_there
 
 
 def open_file(sighting: Sighting) -> int:

@@ -56,8 +56,8 @@ class Inventory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no file is looked for."""
-        return not self._searches
+        """Whether no file is to be looked for."""
+        return not self._searches and not any(file.is_truncated for file in self.files.values())
 
     def ledger(self, number: int) -> Ledger:
         """How far all files were read that can be found again, as of the commit of that number."""
@@ -85,14 +85,14 @@ class Inventory:
             if file.is_truncated:
                 self._searches.append(_Search(file.mark, file.size - file.offset))
                 self._drop(file)
-        sightings = look(self._pattern, self.ledger(0).marks)
-        unknown = {
-            sighting.identity: sighting for sighting in sightings if sighting.identity not in self.files
-        }
+        seen = {sighting.identity: sighting for sighting in look(self._pattern, self.ledger(0).marks)}
+        for identity in seen.keys() & self.files.keys():
+            self.files[identity].is_rotated = seen[identity].is_rotated
+        unknown = {identity: seen[identity] for identity in seen.keys() - self.files.keys()}
         self._searches = [search for search in self._searches if not self._ends(search, unknown)]
         if not self._searches:  # else a file that seems to be new may be one of those
             self._take_up_new(unknown)
-        self._forget_gone({sighting.identity for sighting in sightings})
+        self._forget_gone(seen)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -128,41 +128,37 @@ class Inventory:
 
     def _give_up(self, search: _Search) -> None:
         mark = search.mark
-        self._done = max(self._done, mark.modified)
-        if search.n_unread is None and not mark.is_done:
-            what = f"lines that were written after byte {mark.offset}, if there were any, are not counted"
-            self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
-        elif search.n_unread:
+        if search.n_unread:
             what = f"{search.n_unread} bytes after byte {mark.offset} are not counted"
             self._warn_once(f"{mark}", f"{mark.path} was truncated before it was read: {what}")
+        elif search.n_unread is None:
+            self._done = max(self._done, mark.modified)
+            if not mark.is_done:
+                what = f"lines that were written after byte {mark.offset}, if there were any, are not counted"
+                self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
 
     def _take_up_new(self, unknown: _Unknown) -> None:
-        new = [
-            sighting
-            for sighting in unknown.values()
-            if sighting.is_meant and not (sighting.is_rotated and self._is_old(sighting))
-        ]
-        # A file that was truncated in the meantime has a copy, which must not be taken for a new file.
-        if new and all(file.is_intact for file in self.files.values()):
-            for sighting in sorted(new, key=lambda sighting: sighting.status.st_mtime):
+        # Those with longer names may be copies of those with shorter ones.
+        for sighting in sorted(unknown.values(), key=lambda each: (len(each.path), each.status.st_mtime)):
+            is_old = sighting.is_rotated and sighting.status.st_mtime <= self._done
+            if sighting.is_meant and not is_old and not self._is_copy(sighting):
                 self._take_up(sighting)
 
-    def _is_old(self, sighting: Sighting) -> bool:
-        """Whether what stands in a rotated file has been read, or will be, in another one."""
-        if sighting.status.st_mtime <= self._done:
-            return True
-        with self._telling(sighting.path):
-            file = open_file(sighting)
-            try:
-                return any(
-                    other.begins_like(file)
-                    for other in self.files.values()
-                    if other.path == sighting.written_as
-                    and (not other.is_rotated or sighting.status.st_mtime <= other.modified)
-                )
-            finally:
-                os.close(file)
-        return True  # it cannot be read for now
+    def _is_copy(self, sighting: Sighting) -> bool:
+        """Whether what stands in a file may have been read, or be about to be read, in another one."""
+        others = [
+            other
+            for other in self.files.values()
+            if sighting.may_come_from(other.path)
+            and (not other.is_rotated or sighting.status.st_mtime <= other.modified)
+        ]
+        if not others:
+            return False
+        with self._telling(sighting.path), _closing(open_file(sighting)) as file:
+            if not any(other.begins_like(file) for other in others):
+                # One that was truncated in the meantime begins like nothing any more.
+                return not all(other.is_intact for other in others)
+        return True
 
     def _forget_gone(self, seen: Container[tuple[int, int]]) -> None:
         now = time.time()
@@ -189,7 +185,14 @@ def _candidates(mark: Mark, sightings: Iterable[Sighting]) -> list[Sighting]:
     candidates = [
         sighting
         for sighting in sightings
-        if sighting.status.st_ino == mark.inode
-        or (sighting.written_as == mark.path and sighting.path != mark.path)
+        if sighting.status.st_ino == mark.inode or sighting.may_come_from(mark.path)
     ]
     return sorted(candidates, key=lambda each: (each.status.st_ino != mark.inode, each.status.st_mtime))
+
+
+@contextmanager
+def _closing(file: int) -> Iterator[int]:
+    try:
+        yield file
+    finally:
+        os.close(file)

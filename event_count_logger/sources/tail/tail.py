@@ -109,6 +109,7 @@ class Tail:
         """
         if self._refused:
             self.commit()
+        if self._refused:
             return 0
         self._inventory.look()
         n = sum(map(self._read, tuple(self._inventory.files.values())))

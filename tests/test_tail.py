@@ -1,0 +1,404 @@
+"""Log files are followed: each line counts once, whatever happens to the files."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.admission import Admission
+from event_count_logger.config import from_file
+from event_count_logger.logs import Log
+from event_count_logger.sources.tail.tail import Tail
+from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.store import Store
+from tests.servers import Server
+
+LINE = {"match": "^line", "events": ["line"]}
+GROUP = {"events": ["line"], "intervals": ["24h"], "auto_declare_events": True}
+
+
+class Following:
+    """One entry of `tail` in this process, which may be killed and started again."""
+
+    def __init__(self, server: Server, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        self.path = directory / "log" / "app.log"
+        self.path.parent.mkdir()
+        self.entry: dict[str, Any] = {"file": str(self.path), "group": "g", "rules": [LINE]}
+        self.group = dict(GROUP)
+        self.tail: Tail | None = None
+
+    def start(self, from_start: bool = False) -> None:
+        """Also as after being killed: nothing that was not committed is kept."""
+        self.stop()
+        file = self.directory / "ecl.yml"
+        content = {"redis": self.server.config, "groups": {"g": self.group}, "tail": [self.entry]}
+        file.write_text(repr(content).replace("True", "true"))
+        config = from_file(file)
+        log, (entry,), group = Log("tail"), config.tail, config.group("g")
+        self.store = Store(config.redis, log)
+        admission, limit = Admission(group, log), TimeLimit()
+        self.tail = Tail(entry, group, admission, self.store, log, limit, threading.Event())
+        self.tail.begin(from_start)
+
+    def stop(self) -> None:
+        if self.tail:
+            self.tail.close()
+            self.store.close()
+
+    def read(self) -> None:
+        """All that is there, without a commit unless it is time for one."""
+        assert self.tail
+        while self.tail.advance() or not self.tail.is_settled:
+            pass
+
+    def counts(self) -> dict[str, int]:
+        """After all has been read and committed."""
+        assert self.tail
+        self.read()
+        self.tail.commit()
+        return self.counted()
+
+    def counted(self) -> dict[str, int]:
+        with self.server.client as client:
+            keys = {key.rpartition(":cur:")[2]: key for key in client.scan_iter("g:24h:cur:*")}
+            return {
+                name: int(client.get(key)) for name, key in keys.items() if name not in ("@ts", "@events")
+            }
+
+    def write(self, *lines: object, path: Path | None = None) -> None:
+        with (path or self.path).open("a") as log:
+            log.writelines(f"line {line}\n" for line in lines)
+
+    def rotated(self, suffix: str = ".1") -> Path:
+        return Path(f"{self.path}{suffix}")
+
+    def rename(self, suffix: str = ".1") -> None:
+        self.path.rename(self.rotated(suffix))
+
+    def copy_and_truncate(self, suffix: str = ".1") -> None:
+        shutil.copyfile(self.path, self.rotated(suffix))
+        os.truncate(self.path, 0)
+
+
+@pytest.fixture
+def following(server: Server, tmp_path: Path) -> Iterator[Following]:
+    following = Following(server, tmp_path)
+    yield following
+    following.stop()
+
+
+@pytest.fixture
+def caught_up(following: Following) -> Following:
+    """Five lines are counted."""
+    following.start()
+    following.write(*range(5))
+    assert following.counts() == {"line": 5}
+    return following
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(("from_start", "n"), [(False, 2), (True, 7)])
+def test_the_first_time_it_begins_where_it_is_told_to(following: Following, from_start: bool, n: int) -> None:
+    following.write(*range(5))
+    following.start(from_start)
+    following.start(not from_start)
+    following.write(5, 6)
+    assert following.counts() == {"line": n}
+
+
+def test_a_line_that_is_only_half_there_at_first_counts_as_a_whole(following: Following) -> None:
+    following.path.write_text("line 1\nline ")
+    following.start()
+    following.write(2)
+    assert following.counts() == {"line": 1}
+
+
+def test_a_file_that_comes_later_is_read_from_its_start(following: Following) -> None:
+    following.start()
+    following.write(1, 2)
+    assert following.counts() == {"line": 2}
+
+
+def test_what_was_not_committed_is_read_again(caught_up: Following) -> None:
+    caught_up.start()
+    caught_up.write(5, 6)
+    caught_up.read()
+    caught_up.start()
+    assert caught_up.counts() == {"line": 7}
+
+
+def test_half_a_line_waits_for_its_end(caught_up: Following) -> None:
+    with caught_up.path.open("a") as log:
+        log.write("li")
+        log.flush()
+        assert caught_up.counts() == {"line": 5}
+        caught_up.start()
+        log.write("ne 6\nli")
+        log.flush()
+        assert caught_up.counts() == {"line": 6}
+        log.write("ne 7\n")
+    assert caught_up.counts() == {"line": 7}
+
+
+ROTATIONS: dict[str, Callable[[Following], None]] = {
+    "rename": lambda log: log.rename(),
+    "rename with a date": lambda log: log.rename("-20261125"),
+    "rename to any name": lambda log: log.rename("_away"),
+    "copytruncate": lambda log: log.copy_and_truncate(),
+    "copytruncate with a date": lambda log: log.copy_and_truncate("-20261125"),
+    "copytruncate to any name": lambda log: log.copy_and_truncate(".copy"),
+}
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+@pytest.mark.parametrize("pattern", ["app.log", "*.log", "app*"])
+@pytest.mark.parametrize("rotate", ROTATIONS)
+def test_what_was_not_read_before_a_rotation_is_read_after_it(
+    following: Following, rotate: str, pattern: str, is_up: bool
+) -> None:
+    following.entry["file"] = str(following.path.parent / pattern)
+    following.start()
+    following.write("first of all", *range(4))
+    assert following.counts() == {"line": 5}
+    following.write(5, 6)
+    ROTATIONS[rotate](following)
+    following.write(7, 8, 9)
+    if not is_up:
+        following.start()
+    assert following.counts() == {"line": 10}
+    following.start()
+    assert following.counts() == {"line": 10}
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+@pytest.mark.parametrize("rotate", ["rename", "copy_and_truncate"])
+def test_several_rotations_at_once_lose_nothing(caught_up: Following, rotate: str, is_up: bool) -> None:
+    if not is_up:
+        caught_up.stop()
+    for number in range(3):
+        caught_up.write(f"{number} a", f"{number} b")
+        for old in (2, 1):
+            if caught_up.rotated(f".{old}").exists():
+                caught_up.rotated(f".{old}").rename(caught_up.rotated(f".{old + 1}"))
+        getattr(caught_up, rotate)()
+    caught_up.write("last")
+    if not is_up:
+        caught_up.start()
+    assert caught_up.counts() == {"line": 12}
+
+
+def test_lines_that_look_all_the_same_count_through_renaming(following: Following) -> None:
+    following.start()
+    for number in range(4):
+        following.write("x", "x")
+        following.rename(f".{number}")
+        following.write("x")
+        following.read()
+    assert following.counts() == {"line": 12}
+
+
+def test_a_writer_that_keeps_the_renamed_file_open_is_followed(caught_up: Following) -> None:
+    with caught_up.path.open("a") as old:
+        caught_up.rename()
+        caught_up.write(6)
+        assert caught_up.counts() == {"line": 6}
+        old.write("line 7\n")
+        old.flush()
+        assert caught_up.counts() == {"line": 7}
+        caught_up.start()
+        old.write("line 8\n")
+    assert caught_up.counts() == {"line": 8}
+
+
+def test_rotated_files_that_were_there_before_are_not_read(following: Following) -> None:
+    following.write(1, path=following.rotated(".2"))
+    following.write(2, path=following.rotated(".1"))
+    following.start(from_start=True)
+    following.write(3)
+    assert following.counts() == {"line": 1}
+    following.start()
+    assert following.counts() == {"line": 1}
+
+
+@pytest.mark.parametrize("pattern", ["app.log", "app*"])
+def test_compressed_files_are_ignored(caught_up: Following, pattern: str) -> None:
+    caught_up.entry["file"] = str(caught_up.path.parent / pattern)
+    caught_up.start()
+    caught_up.write(1, path=caught_up.rotated(".2.gz"))
+    caught_up.write(1, path=caught_up.rotated("-20261125.ZST"))
+    assert caught_up.counts()["line"] == 5
+
+
+def test_a_rotated_file_that_is_compressed_and_expanded_again_counts_once(
+    caught_up: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    caught_up.rename()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+    caught_up.rotated().rename(caught_up.directory / "kept")
+    caught_up.start()
+    assert caught_up.counts() == {"line": 6}
+    shutil.copy2(caught_up.directory / "kept", caught_up.rotated(".3"))
+    assert caught_up.counts() == {"line": 6}
+    assert messages(caplog) == []
+
+
+def test_a_copy_in_the_making_is_left_alone(caught_up: Following) -> None:
+    copy = caught_up.rotated()
+    for n in (0, 3, 20):
+        copy.write_bytes(caught_up.path.read_bytes()[:n])
+        assert caught_up.counts() == {"line": 5}
+        caught_up.start()
+    caught_up.copy_and_truncate()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+
+
+def test_a_file_that_is_not_read_yet_and_its_copy_count_once(following: Following) -> None:
+    following.start()
+    following.write(1, 2, 3)
+    shutil.copyfile(following.path, following.rotated())
+    assert following.counts() == {"line": 3}
+    os.truncate(following.path, 0)
+    following.write(4)
+    assert following.counts() == {"line": 4}
+
+
+@pytest.mark.parametrize("n_after", [1, 9])
+def test_after_truncation_it_is_read_from_its_start(
+    caught_up: Following, caplog: pytest.LogCaptureFixture, n_after: int
+) -> None:
+    os.truncate(caught_up.path, 0)
+    caught_up.write(*(f"after {number}" for number in range(n_after)))
+    assert caught_up.counts() == {"line": 5 + n_after}
+    assert messages(caplog) == []
+
+
+def test_the_same_lines_again_after_truncation_count_again(caught_up: Following) -> None:
+    for n in (10, 15, 20):
+        os.truncate(caught_up.path, 0)
+        caught_up.read()
+        caught_up.write(*range(5))
+        assert caught_up.counts() == {"line": n}
+
+
+def test_truncation_before_all_was_read_is_told_once(
+    caught_up: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caught_up.path.open("a") as log:
+        log.write("half a line")
+    caught_up.read()
+    os.truncate(caught_up.path, 0)
+    caught_up.read()
+    caught_up.write("6")
+    assert caught_up.counts() == {"line": 6}
+    (message,) = messages(caplog)
+    assert "app.log was truncated before it was read: 11 bytes after byte 35" in message
+
+
+def test_a_deleted_file_is_read_to_its_end_and_a_new_one_from_its_start(caught_up: Following) -> None:
+    with caught_up.path.open("a") as log:
+        log.write("line 6\n")
+        log.flush()
+        caught_up.path.unlink()
+        caught_up.write("new")
+        log.write("line 7\n")
+        log.flush()
+        assert caught_up.counts() == {"line": 8}
+        caught_up.start()
+    assert caught_up.counts() == {"line": 8}
+
+
+def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
+    caught_up: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    caught_up.stop()
+    caught_up.write(6)
+    caught_up.path.unlink()
+    caught_up.write("a new one")
+    caught_up.start()
+    assert caught_up.counts() == {"line": 6}
+    (message,) = messages(caplog)
+    assert "lines that were written after byte 35, if there were any, are not counted" in message
+
+
+def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
+    following.entry["file"] = str(following.path.parent / "*" / "*.log")
+    following.start()
+    for name in ("a/x.log", "a/y.log", "b/x.log"):
+        path = following.path.parent / name
+        path.parent.mkdir(exist_ok=True)
+        following.write(1, 2, path=path)
+    assert following.counts() == {"line": 6}
+
+
+def test_a_link_to_another_file_is_followed_to_that(following: Following) -> None:
+    first, second = following.path.with_name("1st.log"), following.path.with_name("2nd.log")
+    following.write(1, path=first)
+    following.path.symlink_to(first)
+    following.start()
+    following.write(2, path=first)
+    following.write(1, path=second)
+    following.path.unlink()
+    following.path.symlink_to(second)
+    assert following.counts() == {"line": 2}
+
+
+def test_a_second_one_at_work_counts_nothing_twice(following: Following) -> None:
+    following.start()
+    other = copy.copy(following)
+    other.tail = None
+    other.start()
+    for n in (2, 4, 6):
+        following.write("a", "b")
+        following.read()
+        other.read()
+        assert following.counts() == other.counts() == {"line": n}
+    other.stop()
+
+
+def test_what_is_in_the_way_in_redis_holds_lines_up_and_loses_none(
+    caught_up: Following, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
+    client = caught_up.server.client
+    client.lpush("g:24h:cur:other", "x")
+    caught_up.entry["rules"] = [LINE, {"match": "6", "events": ["other"]}]
+    caught_up.start()
+    caught_up.write(6)
+    assert caught_up.tail
+    for _ in range(3):
+        caught_up.tail.advance()
+        caught_up.tail.commit()
+    caught_up.write(7)
+    client.delete("g:24h:cur:other")
+    assert caught_up.counts() == {"line": 7, "other": 1}
+    (message,) = messages(caplog)
+    assert "g:24h:cur:other" in message
+    client.close()
+
+
+def test_much_is_matched_by_several_processes(following: Following) -> None:
+    following.write(*(f"{number} {'x' * 100}" for number in range(200_000)))
+    with following.path.open("a") as log:
+        log.write("other\n")
+    following.start(from_start=True)
+    assert following.tail
+    following.tail.advance()
+    workers = following.tail._crew._workers  # type: ignore[union-attr]
+    assert len(workers) == min(4, len(os.sched_getaffinity(0)))
+    os.kill(workers[0]._pid, 9)
+    assert following.counts() == {"line": 200_000, "@unmatched": 1}
+    assert following.tail._crew is None
