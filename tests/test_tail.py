@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 import threading
@@ -41,7 +42,7 @@ class Following:
         self.stop()
         file = self.directory / "ecl.yml"
         content = {"redis": self.server.config, "groups": {"g": self.group}, "tail": [self.entry]}
-        file.write_text(repr(content).replace("True", "true"))
+        file.write_text(json.dumps(content))
         config = from_file(file)
         log, (entry,), group = Log("tail"), config.tail, config.group("g")
         self.store = Store(config.redis, log)

@@ -1,0 +1,284 @@
+"""What lines count by rules, and what is said of rules that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from event_count_logger.config import ConfigError, from_file
+from event_count_logger.config.templates import Template
+from event_count_logger.config.values import TailTime
+from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
+from event_count_logger.sources.tail.time_limit import TimeLimit
+
+ACCESS = {
+    "match": r'"(?P<method>[A-Z]+) \S+ HTTP/[^"]+" (?P<status>\d{3}) (?P<bytes>\S+)',
+    "events": ["status_{status}", "method_{method}", "request", "{{{method}}} {status}"],
+    "counts": {"bytes_sent": "{bytes}", "bytes_{status}": "{bytes}"},
+}
+ERROR = {"match": "error", "events": ["error"]}
+GROUPS = {
+    "g": {"intervals": ["5m"], "auto_declare_events": True, "sessions": {"timeout": "5m"}},
+    "declared": {"intervals": ["5m"], "events": ["error"]},
+}
+
+Count = Callable[..., Tally]
+
+
+@pytest.fixture
+def count(config_file: Callable[..., Path]) -> Count:
+    """Applies rules to lines."""
+
+    def count(data: bytes, *rules: dict[str, Any]) -> Tally:
+        entry = {"file": "app.log", "group": "g", "rules": list(rules)}
+        config = from_file(config_file(json.dumps({"groups": GROUPS, "tail": [entry]})))
+        return Matcher(config.tail[0].rules, TimeLimit()).tally(data)
+
+    return count
+
+
+def counts(tally: Tally) -> dict[str, int]:
+    return {event_id: n for event_id, n in tally.counts.items() if n}
+
+
+def test_all_events_and_counts_of_a_line_are_counted(count: Count) -> None:
+    tally = count(
+        b'1.2.3.4 "GET /a HTTP/1.1" 200 100\n1.2.3.4 "GET / HTTP/2" 404 0\n"POST / HTTP/1.1" 200 3\n', ACCESS
+    )
+    assert counts(tally) == {
+        "status_200": 2,
+        "status_404": 1,
+        "method_GET": 2,
+        "method_POST": 1,
+        "request": 3,
+        "{GET} 200": 1,
+        "{GET} 404": 1,
+        "{POST} 200": 1,
+        "bytes_sent": 103,
+        "bytes_200": 103,
+    }
+    assert tally.oddities == {}
+
+
+def test_every_rule_that_matches_counts_and_the_rest_is_unmatched(count: Count) -> None:
+    data = b'error "GET /error HTTP/1.1" 200 1\nerror\n\nother\n"GET / HTTP/1.1" 200 1\n'
+    tally = count(data, {**ACCESS, "events": ["request"], "counts": {}}, ERROR)
+    assert counts(tally) == {"request": 2, "error": 2, "@unmatched": 2}
+
+
+def test_without_rules_all_is_unmatched(count: Count) -> None:
+    assert counts(count(b"a\nb\n")) == {"@unmatched": 2}
+
+
+def test_a_group_that_takes_no_part_drops_its_event_only(count: Count) -> None:
+    rule = {
+        "match": "^(?P<a>a)?(?P<n>[0-9]+)?b",
+        "events": ["a {a}", "n {n}", "line"],
+        "counts": {"sum": "{n}", "sum {a}": "{n}"},
+    }
+    assert counts(count(b"ab\n3b\nb\n", rule)) == {"a a": 1, "n 3": 1, "line": 3, "sum": 3}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "total", "n_skipped"),
+    [
+        ("0 1000000000000 5", 1_000_000_000_005, 0),
+        ("1 1000000000001 2", 3, 1),
+        ("- 1_0 +1 -1 1.5 ١ 99999999999999999999 7", 7, 7),
+        ("007 08", 15, 0),
+    ],
+)
+def test_only_whole_numbers_of_a_fair_size_are_added(
+    count: Count, numbers: str, total: int, n_skipped: int
+) -> None:
+    rule = {"match": "(?P<n>.*)", "counts": {"sum": "{n}"}}
+    tally = count("".join(f"{number}\n" for number in numbers.split()).encode(), rule)
+    assert tally.counts["sum"] == total
+    assert tally.counts["@skipped"] == n_skipped
+    assert len(tally.oddities) == (n_skipped > 0)
+
+
+def test_lines_end_with_or_without_a_carriage_return_and_nothing_else(count: Count) -> None:
+    rule = {"match": "^(?P<all>.*)$", "events": ["{all}"]}
+    data = "a\r\na\nb\u2028b\nb\x0bb\nc\rc\n\r\n".encode()
+    assert list(counts(count(data, rule))) == ["a", "b\u2028b", "b\x0bb", "c\rc", ""]
+
+
+def test_any_bytes_are_lines(count: Count) -> None:
+    rule = {"match": "^(?P<all>.*)$", "events": ["{all}"]}
+    assert list(counts(count(b"\xff\xfe\na\xe2\n\x00\n", rule))) == ["\ufffd\ufffd", "a\ufffd", "\x00"]
+
+
+@pytest.mark.parametrize("length", [40, 20_000])
+def test_a_pattern_that_takes_for_ever_costs_its_line_and_no_other(count: Count, length: int) -> None:
+    slow = {"match": "^(?P<all>(a+)+)$", "events": ["slow"]}
+    begin = time.process_time()
+    tally = count(b"aaa\n" + b"a" * length + b"!\naaaa\nerror\n", slow, ERROR)
+    assert time.process_time() - begin < 3
+    assert counts(tally) == {"slow": 2, "error": 1, "@skipped": 1}
+    assert list(tally.oddities.values()) == ["rules[0] takes too long for a line: it is skipped"]
+
+
+def test_a_long_line_gives_the_same_match_as_a_short_one(count: Count) -> None:
+    rule = {"match": r"(?<=x)\b(?P<word>y+)|^(?P<first>a)b|(?P<last>z)$", "events": ["{first}", "{last}"]}
+    for filler in (b"", b" " * 20_000):
+        assert counts(count(b"ab" + filler + b"z\n" + filler + b"-ab z\n", rule)) == {"a": 1, "z": 1}
+
+
+def test_a_long_line_is_no_reason_for_quadratic_time(count: Count) -> None:
+    begin = time.process_time()
+    tally = count(b"a" * 300_000 + b"\nx=1\n", {"match": r"\w+=", "events": ["x"]})
+    assert time.process_time() - begin < 5
+    assert counts(tally) == {"x": 1, "@skipped": 1}
+
+
+def session_rule(**settings: Any) -> dict[str, Any]:
+    session = {"id": "{pid}", "event": "{module}", "action": "heartbeat"}
+    return {"match": r"^(?P<time>.{19}) (?P<pid>\d+)( (?P<module>\w+))?", "session": session, **settings}
+
+
+def test_lines_tell_of_sessions(count: Count) -> None:
+    time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S", "zone": "Europe/Berlin"}
+    end = {"match": "(?P<pid>[0-9]+) ends", "session": {"id": "{pid}", "action": "end"}}
+    data = b"2026-07-01 12:00:00 7 shop\n2026-01-01 12:00:00 8 shop\n2026-07-01 12:00:00 9\n7 ends\n"
+    tally = count(data, session_rule(time=time_), end)
+    assert tally.moments == [
+        Moment("7", "shop", "heartbeat", datetime(2026, 7, 1, 10, tzinfo=timezone.utc).timestamp()),
+        Moment("8", "shop", "heartbeat", datetime(2026, 1, 1, 11, tzinfo=timezone.utc).timestamp()),
+        Moment("7", None, "end", None),
+    ]
+
+
+def test_a_time_that_cannot_be_read_leaves_the_session_out(count: Count) -> None:
+    time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S"}
+    tally = count(b"2026-02-30 12:00:00 7 shop\n", session_rule(time=time_, events=["line"]))
+    assert counts(tally) == {"line": 1, "@skipped": 1}
+    assert tally.moments == []
+    (message,) = tally.oddities.values()
+    assert "'2026-02-30 12:00:00' is not a time of the format '%Y-%m-%d %H:%M:%S'" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "expected"),
+    [
+        ("25/Nov/2026:03:00:00 +0100", "%d/%b/%Y:%H:%M:%S %z", "2026-11-25T03:00:00+01:00"),
+        ("Jan  1 00:30:00", "%b %d %H:%M:%S", "2026-01-01T00:30:00+01:00"),
+        ("Dec 31 23:59:59", "%b %d %H:%M:%S", "2025-12-31T23:59:59+01:00"),
+    ],
+)
+def test_a_time_has_the_zone_and_year_that_it_lacks(text: str, format: str, expected: str) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    rule = TailTime(Template.parse("{time}"), format, zone)
+    found = read_time(text, rule, datetime(2026, 1, 1, 1, tzinfo=zone))
+    assert found.isoformat() == expected
+
+
+FILE = """\
+groups:
+  g: {intervals: [5m], auto_declare_events: true}
+  declared: {intervals: [5m], events: [error]}
+  timed: {intervals: [5m], auto_declare_events: true, sessions: {}}
+tail:
+"""
+
+
+def rule(settings: str, group: str = "g") -> str:
+    """A rule with the placeholder n, whose fault is on line 8."""
+    return f"- file: a.log\n  group: {group}\n  rules: [{{match: '(?P<n>x)', {settings}}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- file: a.log\n  rules: []\n", "6: tail[0].group: is missing"),
+        (
+            "- {file: a.log, group: web, rules: []}\n",
+            "6: tail[0].group: 'web' is not a group (there are: g, ",
+        ),
+        ("- {file: a.log, group: g}\n", "6: tail[0].rules: is missing"),
+        ("- {group: g, rules: []}\n", "6: tail[0].file: is missing"),
+        (
+            "- {file: a.log, group: g, rules: [], rule: 1}\n",
+            "6: tail[0].rule: is not known (did you mean 'rules'?)",
+        ),
+        ("  file: a.log\n", "5: tail: {'file': 'a.log'} is not a list of entries"),
+        ("- {file: a.log, group: g, rules: [x]}\n", "6: tail[0].rules[0]: is not a mapping of settings"),
+        (
+            "- {file: a.log, group: g, rules: [{match: '(x'}]}\n",
+            "6: tail[0].rules[0].match: '(x' is not a regular expression: missing )",
+        ),
+        (
+            "- {file: a.log, group: g, rules: []}\n- {file: ./a.log, group: g, rules: []}\n",
+            "7: tail[1].file: './a.log' is followed for group 'g' twice",
+        ),
+        (
+            rule("events: ['a_{m}']"),
+            "8: tail[0].rules[0].events[0]: '{m}' is not captured by the pattern, which captures n",
+        ),
+        (
+            rule("events: ['a{']"),
+            "8: tail[0].rules[0].events[0]: 'a{': the brace at character 2 begins no {name}",
+        ),
+        (
+            rule("events: ['@a']"),
+            "8: tail[0].rules[0].events[0]: '@a' is not an event ID: it begins with '@'",
+        ),
+        (
+            rule("events: [eror]", "declared"),
+            "8: tail[0].rules[0].events[0]: 'eror' is not an event of group 'declared' (did you mean 'error'",
+        ),
+        (
+            rule("counts: {other: '{n}'}", "declared"),
+            "8: tail[0].rules[0].counts.other: 'other' is not an event of group 'declared'",
+        ),
+        (rule("counts: {a: 1}"), "8: tail[0].rules[0].counts.a: 1 is not a string: put it in quotes"),
+        (rule("counts: {a: 'x{n}'}"), "8: tail[0].rules[0].counts.a: 'x{n}' is not one placeholder"),
+        (
+            rule("session: {id: '{n}', event: a, action: start}"),
+            "8: tail[0].rules[0].session: group 'g' has no sessions",
+        ),
+        (
+            rule("session: {id: '{n}', event: a, action: stop}", "timed"),
+            "8: tail[0].rules[0].session.action: is not start, heartbeat or end",
+        ),
+        (
+            rule("session: {id: '{n}', action: start}", "timed"),
+            "8: tail[0].rules[0].session.event: is missing: only an 'end' needs none",
+        ),
+        (
+            rule("session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: '%Q'}", "timed"),
+            "8: tail[0].rules[0].time.format: '%Q' is not a format of times",
+        ),
+        (
+            rule(
+                "session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: '%d', zone: Mars}",
+                "timed",
+            ),
+            "8: tail[0].rules[0].time.zone: 'Mars' is not a time zone",
+        ),
+        ("tail: []\n", "6: tail: is given twice"),
+    ],
+)
+def test_each_problem_of_the_rules_is_named_with_its_place(
+    config_file: Callable[..., Path], text: str, expected: str
+) -> None:
+    path = config_file(FILE + text)
+    with pytest.raises(ConfigError) as caught:
+        from_file(path)
+    (problem,) = caught.value.problems
+    assert expected in str(problem).removeprefix(f"{path}:")
+
+
+def test_the_same_files_may_be_counted_in_several_groups(config_file: Callable[..., Path]) -> None:
+    entries = "- {file: a*.log, group: g, rules: []}\n- {file: a*.log, group: declared, rules: []}\n"
+    path = config_file(f"{FILE}{entries}- {{file: a*.log, group: g, source: other, rules: []}}\n")
+    ids = [entry.source_id for entry in from_file(path).tail]
+    assert ids[2] == f"tail:other:{path.parent}/a*.log"
+    assert ids[0] == ids[1] != ids[2]
