@@ -23,6 +23,8 @@ from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 #: Seconds between looks at the files when there was nothing more to read.
 _POLL_S = 0.25
 
@@ -85,11 +87,12 @@ class _Stop(threading.Event):
         super().__init__()
         self._told = False
         self._reader, self._writer = os.pipe()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
+        for each in _SIGNALS:
+            signal.signal(each, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
         self.set()
 
     def set(self) -> None:

@@ -1,0 +1,205 @@
+"""The command `ecl tail`: one process, its signals, Redis being away, and lines of all kinds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import BIN, needs_debian
+from tests.servers import Server, free_port, wait_until
+from tests.terminal import Terminal
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Configure = Callable[..., Path]
+
+LINE = {"match": "^line", "events": ["line"]}
+HEARTBEAT = {
+    "match": r"^(?P<time>\S+) (?P<visitor>\w+) is in (?P<shop>\w+)",
+    "session": {"id": "{visitor}", "event": "{shop}", "action": "heartbeat"},
+    "time": {"value": "{time}", "format": "%Y-%m-%dT%H:%M:%S"},
+}
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """Writes a configuration that follows app.log."""
+
+    def configure(redis: dict[str, Any], *rules: dict[str, Any]) -> Path:
+        group = {"auto_declare_events": True, "intervals": ["24h"], "sessions": {}}
+        entry = {"file": "app.log", "group": "g", "rules": rules or (LINE,)}
+        path = tmp_path / "ecl.yml"
+        path.write_text(json.dumps({"redis": redis, "groups": {"g": group}, "tail": [entry]}))
+        return path
+
+    return configure
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def counted(server: Server, event_id: str = "line") -> int:
+    with server.client as client:
+        return int(client.get(f"g:24h:cur:{event_id}") or 0)
+
+
+def test_it_counts_what_is_there_and_leaves(
+    server: Server, run: Run, configure: Configure, log: Path
+) -> None:
+    log.write_text("line 1\nother\nline 2\nline")
+    config = configure(server.config)
+    for _ in range(2):
+        done = run("ecl", "tail", "--from", "start", "--once", config)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert (counted(server), counted(server, "@unmatched")) == (2, 1)
+
+
+def test_lines_count_within_seconds_until_it_is_told_to_stop(
+    server: Server, start: Start, configure: Configure, log: Path
+) -> None:
+    process = start("ecl", "tail", configure(server.config))
+    wait_until(lambda: server.client.hlen("g:@sources"), what="it has begun")
+    with log.open("a") as stream:
+        for n in (1, 2):
+            stream.write("line\n")
+            stream.flush()
+            wait_until(lambda n=n: counted(server) == n, timeout_s=5)
+        stream.write("line\n")
+        stream.flush()
+        time.sleep(0.5)  # it has been read, and may wait for its commit
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    assert counted(server) == 3
+
+
+def test_it_waits_for_redis_tells_that_once_and_counts_when_it_is_back(
+    own_server: Server, start: Start, run: Run, configure: Configure, log: Path
+) -> None:
+    config = configure(own_server.config)
+    run("ecl", "tail", "--once", config)
+    process = start("ecl", "tail", config)
+    log.write_text("line\n")
+    wait_until(lambda: counted(own_server) == 1)
+    own_server.kill()
+    with log.open("a") as stream:
+        stream.write("line\n")
+    time.sleep(2)
+    log.rename(f"{log}.1")
+    log.write_text("line\n")
+    own_server.start()
+    wait_until(lambda: counted(own_server) == 3)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=5)
+    assert process.returncode == 0
+    assert [message.count("[WARNING]") for message in messages.splitlines()] == [1, 0]
+
+
+def test_it_can_be_stopped_while_redis_is_away(start: Start, configure: Configure) -> None:
+    process = start("ecl", "tail", configure({"host": "127.0.0.1", "port": free_port()}))
+    assert process.stderr
+    assert "cannot be reached" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+
+
+def test_a_second_signal_ends_it_at_once(server: Server, start: Start, configure: Configure) -> None:
+    server.stall()
+    try:
+        process = start("ecl", "tail", configure({**server.config, "socket_timeout": 60}))
+        wait_until(lambda: "T" in Path(f"/proc/{server.process.pid}/stat").read_text().split()[2])  # type: ignore[union-attr]
+        time.sleep(1)  # it waits for an answer
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == -signal.SIGINT
+    finally:
+        server.go_on()
+
+
+def test_lines_of_all_kinds_count_and_long_ones_do_not(
+    server: Server, run: Run, configure: Configure, log: Path
+) -> None:
+    longest, too_long = b"line " + b"x" * (2**20 - 5), b"line " + b"x" * (2**20 - 4)
+    lines = [b"line \xff\x00", b"", too_long, b"line\r", longest, b"x" * 2**22, b"line", b"\xe2\x80\xa8line"]
+    log.write_bytes(b"\n".join(lines) + b"\n" + too_long * 3)
+    done = run("ecl", "tail", "--from", "start", "--once", configure(server.config))
+    assert "app.log has a line of more than 1 MiB: it is skipped" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert counted(server) == 4
+    assert counted(server, "@unmatched") == 2
+    assert counted(server, "@skipped") == 2
+    with log.open("a") as stream:
+        stream.write("\nline\n")
+    run("ecl", "tail", "--once", configure(server.config))
+    assert (counted(server), counted(server, "@skipped")) == (5, 3)
+
+
+def test_what_cannot_be_an_event_is_skipped_and_told_once(
+    server: Server, run: Run, configure: Configure, log: Path
+) -> None:
+    log.write_bytes(b"@a\n\x01\nok\n" + b"x" * 600 + b"\n")
+    done = run(
+        "ecl",
+        "tail",
+        "--from",
+        "start",
+        "--once",
+        configure(server.config, {"match": "(?P<e>.+)", "events": ["{e}"]}),
+    )
+    assert (counted(server, "ok"), counted(server, "@skipped")) == (1, 3)
+    (message,) = done.stderr.splitlines()
+    assert "'@a' is not an event ID: it begins with '@', which is reserved; counted as @skipped" in message
+
+
+def test_sessions_have_the_times_of_their_lines(
+    server: Server, run: Run, configure: Configure, log: Path
+) -> None:
+    times = ("12:00:00", "12:00:10", "soon", "12:01:00")
+    log.write_text("".join(f"2026-11-25T{time} ann is in books\n" for time in times))
+    config = configure(server.config, HEARTBEAT)
+    for _ in range(2):
+        done = run("ecl", "tail", "--from", "start", "--once", config)
+        assert (counted(server, "books"), counted(server, "books:ms")) == (1, 60_000)
+        assert counted(server, "@skipped") == 1
+    assert done.returncode == 0
+
+
+def test_without_rules_there_is_nothing_to_do(run: Run, config_file: Configure) -> None:
+    done = run("ecl", "tail", config_file("groups: {g: {intervals: [5m]}}"))
+    assert done.returncode == 1
+    assert done.stderr.endswith("ecl.yml has no section 'tail'\n")
+
+
+def test_a_position_of_something_else_is_not_taken_for_one(
+    server: Server, run: Run, configure: Configure
+) -> None:
+    config = configure(server.config)
+    run("ecl", "tail", "--once", config)
+    (source,) = server.client.hkeys("g:@sources")
+    server.client.hset("g:@sources", source, "17")
+    done = run("ecl", "tail", "--once", config)
+    assert (done.returncode, done.stderr) == (2, "ERROR: '17' is not a position in log files\n")
+
+
+def test_a_terminal_shows_how_far_it_is(
+    server: Server, configure: Configure, log: Path, tmp_path: Path
+) -> None:
+    needs_debian("tmux", "tmux")
+    log.write_text("line\n" * 1000)
+    terminal = Terminal(tmp_path, BIN / "ecl", "tail", "--from", "start", "--once", configure(server.config))
+    try:
+        terminal.sees("Reading", "100%")
+        assert terminal.ended() == 0
+    finally:
+        terminal.close()
+    assert counted(server) == 1000
