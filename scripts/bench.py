@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench_parts.processes import FOLDERS, QUICK, Bench, Effort, Server
 from bench_parts.report import Section, targets_section
-from bench_parts.sections import direct, footprint, log, pause, rotate, sessions, startup, sync
+from bench_parts.sections import direct, footprint, log, pause, rotate, sessions, startup, sync, tail
 
 SECTIONS = {
     "log": log,
@@ -26,6 +26,7 @@ SECTIONS = {
     "pause": pause,
     "rotate": rotate,
     "sessions": sessions,
+    "tail": tail,
     "startup": startup,
     "footprint": footprint,
 }

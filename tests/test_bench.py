@@ -26,6 +26,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
         "Sync",
         "Rotate",
         "Sessions",
+        "Log files",
         "Start-up",
         "Footprint",
         "Targets",

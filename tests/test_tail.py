@@ -267,6 +267,53 @@ def test_a_copy_in_the_making_is_left_alone(caught_up: Following) -> None:
     assert caught_up.counts() == {"line": 6}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("app.log.1", "app.log.2"),
+        ("app.log-20261124", "app.log-20261125"),
+        ("app.log-2026-11-24_03:00", "app.log-2026-11-25_03:00"),
+        ("app-20261124.log", "app-20261125.log"),
+        ("app.1.log", "app.2.log"),
+        ("app.log.old", "app.log.prev"),
+    ],
+)
+def test_files_that_came_and_were_rotated_while_it_was_down_are_known_by_their_names(
+    caught_up: Following, names: tuple[str, str]
+) -> None:
+    caught_up.stop()
+    for name in names:
+        caught_up.write(f"in {name}", f"in {name}")
+        caught_up.path.rename(caught_up.path.with_name(name))
+    caught_up.write("last")
+    caught_up.start()
+    assert caught_up.counts() == {"line": 10}
+
+
+@pytest.mark.parametrize(
+    "name", ["app.log.swp", "app.logs", "app-errors.log", "xapp.log.1", "app.log.gz", "app.err"]
+)
+def test_other_files_in_the_directory_are_not_read(caught_up: Following, name: str) -> None:
+    caught_up.write("other", path=caught_up.path.with_name(name))
+    assert caught_up.counts() == {"line": 5}
+    caught_up.start()
+    caught_up.write("other", path=caught_up.path.with_name(name))
+    assert caught_up.counts() == {"line": 5}
+
+
+def test_a_copy_in_place_of_an_empty_file_counts_once(following: Following) -> None:
+    following.rotated(".1").touch()
+    following.start()
+    following.write(*range(5))
+    assert following.counts() == {"line": 5}
+    following.stop()
+    following.write(5)
+    following.rotated(".1").unlink()
+    following.copy_and_truncate()
+    following.start()
+    assert following.counts() == {"line": 6}
+
+
 def test_a_file_that_is_not_read_yet_and_its_copy_count_once(following: Following) -> None:
     following.start()
     following.write(1, 2, 3)

@@ -22,7 +22,9 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".z", ".lzma", ".br
 
 #: What rotation puts behind the name of a file, and what it puts before the name's own suffix.
 _ROTATED = re.compile(r"[0-9][^/]*|old|prev")
-_ROTATED_BEFORE_SUFFIX = re.compile(r"[0-9]{8}[0-9_.:-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9_.:-]*")
+_ROTATED_BEFORE_SUFFIX = re.compile(
+    r"[.-][0-9]{8}[0-9_.:-]*|[.-][0-9]{4}-[0-9]{2}-[0-9]{2}[0-9_.:-]*|\.[0-9]{1,3}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:
         if before in names and _ROTATED.fullmatch(after):
             return before, True
         middle, dot, suffix = after.rpartition(".")
-        if f"{before}{dot}{suffix}" in names and _ROTATED_BEFORE_SUFFIX.fullmatch(middle):
+        if f"{before}{dot}{suffix}" in names and _ROTATED_BEFORE_SUFFIX.fullmatch(separator[0] + middle):
             return f"{before}{dot}{suffix}", True
         if before in names:
             begins_with = begins_with or before

@@ -74,8 +74,9 @@ class FollowedFile:
     @property
     def mark(self) -> Mark:
         """How far it was read."""
-        is_done = self.is_rotated and self.is_at_end
-        return Mark(self.path, *self.identity, self.offset, self.modified, self._fingerprint.digest, is_done)
+        is_done = self.is_rotated and self.offset == self.size
+        digest = self._fingerprint.digest
+        return Mark(self.path, *self.identity, self.offset, self.modified, digest, is_done)
 
     @property
     def is_intact(self) -> bool:

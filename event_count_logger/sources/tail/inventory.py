@@ -60,9 +60,10 @@ class Inventory:
         return not self._searches and not any(file.is_truncated for file in self.files.values())
 
     def ledger(self, number: int) -> Ledger:
-        """How far all files were read that can be found again, as of the commit of that number."""
+        """How far the files were read, as of the commit of that number."""
         lost = (search.mark for search in self._searches)
-        there = (file.mark for file in self.files.values() if not file.is_deleted)
+        # What has not been read, or cannot be found again, would only be taken for something else.
+        there = (file.mark for file in self.files.values() if file.offset and not file.is_deleted)
         return Ledger(number, self._done, (*lost, *there))
 
     def begin(self, from_start: bool) -> None:
