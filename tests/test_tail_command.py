@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import time
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BIN, needs_debian
+from tests.conftest import BIN, ROOT, needs_debian
 from tests.servers import Server, free_port, wait_until
 from tests.terminal import Terminal
 
@@ -203,3 +205,18 @@ def test_a_terminal_shows_how_far_it_is(
     finally:
         terminal.close()
     assert counted(server) == 1000
+
+
+def test_the_example_in_the_document_works(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    section = (ROOT / "docs/sources.md").read_text().partition("## Log files\n")[2].partition("\n## ")[0]
+    (tmp_path / "ecl.yml").write_text(
+        section.split("```")[1].removeprefix("yaml") + f"redis: {server.config}"
+    )
+    commands = "".join(re.findall("^ {4}(.*\n)", section.split("```")[2], re.MULTILINE))
+    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["bytes_sent:512", "method_GET:1", "status_200:1"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import click
@@ -64,6 +65,7 @@ def tail(config_file: str, begin: str, once: bool) -> None:
     config = from_file(config_file)
     if not config.tail:
         raise Failure(f"{config_file} has no section 'tail'", Status.UNKNOWN)
+    _allow_many_files()
     stop = _Stop()
     tails = _make(config, stop)
     try:
@@ -108,6 +110,13 @@ class _Stop(threading.Event):
         """Wait until it is set, or for some seconds."""
         select.select([self._reader], [], [], timeout)
         return self._told
+
+
+def _allow_many_files() -> None:
+    """Each file that is followed is open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems do not take their own limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _make(config: Config, stop: _Stop) -> list[Tail]:

@@ -26,10 +26,9 @@ _DEPTH = 2
 class Crew:
     """Forked processes that match the pieces of files. They end when this process does, however it does."""
 
-    def __init__(self, rules: Sequence[TailRule], matcher: Matcher) -> None:
+    def __init__(self, n_cores: int, rules: Sequence[TailRule], matcher: Matcher) -> None:
         """`matcher` is for the pieces of workers that were killed."""
-        n_workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
-        self._workers = [_Worker(rules, matcher) for _ in range(n_workers)]
+        self._workers = [_Worker(rules, matcher) for _ in range(min(_MOST_WORKERS, n_cores))]
 
     def tallies(self, pieces: Iterable[bytes]) -> Iterator[Tally]:
         """What each piece comes to, in their order."""

@@ -115,7 +115,7 @@ class Ledger:
             (mark.path, *mark.identity, mark.offset, mark.modified, mark.digest, int(mark.is_done))
             for mark in self.marks
         ]
-        return json.dumps((self.number, self.done, marks), separators=(",", ":"), ensure_ascii=False)
+        return json.dumps((self.number, self.done, marks), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

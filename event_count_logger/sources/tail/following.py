@@ -30,6 +30,7 @@ class FollowedFile:
         is_at_end: Whether there was nothing more to read.
         is_deleted: Whether it has no name any more.
         is_truncated: Whether it was found that what was read is not there any more.
+        trouble: Why it could not be read on, if there was an error.
         modified: When that was last changed, Unix seconds.
     """
 
@@ -41,6 +42,7 @@ class FollowedFile:
         self.offset = offset
         self.size = status.st_size
         self.n_skipped = 0
+        self.trouble: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
         self.modified = status.st_mtime
         self._file = file
@@ -85,11 +87,17 @@ class FollowedFile:
 
     def begins_like(self, file: int) -> bool:
         """Whether another open file is a copy of this one, or of its beginning."""
-        n = min(os.fstat(file).st_size, os.fstat(self._file).st_size)
-        return n == os.fstat(file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
+        n = os.fstat(file).st_size  # first of all: a copy in the making grows
+        return n <= os.fstat(self._file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
 
     def pieces(self, most: int) -> Iterator[bytes]:
-        """Whole lines up to the last one, or about `most` bytes; ends when it `is_truncated`."""
+        """Whole lines up to the last one, or about `most` bytes; fewer if truncated or in trouble."""
+        try:
+            yield from self._pieces(most)
+        except OSError as error:
+            self.trouble = error
+
+    def _pieces(self, most: int) -> Iterator[bytes]:
         until = self.offset + most
         status = os.fstat(self._file)
         self.is_deleted = status.st_nlink == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -36,6 +37,8 @@ _MUCH = 16 << 20
 
 #: Actions of sessions in one commit, about.
 _MANY_ACTIONS = 1000
+
+_N_CORES = os.cpu_count() or 1
 
 _OWN = (keys.SKIPPED, keys.UNMATCHED)
 
@@ -170,12 +173,11 @@ class Tail:
 
     def _read(self, file: FollowedFile) -> int:
         begin = file.offset
-        pieces = file.pieces(self._stretch)
-        try:
-            for tally in self._tallies(pieces, is_much=file.size - file.offset >= _MUCH):
-                self._take(tally)
-        except OSError as error:
-            self._admission.warn_once(file.path, f"{file.path} cannot be read: {error.strerror}")
+        is_much = file.size - begin >= _MUCH
+        for tally in self._tallies(file.pieces(self._stretch), is_much):
+            self._take(tally)
+        if file.trouble:
+            self._admission.warn_once(file.path, f"{file.path} cannot be read: {file.trouble.strerror}")
         if file.n_skipped:
             self._skip(file.path, f"{file.path} has a line of more than 1 MiB: it is skipped", file.n_skipped)
             file.n_skipped = 0
@@ -184,8 +186,8 @@ class Tail:
         return file.offset - begin
 
     def _tallies(self, pieces: Iterable[bytes], is_much: bool) -> Iterable[Tally]:
-        if is_much and self._crew is None:
-            self._crew = Crew(self._config.rules, self._matcher)
+        if is_much and self._crew is None and _N_CORES > 1:
+            self._crew = Crew(_N_CORES, self._config.rules, self._matcher)
         return self._crew.tallies(pieces) if self._crew else map(self._matcher.tally, pieces)
 
     def _dismiss_crew(self) -> None:
