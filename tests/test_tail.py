@@ -184,16 +184,16 @@ def test_what_was_not_read_before_a_rotation_is_read_after_it(
 
 
 @pytest.mark.parametrize("is_up", [True, False])
-@pytest.mark.parametrize("rotate", ["rename", "copy_and_truncate"])
-def test_several_rotations_at_once_lose_nothing(caught_up: Following, rotate: str, is_up: bool) -> None:
+@pytest.mark.parametrize("rotations", ["rrr", "ccc", "crc", "rcr"])
+def test_several_rotations_at_once_lose_nothing(caught_up: Following, rotations: str, is_up: bool) -> None:
     if not is_up:
         caught_up.stop()
-    for number in range(3):
+    for number, rotation in enumerate(rotations):
         caught_up.write(f"{number} a", f"{number} b")
         for old in (2, 1):
             if caught_up.rotated(f".{old}").exists():
                 caught_up.rotated(f".{old}").rename(caught_up.rotated(f".{old + 1}"))
-        getattr(caught_up, rotate)()
+        caught_up.rename() if rotation == "r" else caught_up.copy_and_truncate()
     caught_up.write("last")
     if not is_up:
         caught_up.start()

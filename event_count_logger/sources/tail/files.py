@@ -9,8 +9,8 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 #: Bytes of the beginning of a file that are compared.
 _HEAD = 1024
@@ -153,8 +153,21 @@ class Sighting:
         return is_rotated_from_it or self.path.startswith((f"{path}.", f"{path}-"))
 
 
-def look(pattern: str, known: Iterable[Mark]) -> list[Sighting]:
-    """The files that a pattern means, what they were rotated to, and what may be a copy of them."""
+@dataclass(slots=True)
+class View:
+    """What was seen in one look.
+
+    Attributes:
+        sightings: The files.
+        is_sharp: Whether nothing was renamed meanwhile, so that none can have been overlooked.
+    """
+
+    sightings: list[Sighting] = field(default_factory=list)
+    is_sharp: bool = True
+
+
+def look(pattern: str, known: Iterable[Mark]) -> View:
+    """See the files that a pattern means, what they were rotated to, and what may be a copy of them."""
     matches = {os.path.realpath(path) for path in glob.glob(pattern, recursive=True)}
     matches = {path for path in matches if not is_compressed(path)}
     if not glob.has_magic(pattern):
@@ -164,33 +177,39 @@ def look(pattern: str, known: Iterable[Mark]) -> list[Sighting]:
         directory, name = os.path.split(path)
         names_in[directory].add(name)
     inodes = {mark.inode for mark in known}
-    return [
-        sighting
-        for directory, names in names_in.items()
-        for sighting in _look_in(directory, names, matches, inodes)
-    ]
+    view = View()
+    for directory, names in names_in.items():
+        for entry in _entries(directory):
+            if not is_compressed(entry.name) or entry.inode() in inodes:
+                _see(entry, names, matches, inodes, view)
+    return view
 
 
-def _look_in(directory: str, names: set[str], matches: set[str], inodes: set[int]) -> Iterator[Sighting]:
+def _entries(directory: str) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory))
+        with os.scandir(directory) as entries:
+            return list(entries)
     except OSError:
+        return []
+
+
+def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], view: View) -> None:
+    written_as, is_rotated = _written_as(entry.name, names)
+    is_known = entry.inode() in inodes
+    if written_as is None and not is_known:
         return
-    for entry in entries:
-        if is_compressed(entry.name) and entry.inode() not in inodes:
-            continue
-        written_as, is_rotated = _written_as(entry.name, names)
+    try:
+        status = entry.stat()
+    except OSError:
+        view.is_sharp &= entry.is_symlink()  # it has just gone, or got another name
+        return
+    view.is_sharp &= entry.is_symlink() or status.st_ino == entry.inode()
+    if stat.S_ISREG(status.st_mode):
+        path = os.path.join(os.path.dirname(entry.path), written_as or entry.name)
         is_match = entry.path in matches
-        is_meant = is_match or is_rotated or entry.inode() in inodes
-        if written_as is None and entry.inode() in inodes:
-            written_as = entry.name
-        if written_as is not None:
-            try:
-                status = entry.stat()
-            except OSError:
-                continue  # it has just gone
-            if stat.S_ISREG(status.st_mode):
-                yield Sighting(entry.path, os.path.join(directory, written_as), is_match, is_meant, status)
+        view.sightings.append(
+            Sighting(entry.path, path, is_match, is_match or is_rotated or is_known, status)
+        )
 
 
 def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:

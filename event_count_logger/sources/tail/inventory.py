@@ -7,13 +7,17 @@ import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
 from event_count_logger.sources.tail.following import FollowedFile, open_file
 
-#: Looks at the directory before a file is taken for gone: it may be renamed just while one looks.
+#: Seconds for which a file is looked for, and how often while nothing is renamed.
+_SEARCH_S = 0.2
 _LOOKS = 3
+
+#: Seconds after which something is always renamed: there are file systems on which it seems so.
+_BLURRED_S = 10.0
 
 #: Seconds for which a file that was deleted may be written on by whoever has it open.
 _DELETED_S = 10.0
@@ -31,12 +35,14 @@ class _Search:
     Attributes:
         mark: How far it was read.
         n_unread: Bytes after that which are known to have been there; None if nothing is known.
-        n_looks: How often it was looked for.
+        n_looks: How often it was looked for while nothing was renamed.
+        begun: Since when, as `time.monotonic()`.
     """
 
     mark: Mark
     n_unread: int | None = None
     n_looks: int = 0
+    begun: float = field(default_factory=time.monotonic)
 
 
 class Inventory:
@@ -53,11 +59,14 @@ class Inventory:
         self._warn_once = warn_once
         self._done = 0.0
         self._searches: list[_Search] = []
+        self._is_sharp = True  # whether nothing was renamed during the last look
+        self._sharp_at = time.monotonic()  # when that was so the last time
 
     @property
     def is_complete(self) -> bool:
-        """Whether no file is to be looked for."""
-        return not self._searches and not any(file.is_truncated for file in self.files.values())
+        """Whether there is nothing that another look would find."""
+        is_truncated = any(file.is_truncated for file in self.files.values())
+        return self._is_sharp and not self._searches and not is_truncated
 
     def ledger(self, number: int) -> Ledger:
         """How far the files were read, as of the commit of that number."""
@@ -69,7 +78,7 @@ class Inventory:
     def begin(self, from_start: bool) -> None:
         """Take up what is there when the source is new; rotated files are not read from their start."""
         self._forget_all()
-        for sighting in look(self._pattern, ()):
+        for sighting in look(self._pattern, ()).sightings:
             if sighting.is_meant:
                 self._take_up(sighting, at_end=not (from_start and sighting.matches))
 
@@ -86,7 +95,11 @@ class Inventory:
             if file.is_truncated:
                 self._searches.append(_Search(file.mark, file.size - file.offset))
                 self._drop(file)
-        seen = {sighting.identity: sighting for sighting in look(self._pattern, self.ledger(0).marks)}
+        view = look(self._pattern, self.ledger(0).marks)
+        seen = {sighting.identity: sighting for sighting in view.sightings}
+        now = time.monotonic()
+        self._sharp_at = now if view.is_sharp else self._sharp_at
+        self._is_sharp = view.is_sharp or now > self._sharp_at + _BLURRED_S
         for identity in seen.keys() & self.files.keys():
             self.files[identity].is_rotated = seen[identity].is_rotated
         unknown = {identity: seen[identity] for identity in seen.keys() - self.files.keys()}
@@ -121,11 +134,11 @@ class Inventory:
                     self.files[found.identity] = found
                     del unknown[found.identity]
                     return True
-        search.n_looks += 1
-        if search.n_looks < _LOOKS:
-            return False
-        self._give_up(search)
-        return True
+        search.n_looks += self._is_sharp
+        is_over = search.n_looks >= _LOOKS and time.monotonic() >= search.begun + _SEARCH_S
+        if is_over:
+            self._give_up(search)
+        return is_over
 
     def _give_up(self, search: _Search) -> None:
         mark = search.mark
@@ -139,26 +152,25 @@ class Inventory:
                 self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
 
     def _take_up_new(self, unknown: _Unknown) -> None:
-        # Those with longer names may be copies of those with shorter ones.
+        # Those with longer names may be copies of those with shorter ones, which must not be overlooked.
         for sighting in sorted(unknown.values(), key=lambda each: (len(each.path), each.status.st_mtime)):
-            is_old = sighting.is_rotated and sighting.status.st_mtime <= self._done
-            if sighting.is_meant and not is_old and not self._is_copy(sighting):
+            is_left = sighting.is_rotated and (not self._is_sharp or sighting.status.st_mtime <= self._done)
+            if sighting.is_meant and not is_left and not self._is_copy(sighting):
                 self._take_up(sighting)
 
     def _is_copy(self, sighting: Sighting) -> bool:
         """Whether what stands in a file may have been read, or be about to be read, in another one."""
-        others = [
-            other
-            for other in self.files.values()
-            if sighting.may_come_from(other.path)
-            and (not other.is_rotated or sighting.status.st_mtime <= other.modified)
-        ]
+        others = [other for other in self.files.values() if sighting.may_come_from(other.path)]
         if not others:
             return False
+        modified = sighting.status.st_mtime
         with self._telling(sighting.path), _closing(open_file(sighting)) as file:
-            if not any(other.begins_like(file) for other in others):
-                # One that was truncated in the meantime begins like nothing any more.
-                return not all(other.is_intact for other in others)
+            for other in others:
+                # A file that was renamed is not copied any more, but the next one may begin like it.
+                if (not other.is_rotated or modified <= other.modified) and other.begins_like(file):
+                    return True
+            # One that was truncated in the meantime begins like nothing any more.
+            return not all(other.is_intact for other in others)
         return True
 
     def _forget_gone(self, seen: Container[tuple[int, int]]) -> None:
