@@ -16,8 +16,8 @@ from event_count_logger.sources.tail.following import FollowedFile, open_file
 _SEARCH_S = 0.2
 _LOOKS = 3
 
-#: Seconds after which something is always renamed: there are file systems on which it seems so.
-_BLURRED_S = 10.0
+#: Seconds after which a look counts in any case: there are directories in which all seems to be renamed.
+_BLURRED_S = 3.0
 
 #: Seconds for which a file that was deleted may be written on by whoever has it open.
 _DELETED_S = 10.0

@@ -114,8 +114,10 @@ class Tail:
             self.commit()
         if self._refused:
             return 0
+        files = self._inventory.files
         self._inventory.look()
-        n = sum(map(self._read, tuple(self._inventory.files.values())))
+        # When the source has moved, reading one file begins anew with all of them.
+        n = sum(self._read(file) for file in tuple(files.values()) if files.get(file.identity) is file)
         if n == 0:
             self._dismiss_crew()
         if time.monotonic() >= self._committed_at + _COMMIT_S:
