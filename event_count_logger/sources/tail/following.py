@@ -13,8 +13,8 @@ _LONGEST_LINE = 1 << 20
 #: Bytes that are read at once at most.
 LONGEST_PIECE = _LONGEST_LINE + 1
 
-#: Bytes that are usually read at once: about a thousand lines, which stay in the processor's cache.
-_PIECE = 1 << 16
+#: Bytes that are usually read at once: some hundred lines, which stay in the processor's cache.
+_PIECE = 1 << 17
 
 
 class FollowedFile:

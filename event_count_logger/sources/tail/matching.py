@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from event_count_logger import keys
 from event_count_logger.config.templates import Template
 from event_count_logger.config.values import TailRule, TailTime
-from event_count_logger.sources.tail.time_limit import Found, TimeLimit
+from event_count_logger.sources.tail.time_limit import Found, TimeLimit, may_be_long
 from event_count_logger.store import ActionName
 
 #: The largest number that a line may add.
@@ -76,18 +76,18 @@ class Matcher:
         lines = data.decode(errors="replace").split("\n")
         lines.pop()  # what follows the last line
         tally = Tally()
-        found, too_slow = self._search(lines, tally)
+        found, too_slow = self._search(lines, may_be_long(data), tally)
         for rule, of_lines in zip(self._rules, found, strict=True):
             rule.count(list(filter(None, of_lines)), tally)
         tally.counts[keys.UNMATCHED] += _n_unmatched(found, len(lines)) - len(too_slow)
         return tally
 
-    def _search(self, lines: Sequence[str], tally: Tally) -> tuple[list[Found], set[int]]:
+    def _search(self, lines: Sequence[str], is_long: bool, tally: Tally) -> tuple[list[Found], set[int]]:
         """The matches of each rule, without lines that took too long for any, and the numbers of those."""
         all_found: list[Found] = []
         too_slow: set[int] = set()
         for rule in self._rules:
-            found, slow = self._limit.search(rule.pattern, lines)
+            found, slow = self._limit.search(rule.pattern, lines, is_long)
             all_found.append(found)
             for number in slow:
                 tally.skip(f"{rule.name} is slow", f"{rule.name} takes too long for a line: it is skipped")

@@ -34,9 +34,17 @@ class TimeLimit:
         self._remaining_before = -1
         signal.signal(signal.SIGVTALRM, self._tick)
 
-    def search(self, pattern: re.Pattern[str], lines: Sequence[str]) -> tuple[Found, list[int]]:
-        """The match of each line or None, and the numbers of the lines that took too long."""
-        search = pattern.search if max(map(len, lines), default=0) <= _LONG else _in_steps(pattern)
+    def search(
+        self, pattern: re.Pattern[str], lines: Sequence[str], is_long: bool
+    ) -> tuple[Found, list[int]]:
+        """The match of each line or None, and the numbers of the lines that took too long.
+
+        Args:
+            pattern: What is looked for.
+            lines: Where.
+            is_long: Whether there may be long lines; see `may_be_long`.
+        """
+        search = _in_steps(pattern) if is_long else pattern.search
         iterator = iter(lines)
         found: Found = []
         too_slow: list[int] = []
@@ -58,6 +66,12 @@ class TimeLimit:
         self._remaining_before = -1 if is_stuck else remaining
         if is_stuck:
             raise _TooSlow
+
+
+def may_be_long(data: bytes) -> bool:
+    """Whether there may be a line in these bytes that is to be searched step by step."""
+    half = _LONG // 2  # a line of more than twice that contains at least one such part as a whole
+    return any(data.find(b"\n", begin, begin + half) < 0 for begin in range(0, len(data) - half, half))
 
 
 def _in_steps(pattern: re.Pattern[str]) -> Callable[[str], re.Match[str] | None]:
