@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import threading
@@ -43,62 +44,67 @@ def write(config_file: Callable[..., Path], redis: dict[str, Any], *origins: str
     return config_file({"redis": redis, "groups": GROUPS, "serve": {"allowed_origins": list(origins)}})
 
 
-@pytest.fixture
-def site(server: Server, start: Start, config_file: Callable[..., Path]) -> Serving:
-    return Serving(start, write(config_file, server.config, PAGES))
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server("valkey", tmp_path_factory.mktemp("server"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="module")
-def module_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """One in which nothing is counted."""
-    directory = tmp_path_factory.mktemp("site")
-    server = Server("valkey", directory)
+def shared_site(shared: Server) -> Iterator[Serving]:
+    file = shared.directory / "ecl.yml"
+    file.write_text(json.dumps({"redis": shared.config, "groups": GROUPS}))
     started: list[subprocess.Popen[str]] = []
 
     def start(name: str, *arguments: object) -> subprocess.Popen[str]:
         command = [str(BIN / name), *map(str, arguments)]
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        environment = {**os.environ, "ECL_SPOOL_DIR": str(shared.directory / "spool")}
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
         return started[-1]
 
-    file = directory / "ecl.yml"
-    file.write_text(json.dumps({"redis": server.config, "groups": GROUPS}))
-    site = Serving(start, file)
-    yield site
-    counted = server.everything()
-    site.kill()
-    started[0].communicate()
-    server.kill()
-    assert counted == {}
+    yield Serving(start, file)
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def site(shared_site: Serving, shared: Server) -> Serving:
+    """One for several tests, with `shared` behind it, which begin with nothing counted."""
+    with shared.client as client:
+        client.flushall()
+    return shared_site
 
 
 # Counts
 
 
-def test_counts_are_taken_at_once_and_committed_when_asked_for(site: Serving, server: Server) -> None:
+def test_counts_are_taken_at_once_and_committed_when_asked_for(site: Serving, shared: Server) -> None:
     assert site.post(EVENTS, {"events": {"req1": 3, "error": 1}}) == (202, {"committed": False})
     assert site.post(f"{EVENTS}?wait=1", {"events": {"req1": 1, "req2": 0}}) == (200, {"committed": True})
-    assert server.counts("web", "24h", "cur") == {"req1": 4, "error": 1}
+    assert shared.counts("web", "24h", "cur") == {"req1": 4, "error": 1}
     buffered = "/api/v1/groups/buffered/events"
     assert site.post(buffered, {"events": {"a": LARGEST}})[0] == 202
-    assert server.counts("buffered", "24h", "cur") == {}
+    assert shared.counts("buffered", "24h", "cur") == {}
     assert site.post(f"{buffered}?wait=1", {"events": {"a": 1}}) == (200, {"committed": True})
-    assert server.counts("buffered", "24h", "cur") == {"a": 2**53}
+    assert shared.counts("buffered", "24h", "cur") == {"a": 2**53}
 
 
-def test_groups_that_are_not_shown_are_counted(site: Serving, server: Server) -> None:
+def test_groups_that_are_not_shown_are_counted(site: Serving, shared: Server) -> None:
     assert site.post("/api/v1/groups/secret/events?wait=1", {"events": {"a": 1}})[0] == 200
-    assert server.counts("secret", "24h", "cur") == {"a": 1}
+    assert shared.counts("secret", "24h", "cur") == {"a": 1}
 
 
-def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, server: Server) -> None:
+def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, shared: Server) -> None:
     key = "order 7!~"
     for body in ({"req1": 3, "error": 0}, {"req1": 3, "error": 0}, {"error": 0, "req1": 3}):
         assert site.post(EVENTS, {"events": body}, Idempotency_Key=key) == (200, {"committed": True})
     for other in ({"req1": 4, "error": 0}, {"req1": 3}, {}):
         status, document = site.post(EVENTS, {"events": other}, Idempotency_Key=key)
         assert (status, document["title"]) == (409, "Conflict")
-    assert server.counts("web", "24h", "cur") == {"req1": 3}
-    with server.client as client:
+    assert shared.counts("web", "24h", "cur") == {"req1": 3}
+    with shared.client as client:
         (known,) = client.scan_iter("web:@request:*")
         assert 86_300 < client.ttl(known) <= 86_400
 
@@ -128,8 +134,8 @@ WRONG = [
 ]
 
 
-def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, server: Server) -> None:
-    before = server.everything()
+def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Server) -> None:
+    before = shared.everything()
     for body, expected, field in WRONG:
         for headers in ({}, {"Idempotency_Key": "k"}):
             status, content, answered = site.ask("POST", EVENTS, body, Content_Type=JSON, **headers)
@@ -138,7 +144,7 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, server: Ser
             if field and "\ud800" not in field:
                 assert f'"field": "{field}"' in content.decode()
                 assert f"{field}: " in content.decode()
-    assert server.everything() == before
+    assert shared.everything() == before
 
 
 @pytest.mark.parametrize(
@@ -159,14 +165,15 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, server: Ser
     ],
 )
 def test_a_request_that_is_not_for_counting_counts_nothing(
-    module_site: Serving, path: str, headers: dict[str, str], status: int
+    site: Serving, shared: Server, path: str, headers: dict[str, str], status: int
 ) -> None:
     body = b'{"events": {"req1": 1}}'
-    answer, content, answered = module_site.ask("POST", path, body, **{"Content_Type": JSON, **headers})
+    answer, content, answered = site.ask("POST", path, body, **{"Content_Type": JSON, **headers})
     assert (answer, answered["content-type"]) == (status, "application/problem+json"), content
+    assert shared.everything() == {}
 
 
-def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, server: Server) -> None:
+def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, shared: Server) -> None:
     path = "/api/v1/groups/open/events?wait=1"
     status, document = site.post(path, {"events": dict.fromkeys("abcdef", 1)})
     assert (status, document["field"]) == (422, "events")
@@ -174,7 +181,7 @@ def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, ser
     assert site.post(path, {"events": dict.fromkeys("def", 1)}, Idempotency_Key="k")[0] == 422
     assert site.post(path, {"events": dict.fromkeys("de", 1)}, Idempotency_Key="k")[0] == 200
     assert site.post(path, {"events": {"f": 1}})[0] == 422
-    assert server.counts("open", "24h", "cur") == dict.fromkeys("abcde", 1)
+    assert shared.counts("open", "24h", "cur") == dict.fromkeys("abcde", 1)
 
 
 # What fails
@@ -213,11 +220,15 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
     site.kill()
 
 
-def test_counts_survive_the_server(site: Serving, server: Server, tmp_path: Path, run: Any) -> None:
+def test_counts_survive_the_server(
+    server: Server, start: Start, config_file: Callable[..., Path], run: Any
+) -> None:
+    file = write(config_file, server.config)
+    site = Serving(start, file)
     path = "/api/v1/groups/buffered/events"
     assert site.post(path, {"events": {"a": 2}})[0] == 202
     site.kill()
-    assert run("ecl", "recover", tmp_path / "ecl.yml").returncode == 0
+    assert run("ecl", "recover", file).returncode == 0
     assert server.counts("buffered", "24h", "cur") == {"a": 2}
     site.start()
     assert site.post(path, {"events": {"a": 1}})[0] == 202
@@ -281,14 +292,14 @@ def test_a_session_is_told_of_step_by_step_and_restarts_change_nothing(
 
 
 def test_a_session_without_a_time_is_there_now_and_an_end_needs_no_event(
-    site: Serving, server: Server
+    site: Serving, shared: Server
 ) -> None:
     began = time.time()
     assert site.post(SESSIONS, {"id": "s1", "event": "shop", "action": "start"})[0] == 200
     wait_until(lambda: time.time() > began + 0.2)
     assert site.post(SESSIONS, {"id": "s1", "action": "end"})[0] == 200
     assert site.post(SESSIONS, {"id": "unknown", "action": "end"})[0] == 200
-    counts = server.counts("visits", "24h", "cur")
+    counts = shared.counts("visits", "24h", "cur")
     assert counts["shop"] == 1
     assert 100 <= counts["shop:ms"] <= 1000 * (time.time() - began)
 
@@ -311,17 +322,18 @@ def test_a_session_without_a_time_is_there_now_and_an_end_needs_no_event(
     ],
 )
 def test_an_action_that_is_none_is_refused(
-    module_site: Serving, changed: dict[str, Any], status: int, field: str
+    site: Serving, shared: Server, changed: dict[str, Any], status: int, field: str
 ) -> None:
     action = {"id": "s1", "event": "shop", "action": "start", "time": 1}
-    answer, document = module_site.post(SESSIONS, action | changed)
+    answer, document = site.post(SESSIONS, action | changed)
     assert (answer, document["field"]) == (status, field)
+    assert shared.everything() == {}
 
 
-def test_a_start_needs_an_event_and_a_group_with_sessions(module_site: Serving) -> None:
-    status, document = module_site.post(SESSIONS, {"id": "s1", "action": "start"})
+def test_a_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None:
+    status, document = site.post(SESSIONS, {"id": "s1", "action": "start"})
     assert (status, document["field"]) == (422, "event")
-    status, document = module_site.post("/api/v1/groups/web/sessions", {"id": "s1", "action": "end"})
+    status, document = site.post("/api/v1/groups/web/sessions", {"id": "s1", "action": "end"})
     assert (status, document["detail"]) == (404, "group 'web' has no sessions")
 
 

@@ -58,8 +58,8 @@ class Action(TypedDict):
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
-    id: str
-    event: NotRequired[str]
+    id: Annotated[str, Field(min_length=1)]
+    event: NotRequired[Annotated[str, Field(min_length=1)]]
     action: Literal["start", "heartbeat", "end"]
     time: NotRequired[_Time]
 
@@ -69,7 +69,7 @@ class Payload(TypedDict):
 
     __pydantic_config__ = _AS_SENT  # type: ignore[misc]
 
-    uuid: str
+    uuid: Annotated[str, Field(min_length=1)]
     type: NotRequired[str | None]
     time: _Time
     dashboard: dict[str, Any]
@@ -86,13 +86,13 @@ class Form(Generic[_T]):
         description: For `openapi_extra` of a route.
     """
 
-    def __init__(self, type: type[_T], invalid: int, any_media_type: bool = False) -> None:
+    def __init__(self, type: type[_T], example: _T, invalid: int, any_media_type: bool = False) -> None:
         """`invalid` is the status for JSON of another form."""
         self._adapter: TypeAdapter[_T] = TypeAdapter(type)
         self._invalid = invalid
         self._any_media_type = any_media_type
-        content = {"application/json": {"schema": self._adapter.json_schema()}}
-        self.description = {"requestBody": {"required": True, "content": content}}
+        content = {"schema": self._adapter.json_schema(), "example": example}
+        self.description = {"requestBody": {"required": True, "content": {"application/json": content}}}
 
     async def read(self, request: Request) -> _T:
         """The body of a request.
@@ -116,10 +116,22 @@ class Form(Generic[_T]):
         return Refusal(self._invalid, f"{_WORDS.get(first['type'], first['msg'])}{given}{more}", field)
 
 
-EVENTS = Form(Events, invalid=422)
-ACTION = Form(Action, invalid=422)
+EVENTS = Form(Events, {"events": {"req1": 3, "error": 1}}, invalid=422)
+ACTION = Form(
+    Action, {"id": "visit 1", "event": "shop", "action": "start", "time": 1764000000.5}, invalid=422
+)
 #: The panel declares JSON, but browsers take that for plain text where it sends to another origin.
-PAYLOAD = Form(Payload, invalid=400, any_media_type=True)
+PAYLOAD = Form(
+    Payload,
+    {
+        "uuid": "5b1c9b0e",
+        "type": "start",
+        "time": 1764000000,
+        "dashboard": {"name": "Night shift", "uid": "b1"},
+    },
+    invalid=400,
+    any_media_type=True,
+)
 
 
 def _check_media_type(headers: Headers) -> None:
