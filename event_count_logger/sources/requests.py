@@ -19,20 +19,14 @@ KEPT_S = 24 * 3600.0
 _ATTEMPTS, _RETRY_S = 3, 0.2
 
 
-def hand_over(group: EventGroup, counts: Mapping[str, int], wait: bool) -> bool:
+def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process.
 
-    Args:
-        group: Whose events they are.
-        counts: Count per event ID.
-        wait: Also have them sent to Redis, a few seconds at most.
-
-    Returns:
-        Whether Redis is known to have them; if not, it will.
+    Raises:
+        OverflowError: More than 2^63-1 would be unsent of an event.
     """
     for event_id, count in counts.items():
         group.log(event_id, count)
-    return wait and group.sync()
 
 
 def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, int]) -> bool:

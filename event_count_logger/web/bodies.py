@@ -9,13 +9,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.config.rules import show
 from event_count_logger.sources.sessions import LATEST_S
-from event_count_logger.web.origins import foreign_origin
+from event_count_logger.web.origins import PAGE
 from event_count_logger.web.problems import Refusal
 
 _T = TypeVar("_T")
@@ -86,7 +85,9 @@ class Form(Generic[_T]):
         description: For `openapi_extra` of a route.
     """
 
-    def __init__(self, type: type[_T], example: _T, invalid: int, any_media_type: bool = False) -> None:
+    def __init__(
+        self, type: type[_T], example: dict[str, Any], invalid: int, any_media_type: bool = False
+    ) -> None:
         """`invalid` is the status for JSON of another form."""
         self._adapter: TypeAdapter[_T] = TypeAdapter(type)
         self._invalid = invalid
@@ -101,7 +102,7 @@ class Form(Generic[_T]):
             Refusal: It is too large, no JSON, or of another form.
         """
         if not self._any_media_type:
-            _check_media_type(request.headers)
+            _check_media_type(request)
         document = _parse(await _content(request))
         try:
             return self._adapter.validate_python(document)
@@ -134,10 +135,10 @@ PAYLOAD = Form(
 )
 
 
-def _check_media_type(headers: Headers) -> None:
+def _check_media_type(request: Request) -> None:
     """A form on any page can send plain text to anywhere, so only pages that may count can send that."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_beacon = media_type == "text/plain" and foreign_origin(headers) is not None
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_beacon = media_type == "text/plain" and request.scope[PAGE] is not None
     if media_type != "application/json" and not is_beacon:
         raise Refusal(415, f"Content-Type: expected application/json, not {media_type!r}")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -25,14 +24,10 @@ _MAX_AGE_S = 600
 #: Origins that are told of in the log, each once.
 _MOST_TOLD = 100
 
+#: Where in the scope of a request the guard notes the origin of the page that may count.
+PAGE = "event_count_logger.page"
+
 _log = Log("event_count_logger.web")
-
-
-def foreign_origin(headers: Headers) -> str | None:
-    """The origin of the page that sends a request; None if that is of this server, or there is no page."""
-    origin = headers.get("origin")
-    is_own = origin is None or urlsplit(origin).netloc == headers.get("host")
-    return None if is_own else origin
 
 
 class Origins:
@@ -44,9 +39,14 @@ class Origins:
         self._told: set[str] = set()
 
     def counting(self, scope: Scope) -> str | None:
-        """The origin of a page that wants to count, unless it is one of this server; else None."""
+        """The origin of a page that wants to count; None if no page does, or one of this server's own."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
         is_way_in = scope["method"] in ("POST", "OPTIONS") and _WAY_IN.fullmatch(scope["path"])
-        return foreign_origin(Headers(scope=scope)) if is_way_in else None
+        if origin is None or not is_way_in:
+            return None
+        is_own = origin.partition("://")[2] == headers.get("host", "").lower()
+        return None if is_own and not self._allow(origin) else origin
 
     def answer(self, scope: Scope, origin: str) -> Response | None:
         """What a page of an origin is told in place of what it asks for, if it is."""

@@ -76,6 +76,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(Unauthorized, _redis_refuses)
     app.add_exception_handler(StoreError, _redis_away)
     app.add_exception_handler(asyncio.TimeoutError, _redis_away)
+    app.add_exception_handler(OverflowError, _no_room)
     app.add_exception_handler(Exception, _mistake)
 
 
@@ -107,6 +108,10 @@ async def _redis_refuses(request: Request, error: Exception) -> Response:
     _log.warning("%s", error)
     refused = "tell" if request.method == "GET" else "count"
     return problem(503, f"Redis refuses to {refused}, and the log of this server says why", _RETRY_LATER)
+
+
+async def _no_room(request: Request, error: Exception) -> Response:
+    return problem(503, str(error), _RETRY_LATER)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

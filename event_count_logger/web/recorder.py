@@ -55,9 +55,16 @@ class Recorder:
         return group
 
     async def count(self, group: EventGroup, counts: Mapping[str, int], wait: bool) -> bool:
-        """See `requests.hand_over`."""
-        threads = self._waiting if wait else self._handing
-        return await _in(threads, lambda: requests.hand_over(group, counts, wait))
+        """Add to the counters of this process, and `wait` for Redis if asked to.
+
+        Returns:
+            Whether Redis is known to have the counts; if not, it will.
+        """
+        await _in(self._handing, lambda: requests.hand_over(group, counts))
+        try:
+            return wait and await _in(self._waiting, group.sync)
+        except asyncio.TimeoutError:
+            return False
 
     async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
         """See `requests.count_once`."""

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from event_count_logger.web.origins import Origins
+from event_count_logger.web.origins import PAGE, Origins
 from event_count_logger.web.problems import problem
 
 #: For the OpenAPI description only: the guard looks at the token.
@@ -102,8 +102,8 @@ class Guard:
 
         answer = self._refusal(scope, origin) or self._app
         # Routes answer to GET alone; to HEAD, the server leaves out the body of the same answer.
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await answer(asked, receive, send_with_headers)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await answer({**scope, "method": method, PAGE: origin}, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, origin: str | None) -> Response | None:
         headers = Headers(scope=scope)
