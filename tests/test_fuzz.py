@@ -44,7 +44,7 @@ def test_every_route_answers_as_it_is_described(
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(SETTINGS)
     address = f"http://127.0.0.1:{site.port}/openapi.json"
-    options = f"--seed {seed} --phases examples,coverage,fuzzing --max-time 11 --checks {CHECKS}"
+    options = f"--seed {seed} --phases examples,coverage,fuzzing --max-time 8 --checks {CHECKS}"
     more = "--generation-database none --continue-on-failure --no-color"
     done = subprocess.run(
         [BIN / "st", "--config-file", settings, "run", address, *options.split(), *more.split()],

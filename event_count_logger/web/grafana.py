@@ -14,7 +14,7 @@ from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import ActionName, SessionAction
 from event_count_logger.templates import MissingValue
 from event_count_logger.web import bodies
-from event_count_logger.web.problems import Refusal, described
+from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -66,18 +66,15 @@ class _Grafana:
 
     def _counted(self, payload: bodies.Payload) -> tuple[EventGroup, SessionAction]:
         """Where a payload is counted, and as what."""
-        field = ""
         try:
             name, event = dashboards.destination(self._recorder.config, payload)
-            group = self._recorder.group(name)
-            field = "event"
-            group.admission.session_counted_as(event)
-            field = "uuid"
-            action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
         except MissingValue as error:
             raise Refusal(400, str(error), error.path) from error
-        except ValueError as error:
-            raise Refusal(400, str(error), field) from error
+        group = self._recorder.group(name)
+        with refusing(400, "event"):
+            group.admission.session_counted_as(event)
+        with refusing(400, "uuid"):
+            action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
         return group, action._replace(name=self._action_name(payload))
 
     def _action_name(self, payload: bodies.Payload) -> ActionName:

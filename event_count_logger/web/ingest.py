@@ -13,7 +13,7 @@ from event_count_logger.group import EventGroup
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
 from event_count_logger.web import bodies
-from event_count_logger.web.problems import Refusal, described
+from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -108,16 +108,18 @@ def _admit(group: EventGroup, counts: dict[str, int]) -> None:
 
 
 def _checked_session(group: EventGroup, action: bodies.Action, now: float) -> SessionAction:
-    event, field = action.get("event"), "event"
-    try:
+    event = action.get("event")
+    with refusing(422, "event"):
         if event is not None:
-            fault = group.admission.fault([event])
-            if fault:
-                raise ValueError(fault)
-            group.admission.session_counted_as(event)
+            _admit_session(group, event)
         elif action["action"] != "end":
             raise ValueError("is missing (only an end needs none)")
-        field = "id"
+    with refusing(422, "id"):
         return checked_action(action["id"], event, action["action"], action.get("time", now))
-    except ValueError as error:
-        raise Refusal(422, str(error), field) from error
+
+
+def _admit_session(group: EventGroup, event: str) -> None:
+    fault = group.admission.fault([event])
+    if fault:
+        raise ValueError(fault)
+    group.admission.session_counted_as(event)

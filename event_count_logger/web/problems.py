@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -58,6 +59,15 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
     if field:
         document["field"] = field[:_LONGEST_DETAIL]
     return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+@contextmanager
+def refusing(status: int, field: str) -> Iterator[None]:
+    """Refuse a request for what a `ValueError` says of one of its fields."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refusal(status, str(error), field) from error
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -33,6 +33,7 @@ class Recorder:
 
     Attributes:
         config: The configuration.
+        store: What is to be committed goes through this.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
