@@ -17,5 +17,8 @@ class Report(Protocol):
 
 def written(place: Place) -> str:
     """A place in words, such as `groups.web.intervals[1]`."""
-    steps = (f"[{step}]" if depth > 2 else f".{step}" for depth, step in enumerate(place))
+    steps = (
+        f"[{step}]" if depth > 2 or (depth == 2 and isinstance(step, int)) else f".{step}"
+        for depth, step in enumerate(place)
+    )
     return "".join(steps).removeprefix(".")

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
+from event_count_logger.templates import Template
 
 #: Seconds for one answer from Redis. Shorter gives a waiting `log()` back sooner, longer bears slower
 #: networks; being too short costs a repeated request, never a wrong count.
@@ -33,6 +34,9 @@ DEFAULT_SESSION_TIMEOUT_S = 15 * 60.0
 
 #: Sessions that a group knows of at once. Each takes some 260 bytes in Redis, and more with many gaps.
 DEFAULT_MAX_SESSIONS = 100_000
+
+#: The dashboard's name, as people know it.
+DEFAULT_GRAFANA_EVENT = Template("{dashboard.name}")
 
 _DEFAULT_PORT = 6379
 
@@ -187,6 +191,30 @@ class GroupConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """What the HTTP server lets others do.
+
+    Attributes:
+        allowed_origins: Whose pages may count, as browsers name them; '*' for any.
+    """
+
+    allowed_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GrafanaConfig:
+    """What the sessions of Grafana's dashboards are counted as; filled from what its panel sends.
+
+    Attributes:
+        group: The group; None for the only one that has sessions.
+        event: The event in it.
+    """
+
+    group: Template | None = None
+    event: Template = DEFAULT_GRAFANA_EVENT
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that can be used.
 
@@ -195,12 +223,16 @@ class Config:
         redis: How to reach Redis.
         file: Where it was read from, if it was.
         warnings: What is odd in it, though usable.
+        serve: What the HTTP server lets others do.
+        grafana: What the sessions of Grafana's dashboards are counted as.
     """
 
     groups: Mapping[str, GroupConfig]
     redis: RedisConfig
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
+    serve: ServeConfig = ServeConfig()
+    grafana: GrafanaConfig = GrafanaConfig()
 
     def group(self, name: str) -> GroupConfig:
         """The group of that name.
