@@ -19,6 +19,7 @@ from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import BIN, needs_debian
+from tests.days import let_midnight_pass
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -72,6 +73,7 @@ SHORT = {"ticks": {"auto_declare_events": True, "intervals": ["1s"], "history": 
 def make_past(config: Config) -> None:
     """Counts in days gone by, rotated as a master would have done."""
     store = Store(config.redis)
+    let_midnight_pass(store)
     today = int(DAY.start_of(store.server_time()))
     commits = count()
 
