@@ -378,20 +378,37 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
     ticking.stop(ticking.master)
     before = newest()
     page.goto(f"http://127.0.0.1:{ticking.port}/healthz")
+    begun = stream_beginnings(page)
     page.evaluate(
-        """() => new Promise((opened) => {
+        """() => {
             const source = new EventSource("/api/v1/groups/ticks/1s/stream");
-            source.onopen = opened;
             window.ids = [];
             source.addEventListener("interval", (event) => window.ids.push(event.lastEventId));
-        })"""
+        }"""
     )
+    wait_until(lambda: page.evaluate("true") and begun(), what="the browser is told where its stream begins")
     ticking.stop(ticking.serving)
     ticking.start_master()
     wait_until(lambda: newest() > before + 1)
     ticking.start_serving()
     ids = wait_until(lambda: page.evaluate("() => window.ids"))
     assert int(ids[0].partition("-")[2]) == before + 1
+
+
+def stream_beginnings(page: Page) -> Callable[[], set[str]]:
+    """Gives the streams of which something has arrived; a stream is open before."""
+    streams: set[str] = set()
+    received: set[str] = set()
+
+    def note_stream(response: dict[str, Any]) -> None:
+        if response["type"] == "EventSource":
+            streams.add(response["requestId"])
+
+    network = page.context.new_cdp_session(page)
+    network.on("Network.responseReceived", note_stream)
+    network.on("Network.dataReceived", lambda data: received.add(data["requestId"]))
+    network.send("Network.enable")
+    return lambda: streams & received
 
 
 def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, page: Page) -> None:
