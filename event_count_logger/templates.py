@@ -1,59 +1,55 @@
-"""Names that are made from what a document holds: `{dashboard.name}` stands for a value in it."""
+"""Text with placeholders, such as `status_{status}`, which are filled with what is found elsewhere."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-_PLACE = re.compile(r"\{([^{}]*)\}")
-_PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\}|[{}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with places in it that are filled from documents; see `parse`."""
+    """A text in which values are put.
 
-    text: str
+    Attributes:
+        names: Of the placeholders, in their order.
+        texts: What stands before, between and after them.
+    """
+
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Read a text in which `{a.b}` stands for the value `b` of the object `a`.
+        """Read `{name}`, or `{name.in.name}`, as a placeholder, `{{` and `}}` as single braces.
 
         Raises:
-            ValueError: A brace is not part of such a place.
+            ValueError: There is another brace in it.
         """
-        paths = _PLACE.findall(text)
-        if re.search("[{}]", _PLACE.sub("", text)) or not all(map(_PATH.fullmatch, paths)):
-            raise ValueError(f"'{text}' is not a template (places look like {{dashboard.name}})")
-        return cls(text)
+        names: list[str] = []
+        texts = [""]
+        end = 0
+        for part in _PART.finditer(text):
+            texts[-1] += text[end : part.start()]
+            end = part.end()
+            if part[1]:
+                names.append(part[1])
+                texts.append("")
+            elif len(part[0]) == 1:
+                raise ValueError(
+                    f"'{text}' is not a template: the brace at character {part.start() + 1} is no part of a "
+                    "{name}, nor doubled"
+                )
+            else:
+                texts[-1] += part[0][0]
+        texts[-1] += text[end:]
+        return cls(tuple(names), tuple(texts))
 
-    @property
-    def has_places(self) -> bool:
-        """Whether it is different for different documents."""
-        return "{" in self.text
+    def render(self, values: Sequence[str]) -> str:
+        """The text with a value in place of each placeholder."""
+        return "".join(map("".join, zip(self.texts, (*values, ""), strict=True)))
 
-    def fill(self, document: Mapping[str, Any]) -> str:
-        """The text with the values of a document.
-
-        Raises:
-            MissingValue: There is no such value, or it is neither a string nor a number.
-        """
-        return _PLACE.sub(lambda place: _value(document, place[1]), self.text)
-
-
-class MissingValue(ValueError):
-    """A document has no usable value at `path`."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        super().__init__("is neither a string nor a number")
-
-
-def _value(document: Any, path: str) -> str:
-    for step in path.split("."):
-        document = document.get(step) if isinstance(document, Mapping) else None
-    if isinstance(document, bool) or not isinstance(document, str | int | float):
-        raise MissingValue(path)
-    return str(document)
+    def __str__(self) -> str:
+        return self.render([f"{{{name}}}" for name in self.names])

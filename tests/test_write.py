@@ -13,8 +13,7 @@ import pytest
 
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.errors import ConfigError, NotConfigured
-from event_count_logger.sources.dashboards import destination
-from event_count_logger.templates import MissingValue, Template
+from event_count_logger.sources.dashboards import MissingValue, destination
 from tests.servers import Server
 from tests.serving import Serving, Start
 
@@ -235,16 +234,25 @@ def test_without_a_setting_the_group_is_the_only_one_with_sessions(groups: Any) 
 
 @pytest.mark.parametrize(
     ("text", "filled"),
-    [("plain", "plain"), ("{a}", "1"), ("<{b.c}-{b.d}>", "<x-2.5>"), ("{a}{a}", "11"), ("é {b.c}", "é x")],
+    [
+        ("plain", "plain"),
+        ("{a}", "1"),
+        ("<{b.c}-{b.d}>", "<x-2.5>"),
+        ("{a}{a}", "11"),
+        ("é {b.c}", "é x"),
+        ("{{{a}}}", "{1}"),
+    ],
 )
 def test_places_are_filled(text: str, filled: str) -> None:
-    assert Template.parse(text).fill({"a": 1, "b": {"c": "x", "d": 2.5}}) == filled
+    config = from_dicts(GROUPS, grafana={"event": text})
+    assert destination(config, {"a": 1, "b": {"c": "x", "d": 2.5}}) == ("dashboards", filled)
 
 
 @pytest.mark.parametrize("path", ["none", "a.b", "b", "b.none", "flag", "list"])
 def test_a_place_without_a_value_is_named(path: str) -> None:
+    config = from_dicts(GROUPS, grafana={"event": f"x {{{path}}}"})
     with pytest.raises(MissingValue) as missing:
-        Template.parse(f"x {{{path}}}").fill({"a": 1, "b": {}, "flag": True, "list": ["x"]})
+        destination(config, {"a": 1, "b": {}, "flag": True, "list": ["x"]})
     assert missing.value.path == path
 
 

@@ -107,12 +107,13 @@ def _section(content: Mapping[Any, Any], name: str) -> object:
 
 def _check_grafana(group: Template | None, groups: Mapping[str, GroupConfig], report: Report) -> None:
     """A group that is named there, and not made from what comes, must be able to count sessions."""
-    if group is None or group.has_places:
+    if group is None or group.names:
         return
-    if group.text not in groups:
-        report(("grafana", "group"), f"there is no group '{group.text}'")
-    elif groups[group.text].sessions is None:
-        report(("grafana", "group"), f"group '{group.text}' has no setting 'sessions'")
+    name = str(group)
+    if name not in groups:
+        report(("grafana", "group"), f"there is no group '{name}'")
+    elif groups[name].sessions is None:
+        report(("grafana", "group"), f"group '{name}' has no setting 'sessions'")
 
 
 def _check_groups(

@@ -36,7 +36,7 @@ DEFAULT_SESSION_TIMEOUT_S = 15 * 60.0
 DEFAULT_MAX_SESSIONS = 100_000
 
 #: The dashboard's name, as people know it.
-DEFAULT_GRAFANA_EVENT = Template("{dashboard.name}")
+DEFAULT_GRAFANA_EVENT = Template.parse("{dashboard.name}")
 
 _DEFAULT_PORT = 6379
 

@@ -12,11 +12,20 @@ from typing import Any
 from event_count_logger.config import Config
 from event_count_logger.errors import NotConfigured
 from event_count_logger.store import ActionName
+from event_count_logger.templates import Template
 
 #: The `uid` of a dashboard that was never saved.
 _UNSAVED = "new"
 
 _NAMES: dict[object, ActionName] = {"start": "start", "heartbeat": "heartbeat", "end": "end"}
+
+
+class MissingValue(ValueError):
+    """A payload has no usable value at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__("is neither a string nor a number")
 
 
 def destination(config: Config, payload: Mapping[str, Any]) -> tuple[str, str]:
@@ -27,7 +36,7 @@ def destination(config: Config, payload: Mapping[str, Any]) -> tuple[str, str]:
         MissingValue: The payload lacks what their names are made of.
     """
     group, event = config.grafana.group, config.grafana.event
-    return group.fill(payload) if group else _only_group(config), event.fill(payload)
+    return _filled(group, payload) if group else _only_group(config), _filled(event, payload)
 
 
 def action_name(payload: Mapping[str, Any]) -> ActionName | None:
@@ -44,6 +53,18 @@ def as_line(payload: Mapping[str, Any], with_variables: bool) -> str:
     """A payload as JSON of printable ASCII, so that nothing in it can look like another line."""
     shown = {name: value for name, value in payload.items() if with_variables or name != "variables"}
     return json.dumps(shown).replace("\x7f", "\\u007f")
+
+
+def _filled(template: Template, payload: Mapping[str, Any]) -> str:
+    return template.render([_value(payload, name) for name in template.names])
+
+
+def _value(payload: Any, path: str) -> str:
+    for step in path.split("."):
+        payload = payload.get(step) if isinstance(payload, Mapping) else None
+    if isinstance(payload, bool) or not isinstance(payload, str | int | float):
+        raise MissingValue(path)
+    return str(payload)
 
 
 def _only_group(config: Config) -> str:

@@ -12,7 +12,6 @@ from event_count_logger.logs import Log
 from event_count_logger.sources import dashboards
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import ActionName, SessionAction
-from event_count_logger.templates import MissingValue
 from event_count_logger.web import bodies
 from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
@@ -68,7 +67,7 @@ class _Grafana:
         """Where a payload is counted, and as what."""
         try:
             name, event = dashboards.destination(self._recorder.config, payload)
-        except MissingValue as error:
+        except dashboards.MissingValue as error:
             raise Refusal(400, str(error), error.path) from error
         group = self._recorder.group(name)
         with refusing(400, "event"):
