@@ -120,7 +120,8 @@ def logger() -> Iterator[Callable[..., EventCountLogger]]:
     for each in made:
         each.close(timeout=0)
         for group in each._groups.values():
-            syncer.current().forget(group.local)
+            for sender in (group.local, group.outbox):
+                syncer.current().forget(sender)
 
 
 @pytest.fixture
