@@ -31,12 +31,15 @@ _PORTS = itertools.cycle(random.sample(range(10_000, 32_768), 5_000))
 
 
 def free_port() -> int:
-    """A port where nobody listens, which nobody else is given soon."""
-    for port in _PORTS:
-        with socket.socket() as sock, suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("unreachable")
+    """A port where nobody listens, and which nobody else is given soon."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock, suppress(OSError):
+        sock.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:

@@ -31,11 +31,11 @@ from event_count_logger.errors import StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
-REDIS = json.loads(sys.argv[1])
 #: Told of each line of the counters' code before it is run.
 Look = Callable[[FrameType], object]
 Scenario = Callable[[str, Look], None]
 
+REDIS = json.loads(sys.argv[1])
 CODE = str(Path(event_count_logger.__file__).parent / "counters")
 
 #: Where the process was stopped, and what it had begun and ended to log before.
