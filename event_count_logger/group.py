@@ -77,6 +77,7 @@ class EventGroup(Counting):
     Threads may share it, and so may forked processes: a child counts on its own.
 
     Attributes:
+        admission: Which events may be counted.
         local: What this process has counted.
         outbox: What it has to tell of sessions.
     """
@@ -85,7 +86,6 @@ class EventGroup(Counting):
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_admission",
         "_config",
         "_log",
         "_reader",
@@ -94,6 +94,7 @@ class EventGroup(Counting):
         "_store",
         "_timeout_s",
         "_watched",
+        "admission",
         "local",
         "outbox",
     )
@@ -115,7 +116,7 @@ class EventGroup(Counting):
         self._timeout_s = timeout_s
         self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
-        self._admission = Admission(config, self._log)
+        self.admission = Admission(config, self._log)
         self._count_from_zero()
         _groups.add(self)
 
@@ -142,7 +143,7 @@ class EventGroup(Counting):
     @property
     def event_ids(self) -> set[str]:
         """The declared event IDs; a copy."""
-        return set(self._admission.declared)
+        return set(self.admission.declared)
 
     @property
     def intervals(self) -> list[str]:
@@ -157,7 +158,7 @@ class EventGroup(Counting):
             ValueError: Not an event ID.
         """
         event_id, _ = checked_event(event_id, 0)
-        if event_id not in self._admission.declared:
+        if event_id not in self.admission.declared:
             check_event_id(event_id)
         return Counter(self, event_id)
 
@@ -165,12 +166,13 @@ class EventGroup(Counting):
         """Send what was counted in this process and is not yet in Redis; waits for it a few seconds at most.
 
         Returns:
-            Whether Redis has confirmed all of it.
+            Whether Redis has confirmed all of it; what other threads count meanwhile is left out.
         """
+        totals = [(cell, cell.total) for cell in self.local.cells.unsent()]
         for sender in (self.local, self.outbox):
             if sender.has_unsent():
                 syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
-        return not (self.local.has_unsent() or self.outbox.has_unsent())
+        return all(has_reached(cell.acked, total) for cell, total in totals) and not self.outbox.has_unsent()
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """Count how a block or function ends.
@@ -265,7 +267,7 @@ class EventGroup(Counting):
         """
         source = Source(self._store, self._config, checked_id(source_id, "a source"), self._log)
         fields = Fields(position, key, count)
-        return Consumer(source, self._admission, fields, batch_size, committed).run(records)
+        return Consumer(source, self.admission, fields, batch_size, committed).run(records)
 
     def declare_event_id(self, event_id: str) -> None:
         """Let this process count an event as if the configuration declared it.
@@ -275,7 +277,7 @@ class EventGroup(Counting):
             ValueError: Not an event ID.
         """
         event_id, _ = checked_event(event_id, 0)
-        self._admission.declare(event_id)
+        self.admission.declare(event_id)
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
         """The same for several events; see `declare_event_id`."""
@@ -291,7 +293,7 @@ class EventGroup(Counting):
         Raises:
             StoreError: Redis does not answer.
         """
-        if event_id not in self._admission.declared:
+        if event_id not in self.admission.declared:
             self._log.warning("Event '%s' is not declared!", event_id)
             return None
         self.sync()
@@ -329,7 +331,7 @@ class EventGroup(Counting):
         if found is None:
             self._log.error("Interval '%s' is not defined for group '%s'!", interval, self.group_name)
             return {}
-        group = replace(self._config, events=tuple(self._admission.declared))
+        group = replace(self._config, events=tuple(self.admission.declared))
         (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
         return dict(snapshot.counts)
 
@@ -362,7 +364,7 @@ class EventGroup(Counting):
     def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
         action = checked_action(id, event, name, self._store.now() if at is None else at)
         if action.event is not None:
-            counted_as = self._admission.session_counted_as(action.event)
+            counted_as = self.admission.session_counted_as(action.event)
             if counted_as is None:
                 return
             action = action._replace(event=counted_as)
@@ -381,7 +383,7 @@ class EventGroup(Counting):
 
     def _make_cell(self, event_id: str) -> str | None:
         """See to it that an event has a cell; returns the ID that it is counted as, None if it is not."""
-        counted_as = self._admission.counted_as(event_id)
+        counted_as = self.admission.counted_as(event_id)
         if counted_as is None:
             return None
         self.local.cells.add(counted_as)

@@ -90,7 +90,8 @@ class Syncer:
         """See to it that these counters have a time to be synced at, if they have anything to send."""
         if self._due.get(local, math.inf) == math.inf:
             with self._lock:
-                self._due[local] = local.next_sync(time.monotonic())
+                if self._due.get(local, math.inf) == math.inf:  # else somebody has just asked for a sync
+                    self._due[local] = local.next_sync(time.monotonic())
             self._notify(local)
 
     def wake(self, local: Sender) -> None:

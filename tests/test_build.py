@@ -142,7 +142,8 @@ def test_the_extension_leaves_no_memory_behind(installed_wheel: Path) -> None:
 
 def test_the_extension_passes_its_tests_under_the_sanitizers() -> None:
     needs_compiler()
-    done = run(ROOT / "scripts" / "sanitize", "-v", "tests/test_counting.py", PYTHON=sys.executable)
+    sanitize = (ROOT / "scripts" / "sanitize", "-v", "tests/test_counting.py", "-k", "not pure")
+    done = run(*sanitize, PYTHON=sys.executable)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     assert "Sanitizer" not in output

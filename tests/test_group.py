@@ -46,6 +46,26 @@ def test_a_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> 
     assert server.counts("g", "1h", "cur") == {"a": 3}
 
 
+def test_sync_answers_for_what_was_counted_before_it(server: Server, logger: Make) -> None:
+    group = logger({"g": CACHED}, server.config)["g"]
+    enough = threading.Event()
+
+    def count() -> None:
+        while not enough.is_set():
+            group.log("b")
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        for n in range(1, 11):
+            group.log("a")
+            assert group.sync()
+            assert server.counts("g", "1h", "cur")["a"] == n
+    finally:
+        enough.set()
+        thread.join()
+
+
 def test_a_cached_count_is_sent_when_the_interval_is_over(server: Server, logger: Make) -> None:
     group = logger({"g": {**DIRECT, "sync_interval": 0.2}}, server.config)["g"]
     group.log("a", 3)

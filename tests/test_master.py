@@ -283,7 +283,7 @@ def demo_folder() -> Iterator[Path]:
 
 def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run, demo_folder: Path) -> None:
     demo = Path(__file__).parent.parent / "scripts" / "demo"
-    done = run(demo, timeout=100, TMPDIR=str(demo_folder))
+    done = run(demo, 6, timeout=60, TMPDIR=str(demo_folder))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("Every event was counted once.\n")
     assert (_processes_in(demo_folder), list(demo_folder.iterdir())) == ([], [])

@@ -19,6 +19,7 @@ from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import BIN, needs_debian
+from tests.days import let_midnight_pass
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -72,6 +73,7 @@ SHORT = {"ticks": {"auto_declare_events": True, "intervals": ["1s"], "history": 
 def make_past(config: Config) -> None:
     """Counts in days gone by, rotated as a master would have done."""
     store = Store(config.redis)
+    let_midnight_pass(store)
     today = int(DAY.start_of(store.server_time()))
     commits = count()
 
@@ -376,20 +378,37 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
     ticking.stop(ticking.master)
     before = newest()
     page.goto(f"http://127.0.0.1:{ticking.port}/healthz")
+    begun = stream_beginnings(page)
     page.evaluate(
-        """() => new Promise((opened) => {
+        """() => {
             const source = new EventSource("/api/v1/groups/ticks/1s/stream");
-            source.onopen = opened;
             window.ids = [];
             source.addEventListener("interval", (event) => window.ids.push(event.lastEventId));
-        })"""
+        }"""
     )
+    wait_until(lambda: page.evaluate("true") and begun(), what="the browser is told where its stream begins")
     ticking.stop(ticking.serving)
     ticking.start_master()
     wait_until(lambda: newest() > before + 1)
     ticking.start_serving()
     ids = wait_until(lambda: page.evaluate("() => window.ids"))
     assert int(ids[0].partition("-")[2]) == before + 1
+
+
+def stream_beginnings(page: Page) -> Callable[[], set[str]]:
+    """Gives the streams of which something has arrived; a stream is open before."""
+    streams: set[str] = set()
+    received: set[str] = set()
+
+    def note_stream(response: dict[str, Any]) -> None:
+        if response["type"] == "EventSource":
+            streams.add(response["requestId"])
+
+    network = page.context.new_cdp_session(page)
+    network.on("Network.responseReceived", note_stream)
+    network.on("Network.dataReceived", lambda data: received.add(data["requestId"]))
+    network.send("Network.enable")
+    return lambda: streams & received
 
 
 def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, page: Page) -> None:

@@ -241,7 +241,7 @@ def test_a_prefork_server_under_load_counts_what_it_served(
 ) -> None:
     needs_debian("apache2-utils", "ab")
     (tmp_path / "application.py").write_text(APPLICATION)
-    port, n_requests = free_port(), 3000
+    port, n_requests = free_port(), 1500
     gunicorn = start(
         *("gunicorn", "--workers", 3, "--bind", f"127.0.0.1:{port}", *worker, "application:app"),
         cwd=tmp_path,

@@ -81,14 +81,14 @@ def recover(config: Config) -> list[Finding]:
     return list(recovery_of(config).run())
 
 
-@pytest.mark.parametrize("at_once", [1, 8])
-def test_200_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
-    at_once: int, own_server: Server, directory: Path
+@pytest.mark.parametrize(("n_workers", "at_once"), [(100, 1), (200, 8)])
+def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
+    n_workers: int, at_once: int, own_server: Server, directory: Path
 ) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     some = random.Random(seed)
-    arguments = [json.dumps(own_server.config), str(directory), "200", str(at_once), str(seed)]
+    arguments = [json.dumps(own_server.config), str(directory), str(n_workers), str(at_once), str(seed)]
     workers = subprocess.Popen(
         [sys.executable, PROGRAMS / "killed_workers.py", *arguments],
         stdout=subprocess.PIPE,
@@ -117,7 +117,7 @@ def test_200_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
         for group_name, event, begun, done in told:
             if group_name == name and not done <= counts.get(event, 0) <= begun:
                 wrong.append((name, event, begun, done, counts.get(event, 0)))
-    assert len(told) == 200
+    assert len(told) == n_workers
     assert sum(done for *_, done in told) > 1000
     assert not wrong
 
@@ -138,7 +138,7 @@ def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
     assert done.returncode == 0, done.stderr
     *faults, n_steps = done.stdout.splitlines()
     assert not faults
-    assert int(n_steps) > 40
+    assert int(n_steps) > 5
 
 
 def outcomes(findings: list[Finding]) -> dict[str, int]:

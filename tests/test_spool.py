@@ -195,10 +195,10 @@ def test_a_file_that_is_cut_off_anywhere_is_never_used(file: SpoolFile, tmp_path
     for number in range(200):
         cells.add(str(number)).total = 1
     file.close()
-    data = file.path.read_bytes()
     path = tmp_path / "cut.ecl"
-    for length in range(len(data)):
-        path.write_bytes(data[:length])
+    path.write_bytes(file.path.read_bytes())
+    for length in reversed(range(path.stat().st_size)):
+        os.truncate(path, length)
         with pytest.raises(Damaged):
             spool_file.take_over(path)
 

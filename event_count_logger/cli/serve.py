@@ -1,4 +1,4 @@
-"""ecl serve: counts over HTTP, for people, browsers and monitoring."""
+"""ecl serve: counts over HTTP, from programs and browsers, and for people and monitoring."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,10 +16,14 @@ from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
 
+if TYPE_CHECKING:
+    from event_count_logger.web.grafana import SessionLog
+    from event_count_logger.web.security import Access
+
 _NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]'"
 _OPEN_TO_ALL = (
     "{address} can be reached from other machines: give --token-file FILE, or --without-token if everybody "
-    "who can reach it may read all counts"
+    "who can reach it may read all counts, and count"
 )
 
 
@@ -38,12 +43,22 @@ _OPEN_TO_ALL = (
     type=click.Path(path_type=Path),
     help="Ask for the token in this file, which is one line.",
 )
-@click.option("--without-token", is_flag=True, help="Let everybody read who can reach the address.")
+@click.option("--without-token", is_flag=True, help="Let everybody in who can reach the address.")
+@click.option("--no-session-log", is_flag=True, help="Do not log what Grafana's dashboards send.")
+@click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that.")
 @with_version
-def serve(config_file: str, address: str, token_file: Path | None, without_token: bool) -> None:
+def serve(
+    config_file: str,
+    address: str,
+    token_file: Path | None,
+    without_token: bool,
+    no_session_log: bool,
+    no_variable_log: bool,
+) -> None:
     """Serve the counts of CONFIG over HTTP: a page, JSON, a stream of finished intervals, and metrics.
+    Programs, web pages and Grafana's dashboards can count over HTTP, too.
 
-    Hidden groups are left out. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+    Hidden groups are not shown. The first SIGTERM or SIGINT stops it gracefully, the second at once.
 
     \b
     Example:
@@ -58,7 +73,7 @@ def serve(config_file: str, address: str, token_file: Path | None, without_token
         raise click.UsageError("--token-file and --without-token exclude each other")
     logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     try:
-        from event_count_logger.web import security
+        from event_count_logger.web import grafana, security
     except ImportError as error:
         raise Failure(f"{_NOT_INSTALLED} ({error})", Status.USAGE) from error
     config = from_file(config_file)
@@ -70,7 +85,8 @@ def serve(config_file: str, address: str, token_file: Path | None, without_token
         raise Failure(f"{error.filename or address}: {error.strerror or error}", Status.USAGE) from error
     except ValueError as error:
         raise Failure(str(error), Status.USAGE) from error
-    _run(config, token, listener, any_host=for_others)
+    access = security.Access(token, any_host=for_others, allowed_origins=config.serve.allowed_origins)
+    _run(config, listener, access, grafana.SessionLog(not no_session_log, not no_variable_log))
 
 
 def _listen(text: str, for_others: bool) -> socket.socket:
@@ -80,15 +96,18 @@ def _listen(text: str, for_others: bool) -> socket.socket:
     return address.listen()
 
 
-def _run(config: Config, token: str | None, listener: socket.socket, any_host: bool) -> None:
-    from event_count_logger.web import app, queries, server, streams
+def _run(config: Config, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
+    from event_count_logger.web import app, queries, recorder, server, streams
 
     log = Log("event_count_logger.serve")
-    log.logger.setLevel(logging.INFO)
+    for each in (log, session_log):
+        each.logger.setLevel(logging.INFO)
     store = Store(config.redis, log)
     hub = streams.Hub(store)
-    asgi_app = app.create_app(queries.Queries(config, store), hub, token, any_host)
-    log.info("Serving at %s%s", url(listener), "" if token else ", without a token")
+    counting = recorder.Recorder(config, store)
+    asgi_app = app.create_app(queries.Queries(config, store), hub, counting, session_log, access)
+    log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
     server.run(asgi_app, hub, listener)
+    counting.close()
     logging.shutdown()
     os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

@@ -14,10 +14,12 @@ from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.rules import (
+    GRAFANA,
     GROUP,
     NO_EFFECT,
     PASSED_ON,
     REDIS,
+    SERVE,
     SESSIONS,
     SPOOL,
     check,
@@ -26,15 +28,34 @@ from event_count_logger.config.rules import (
     slip_of,
 )
 from event_count_logger.config.tail import check_tail
-from event_count_logger.config.values import Config, GroupConfig, RedisConfig, SessionsConfig, TailConfig
+from event_count_logger.config.values import (
+    Config,
+    GrafanaConfig,
+    GroupConfig,
+    RedisConfig,
+    ServeConfig,
+    SessionsConfig,
+    TailConfig,
+)
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
+from event_count_logger.templates import Template
 
-__all__ = ["Config", "GroupConfig", "RedisConfig", "SessionsConfig", "TailConfig", "from_dicts", "from_file"]
+__all__ = [
+    "Config",
+    "GrafanaConfig",
+    "GroupConfig",
+    "RedisConfig",
+    "ServeConfig",
+    "SessionsConfig",
+    "TailConfig",
+    "from_dicts",
+    "from_file",
+]
 
 
 def from_file(path: str | os.PathLike[str]) -> Config:
-    """Read a YAML file: `groups`, `redis`, `tail`, `spool` and `spool_dir`; other sections are left alone.
+    """Read the sections of a YAML file that are ours; all others are left alone.
 
     Raises:
         ConfigError: With every problem of the file.
@@ -62,19 +83,41 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
 
     for key in content:
-        section = slip_of(key, ("groups", "redis", "tail", *SPOOL.schema))
+        section = slip_of(key, ("groups", "redis", "serve", "grafana", "tail", *SPOOL.schema))
         if section and section not in content:
-            report((key,), f"is not known (did you mean '{section}'?)")
+            # Files in use may have sections of their own that are called like the newer ones.
+            fatal = section not in ("serve", "grafana", "tail")
+            report((key,), f"is not known (did you mean '{section}'?)", fatal=fatal)
     spool = check(
         SPOOL, {key: content[key] for key in SPOOL.schema if key in content}, (), report, strict=True
     )
     groups = _check_groups(content.get("groups"), spool or {}, base, report)
-    redis = _check_redis(content.get("redis"), report, base)
+    redis = _check_redis(_section(content, "redis"), report, base)
+    serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
+    grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
     tail = check_tail(content.get("tail"), groups, base, report)
+    if not any(problem.fatal for problem in problems):
+        _check_grafana(grafana.get("group"), groups, report)
     problems.sort(key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
-    return Config(groups, redis, tail, file, tuple(problems))
+    return Config(groups, redis, file, tuple(problems), ServeConfig(**serve), GrafanaConfig(**grafana), tail)
+
+
+def _section(content: Mapping[Any, Any], name: str) -> object:
+    section = content.get(name)
+    return {} if section is None else section
+
+
+def _check_grafana(group: Template | None, groups: Mapping[str, GroupConfig], report: Report) -> None:
+    """A group that is named there, and not made from what comes, must be able to count sessions."""
+    if group is None or group.names:
+        return
+    name = str(group)
+    if name not in groups:
+        report(("grafana", "group"), f"there is no group '{name}'")
+    elif groups[name].sessions is None:
+        report(("grafana", "group"), f"group '{name}' has no setting 'sessions'")
 
 
 def _check_groups(
@@ -141,7 +184,7 @@ def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:
 
 
 def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:
-    values = check(REDIS, {} if section is None else section, ("redis",), report, strict=True)
+    values = check(REDIS, section, ("redis",), report, strict=True)
     if not values:
         return RedisConfig()
     ways = [way for way in ("url", "embedded", "host", "port") if way in values]

@@ -17,9 +17,9 @@ class Report(Protocol):
 
 def written(place: Place) -> str:
     """A place in words, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
-    in_lists = place[:1] == ("tail",)
+    in_groups = place[:1] == ("groups",)  # whose third step may be a number, too
     steps = (
-        f"[{step}]" if (isinstance(step, int) if in_lists else depth > 2) else f".{step}"
+        f"[{step}]" if (depth > 2 if in_groups else isinstance(step, int)) else f".{step}"
         for depth, step in enumerate(place)
     )
     return "".join(steps).removeprefix(".")

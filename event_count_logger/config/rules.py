@@ -16,9 +16,9 @@ import voluptuous as vol
 
 from event_count_logger import keys
 from event_count_logger.config.places import Place, Report
-from event_count_logger.config.templates import Template
 from event_count_logger.config.values import GroupConfig, without_password
 from event_count_logger.intervals import Interval, parse_duration
+from event_count_logger.templates import Template
 
 #: Values may be of any size, and refer to themselves.
 _brief = reprlib.Repr()
@@ -32,6 +32,12 @@ _LONGEST_S = 1e9
 _LONGEST_HISTORY = 100_000
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+#: An origin as browsers send it (html.spec.whatwg.org, section "Origins"), and the ports that they leave out.
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?"
+)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def show(value: object) -> str:
@@ -209,6 +215,27 @@ def _url(value: object) -> str:
     return value
 
 
+def _origin(value: object) -> str:
+    origin = _text(value).lower()
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise vol.Invalid(f"{show(value)} is not an origin (use scheme://host or scheme://host:port)")
+    scheme = origin.partition(":")[0]
+    return origin.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+
+
+def _origins(value: list[str]) -> tuple[str, ...]:
+    if "*" in value and len(value) > 1:
+        raise vol.Invalid("has '*', which allows all origins, and others beside it")
+    return tuple(value)
+
+
+def _template(value: object) -> Template:
+    try:
+        return Template.parse(_line(value))
+    except ValueError as error:
+        raise vol.Invalid(str(error)) from error
+
+
 def _in_address(key: str, rule: Callable[[object], object], value: str) -> None:
     try:
         rule(int(value) if value.isdecimal() else value)
@@ -267,13 +294,6 @@ def _pattern(value: object) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise vol.Invalid(f"{show(value)} is not a regular expression: {error}") from error
-
-
-def _template(value: object) -> Template:
-    try:
-        return Template.parse(_text(value))
-    except ValueError as error:
-        raise vol.Invalid(f"{show(value)}: {error} (write {{{{ for a brace)") from error
 
 
 def _placeholder(value: object) -> Template:
@@ -351,6 +371,10 @@ TAIL_TIME = vol.Schema(
         "zone": _optional(_zone),
     }
 )
+
+SERVE = vol.Schema({"allowed_origins": _optional(vol.All(_list, [_origin], _origins))})
+
+GRAFANA = vol.Schema({"group": _optional(_template), "event": _optional(_template)})
 
 #: Given to redis-py's connection as they are.
 PASSED_ON = {

@@ -18,8 +18,8 @@ from event_count_logger.config.rules import (
     show,
     static_event_fault,
 )
-from event_count_logger.config.templates import Template
 from event_count_logger.config.values import GroupConfig, TailConfig, TailRule, TailSession, TailTime
+from event_count_logger.templates import Template
 
 
 def check_tail(

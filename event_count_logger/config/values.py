@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
+from event_count_logger.templates import Template
 
 #: Seconds for one answer from Redis. Shorter gives a waiting `log()` back sooner, longer bears slower
 #: networks; being too short costs a repeated request, never a wrong count.
@@ -35,6 +35,9 @@ DEFAULT_SESSION_TIMEOUT_S = 15 * 60.0
 
 #: Sessions that a group knows of at once. Each takes some 260 bytes in Redis, and more with many gaps.
 DEFAULT_MAX_SESSIONS = 100_000
+
+#: The dashboard's name, as people know it.
+DEFAULT_GRAFANA_EVENT = Template.parse("{dashboard.name}")
 
 _DEFAULT_PORT = 6379
 
@@ -260,22 +263,50 @@ class TailConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """What the HTTP server lets others do.
+
+    Attributes:
+        allowed_origins: Whose pages may count, as browsers name them; '*' for any.
+    """
+
+    allowed_origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GrafanaConfig:
+    """What the sessions of Grafana's dashboards are counted as; filled from what its panel sends.
+
+    Attributes:
+        group: The group; None for the only one that has sessions.
+        event: The event in it.
+    """
+
+    group: Template | None = None
+    event: Template = DEFAULT_GRAFANA_EVENT
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A configuration that can be used.
 
     Attributes:
         groups: By name.
         redis: How to reach Redis.
-        tail: The log files that are followed.
         file: Where it was read from, if it was.
         warnings: What is odd in it, though usable.
+        serve: What the HTTP server lets others do.
+        grafana: What the sessions of Grafana's dashboards are counted as.
+        tail: The log files that are followed.
     """
 
     groups: Mapping[str, GroupConfig]
     redis: RedisConfig
-    tail: tuple[TailConfig, ...] = ()
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
+    serve: ServeConfig = ServeConfig()
+    grafana: GrafanaConfig = GrafanaConfig()
+    tail: tuple[TailConfig, ...] = ()
 
     def group(self, name: str) -> GroupConfig:
         """The group of that name.

@@ -74,12 +74,12 @@ def _same_key(written: object, step: object) -> bool:
 
 
 def _repeated_keys(node: yaml.Node, place: Place) -> Iterable[tuple[str, int]]:
-    """Keys that stand twice in one of the sections; YAML would silently take the last."""
+    """Keys that stand twice in one of our sections; YAML would silently take the last."""
     for pair in node.value if isinstance(node.value, list) else ():
         if not isinstance(pair, tuple):
             return
         key, value = pair
-        if not place and key.value not in ("groups", "redis", "tail"):
+        if not place and key.value not in ("groups", "redis", "serve", "grafana", "tail"):
             continue
         if [other.value for other, _ in node.value].index(key.value) != node.value.index(pair):
             yield written((*place, key.value)), key.start_mark.line + 1

@@ -15,7 +15,7 @@ from event_count_logger.logs import Log
 from event_count_logger.store import ActionName, SessionAction, Store
 
 #: Unix seconds of the end of the year 9999.
-_LATEST_S = 253_402_300_800
+LATEST_S = 253_402_300_800
 
 #: Actions in one request.
 _BATCH_SIZE = 100
@@ -150,6 +150,6 @@ def checked_action(id: object, event: object, name: ActionName, at: object) -> S
         raise TypeError(f"the event of a session must be a string, not {event!r}")
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError(f"the time must be a number of Unix seconds, not {at!r}")
-    if not 0 <= at < _LATEST_S:
-        raise ValueError(f"the time must be Unix seconds from 0 to {_LATEST_S}, not {at}")
+    if not 0 <= at < LATEST_S:
+        raise ValueError(f"the time must be Unix seconds from 0 to {LATEST_S}, not {at}")
     return SessionAction(id, event and str.__str__(event), name, at)

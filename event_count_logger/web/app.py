@@ -6,24 +6,28 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from event_count_logger.web import api, monitoring, page
+from event_count_logger.web import api, grafana, ingest, monitoring, page
 from event_count_logger.web.problems import tell_problems
 from event_count_logger.web.queries import VERSION, Queries
-from event_count_logger.web.security import Guard
+from event_count_logger.web.recorder import Recorder
+from event_count_logger.web.security import Access, Guard
 from event_count_logger.web.streams import Hub
 
 #: Bytes below which an answer is sent as it is, and how hard it is tried above: more takes much longer.
 _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 
-def create_app(queries: Queries, hub: Hub, token: str | None, any_host: bool) -> ASGIApp:
+def create_app(
+    queries: Queries, hub: Hub, recorder: Recorder, session_log: grafana.SessionLog, access: Access
+) -> ASGIApp:
     """The application.
 
     Args:
         queries: What it answers from.
         hub: Where its streams come from.
-        token: What everything but the page and the state of the server asks for; None for nothing.
-        any_host: Whether it answers to any name, or only to those of this machine.
+        recorder: Where it counts.
+        session_log: Where it tells of the sessions of dashboards.
+        access: Who gets in.
     """
     # The description comes from the code; pages that show it would load their scripts from other hosts.
     app = FastAPI(
@@ -31,7 +35,9 @@ def create_app(queries: Queries, hub: Hub, token: str | None, any_host: bool) ->
     )
     tell_problems(app)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_TO_COMPRESS, compresslevel=_COMPRESSION)
+    app.include_router(ingest.router(recorder))
+    app.include_router(grafana.router(recorder, session_log))
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())
-    return Guard(app, token, any_host)
+    return Guard(app, access)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.errors import NotConfigured, Rejected, StoreError, Unauthorized
 from event_count_logger.logs import Log
@@ -29,15 +30,25 @@ _LONGEST_DETAIL = 500
 
 
 class Problem(TypedDict):
-    """What went wrong."""
+    """What went wrong; `field` is the place in the body, such as `events.req1`, if it is about one."""
 
     type: str
     title: str
     status: int
     detail: str
+    field: NotRequired[str]
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+class Refusal(Exception):
+    """Something is wrong with a request; see `problem`."""
+
+    def __init__(self, status: int, detail: str, field: str = "") -> None:
+        self.status = status
+        self.field = field
+        super().__init__(f"{field}: {detail}" if field else detail)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, field: str = "") -> Response:
     """A response that tells what went wrong."""
     document: Problem = {
         "type": "about:blank",
@@ -45,7 +56,18 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
         "status": status,
         "detail": detail[:_LONGEST_DETAIL],
     }
+    if field:
+        document["field"] = field[:_LONGEST_DETAIL]
     return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+@contextmanager
+def refusing(status: int, field: str) -> Iterator[None]:
+    """Refuse a request for what a `ValueError` says of one of its fields."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refusal(status, str(error), field) from error
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -58,11 +80,13 @@ def tell_problems(app: FastAPI) -> None:
     """Answer every error of the application with a problem document."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(NotConfigured, _unknown)
     app.add_exception_handler(Rejected, _redis_refuses)
     app.add_exception_handler(Unauthorized, _redis_refuses)
     app.add_exception_handler(StoreError, _redis_away)
     app.add_exception_handler(asyncio.TimeoutError, _redis_away)
+    app.add_exception_handler(OverflowError, _no_room)
     app.add_exception_handler(Exception, _mistake)
 
 
@@ -77,6 +101,11 @@ async def _bad_request(request: Request, error: Exception) -> Response:
     return problem(422, "; ".join(faults))
 
 
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return problem(error.status, str(error), field=error.field)
+
+
 async def _unknown(request: Request, error: Exception) -> Response:
     return problem(404, str(error))
 
@@ -87,7 +116,12 @@ async def _redis_away(request: Request, error: Exception) -> Response:
 
 async def _redis_refuses(request: Request, error: Exception) -> Response:
     _log.warning("%s", error)
-    return problem(503, "Redis refuses to tell, and the log of this server says why", _RETRY_LATER)
+    refused = "tell" if request.method == "GET" else "count"
+    return problem(503, f"Redis refuses to {refused}, and the log of this server says why", _RETRY_LATER)
+
+
+async def _no_room(request: Request, error: Exception) -> Response:
+    return problem(503, str(error), _RETRY_LATER)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

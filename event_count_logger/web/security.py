@@ -1,9 +1,11 @@
-"""Who may ask, and what browsers may do with the answers."""
+"""Who may ask and who may count, and what browsers may do with the answers."""
 
 from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
@@ -15,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from event_count_logger.web.origins import PAGE, Origins
 from event_count_logger.web.problems import problem
 
 #: For the OpenAPI description only: the guard looks at the token.
@@ -56,14 +59,30 @@ def read_token(path: Path) -> str:
     return token.decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who gets in.
+
+    Attributes:
+        token: What everything but the page and the state of the server asks for; None for nothing.
+        any_host: Whether the server answers to any name, or only to those of this machine.
+        allowed_origins: Whose pages may count without the token; '*' for any.
+    """
+
+    token: str | None = None
+    any_host: bool = False
+    allowed_origins: Collection[str] = ()
+
+
 class Guard:
     """Stands before the application: looks at each request, and adds headers to each answer."""
 
-    def __init__(self, app: ASGIApp, token: str | None, any_host: bool) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         """See `create_app`."""
         self._app = app
-        self._any_host = any_host
-        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._any_host = access.any_host
+        self._expected = None if access.token is None else f"Bearer {access.token}".encode()
+        self._origins = Origins(access.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see asgi.readthedocs.io."""
@@ -71,19 +90,22 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        origin = self._origins.counting(scope)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
+                headers.update(self._origins.headers_for(origin))
             await send(message)
 
-        answer = self._refusal(scope) or self._app
+        answer = self._refusal(scope, origin) or self._app
         # Routes answer to GET alone; to HEAD, the server leaves out the body of the same answer.
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await answer(asked, receive, send_with_headers)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await answer({**scope, "method": method, PAGE: origin}, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _refusal(self, scope: Scope, origin: str | None) -> Response | None:
         headers = Headers(scope=scope)
         if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_TARGET:
             return problem(414, f"the address is longer than {_LONGEST_TARGET} bytes")
@@ -91,6 +113,8 @@ class Guard:
             return problem(431, f"the headers are longer than {_LONGEST_HEADERS} bytes")
         if not self._any_host and not _is_this_machine(headers.get("host", "localhost")):
             return problem(421, "this server answers to names of this machine only; see --without-token")
+        if origin is not None:
+            return self._origins.answer(scope, origin)
         if not self._may_ask(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})

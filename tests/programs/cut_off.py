@@ -1,5 +1,8 @@
 """Stops a process at each single line of the counters' code in turn, and recovers what it leaves.
 
+A process is stopped where it would leave something else than at the line before, of which it is asked first:
+at all other lines there is nothing new to recover.
+
 Usage: cut_off.py REDIS SPOOL_DIR SCENARIO
 
 Prints what was wrong, a line each, and last how many processes were stopped.
@@ -13,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +31,10 @@ from event_count_logger.errors import StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
+#: Told of each line of the counters' code before it is run.
+Look = Callable[[FrameType], object]
+Scenario = Callable[[str, Look], None]
+
 REDIS = json.loads(sys.argv[1])
 CODE = str(Path(event_count_logger.__file__).parent / "counters")
 
@@ -36,23 +44,50 @@ words = memoryview(page)[2048:].cast("Q")
 client = redis.Redis(**REDIS, decode_responses=True)
 
 
-def stop_at(step: int) -> None:
-    """From now on, count lines; at the given one, name it and be killed."""
-    passed = 0
+def at_each_line(look: Look) -> None:
+    """From now on, call this before each line of the counters' code."""
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal passed
         if not frame.f_code.co_filename.startswith(CODE):
             return None
         if event == "line":
-            passed += 1
-            if passed == step:
-                place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
-                page[: len(place)] = place.encode()
-                os.kill(os.getpid(), signal.SIGKILL)
+            look(frame)
         return trace
 
     sys.settrace(trace)
+
+
+def stopping_at(step: int) -> Look:
+    """Counts lines; at the given one, names it, and the process is killed."""
+    steps = count(1)
+
+    def look(frame: FrameType) -> None:
+        if next(steps) == step:
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"
+            page[: len(place)] = place.encode()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return look
+
+
+def finding_changes(name: str, found: Callable[[int], object]) -> Look:
+    """Tells the number of each line before which something else is left behind than before."""
+    steps, before = count(1), None
+
+    def look(frame: FrameType) -> None:
+        nonlocal before
+        step, now = next(steps), left_behind(name)
+        if now != before:
+            found(step)
+        before = now
+
+    return look
+
+
+def left_behind(name: str) -> object:
+    """All that outlives this process: its files, what it has told, and what is in Redis of its group."""
+    files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
+    return files, bytes(page), {key: client.dump(key) for key in client.scan_iter(f"{name}:*")}
 
 
 def settings(group: str) -> dict[str, Any]:
@@ -86,56 +121,56 @@ def recover(name: str) -> None:
         pass
 
 
-def first_events(name: str, step: int) -> None:
+def first_events(name: str, look: Look) -> None:
     worker = Worker(name)
-    stop_at(step)
+    at_each_line(look)
     worker.log("a", 3)
     worker.log("b", 2)
     worker.sync()
 
 
-def second_batch(name: str, step: int) -> None:
+def second_batch(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("a", 3)
     worker.log("b", 2)
     worker.sync()
     worker.log("a", 4)
     worker.log("c", 1)
-    stop_at(step)
+    at_each_line(look)
     worker.sync()
 
 
-def many_events(name: str, step: int) -> None:
+def many_events(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("a", 1)
     for number in range(76):  # the file is about to grow
         worker.group.log(f"other{number}")
-    stop_at(step)
+    at_each_line(look)
     for event in "bcdef":
         worker.log(event, 1)
 
 
-def refused_event(name: str, step: int) -> None:
+def refused_event(name: str, look: Look) -> None:
     client.rpush(f"{name}:1h:cur:a", "in the way")
     worker = Worker(name)
     worker.log("a", 3)
     worker.log("b", 2)
-    stop_at(step)
+    at_each_line(look)
     worker.sync()
 
 
-def recovering(name: str, step: int) -> None:
+def recovering(name: str, look: Look) -> None:
     leave_a_batch(name)
-    stop_at(step)
+    at_each_line(look)
     recover(name)
 
 
-def clean_end(name: str, step: int) -> None:
+def clean_end(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("a", 3)
     worker.sync()
     worker.log("a", 3)
-    stop_at(step)
+    at_each_line(look)
     worker.sync()
     worker.group.local.retire()
     worker.group.local.put_away()
@@ -184,28 +219,42 @@ def faults(name: str) -> list[str]:
     return found
 
 
+def check(scenario: Scenario, name: str, look: Look) -> bool:
+    """Run a scenario in a process, recover what it leaves, and print what is wrong; whether it was killed."""
+    page[:] = bytes(len(page))
+    killed = in_child(lambda: scenario(name, look))
+    if scenario is refused_event:
+        client.delete(f"{name}:1h:cur:a")
+    try:
+        recover(name)
+    except StoreError as error:
+        print(f"recovery: {error}")
+    place = page[: page.find(b"\0")].decode()
+    for fault in faults(name):
+        print(f"{place}: {fault}")
+    for path in Path(sys.argv[2]).iterdir():
+        if path.suffix != ".new":
+            print(f"{place}: {path.name} is left")
+        path.unlink()
+    return killed
+
+
+def changes(scenario: Scenario) -> list[int]:
+    """The steps of a process that goes through to its end at which it would leave something else."""
+    told, tell = os.pipe()
+    check(scenario, "whole", finding_changes("whole", lambda step: os.write(tell, b"%d\n" % step)))
+    os.close(tell)
+    with open(told) as steps:
+        return [int(step) for step in steps]
+
+
 def main() -> None:
     scenario = globals()[sys.argv[3]]
-    step, killed = 0, True
-    while killed:
-        step += 1
-        name = f"g{step}"
-        page[:] = bytes(len(page))
-        killed = in_child(lambda name=name, step=step: scenario(name, step))  # type: ignore[misc]
-        if scenario is refused_event:
-            client.delete(f"{name}:1h:cur:a")
-        try:
-            recover(name)
-        except StoreError as error:
-            print(f"recovery: {error}")
-        place = page[: page.find(b"\0")].decode()
-        for fault in faults(name):
-            print(f"{place}: {fault}")
-        for path in Path(sys.argv[2]).iterdir():
-            if path.suffix != ".new":
-                print(f"{place}: {path.name} is left")
-            path.unlink()
-    print(step - 1)
+    steps = changes(scenario)
+    for step in steps:
+        if not check(scenario, f"g{step}", stopping_at(step)):
+            print(f"step {step} was not reached")
+    print(len(steps))
 
 
 main()

@@ -1,4 +1,4 @@
-"""Text with placeholders, such as `status_{status}`."""
+"""Text with placeholders, such as `status_{status}`, which are filled with what is found elsewhere."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|\{")
+_PART = re.compile(r"\{\{|\}\}|\{([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\}|[{}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text in which what a pattern captures is put.
+    """A text in which values are put.
 
     Attributes:
         names: Of the placeholders, in their order.
@@ -23,7 +23,7 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Read `{name}` as a placeholder, `{{` and `}}` as single braces.
+        """Read `{name}`, or `{name.in.name}`, as a placeholder, `{{` and `}}` as single braces.
 
         Raises:
             ValueError: There is another brace in it.
@@ -37,8 +37,11 @@ class Template:
             if part[1]:
                 names.append(part[1])
                 texts.append("")
-            elif part[0] == "{":
-                raise ValueError(f"the brace at character {part.start() + 1} begins no {{name}}")
+            elif len(part[0]) == 1:
+                raise ValueError(
+                    f"'{text}' is not a template: the brace at character {part.start() + 1} is no part of a "
+                    "{name}, nor doubled"
+                )
             else:
                 texts[-1] += part[0][0]
         texts[-1] += text[end:]

@@ -1,0 +1,84 @@
+"""What the panel macropower-analytics-panel of Grafana sends: sessions of dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from event_count_logger.group import EventGroup
+from event_count_logger.logs import Log
+from event_count_logger.sources import dashboards
+from event_count_logger.sources.sessions import checked_action
+from event_count_logger.store import ActionName, SessionAction
+from event_count_logger.web import bodies
+from event_count_logger.web.problems import Refusal, described, refusing
+from event_count_logger.web.recorder import Recorder
+from event_count_logger.web.security import BEARER
+
+
+class SessionLog(Log):
+    """Tells of each payload in one line."""
+
+    def __init__(self, with_payloads: bool = True, with_variables: bool = True) -> None:
+        """Without payloads it tells only of what is odd."""
+        super().__init__("event_count_logger.sessions")
+        self._with_payloads = with_payloads
+        self._with_variables = with_variables
+
+    def tell(self, payload: Mapping[str, Any]) -> None:
+        """Log a payload."""
+        if self._with_payloads:
+            self.info("Session data: %s", dashboards.as_line(payload, self._with_variables))
+
+
+def router(recorder: Recorder, log: SessionLog) -> APIRouter:
+    """The route, which is the one that the panel's own server has."""
+    routes = APIRouter(dependencies=[BEARER], responses=described(400, 401, 403, 404, 413, 503))
+    routes.add_api_route(
+        "/write",
+        _Grafana(recorder, log).write,
+        methods=["POST"],
+        status_code=201,
+        response_class=Response,
+        openapi_extra=bodies.PAYLOAD.description,
+    )
+    return routes
+
+
+class _Grafana:
+    """Counts sessions of dashboards."""
+
+    def __init__(self, recorder: Recorder, log: SessionLog) -> None:
+        self._recorder = recorder
+        self._log = log
+
+    async def write(self, request: Request) -> Response:
+        """Take note of what happened to the session of a dashboard."""
+        payload = await bodies.PAYLOAD.read(request)
+        group, action = self._counted(payload)
+        self._log.tell(payload)
+        if dashboards.is_saved(payload):
+            await self._recorder.note(group, action)
+        return Response(status_code=201)
+
+    def _counted(self, payload: bodies.Payload) -> tuple[EventGroup, SessionAction]:
+        """Where a payload is counted, and as what."""
+        try:
+            name, event = dashboards.destination(self._recorder.config, payload)
+        except dashboards.MissingValue as error:
+            raise Refusal(400, str(error), error.path) from error
+        group = self._recorder.group(name)
+        with refusing(400, "event"):
+            group.admission.session_counted_as(event)
+        with refusing(400, "uuid"):
+            action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
+        return group, action._replace(name=self._action_name(payload))
+
+    def _action_name(self, payload: bodies.Payload) -> ActionName:
+        name = dashboards.action_name(payload)
+        if name is None:
+            told = (payload["uuid"], payload.get("type"))
+            self._log.warning("Session %.100r has the type %.100r: it is taken for a heartbeat", *told)
+        return name or "heartbeat"

@@ -1,0 +1,125 @@
+"""The ways in over HTTP: counts of events, and what happens to sessions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from typing_extensions import TypedDict
+
+from event_count_logger.errors import NotConfigured
+from event_count_logger.group import EventGroup
+from event_count_logger.sources.sessions import checked_action
+from event_count_logger.store import SessionAction
+from event_count_logger.web import bodies
+from event_count_logger.web.problems import Refusal, described, refusing
+from event_count_logger.web.recorder import Recorder
+from event_count_logger.web.security import BEARER
+
+_KEY = "[ -~]{1,255}"
+
+_Wait = Annotated[Literal["0", "1"], Query(description="1: answer when Redis has confirmed the counts.")]
+_Key = Annotated[
+    str | None,
+    Header(
+        description="Makes a repeat of the request safe, for 24 hours.",
+        json_schema_extra={"pattern": f"^{_KEY}$"},
+    ),
+]
+
+
+class Accepted(TypedDict):
+    """What became of it; what is not committed is in the counters of the server, and follows."""
+
+    committed: bool
+
+
+def router(recorder: Recorder) -> APIRouter:
+    """The routes."""
+    ingest = _Ingest(recorder)
+    responses = described(400, 401, 403, 404, 413, 415, 422, 503)
+    routes = APIRouter(prefix="/api/v1/groups/{group}", dependencies=[BEARER], responses=responses)
+
+    def add(path: str, endpoint: Any, form: bodies.Form[Any], others: dict[int | str, Any]) -> None:
+        routes.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            response_model=Accepted,
+            responses=others,
+            openapi_extra=form.description,
+        )
+
+    add("/events", ingest.events, bodies.EVENTS, {202: {"model": Accepted}, **described(409)})
+    add("/sessions", ingest.sessions, bodies.ACTION, {})
+    return routes
+
+
+class _Ingest:
+    """Counts."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def events(
+        self,
+        request: Request,
+        response: Response,
+        group: str,
+        wait: _Wait = "0",
+        idempotency_key: _Key = None,
+    ) -> Accepted:
+        """Count events: all of them, or none."""
+        chosen = self._recorder.group(group)
+        if idempotency_key is not None and not re.fullmatch(_KEY, idempotency_key):
+            raise Refusal(400, "Idempotency-Key: expected 1 to 255 characters of printable ASCII")
+        counts = (await bodies.EVENTS.read(request))["events"]
+        _admit(chosen, counts)
+        if idempotency_key is None:
+            committed = await self._recorder.count(chosen, counts, wait == "1")
+        else:
+            committed = await self._recorder.count_once(chosen, idempotency_key, counts)
+            if not committed:
+                raise Refusal(409, f"Idempotency-Key: {idempotency_key!r} was used for other counts")
+        response.status_code = 200 if committed else 202
+        return {"committed": committed}
+
+    async def sessions(self, request: Request, group: str) -> Accepted:
+        """Take note of what happened to a session."""
+        chosen = self._recorder.group(group)
+        config = self._recorder.config.group(group)
+        if config.sessions is None:
+            raise NotConfigured(f"group '{group}' has no sessions")
+        action = _checked_session(chosen, await bodies.ACTION.read(request), self._recorder.store.now())
+        await self._recorder.act(chosen, action)
+        return {"committed": True}
+
+
+def _admit(group: EventGroup, counts: dict[str, int]) -> None:
+    """See to it that all events are counted as themselves."""
+    admission = group.admission
+    fault = admission.fault(counts)
+    if fault:
+        faulty = next((f"events.{event_id}" for event_id in counts if admission.fault([event_id])), "events")
+        raise Refusal(422, fault, faulty)
+    for event_id in counts:
+        admission.counted_as(event_id)
+
+
+def _checked_session(group: EventGroup, action: bodies.Action, now: float) -> SessionAction:
+    event = action.get("event")
+    with refusing(422, "event"):
+        if event is not None:
+            _admit_session(group, event)
+        elif action["action"] != "end":
+            raise ValueError("is missing (only an end needs none)")
+    with refusing(422, "id"):
+        return checked_action(action["id"], event, action["action"], action.get("time", now))
+
+
+def _admit_session(group: EventGroup, event: str) -> None:
+    fault = group.admission.fault([event])
+    if fault:
+        raise ValueError(fault)
+    group.admission.session_counted_as(event)

@@ -1,0 +1,92 @@
+"""Which pages may count, and what browsers are told about that (fetch.spec.whatwg.org, section "CORS").
+
+The header `Origin`, which no page can change, says whose page sends a request. Programs that are no browsers
+can send what they like: this protects against pages, not against programs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Scope
+
+from event_count_logger.logs import Log
+from event_count_logger.web.problems import problem
+
+_WAY_IN = re.compile("/write|/api/v1/groups/[^/]+/(events|sessions)")
+
+#: Seconds for which browsers need not ask again.
+_MAX_AGE_S = 600
+
+#: Origins that are told of in the log, each once.
+_MOST_TOLD = 100
+
+#: Where in the scope of a request the guard notes the origin of the page that may count.
+PAGE = "event_count_logger.page"
+
+_log = Log("event_count_logger.web")
+
+
+class Origins:
+    """The origins whose pages may count."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        """'*' stands for all."""
+        self._allowed = frozenset(allowed)
+        self._told: set[str] = set()
+
+    def counting(self, scope: Scope) -> str | None:
+        """The origin of a page that wants to count; None if no page does, or one of this server's own."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        is_way_in = scope["method"] in ("POST", "OPTIONS") and _WAY_IN.fullmatch(scope["path"])
+        if origin is None or not is_way_in:
+            return None
+        is_own = origin.partition("://")[2] == headers.get("host", "").lower()
+        return None if is_own and not self._allow(origin) else origin
+
+    def answer(self, scope: Scope, origin: str) -> Response | None:
+        """What a page of an origin is told in place of what it asks for, if it is."""
+        if not self._allow(origin):
+            self._tell(origin)
+            return problem(403, f"pages of {origin} may not count here (serve.allowed_origins)")
+        return _preflight() if scope["method"] == "OPTIONS" else None
+
+    def headers_for(self, origin: str | None) -> dict[str, str]:
+        """Let a page read what it is answered, if it may count.
+
+        Credentials are allowed because browsers send JSON with `navigator.sendBeacon` in no other way; the
+        server looks at none.
+        """
+        if origin is None or not self._allow(origin):
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Expose-Headers": "Retry-After",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "Vary": "Origin",
+        }
+
+    def _allow(self, origin: str) -> bool:
+        return "*" in self._allowed or origin in self._allowed
+
+    def _tell(self, origin: str) -> None:
+        """In the log, because a browser keeps the answer from its page."""
+        if origin not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(origin)
+            _log.warning("Pages of %r may not count here (serve.allowed_origins)", origin)
+
+
+def _preflight() -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Access-Control-Allow-Methods": "POST",
+            "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key",
+            "Access-Control-Max-Age": str(_MAX_AGE_S),
+        },
+    )

@@ -1,0 +1,482 @@
+"""Counting over HTTP: with the real command, a real server, real browsers, and what fails between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from event_count_logger.config import from_file
+from event_count_logger.errors import ConfigError
+from tests.conftest import BIN, needs_debian
+from tests.servers import Proxy, Server, wait_until
+from tests.serving import JSON, Serving, Start
+from tests.test_page import CHROMIUM, OPTIONS
+
+GROUPS: dict[str, Any] = {
+    "web": {"events": ["req1", "req2", "error"], "intervals": ["24h"]},
+    "buffered": {"events": ["a"], "intervals": ["24h"], "sync_interval": 3600},
+    "open": {"auto_declare_events": True, "intervals": ["24h"], "max_events": 5, "sync_interval": 0.1},
+    "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
+    "visits": {"events": ["shop"], "intervals": ["24h"], "sessions": {"timeout": "1h"}},
+}
+EVENTS = "/api/v1/groups/web/events"
+SESSIONS = "/api/v1/groups/visits/sessions"
+PAGES = "https://www.example.org"
+LARGEST = 2**53 - 1
+
+
+def write(config_file: Callable[..., Path], redis: dict[str, Any], *origins: str) -> Path:
+    return config_file({"redis": redis, "groups": GROUPS, "serve": {"allowed_origins": list(origins)}})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server("valkey", tmp_path_factory.mktemp("server"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def shared_site(shared: Server) -> Iterator[Serving]:
+    file = shared.directory / "ecl.yml"
+    file.write_text(json.dumps({"redis": shared.config, "groups": GROUPS}))
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [str(BIN / name), *map(str, arguments)]
+        environment = {**os.environ, "ECL_SPOOL_DIR": str(shared.directory / "spool")}
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+        return started[-1]
+
+    yield Serving(start, file)
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def site(shared_site: Serving, shared: Server) -> Serving:
+    """One for several tests, with `shared` behind it, which begin with nothing counted."""
+    with shared.client as client:
+        client.flushall()
+    return shared_site
+
+
+# Counts
+
+
+def test_counts_are_taken_at_once_and_committed_when_asked_for(site: Serving, shared: Server) -> None:
+    assert site.post(EVENTS, {"events": {"req1": 3, "error": 1}}) == (202, {"committed": False})
+    assert site.post(f"{EVENTS}?wait=1", {"events": {"req1": 1, "req2": 0}}) == (200, {"committed": True})
+    assert shared.counts("web", "24h", "cur") == {"req1": 4, "error": 1}
+    buffered = "/api/v1/groups/buffered/events"
+    assert site.post(buffered, {"events": {"a": LARGEST}})[0] == 202
+    assert shared.counts("buffered", "24h", "cur") == {}
+    assert site.post(f"{buffered}?wait=1", {"events": {"a": 1}}) == (200, {"committed": True})
+    assert shared.counts("buffered", "24h", "cur") == {"a": 2**53}
+
+
+def test_groups_that_are_not_shown_are_counted(site: Serving, shared: Server) -> None:
+    assert site.post("/api/v1/groups/secret/events?wait=1", {"events": {"a": 1}})[0] == 200
+    assert shared.counts("secret", "24h", "cur") == {"a": 1}
+
+
+def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, shared: Server) -> None:
+    key = "order 7!~"
+    for body in ({"req1": 3, "error": 0}, {"req1": 3, "error": 0}, {"error": 0, "req1": 3}):
+        assert site.post(EVENTS, {"events": body}, Idempotency_Key=key) == (200, {"committed": True})
+    for other in ({"req1": 4, "error": 0}, {"req1": 3}, {}):
+        status, document = site.post(EVENTS, {"events": other}, Idempotency_Key=key)
+        assert (status, document["title"]) == (409, "Conflict")
+    assert shared.counts("web", "24h", "cur") == {"req1": 3}
+    with shared.client as client:
+        (known,) = client.scan_iter("web:@request:*")
+        assert 86_300 < client.ttl(known) <= 86_400
+
+
+WRONG = [
+    (b"{", 400, None),
+    (b"", 400, None),
+    (b"\xff{}", 400, None),
+    (b'{"events": {"req1": 1, "req1": 1}}', 400, None),
+    (b'{"events": {"req1": NaN}}', 400, None),
+    (b'{"events": {"req1": 1e999}}', 422, "events.req1"),
+    (b'{"events": {"req1": %s}}' % (b"9" * 5000), 400, None),
+    (b"[" * 200_000, 400, None),
+    ([], 422, None),
+    (b"null", 422, None),
+    ({}, 422, "events"),
+    ({"events": [1]}, 422, "events"),
+    ({"events": {"req1": 1}, "event": {}}, 422, "event"),
+    ({"events": {"req1": 1, "nothing": 1}}, 422, "events.nothing"),
+    ({"events": {"req1": 1, "\ud800": 1}}, 422, "events.\ud800"),
+    *[
+        ({"events": {"error": 1, "req1": wrong}}, 422, "events.req1")
+        for wrong in (True, 1.5, "3", -1, None, LARGEST + 1, 10**400, {})
+    ],
+    ({"events": {f"e{n}": 1 for n in range(10_001)}}, 422, "events"),
+    (b'{"events": {"req1": 1}}' + b" " * (1 << 20), 413, None),
+]
+
+
+def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Server) -> None:
+    before = shared.everything()
+    for body, expected, field in WRONG:
+        for headers in ({}, {"Idempotency_Key": "k"}):
+            status, content, answered = site.ask("POST", EVENTS, body, Content_Type=JSON, **headers)
+            told = (status, answered["content-type"])
+            assert told == (expected, "application/problem+json"), (str(body)[:100], content)
+            if field and "\ud800" not in field:
+                assert f'"field": "{field}"' in content.decode()
+                assert f"{field}: " in content.decode()
+    assert shared.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/api/v1/groups/nothing/events", {}, 404),
+        (f"{EVENTS}?wait=2", {}, 422),
+        (EVENTS, {"Idempotency_Key": ""}, 400),
+        (EVENTS, {"Idempotency_Key": "x" * 256}, 400),
+        (EVENTS, {"Idempotency_Key": "\xe9"}, 400),
+        (EVENTS, {"Content_Type": "text/plain"}, 415),
+        (EVENTS, {"Content_Type": "application/x-www-form-urlencoded"}, 415),
+        (EVENTS, {"Content_Type": "text/plain", "Origin": "http://localhost:1"}, 403),
+        (EVENTS, {"Origin": "https://www.example.org.evil.example"}, 403),
+        (EVENTS, {"Origin": "http://www.example.org"}, 403),
+        (EVENTS, {"Origin": "null"}, 403),
+        (EVENTS, {"Origin": "http://["}, 403),
+        (EVENTS, {"Origin": ""}, 403),
+        (EVENTS, {"Host": "www.example.org", "Origin": PAGES}, 421),
+    ],
+)
+def test_a_request_that_is_not_for_counting_counts_nothing(
+    site: Serving, shared: Server, path: str, headers: dict[str, str], status: int
+) -> None:
+    body = b'{"events": {"req1": 1}}'
+    answer, content, answered = site.ask("POST", path, body, **{"Content_Type": JSON, **headers})
+    assert (answer, answered["content-type"]) == (status, "application/problem+json"), content
+    assert shared.everything() == {}
+
+
+def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, shared: Server) -> None:
+    path = "/api/v1/groups/open/events?wait=1"
+    status, document = site.post(path, {"events": dict.fromkeys("abcdef", 1)})
+    assert (status, document["field"]) == (422, "events")
+    assert site.post(path, {"events": dict.fromkeys("abc", 1)})[0] == 200
+    assert site.post(path, {"events": dict.fromkeys("def", 1)}, Idempotency_Key="k")[0] == 422
+    assert site.post(path, {"events": dict.fromkeys("de", 1)}, Idempotency_Key="k")[0] == 200
+    assert site.post(path, {"events": {"f": 1}})[0] == 422
+    assert shared.counts("open", "24h", "cur") == dict.fromkeys("abcde", 1)
+
+
+# What fails
+
+
+def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    own_server.kill()
+    site = Serving(start, write(config_file, own_server.config))
+    assert site.post(EVENTS, {"events": {"req1": 1}})[0] == 202
+    assert site.post(f"{EVENTS}?wait=1", {"events": {"req1": 1}}) == (202, {"committed": False})
+    for path, body in (
+        (EVENTS, {"events": {"req1": 1}}),
+        (SESSIONS, {"id": "s", "event": "shop", "action": "start"}),
+    ):
+        status, _, headers = site.ask("POST", path, body, Content_Type=JSON, Idempotency_Key="k")
+        assert (status, headers["retry-after"]) == (503, "1")
+    own_server.start()
+    wait_until(lambda: own_server.counts("web", "24h", "cur") == {"req1": 2})
+    assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
+    assert own_server.counts("web", "24h", "cur") == {"req1": 3}
+
+
+def test_an_answer_that_is_lost_counts_nothing_twice(
+    server: Server, proxy: Proxy, start: Start, config_file: Callable[..., Path]
+) -> None:
+    site = Serving(start, write(config_file, {**proxy.config, "socket_timeout": 0.5}))
+    proxy.lose_replies = 2
+    assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
+    assert proxy.lost == 2
+    proxy.lose_replies = 1
+    assert site.post(SESSIONS, {"id": "s", "event": "shop", "action": "start"})[0] == 200
+    assert server.counts("web", "24h", "cur") == {"req1": 1}
+    assert server.counts("visits", "24h", "cur") == {"shop": 1}
+    site.kill()
+
+
+def test_counts_survive_the_server(
+    server: Server, start: Start, config_file: Callable[..., Path], run: Any
+) -> None:
+    file = write(config_file, server.config)
+    site = Serving(start, file)
+    path = "/api/v1/groups/buffered/events"
+    assert site.post(path, {"events": {"a": 2}})[0] == 202
+    site.kill()
+    assert run("ecl", "recover", file).returncode == 0
+    assert server.counts("buffered", "24h", "cur") == {"a": 2}
+    site.start()
+    assert site.post(path, {"events": {"a": 1}})[0] == 202
+    assert site.stop() == ""
+    assert server.counts("buffered", "24h", "cur") == {"a": 3}
+
+
+def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    batches = [
+        {event: chance.randrange(1, 9) for event in chance.sample(["req1", "req2"], 2)} for _ in range(1000)
+    ]
+    sent = [*range(1000), *chance.sample(range(1000), 100)]
+    chance.shuffle(sent)
+    site = Serving(start, write(config_file, own_server.config))
+    answered: Counter[int] = Counter()
+
+    def send(number: int) -> None:
+        while True:
+            try:
+                status, _ = site.post(EVENTS, {"events": batches[number]}, Idempotency_Key=f"key {number}")
+            except (OSError, HTTPException):
+                continue  # nobody knows whether that was counted
+            assert status in (200, 503), status
+            if status == 200:
+                answered[number] += 1
+                return
+
+    with ThreadPoolExecutor(4) as senders:
+        done = [senders.submit(send, number) for number in sent]
+        for part in (300, 700):
+            wait_until(lambda part=part: answered.total() >= part)
+            site.kill()
+            site.start()
+    assert [each.exception() for each in done] == [None] * 1100
+    expected: Counter[str] = Counter()
+    for batch in batches:
+        expected.update(batch)
+    assert own_server.counts("web", "24h", "cur") == expected
+
+
+# Sessions
+
+
+def test_a_session_is_told_of_step_by_step_and_a_restart_changes_nothing(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    site = Serving(start, write(config_file, own_server.config))
+    begun = 1_764_000_000.5
+    for action, at in (("start", 0), ("heartbeat", 10.25), ("restart", 0), ("heartbeat", 10.25), ("end", 20)):
+        if action == "restart":
+            for each in (site, own_server):
+                each.kill()
+                each.start()
+            continue
+        body = {"id": "s1", "event": "shop", "action": action, "time": begun + at}
+        assert site.post(SESSIONS, body) == (200, {"committed": True})
+    assert own_server.counts("visits", "24h", "cur") == {"shop": 1, "shop:ms": 20_000}
+
+
+def test_a_session_without_a_time_is_there_now_and_an_end_needs_no_event(
+    site: Serving, shared: Server
+) -> None:
+    began = time.time()
+    assert site.post(SESSIONS, {"id": "s1", "event": "shop", "action": "start"})[0] == 200
+    wait_until(lambda: time.time() > began + 0.2)
+    assert site.post(SESSIONS, {"id": "s1", "action": "end"})[0] == 200
+    assert site.post(SESSIONS, {"id": "unknown", "action": "end"})[0] == 200
+    counts = shared.counts("visits", "24h", "cur")
+    assert counts["shop"] == 1
+    assert 100 <= counts["shop:ms"] <= 1000 * (time.time() - began + 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "field"),
+    [
+        ({"id": ""}, 422, "id"),
+        ({"id": 1}, 422, "id"),
+        ({"id": "x" * 513}, 422, "id"),
+        ({"id": "a\nb"}, 422, "id"),
+        ({"event": "nothing"}, 422, "event"),
+        ({"event": None}, 422, "event"),
+        ({"action": "stop"}, 422, "action"),
+        ({"time": -1}, 422, "time"),
+        ({"time": "1764000000"}, 422, "time"),
+        ({"time": True}, 422, "time"),
+        ({"time": 1764000000000}, 422, "time"),
+        ({"more": 1}, 422, "more"),
+    ],
+)
+def test_an_action_that_is_none_is_refused(
+    site: Serving, shared: Server, changed: dict[str, Any], status: int, field: str
+) -> None:
+    action = {"id": "s1", "event": "shop", "action": "start", "time": 1}
+    answer, document = site.post(SESSIONS, action | changed)
+    assert (answer, document["field"]) == (status, field)
+    assert shared.everything() == {}
+
+
+def test_a_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None:
+    status, document = site.post(SESSIONS, {"id": "s1", "action": "start"})
+    assert (status, document["field"]) == (422, "event")
+    status, document = site.post("/api/v1/groups/web/sessions", {"id": "s1", "action": "end"})
+    assert (status, document["detail"]) == (404, "group 'web' has no sessions")
+
+
+# Pages
+
+
+def test_only_allowed_pages_count_without_the_token_and_they_do_nothing_else(
+    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("secret")
+    token_file.chmod(0o600)
+    site = Serving(start, write(config_file, server.config, PAGES), "--token-file", token_file)
+    counting = partial(site.ask, "POST", EVENTS, {"events": {"req1": 1}}, Content_Type="text/plain")
+    assert counting()[0] == 401
+    assert counting(Origin="https://evil.example")[0] == 403
+    assert counting(Origin=f"http://127.0.0.1:{site.port}")[0] == 401, "its own pages have the token"
+    status, _, headers = counting(Origin=PAGES)
+    assert (status, headers["access-control-allow-origin"], headers["vary"]) == (202, PAGES, "Origin")
+    asked = {"Access_Control_Request_Method": "POST"}
+    assert site.ask("OPTIONS", EVENTS, Origin=PAGES, **asked)[0] == 204
+    assert site.ask("OPTIONS", EVENTS, Origin="https://evil.example", **asked)[0] == 403
+    for method, path in (("GET", "/api/v1/groups"), ("OPTIONS", "/api/v1/groups"), ("GET", "/metrics")):
+        status, _, headers = site.ask(method, path, Origin=PAGES, **asked)
+        assert (status, headers.get("access-control-allow-origin")) == (401, None)
+    assert site.stop().count("Pages of 'https://evil.example' may not count here") == 1
+
+
+class Pages(BaseHTTPRequestHandler):
+    """An empty page, whatever is asked for."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def origins() -> Iterator[list[str]]:
+    """Two web sites."""
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Pages) for _ in range(2)]
+    threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
+    for thread in threads:
+        thread.start()
+    yield [f"http://127.0.0.1:{server.server_port}" for server in servers]
+    for server, thread in zip(servers, threads, strict=True):
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    needs_debian("chromium", CHROMIUM)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+COUNT_IN_ALL_WAYS = """async ([events, write]) => {
+    const counts = JSON.stringify({events: {req1: 1}});
+    const json = {"Content-Type": "application/json"};
+    const beacons = [counts, new Blob([counts], {type: "application/json"})];
+    const told = beacons.map((body) => navigator.sendBeacon(events, body));
+    const keyed = {...json, "Idempotency-Key": "k"};
+    for (const headers of [json, keyed, keyed]) {
+        try {
+            const answer = await fetch(events + "?wait=1", {method: "POST", body: counts, headers});
+            told.push(await answer.json());
+        } catch (error) { told.push(error.name); }
+    }
+    const session = {uuid: "u", type: "start", time: 1, dashboard: {name: "shop", uid: "x"}};
+    const asThePanelSends = {method: "POST", mode: "no-cors", headers: json, keepalive: true};
+    try {
+        told.push((await fetch(write, {...asThePanelSends, body: JSON.stringify(session)})).type);
+    } catch (error) { told.push(error.name); }
+    return told;
+}"""
+
+
+def test_browsers_count_from_allowed_pages_and_from_no_others(
+    server: Server, start: Start, config_file: Callable[..., Path], origins: list[str], browser: Browser
+) -> None:
+    allowed, other = origins
+    site = Serving(start, write(config_file, server.config, allowed))
+    addresses = [f"http://127.0.0.1:{site.port}{path}" for path in (EVENTS, "/write")]
+
+    def count(page: Page, origin: str) -> Any:
+        page.goto(origin)
+        return page.evaluate(COUNT_IN_ALL_WAYS, addresses)
+
+    with browser.new_context() as context:
+        page = context.new_page()
+        assert count(page, other)[2:] == ["TypeError"] * 4
+        assert server.counts("web", "24h", "cur") == {}
+        assert count(page, allowed)[2:] == [{"committed": True}] * 3 + ["opaque"]
+        wait_until(lambda: server.counts("web", "24h", "cur") == {"req1": 4})
+    assert server.counts("visits", "24h", "cur") == {"shop": 1}
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "serve: {allowed_origins: [http://a.example/path]}",
+            "serve.allowed_origins[0]: 'http://a.example/path'",
+        ),
+        ("serve: {allowed_origins: [a.example]}", "serve.allowed_origins[0]: 'a.example' is not an origin"),
+        ("serve: {allowed_origins: ['*', http://a]}", "serve.allowed_origins: has '*'"),
+        ("serve: {allowed_origins: http://a}", "serve.allowed_origins: 'http://a' is not a list"),
+        ("serve: {origins: []}", "serve.origins: is not known"),
+        ("serve: 5", "serve: is not a mapping"),
+    ],
+)
+def test_origins_are_checked(config_file: Callable[..., Path], text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_file(config_file(f"{text}\ngroups: {{g: {{events: [a], intervals: [5m]}}}}"))
+    assert f"ecl.yml:1: {told}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "as_sent"),
+    [
+        ("HTTPS://WWW.Example.org:443", "https://www.example.org"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://a.example:8080", "http://a.example:8080"),
+        ("*", "*"),
+    ],
+)
+def test_origins_are_understood_as_browsers_send_them(
+    config_file: Callable[..., Path], written: str, as_sent: str
+) -> None:
+    assert from_file(config_file({"serve": {"allowed_origins": [written]}})).serve.allowed_origins == (
+        as_sent,
+    )

@@ -1,0 +1,79 @@
+"""The background thread: whoever asks it to send something is heard."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.syncer import Sender, Syncer
+
+
+class Recorder:
+    """Something to send that is never due by itself, and tells when it is synced."""
+
+    config = GroupConfig("g", (Interval.parse("1h"),))
+    released = False
+
+    def __init__(self) -> None:
+        self.synced = threading.Event()
+
+    def prepare(self) -> None: ...
+
+    def sync(self, timeout_s: float) -> None:
+        self.synced.set()
+
+    def next_sync(self, now: float) -> float:
+        return now + 3600
+
+    def send_at_once(self) -> None: ...
+
+    def has_unsent(self) -> bool:
+        return not self.synced.is_set()
+
+    def unsent_in_words(self) -> str:
+        return ""
+
+    def retire(self) -> None: ...
+
+    def put_away(self) -> str:
+        return ""
+
+
+class Looked(dict[Sender, float]):
+    """Calls `then` once, when something has just been found to be due at no time."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._then: Callable[[], None] | None = then
+
+    def get(self, *arguments: Any) -> Any:
+        found = super().get(*arguments)
+        if found == math.inf and self._then:
+            then, self._then = self._then, None
+            then()
+        return found
+
+
+@pytest.fixture
+def sender() -> Recorder:
+    return Recorder()
+
+
+def test_a_sync_that_is_asked_for_while_the_next_time_is_being_found_is_done(sender: Recorder) -> None:
+    syncer = Syncer()
+    syncer._due = Looked(then=lambda: syncer.wake(sender))
+    syncer.watch(sender)
+    assert sender.synced.wait(10)
+
+
+def test_whoever_waits_for_a_sync_is_told_when_it_is_done(sender: Recorder) -> None:
+    syncer = Syncer()
+    syncer.watch(sender)
+    syncer.flush(sender, timeout_s=10)
+    assert sender.synced.is_set()
