@@ -158,6 +158,14 @@ def test_actions_from_another_position_change_nothing(store: Store, any_server: 
     assert any_server.everything() == before
 
 
+def test_thousands_of_actions_and_events_are_counted_at_once(store: Store, any_server: Server) -> None:
+    actions = [SessionAction(f"s{number}", "dash", "start", NOW) for number in range(3000)]
+    batch = {f"event {number}": 1 for number in range(9000)}
+    answer = store.commit_actions(SESSIONS, actions, "src", 0, 1, batch, now=NOW)
+    assert answer.outcome == "applied"
+    assert any_server.counts("g", "1m", "cur") == {**batch, "dash": 3000}
+
+
 def test_sessions_that_add_nothing_leave_no_counter_behind(store: Store, any_server: Server) -> None:
     action = SessionAction("s1", "dash", "heartbeat", NOW)
     store.commit_actions(SESSIONS, [action], now=NOW)

@@ -35,12 +35,6 @@ local KEYS, ARGV, try, type = KEYS, ARGV, redis.pcall, type  -- a local is found
 local key, source, prev, next, keep_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local n_events = tonumber(ARGV[6])
-local names, counts = {}, {}
-for i = 1, n_events do
-    names[i] = ARGV[6 + i]
-    local n = ARGV[6 + n_events + i]
-    counts[i] = n ~= '' and n or nil
-end
 local before_lengths = 7 + 2 * n_events
 local n_intervals = tonumber(ARGV[before_lengths])
 local before_actions = before_lengths + n_intervals + 1
@@ -67,29 +61,19 @@ if source ~= '' then
     end
 end
 
+-- What is counted; see count.lua.
+local keys, words, at = KEYS, ARGV, 6
+
 local sessions
 if n_actions > 0 then
-    local timeout, expire_after, most = unpack(ARGV, before_actions + 4 * n_actions + 1)
+    local before_limits = before_actions + 4 * n_actions
+    local timeout, expire_after, most = unpack(ARGV, before_limits + 1)
     sessions = Sessions(KEYS[2], KEYS[3], KEYS[4], now, tonumber(timeout), tonumber(expire_after), tonumber(most))
-    local others = {}
-    local sums = {}
-    for i = before_actions + 1, before_actions + 4 * n_actions, 4 do
-        local id, event, action, moment = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])
-        local session = sessions.find(id)
-        if session and session.event ~= names[event] then
-            others[#others + 1], others[#others + 2] = id, session.event
-        elseif event > 0 then
-            local is_new, added = sessions.update(id, names[event], action, moment)
-            sums[event] = (sums[event] or 0) + (is_new and 1 or 0)
-            sums[event + 1] = (sums[event + 1] or 0) + added
-        end
-    end
+    local sums, others = sessions.act(ARGV, 6, before_actions + 1, before_limits)
     if #others > 0 then
         return {'events', now, others, source, next}
     end
-    for event, sum in pairs(sums) do
-        counts[event] = sum > 0 and string.format('%.0f', sum) or nil
-    end
+    keys, first, words, at = with_sums(keys, first, words, at, sums)
 end
 
 if source ~= '' then
@@ -105,7 +89,7 @@ if source ~= '' then
     end
 end
 
-local obstacles = count(first, names, counts, ARGV, before_lengths, now)
+local obstacles = count(keys, first, words, at, now)
 if obstacles then
     if source ~= '' and keep_ms ~= '' then
         try('DEL', key)

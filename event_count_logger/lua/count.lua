@@ -2,40 +2,37 @@
 
 local CHUNK = 1000  -- items in one command
 
--- Adds counts to every interval of a group, whose keys are those from KEYS[first] to the last.
+-- Adds a batch to every interval of a group.
 --
--- names    event IDs, in the order of their keys
--- counts   the count of each, as a string; where it is nil nothing is to be counted
--- lengths  list in which the length of each interval in milliseconds comes after the first `before_lengths` items
--- now      in milliseconds
+-- keys   for each interval, from keys[first] on: string, its start, set if missing; set of the event IDs that
+--        have a counter there; then the counter of each event
+-- words  words[at] is the number of events; then the event IDs, then their counts; then the number of
+--        intervals, then the length of each in milliseconds
+-- now    in milliseconds
 --
 -- Returns nil, or a list of event ID, key and error for each key that is in the way; then nothing has changed.
-local function count(first, names, counts, lengths, before_lengths, now)
-    local KEYS, try, type = KEYS, redis.pcall, type  -- a local is found faster than a global
-    local keys_per_interval = 2 + #names
-
-    local some, some_names = {}, {}  -- the numbers and the names of those that have a count
-    for i = 1, #names do
-        if counts[i] then
-            some[#some + 1], some_names[#some + 1] = i, names[i]
-        end
-    end
-    if #some == 0 then
+local function count(keys, first, words, at, now)
+    local try, type = redis.pcall, type  -- a local is found faster than a global
+    local n_events = tonumber(words[at])
+    local before_counts = at + n_events
+    local before_lengths = before_counts + n_events + 1
+    local keys_per_interval = 2 + n_events
+    if n_events == 0 then
         return nil
     end
 
     -- What was done, should it have to be undone.
     local failed = false
-    local answers = {}  -- what KEYS[i] answered to being set or incremented; for a set, its error
-    local added = {}  -- the events that were added to the set KEYS[i]
+    local answers = {}  -- what keys[i] answered to being set or incremented; for a set, its error
+    local added = {}  -- the events that were added to the set keys[i]
 
     local starts = {}
-    for i = first, #KEYS, keys_per_interval do
-        starts[#starts + 1] = KEYS[i]
+    for i = first, #keys, keys_per_interval do
+        starts[#starts + 1] = keys[i]
     end
     if try('EXISTS', unpack(starts)) ~= #starts then
         for interval, start in ipairs(starts) do
-            local start_ms = now - now % tonumber(lengths[before_lengths + interval])
+            local start_ms = now - now % tonumber(words[before_lengths + interval])
             local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
             local answer = try('SETNX', start, seconds)
             answers[first + (interval - 1) * keys_per_interval] = answer
@@ -43,21 +40,21 @@ local function count(first, names, counts, lengths, before_lengths, now)
         end
     end
 
-    for index = first + 1, #KEYS, keys_per_interval do
+    for index = first + 1, #keys, keys_per_interval do
         -- The answer to this is made faster than a list, and it is what most commits are about.
-        local known = #some == 1 and try('SISMEMBER', KEYS[index], some_names[1]) == 1
-        for from = known and 2 or 1, #some, CHUNK do
-            local to = math.min(from + CHUNK - 1, #some)
-            local answer = try('SMISMEMBER', KEYS[index], unpack(some_names, from, to))
+        local known = n_events == 1 and try('SISMEMBER', keys[index], words[at + 1]) == 1
+        for from = known and 2 or 1, n_events, CHUNK do
+            local to = math.min(from + CHUNK - 1, n_events)
+            local answer = try('SMISMEMBER', keys[index], unpack(words, at + from, at + to))
             local new
             for i = 1, #answer do
                 if answer[i] == 0 then
                     new = new or {}
-                    new[#new + 1] = some_names[from + i - 1]
+                    new[#new + 1] = words[at + from + i - 1]
                 end
             end
             if new then
-                answer = try('SADD', KEYS[index], unpack(new))
+                answer = try('SADD', keys[index], unpack(new))
                 added[index] = added[index] or {}
                 for _, event in ipairs(new) do
                     added[index][event] = true
@@ -68,9 +65,9 @@ local function count(first, names, counts, lengths, before_lengths, now)
                 break
             end
         end
-        for i = 1, answers[index] and 0 or #some do
-            local answer = try('INCRBY', KEYS[index + some[i]], counts[some[i]])
-            answers[index + some[i]] = answer
+        for i = 1, answers[index] and 0 or n_events do
+            local answer = try('INCRBY', keys[index + i], words[before_counts + i])
+            answers[index + i] = answer
             failed = failed or type(answer) == 'table'
         end
     end
@@ -79,25 +76,25 @@ local function count(first, names, counts, lengths, before_lengths, now)
         return nil
     end
     local obstacles = {}
-    for index = first + 1, #KEYS, keys_per_interval do
+    for index = first + 1, #keys, keys_per_interval do
         local new = added[index] or {}
-        for i = index - 1, index + #names do
-            local answer, event = answers[i], i > index and names[i - index] or ''
+        for i = index - 1, index + n_events do
+            local answer, event = answers[i], i > index and words[at + i - index] or ''
             if type(answer) == 'table' then
-                for _, word in ipairs({event, KEYS[i], answer.err}) do
+                for _, word in ipairs({event, keys[i], answer.err}) do
                     obstacles[#obstacles + 1] = word
                 end
             elseif i < index and answer == 1 then
-                try('DEL', KEYS[i])
+                try('DEL', keys[i])
             elseif i > index and answer then
-                local before = try('DECRBY', KEYS[i], counts[i - index])
+                local before = try('DECRBY', keys[i], words[before_counts + i - index])
                 if before == 0 and new[event] then  -- else a program that keeps no index has counted it
-                    try('DEL', KEYS[i])
+                    try('DEL', keys[i])
                 end
             end
         end
         for event in pairs(new) do
-            try('SREM', KEYS[index], event)
+            try('SREM', keys[index], event)
         end
     end
     return obstacles

@@ -83,7 +83,7 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
     end
 
     -- The session of that ID, or nil.
-    function self.find(id)
+    local function find(id)
         if loaded[id] == nil then
             local seen = redis.call('ZSCORE', open, id) or redis.call('ZSCORE', ended, id)
             local value = seen and tonumber(seen) > now - expire_after and redis.call('HGET', hash, id)
@@ -94,8 +94,8 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
 
     -- Takes note of an action, start, heartbeat or end, of a session at a moment.
     -- Returns whether the session is new, and by how many milliseconds it has become longer.
-    function self.update(id, event, action, moment)
-        local session = self.find(id)
+    local function update(id, event, action, moment)
+        local session = find(id)
         local is_new = not session
         if is_new then
             session = {event = event, start = false, stop = false, spans = {}, is_new = true}
@@ -133,6 +133,27 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         end
     end
 
+    -- Takes note of actions, which are words[first] to words[last]: session ID, number of its event, action and
+    -- moment each. Events come after the first `before_events` words.
+    -- Returns what they add to the events of these numbers, the time of each being that of the next one; and
+    -- a list of session ID, event ID for sessions that belong to other events.
+    function self.act(words, before_events, first, last)
+        local sums, others = {}, {}
+        for i = first, last, 4 do
+            local id, event, action, moment = words[i], tonumber(words[i + 1]), words[i + 2], tonumber(words[i + 3])
+            local name = event > 0 and words[before_events + event] or nil
+            local session = find(id)
+            if session and session.event ~= name then
+                others[#others + 1], others[#others + 2] = id, session.event
+            elseif event > 0 then
+                local is_new, added = update(id, name, action, moment)
+                sums[event] = (sums[event] or 0) + (is_new and 1 or 0)
+                sums[event + 1] = (sums[event + 1] or 0) + added
+            end
+        end
+        return sums, others
+    end
+
     function self.store()
         local has_new = false
         for id in pairs(changed) do
@@ -156,4 +177,37 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
     end
 
     return self
+end
+
+-- A batch as count() takes it, with the sums that sessions add to its events, by their numbers. An event
+-- that has neither a count nor a sum is left out.
+local function with_sums(keys, first, words, at, sums)
+    local n_events = tonumber(words[at])
+    local numbers, names, counts = {}, {}, {}
+    for i = 1, n_events do
+        local n = words[at + n_events + i]
+        if n ~= '' or (sums[i] or 0) > 0 then
+            numbers[#numbers + 1] = i
+            names[#names + 1] = words[at + i]
+            counts[#counts + 1] = n ~= '' and n or string.format('%.0f', sums[i])
+        end
+    end
+    local some_words = {#numbers}
+    for _, list in ipairs({names, counts}) do
+        for _, word in ipairs(list) do
+            some_words[#some_words + 1] = word
+        end
+    end
+    local before_lengths = at + 2 * n_events + 1
+    for i = before_lengths, before_lengths + tonumber(words[before_lengths]) do
+        some_words[#some_words + 1] = words[i]
+    end
+    local some_keys = {}
+    for index = first + 1, #keys, 2 + n_events do
+        some_keys[#some_keys + 1], some_keys[#some_keys + 2] = keys[index - 1], keys[index]
+        for _, number in ipairs(numbers) do
+            some_keys[#some_keys + 1] = keys[index + number]
+        end
+    end
+    return some_keys, 1, some_words, 1
 end

@@ -18,10 +18,12 @@ from event_count_logger.logs import Log
 from event_count_logger.store.connections import SCRIPTS, is_not_serving
 from event_count_logger.store.reads import ReadingStore
 from event_count_logger.store.values import Commit, MasterInfo, Outcome, Refusal, Rotation, SessionAction
-from event_count_logger.store.wire import ms, packed, seconds, text
+from event_count_logger.store.wire import encoded, ms, packed, seconds, text
 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000
+
+_NO_ACTIONS = packed((0,))
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600
@@ -103,7 +105,7 @@ class Store(ReadingStore):
         """
         form = self._form(group, intervals, batch)
         state = (source, prev, next, "", ms(now))
-        return self._commit(form, state, batch.values(), (), keys.sources(group), connect)
+        return self._commit(form, state, packed(batch.values()), key=keys.sources(group), connect=connect)
 
     def commit_request(
         self,
@@ -130,7 +132,8 @@ class Store(ReadingStore):
         """
         name = keys.request(group.name, key)
         form = _Form.of(group.name, group.intervals, batch, [name])
-        return self._commit(form, (key, "", content, ms(keep_s), ms(now)), batch.values(), (), name)
+        state = (key, "", content, ms(keep_s), ms(now))
+        return self._commit(form, state, packed(batch.values()), key=name)
 
     def commit_actions(
         self,
@@ -173,7 +176,7 @@ class Store(ReadingStore):
             counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
             form = _Form.of(group.name, group.intervals, names, first_keys)
             words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
-            commit = self._commit(form, state, counts, words, first_keys[0])
+            commit = self._commit(form, state, packed(counts), words, key=first_keys[0])
             if commit.outcome != "events":
                 return commit
             events_of |= commit.events
@@ -182,18 +185,18 @@ class Store(ReadingStore):
         self,
         form: _Form,
         state: tuple[str | int, ...],
-        counts: Iterable[int | str],
-        actions: Sequence[str | int],
+        counts: bytes,
+        actions: Sequence[str | int] = (),
+        *,
         key: str,
         connect: bool = True,
     ) -> Commit:
         """`state` is what ARGV begins with, and `actions` what it ends with; see commit.lua."""
-        source, _, next, *_ = state
-        rest = (form.keys, packed(state), form.events, packed(counts), form.lengths, packed(actions or (0,)))
+        end = packed(actions) if actions else _NO_ACTIONS
+        rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
         asked_at = time.time()
-        n_words = form.n_words + max(len(actions), 1)
-        reply = self._call(SCRIPTS["commit"], n_words, b"".join(rest), key, connect)
-        if not isinstance(reply, list) or list(map(text, reply[3:])) != [source, str(next)]:
+        reply = self._call(SCRIPTS["commit"], form.n_words + (len(actions) or 1), rest, key, connect)
+        if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone("it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000)

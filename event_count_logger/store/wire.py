@@ -18,7 +18,7 @@ def packed(words: Iterable[str | int]) -> bytes:
     packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
     if packed.isascii():
         return packed.encode()
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(_bytes, texts)])
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(encoded, texts)])
 
 
 class Script(NamedTuple):
@@ -51,9 +51,10 @@ def seconds(text: bytes) -> float | None:
 
 
 def text(data: bytes) -> str:
-    """Any bytes become a string that `_bytes` turns into the same bytes."""
+    """Any bytes become a string that `encoded` turns into the same bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 
-def _bytes(value: str | int) -> bytes:
+def encoded(value: str | int) -> bytes:
+    """A string or number as it goes over the wire."""
     return str(value).encode("utf-8", "surrogateescape")
