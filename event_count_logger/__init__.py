@@ -15,7 +15,8 @@ from event_count_logger.errors import (
 )
 
 if TYPE_CHECKING:
-    from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+    from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
+    from event_count_logger.group import EventGroup
     from event_count_logger.group_reader import AsyncGroupReader, GroupReader
     from event_count_logger.logger import EventCountLogger
     from event_count_logger.master import EventCountLoggerMaster
@@ -44,8 +45,8 @@ __all__ = [
 #: Where the names are that are imported when they are first used: a command that reads does not count.
 _LATER = {
     "AsyncGroupReader": "group_reader",
-    "DUMMY_EVENT_GROUP": "group",
-    "DummyEventGroup": "group",
+    "DUMMY_EVENT_GROUP": "dummy_group",
+    "DummyEventGroup": "dummy_group",
     "EventCountLogger": "logger",
     "EventCountLoggerMaster": "master",
     "EventGroup": "group",

@@ -7,10 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import wraps
-from inspect import iscoroutinefunction
-from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from event_count_logger import syncer
 from event_count_logger.admission import Admission, check_event_id
@@ -22,53 +19,12 @@ from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.errors import NotConfigured
 from event_count_logger.logs import Log
+from event_count_logger.outcome import Outcome
 from event_count_logger.reader import Reader
 from event_count_logger.sources.sessions import Outbox, Session, checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.stream import DEFAULT_BATCH_SIZE, Consumer, Fields, Records
 from event_count_logger.store import ActionName, Store
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class Outcome:
-    """Counts how a block ended: one event when it succeeds, another one when it raises.
-
-    Usable as a context manager, and as a decorator of functions and coroutine functions.
-    """
-
-    def __init__(self, group: EventGroup | DummyEventGroup, success: str | None, failure: str | None) -> None:
-        self._group = group
-        self._success = success
-        self._failure = failure
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        event_id = self._success if kind is None else self._failure
-        if event_id is not None:
-            self._group.log(event_id)
-
-    def __call__(self, function: _F) -> _F:
-        """The function, with each of its calls counted."""
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def counted_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-            return cast(_F, counted_coroutine)
-
-        @wraps(function)
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return function(*args, **kwargs)
-
-        return cast(_F, counted)
 
 
 class EventGroup(Counting):
@@ -185,7 +141,7 @@ class EventGroup(Counting):
             success: Event that is counted when the block ends normally, if any.
             failure: Event that is counted when it raises, if any. The exception passes on.
         """
-        return Outcome(self, success, failure)
+        return Outcome(self.log, success, failure)
 
     def session(self, id: str, event: str) -> Session:
         """A session of this group, to be told of when it starts, is there, and ends.
@@ -392,68 +348,6 @@ class EventGroup(Counting):
             syncer.current().watch(self.local)
         return counted_as
 
-
-class DummyCounter:
-    """Stands in for a `Counter`."""
-
-    def inc(self, n: int = 1) -> None:
-        """Does nothing."""
-
-
-class DummyEventGroup:
-    """Stands in for a group that is not configured: counts nothing and reads nothing."""
-
-    def log(self, event_id: str, count: int = 1) -> None:
-        """Does nothing."""
-
-    def counter(self, event_id: str) -> DummyCounter:
-        """An event that is not counted."""
-        return DummyCounter()
-
-    def sync(self) -> bool:
-        """Does nothing; there is never anything unsent."""
-        return True
-
-    def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
-        """A block or function whose end is not counted."""
-        return Outcome(self, success, failure)
-
-    def session(self, id: str, event: str) -> Session:
-        """A session that is not counted."""
-        return Session(id, event, lambda *_: None)
-
-    def end_session(self, id: str) -> None:
-        """Does nothing."""
-
-    def consume(self, source_id: str, records: Records, **options: Any) -> str:
-        """Reads nothing, so that nothing is taken for counted."""
-        return ""
-
-    def declare_event_id(self, event_id: str) -> None:
-        """Does nothing."""
-
-    def declare_event_ids(self, event_ids: Iterable[str]) -> None:
-        """Does nothing."""
-
-    def get_current_counts(self, event_id: str) -> dict[str, int] | None:
-        """No event is declared."""
-        return None
-
-    def get_last_count(self, event_id: str, interval: str) -> int:
-        """Nothing was counted."""
-        return 0
-
-    def get_current_count(self, event_id: str, interval: str) -> int:
-        """Nothing was counted."""
-        return 0
-
-    def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
-        """Nothing was counted."""
-        return {}
-
-
-#: A `DummyEventGroup` for everyone.
-DUMMY_EVENT_GROUP = DummyEventGroup()
 
 _groups: weakref.WeakSet[EventGroup] = weakref.WeakSet()
 

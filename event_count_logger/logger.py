@@ -11,7 +11,8 @@ from event_count_logger import config as configuration
 from event_count_logger import syncer
 from event_count_logger.config import Config
 from event_count_logger.counters.recovery import Recovery
-from event_count_logger.group import DUMMY_EVENT_GROUP, DummyEventGroup, EventGroup
+from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
+from event_count_logger.group import EventGroup
 from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader

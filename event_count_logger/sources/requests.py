@@ -1,4 +1,4 @@
-"""What a single request brings: handed to the local counters, or counted in Redis before it is answered."""
+"""What a single request brings, counted in Redis before it is answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, Unavailable
-from event_count_logger.group import EventGroup
 from event_count_logger.store import Commit, SessionAction, Store
 
 #: Seconds for which a request is known by its key.
@@ -17,16 +16,6 @@ KEPT_S = 24 * 3600.0
 
 #: How often something is sent while it is unknown whether Redis has got it, and the seconds in between.
 _ATTEMPTS, _RETRY_S = 3, 0.2
-
-
-def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
-    """Add to the counters of this process.
-
-    Raises:
-        OverflowError: More than 2^63-1 would be unsent of an event.
-    """
-    for event_id, count in counts.items():
-        group.log(event_id, count)
 
 
 def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, int]) -> bool:
@@ -52,13 +41,6 @@ def act(store: Store, group: GroupConfig, action: SessionAction) -> None:
         Rejected: It cannot count the session.
     """
     _confirmed(lambda: store.commit_actions(group, [action]))
-
-
-def note(group: EventGroup, action: SessionAction) -> None:
-    """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""
-    assert action.event is not None
-    session = group.session(action.id, action.event)
-    {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
 
 
 def _confirmed(send: Callable[[], Commit]) -> Commit:

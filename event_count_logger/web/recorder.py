@@ -61,7 +61,7 @@ class Recorder:
         Returns:
             Whether Redis is known to have the counts; if not, it will.
         """
-        await _in(self._handing, lambda: requests.hand_over(group, counts))
+        await _in(self._handing, lambda: _log(group, counts))
         try:
             return wait and await _in(self._waiting, group.sync)
         except asyncio.TimeoutError:
@@ -78,12 +78,23 @@ class Recorder:
         await _in(self._waiting, lambda: requests.act(self.store, config, action))
 
     async def note(self, group: EventGroup, action: SessionAction) -> None:
-        """See `requests.note`."""
-        await _in(self._waiting, lambda: requests.note(group, action))
+        """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""
+        await _in(self._waiting, lambda: _tell(group, action))
 
     def close(self) -> None:
         """Send what was counted, as far as Redis takes it; the rest stays in the spool directory."""
         self._ecl.close(_FLUSH_S)
+
+
+def _log(group: EventGroup, counts: Mapping[str, int]) -> None:
+    for event_id, count in counts.items():
+        group.log(event_id, count)
+
+
+def _tell(group: EventGroup, action: SessionAction) -> None:
+    assert action.event is not None
+    session = group.session(action.id, action.event)
+    {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
 
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:

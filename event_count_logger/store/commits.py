@@ -1,0 +1,232 @@
+"""Counting in Redis: every way in leads through commit.lua."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from math import ceil
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
+from event_count_logger.store.connections import SCRIPTS, is_not_serving
+from event_count_logger.store.reads import ReadingStore
+from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
+from event_count_logger.store.wire import encoded, ms, packed, text
+
+#: Each takes a few hundred bytes.
+_MOST_FORMS = 1000
+
+_NO_ACTIONS = packed((0,))
+
+_OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
+
+
+class _Form(NamedTuple):
+    """What all commits of the same events have in common, packed."""
+
+    intervals: tuple[Interval, ...]
+    n_words: int
+    keys: bytes
+    events: bytes
+    lengths: bytes
+
+    @classmethod
+    def of(
+        cls, group: str, intervals: Sequence[Interval], events: Collection[str], first_keys: Sequence[str]
+    ) -> _Form:
+        names = list(first_keys)
+        for interval in intervals:
+            names += (keys.timestamp(group, interval.name, "cur"), keys.index(group, interval.name, "cur"))
+            names += [keys.counter(group, interval.name, "cur", event_id) for event_id in events]
+        return cls(
+            tuple(intervals),
+            n_words=1 + len(names) + 5 + 1 + 2 * len(events) + 1 + len(intervals),
+            keys=packed([len(names), *names]),
+            events=packed([len(events), *events]),
+            lengths=packed([len(intervals), *(interval.length_ms for interval in intervals)]),
+        )
+
+
+class CommittingStore(ReadingStore):
+    """Counts in one Redis database, and reads from it."""
+
+    def __init__(self, config: RedisConfig, log: Log | None = None, timeout_s: float | None = None) -> None:
+        """Connects to nothing yet; see `Connections`."""
+        super().__init__(config, log, timeout_s)
+        self._forms: dict[tuple[str, ...], _Form] = {}
+
+    def position(self, group: str, source: str) -> str:
+        """The last committed position of a source; '' if there is none.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.sources(group)
+        return text(self._ask("HGET", key, source, key=key) or b"")
+
+    def commit(
+        self,
+        group: str,
+        intervals: Sequence[Interval],
+        source: str,
+        prev: int | str,
+        next: int | str,
+        batch: Mapping[str, int],
+        now: float | None = None,
+        connect: bool = True,
+    ) -> Commit:
+        """Count a batch exactly once; to be repeated with the same arguments until it is answered.
+
+        Args:
+            group: Name of the group.
+            intervals: All intervals of the group.
+            source: ID of the source that the counts come from.
+            prev: Position of the source that the batch starts at.
+            next: Position of the source that the batch ends at.
+            batch: Count per event ID.
+            now: Unix seconds; the server's clock if None.
+            connect: Whether to make a connection if there is none, which may take long.
+
+        Raises:
+            NotConnected: There is none.
+            Unavailable: No answer: repeat.
+            Rejected: Nothing was done; the same batch may succeed later.
+        """
+        form = self._form(group, intervals, batch)
+        state = (source, prev, next, "", ms(now))
+        return self._commit(form, state, packed(batch.values()), key=keys.sources(group), connect=connect)
+
+    def commit_request(
+        self,
+        group: GroupConfig,
+        key: str,
+        content: str,
+        batch: Mapping[str, int],
+        keep_s: float,
+        now: float | None = None,
+    ) -> Commit:
+        """Count a batch exactly once that is known by a key of its own, for some time.
+
+        Args:
+            group: Whose events they are.
+            key: The same whenever the batch is sent again.
+            content: Tells the batch from others that come under the same key: those are a conflict.
+            batch: Count per event ID.
+            keep_s: Seconds for which the key is remembered.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer: repeat.
+            Rejected: Nothing was done; the same batch may succeed later.
+        """
+        name = keys.request(group.name, key)
+        form = _Form.of(group.name, group.intervals, batch, [name])
+        state = (key, "", content, ms(keep_s), ms(now))
+        return self._commit(form, state, packed(batch.values()), key=name)
+
+    def commit_actions(
+        self,
+        group: GroupConfig,
+        actions: Sequence[SessionAction],
+        source: str = "",
+        prev: int | str = "",
+        next: int | str = "",
+        batch: Mapping[str, int] = MappingProxyType({}),
+        now: float | None = None,
+    ) -> Commit:
+        """Take note of what happened to sessions, and count what that comes to, together with a batch.
+
+        Without a source there can be no batch, and the same actions may be repeated: that changes nothing.
+        With one, it is all done exactly once; see `commit`.
+
+        Args:
+            group: Whose sessions they are; it must have settings for them.
+            actions: In the order in which they are to be taken note of.
+            source: ID of the source that they come from, if it has one.
+            prev: Position of the source that the actions and the batch start at.
+            next: Position of the source that they end at.
+            batch: Count per event ID.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer: repeat.
+            Rejected: Nothing was done; the same may succeed later.
+        """
+        state = (source, prev, next, "", ms(now))
+        first_keys = [keys.sources(group.name), *keys.sessions(group.name)]
+        events_of: dict[str, str] = {}  # of sessions that are found to belong to another one than thought
+        while True:
+            given = [action._replace(event=events_of.get(action.id, action.event)) for action in actions]
+            number_of = {event: 0 for _, event, *_ in given if event is not None}
+            names = list(batch)
+            for event in number_of:
+                number_of[event] = len(names) + 1
+                names += (event, keys.session_time(event))
+            counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
+            form = _Form.of(group.name, group.intervals, names, first_keys)
+            words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
+            commit = self._commit(form, state, packed(counts), words, key=first_keys[0])
+            if commit.outcome != "events":
+                return commit
+            events_of |= commit.events
+
+    def _commit(
+        self,
+        form: _Form,
+        state: tuple[str | int, ...],
+        counts: bytes,
+        actions: Sequence[str | int] = (),
+        *,
+        key: str,
+        connect: bool = True,
+    ) -> Commit:
+        """`state` is what ARGV begins with, and `actions` what it ends with; see commit.lua."""
+        end = packed(actions) if actions else _NO_ACTIONS
+        rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
+        asked_at = time.time()
+        reply = self._call(SCRIPTS["commit"], form.n_words + (len(actions) or 1), rest, key, connect)
+        if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
+            raise self._gone("it answered another request")
+        outcome, now_ms, detail = reply[:3]
+        self._learn_clock(asked_at, now_ms / 1000)
+        return self._outcome(outcome, detail)
+
+    def _outcome(self, outcome: bytes, detail: Any) -> Commit:
+        if isinstance(detail, bytes):
+            return Commit(_OUTCOMES[outcome], text(detail))
+        words = [text(word) for word in detail]
+        if outcome == b"events":
+            return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
+        refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
+        if any(is_not_serving(refusal.reason) for refusal in refusals):
+            raise self._gone(refusals[0].reason)
+        return Commit("refused", "", refusals)
+
+    def _form(self, group: str, intervals: Sequence[Interval], batch: Mapping[str, int]) -> _Form:
+        first_keys = [keys.sources(group)]
+        if len(batch) != 1:
+            return _Form.of(group, intervals, batch, first_keys)
+        # Direct groups commit the same events one at a time, again and again.
+        name = (group, *batch)
+        form = self._forms.get(name)
+        if form is None or form.intervals != intervals:
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            form = self._forms[name] = _Form.of(group, intervals, batch, first_keys)
+        return form
+
+
+def _words(actions: Iterable[SessionAction], number_of: Mapping[str, int]) -> Iterator[str | int]:
+    for id, event, name, at in actions:
+        yield from (id, 0 if event is None else number_of[event], name, round(at * 1000))
+
+
+def _limits(group: GroupConfig) -> tuple[int, int, int]:
+    assert group.sessions
+    limits = group.sessions
+    return ceil(limits.timeout * 1000), ceil(limits.expire_after * 1000), limits.max_sessions
