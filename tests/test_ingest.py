@@ -162,6 +162,8 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
         (EVENTS, {"Origin": "http://www.example.org"}, 403),
         (EVENTS, {"Origin": "null"}, 403),
         (EVENTS, {"Origin": "http://["}, 403),
+        (f"{EVENTS}%0a", {"Origin": "https://evil.example"}, 403),
+        ("/write%0a", {"Content_Type": "text/plain", "Origin": "https://evil.example"}, 403),
         (EVENTS, {"Origin": ""}, 403),
         (EVENTS, {"Host": "www.example.org", "Origin": PAGES}, 421),
     ],
