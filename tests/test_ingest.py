@@ -147,6 +147,13 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
     assert shared.everything() == before
 
 
+def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
+    status, document = site.post("/api/v1/groups/open/events", {"events": {"x" * 600: 1}})
+    assert status == 422
+    assert document["detail"].endswith("is not an event ID: it has 600 bytes in UTF-8, more than 512")
+    assert len(document["detail"]) == 500
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
