@@ -20,10 +20,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
+from event_count_logger.group import EventGroup
+from event_count_logger.sources.requests import hand_over
 from tests.conftest import BIN, needs_debian
-from tests.servers import Proxy, Server, wait_until
+from tests.servers import Proxy, Server, free_port, wait_until
 from tests.serving import JSON, Serving, Start
 from tests.test_page import CHROMIUM, OPTIONS
 
@@ -283,6 +286,18 @@ def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
     for batch in batches:
         expected.update(batch)
     assert own_server.counts("web", "24h", "cur") == expected
+
+
+def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
+    logger: Callable[..., EventCountLogger],
+) -> None:
+    group = logger(GROUPS, {"host": "127.0.0.1", "port": free_port()})["buffered"]
+    assert isinstance(group, EventGroup)
+    group.declare_event_id("b")
+    group.log("a", 2**62)
+    with pytest.raises(OverflowError, match="of event 'a'"):
+        hand_over(group, {"b": 1, "a": 1})
+    assert group.local.unsent() == {"a": 2**62}
 
 
 # Sessions

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.counters.layout import distance
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Commit, SessionAction, Store
@@ -18,13 +19,19 @@ KEPT_S = 24 * 3600.0
 #: How often something is sent while it is unknown whether Redis has got it, and the seconds in between.
 _ATTEMPTS, _RETRY_S = 3, 0.2
 
+#: Counts of one event that may be unsent; other threads that add meanwhile stay below 2^63.
+_MOST_UNSENT = 1 << 62
+
 
 def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process.
 
     Raises:
-        OverflowError: More than 2^63-1 would be unsent of an event.
+        OverflowError: Too much would be unsent of an event: nothing was counted.
     """
+    for event_id, count in counts.items():
+        if _unsent(group, event_id) + count > _MOST_UNSENT:
+            raise OverflowError(f"more than 2^62 counts of event {event_id!r} would be unsent")
     for event_id, count in counts.items():
         group.log(event_id, count)
 
@@ -59,6 +66,14 @@ def note(group: EventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
     {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
+
+
+def _unsent(group: EventGroup, event_id: str) -> int:
+    cell = group.local.cells.by_id.get(event_id)
+    if cell is None:
+        return 0
+    acked = cell.acked  # before the total, which others only increase
+    return distance(cell.total, acked)
 
 
 def _confirmed(send: Callable[[], Commit]) -> Commit:
