@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,8 @@ from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.sources.requests import hand_over
+from event_count_logger.store import Store
+from event_count_logger.web import recorder
 from tests.conftest import BIN, needs_debian
 from tests.servers import Proxy, Server, free_port, wait_until
 from tests.serving import JSON, Serving, Start
@@ -218,6 +222,19 @@ def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
     wait_until(lambda: own_server.counts("web", "24h", "cur") == {"req1": 2})
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
     assert own_server.counts("web", "24h", "cur") == {"req1": 3}
+
+
+def test_many_events_are_handed_over_without_waiting_for_redis(
+    server: Server, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"direct": {"auto_declare_events": True, "intervals": ["24h"]}}
+    config = from_file(config_file({"redis": server.config, "groups": groups}))
+    counts = {f"e{number}": 1 for number in range(5000)}
+    monkeypatch.setattr(recorder, "_LONGEST_WAIT_S", 0.1)
+    with closing(Store(config.redis)) as store, closing(recorder.Recorder(config, store)) as recording:
+        group = recording.group("direct")
+        assert asyncio.run(recording.count(group, counts, wait=False)) is False
+        wait_until(lambda: server.counts("direct", "24h", "cur") == counts)
 
 
 def test_an_answer_that_is_lost_counts_nothing_twice(

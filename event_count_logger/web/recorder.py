@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from event_count_logger.config import Config
@@ -21,6 +22,10 @@ _LONGEST_WAIT_S = 10.0
 
 #: How many requests are handed to local counters at once, and how many wait for Redis.
 _HANDING, _WAITING = 4, 16
+
+#: Seconds after which counts of a group without `sync_interval` are sent. Sent one by one, those of a request
+#: with many events would take longer than anybody waits, and be counted though the answer says otherwise.
+_SEND_AFTER_S = 0.1
 
 #: Seconds that sending what is left may take at the end.
 _FLUSH_S = 1.0
@@ -40,7 +45,7 @@ class Recorder:
         """Counts nothing yet."""
         self.config = config
         self.store = store
-        self._ecl = EventCountLogger.from_config(config)
+        self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
         self._handing = ThreadPoolExecutor(_HANDING, "count")
         self._waiting = ThreadPoolExecutor(_WAITING, "commit")
 
@@ -61,7 +66,8 @@ class Recorder:
         Returns:
             Whether Redis is known to have the counts; if not, it will.
         """
-        await _in(self._handing, lambda: requests.hand_over(group, counts))
+        # Without a time limit, because what is under way would be counted all the same.
+        await asyncio.get_running_loop().run_in_executor(self._handing, requests.hand_over, group, counts)
         try:
             return wait and await _in(self._waiting, group.sync)
         except asyncio.TimeoutError:
@@ -84,6 +90,14 @@ class Recorder:
     def close(self) -> None:
         """Send what was counted, as far as Redis takes it; the rest stays in the spool directory."""
         self._ecl.close(_FLUSH_S)
+
+
+def _without_direct_groups(config: Config) -> Config:
+    groups = {
+        name: replace(group, sync_interval=_SEND_AFTER_S) if group.direct else group
+        for name, group in config.groups.items()
+    }
+    return replace(config, groups=groups)
 
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
