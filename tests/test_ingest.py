@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,10 +22,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
+from event_count_logger.group import EventGroup
+from event_count_logger.sources.requests import hand_over
+from event_count_logger.store import Store
+from event_count_logger.web import recorder
 from tests.conftest import BIN, needs_debian
-from tests.servers import Proxy, Server, wait_until
+from tests.servers import Proxy, Server, free_port, wait_until
 from tests.serving import JSON, Serving, Start
 from tests.test_page import CHROMIUM, OPTIONS
 
@@ -147,6 +154,13 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
     assert shared.everything() == before
 
 
+def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
+    status, document = site.post("/api/v1/groups/open/events", {"events": {"x" * 600: 1}})
+    assert status == 422
+    assert document["detail"].endswith("is not an event ID: it has 600 bytes in UTF-8, more than 512")
+    assert len(document["detail"]) == 500
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
@@ -162,6 +176,8 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
         (EVENTS, {"Origin": "http://www.example.org"}, 403),
         (EVENTS, {"Origin": "null"}, 403),
         (EVENTS, {"Origin": "http://["}, 403),
+        (f"{EVENTS}%0a", {"Origin": "https://evil.example"}, 403),
+        ("/write%0a", {"Content_Type": "text/plain", "Origin": "https://evil.example"}, 403),
         (EVENTS, {"Origin": ""}, 403),
         (EVENTS, {"Host": "www.example.org", "Origin": PAGES}, 421),
     ],
@@ -206,6 +222,19 @@ def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
     wait_until(lambda: own_server.counts("web", "24h", "cur") == {"req1": 2})
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
     assert own_server.counts("web", "24h", "cur") == {"req1": 3}
+
+
+def test_many_events_are_handed_over_without_waiting_for_redis(
+    server: Server, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"direct": {"auto_declare_events": True, "intervals": ["24h"]}}
+    config = from_file(config_file({"redis": server.config, "groups": groups}))
+    counts = {f"e{number}": 1 for number in range(5000)}
+    monkeypatch.setattr(recorder, "_LONGEST_WAIT_S", 0.1)
+    with closing(Store(config.redis)) as store, closing(recorder.Recorder(config, store)) as recording:
+        group = recording.group("direct")
+        assert asyncio.run(recording.count(group, counts, wait=False)) is False
+        wait_until(lambda: server.counts("direct", "24h", "cur") == counts)
 
 
 def test_an_answer_that_is_lost_counts_nothing_twice(
@@ -274,6 +303,18 @@ def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
     for batch in batches:
         expected.update(batch)
     assert own_server.counts("web", "24h", "cur") == expected
+
+
+def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
+    logger: Callable[..., EventCountLogger],
+) -> None:
+    group = logger(GROUPS, {"host": "127.0.0.1", "port": free_port()})["buffered"]
+    assert isinstance(group, EventGroup)
+    group.declare_event_id("b")
+    group.log("a", 2**62)
+    with pytest.raises(OverflowError, match="of event 'a'"):
+        hand_over(group, {"b": 1, "a": 1})
+    assert group.local.unsent() == {"a": 2**62}
 
 
 # Sessions

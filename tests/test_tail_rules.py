@@ -209,6 +209,10 @@ def rule(settings: str, group: str = "g") -> str:
             "6: tail[0].rule: is not known (did you mean 'rules'?)",
         ),
         ("  file: a.log\n", "5: tail: {'file': 'a.log'} is not a list of entries"),
+        (
+            "- {file: a.log, group: g, rules: {match: x}}\n",
+            "6: tail[0].rules: {'match': 'x'} is not a list",
+        ),
         ("- {file: a.log, group: g, rules: [x]}\n", "6: tail[0].rules[0]: is not a mapping of settings"),
         (
             "- {file: a.log, group: g, rules: [{match: '(x'}]}\n",
@@ -246,7 +250,7 @@ def rule(settings: str, group: str = "g") -> str:
         ),
         (
             rule("session: {id: '{n}', event: a, action: stop}", "timed"),
-            "8: tail[0].rules[0].session.action: is not start, heartbeat or end",
+            "8: tail[0].rules[0].session.action: 'stop' is not start, heartbeat or end",
         ),
         (
             rule("session: {id: '{n}', action: start}", "timed"),
@@ -282,3 +286,11 @@ def test_the_same_files_may_be_counted_in_several_groups(config_file: Callable[.
     ids = [entry.source_id for entry in from_file(path).tail]
     assert ids[2] == f"tail:other:{path.parent}/a*.log"
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_group_with_a_fault_of_its_own_is_not_said_to_be_missing(config_file: Callable[..., Path]) -> None:
+    groups = {"g": {"intervals": ["5x"]}, "h": {"intervals": ["5m"]}}
+    tail = [{"file": "a.log", "group": group, "rules": []} for group in ("g", "h")]
+    with pytest.raises(ConfigError) as error:
+        from_file(config_file({"groups": groups, "tail": tail}))
+    assert [problem.path for problem in error.value.problems] == ["groups.g.intervals[0]"]

@@ -95,7 +95,8 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     redis = _check_redis(_section(content, "redis"), report, base)
     serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
     grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
-    tail = check_tail(content.get("tail"), groups, base, report)
+    named = content.get("groups")
+    tail = check_tail(content.get("tail"), groups, named if isinstance(named, Mapping) else (), base, report)
     if not any(problem.fatal for problem in problems):
         _check_grafana(grafana.get("group"), groups, report)
     problems.sort(key=lambda problem: problem.line or 0)

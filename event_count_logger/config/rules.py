@@ -121,7 +121,7 @@ def _labels(value: object) -> dict[str, str]:
 
 
 def _list(value: object) -> list[Any]:
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         hint = f" (write [{value}] for a single one)" if isinstance(value, str | int | float) else ""
         raise vol.Invalid(f"{show(value)} is not a list{hint}")
     return list(value)
@@ -334,6 +334,12 @@ def _time_format(value: object) -> str:
     return text
 
 
+def _action(value: object) -> object:
+    if value not in ("start", "heartbeat", "end"):
+        raise vol.Invalid(f"{show(value)} is not start, heartbeat or end")
+    return value
+
+
 #: An entry of the section `tail`.
 TAIL = vol.Schema(
     {
@@ -358,9 +364,7 @@ TAIL_SESSION = vol.Schema(
     {
         vol.Required("id", msg="is missing (such as '{pid}')"): _template,
         "event": _optional(_template),
-        vol.Required("action", msg="is missing (start, heartbeat or end)"): vol.In(
-            ["start", "heartbeat", "end"], msg="is not start, heartbeat or end"
-        ),
+        vol.Required("action", msg="is missing (start, heartbeat or end)"): _action,
     }
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from event_count_logger.templates import Template
 
 
 def check_tail(
-    section: object, groups: Mapping[str, GroupConfig], base: Path, report: Report
+    section: object, groups: Mapping[str, GroupConfig], named: Collection[object], base: Path, report: Report
 ) -> tuple[TailConfig, ...]:
     """The entries of the section that can be used; everything that is wrong is reported.
 
     Args:
         section: A list of entries, or None.
         groups: Those that are in order, by name.
+        named: The names of all, those included with which something else is wrong.
         base: What the names of files are relative to.
         report: Is told of each problem.
     """
@@ -46,8 +47,9 @@ def check_tail(
             continue
         group = groups.get(values["group"])
         if group is None:
-            known = ", ".join(groups)
-            report((*place, "group"), f"'{values['group']}' is not a group (there are: {known})")
+            if values["group"] not in named:
+                known = ", ".join(map(str, named))
+                report((*place, "group"), f"'{values['group']}' is not a group (there are: {known})")
             continue
         file = os.path.abspath(base / os.path.expanduser(values["file"]))
         rules = tuple(_rules(values["rules"], group, (*place, "rules"), report))

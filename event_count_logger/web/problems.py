@@ -28,6 +28,9 @@ _RETRY_LATER = {"Retry-After": "1"}
 #: Characters; what is longer repeats what was asked.
 _LONGEST_DETAIL = 500
 
+#: Characters that are kept of the end of a longer one, which says what is wrong with what was asked.
+_END_OF_DETAIL = 200
+
 
 class Problem(TypedDict):
     """What went wrong; `field` is the place in the body, such as `events.req1`, if it is about one."""
@@ -54,11 +57,17 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail[:_LONGEST_DETAIL],
+        "detail": _shortened(detail),
     }
     if field:
         document["field"] = field[:_LONGEST_DETAIL]
     return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _shortened(detail: str) -> str:
+    if len(detail) <= _LONGEST_DETAIL:
+        return detail
+    return f"{detail[: _LONGEST_DETAIL - _END_OF_DETAIL - 3]}...{detail[-_END_OF_DETAIL:]}"
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from event_count_logger.config import Config
+from event_count_logger.counters.layout import distance
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
@@ -21,6 +23,13 @@ _LONGEST_WAIT_S = 10.0
 
 #: How many requests are handed to local counters at once, and how many wait for Redis.
 _HANDING, _WAITING = 4, 16
+
+#: Seconds after which counts of a group without `sync_interval` are sent. Sent one by one, those of a request
+#: with many events would take longer than anybody waits, and be counted though the answer says otherwise.
+_SEND_AFTER_S = 0.1
+
+#: Counts of one event that may be unsent; other threads that add meanwhile stay below 2^63.
+_MOST_UNSENT = 1 << 62
 
 #: Seconds that sending what is left may take at the end.
 _FLUSH_S = 1.0
@@ -40,7 +49,7 @@ class Recorder:
         """Counts nothing yet."""
         self.config = config
         self.store = store
-        self._ecl = EventCountLogger.from_config(config)
+        self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
         self._handing = ThreadPoolExecutor(_HANDING, "count")
         self._waiting = ThreadPoolExecutor(_WAITING, "commit")
 
@@ -61,7 +70,8 @@ class Recorder:
         Returns:
             Whether Redis is known to have the counts; if not, it will.
         """
-        await _in(self._handing, lambda: _log(group, counts))
+        # Without a time limit, because what is under way would be counted all the same.
+        await asyncio.get_running_loop().run_in_executor(self._handing, _hand_over, group, counts)
         try:
             return wait and await _in(self._waiting, group.sync)
         except asyncio.TimeoutError:
@@ -86,7 +96,23 @@ class Recorder:
         self._ecl.close(_FLUSH_S)
 
 
-def _log(group: EventGroup, counts: Mapping[str, int]) -> None:
+def _without_direct_groups(config: Config) -> Config:
+    groups = {
+        name: replace(group, sync_interval=_SEND_AFTER_S) if group.direct else group
+        for name, group in config.groups.items()
+    }
+    return replace(config, groups=groups)
+
+
+def _hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
+    """Add to the counters of this process: all counts, or none.
+
+    Raises:
+        OverflowError: Too much would be unsent of an event.
+    """
+    for event_id, count in counts.items():
+        if _unsent(group, event_id) + count > _MOST_UNSENT:
+            raise OverflowError(f"more than 2^62 counts of event {event_id!r} would be unsent")
     for event_id, count in counts.items():
         group.log(event_id, count)
 
@@ -95,6 +121,14 @@ def _tell(group: EventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
     {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
+
+
+def _unsent(group: EventGroup, event_id: str) -> int:
+    cell = group.local.cells.by_id.get(event_id)
+    if cell is None:
+        return 0
+    acked = cell.acked  # before the total, which others only increase
+    return distance(cell.total, acked)
 
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
