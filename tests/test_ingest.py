@@ -26,7 +26,6 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
-from event_count_logger.sources.requests import hand_over
 from event_count_logger.store import Store
 from event_count_logger.web import recorder
 from tests.conftest import BIN, needs_debian
@@ -313,7 +312,7 @@ def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
     group.declare_event_id("b")
     group.log("a", 2**62)
     with pytest.raises(OverflowError, match="of event 'a'"):
-        hand_over(group, {"b": 1, "a": 1})
+        recorder.hand_over(group, {"b": 1, "a": 1})
     assert group.local.unsent() == {"a": 2**62}
 
 

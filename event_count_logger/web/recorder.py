@@ -71,7 +71,7 @@ class Recorder:
             Whether Redis is known to have the counts; if not, it will.
         """
         # Without a time limit, because what is under way would be counted all the same.
-        await asyncio.get_running_loop().run_in_executor(self._handing, _hand_over, group, counts)
+        await asyncio.get_running_loop().run_in_executor(self._handing, hand_over, group, counts)
         try:
             return wait and await _in(self._waiting, group.sync)
         except asyncio.TimeoutError:
@@ -104,7 +104,7 @@ def _without_direct_groups(config: Config) -> Config:
     return replace(config, groups=groups)
 
 
-def _hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
+def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process: all counts, or none.
 
     Raises:
