@@ -47,7 +47,8 @@ class Following:
         log, (entry,), group = Log("tail"), config.tail, config.group("g")
         self.store = Store(config.redis, log)
         admission, limit = Admission(group, log), TimeLimit()
-        self.tail = Tail(entry, group, admission, self.store, log, limit, threading.Event())
+        self.stopping = threading.Event()
+        self.tail = Tail(entry, group, admission, self.store, log, limit, self.stopping)
         self.tail.begin(from_start)
 
     def stop(self) -> None:
@@ -436,6 +437,34 @@ def test_what_is_in_the_way_in_redis_holds_lines_up_and_loses_none(
     (message,) = messages(caplog)
     assert "g:24h:cur:other" in message
     client.close()
+
+
+def test_what_is_read_on_beside_what_was_refused_is_not_counted_with_it(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._STRETCH", 1)
+    following.entry["file"] = str(following.path.with_name("*.log"))
+    following.start()
+    client = following.server.client
+    client.lpush("g:24h:cur:line", "x")
+    for name in ("a.log", "b.log"):
+        following.write(1, path=following.path.with_name(name))
+    assert following.tail
+    following.tail.advance()
+    client.delete("g:24h:cur:line")
+    following.tail.commit()
+    following.start()
+    assert following.counts() == {"line": 2}
+    client.close()
+
+
+def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
+    following.write(1)
+    following.start(from_start=True)
+    assert following.tail
+    following.stopping.set()
+    assert following.tail.advance() == 0
 
 
 def test_much_is_matched_by_several_processes(following: Following) -> None:
