@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -465,6 +466,37 @@ def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
     assert following.tail
     following.stopping.set()
     assert following.tail.advance() == 0
+
+
+@pytest.mark.parametrize("call", ["open", "scandir"])
+def test_what_cannot_be_opened_for_a_while_counts_once_and_holds_nothing_up(
+    caught_up: Following, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    other = caught_up.directory / "other" / "b.log"
+    other.parent.mkdir()
+    caught_up.entry["file"] = str(caught_up.directory / "*" / "*.log")
+    caught_up.start()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refusing(getattr(os, call), str(caught_up.path), str(caught_up.path.parent)))
+        caught_up.start()
+        caught_up.write("b", path=other)
+        assert caught_up.counts() == {"line": 7}
+    caught_up.start()
+    caught_up.write(7)
+    assert caught_up.counts() == {"line": 8}
+
+
+def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:
+    """The same for all paths but these."""
+
+    def refuse(path: str, *arguments: Any) -> Any:
+        if path in paths:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return call(path, *arguments)
+
+    return refuse
 
 
 def test_much_is_matched_by_several_processes(following: Following) -> None:
