@@ -246,7 +246,7 @@ def rule(settings: str, group: str = "g") -> str:
         ),
         (
             rule("session: {id: '{n}', event: a, action: stop}", "timed"),
-            "8: tail[0].rules[0].session.action: is not start, heartbeat or end",
+            "8: tail[0].rules[0].session.action: 'stop' is not start, heartbeat or end",
         ),
         (
             rule("session: {id: '{n}', action: start}", "timed"),

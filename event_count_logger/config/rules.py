@@ -325,6 +325,11 @@ def _zone(value: object) -> tzinfo:
         raise vol.Invalid(f"'{name}' is not a time zone (use for example Europe/Berlin)") from error
 
 
+def _action(value: object) -> object:
+    msg = f"{show(value)} is not start, heartbeat or end"
+    return vol.In(["start", "heartbeat", "end"], msg=msg)(value)
+
+
 def _time_format(value: object) -> str:
     text = _text(value)
     try:
@@ -358,9 +363,7 @@ TAIL_SESSION = vol.Schema(
     {
         vol.Required("id", msg="is missing (such as '{pid}')"): _template,
         "event": _optional(_template),
-        vol.Required("action", msg="is missing (start, heartbeat or end)"): vol.In(
-            ["start", "heartbeat", "end"], msg="is not start, heartbeat or end"
-        ),
+        vol.Required("action", msg="is missing (start, heartbeat or end)"): _action,
     }
 )
 
