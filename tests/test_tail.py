@@ -470,7 +470,7 @@ def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
 
 @pytest.mark.parametrize("call", ["open", "scandir"])
 def test_what_cannot_be_opened_for_a_while_counts_once_and_holds_nothing_up(
-    caught_up: Following, monkeypatch: pytest.MonkeyPatch, call: str
+    caught_up: Following, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     other = caught_up.directory / "other" / "b.log"
     other.parent.mkdir()
@@ -486,6 +486,8 @@ def test_what_cannot_be_opened_for_a_while_counts_once_and_holds_nothing_up(
     caught_up.start()
     caught_up.write(7)
     assert caught_up.counts() == {"line": 8}
+    (message,) = messages(caplog)
+    assert message.endswith("cannot be read: Permission denied")
 
 
 def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:

@@ -160,12 +160,12 @@ class View:
     Attributes:
         sightings: The files.
         is_sharp: Whether nothing was renamed meanwhile, so that none can have been overlooked.
-        closed: Directories that are there but cannot be read.
+        closed: Directories that are there but cannot be read, and why.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
     is_sharp: bool = True
-    closed: set[str] = field(default_factory=set)
+    closed: dict[str, OSError] = field(default_factory=dict)
 
 
 def look(pattern: str, known: Iterable[Mark]) -> View:
@@ -193,8 +193,8 @@ def _entries(directory: str, view: View) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError:
-        view.closed.add(directory)
+    except OSError as error:
+        view.closed[directory] = error
         return []
 
 
@@ -207,7 +207,7 @@ def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: se
         status = entry.stat()
     except OSError as error:
         if isinstance(error, PermissionError) and not entry.is_symlink():
-            view.closed.add(os.path.dirname(entry.path))
+            view.closed[os.path.dirname(entry.path)] = error
             return
         view.is_sharp &= entry.is_symlink()  # it has just gone, or got another name
         return

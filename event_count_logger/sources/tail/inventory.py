@@ -109,6 +109,8 @@ class Inventory:
         for identity in seen.keys() & self.files.keys():
             self.files[identity].is_rotated = seen[identity].is_rotated
         unknown = {identity: seen[identity] for identity in seen.keys() - self.files.keys()}
+        for directory, error in view.closed.items():
+            self._tell(directory, error)
         barred: set[tuple[int, int]] = set()
         for search in self._searches:
             search.is_barred = os.path.dirname(search.mark.path) in view.closed
