@@ -17,6 +17,7 @@ import pytest
 from event_count_logger.admission import Admission
 from event_count_logger.config import from_file
 from event_count_logger.logs import Log
+from event_count_logger.sources.tail.crew import Crew
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
@@ -513,3 +514,16 @@ def test_much_is_matched_by_several_processes(following: Following) -> None:
     os.kill(workers[0]._pid, 9)
     assert following.counts() == {"line": 200_000, "@unmatched": 1}
     assert following.tail._crew is None
+
+
+def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(following: Following) -> None:
+    following.start()
+    assert following.tail
+    crews = [Crew(2, (), following.tail._matcher) for _ in range(2)]
+    closing = threading.Thread(target=crews[0].close)
+    closing.start()
+    closing.join(10)
+    is_hanging = closing.is_alive()
+    crews[1].close()
+    closing.join()
+    assert not is_hanging
