@@ -385,6 +385,21 @@ def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
     assert "lines that were written after byte 35, if there were any, are not counted" in message
 
 
+def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up: Following) -> None:
+    caught_up.rename()
+    os.utime(caught_up.rotated(), (2**32, 2**32))
+    caught_up.start()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+    caught_up.stop()
+    caught_up.rotated().unlink()
+    caught_up.rename(".2")
+    caught_up.write(7)
+    caught_up.rename()
+    caught_up.start()
+    assert caught_up.counts() == {"line": 7}
+
+
 def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     following.entry["file"] = str(following.path.parent / "*" / "*.log")
     following.start()
