@@ -218,6 +218,18 @@ def test_only_so_many_gaps_of_a_session_are_kept(
     assert len(any_server.client.hget("g:@sessions", "s1")) < 2000
 
 
+@pytest.mark.parametrize("timeout_s", [0, HOUR_S])
+def test_a_longer_timeout_takes_no_time_from_sessions_that_go_on(
+    sessions: Callable[..., Sessions], timeout_s: float
+) -> None:
+    sessions(15).heartbeats(B, B + 10, B + 30, B + 40)
+    here = sessions(timeout_s)
+    actions = [SessionAction("s1", "dash", "heartbeat", B + 50)]
+    actions += [SessionAction("s2", "dash", "heartbeat", moment) for moment in (B, B + 20)]
+    here.store.commit_actions(here.config, actions, now=B)
+    assert here.counted() == (2, (35 + 10 + 20) * 1000)
+
+
 def test_a_key_of_another_type_is_named_and_nothing_is_changed(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from event_count_logger.admission import Admission
 from event_count_logger.config import from_file
 from event_count_logger.logs import Log
+from event_count_logger.sources.tail.crew import Crew
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
@@ -47,7 +49,8 @@ class Following:
         log, (entry,), group = Log("tail"), config.tail, config.group("g")
         self.store = Store(config.redis, log)
         admission, limit = Admission(group, log), TimeLimit()
-        self.tail = Tail(entry, group, admission, self.store, log, limit, threading.Event())
+        self.stopping = threading.Event()
+        self.tail = Tail(entry, group, admission, self.store, log, limit, self.stopping)
         self.tail.begin(from_start)
 
     def stop(self) -> None:
@@ -382,6 +385,21 @@ def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
     assert "lines that were written after byte 35, if there were any, are not counted" in message
 
 
+def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up: Following) -> None:
+    caught_up.rename()
+    os.utime(caught_up.rotated(), (2**32, 2**32))
+    caught_up.start()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+    caught_up.stop()
+    caught_up.rotated().unlink()
+    caught_up.rename(".2")
+    caught_up.write(7)
+    caught_up.rename()
+    caught_up.start()
+    assert caught_up.counts() == {"line": 7}
+
+
 def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     following.entry["file"] = str(following.path.parent / "*" / "*.log")
     following.start()
@@ -438,6 +456,67 @@ def test_what_is_in_the_way_in_redis_holds_lines_up_and_loses_none(
     client.close()
 
 
+def test_what_is_read_on_beside_what_was_refused_is_not_counted_with_it(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._STRETCH", 1)
+    following.entry["file"] = str(following.path.with_name("*.log"))
+    following.start()
+    client = following.server.client
+    client.lpush("g:24h:cur:line", "x")
+    for name in ("a.log", "b.log"):
+        following.write(1, path=following.path.with_name(name))
+    assert following.tail
+    following.tail.advance()
+    client.delete("g:24h:cur:line")
+    following.tail.commit()
+    following.start()
+    assert following.counts() == {"line": 2}
+    client.close()
+
+
+def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
+    following.write(1)
+    following.start(from_start=True)
+    assert following.tail
+    following.stopping.set()
+    assert following.tail.advance() == 0
+
+
+@pytest.mark.parametrize("call", ["open", "scandir"])
+def test_what_cannot_be_opened_for_a_while_counts_once_and_holds_nothing_up(
+    caught_up: Following, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    other = caught_up.directory / "other" / "b.log"
+    other.parent.mkdir()
+    caught_up.entry["file"] = str(caught_up.directory / "*" / "*.log")
+    caught_up.start()
+    caught_up.write(6)
+    assert caught_up.counts() == {"line": 6}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refusing(getattr(os, call), str(caught_up.path), str(caught_up.path.parent)))
+        caught_up.start()
+        caught_up.write("b", path=other)
+        assert caught_up.counts() == {"line": 7}
+    caught_up.start()
+    caught_up.write(7)
+    assert caught_up.counts() == {"line": 8}
+    (message,) = messages(caplog)
+    assert message.endswith("cannot be read: Permission denied")
+
+
+def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:
+    """The same for all paths but these."""
+
+    def refuse(path: str, *arguments: Any) -> Any:
+        if path in paths:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return call(path, *arguments)
+
+    return refuse
+
+
 def test_much_is_matched_by_several_processes(following: Following) -> None:
     following.write(*(f"{number} {'x' * 100}" for number in range(200_000)))
     with following.path.open("a") as log:
@@ -450,3 +529,16 @@ def test_much_is_matched_by_several_processes(following: Following) -> None:
     os.kill(workers[0]._pid, 9)
     assert following.counts() == {"line": 200_000, "@unmatched": 1}
     assert following.tail._crew is None
+
+
+def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(following: Following) -> None:
+    following.start()
+    assert following.tail
+    crews = [Crew(2, (), following.tail._matcher) for _ in range(2)]
+    closing = threading.Thread(target=crews[0].close)
+    closing.start()
+    closing.join(10)
+    is_hanging = closing.is_alive()
+    crews[1].close()
+    closing.join()
+    assert not is_hanging

@@ -325,6 +325,11 @@ def _zone(value: object) -> tzinfo:
         raise vol.Invalid(f"'{name}' is not a time zone (use for example Europe/Berlin)") from error
 
 
+def _action(value: object) -> object:
+    msg = f"{show(value)} is not start, heartbeat or end"
+    return vol.In(["start", "heartbeat", "end"], msg=msg)(value)
+
+
 def _time_format(value: object) -> str:
     text = _text(value)
     try:

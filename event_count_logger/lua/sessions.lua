@@ -40,9 +40,11 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
     end
 
     local function duration(spans)
-        local sum = #spans > 2 and (#spans / 2 - 1) * timeout or 0
+        local sum = 0
         for i = 1, #spans, 2 do
-            sum = sum + spans[i + 1] - spans[i]
+            -- A gap may be shorter than the timeout, if that was shorter when the spans were stored.
+            local gap = i > 1 and math.min(spans[i] - spans[i - 1], timeout) or 0
+            sum = sum + gap + spans[i + 1] - spans[i]
         end
         return sum
     end

@@ -23,6 +23,9 @@ _MOST_WORKERS = 4
 #: Pieces that a worker has at once: one in hand, and one that it need not wait for.
 _DEPTH = 2
 
+#: The descriptors through which this process asks its workers, also those of other crews.
+_all_requests: set[int] = set()
+
 
 class Crew:
     """Forked processes that match the pieces of files. They end when this process does, however it does."""
@@ -45,7 +48,7 @@ class Crew:
 
     def close(self) -> None:
         """Let the workers end."""
-        for worker in reversed(self._workers):  # a later one holds the pipes of those before it open
+        for worker in self._workers:
             worker.close()
 
 
@@ -61,10 +64,12 @@ class _Worker:
         answers, its_answers = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(requests)  # else it would never see their end
+            for each in (requests, *_all_requests):  # else neither it nor others would see their end
+                os.close(each)
             _work(rules, self._memory, its_requests, its_answers)
         os.close(its_requests)
         os.close(its_answers)
+        _all_requests.add(requests)
         self._requests, self._answers = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
 
     def ask(self, piece: bytes) -> None:
@@ -86,6 +91,7 @@ class _Worker:
         return tally
 
     def close(self) -> None:
+        _all_requests.remove(self._requests.fileno())
         with suppress(BrokenPipeError):
             self._requests.close()
         os.waitpid(self._pid, 0)

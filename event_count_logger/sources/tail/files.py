@@ -160,10 +160,12 @@ class View:
     Attributes:
         sightings: The files.
         is_sharp: Whether nothing was renamed meanwhile, so that none can have been overlooked.
+        closed: Directories that are there but cannot be read, and why.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
     is_sharp: bool = True
+    closed: dict[str, OSError] = field(default_factory=dict)
 
 
 def look(pattern: str, known: Iterable[Mark]) -> View:
@@ -179,17 +181,20 @@ def look(pattern: str, known: Iterable[Mark]) -> View:
     inodes = {mark.inode for mark in known}
     view = View()
     for directory, names in names_in.items():
-        for entry in _entries(directory):
+        for entry in _entries(directory, view):
             if not is_compressed(entry.name) or entry.inode() in inodes:
                 _see(entry, names, matches, inodes, view)
     return view
 
 
-def _entries(directory: str) -> list[os.DirEntry[str]]:
+def _entries(directory: str, view: View) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        view.closed[directory] = error
         return []
 
 
@@ -200,7 +205,10 @@ def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: se
         return
     try:
         status = entry.stat()
-    except OSError:
+    except OSError as error:
+        if isinstance(error, PermissionError) and not entry.is_symlink():
+            view.closed[os.path.dirname(entry.path)] = error
+            return
         view.is_sharp &= entry.is_symlink()  # it has just gone, or got another name
         return
     view.is_sharp &= entry.is_symlink() or status.st_ino == entry.inode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 from event_count_logger.sources.tail.files import Fingerprint, Mark, Sighting
@@ -31,7 +32,7 @@ class FollowedFile:
         is_deleted: Whether it has no name any more.
         is_truncated: Whether it was found that what was read is not there any more.
         trouble: Why it could not be read on, if there was an error.
-        modified: When that was last changed, Unix seconds.
+        modified: When that was last changed, Unix seconds; not later than it was read.
     """
 
     def __init__(self, path: str, file: int, offset: int) -> None:
@@ -44,7 +45,7 @@ class FollowedFile:
         self.n_skipped = 0
         self.trouble: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
-        self.modified = status.st_mtime
+        self.modified = _modified(status)
         self._file = file
         self._fingerprint = Fingerprint.of(file, offset)
         self._state = (-1, -1)  # size and time of modification when there was nothing more to read
@@ -156,7 +157,7 @@ class FollowedFile:
         status = os.fstat(self._file)
         is_there = status.st_size >= size and Fingerprint.of(self._file, self.offset) == self._fingerprint
         if is_there:
-            self.size, self.modified = status.st_size, status.st_mtime
+            self.size, self.modified = status.st_size, _modified(status)
         self.is_truncated = not is_there
         return is_there
 
@@ -181,3 +182,8 @@ def _end_of_lines(file: int) -> int:
     begin = max(0, size - _LONGEST_LINE)
     end = os.pread(file, size - begin, begin).rfind(b"\n") + 1
     return begin + end if end or not begin else size
+
+
+def _modified(status: os.stat_result) -> float:
+    # A clock that was wrong must not make files that come later seem to be older than what was read.
+    return min(status.st_mtime, time.time())

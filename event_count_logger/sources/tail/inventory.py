@@ -36,12 +36,14 @@ class _Search:
         mark: How far it was read.
         n_unread: Bytes after that which are known to have been there; None if nothing is known.
         n_looks: How often it was looked for while nothing was renamed.
+        is_barred: Whether it may be in what cannot be opened for now: it is not given up, nor waited for.
         begun: Since when, as `time.monotonic()`.
     """
 
     mark: Mark
     n_unread: int | None = None
     n_looks: int = 0
+    is_barred: bool = False
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -66,7 +68,11 @@ class Inventory:
     def is_complete(self) -> bool:
         """Whether there is nothing that another look would find."""
         is_truncated = any(file.is_truncated for file in self.files.values())
-        return self._is_sharp and not self._searches and not is_truncated
+        return self._is_sharp and not self._is_searching and not is_truncated
+
+    @property
+    def _is_searching(self) -> bool:
+        return not all(search.is_barred for search in self._searches)
 
     def ledger(self, number: int) -> Ledger:
         """How far the files were read, as of the commit of that number."""
@@ -103,10 +109,15 @@ class Inventory:
         for identity in seen.keys() & self.files.keys():
             self.files[identity].is_rotated = seen[identity].is_rotated
         unknown = {identity: seen[identity] for identity in seen.keys() - self.files.keys()}
-        self._searches = [search for search in self._searches if not self._ends(search, unknown)]
-        if not self._searches:  # else a file that seems to be new may be one of those
-            self._take_up_new(unknown)
-        self._forget_gone(seen)
+        for directory, error in view.closed.items():
+            self._tell(directory, error)
+        barred: set[tuple[int, int]] = set()
+        for search in self._searches:
+            search.is_barred = os.path.dirname(search.mark.path) in view.closed
+        self._searches = [search for search in self._searches if not self._ends(search, unknown, barred)]
+        if not self._is_searching:  # else a file that seems to be new may be one of those
+            self._take_up_new({identity: unknown[identity] for identity in unknown.keys() - barred})
+        self._forget_gone(seen, view.closed)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -125,15 +136,27 @@ class Inventory:
         with self._telling(sighting.path):
             self.files[sighting.identity] = FollowedFile.open(sighting, at_end)
 
-    def _ends(self, search: _Search, unknown: _Unknown) -> bool:
-        """Whether a search is over, because the file or a copy of it is among those, or was not found."""
+    def _ends(self, search: _Search, unknown: _Unknown, barred: set[tuple[int, int]]) -> bool:
+        """Whether a search is over, because the file or a copy of it is among those, or was not found.
+
+        What could have been it, and cannot be opened, is added to `barred`.
+        """
         for sighting in _candidates(search.mark, unknown.values()):
-            with self._telling(sighting.path):
+            try:
                 found = FollowedFile.reopen(sighting, search.mark)
-                if found:
-                    self.files[found.identity] = found
-                    del unknown[found.identity]
-                    return True
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._tell(sighting.path, error)
+                search.is_barred = True
+                barred.add(sighting.identity)
+                continue
+            if found:
+                self.files[found.identity] = found
+                del unknown[found.identity]
+                return True
+        if search.is_barred:
+            return False
         search.n_looks += self._is_sharp
         is_over = search.n_looks >= _LOOKS and time.monotonic() >= search.begun + _SEARCH_S
         if is_over:
@@ -173,10 +196,11 @@ class Inventory:
             return not all(other.is_intact for other in others)
         return True
 
-    def _forget_gone(self, seen: Container[tuple[int, int]]) -> None:
+    def _forget_gone(self, seen: Container[tuple[int, int]], closed: Container[str]) -> None:
         now = time.time()
         for file in tuple(self.files.values()):
-            longest_s = _DELETED_S if file.is_deleted else math.inf if file.identity in seen else _MOVED_S
+            may_be_there = file.identity in seen or os.path.dirname(file.path) in closed
+            longest_s = _DELETED_S if file.is_deleted else math.inf if may_be_there else _MOVED_S
             if file.is_at_end and now - file.modified > longest_s:
                 self._done = max(self._done, file.modified)
                 self._drop(file)
@@ -189,7 +213,10 @@ class Inventory:
         except FileNotFoundError:
             pass
         except OSError as error:
-            self._warn_once(path, f"{path} cannot be read: {error.strerror}")
+            self._tell(path, error)
+
+    def _tell(self, path: str, error: OSError) -> None:
+        self._warn_once(path, f"{path} cannot be read: {error.strerror}")
 
 
 def _candidates(mark: Mark, sightings: Iterable[Sighting]) -> list[Sighting]:

@@ -116,8 +116,12 @@ class Tail:
             return 0
         files = self._inventory.files
         self._inventory.look()
-        # When the source has moved, reading one file begins anew with all of them.
-        n = sum(self._read(file) for file in tuple(files.values()) if files.get(file.identity) is file)
+        n = 0
+        for file in tuple(files.values()):
+            # When the source has moved, reading one file begins anew with all of them. When a batch was
+            # refused, nothing may be added to it that its position does not cover.
+            if files.get(file.identity) is file and not self._refused and not self._stop.is_set():
+                n += self._read(file)
         if n == 0:
             self._dismiss_crew()
         if time.monotonic() >= self._committed_at + _COMMIT_S:
