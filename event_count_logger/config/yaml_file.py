@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from event_count_logger.config.checks import show
 from event_count_logger.config.places import Place, written
-from event_count_logger.config.rules import show
 from event_count_logger.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

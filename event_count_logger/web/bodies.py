@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 from typing_extensions import NotRequired, TypedDict
 
-from event_count_logger.config.rules import show
+from event_count_logger.config.checks import show
 from event_count_logger.sources.sessions import LATEST_S
 from event_count_logger.web.origins import PAGE
 from event_count_logger.web.problems import Refusal
