@@ -400,6 +400,17 @@ def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up
     assert caught_up.counts() == {"line": 7}
 
 
+@pytest.mark.parametrize("name", ["app.log.1.gz", "something.else"])
+def test_another_file_with_the_inode_of_one_that_was_read_is_not_read(
+    caught_up: Following, name: str
+) -> None:
+    caught_up.stop()
+    caught_up.path.write_text("line other\n" * 9)
+    caught_up.path.rename(caught_up.path.with_name(name))
+    caught_up.start()
+    assert caught_up.counts() == {"line": 5}
+
+
 def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     following.entry["file"] = str(following.path.parent / "*" / "*.log")
     following.start()

@@ -126,8 +126,8 @@ class Sighting:
         path: Where.
         written_as: The path at which it is or was written: another one if it has been rotated.
         matches: Whether the pattern means it.
-        is_meant: Whether it is at least known, or was rotated from one that the pattern means; else its name
-            only begins like that, and it may be a copy.
+        is_meant: Whether it is one of those, or was rotated from one; else its name only begins like that,
+            and it may be a copy, or it has an inode that was read, which may have been given anew.
         status: As the system tells.
     """
 
@@ -215,9 +215,8 @@ def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: se
     if stat.S_ISREG(status.st_mode):
         path = os.path.join(os.path.dirname(entry.path), written_as or entry.name)
         is_match = entry.path in matches
-        view.sightings.append(
-            Sighting(entry.path, path, is_match, is_match or is_rotated or is_known, status)
-        )
+        is_meant = is_match or (is_rotated and not is_compressed(entry.name))
+        view.sightings.append(Sighting(entry.path, path, is_match, is_meant, status))
 
 
 def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:
