@@ -194,6 +194,12 @@ def rule(settings: str, group: str = "g") -> str:
     return f"- file: a.log\n  group: {group}\n  rules: [{{match: '(?P<n>x)', {settings}}}]\n"
 
 
+def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Callable[..., Path]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_file(config_file(FILE + "- {file: a.log, group: web, rules: [{match: '('}]}\n"))
+    assert [problem.path for problem in caught.value.problems] == ["tail[0].group", "tail[0].rules[0].match"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -180,6 +180,7 @@ def test_what_is_no_payload_is_refused(serve: Callable[..., Serving], server: Se
         (b"", ""),
         (b"{", ""),
         (b'"x"', ""),
+        (b'{"uuid": "u", "time": 1, "dashboard": {"name": 1e999}}', ""),
     ]
     for payload, field in wrong:
         status, document = site.post("/write", payload)

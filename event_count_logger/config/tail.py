@@ -39,20 +39,20 @@ def check_tail(
         if values is None:
             continue
         group = groups.get(values["group"])
+        if group is None and values["group"] not in named:
+            known = ", ".join(map(str, named))
+            report((*place, "group"), f"'{values['group']}' is not a group (there are: {known})")
+        rules = tuple(_rules(values["rules"], group, (*place, "rules"), report))
         if group is None:
-            if values["group"] not in named:
-                known = ", ".join(map(str, named))
-                report((*place, "group"), f"'{values['group']}' is not a group (there are: {known})")
             continue
         file = os.path.abspath(base / os.path.expanduser(values["file"]))
-        rules = tuple(_rules(values["rules"], group, (*place, "rules"), report))
         entry = TailConfig(file, group.name, values.get("source") or os.uname().nodename, rules)
         if entries.setdefault((group.name, entry.source_id), entry) is not entry:
             report((*place, "file"), f"'{values['file']}' is followed for group '{group.name}' twice")
     return tuple(entries.values())
 
 
-def _rules(specs: list[Any], group: GroupConfig, place: Place, report: Report) -> Iterator[TailRule]:
+def _rules(specs: list[Any], group: GroupConfig | None, place: Place, report: Report) -> Iterator[TailRule]:
     for number, spec in enumerate(specs):
         values = check(TAIL_RULE, spec, (*place, number), report, strict=True)
         if values is not None:
@@ -60,9 +60,11 @@ def _rules(specs: list[Any], group: GroupConfig, place: Place, report: Report) -
 
 
 class _Rule:
-    """Checks one rule against what its pattern captures and what its group counts."""
+    """Checks one rule against what its pattern captures and what its group counts, if there is one."""
 
-    def __init__(self, pattern: re.Pattern[str], group: GroupConfig, place: Place, report: Report) -> None:
+    def __init__(
+        self, pattern: re.Pattern[str], group: GroupConfig | None, place: Place, report: Report
+    ) -> None:
         self._pattern = pattern
         self._group = group
         self._place = place
@@ -82,7 +84,7 @@ class _Rule:
         return TailRule(self._pattern, events, tuple(counts.items()), session, time)
 
     def _session(self, spec: object) -> TailSession | None:
-        if self._group.sessions is None:
+        if self._group and self._group.sessions is None:
             self._problem(("session",), f"group '{self._group.name}' has no sessions (give it 'sessions')")
         values = check(TAIL_SESSION, spec, (*self._place, "session"), self._report, strict=True)
         if values is None:
@@ -103,7 +105,7 @@ class _Rule:
 
     def _check_event(self, event: Template, place: Place) -> None:
         self._check_captured(event, place)
-        fault = None if event.names else static_event_fault(str(event), self._group)
+        fault = None if event.names or not self._group else static_event_fault(str(event), self._group)
         if fault:
             self._problem(place, fault)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from collections import Counter
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -160,7 +161,9 @@ async def _content(request: Request) -> bytes:
 
 def _parse(content: bytes) -> Any:
     try:
-        return json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
+        )
     except UnicodeDecodeError as error:
         raise Refusal(400, "the body is not UTF-8") from error
     except ValueError as error:
@@ -175,6 +178,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{reprlib.repr(repeated)} is given twice")
     return found
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{reprlib.repr(text)} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> None:

@@ -72,8 +72,9 @@ class _Ingest:
     ) -> Accepted:
         """Count events: all of them, or none."""
         chosen = self._recorder.group(group)
-        if idempotency_key is not None and not re.fullmatch(_KEY, idempotency_key):
-            raise Refusal(400, "Idempotency-Key: expected 1 to 255 characters of printable ASCII")
+        given = request.headers.getlist("idempotency-key")
+        if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
+            raise Refusal(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
         counts = (await bodies.EVENTS.read(request))["events"]
         _admit(chosen, counts)
         if idempotency_key is None:
@@ -103,8 +104,9 @@ def _admit(group: EventGroup, counts: dict[str, int]) -> None:
     if fault:
         faulty = next((f"events.{event_id}" for event_id in counts if admission.fault([event_id])), "events")
         raise Refusal(422, fault, faulty)
-    for event_id in counts:
-        admission.counted_as(event_id)
+    for event_id, count in counts.items():
+        if count:
+            admission.counted_as(event_id)
 
 
 def _checked_session(group: EventGroup, action: bodies.Action, now: float) -> SessionAction:
