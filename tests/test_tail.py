@@ -372,6 +372,25 @@ def test_a_deleted_file_is_read_to_its_end_and_a_new_one_from_its_start(caught_u
     assert caught_up.counts() == {"line": 8}
 
 
+def test_a_copy_of_a_file_that_was_deleted_then_counts_once(caught_up: Following) -> None:
+    shutil.copyfile(caught_up.path, caught_up.rotated())
+    caught_up.path.unlink()
+    assert caught_up.counts() == {"line": 5}
+    caught_up.start()
+    assert caught_up.counts() == {"line": 5}
+
+
+def test_a_file_that_is_deleted_and_brought_back_as_it_was_counts_once(caught_up: Following) -> None:
+    caught_up.rename()
+    assert caught_up.counts() == {"line": 5}
+    kept = shutil.copy2(caught_up.rotated(), caught_up.directory)
+    caught_up.rotated().unlink()
+    assert caught_up.counts() == {"line": 5}
+    shutil.copy2(kept, caught_up.rotated())
+    caught_up.start()
+    assert caught_up.counts() == {"line": 5}
+
+
 def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
     caught_up: Following, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,6 +86,15 @@ class FollowedFile:
         """Whether what was read of it is still there."""
         return self._has(self.offset)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was deleted, and nothing of it is left to be read."""
+        return self.is_deleted and self.is_at_end
+
+    def note_deletion(self) -> None:
+        """See whether it still has a name."""
+        self.is_deleted = os.fstat(self._file).st_nlink == 0
+
     def begins_like(self, file: int) -> bool:
         """Whether another open file is a copy of this one, or of its beginning."""
         n = os.fstat(file).st_size  # first of all: a copy in the making grows
@@ -101,7 +110,6 @@ class FollowedFile:
     def _pieces(self, most: int) -> Iterator[bytes]:
         until = self.offset + most
         status = os.fstat(self._file)
-        self.is_deleted = status.st_nlink == 0
         state = (status.st_size, status.st_mtime_ns)
         self.is_at_end = state == self._state
         if self.is_at_end:

@@ -78,8 +78,9 @@ class Inventory:
         """How far the files were read, as of the commit of that number."""
         lost = (search.mark for search in self._searches)
         # What has not been read, or cannot be found again, would only be taken for something else.
-        there = (file.mark for file in self.files.values() if file.offset and not file.is_deleted)
-        return Ledger(number, self._done, (*lost, *there))
+        there = (file.mark for file in self.files.values() if file.offset and not file.is_over)
+        done = max([self._done, *(file.modified for file in self.files.values() if file.is_over)])
+        return Ledger(number, done, (*lost, *there))
 
     def begin(self, from_start: bool) -> None:
         """Take up what is there when the source is new; rotated files are not read from their start."""
@@ -98,6 +99,7 @@ class Inventory:
     def look(self) -> None:
         """See what has become of the files, and take up new ones."""
         for file in tuple(self.files.values()):
+            file.note_deletion()  # before the look, which then shows all copies that were made of it
             if file.is_truncated:
                 self._searches.append(_Search(file.mark, file.size - file.offset))
                 self._drop(file)
@@ -191,10 +193,16 @@ class Inventory:
             for other in others:
                 # A file that was renamed is not copied any more, but the next one may begin like it.
                 if (not other.is_rotated or modified <= other.modified) and other.begins_like(file):
+                    self._outlive(other, sighting)
                     return True
             # One that was truncated in the meantime begins like nothing any more.
             return not all(other.is_intact for other in others)
         return True
+
+    def _outlive(self, other: FollowedFile, copy: Sighting) -> None:
+        """Keep in mind that a copy has been read: when the file is forgotten, nothing else tells that."""
+        if other.is_deleted and other.offset >= copy.status.st_size:
+            self._take_up(copy, at_end=True)
 
     def _forget_gone(self, seen: Container[tuple[int, int]], closed: Container[str]) -> None:
         now = time.time()
