@@ -430,6 +430,20 @@ def test_another_file_with_the_inode_of_one_that_was_read_is_not_read(
     assert caught_up.counts() == {"line": 5}
 
 
+@pytest.mark.parametrize("n", [5, 7])
+def test_a_file_that_is_deleted_and_made_anew_with_the_same_lines_is_read_from_its_start(
+    following: Following, n: int
+) -> None:
+    following.start()
+    following.write(*["same"] * 5)
+    assert following.counts() == {"line": 5}
+    following.stop()
+    following.path.unlink()
+    following.write(*["same"] * n)
+    following.start()
+    assert following.counts() == {"line": 5 + n}
+
+
 def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     following.entry["file"] = str(following.path.parent / "*" / "*.log")
     following.start()

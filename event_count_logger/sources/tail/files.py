@@ -10,7 +10,7 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 #: Bytes of the beginning of a file that are compared.
 _HEAD = 1024
@@ -63,6 +63,7 @@ class Mark:
         path: Where a file with this name is written; rotation may have given it another name since then.
         device: Of the file.
         inode: Of the file.
+        generation: Tells it from others that are given the same inode later; 0 if that is not known.
         offset: Bytes that were read.
         modified: When it was, Unix seconds.
         digest: Of its fingerprint there.
@@ -72,6 +73,7 @@ class Mark:
     path: str
     device: int
     inode: int
+    generation: int
     offset: int
     modified: float
     digest: str
@@ -111,10 +113,7 @@ class Ledger:
             raise ValueError(f"{position[:60]!r} is not a position in log files") from error
 
     def __str__(self) -> str:
-        marks = [
-            (mark.path, *mark.identity, mark.offset, mark.modified, mark.digest, int(mark.is_done))
-            for mark in self.marks
-        ]
+        marks = [astuple(mark) for mark in self.marks]
         return json.dumps((self.number, self.done, marks), separators=(",", ":"))
 
 
