@@ -145,10 +145,10 @@ class Syncer:
         with self._lock:
             self._due.pop(local, None)
 
-    def end(self) -> None:
-        """Send what is left when the process ends."""
+    def end(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Send what is left when the process ends; leaves no files behind of what is all sent."""
         some = list(self._due)
-        self.close(some, FLUSH_TIMEOUT_S)
+        self.close(some, timeout_s)
         self._ended = True
         for local in some:
             unsent, fate = local.unsent_in_words(), local.put_away()

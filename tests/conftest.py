@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,20 @@ def needs_debian(package: str, command: str) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of what is random in a test; to be given to `random.Random` again if the test fails."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    return seed
+
+
+@pytest.fixture
+def chance(seed: int) -> random.Random:
+    """What is random in a test."""
+    return random.Random(seed)
 
 
 @pytest.fixture(autouse=True)

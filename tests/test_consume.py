@@ -307,9 +307,7 @@ def test_a_group_that_is_not_configured_reads_nothing() -> None:
     assert DUMMY_EVENT_GROUP.consume("s", numbers(), batch_size=5) == ""
 
 
-def test_consumers_killed_at_random_moments_count_everything_once(server: Server) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_consumers_killed_at_random_moments_count_everything_once(server: Server, seed: int) -> None:
     program = [sys.executable, str(PROGRAMS / "killed_consumer.py"), json.dumps(server.config), str(seed)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -321,19 +319,16 @@ def test_consumers_killed_at_random_moments_count_everything_once(server: Server
 
 
 def test_the_example_of_a_file_counts_each_line_once(
-    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path
+    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path, chance: random.Random
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
     file = tmp_path / "numbers.txt"
     file.write_text("".join(f"{number}\n" for number in range(101)))
     path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})
     command = [sys.executable, EXAMPLES / "number_file.py", path, "g", file]
-    some = random.Random(seed)
     for _ in range(3):
         process = start(*command)
         with suppress(subprocess.TimeoutExpired):  # any moment will do
-            process.wait(some.uniform(0.1, 0.6))
+            process.wait(chance.uniform(0.1, 0.6))
         process.kill()
         process.wait()
     process = start(*command)
@@ -343,11 +338,8 @@ def test_the_example_of_a_file_counts_each_line_once(
 
 
 def test_the_example_of_a_redis_stream_counts_each_entry_once(
-    server: Server, start: Start, config_file: Callable[..., Path]
+    server: Server, start: Start, config_file: Callable[..., Path], chance: random.Random
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    some = random.Random(seed)
     path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})
     command = [
         sys.executable,
@@ -365,8 +357,8 @@ def test_the_example_of_a_redis_stream_counts_each_entry_once(
 
     for number in range(5):
         add(20 * number, 20 * number + 19)
-        time.sleep(some.uniform(0, 0.4))  # any moment will do
-        name = some.choice([*running])
+        time.sleep(chance.uniform(0, 0.4))  # any moment will do
+        name = chance.choice([*running])
         running[name].send_signal(signal.SIGKILL)
         running[name].wait()
         running[name] = start(*command, name)

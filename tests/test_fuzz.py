@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -30,10 +29,8 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 def test_every_route_answers_as_it_is_described(
-    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path
+    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path, seed: int
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)
     token_file.chmod(0o600)

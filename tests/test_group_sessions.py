@@ -205,7 +205,8 @@ session = group.session(sys.argv[3], "dash")
 
 def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     arguments = [json.dumps({"g": SETTINGS}), json.dumps(redis), "s1"]
-    command = [sys.executable, "-c", PROGRAM + program, *arguments]
+    # Python itself warns of fork() beside threads, from 3.12 on.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
@@ -28,10 +28,10 @@ from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
 from event_count_logger.web import recorder
-from tests.conftest import BIN, needs_debian
+from tests.browsers import chromium
+from tests.conftest import BIN
 from tests.servers import Proxy, Server, free_port, wait_until
 from tests.serving import JSON, Serving, Start
-from tests.test_page import CHROMIUM, OPTIONS
 
 GROUPS: dict[str, Any] = {
     "web": {"events": ["req1", "req2", "error"], "intervals": ["24h"]},
@@ -245,7 +245,8 @@ def test_many_events_are_handed_over_without_waiting_for_redis(
     config = from_file(config_file({"redis": server.config, "groups": groups}))
     counts = {f"e{number}": 1 for number in range(5000)}
     monkeypatch.setattr(recorder, "_LONGEST_WAIT_S", 0.1)
-    with closing(Store(config.redis)) as store, closing(recorder.Recorder(config, store)) as recording:
+    with closing(Store(config.redis)) as store:
+        recording = recorder.Recorder(config, store)
         group = recording.group("direct")
         assert asyncio.run(recording.count(group, counts, wait=False)) is False
         wait_until(lambda: server.counts("direct", "24h", "cur") == counts)
@@ -281,12 +282,20 @@ def test_counts_survive_the_server(
     assert server.counts("buffered", "24h", "cur") == {"a": 3}
 
 
-def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+def test_a_server_that_stops_leaves_no_file_behind_of_what_is_sent(
+    server: Server, start: Start, config_file: Callable[..., Path], spool_dir: Path
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    chance = random.Random(seed)
+    site = Serving(start, write(config_file, server.config))
+    assert site.post("/api/v1/groups/buffered/events", {"events": {"a": 1}})[0] == 202
+    assert [*spool_dir.iterdir()]
+    assert site.stop() == ""
+    assert server.counts("buffered", "24h", "cur") == {"a": 1}
+    assert not [*spool_dir.iterdir()]
+
+
+def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
+    own_server: Server, start: Start, config_file: Callable[..., Path], chance: random.Random
+) -> None:
     batches = [
         {event: chance.randrange(1, 9) for event in chance.sample(["req1", "req2"], 2)} for _ in range(1000)
     ]
@@ -449,11 +458,8 @@ def origins() -> Iterator[list[str]]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    needs_debian("chromium", CHROMIUM)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 COUNT_IN_ALL_WAYS = """async ([events, write]) => {

@@ -13,28 +13,17 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
-from tests.conftest import BIN, needs_debian
+from tests.browsers import chromium
+from tests.conftest import BIN
 from tests.days import let_midnight_pass
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
-
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 DAY = Interval.parse("24h")
 DAY_S = 86_400
@@ -138,11 +127,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs_debian("chromium", CHROMIUM)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

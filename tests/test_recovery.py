@@ -83,11 +83,8 @@ def recover(config: Config) -> list[Finding]:
 
 @pytest.mark.parametrize(("n_workers", "at_once"), [(100, 1), (200, 8)])
 def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
-    n_workers: int, at_once: int, own_server: Server, directory: Path
+    n_workers: int, at_once: int, own_server: Server, directory: Path, seed: int, chance: random.Random
 ) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    some = random.Random(seed)
     arguments = [json.dumps(own_server.config), str(directory), str(n_workers), str(at_once), str(seed)]
     workers = subprocess.Popen(
         [sys.executable, PROGRAMS / "killed_workers.py", *arguments],
@@ -96,14 +93,14 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
         text=True,
     )
     while workers.poll() is None:
-        time.sleep(some.uniform(0, 0.5))
-        if some.random() < 0.5:
+        time.sleep(chance.uniform(0, 0.5))
+        if chance.random() < 0.5:
             own_server.stall()
-            time.sleep(some.uniform(0, 0.5))
+            time.sleep(chance.uniform(0, 0.5))
             own_server.go_on()
         else:
             own_server.kill()
-            time.sleep(some.uniform(0, 0.2))
+            time.sleep(chance.uniform(0, 0.2))
             own_server.start()
     told = json.loads(workers.communicate()[0])
     config = from_dicts(

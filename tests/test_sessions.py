@@ -81,11 +81,8 @@ def true_time_ms(moments: Sequence[float], timeout_s: float) -> int:
 
 @pytest.mark.parametrize("timeout_s", [0, 5, 60])
 def test_any_order_and_repetition_gives_the_sum_of_the_gaps(
-    sessions: Callable[..., Sessions], timeout_s: float
+    sessions: Callable[..., Sessions], timeout_s: float, chance: random.Random
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    chance = random.Random(seed)
     for number in range(10):
         here = sessions(timeout_s)
         event = f"dash {number}"

@@ -130,17 +130,14 @@ def test_there_is_room_for_many_events(event_id: str, in_file: bool, directory: 
         assert found == expected
 
 
-def test_changed_cells_are_found_wherever_they_are() -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    some = random.Random(seed)
+def test_changed_cells_are_found_wherever_they_are(chance: random.Random) -> None:
     cells = Cells()
     for number in range(1000):
         cells.add(str(number))
     for n_changed in (0, 1, 2, 40, 500, 1000):
-        chosen = {str(number) for number in some.sample(range(1000), n_changed)}
+        chosen = {str(number) for number in chance.sample(range(1000), n_changed)}
         for event_id in chosen:
-            cells.by_id[event_id].total += some.randint(1, 2**60)
+            cells.by_id[event_id].total += chance.randint(1, 2**60)
         assert {cell.event_id for cell in cells.unsent()} == chosen
         assert cells.has_unsent() == bool(chosen)
         for cell in cells.unsent():
@@ -203,32 +200,28 @@ def test_a_file_that_is_cut_off_anywhere_is_never_used(file: SpoolFile, tmp_path
             spool_file.take_over(path)
 
 
-def test_random_bytes_are_never_used(file: SpoolFile, tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    some = random.Random(seed)
+def test_random_bytes_are_never_used(file: SpoolFile, tmp_path: Path, chance: random.Random) -> None:
     whole = file.path.read_bytes()
     (header_size,) = struct.unpack_from("=I", whole, 12)
     path = tmp_path / "random.ecl"
     for _ in range(500):
-        kept = some.choice((0, 0, 8, 24, some.randrange(header_size - 8)))
-        path.write_bytes(whole[:kept] + some.randbytes(some.randrange(1, 10_000)))
+        kept = chance.choice((0, 0, 8, 24, chance.randrange(header_size - 8)))
+        path.write_bytes(whole[:kept] + chance.randbytes(chance.randrange(1, 10_000)))
         with pytest.raises(Damaged):
             spool_file.take_over(path)
 
 
-def test_random_changes_in_a_file_make_no_reader_crash(file: SpoolFile, tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
-    some = random.Random(seed)
+def test_random_changes_in_a_file_make_no_reader_crash(
+    file: SpoolFile, tmp_path: Path, chance: random.Random
+) -> None:
     filled(file)
     whole = file.path.read_bytes()
     path = tmp_path / "changed.ecl"
     refused = 0
     for _ in range(1000):
         data = bytearray(whole)
-        for _ in range(some.randint(1, 20)):
-            data[some.randrange(len(data))] = some.randrange(256)
+        for _ in range(chance.randint(1, 20)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
         path.write_bytes(data)
         try:
             with Window(path) as window:

@@ -17,7 +17,9 @@ import pytest
 from event_count_logger.admission import Admission
 from event_count_logger.config import from_file
 from event_count_logger.logs import Log
+from event_count_logger.sources.tail import inventory
 from event_count_logger.sources.tail.crew import Crew
+from event_count_logger.sources.tail.files import View
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
@@ -372,10 +374,18 @@ def test_a_deleted_file_is_read_to_its_end_and_a_new_one_from_its_start(caught_u
     assert caught_up.counts() == {"line": 8}
 
 
-def test_a_copy_of_a_file_that_was_deleted_then_counts_once(caught_up: Following) -> None:
+@pytest.mark.parametrize("end", ["", "line that is not fin"])
+def test_a_copy_of_a_file_that_was_deleted_then_counts_once(
+    caught_up: Following, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with caught_up.path.open("a") as log:
+        log.write(end)
     shutil.copyfile(caught_up.path, caught_up.rotated())
     caught_up.path.unlink()
     assert caught_up.counts() == {"line": 5}
+    monkeypatch.setattr(inventory, "_DELETED_S", -1)
+    for _ in range(3):  # it is forgotten, and looked for again
+        assert caught_up.counts() == {"line": 5}
     caught_up.start()
     assert caught_up.counts() == {"line": 5}
 
@@ -442,6 +452,25 @@ def test_a_file_that_is_deleted_and_made_anew_with_the_same_lines_is_read_from_i
     following.write(*["same"] * n)
     following.start()
     assert following.counts() == {"line": 5 + n}
+
+
+def test_a_file_that_is_renamed_during_the_first_look_is_not_new_later(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following.write(*range(5))
+    look = inventory.look
+
+    def look_before_it_is_renamed(*arguments: Any) -> View:
+        monkeypatch.setattr(inventory, "look", look)
+        view = look(*arguments)
+        following.rename()
+        following.write("new")
+        return view
+
+    monkeypatch.setattr(inventory, "look", look_before_it_is_renamed)
+    following.start()
+    following.write("newer")
+    assert following.counts() == {"line": 1}
 
 
 def test_all_files_of_a_pattern_are_followed(following: Following) -> None:

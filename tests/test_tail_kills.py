@@ -85,36 +85,33 @@ class Writer:
 
 
 def test_each_line_counts_once_through_kills_rotation_and_truncation(
-    server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, chance: random.Random
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    some = random.Random(seed)
     config = tmp_path / "ecl.yml"
     path = tmp_path / "log" / "access.log"
     path.parent.mkdir()
     entry = {"file": str(path), "group": "g", "rules": [{"match": "^[0-9]+ x*$", "events": ["line"]}]}
     groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
     config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": [entry]}))
-    writer = Writer(path, some)
+    writer = Writer(path, chance)
     start("ecl", "tail", "--once", config).wait(20)
     for number in range(KILLS):
         process = start("ecl", "tail", config, stderr=None)
-        until = time.monotonic() + some.choice([0.2, 0.3, 0.5, 1.5])
+        until = time.monotonic() + chance.choice([0.2, 0.3, 0.5, 1.5])
         while time.monotonic() < until:
             writer.write()
-            if some.random() < 0.05:
+            if chance.random() < 0.05:
                 writer.rotate()
-            time.sleep(some.uniform(0, 0.03))
+            time.sleep(chance.uniform(0, 0.03))
         if number % 5 == 0:
             wait_until(
                 lambda: counted(server).get("line") == writer.n_lines,
                 what=f"{counted(server)} {writer.n_lines} {writer.done[-20:]}",
             )
-            some.choice([writer.truncate, writer.recreate])()
+            chance.choice([writer.truncate, writer.recreate])()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        for _ in range(some.choice([0, 1, 3])):
+        for _ in range(chance.choice([0, 1, 3])):
             writer.write()
             writer.rotate()
             writer.write()

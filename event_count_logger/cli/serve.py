@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from event_count_logger import syncer
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.logs import Log
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from event_count_logger.web.security import Access
 
 _NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]'"
+#: Seconds that sending what is left may take at the end; what cannot be sent stays in its file.
+_FLUSH_S = 1.0
+
 _OPEN_TO_ALL = (
     "{address} can be reached from other machines: give --token-file FILE, or --without-token if everybody "
     "who can reach it may read all counts, and count"
@@ -108,6 +112,6 @@ def _run(config: Config, listener: socket.socket, access: Access, session_log: S
     asgi_app = app.create_app(queries.Queries(config, store), hub, counting, session_log, access)
     log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
     server.run(asgi_app, hub, listener)
-    counting.close()
+    syncer.current().end(_FLUSH_S)
     logging.shutdown()
     os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

@@ -6,7 +6,7 @@ All problems are found at once, and each names its place.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,10 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     redis = _check_redis(_section(content, "redis"), report, base)
     serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
     grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
-    named = content.get("groups")
-    tail = check_tail(content.get("tail"), groups, named if isinstance(named, Mapping) else (), base, report)
-    if not any(problem.fatal for problem in problems):
-        _check_grafana(grafana.get("group"), groups, report)
+    given = content.get("groups")
+    named = given if isinstance(given, Mapping) else {}
+    tail = check_tail(content.get("tail"), groups, named, base, report)
+    _check_grafana(grafana.get("group"), groups, named, report)
     problems.sort(key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
@@ -108,14 +108,16 @@ def _section(content: Mapping[Any, Any], name: str) -> object:
     return {} if section is None else section
 
 
-def _check_grafana(group: Template | None, groups: Mapping[str, GroupConfig], report: Report) -> None:
+def _check_grafana(
+    group: Template | None, groups: Mapping[str, GroupConfig], named: Container[object], report: Report
+) -> None:
     """A group that is named there, and not made from what comes, must be able to count sessions."""
     if group is None or group.names:
         return
     name = str(group)
-    if name not in groups:
+    if name not in named:
         report(("grafana", "group"), f"there is no group '{name}'")
-    elif groups[name].sessions is None:
+    elif name in groups and groups[name].sessions is None:
         report(("grafana", "group"), f"group '{name}' has no setting 'sessions'")
 
 

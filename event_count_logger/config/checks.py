@@ -84,6 +84,25 @@ def a_list(value: object) -> list[Any]:
     return list(value)
 
 
+def a_mapping(
+    what: str, key: Callable[[object], Any], value: Callable[[object], Any]
+) -> Callable[[object], dict[Any, Any]]:
+    """A mapping, as `what` says, of what both others check."""
+
+    def check(given: object) -> dict[Any, Any]:
+        if not isinstance(given, Mapping):
+            raise vol.Invalid(f"{show(given)} is not a mapping of {what}")
+        checked = {}
+        for each_key, each_value in given.items():
+            try:
+                checked[key(each_key)] = value(each_value)
+            except vol.Invalid as error:
+                raise vol.Invalid(error.msg, path=[each_key]) from error
+        return checked
+
+    return check
+
+
 def a_number(kind: type, what: str, lowest: float = 0, highest: float = LONGEST_S) -> Callable[[object], Any]:
     """A number above `lowest` and up to `highest`; `what` says so."""
 

@@ -14,6 +14,7 @@ from event_count_logger.config.checks import (
     a_duration,
     a_line,
     a_list,
+    a_mapping,
     a_number,
     a_template,
     a_text,
@@ -59,18 +60,6 @@ def _interval(value: object) -> Interval:
 def _or_zero(check: Callable[[object], float]) -> Callable[[object], float]:
     """0 means that there is no limit; it needs no unit then."""
     return lambda value: 0.0 if value in (0, "0", "0s", "0m", "0h") else check(value)
-
-
-def _labels(value: object) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise vol.Invalid(f"{show(value)} is not a mapping of event IDs to labels")
-    labels = {}
-    for event_id, label in value.items():
-        try:
-            labels[an_event_id(event_id)] = a_line(label)
-        except vol.Invalid as error:
-            raise vol.Invalid(error.msg, path=[event_id]) from error
-    return labels
 
 
 def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
@@ -185,7 +174,7 @@ GROUP = vol.Schema(
         "hidden": optional(a_boolean),
         "title": optional(a_line),
         "unit": optional(a_line),
-        "labels": optional(_labels),
+        "labels": optional(a_mapping("event IDs to labels", an_event_id, a_line)),
         "sessions": lambda value: {} if value is None else value,  # see SESSIONS
         **SPOOL.schema,
     }

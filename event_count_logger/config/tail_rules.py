@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from datetime import timezone, tzinfo
 
 import voluptuous as vol
 
 from event_count_logger import keys
-from event_count_logger.config.checks import a_line, a_list, a_template, a_text, optional, show, slip_of
-from event_count_logger.config.values import GroupConfig
+from event_count_logger.config.checks import (
+    a_line,
+    a_list,
+    a_mapping,
+    a_template,
+    a_text,
+    optional,
+    show,
+    slip_of,
+)
+from event_count_logger.config.values import GroupConfig, has_year
 from event_count_logger.templates import Template
 
 
@@ -28,18 +36,6 @@ def _placeholder(value: object) -> Template:
     if len(template.names) != 1 or any(template.texts):
         raise vol.Invalid(f"{show(value)} is not one placeholder, such as '{{bytes}}'")
     return template
-
-
-def _counts(value: object) -> dict[Template, Template]:
-    if not isinstance(value, Mapping):
-        raise vol.Invalid(f"{show(value)} is not a mapping of event IDs to numbers such as '{{bytes}}'")
-    counts = {}
-    for event, number in value.items():
-        try:
-            counts[a_template(event)] = _placeholder(number)
-        except vol.Invalid as error:
-            raise vol.Invalid(error.msg, path=[event]) from error
-    return counts
 
 
 def _zone(value: object) -> tzinfo:
@@ -59,8 +55,9 @@ def _action(value: object) -> object:
 
 def _time_format(value: object) -> str:
     text = a_text(value)
+    format = text if has_year(text) else f"%Y {text}"  # days cannot be read without a year
     try:
-        time.strptime(time.strftime(text, (2000, 1, 1, 0, 0, 0, 5, 1, 0)), text)
+        time.strptime(time.strftime(format, (2000, 1, 1, 0, 0, 0, 5, 1, 0)), format)
     except (ValueError, re.error) as error:
         raise vol.Invalid(f"'{text}' is not a format of times (see Python's strptime): {error}") from error
     return text
@@ -80,7 +77,7 @@ TAIL_RULE = vol.Schema(
     {
         vol.Required("match", msg="is missing (a regular expression)"): _pattern,
         "events": optional(vol.All(a_list, [a_template], lambda events: tuple(dict.fromkeys(events)))),
-        "counts": optional(_counts),
+        "counts": optional(a_mapping("event IDs to numbers such as '{bytes}'", a_template, _placeholder)),
         "session": optional(lambda value: value),  # see TAIL_SESSION
         "time": optional(lambda value: value),  # see TAIL_TIME
     }

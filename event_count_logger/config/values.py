@@ -220,6 +220,11 @@ class TailTime:
     format: str
     zone: tzinfo = timezone.utc
 
+    @property
+    def has_year(self) -> bool:
+        """Whether the year is in the line."""
+        return has_year(self.format)
+
 
 @dataclass(frozen=True, slots=True)
 class TailRule:
@@ -329,6 +334,11 @@ class Config:
         """Where there may be spool files of its groups."""
         directories = {group.spool_directory for group in self.groups.values()}
         return sorted(directory for directory in directories if directory)
+
+
+def has_year(format: str) -> bool:
+    """Whether times of a format of `datetime.strptime` have a year."""
+    return bool(re.search("%[YycxG]", format))
 
 
 def _host(name: str) -> str:

@@ -58,9 +58,10 @@ class _Grafana:
         """Take note of what happened to the session of a dashboard."""
         payload = await bodies.PAYLOAD.read(request)
         group, action = self._counted(payload)
-        self._log.tell(payload)
         if dashboards.is_saved(payload):
-            await self._recorder.note(group, action)
+            with refusing(400, "event"):
+                await self._recorder.note(group, action)
+        self._log.tell(payload)
         return Response(status_code=201)
 
     def _counted(self, payload: bodies.Payload) -> tuple[EventGroup, SessionAction]:
@@ -70,8 +71,6 @@ class _Grafana:
         except dashboards.MissingValue as error:
             raise Refusal(400, str(error), error.path) from error
         group = self._recorder.group(name)
-        with refusing(400, "event"):
-            group.admission.session_counted_as(event)
         with refusing(400, "uuid"):
             action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
         return group, action._replace(name=self._action_name(payload))

@@ -31,9 +31,6 @@ _SEND_AFTER_S = 0.1
 #: Counts of one event that may be unsent; other threads that add meanwhile stay below 2^63.
 _MOST_UNSENT = 1 << 62
 
-#: Seconds that sending what is left may take at the end.
-_FLUSH_S = 1.0
-
 
 class Recorder:
     """Counts in the groups of one configuration, hidden ones included.
@@ -90,10 +87,6 @@ class Recorder:
     async def note(self, group: EventGroup, action: SessionAction) -> None:
         """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""
         await _in(self._waiting, lambda: _tell(group, action))
-
-    def close(self) -> None:
-        """Send what was counted, as far as Redis takes it; the rest stays in the spool directory."""
-        self._ecl.close(_FLUSH_S)
 
 
 def _without_direct_groups(config: Config) -> Config:

@@ -67,7 +67,7 @@ class FollowedFile:
             OSError: It cannot be opened, or is another one by now.
         """
         file = open_file(sighting)
-        return cls(sighting.written_as, file, _end_of_lines(file) if at_end else 0)
+        return cls(sighting.written_as, file, end_of_lines(file) if at_end else 0)
 
     @classmethod
     def reopen(cls, sighting: Sighting, mark: Mark) -> FollowedFile | None:
@@ -203,7 +203,7 @@ def _generation(file: int) -> int:
     return int.from_bytes(answer[:4], sys.byteorder)
 
 
-def _end_of_lines(file: int) -> int:
+def end_of_lines(file: int) -> int:
     """The end of the last whole line; the end of the file where that is too far away."""
     size = os.fstat(file).st_size
     begin = max(0, size - _LONGEST_LINE)

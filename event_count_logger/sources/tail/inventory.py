@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
-from event_count_logger.sources.tail.following import FollowedFile, open_file
+from event_count_logger.sources.tail.following import FollowedFile, end_of_lines, open_file
 
 #: Seconds for which a file is looked for, and how often while nothing is renamed.
 _SEARCH_S = 0.2
@@ -85,9 +85,10 @@ class Inventory:
     def begin(self, from_start: bool) -> None:
         """Take up what is there when the source is new; rotated files are not read from their start."""
         self._forget_all()
-        for sighting in look(self._pattern, ()).sightings:
-            if sighting.is_meant:
-                self._take_up(sighting, at_end=not (from_start and sighting.matches))
+        for _ in range(_LOOKS):  # what is just being renamed in one look would seem to be new later
+            for sighting in look(self._pattern, ()).sightings:
+                if sighting.is_meant and sighting.identity not in self.files:
+                    self._take_up(sighting, at_end=not (from_start and sighting.matches))
 
     def resume(self, ledger: Ledger) -> None:
         """Look for the files that were read before."""
@@ -193,16 +194,13 @@ class Inventory:
             for other in others:
                 # A file that was renamed is not copied any more, but the next one may begin like it.
                 if (not other.is_rotated or modified <= other.modified) and other.begins_like(file):
-                    self._outlive(other, sighting)
+                    # When it is forgotten, nothing else tells that its copy has been read.
+                    if other.is_deleted and other.offset >= end_of_lines(file):
+                        self._take_up(sighting, at_end=True)
                     return True
             # One that was truncated in the meantime begins like nothing any more.
             return not all(other.is_intact for other in others)
         return True
-
-    def _outlive(self, other: FollowedFile, copy: Sighting) -> None:
-        """Keep in mind that a copy has been read: when the file is forgotten, nothing else tells that."""
-        if other.is_deleted and other.offset >= copy.status.st_size:
-            self._take_up(copy, at_end=True)
 
     def _forget_gone(self, seen: Container[tuple[int, int]], closed: Container[str]) -> None:
         now = time.time()

@@ -218,7 +218,7 @@ def read_time(text: str, time: TailTime, now: datetime) -> datetime:
     Raises:
         ValueError: It is not written in that way.
     """
-    if not re.search("%[YycxG]", time.format):
+    if not time.has_year:
         found = _read(f"{now.year} {text}", f"%Y {time.format}", time)
         is_of_last_year = found > now + timedelta(days=1)
         return _read(f"{now.year - 1} {text}", f"%Y {time.format}", time) if is_of_last_year else found
