@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,11 @@ def bytes_read(process: subprocess.Popen[str]) -> int:
 
 
 def is_connected(process: subprocess.Popen[str]) -> bool:
-    links = [os.readlink(file) for file in Path(f"/proc/{process.pid}/fd").iterdir()]
-    return any(link.startswith("socket:") for link in links)
+    for file in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(file).startswith("socket:"):
+                return True
+    return False
 
 
 def test_lines_count_within_seconds_until_it_is_told_to_stop(
