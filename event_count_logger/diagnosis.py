@@ -45,7 +45,7 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     yield from _clock(store)
     for group in config.groups.values():
         try:
-            yield from (f"group '{group.name}': {error}" for error in store.probe(group.name))
+            yield from (f"group '{group.name}': {error}" for error in store.probe(group))
         except Rejected as error:
             yield f"group '{group.name}': {error}"
     for group in config.groups.values():
@@ -71,7 +71,7 @@ def _stored(group: GroupConfig, store: Store) -> Iterator[str]:
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
     for interval in group.intervals:
         try:
-            store.history(group.name, interval, 1)
+            store.history(group, interval, 1)
         except Rejected as error:
             yield str(error)
 
@@ -79,13 +79,13 @@ def _stored(group: GroupConfig, store: Store) -> Iterator[str]:
 def _types(group: GroupConfig) -> Mapping[str, str]:
     """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
     types = {
-        keys.masters(group.name): "hash",
-        keys.sources(group.name): "hash",
-        keys.totals(group.name): "hash",
-        keys.totals_interval(group.name): "string",
-        keys.idle(group.name): "zset",
+        keys.masters(group.prefix): "hash",
+        keys.sources(group.prefix): "hash",
+        keys.totals(group.prefix): "hash",
+        keys.totals_interval(group.prefix): "string",
+        keys.idle(group.prefix): "zset",
     }
-    types |= {keys.finished(group.name, interval.name): "string" for interval in group.intervals}
+    types |= {keys.finished(group.prefix, interval.name): "string" for interval in group.intervals}
     return types
 
 

@@ -96,7 +96,7 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     totals = reader.totals(group) if group.totals else None
     known = list(totals.counts) if totals else reader.known_events(group)
     lasts = [_filled(read_settled(reader, group, interval, "last")[0], known) for interval in group.intervals]
-    n_masters = sum(master.alive for master in store.masters(group.name))
+    n_masters = sum(master.alive for master in store.masters(group))
     open_sessions = store.open_sessions(group) if group.sessions else None
     return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)
 

@@ -263,7 +263,7 @@ class EventGroup(Counting):
         Raises:
             StoreError: Redis does not answer.
         """
-        return self._reader.count(self.group_name, interval, "last", event_id)
+        return self._reader.count(self._config, interval, "last", event_id)
 
     def get_current_count(self, event_id: str, interval: str) -> int:
         """Count of one event in the running interval, as far as it has reached Redis; 0 where there is none.
@@ -271,7 +271,7 @@ class EventGroup(Counting):
         Raises:
             StoreError: Redis does not answer.
         """
-        return self._reader.count(self.group_name, interval, "cur", event_id)
+        return self._reader.count(self._config, interval, "cur", event_id)
 
     def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
         """Counts of all events, as of one moment, as far as they have reached Redis.

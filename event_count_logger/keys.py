@@ -1,6 +1,7 @@
 """Every key that the project uses in Redis, and the rules for the names in them.
 
-These strings are the wire contract with other versions and other programs: they never change.
+These strings are the wire contract with other versions and other programs: they never change. Every key
+of a group begins with its prefix.
 """
 
 from __future__ import annotations
@@ -29,34 +30,45 @@ _SESSION_TIME = ":ms"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def counter(group: str, interval: str, half: Half, event_id: str) -> str:
+def prefix(group: str, in_cluster: bool = False, shard: int | None = None) -> str:
+    """What the keys of a group, or of one shard of it, begin with.
+
+    In a cluster, what is in braces decides which node has a key: all keys of a prefix are on one node
+    (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec, "Hash tags").
+    """
+    if shard is not None:
+        return f"{{{group}#{shard}}}"
+    return f"{{{group}}}" if in_cluster else group
+
+
+def counter(prefix: str, interval: str, half: Half, event_id: str) -> str:
     """The count of one event."""
-    return f"{group}:{interval}:{half}:{event_id}"
+    return f"{prefix}:{interval}:{half}:{event_id}"
 
 
-def timestamp(group: str, interval: str, half: Half) -> str:
+def timestamp(prefix: str, interval: str, half: Half) -> str:
     """When that interval began, in Unix seconds."""
-    return f"{group}:{interval}:{half}:@ts"
+    return f"{prefix}:{interval}:{half}:@ts"
 
 
-def index(group: str, interval: str, half: Half) -> str:
+def index(prefix: str, interval: str, half: Half) -> str:
     """The set of the event IDs that have a counter there."""
-    return f"{group}:{interval}:{half}:@events"
+    return f"{prefix}:{interval}:{half}:@events"
 
 
-def sources(group: str) -> str:
+def sources(prefix: str) -> str:
     """The hash of source ID to last committed position."""
-    return f"{group}:@sources"
+    return f"{prefix}:@sources"
 
 
-def request(group: str, key: str) -> str:
+def request(prefix: str, key: str) -> str:
     """The position of a request that is known by its idempotency key."""
-    return f"{group}:@request:{key}"
+    return f"{prefix}:@request:{key}"
 
 
-def sessions(group: str) -> tuple[str, str, str]:
+def sessions(prefix: str) -> tuple[str, str, str]:
     """The hash of sessions, and the sorted sets of those that have not ended and of those that have."""
-    return f"{group}:@sessions", f"{group}:@sessions_open", f"{group}:@sessions_ended"
+    return f"{prefix}:@sessions", f"{prefix}:@sessions_open", f"{prefix}:@sessions_ended"
 
 
 def session_time(event_id: str) -> str:
@@ -74,39 +86,39 @@ def is_session_time(event_id: str) -> bool:
     return event_id.endswith(_SESSION_TIME)
 
 
-def history(group: str, interval: str) -> str:
+def history(prefix: str, interval: str) -> str:
     """The stream of the finished intervals, oldest first."""
-    return f"{group}:{interval}:@history"
+    return f"{prefix}:{interval}:@history"
 
 
-def finished(group: str, interval: str) -> str:
+def finished(prefix: str, interval: str) -> str:
     """How many intervals were finished so far."""
-    return f"{group}:{interval}:@finished"
+    return f"{prefix}:{interval}:@finished"
 
 
-def totals(group: str) -> str:
+def totals(prefix: str) -> str:
     """The hash of event ID to what it has counted since ever, up to the end of the last finished interval."""
-    return f"{group}:@totals"
+    return f"{prefix}:@totals"
 
 
-def totals_interval(group: str) -> str:
+def totals_interval(prefix: str) -> str:
     """The name of the interval whose counts are added to the totals."""
-    return f"{group}:@totals_interval"
+    return f"{prefix}:@totals_interval"
 
 
-def idle(group: str) -> str:
+def idle(prefix: str) -> str:
     """The sorted set of event IDs that have a total and are not in use, by the time since when."""
-    return f"{group}:@idle"
+    return f"{prefix}:@idle"
 
 
-def masters(group: str) -> str:
+def masters(prefix: str) -> str:
     """The hash of the masters that rotate the group, with when each of them was last there."""
-    return f"{group}:@masters"
+    return f"{prefix}:@masters"
 
 
-def probe(group: str) -> str:
+def probe(prefix: str) -> str:
     """Scratch key on which the commands that are needed are tried out."""
-    return f"{group}:@probe"
+    return f"{prefix}:@probe"
 
 
 def event_id_fault(event_id: str) -> str | None:

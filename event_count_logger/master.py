@@ -128,7 +128,7 @@ class EventCountLoggerMaster(EventCountLogger):
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
             with suppress(StoreError):
-                self._counters.forget_master(self.config.groups, self._info)
+                self._counters.forget_master(self.config.groups.values(), self._info)
 
     def _rotate_on_and_on(
         self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval
@@ -163,7 +163,7 @@ class EventCountLoggerMaster(EventCountLogger):
     def _tell_on_and_on(self, scheduler: BackgroundScheduler) -> None:
         """Say that this master is there, and plan to say so again."""
         try:
-            self._counters.note_master(self.config.groups, self._info)
+            self._counters.note_master(self.config.groups.values(), self._info)
         except Unavailable:
             pass  # the store has told it
         except Rejected as error:

@@ -106,7 +106,7 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        reading = self._store.read(group.name, interval, group.events, halves, now)
+        reading = self._store.read(group, interval, halves, now)
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
 
     def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
@@ -126,7 +126,7 @@ class Reader:
             )
         interval = group.totals_interval
         while True:
-            reading = self._store.read(group.name, interval, group.events, ["cur"], now, totals=True)
+            reading = self._store.read(group, interval, ["cur"], now, totals=True)
             if reading.totals_interval in ("", interval.name):
                 break
             interval = _interval_of_totals(group, reading.totals_interval)
@@ -161,7 +161,7 @@ class Reader:
         wanted = group.history if count is None else count
         return [
             finished_snapshot(group, interval, finished)
-            for finished in self._store.history(group.name, interval, wanted)
+            for finished in self._store.history(group, interval, wanted)
         ]
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
@@ -170,10 +170,10 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        start = self._store.start(group.name, interval)
+        start = self._store.start(group, interval)
         return _overdue_s(interval, start, self._store.server_time())
 
-    def count(self, group: str, interval: str, half: Half, event_id: str) -> int:
+    def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
 
         Raises:
@@ -229,7 +229,7 @@ def _interval_of_totals(group: GroupConfig, name: str) -> Interval:
     try:
         return Interval.parse(name)
     except ValueError as error:
-        raise Rejected(keys.totals_interval(group.name), error) from error
+        raise Rejected(keys.totals_interval(group.prefix), error) from error
 
 
 def _overdue_s(interval: Interval, start: float | None, now: float) -> float | None:

@@ -72,8 +72,8 @@ def examine(config: Config, store: Store) -> Status:
     intervals = []
     sources = {}
     for group in config.groups.values():
-        masters |= {master.id: master for master in store.masters(group.name)}
-        sources[group.name] = store.n_sources(group.name)
+        masters |= {master.id: master for master in store.masters(group)}
+        sources[group.name] = store.n_sources(group)
         for interval in group.intervals:
             overdue_s = reader.overdue_s(group, interval)
             intervals.append(IntervalStatus(group.name, interval.name, overdue_s, group.hidden))

@@ -7,6 +7,7 @@ from collections import Counter
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests.groups import group_of
 from tests.servers import wait_until
 
 DAY = Interval.parse("24h")
@@ -52,7 +53,9 @@ class Days:
         position = self._positions[group]
         self._positions[group] += 1
         intervals = self.config.group(group).intervals
-        self.store.commit(group, intervals, "test", position, position + 1, counts, now=self.start(days_ago))
+        self.store.commit(
+            group_of(group, intervals), "test", position, position + 1, counts, now=self.start(days_ago)
+        )
 
     def rotate(self, group: str | GroupConfig, days_ago: int = 0) -> None:
         """End the day before that one."""

@@ -20,6 +20,7 @@ from event_count_logger.config import from_file
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
 from tests.days import let_midnight_pass
+from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 GUIDE = (ROOT / "docs" / "openmetrics.md").read_text()
@@ -89,7 +90,7 @@ class Monitoring:
         chosen = [interval for interval in configured if not intervals or interval.name in intervals]
         begin = self._positions[group]
         self._positions[group] += 1
-        done = self.store.commit(group, chosen, "test", begin, begin + 1, counts, now=now)
+        done = self.store.commit(group_of(group, chosen), "test", begin, begin + 1, counts, now=now)
         assert done.outcome == "applied"
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:

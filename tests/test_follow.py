@@ -21,6 +21,7 @@ from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import ROOT
+from tests.groups import group_of
 from tests.servers import Server, wait_until
 
 Start = Callable[..., "Popen[str]"]
@@ -41,11 +42,11 @@ class Past:
 
     def finish(self, intervals: int, merged: int = 1) -> None:
         for _ in range(intervals):
-            now = self.store.start("g", FIVE_S)
+            now = self.store.start(group_of("g"), FIVE_S)
             assert now is not None
             self._finished += 1
             position = self._finished
-            self.store.commit("g", [FIVE_S], "src", position - 1, position, {"a": position}, now)
+            self.store.commit(group_of("g", [FIVE_S]), "src", position - 1, position, {"a": position}, now)
             self.store.rotate(self.group, FIVE_S, now + 5 * merged)
 
     def follower(self, after: str | float | None = None) -> Follower:

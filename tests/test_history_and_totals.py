@@ -30,7 +30,7 @@ class Counting:
 
     def count(self, at: float, **batch: int) -> None:
         position = next(self._positions)
-        self.store.commit("g", self.group.intervals, "src", position, position + 1, batch, START + 5 * at)
+        self.store.commit(self.group, "src", position, position + 1, batch, START + 5 * at)
 
     def rotate(self, at: float, interval: Interval = FIVE_S) -> Rotation:
         return self.store.rotate(self.group, interval, START + 5 * at)

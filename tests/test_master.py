@@ -22,6 +22,7 @@ from event_count_logger import EventCountLogger, EventCountLoggerMaster
 from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
 from event_count_logger.store import MasterInfo, Store
+from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -105,7 +106,7 @@ def test_it_catches_up_at_start_and_warns_of_the_merged_span(
     store = Store(RedisConfig(**server.config))
     interval = from_file(config_file({"redis": server.config, "groups": GROUPS})).groups["g"].intervals[0]
     now = store.server_time()
-    store.commit("g", [interval], "s", 0, 1, {"e": 3}, now - 10)
+    store.commit(group_of("g", [interval]), "s", 0, 1, {"e": 3}, now - 10)
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(rotates(server))
     master.terminate()
@@ -352,7 +353,7 @@ print("stopped")
 def masters(server: Server) -> list[MasterInfo]:
     store = Store(RedisConfig(**server.config))
     try:
-        return store.masters("g")
+        return store.masters(group_of("g"))
     finally:
         store.close()
 
@@ -382,12 +383,12 @@ def test_a_master_that_was_not_there_for_a_while_is_dead_and_later_forgotten(ser
     silent = MasterInfo("h", 1, "2.0.0", now - 9000.0)
     lost = MasterInfo("h", 2, "2.0.0", now - 8000.0)
     for master, seen in ((silent, now - 16), (lost, now - 3700)):
-        store.note_master(["g"], master)
+        store.note_master([group_of("g")], master)
         value = server.client.hget("g:@masters", master.id)
         server.client.hset("g:@masters", master.id, f"{seen} {value.partition(' ')[2]}")
     server.client.hset("g:@masters", "foreign", "x")
-    store.note_master(["g"], MasterInfo("h", 3, "2.0.0", float(now)))
-    assert [(master.pid, master.alive) for master in store.masters("g")] == [(1, False), (3, True)]
+    store.note_master([group_of("g")], MasterInfo("h", 3, "2.0.0", float(now)))
+    assert [(master.pid, master.alive) for master in store.masters(group_of("g"))] == [(1, False), (3, True)]
     store.close()
 
 

@@ -434,7 +434,7 @@ def test_a_master_that_is_at_it_is_waited_for(
     file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
     store = Store(RedisConfig(**server.config))
     begin = group.intervals[0].end_of(store.server_time())
-    store.commit("g", group.intervals, "test", 0, 1, {"a": 5}, now=begin - 1)
+    store.commit(group, "test", 0, 1, {"a": 5}, now=begin - 1)
     wait_until(lambda: store.server_time() >= begin + 0.01)
     plugin = start("ecl", "munin", "--config", file, "ecl_g")
     wait_until(lambda: store.server_time() >= begin + 0.4)

@@ -314,7 +314,7 @@ Connect = Callable[[Config], Store]
 
 
 def count(store: Store, group: GroupConfig, counts: dict[str, int], position: int, now: float) -> None:
-    store.commit(group.name, group.intervals, "test", position, position + 1, counts, now=now)
+    store.commit(group, "test", position, position + 1, counts, now=now)
 
 
 def rotate(store: Store, group: GroupConfig, now: float) -> None:

@@ -21,6 +21,7 @@ from event_count_logger.store import Store
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.days import let_midnight_pass
+from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -71,7 +72,7 @@ def make_past(config: Config) -> None:
         for interval in config.group(group).intervals:
             store.rotate(config.group(group), interval, now)
         at = next(commits)
-        store.commit(group, config.group(group).intervals, str(at), 0, 1, counts, now=now)
+        store.commit(config.group(group), str(at), 0, 1, counts, now=now)
 
     happens("web", 2, {"ok": 1000 * DAY_S, "error": 7})
     happens("web", 1, {"ok": DAY_S // 2, "error": 1, "other": BIG})
@@ -271,7 +272,7 @@ class Ticking:
 
     def count(self, counts: dict[str, int]) -> None:
         intervals = self.config.group("ticks").intervals
-        self.store.commit("ticks", intervals, "test", self._sent, self._sent + 1, counts)
+        self.store.commit(group_of("ticks", intervals), "test", self._sent, self._sent + 1, counts)
         self._sent += 1
 
     def stop(self, process: subprocess.Popen[str]) -> None:
@@ -357,7 +358,7 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
     interval = ticking.config.group("ticks").intervals[0]
 
     def newest() -> int:
-        finished = ticking.store.history("ticks", interval, 1)
+        finished = ticking.store.history(group_of("ticks"), interval, 1)
         return finished[0].position.number if finished else 0
 
     wait_until(lambda: newest() > 0)

@@ -18,6 +18,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 from tests.conftest import ROOT
+from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., "Popen[str]"]
@@ -69,9 +70,9 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
     batch = {f"e{number:05}": 1 for number in range(12_000)}
-    store.commit("g", [HOUR], "src", 0, 1, batch, START)
+    store.commit(group_of("g", [HOUR]), "src", 0, 1, batch, START)
     store.rotate(group, HOUR, START + 3600)
-    store.commit("g", [HOUR], "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
+    store.commit(group_of("g", [HOUR]), "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
 
     read_at_once, calls = Store._read_at_once, []
 
@@ -96,7 +97,7 @@ def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_r
     group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
     for hour, name in enumerate(("old", "new")):
         batch = {f"{name}{number:05}": 1 for number in range(12_000)}
-        store.commit("g", [HOUR], "src", hour, hour + 1, batch, START + hour * 3600)
+        store.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
         store.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
     members, looked_up = Store._members, []
 
@@ -122,7 +123,7 @@ def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: 
     def after_another_event(self: Store, *arguments: Any) -> Any:
         position = len(calls)
         calls.append(position)
-        self.commit("g", [HOUR], "src", position, position + 1, {f"e{position}": 1}, START)
+        self.commit(group, "src", position, position + 1, {f"e{position}": 1}, START)
         return read_at_once(self, *arguments)
 
     monkeypatch.setattr(Store, "_read_at_once", after_another_event)
@@ -137,7 +138,7 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
 ) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
-    store.commit("g", [HOUR], "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START)
+    store.commit(group_of("g", [HOUR]), "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START)
     moved = iter(range(1_000))
     read_at_once = Store._read_at_once
 

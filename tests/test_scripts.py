@@ -10,6 +10,7 @@ from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, Refusal, Rotation, SessionAction, Store
+from tests.groups import group_of
 from tests.servers import Server
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
@@ -19,9 +20,8 @@ LARGEST = 2**63 - 1
 
 
 def commit(store: Store, prev: int, next: int, batch: dict[str, int], **options: Any) -> Commit:
-    return store.commit(
-        "g", options.pop("intervals", BOTH), "src", prev, next, batch, options.pop("now", NOW)
-    )
+    group = group_of("g", options.pop("intervals", BOTH))
+    return store.commit(group, "src", prev, next, batch, options.pop("now", NOW))
 
 
 def test_a_batch_is_added_to_every_interval(store: Store, any_server: Server) -> None:
@@ -79,11 +79,11 @@ def test_counts_above_2_to_the_53_are_exact(store: Store, any_server: Server) ->
 
 def test_a_position_may_be_any_string(store: Store, any_server: Server) -> None:
     here, there = 'a file "x", line 1', "\u00e9\n2"
-    assert store.commit("g", BOTH, "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
-    assert store.commit("g", BOTH, "src", here, there, {"a": 1}, NOW) == Commit("applied", here)
-    assert store.commit("g", BOTH, "src", here, there, {"a": 1}, NOW) == Commit("duplicate", there)
-    assert store.position("g", "src") == there
-    assert store.position("g", "other") == ""
+    assert store.commit(group_of("g", BOTH), "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
+    assert store.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit("applied", here)
+    assert store.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit("duplicate", there)
+    assert store.position(group_of("g"), "src") == there
+    assert store.position(group_of("g"), "other") == ""
     assert any_server.counts("g", "5s", "cur") == {"a": 2}
 
 
@@ -152,7 +152,7 @@ def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: 
 
 
 def test_actions_from_another_position_change_nothing(store: Store, any_server: Server) -> None:
-    store.commit("g", BOTH, "src", 0, 5, {"a": 2}, NOW)
+    store.commit(group_of("g", BOTH), "src", 0, 5, {"a": 2}, NOW)
     before = any_server.everything()
     assert store.commit_actions(SESSIONS, ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
     assert any_server.everything() == before
@@ -275,7 +275,7 @@ def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(store: Store
 
 
 def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
-    store.commit("g", BOTH, "src", 0, 1, {"a": 1})
+    store.commit(group_of("g", BOTH), "src", 0, 1, {"a": 1})
     start = float(any_server.client.get("g:5s:cur:@ts"))
     assert start == FIVE_S.start_of(store.server_time()) or start == FIVE_S.start_of(store.server_time() - 5)
     assert abs(store.clock_offset_s) < 0.5
@@ -487,7 +487,7 @@ def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
     store: Store, any_server: Server
 ) -> None:
     short = Interval.parse("0.3s")
-    store.commit("g", [short], "src", 0, 1, {"a": 1}, 1_700_000_000.25)
+    store.commit(group_of("g", [short]), "src", 0, 1, {"a": 1}, 1_700_000_000.25)
     assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
     rotation = store.rotate(GroupConfig("g", (short,), ("a",)), short, 1_700_000_000.75)
     assert (rotation.start, rotation.end) == (1_700_000_000.1, 1_700_000_000.7)
@@ -500,7 +500,7 @@ def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
     commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
     commit(store, 1, 2, {"a": 5}, intervals=[FIVE_S])
-    reading = store.read("g", FIVE_S, ("a", "b"), ("last", "cur"), 1_700_000_016)
+    reading = store.read(group_of("g", events=("a", "b")), FIVE_S, ("last", "cur"), 1_700_000_016)
     assert (reading.now, reading.last_start, reading.current_start) == (
         1_700_000_016,
         1_700_000_010,
@@ -510,7 +510,7 @@ def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
 
 
 def test_what_is_not_there_has_no_count(store: Store) -> None:
-    reading = store.read("g", FIVE_S, ("a",), ("last", "cur"), NOW)
+    reading = store.read(group_of("g", events=("a",)), FIVE_S, ("last", "cur"), NOW)
     assert (reading.last_start, reading.current_start, reading.counts) == (
         None,
         None,
@@ -520,22 +520,30 @@ def test_what_is_not_there_has_no_count(store: Store) -> None:
 
 def test_undeclared_events_follow_the_declared_ones_by_name(store: Store) -> None:
     commit(store, 0, 1, {"y": 1, "x": 1, "b": 1, "a": 1}, intervals=[FIVE_S])
-    assert list(store.read("g", FIVE_S, ("b", "a"), ("cur",), NOW).counts["cur"]) == ["b", "a", "x", "y"]
+    assert list(store.read(group_of("g", events=("b", "a")), FIVE_S, ("cur",), NOW).counts["cur"]) == [
+        "b",
+        "a",
+        "x",
+        "y",
+    ]
 
 
 def test_thousands_of_counts_are_read(store: Store) -> None:
     batch = {f"e{number:05}": number for number in range(12_000)}
     commit(store, 0, 1, batch, intervals=[FIVE_S])
-    assert store.read("g", FIVE_S, (), ("cur",), NOW).counts["cur"] == batch
+    assert store.read(group_of("g", events=()), FIVE_S, ("cur",), NOW).counts["cur"] == batch
 
 
 def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
     any_server.client.sadd("g:5s:cur:@events", b"\xff")
     any_server.client.set(b"g:5s:cur:\xff", 7)
-    assert store.read("g", FIVE_S, ("a",), ("cur",), NOW).counts["cur"] == {"a": 1, "\udcff": 7}
+    assert store.read(group_of("g", events=("a",)), FIVE_S, ("cur",), NOW).counts["cur"] == {
+        "a": 1,
+        "\udcff": 7,
+    }
     rotate(store, 1_700_000_015)
-    assert store.read("g", FIVE_S, ("a",), ("last",), NOW).counts["last"]["\udcff"] == 7
+    assert store.read(group_of("g", events=("a",)), FIVE_S, ("last",), NOW).counts["last"]["\udcff"] == 7
 
 
 # errors
@@ -560,13 +568,13 @@ def test_a_wrong_password_is_told_as_what_it_is(own_server: Server) -> None:
 
 
 def test_probing_leaves_nothing_behind_and_finds_nothing_wrong(store: Store, any_server: Server) -> None:
-    assert store.probe("g") == []
+    assert store.probe(group_of("g")) == []
     assert any_server.everything() == {}
 
 
 def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {})
-    store.retire("g", "src")
+    store.retire(group_of("g"), "src")
     assert any_server.everything() == {}
 
 

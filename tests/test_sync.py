@@ -45,7 +45,7 @@ class CuttableStore(Store):
     batches: list[dict[str, int]]
 
     def commit(self, *arguments: Any, **options: Any) -> Commit:
-        self.batches.append(dict(arguments[5]))
+        self.batches.append(dict(arguments[4]))
         if self.cut == "request":
             self.lost = lambda: Store.commit(self, *arguments)
             raise Unavailable(self.location, "the request was lost")

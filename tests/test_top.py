@@ -29,6 +29,7 @@ from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press
 from event_count_logger.top.watcher import Answer
 from tests.conftest import BIN, needs_debian
 from tests.days import DAY, Days
+from tests.groups import group_of
 from tests.servers import Server, wait_until
 from tests.terminal import Terminal
 
@@ -138,7 +139,7 @@ def test_redis_may_go_away_and_come_back(
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     store = Store(RedisConfig(**own_server.config))
-    store.commit("web", [DAY], "test", 0, 1, {"ok": 7})
+    store.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 7})
     top = terminal(file, "web", "-d", "0.1")
     top.sees("ok", "7")
     own_server.kill()
@@ -149,7 +150,7 @@ def test_redis_may_go_away_and_come_back(
     top.press("Escape")
     own_server.start()
     top.sees("in time")
-    store.commit("web", [DAY], "test", 1, 2, {"ok": 1})
+    store.commit(group_of("web", [DAY]), "test", 1, 2, {"ok": 1})
     top.sees("ok", "8")
     store.close()
 
@@ -281,7 +282,7 @@ def test_rows_add_up_to_what_was_logged_over_all_rotations(
     assert rows.next() == {"a": "0", "b": "0"}
     store = Store(RedisConfig(**server.config))
     for number in range(1000):
-        store.commit("g", [Interval.parse("0.2s")], "test", number, number + 1, {"a": 1, "late": 2})
+        store.commit(group_of("g", [Interval.parse("0.2s")]), "test", number, number + 1, {"a": 1, "late": 2})
         time.sleep(0.001)
     store.close()
     wait_until(lambda: rows.next() and rows.sums["a"] >= 1000, what="all is printed")
@@ -299,7 +300,7 @@ def test_a_row_says_that_redis_is_away_and_the_next_one_makes_up_for_it(
     wait_until(lambda: rows.next() == {"ok": "-", "error": "-"})
     own_server.start()
     store = Store(RedisConfig(**own_server.config))
-    store.commit("web", [DAY], "test", 0, 1, {"ok": 5})
+    store.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 5})
     store.close()
     wait_until(lambda: rows.next() == {"ok": "5", "error": "0"})
     assert rows.next() == {"ok": "0", "error": "0"}

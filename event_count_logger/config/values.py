@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timezone, tzinfo
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+from zlib import crc32
 
+from event_count_logger import keys
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
 from event_count_logger.templates import Template
@@ -35,6 +37,17 @@ DEFAULT_SESSION_TIMEOUT_S = 15 * 60.0
 
 #: Sessions that a group knows of at once. Each takes some 260 bytes in Redis, and more with many gaps.
 DEFAULT_MAX_SESSIONS = 100_000
+
+#: Seconds for which the position of a process that has ended is kept: longer than any outage after which
+#: what it left unsent can still come.
+DEFAULT_SOURCE_TTL_S = 7 * 24 * 3600.0
+
+#: How the counts of a group lie in Redis.
+Layout = Literal["keys", "hash"]
+
+#: What Redis must have done with a batch before it is taken for counted: have it in memory; have it on disk;
+#: have it on all replicas, of which there must be one.
+Durability = Literal["memory", "fsync", "replicas"]
 
 #: The dashboard's name, as people know it.
 DEFAULT_GRAFANA_EVENT = Template.parse("{dashboard.name}")
@@ -151,6 +164,11 @@ class GroupConfig:
         unit: What is counted, in the plural.
         labels: What events are called for people, by event ID; the others are called by their ID.
         sessions: How sessions are counted; None if the group has none.
+        key_prefix: What its keys begin with, if that is not its name.
+        n_shards: Into how many parts it is split, each of which has keys of its own; see `shards`.
+        layout: How its counts lie in Redis: each under a key, or those of one interval in one hash.
+        durability: What must be sure of a batch before it is taken for counted.
+        source_ttl: Seconds after which the position of a process that has ended is forgotten.
     """
 
     name: str
@@ -170,6 +188,30 @@ class GroupConfig:
     unit: str = "events"
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     sessions: SessionsConfig | None = None
+    key_prefix: str = ""
+    n_shards: int = 1
+    layout: Layout = "keys"
+    durability: Durability = "memory"
+    source_ttl: float = DEFAULT_SOURCE_TTL_S
+
+    @property
+    def prefix(self) -> str:
+        """What its keys begin with, unless it is split into shards."""
+        return self.key_prefix or self.name
+
+    @property
+    def shards(self) -> tuple[GroupConfig, ...]:
+        """Its parts: groups under other keys that share its counts; itself if it is not split."""
+        if self.n_shards == 1:
+            return (self,)
+        prefixes = [keys.prefix(self.name, shard=shard) for shard in range(self.n_shards)]
+        return tuple(replace(self, key_prefix=prefix, n_shards=1) for prefix in prefixes)
+
+    def shard_of(self, source: str) -> GroupConfig:
+        """The part of the group that a source counts in: always the same one."""
+        if self.n_shards == 1:
+            return self
+        return self.shards[crc32(source.encode("utf-8", "surrogateescape")) % self.n_shards]
 
     @property
     def totals_interval(self) -> Interval:

@@ -131,7 +131,7 @@ class LocalCounters:
                 source = self.cells.source
                 self.cells.start_over()
                 with suppress(StoreError):  # what is left of it only takes up room
-                    self._store.retire(self.config.name, source)
+                    self._store.retire(self.config, source)
 
     def put_away(self) -> str:
         """At the end: nothing is left behind of counters that are all sent.

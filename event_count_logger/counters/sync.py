@@ -147,8 +147,7 @@ class Sync:
         cells, answered = self._cells, False
         try:
             commit = self._store.commit(
-                self._config.name,
-                self._config.intervals,
+                self._config,
                 cells.source,
                 cells.position,
                 next_position,

@@ -29,7 +29,8 @@ def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, 
         Rejected: Redis cannot count one of the events: nothing was counted.
     """
     counted = {event_id: count for event_id, count in counts.items() if count}
-    commit = _confirmed(lambda: store.commit_request(group, key, _digest(counts), counted, KEPT_S))
+    shard = group.shard_of(key)
+    commit = _confirmed(lambda: store.commit_request(shard, key, _digest(counts), counted, KEPT_S))
     return commit.outcome != "conflict"
 
 

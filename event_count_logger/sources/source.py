@@ -27,7 +27,7 @@ class Source:
         """Asks nothing yet; see `load`. No more attempts are made when `stop` is set."""
         self.position = ""
         self._store = store
-        self._group = group
+        self._group = group.shard_of(source_id)
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
@@ -41,7 +41,7 @@ class Source:
         """
         while True:
             try:
-                self.position = self._store.position(self._group.name, self._id)
+                self.position = self._store.position(self._group, self._id)
             except Unavailable:
                 if self._stop.wait(_RETRY_S):
                     raise
@@ -81,5 +81,4 @@ class Source:
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
         if actions:
             return self._store.commit_actions(self._group, actions, self._id, self.position, next, batch)
-        name, intervals = self._group.name, self._group.intervals
-        return self._store.commit(name, intervals, self._id, self.position, next, batch)
+        return self._store.commit(self._group, self._id, self.position, next, batch)

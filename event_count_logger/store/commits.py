@@ -35,15 +35,13 @@ class _Form(NamedTuple):
     lengths: bytes
 
     @classmethod
-    def of(
-        cls, group: str, intervals: Sequence[Interval], events: Collection[str], first_keys: Sequence[str]
-    ) -> _Form:
-        names = list(first_keys)
+    def of(cls, group: GroupConfig, events: Collection[str], first_keys: Sequence[str]) -> _Form:
+        names, prefix, intervals = list(first_keys), group.prefix, group.intervals
         for interval in intervals:
-            names += (keys.timestamp(group, interval.name, "cur"), keys.index(group, interval.name, "cur"))
-            names += [keys.counter(group, interval.name, "cur", event_id) for event_id in events]
+            names += (keys.timestamp(prefix, interval.name, "cur"), keys.index(prefix, interval.name, "cur"))
+            names += [keys.counter(prefix, interval.name, "cur", event_id) for event_id in events]
         return cls(
-            tuple(intervals),
+            intervals,
             n_words=1 + len(names) + 5 + 1 + 2 * len(events) + 1 + len(intervals),
             keys=packed([len(names), *names]),
             events=packed([len(events), *events]),
@@ -59,20 +57,19 @@ class CommittingStore(ReadingStore):
         super().__init__(config, log, timeout_s)
         self._forms: dict[tuple[str, ...], _Form] = {}
 
-    def position(self, group: str, source: str) -> str:
+    def position(self, group: GroupConfig, source: str) -> str:
         """The last committed position of a source; '' if there is none.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.sources(group)
+        key = keys.sources(group.prefix)
         return text(self._ask("HGET", key, source, key=key) or b"")
 
     def commit(
         self,
-        group: str,
-        intervals: Sequence[Interval],
+        group: GroupConfig,
         source: str,
         prev: int | str,
         next: int | str,
@@ -83,8 +80,7 @@ class CommittingStore(ReadingStore):
         """Count a batch exactly once; to be repeated with the same arguments until it is answered.
 
         Args:
-            group: Name of the group.
-            intervals: All intervals of the group.
+            group: Whose events they are; a shard of it, if it has some.
             source: ID of the source that the counts come from.
             prev: Position of the source that the batch starts at.
             next: Position of the source that the batch ends at.
@@ -97,9 +93,10 @@ class CommittingStore(ReadingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
-        form = self._form(group, intervals, batch)
+        form = self._form(group, batch)
         state = (source, prev, next, "", ms(now))
-        return self._commit(form, state, packed(batch.values()), key=keys.sources(group), connect=connect)
+        key = keys.sources(group.prefix)
+        return self._commit(form, state, packed(batch.values()), key=key, connect=connect)
 
     def commit_request(
         self,
@@ -124,8 +121,8 @@ class CommittingStore(ReadingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
-        name = keys.request(group.name, key)
-        form = _Form.of(group.name, group.intervals, batch, [name])
+        name = keys.request(group.prefix, key)
+        form = _Form.of(group, batch, [name])
         state = (key, "", content, ms(keep_s), ms(now))
         return self._commit(form, state, packed(batch.values()), key=name)
 
@@ -158,7 +155,7 @@ class CommittingStore(ReadingStore):
             Rejected: Nothing was done; the same may succeed later.
         """
         state = (source, prev, next, "", ms(now))
-        first_keys = [keys.sources(group.name), *keys.sessions(group.name)]
+        first_keys = [keys.sources(group.prefix), *keys.sessions(group.prefix)]
         events_of: dict[str, str] = {}  # of sessions that are found to belong to another one than thought
         while True:
             given = [action._replace(event=events_of.get(action.id, action.event)) for action in actions]
@@ -168,7 +165,7 @@ class CommittingStore(ReadingStore):
                 number_of[event] = len(names) + 1
                 names += (event, keys.session_time(event))
             counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
-            form = _Form.of(group.name, group.intervals, names, first_keys)
+            form = _Form.of(group, names, first_keys)
             words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
             commit = self._commit(form, state, packed(counts), words, key=first_keys[0])
             if commit.outcome != "events":
@@ -207,17 +204,17 @@ class CommittingStore(ReadingStore):
             raise self._gone(refusals[0].reason)
         return Commit("refused", "", refusals)
 
-    def _form(self, group: str, intervals: Sequence[Interval], batch: Mapping[str, int]) -> _Form:
-        first_keys = [keys.sources(group)]
+    def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:
+        first_keys = [keys.sources(group.prefix)]
         if len(batch) != 1:
-            return _Form.of(group, intervals, batch, first_keys)
+            return _Form.of(group, batch, first_keys)
         # Direct groups commit the same events one at a time, again and again.
-        name = (group, *batch)
+        name = (group.prefix, *batch)
         form = self._forms.get(name)
-        if form is None or form.intervals != intervals:
+        if form is None or form.intervals != group.intervals:
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            form = self._forms[name] = _Form.of(group, intervals, batch, first_keys)
+            form = self._forms[name] = _Form.of(group, batch, first_keys)
         return form
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from event_count_logger import keys
+from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
@@ -37,9 +38,8 @@ _Events = dict[Half, list[str]]
 class _Request:
     """What `ReadingStore.read` was asked for."""
 
-    group: str
+    group: GroupConfig
     interval: Interval
-    declared: Sequence[str]
     now: float | None
     totals: bool
 
@@ -49,9 +49,8 @@ class ReadingStore(Connections):
 
     def read(
         self,
-        group: str,
+        group: GroupConfig,
         interval: Interval,
-        declared: Sequence[str],
         halves: Sequence[Half],
         now: float | None = None,
         totals: bool = False,
@@ -62,9 +61,9 @@ class ReadingStore(Connections):
         interval, and each as of a moment during the read.
 
         Args:
-            group: Name of the group.
+            group: Its declared events are read even when no counter is known for them; a shard of it, if it
+                has some.
             interval: The interval to read.
-            declared: Events to read even when no counter is known for them.
             halves: `cur`, `last`, or both.
             now: Unix seconds; the server's clock if None.
             totals: Whether to read the totals, too; `halves` is then `cur`.
@@ -73,8 +72,8 @@ class ReadingStore(Connections):
             Unavailable: No answer.
             Rejected: The server cannot answer.
         """
-        request = _Request(group, interval, declared, now, totals)
-        events: _Events = {half: list(declared) for half in halves}
+        request = _Request(group, interval, now, totals)
+        events: _Events = {half: list(group.events) for half in halves}
         for _ in range(_MOST_ROUNDS):
             reading, unnamed = self._read_at_once(request, events, "all")
             if reading:
@@ -89,7 +88,7 @@ class ReadingStore(Connections):
         self, request: _Request, events: _Events, which: Literal["all", "named"]
     ) -> tuple[Reading | None, _Events]:
         """What was read; or None, and the events that must be named to read them (none: too many)."""
-        group, interval = request.group, request.interval.name
+        group, interval = request.group.prefix, request.interval.name
         names = [keys.timestamp(group, interval, half) for half in ("cur", "last")]
         names += (keys.history(group, interval), keys.totals(group), keys.totals_interval(group))
         arguments: list[Any] = [ms(request.now), which, "totals" if request.totals else ""]
@@ -110,20 +109,21 @@ class ReadingStore(Connections):
             if all(page.is_of_one_interval_with(pages[0]) for page in pages):
                 return _joined(pages, halves)
         raise self._gone(
-            f"interval '{request.interval.name}' of group '{request.group}' ends faster than it can be read"
+            f"interval '{request.interval.name}' of group '{request.group.name}' ends faster than it can be "
+            "read"
         )
 
     def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
-        whole, _ = self._read_at_once(request, {half: list(request.declared)}, "all")
+        whole, _ = self._read_at_once(request, {half: list(request.group.events)}, "all")
         if whole:  # the last interval out of the history is never too much
             yield whole
             return
         # Before the events are looked up: should an interval end meanwhile, this page shows it.
         yield self._read_named(request, half, [])
-        found = self._members("SSCAN", keys.index(request.group, request.interval.name, half))
+        found = self._members("SSCAN", keys.index(request.group.prefix, request.interval.name, half))
         if request.totals:
-            found |= self._members("HSCAN", keys.totals(request.group))
-        events = [*request.declared, *sorted(found.difference(request.declared))]
+            found |= self._members("HSCAN", keys.totals(request.group.prefix))
+        events = [*request.group.events, *sorted(found.difference(request.group.events))]
         for first in range(0, len(events), _PAGE):
             yield self._read_named(request, half, events[first : first + _PAGE])
 
@@ -144,14 +144,14 @@ class ReadingStore(Connections):
             if cursor == "0":
                 return members
 
-    def history(self, group: str, interval: Interval, count: int) -> list[Finished]:
+    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Finished]:
         """The newest finished intervals in the history, oldest first, at most `count` of them.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.history(group, interval.name)
+        key = keys.history(group.prefix, interval.name)
         newest_first: list[Finished] = []
         end = "+"
         while len(newest_first) < count:
@@ -164,7 +164,7 @@ class ReadingStore(Connections):
         return newest_first[::-1]
 
     def finished_after(
-        self, group: str, interval: Interval, position: Position
+        self, group: GroupConfig, interval: Interval, position: Position
     ) -> tuple[Finished | None, float | None, int]:
         """The first finished interval after a position.
 
@@ -176,7 +176,7 @@ class ReadingStore(Connections):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.history(group, interval.name)
+        key = keys.history(group.prefix, interval.name)
         number = position.number or LAST_NUMBER
         self.server_time()
         start = self.start(group, interval)
@@ -184,7 +184,7 @@ class ReadingStore(Connections):
         entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)
         return _finished(key, entries[0]) if entries else None, start, n_finished
 
-    def newest_position(self, group: str, interval: Interval) -> Position:
+    def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
         """Where the history ends now.
 
         Raises:
@@ -195,34 +195,34 @@ class ReadingStore(Connections):
         newest = self.history(group, interval, 1)
         return newest[0].position if newest else Position(0, n_finished)
 
-    def n_finished(self, group: str, interval: Interval) -> int:
+    def n_finished(self, group: GroupConfig, interval: Interval) -> int:
         """How many intervals have finished so far.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.finished(group, interval.name)
+        key = keys.finished(group.prefix, interval.name)
         return int(self._ask("GET", key, key=key) or 0)
 
-    def start(self, group: str, interval: Interval) -> float | None:
+    def start(self, group: GroupConfig, interval: Interval) -> float | None:
         """When the running interval began, Unix seconds; None if there is none.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.timestamp(group, interval.name, "cur")
+        key = keys.timestamp(group.prefix, interval.name, "cur")
         return seconds(self._ask("GET", key, key=key) or b"")
 
-    def count(self, group: str, interval: str, half: Half, event_id: str) -> int:
+    def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.counter(group, interval, half, event_id)
+        key = keys.counter(group.prefix, interval, half, event_id)
         return int(self._ask("GET", key, key=key) or 0)
 
 

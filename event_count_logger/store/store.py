@@ -21,9 +21,9 @@ _MASTER_FORGOTTEN_S = 3600
 class Store(CommittingStore):
     """Counts and rotates in one Redis database. Threads may share it, and so may forked processes."""
 
-    def retire(self, group: str, source: str) -> None:
+    def retire(self, group: GroupConfig, source: str) -> None:
         """Forget a source that will not commit again, and of which no request is under way."""
-        self._ask("HDEL", keys.sources(group), source)
+        self._ask("HDEL", keys.sources(group.prefix), source)
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """End the running interval of a group if its time is over.
@@ -37,7 +37,7 @@ class Store(CommittingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        name, declared = group.name, group.events
+        name, declared = group.prefix, group.events
         timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
         records = [
@@ -72,7 +72,7 @@ class Store(CommittingStore):
         """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
         if not group.totals:
             return "off"
-        key, before = keys.totals_interval(group.name), ""
+        key, before = keys.totals_interval(group.prefix), ""
         with suppress(Rejected):  # the script will tell what is in the way
             before = text(self._ask("GET", key, key=key) or b"")
         if before and group.interval(before) is None:
@@ -82,7 +82,7 @@ class Store(CommittingStore):
 
     def _adopt_totals(self, group: GroupConfig, before: str) -> None:
         """The interval that added to the totals is not in the configuration any more: another one does."""
-        name, after = group.name, group.totals_interval.name
+        name, after = group.prefix, group.totals_interval.name
         indexes = [
             keys.index(name, before, "cur"),
             keys.index(name, before, "last"),
@@ -97,7 +97,7 @@ class Store(CommittingStore):
         records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
         self._run("adopt", records + counters, [before, after, *events])
 
-    def note_master(self, groups: Iterable[str], master: MasterInfo) -> None:
+    def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master is there, which rotates these groups.
 
         Raises:
@@ -114,25 +114,25 @@ class Store(CommittingStore):
         refusal = None
         for group in groups:
             try:
-                self._run("heartbeat", [keys.masters(group)], arguments)
+                self._run("heartbeat", [keys.masters(group.prefix)], arguments)
             except Rejected as error:
                 refusal = error
         if refusal:
             raise refusal
 
-    def forget_master(self, groups: Iterable[str], master: MasterInfo) -> None:
+    def forget_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master has ended."""
         for group in groups:
-            self._ask("HDEL", keys.masters(group), master.id, key=keys.masters(group))
+            self._ask("HDEL", keys.masters(group.prefix), master.id, key=keys.masters(group.prefix))
 
-    def masters(self, group: str) -> list[MasterInfo]:
+    def masters(self, group: GroupConfig) -> list[MasterInfo]:
         """The masters that have said within the last hour that they rotate a group, oldest first.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.masters(group)
+        key = keys.masters(group.prefix)
         values = self._ask("HVALS", key, key=key)
         now = self.server_time()
         found = [_master_info(text(value), now) for value in values]
@@ -150,22 +150,22 @@ class Store(CommittingStore):
             Rejected: There is something else under that key.
         """
         assert group.sessions
-        _, key, _ = keys.sessions(group.name)
+        _, key, _ = keys.sessions(group.prefix)
         since = int(((self.server_time() if now is None else now) - group.sessions.expire_after) * 1000)
         return int(self._ask("ZCOUNT", key, f"({since}", "+inf", key=key))
 
-    def n_sources(self, group: str) -> int:
+    def n_sources(self, group: GroupConfig) -> int:
         """Of how many sources of counts a position is known.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        return int(self._ask("HLEN", keys.sources(group), key=keys.sources(group)))
+        return int(self._ask("HLEN", keys.sources(group.prefix), key=keys.sources(group.prefix)))
 
-    def probe(self, group: str) -> Sequence[str]:
+    def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""
-        return [text(error) for error in self._run("probe", [keys.probe(group)], [])]
+        return [text(error) for error in self._run("probe", [keys.probe(group.prefix)], [])]
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:

@@ -110,4 +110,4 @@ class Sampler:
         return [snapshot.rates for snapshot in self._reader.history(*target, TREND_LENGTH)]
 
     def _has_master(self, group: GroupConfig) -> bool:
-        return any(master.alive for master in self._store.masters(group.name))
+        return any(master.alive for master in self._store.masters(group))

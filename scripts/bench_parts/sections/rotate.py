@@ -63,7 +63,7 @@ class _Filler:
             batch = dict.fromkeys(self._names[first : first + BATCH], 1)
             position = self._position
             self._position += 1
-            self._store.commit(GROUP.name, [INTERVAL], "bench", position, position + 1, batch, now)
+            self._store.commit(GROUP, "bench", position, position + 1, batch, now)
 
 
 def _measure_ours(
