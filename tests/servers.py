@@ -79,7 +79,7 @@ class Server:
         return redis.Redis(port=self.port, decode_responses=True, driver_info=_DRIVER)
 
     def start(self) -> None:
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        arguments = [*self._listening(), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         arguments += [
             "--appendonly",
             "yes",
@@ -93,6 +93,9 @@ class Server:
         ]
         self.process = subprocess.Popen([self.binary, *arguments])
         wait_until(self.answers, what="the server starts")
+
+    def _listening(self) -> list[str]:
+        return ["--port", str(self.port)]
 
     def answers(self) -> bool:
         try:
@@ -235,8 +238,14 @@ class Cluster:
 
     def _node(self, directory: Path) -> Server:
         directory.mkdir()
-        settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *_QUICK_TO_FOLLOW]
-        return Server("redis", directory, *settings, "--cluster-port", str(free_port()))
+        settings = {
+            "--cluster-enabled": "yes",
+            "--cluster-node-timeout": "1000",
+            "--cluster-require-full-coverage": "no",
+            "--cluster-port": str(free_port()),
+        }
+        words = [word for pair in settings.items() for word in pair]
+        return Server("redis", directory, *words, *_QUICK_TO_FOLLOW)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -355,6 +364,11 @@ class SentinelSetup:
             return _is_followed(client) and all(
                 state.get("num-other-sentinels") == 2 and state.get("num-slaves") == 2 for state in states
             )
+
+    def fail_over(self) -> None:
+        """Let the sentinels give the part of the master to another one, though nothing is wrong with it."""
+        with redis.Redis(port=self.ports[0], driver_info=_DRIVER) as client:
+            client.execute_command("SENTINEL", "FAILOVER", "ecl")
 
     def primary(self) -> Server:
         """The server that the sentinels agree on."""

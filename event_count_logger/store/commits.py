@@ -203,6 +203,7 @@ class CommittingStore(ReadingStore):
         refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
+        self._note_refusal(refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:

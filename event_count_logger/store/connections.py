@@ -157,7 +157,12 @@ class Connections:
         except NoScriptError:
             raise
         except ResponseError as error:
+            self._note_refusal(str(error))
             raise Rejected(key, error) from error
+
+    def _note_refusal(self, reason: str) -> None:
+        if "NOREPLICAS" in reason:  # it may have lost touch with the others, who have another master now
+            self.close()
 
     def _gone(self, key: str, reason: str) -> Unavailable:
         """Whoever has a key serves nobody: the next connections may lead to another server."""

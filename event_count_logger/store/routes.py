@@ -11,12 +11,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError, TryAgainError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from event_count_logger.config import Address, RedisConfig
-from event_count_logger.errors import NotConnected, Unavailable
+from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import FAILURES, Contact, Node, Options, make_ready
 from event_count_logger.store.wire import encoded, request, text
@@ -276,21 +276,23 @@ class Cluster:
 
     def _refresh(self) -> None:
         """Ask who has what, one node after the other until one answers."""
-        failure: Unavailable | None = None
+        failure: Exception | None = None
         for address in self._informants():
             node = self._node_at(address)
             try:
                 (slots,) = node.exchange([_CLUSTER_SLOTS])
-            except Unavailable as error:
+            except Unauthorized:
+                raise
+            except NoPermissionError as error:
+                raise Unauthorized(node.location, error) from error
+            except (Unavailable, ResponseError) as error:
                 failure = error
-            except ResponseError as error:
-                failure = Unavailable(node.location, error)
             else:
                 self._learn(slots, address)
                 return
-        assert failure, "a cluster has at least one node to begin with"
-        self._contact.lost(failure)
-        raise failure
+        lost = Unavailable(self._config.location, f"none of these nodes tells who has what ({failure})")
+        self._contact.lost(lost)
+        raise lost
 
     def _informants(self) -> list[Address]:
         """Whom to ask; in turn, since any of them may have lost touch with the others."""
