@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from event_count_logger.store import Store
 from tests.conftest import needs_debian
 from tests.groups import group_of
 from tests.servers import Cluster, Server, wait_until
+from tests.test_acl import CLUSTER, ONE_SERVER
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -240,6 +242,34 @@ def test_all_commands_work_with_a_cluster(
     assert status.returncode == 0, status.stderr
     munin = run("ecl", "munin", "ecl_all", ECL_CONFIG=str(file))
     assert munin.returncode == 0, munin.stderr
+
+
+def test_the_user_of_the_document_may_do_what_a_cluster_needs(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {name: {"events": ["a"], "intervals": ["5m"]} for name in ("web", "http")}
+    redis = {**cluster.config, "username": "ecl", "password": "SECRET"}
+    file = config_file({"redis": redis, "groups": groups})
+
+    def allow(*more: str) -> None:
+        for node in cluster.nodes:
+            with node.client as client:
+                client.execute_command(*ONE_SERVER)
+                client.execute_command(*CLUSTER, *more)
+
+    allow()
+    for command in (
+        ["ecl_master", "--once", file],
+        ["ecl_log_event", file, "web", "a"],
+        ["ecl", "check", file],
+    ):
+        done = run(*command)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    for missing, named in (("asking", "asking"), ("cluster|slots", r"cluster\|slots")):
+        allow(f"-{missing}")
+        done = run("ecl", "check", file)
+        assert done.returncode == 1
+        assert re.search(rf"permissions.*'{named}'", done.stdout), done.stdout
 
 
 def test_check_names_the_node_that_is_set_up_wrongly(

@@ -61,6 +61,10 @@ class Route(Protocol):
     def reachable(self) -> bool | None:
         """Whether the last request to each server was answered; None before the first one."""
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What this way needs of servers, beside what is asked of them."""
+
 
 def route_to(config: RedisConfig, log: Log | None, timeout_s: float) -> Route:
     """The way to what a configuration names; connects to nothing yet."""
@@ -76,6 +80,8 @@ def route_to(config: RedisConfig, log: Log | None, timeout_s: float) -> Route:
 
 class Single:
     """One server."""
+
+    commands: tuple[str, ...] = ()
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -108,6 +114,8 @@ class Single:
 
 class ViaSentinel:
     """The server that sentinels call the master of a service. They are asked before each new connection."""
+
+    commands: tuple[str, ...] = ()
 
     def __init__(self, config: RedisConfig, options: Options, log: Log | None) -> None:
         self._config = config
@@ -195,6 +203,8 @@ class Cluster:
 
     Requests that a node sends on were not done, so that they may be repeated.
     """
+
+    commands: tuple[str, ...] = ("ASKING",)
 
     def __init__(self, config: RedisConfig, options: Options, log: Log | None) -> None:
         self._config = config

@@ -170,7 +170,14 @@ class Store(CommittingStore):
 
     def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""
-        return [text(error) for error in self._run("probe", [keys.probe(group.prefix)], [])]
+        key = keys.probe(group.prefix)
+        errors = [text(error) for error in self._run("probe", [key], [])]
+        for command in ("PING", *self._route.commands):
+            try:
+                self._ask(command, key=key)
+            except Rejected as error:
+                errors.append(str(error))
+        return errors
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:
