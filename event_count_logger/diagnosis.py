@@ -34,15 +34,11 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     Raises:
         Unavailable: Redis does not answer.
     """
-    settings = store.settings()
-    if settings.get("server") == "Redis" and _version(settings["version"]) < _OLDEST_VERSION:
-        yield f"Redis {settings['version']} is too old: 6.2 or later is needed"
-    policy = settings.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
-        yield f"maxmemory-policy is '{policy}': the server may drop counters at any time (use noeviction)"
-    if settings.get("appendonly") == "no" and settings.get("save") == "":
-        yield "persistence is off: a restart of the server loses all counts (use appendonly yes)"
-    yield from _clock(store)
+    servers = store.settings()
+    for location, settings in servers.items():
+        where = f"{location}: " if len(servers) > 1 else ""
+        yield from (f"{where}{problem}" for problem in _settings(settings))
+    yield from _clock(config, store)
     for group in config.groups.values():
         try:
             yield from (f"group '{group.name}': {error}" for error in store.probe(group))
@@ -53,10 +49,22 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     yield from _overdue(config, store)
 
 
-def _clock(store: Store) -> Iterator[str]:
-    with suppress(Rejected):  # the probe tells what is not allowed
-        store.server_time()
-    offset_s = store.clock_offset_s
+def _settings(settings: Mapping[str, str]) -> Iterator[str]:
+    if settings.get("server") == "Redis" and _version(settings["version"]) < _OLDEST_VERSION:
+        yield f"Redis {settings['version']} is too old: 6.2 or later is needed"
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        yield f"maxmemory-policy is '{policy}': the server may drop counters at any time (use noeviction)"
+    if settings.get("appendonly") == "no" and settings.get("save") == "":
+        yield "persistence is off: a restart of the server loses all counts (use appendonly yes)"
+
+
+def _clock(config: Config, store: Store) -> Iterator[str]:
+    offset_s = 0.0
+    for group in config.groups.values() or [None]:
+        with suppress(Rejected):  # the probe tells what is not allowed
+            store.server_time(group)
+        offset_s = max(offset_s, store.clock_offset_s, key=abs)
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"

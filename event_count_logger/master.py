@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
-from event_count_logger.errors import Rejected, StoreError, Unavailable
+from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.store import MasterInfo, Rotation, Store
@@ -127,8 +127,7 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._stopping = True
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
-            with suppress(StoreError):
-                self._counters.forget_master(self.config.groups.values(), self._info)
+            self._counters.forget_master(self.config.groups.values(), self._info)
 
     def _rotate_on_and_on(
         self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval

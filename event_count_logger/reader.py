@@ -171,7 +171,7 @@ class Reader:
             StoreError: Redis does not answer.
         """
         start = self._store.start(group, interval)
-        return _overdue_s(interval, start, self._store.server_time())
+        return _overdue_s(interval, start, self._store.server_time(group))
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.

@@ -59,11 +59,13 @@ class Server:
     What it has confirmed is written, but not forced to the disk: that outlives the process, not the machine.
     """
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, *more: str) -> None:
+        """`more` are arguments of the server, which override those that are here."""
         binary = BINARIES[kind]()
         assert binary, f"no {kind} server on this machine"
         self.binary = binary
         self.directory = directory
+        self.more = more
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -77,7 +79,7 @@ class Server:
         return redis.Redis(port=self.port, decode_responses=True, driver_info=_DRIVER)
 
     def start(self) -> None:
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        arguments = [*self._listening(), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         arguments += [
             "--appendonly",
             "yes",
@@ -87,9 +89,13 @@ class Server:
             "",
             "--logfile",
             str(self.directory / "log"),
+            *self.more,
         ]
         self.process = subprocess.Popen([self.binary, *arguments])
         wait_until(self.answers, what="the server starts")
+
+    def _listening(self) -> list[str]:
+        return ["--port", str(self.port)]
 
     def answers(self) -> bool:
         try:
@@ -202,3 +208,176 @@ class Proxy:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         sock.close()
+
+
+#: The default is to wait five seconds for more replicas.
+_QUICK_TO_FOLLOW = ("--repl-diskless-sync-delay", "0")
+
+
+def _is_followed(client: redis.Redis) -> bool:
+    """Whether all replicas of a server have what it has, and there is one."""
+    replicas = [value for name, value in client.info("replication").items() if name.startswith("slave")]
+    states = [replica["state"] for replica in replicas if isinstance(replica, dict)]
+    return bool(states) and set(states) == {"online"}
+
+
+class Cluster:
+    """Three masters that share the slots, with a replica each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.nodes = [self._node(directory / str(number)) for number in range(6)]
+        addresses = [f"127.0.0.1:{node.port}" for node in self.nodes]
+        made = subprocess.run(
+            ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        wait_until(self.is_whole, what="the cluster is whole")
+
+    def _node(self, directory: Path) -> Server:
+        directory.mkdir()
+        settings = {
+            "--cluster-enabled": "yes",
+            "--cluster-node-timeout": "1000",
+            "--cluster-require-full-coverage": "no",
+            "--cluster-port": str(free_port()),
+        }
+        words = [word for pair in settings.items() for word in pair]
+        return Server("redis", directory, *words, *_QUICK_TO_FOLLOW)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"cluster": True, "nodes": [f"127.0.0.1:{node.port}" for node in self.nodes]}
+
+    @property
+    def client(self) -> redis.RedisCluster:
+        nodes = [redis.cluster.ClusterNode("127.0.0.1", node.port) for node in self.nodes if node.process]
+        return redis.RedisCluster(startup_nodes=nodes, decode_responses=True)
+
+    def masters(self) -> list[Server]:
+        """The nodes that say that they have slots."""
+        return [node for node in self.nodes if node.process and self.role(node) == "master"]
+
+    def role(self, node: Server) -> str:
+        with node.client as client:
+            return str(client.execute_command("ROLE")[0])
+
+    def is_whole(self) -> bool:
+        """Whether all slots are served, and each master has a replica that follows it."""
+        masters = self.masters()
+        return len(masters) == 3 and all(self._is_served(node) for node in masters)
+
+    def _is_served(self, node: Server) -> bool:
+        with node.client as client:
+            served = client.cluster("INFO")["cluster_state"] == "ok"
+            return served and _is_followed(client)
+
+    def master_of(self, key: str) -> Server:
+        """The node that has a key."""
+        slot = redis.crc.key_slot(key.encode())
+        for node in self.masters():
+            with node.client as client:
+                for first, last, (_, port, *_), *_ in client.execute_command("CLUSTER SLOTS"):
+                    if first <= slot <= last:
+                        return next(each for each in self.nodes if each.port == port)
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def move(self, key: str, target: Server) -> None:
+        """Give the slot of a key to another node, as a resharding does it, some keys at a time."""
+        source, slot = self.master_of(key), redis.crc.key_slot(key.encode())
+        with source.client as there, target.client as here:
+            ids = [str(client.cluster("MYID")) for client in (there, here)]
+            here.cluster("SETSLOT", slot, "IMPORTING", ids[0])
+            there.cluster("SETSLOT", slot, "MIGRATING", ids[1])
+            while some := there.cluster("GETKEYSINSLOT", slot, 3):
+                there.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *some)
+                time.sleep(0.005)
+            for client in (here, there):
+                client.cluster("SETSLOT", slot, "NODE", ids[1])
+        for node in self.masters():
+            with node.client as client:
+                client.cluster("SETSLOT", slot, "NODE", ids[1])
+
+    def everything(self) -> dict[str, Any]:
+        """All keys with their values."""
+        return {key: value for node in self.masters() for key, value in node.everything().items()}
+
+    def counts(self, prefix: str, interval: str, half: str) -> dict[str, int]:
+        """The counters of a group that are in the cluster."""
+        return {
+            event: count
+            for node in self.masters()
+            for event, count in node.counts(prefix, interval, half).items()
+        }
+
+    def clear(self) -> None:
+        for node in self.masters():
+            with node.client as client:
+                client.flushall()
+                client.script_flush()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+
+class SentinelSetup:
+    """A primary with two replicas, and three sentinels that watch them as `ecl`."""
+
+    def __init__(self, directory: Path) -> None:
+        for number in range(6):
+            (directory / str(number)).mkdir()
+        self.servers = [Server("redis", directory / "0", *_QUICK_TO_FOLLOW)]
+        following = [*_QUICK_TO_FOLLOW, "--replicaof", f"127.0.0.1 {self.servers[0].port}"]
+        self.servers += [Server("redis", directory / str(number), *following) for number in (1, 2)]
+        self.ports: list[int] = []
+        self._sentinels = [self._sentinel(directory / str(number)) for number in (3, 4, 5)]
+        wait_until(self._is_watched, what="the sentinels know each other and both replicas")
+
+    def _sentinel(self, directory: Path) -> subprocess.Popen[bytes]:
+        port = free_port()
+        self.ports.append(port)
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {directory}\nlogfile {directory / 'log'}\n"
+            f"sentinel monitor ecl 127.0.0.1 {self.servers[0].port} 2\n"
+            "sentinel down-after-milliseconds ecl 500\nsentinel failover-timeout ecl 3000\n"
+        )
+        return subprocess.Popen([self.servers[0].binary, str(file), "--sentinel"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"sentinel": {"nodes": [f"127.0.0.1:{port}" for port in self.ports], "service": "ecl"}}
+
+    def _state(self, port: int) -> dict[str, Any]:
+        try:
+            with redis.Redis(port=port, decode_responses=True, driver_info=_DRIVER) as client:
+                return dict(client.sentinel_master("ecl"))
+        except redis.exceptions.RedisError:
+            return {}
+
+    def _is_watched(self) -> bool:
+        states = [self._state(port) for port in self.ports]
+        with self.servers[0].client as client:
+            return _is_followed(client) and all(
+                state.get("num-other-sentinels") == 2 and state.get("num-slaves") == 2 for state in states
+            )
+
+    def fail_over(self) -> None:
+        """Let the sentinels give the part of the master to another one, though nothing is wrong with it."""
+        with redis.Redis(port=self.ports[0], driver_info=_DRIVER) as client:
+            client.execute_command("SENTINEL", "FAILOVER", "ecl")
+
+    def primary(self) -> Server:
+        """The server that the sentinels agree on."""
+        ports = [self._state(port).get("port") for port in self.ports]
+        return next(server for server in self.servers if server.port == ports[0])
+
+    def close(self) -> None:
+        for sentinel in self._sentinels:
+            sentinel.kill()
+            sentinel.wait()
+        for server in self.servers:
+            server.kill()

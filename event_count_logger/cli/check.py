@@ -48,12 +48,13 @@ def _problems_of_server(config_file: str, config: Config) -> list[str]:
     store = Store(config.redis)
     try:
         problems = [f"{config_file}: {problem}" for problem in diagnosis.examine(config, store)]
-        settings = store.settings()
+        servers = store.settings()
     except Unauthorized as error:
         return [f"{config_file}: {error}"]
     except Unavailable as error:
         tell(f"NOTE: the server is not checked: {error}")
         return []
-    server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
-    print(f"{config_file}: {server} at {config.redis.location}")
+    for location, settings in servers.items():
+        server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
+        print(f"{config_file}: {server} at {location}")
     return problems

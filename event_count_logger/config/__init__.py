@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,16 @@ from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.checks import check, show, slip_of
 from event_count_logger.config.places import Place, Report, written
-from event_count_logger.config.rules import (
-    GRAFANA,
-    GROUP,
-    NO_EFFECT,
-    PASSED_ON,
-    REDIS,
-    SERVE,
-    SESSIONS,
-    SPOOL,
-    group_name_fault,
-)
+from event_count_logger.config.redis import check_redis
+from event_count_logger.config.rules import GRAFANA, GROUP, SERVE, SESSIONS, SPOOL, group_name_fault
 from event_count_logger.config.tail import check_tail
 from event_count_logger.config.values import (
+    Address,
     Config,
     GrafanaConfig,
     GroupConfig,
     RedisConfig,
+    SentinelConfig,
     ServeConfig,
     SessionsConfig,
     TailConfig,
@@ -40,10 +34,12 @@ from event_count_logger.errors import ConfigError, Problem
 from event_count_logger.templates import Template
 
 __all__ = [
+    "Address",
     "Config",
     "GrafanaConfig",
     "GroupConfig",
     "RedisConfig",
+    "SentinelConfig",
     "ServeConfig",
     "SessionsConfig",
     "TailConfig",
@@ -90,7 +86,12 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         SPOOL, {key: content[key] for key in SPOOL.schema if key in content}, (), report, strict=True
     )
     groups = _check_groups(content.get("groups"), spool or {}, base, report)
-    redis = _check_redis(_section(content, "redis"), report, base)
+    redis = check_redis(_section(content, "redis"), report, base)
+    if redis.cluster:
+        groups = {
+            name: replace(group, key_prefix=keys.prefix(name, in_cluster=True))
+            for name, group in groups.items()
+        }
     serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
     grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
     given = content.get("groups")
@@ -182,20 +183,3 @@ def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:
             meant = slip_of(event_id, group.events)
             hint = f" (did you mean '{meant}'?)" if meant else ""
             report((*place, "labels", event_id), f"is not a declared event{hint}", fatal=False)
-
-
-def _check_redis(section: object, report: Report, base: Path) -> RedisConfig:
-    values = check(REDIS, section, ("redis",), report, strict=True)
-    if not values:
-        return RedisConfig()
-    ways = [way for way in ("url", "embedded", "host", "port") if way in values]
-    if len(ways) > 1 and ways != ["host", "port"]:
-        report(("redis", ways[1]), f"is given beside '{ways[0]}': only one of them can say where Redis is")
-    if "url" in values and "db" in values:
-        report(("redis", "db"), "is given beside 'url': write it into the address, as in redis://host:6379/1")
-    if "embedded" in values:
-        values["embedded"] = base / os.path.expanduser(values["embedded"])
-    options = {key: values.pop(key) for key in PASSED_ON if key in values}
-    if "socket_timeout" in values:
-        values.setdefault("socket_connect_timeout", values["socket_timeout"])
-    return RedisConfig(**{key: values[key] for key in values if key not in NO_EFFECT}, options=options)

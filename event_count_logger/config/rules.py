@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Callable
 
 import voluptuous as vol
 
@@ -23,13 +22,10 @@ from event_count_logger.config.checks import (
     quoting_hint,
     show,
 )
-from event_count_logger.config.values import without_password
 from event_count_logger.intervals import Interval
 
 #: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
 _LONGEST_HISTORY = 100_000
-
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 #: An origin as browsers send it (html.spec.whatwg.org, section "Origins"), and the ports that they leave out.
 _ORIGIN = re.compile(
@@ -73,61 +69,6 @@ def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
     return tuple(intervals)
 
 
-def _port(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-        raise vol.Invalid(f"{show(value)} is not a TCP port (1 to 65535)")
-    return int(text)
-
-
-def _database(value: object) -> int:
-    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
-        raise vol.Invalid(f"{show(value)} is not the number of a database (0 or more)")
-    return int(str(value))
-
-
-def _secret(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise vol.Invalid("is not a string: put it in quotes")
-    return str(value)
-
-
-def _socket_options(value: object) -> dict[int, int]:
-    if not isinstance(value, Mapping) or not all(isinstance(n, int) for pair in value.items() for n in pair):
-        raise vol.Invalid(f"{show(value)} is not a mapping of numbers to numbers")
-    return dict(value)
-
-
-def _host(value: object) -> str:
-    host = a_text(value)
-    if re.search(r"[/@\s]", host):
-        raise vol.Invalid("is not the name of a host (an address with :// goes into 'url')")
-    return host
-
-
-def _url(value: object) -> str:
-    if not isinstance(value, str):
-        raise vol.Invalid("is not a string")
-    try:
-        parts = urlsplit(value)
-        named = parts.path if parts.scheme == "unix" else parts.hostname
-        usable = parts.scheme in _REDIS_SCHEMES and bool(named) and parts.port != 0
-        usable &= value.startswith(f"{parts.scheme}://")
-    except ValueError:
-        usable = False
-    if not usable:
-        expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
-        raise vol.Invalid(f"'{without_password(value)}' is not an address of Redis (use {expected})")
-    if parts.scheme != "unix" and not re.fullmatch("(/[0-9]*)?", parts.path):
-        raise vol.Invalid(f"'{parts.path}' in the address is not the number of a database")
-    for key, values in parse_qs(parts.query).items():
-        if key not in _IN_URL and not key.startswith("ssl_"):
-            raise vol.Invalid(f"'{key}' cannot stand in the address (a setting beside 'url' may do)")
-        if key in REDIS.schema:
-            _in_address(key, REDIS.schema[key], values[-1])
-    return value
-
-
 def _origin(value: object) -> str:
     origin = a_text(value).lower()
     if origin != "*" and not _ORIGIN.fullmatch(origin):
@@ -140,13 +81,6 @@ def _origins(value: list[str]) -> tuple[str, ...]:
     if "*" in value and len(value) > 1:
         raise vol.Invalid("has '*', which allows all origins, and others beside it")
     return tuple(value)
-
-
-def _in_address(key: str, rule: Callable[[object], object], value: str) -> None:
-    try:
-        rule(int(value) if value.isdecimal() else value)
-    except vol.Invalid as error:
-        raise vol.Invalid(f"'{key}' in the address: {error}") from error
 
 
 _seconds = a_number(float, "a number of seconds above 0")
@@ -191,39 +125,3 @@ SESSIONS = vol.Schema(
 SERVE = vol.Schema({"allowed_origins": optional(vol.All(a_list, [_origin], _origins))})
 
 GRAFANA = vol.Schema({"group": optional(a_template), "event": optional(a_template)})
-
-#: Given to redis-py's connection as they are.
-PASSED_ON = {
-    "username": optional(_secret),
-    "password": optional(_secret),
-    "client_name": optional(a_text),
-    "health_check_interval": optional(a_number(float, "a number of seconds, 0 or more", lowest=-1)),
-    "socket_keepalive": optional(a_boolean),
-    "socket_keepalive_options": optional(_socket_options),
-    "protocol": optional(vol.In([2, 3], msg="is not 2 or 3")),
-    **dict.fromkeys(("credential_provider", "lib_name", "lib_version", "redis_connect_func"), object),
-    **dict.fromkeys(("parser_class", "socket_read_size", "socket_type"), object),
-}
-
-#: Accepted because configurations have them, though nothing here depends on them: what is text is known,
-#: and a commit is repeated, and counted once, in any case.
-NO_EFFECT = dict.fromkeys(
-    ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"), object
-)
-
-#: What redis-py takes from the query of an address, and does not override what is set or needed here.
-_IN_URL = ("client_name", "db", "health_check_interval", "protocol", "socket_keepalive")
-
-REDIS = vol.Schema(
-    {
-        "host": optional(_host),
-        "port": optional(_port),
-        "db": optional(_database),
-        "url": optional(_url),
-        "embedded": optional(a_text),
-        "socket_timeout": optional(_seconds),
-        "socket_connect_timeout": optional(_seconds),
-        **PASSED_ON,
-        **NO_EFFECT,
-    }
-)

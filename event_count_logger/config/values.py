@@ -52,7 +52,7 @@ Durability = Literal["memory", "fsync", "replicas"]
 #: The dashboard's name, as people know it.
 DEFAULT_GRAFANA_EVENT = Template.parse("{dashboard.name}")
 
-_DEFAULT_PORT = 6379
+DEFAULT_PORT = 6379
 
 
 def default_spool_dir() -> Path:
@@ -72,9 +72,28 @@ def default_spool_dir() -> Path:
     return shared_memory / f"event-count-logger-{os.geteuid()}"
 
 
+#: Host and TCP port.
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelConfig:
+    """Who knows which server is the master now.
+
+    Attributes:
+        nodes: The sentinels.
+        service: What they call the master and its replicas.
+        options: What else goes to redis-py's connections to the sentinels as it is.
+    """
+
+    nodes: tuple[Address, ...]
+    service: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class RedisConfig:
-    """How to reach Redis: one of `url`, `embedded`, or host and port.
+    """How to reach Redis: one of `url`, `embedded`, `sentinel`, host and port, or the nodes of a cluster.
 
     Attributes:
         host: Name or address.
@@ -82,16 +101,24 @@ class RedisConfig:
         db: Number of the database.
         url: `redis://`, `rediss://` or `unix://` address, instead of the three above.
         embedded: Directory of the embedded server, instead of all of the above.
+        cluster: Whether it is a cluster.
+        nodes: Some nodes of the cluster; the others are found by them.
+        sentinel: Who knows where it is.
+        ssl: Whether to connect with TLS, if there is no `url` that tells.
         socket_timeout: Seconds for one answer.
         socket_connect_timeout: Seconds for making a connection.
         options: What else goes to redis-py's connection as it is.
     """
 
     host: str = "localhost"
-    port: int = _DEFAULT_PORT
+    port: int = DEFAULT_PORT
     db: int = 0
     url: str | None = field(default=None, repr=False)
     embedded: Path | None = None
+    cluster: bool = False
+    nodes: tuple[Address, ...] = ()
+    sentinel: SentinelConfig | None = None
+    ssl: bool = False
     socket_timeout: float = DEFAULT_TIMEOUT_S
     socket_connect_timeout: float = DEFAULT_TIMEOUT_S
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -101,15 +128,26 @@ class RedisConfig:
         """Where Redis is, for people to read: without any password."""
         if self.embedded:
             return f"unix://{self.socket_path}"
+        if self.cluster:
+            return f"cluster {_written(self.nodes)}"
+        if self.sentinel:
+            return f"'{self.sentinel.service}' of sentinels {_written(self.sentinel.nodes)}"
         if self.url:
             return without_password(self.url)
         return f"{self.host}:{self.port}/{self.db}"
 
     @property
     def identity(self) -> str:
-        """Which database it is, the same for all ways to write its address, and without anything secret."""
+        """Which database it is, the same for all ways to write its address, and without anything secret.
+
+        A cluster is known by the nodes that are given, and what sentinels watch by its name alone.
+        """
         if self.embedded:
             return f"unix:{self.socket_path}/{self.db}"
+        if self.cluster:
+            return "cluster:" + ",".join(sorted(f"{_host(host)}:{port}" for host, port in self.nodes))
+        if self.sentinel:
+            return f"sentinel:{self.sentinel.service}/{self.db}"
         if not self.url:
             return f"{_host(self.host)}:{self.port}/{self.db}"
         parts = urlsplit(self.url)
@@ -118,7 +156,7 @@ class RedisConfig:
         db = int(parse_qs(parts.query).get("db", [in_path or "0"])[-1])
         if is_socket:
             return f"unix:{unquote(parts.path)}/{db}"
-        return f"{_host(parts.hostname or '')}:{parts.port or _DEFAULT_PORT}/{db}"
+        return f"{_host(parts.hostname or '')}:{parts.port or DEFAULT_PORT}/{db}"
 
     @property
     def socket_path(self) -> Path:
@@ -385,6 +423,10 @@ def has_year(format: str) -> bool:
 
 def _host(name: str) -> str:
     return "localhost" if name in ("127.0.0.1", "::1") else name.lower()
+
+
+def _written(nodes: tuple[Address, ...]) -> str:
+    return ", ".join(f"{host}:{port}" for host, port in nodes)
 
 
 def without_password(url: str) -> str:

@@ -75,7 +75,7 @@ class LocalCounters:
         processes that were killed have left.
         """
         with suppress(StoreError):  # told where noticed
-            self._store.server_time()
+            self._store.server_time(self.config)
             self._recovery.run_once()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
@@ -125,7 +125,7 @@ class LocalCounters:
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more."""
         with Turn(self._turns, 0) as mine:
-            if not mine or self._store.reachable is False or self.has_unsent():
+            if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
             if self.cells.position and not self._sync.unanswered:
                 source = self.cells.source
@@ -144,11 +144,11 @@ class LocalCounters:
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
-        return self._store.reachable is False or self._in_trouble or self._sync.is_refused(event_id)
+        return self._store.is_away(self.config) or self._in_trouble or self._sync.is_refused(event_id)
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.reachable is False):
+        if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.is_away(self.config)):
             return now + _RETRY_S * self._own_pace
         if self.config.direct:
             return math.inf
@@ -160,7 +160,7 @@ class LocalCounters:
 
     def _until_boundary(self) -> float:
         """Seconds until just before the first boundary that there is still time to be before."""
-        server_now = time.time() + self._store.clock_offset_s
+        server_now = time.time() + self._store.clock_offset_of(self.config)
         waits = []
         for interval in self.config.intervals:
             lead = min(max(interval.length_s * _LEAD_PART, _SHORTEST_LEAD_S), _LONGEST_LEAD_S)

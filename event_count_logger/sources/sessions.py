@@ -113,7 +113,7 @@ class Outbox:
     @property
     def held_up(self) -> bool:
         """Whether sending is known to fail for now."""
-        return self._store.reachable is False or bool(self._troubles)
+        return self._store.is_away(self.config) or bool(self._troubles)
 
     def has_unsent(self) -> bool:
         """Whether anything waits."""

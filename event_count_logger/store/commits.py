@@ -12,7 +12,8 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.store.connections import SCRIPTS, is_not_serving
+from event_count_logger.store.connections import SCRIPTS
+from event_count_logger.store.node import is_not_serving
 from event_count_logger.store.reads import ReadingStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import encoded, ms, packed, text
@@ -188,12 +189,12 @@ class CommittingStore(ReadingStore):
         asked_at = time.time()
         reply = self._call(SCRIPTS["commit"], form.n_words + (len(actions) or 1), rest, key, connect)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
-            raise self._gone("it answered another request")
+            raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
-        self._learn_clock(asked_at, now_ms / 1000)
-        return self._outcome(outcome, detail)
+        self._learn_clock(asked_at, now_ms / 1000, key)
+        return self._outcome(key, outcome, detail)
 
-    def _outcome(self, outcome: bytes, detail: Any) -> Commit:
+    def _outcome(self, key: str, outcome: bytes, detail: Any) -> Commit:
         if isinstance(detail, bytes):
             return Commit(_OUTCOMES[outcome], text(detail))
         words = [text(word) for word in detail]
@@ -201,7 +202,8 @@ class CommittingStore(ReadingStore):
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
         refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
-            raise self._gone(refusals[0].reason)
+            raise self._gone(key, refusals[0].reason)
+        self._note_refusal(refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:

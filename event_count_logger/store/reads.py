@@ -109,8 +109,9 @@ class ReadingStore(Connections):
             if all(page.is_of_one_interval_with(pages[0]) for page in pages):
                 return _joined(pages, halves)
         raise self._gone(
+            keys.history(request.group.prefix, request.interval.name),
             f"interval '{request.interval.name}' of group '{request.group.name}' ends faster than it can be "
-            "read"
+            "read",
         )
 
     def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
@@ -178,7 +179,7 @@ class ReadingStore(Connections):
         """
         key = keys.history(group.prefix, interval.name)
         number = position.number or LAST_NUMBER
-        self.server_time()
+        self.server_time(group)
         start = self.start(group, interval)
         n_finished = self.n_finished(group, interval)
         entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected
+from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store.commits import CommittingStore
 from event_count_logger.store.values import MasterInfo, Rotation
@@ -23,7 +23,7 @@ class Store(CommittingStore):
 
     def retire(self, group: GroupConfig, source: str) -> None:
         """Forget a source that will not commit again, and of which no request is under way."""
-        self._ask("HDEL", keys.sources(group.prefix), source)
+        self._ask("HDEL", keys.sources(group.prefix), source, key=keys.sources(group.prefix))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """End the running interval of a group if its time is over.
@@ -111,19 +111,24 @@ class Store(CommittingStore):
             "since": master.since,
         }
         arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
-        refusal = None
+        failure = None
         for group in groups:
+            if failure and self.is_away(group):
+                continue
             try:
                 self._run("heartbeat", [keys.masters(group.prefix)], arguments)
-            except Rejected as error:
-                refusal = error
-        if refusal:
-            raise refusal
+            except (Rejected, Unavailable) as error:
+                failure = error
+        if failure:
+            raise failure
 
     def forget_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master has ended."""
         for group in groups:
-            self._ask("HDEL", keys.masters(group.prefix), master.id, key=keys.masters(group.prefix))
+            if self.is_away(group):
+                continue
+            with suppress(StoreError):  # it is forgotten after a while
+                self._ask("HDEL", keys.masters(group.prefix), master.id, key=keys.masters(group.prefix))
 
     def masters(self, group: GroupConfig) -> list[MasterInfo]:
         """The masters that have said within the last hour that they rotate a group, oldest first.
@@ -134,7 +139,7 @@ class Store(CommittingStore):
         """
         key = keys.masters(group.prefix)
         values = self._ask("HVALS", key, key=key)
-        now = self.server_time()
+        now = self.server_time(group)
         found = [_master_info(text(value), now) for value in values]
         return sorted(filter(None, found), key=lambda master: master.since)
 
@@ -151,7 +156,7 @@ class Store(CommittingStore):
         """
         assert group.sessions
         _, key, _ = keys.sessions(group.prefix)
-        since = int(((self.server_time() if now is None else now) - group.sessions.expire_after) * 1000)
+        since = int(((self.server_time(group) if now is None else now) - group.sessions.expire_after) * 1000)
         return int(self._ask("ZCOUNT", key, f"({since}", "+inf", key=key))
 
     def n_sources(self, group: GroupConfig) -> int:
@@ -165,7 +170,14 @@ class Store(CommittingStore):
 
     def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""
-        return [text(error) for error in self._run("probe", [keys.probe(group.prefix)], [])]
+        key = keys.probe(group.prefix)
+        errors = [text(error) for error in self._run("probe", [key], [])]
+        for command in ("PING", *self._route.commands):
+            try:
+                self._ask(command, key=key)
+            except Rejected as error:
+                errors.append(str(error))
+        return errors
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:

@@ -21,6 +21,11 @@ def packed(words: Iterable[str | int]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(encoded, texts)])
 
 
+def request(*words: str) -> bytes:
+    """A command with its arguments, as it goes over the wire."""
+    return b"*%d\r\n%b" % (len(words), packed(words))
+
+
 class Script(NamedTuple):
     """A Lua script: how a request begins that names it, and one that brings it along."""
 

@@ -1,0 +1,202 @@
+"""One server: its connections, which break, requests and their replies. Nothing is retried here."""
+
+from __future__ import annotations
+
+import encodings.idna  # noqa: F401 - see make_ready
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
+from event_count_logger.logs import Log
+
+#: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
+_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
+
+#: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
+#: else: an exception that a signal handler raises is for the program.
+FAILURES = (RedisError, OSError, ValueError)
+
+#: Seconds that an answer may take to tell what time it is: half of that is the error.
+_CLOCK_SAMPLE_S = 0.05
+
+#: How redis-py is to reach a server: arguments of its connection pool.
+Options = Mapping[str, Any]
+
+
+class Contact:
+    """Whether somebody answers; the log is told each time that this changes.
+
+    Attributes:
+        reachable: Whether the last request was answered; None before the first one.
+    """
+
+    def __init__(self, log: Log | None) -> None:
+        self.reachable: bool | None = None
+        self._log = log
+
+    def lost(self, error: Unavailable) -> None:
+        """There was no answer."""
+        before, self.reachable = self.reachable, False
+        if self._log and before is not False:
+            self._log.warning("%s", error)
+
+    def made(self, location: str) -> None:
+        """There was one."""
+        before, self.reachable = self.reachable, True
+        if self._log and before is False:
+            self._log.info("Redis at %s is back", location)
+
+    def ended(self, location: str) -> None:
+        """Nothing will be asked there any more."""
+        if self._log and self.reachable is False:
+            self._log.info("Redis at %s is no longer needed: other servers have its keys", location)
+
+
+class Node:
+    """The connections to one server. Threads may share it; a forked process needs one of its own.
+
+    Attributes:
+        location: Where it is, for messages.
+        contact: Whether it answers.
+        clock_offset_s: How far its clock is ahead of this machine's, as last seen.
+    """
+
+    def __init__(self, options: Options, location: str, contact: Contact, hint: str = "") -> None:
+        """Connects to nothing yet; `hint` is what is said when it cannot be reached."""
+        self.location = location
+        self.contact = contact
+        self.clock_offset_s = 0.0
+        self._hint = hint
+        self._pool = redis.ConnectionPool(**options)
+        # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
+        self._idle: deque[Any] = deque()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; the next request makes new ones."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().disconnect()
+
+    def exchange(self, requests: Sequence[bytes], connect: bool = True) -> list[Any]:
+        """Send requests once, in one go, and return the reply to each.
+
+        Args:
+            requests: As they go over the wire.
+            connect: Whether to make a connection if there is none, which may take long.
+
+        Raises:
+            NotConnected: There is none: nothing was asked.
+            Unavailable: No answer, and what was asked may have been done; or the server serves nobody now.
+            ResponseError: The first error among the replies.
+        """
+        connection = self._idle_connection()
+        replies: list[Any] = []
+        try:
+            replies = _exchange_on(connection, requests, connect)
+        except FAILURES as error:
+            raise self._lost(error) from error
+        finally:
+            if not replies:
+                # Also when interrupted: the answer to this request must not be taken for the next one's.
+                connection.disconnect()
+            self._idle.append(connection)
+        return self._checked(replies)
+
+    def gone(self, reason: object) -> Unavailable:
+        """Its connections lead to a server that serves nobody: the next ones may lead to another."""
+        error = Unavailable(self.location, reason)
+        self.contact.lost(error)
+        self.close()
+        return error
+
+    def learn_clock(self, asked_at: float, server_time: float) -> None:
+        """Take note of what its clock said in answer to a request; both are Unix seconds."""
+        answered_at = time.time()
+        if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
+            self.clock_offset_s = server_time - (asked_at + answered_at) / 2
+
+    def _idle_connection(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            return self._pool.make_connection()
+        except FAILURES as error:  # it reads a file, for which there may be no descriptor left
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> Unavailable:
+        if isinstance(error, AuthenticationError | AuthorizationError):
+            lost: Unavailable = Unauthorized(self.location, error)
+        else:
+            lost = Unavailable(self.location, error, self._hint)
+        self.contact.lost(lost)
+        return lost
+
+    def _checked(self, replies: list[Any]) -> list[Any]:
+        errors = [reply for reply in replies if isinstance(reply, ResponseError)]
+        for error in errors:
+            if isinstance(error, ReadOnlyError | ClusterDownError) or is_not_serving(str(error)):
+                raise self.gone(error) from error
+        if not self.contact.reachable:
+            self.contact.made(self.location)
+        if errors:
+            raise errors[0]
+        return replies
+
+
+def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:
+    connected = connection.is_connected
+    if connected and _is_stale(connection):
+        connection.disconnect()
+        connected = False
+    if not connected:
+        if not connect:
+            raise NotConnected
+        connection.connect()
+    connection.send_packed_command(requests)
+    return [_reply(connection) for _ in requests]
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error  # those to the other requests are still to be read
+
+
+def _is_stale(connection: Any) -> bool:
+    """Whether the other end was closed, or has sent what nobody waits for."""
+    try:
+        return bool(connection.can_read())
+    except (RedisError, OSError):
+        return True
+
+
+def make_ready(options: Options) -> None:
+    """Import all that a connection needs: a process that forks while a thread is in the middle of an import
+    has children in which that import is never finished.
+    """
+    pool = redis.ConnectionPool(**options)
+    pool.connection_class(**pool.connection_kwargs)
+
+
+def is_not_serving(error: str) -> bool:
+    """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
+    return any(code in error.split() for code in _NOT_SERVING)

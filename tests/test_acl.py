@@ -1,0 +1,119 @@
+"""The user of docs/deployment.md may do all that is needed, and `ecl check` names what is missing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger
+from event_count_logger.config import from_file
+from event_count_logger.store import Store
+from tests.conftest import ROOT
+from tests.servers import Server
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+TEXT = (ROOT / "docs/deployment.md").read_text()
+LINES = [shlex.split(line) for line in re.findall(r"^ {4}(ACL SETUSER .*)$", TEXT, re.MULTILINE)]
+(ONE_SERVER,) = (line for line in LINES if "-@all" in line)
+(CLUSTER,) = (line for line in LINES if "+asking" in line)
+
+#: Of a server alone, which no script needs.
+CLIENT = {"eval", "evalsha", "ping", "select", "info", "config|get"}
+
+GROUPS: dict[str, Any] = {
+    "web": {"events": ["ok"], "auto_declare_events": True, "intervals": ["5m", "1h"], "sync_interval": 1},
+    "http": {"auto_declare_events": True, "intervals": ["5m"], "sessions": {}},
+}
+
+
+def allow(server: Server, *more: str) -> dict[str, Any]:
+    """Make the user of the document; returns how to come as that user."""
+    with server.client as client:
+        client.execute_command("ACL", "SETUSER", "ecl", "reset")
+        client.execute_command(*ONE_SERVER)
+        if more:
+            client.execute_command("ACL", "SETUSER", "ecl", *more)
+        client.execute_command("ACL", "LOG", "RESET")
+    return {**server.config, "username": "ecl", "password": "SECRET"}
+
+
+def denied(server: Server) -> set[str]:
+    with server.client as client:
+        return {str(entry["object"]) for entry in client.acl_log()}
+
+
+def test_the_user_may_do_what_scripts_and_client_do_and_nothing_else() -> None:
+    tried = (ROOT / "event_count_logger/lua/probe.lua").read_text()
+    in_scripts = {name.lower() for name in re.findall(r"try\('([A-Z]+)'", tried)}
+    assert {word.removeprefix("+") for word in ONE_SERVER if word.startswith("+")} == in_scripts | CLIENT
+
+
+def test_everything_works_for_the_user_of_the_document(
+    any_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": allow(any_server), "groups": GROUPS})
+    commands: list[list[object]] = [
+        ["ecl", "master", file, "--once"],
+        ["ecl", "log_event", file, "web", "ok"],
+        ["ecl", "log_event", file, "http", "404", 3],
+        ["ecl", "reader", file, "-g", "web", "-i", "5m", "--current"],
+        ["ecl", "reader", file, "-g", "http", "--totals"],
+        ["ecl", "munin", "ecl_all", "config"],
+        ["ecl", "munin", "ecl_all"],
+        ["ecl", "recover", file],
+        ["ecl", "status", file],
+        ["ecl", "check", file],
+    ]
+    for command in commands:
+        done = run(*command, ECL_CONFIG=str(file))
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    with EventCountLogger.from_file(file) as ecl:
+        ecl["http"].session("id", "visit").heartbeat()
+        ecl["web"].log("ok")
+        assert ecl["web"].get_counts("5m", current=True) is not None
+    config = from_file(file)
+    store = Store(config.redis)
+    later = store.server_time() + 7200
+    for group in config.groups.values():
+        for interval in group.intervals:
+            assert store.rotate(group, interval, later).outcome == "rotated"
+            store.history(group, interval, 2)
+    assert store.open_sessions(config.group("http")) == 1
+    store.close()
+    assert denied(any_server) <= {"client|setinfo", "client|maint_notifications", "client"}
+
+
+@pytest.mark.parametrize("command", ["sadd", "xadd", "hvals", "evalsha", "time", "ping", "zcount"])
+def test_check_names_a_command_that_is_missing(
+    command: str, server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": allow(server, f"-{command}"), "groups": GROUPS})
+    done = run("ecl", "check", file)
+    assert done.returncode == 1
+    assert re.search(rf"group 'web'.*\b{command}\b", done.stdout, re.IGNORECASE), done.stdout
+
+
+def test_check_needs_no_more_than_the_others(
+    server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": allow(server, "-info", "-config|get"), "groups": GROUPS})
+    assert run("ecl", "master", file, "--once").returncode == 0
+    done = run("ecl", "check", file)
+    assert done.returncode == 0, done.stdout
+    assert "a server of unknown version" in done.stdout
+
+
+def test_the_keys_of_other_groups_are_none_of_its_business(
+    server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {**GROUPS, "secret": {"intervals": ["5m"]}}
+    file = config_file({"redis": allow(server), "groups": groups})
+    done = run("ecl", "check", file)
+    assert "group 'secret': Redis refuses" in done.stdout

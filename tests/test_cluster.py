@@ -1,0 +1,287 @@
+"""A cluster: each group is on one node, wherever that is now, and is counted exactly once."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger.config import RedisConfig, from_dicts
+from event_count_logger.counters.recovery import Recovery
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+from tests.conftest import needs_debian
+from tests.groups import group_of
+from tests.servers import Cluster, Server, wait_until
+from tests.test_acl import CLUSTER, ONE_SERVER
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Make = Callable[..., EventCountLogger]
+
+_GROUP = {"auto_declare_events": True, "intervals": ["1h"]}
+#: Half of them send at once.
+GROUPS: dict[str, Any] = {
+    f"g{number}": _GROUP if number % 2 else {**_GROUP, "sync_interval": 0.2} for number in range(20)
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    needs_debian("redis-server", "redis-server")
+    needs_debian("redis-tools", "redis-cli")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(made: Cluster) -> Cluster:
+    """Empty and whole, whatever the tests before have done to it."""
+    for node in made.nodes:
+        if node.process is None:
+            node.start()
+    wait_until(made.is_whole, what="the cluster is whole")
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def store(cluster: Cluster) -> Iterator[Store]:
+    store = Store(from_dicts({}, cluster.config).redis)
+    yield store
+    store.close()
+
+
+def on(cluster: Cluster, node: Server) -> list[str]:
+    """The groups that a node has."""
+    return [name for name in GROUPS if cluster.master_of(f"{{{name}}}") is node]
+
+
+def counted(cluster: Cluster, event: str = "a") -> dict[str, int]:
+    return {name: cluster.counts(f"{{{name}}}", "1h", "cur").get(event, 0) for name in GROUPS}
+
+
+def workers(start: Start, config: dict[str, Any], number: int = 8) -> list[subprocess.Popen[str]]:
+    arguments = [json.dumps(GROUPS), json.dumps(config)]
+    program = [sys.executable, PROGRAMS / "many_groups.py", *arguments]
+    return [start(*program, stdin=subprocess.PIPE) for _ in range(number)]
+
+
+def logged(processes: list[subprocess.Popen[str]]) -> Counter[str]:
+    for process in processes:
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
+    told = Counter[str]()
+    for process in processes:
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        told += Counter(json.loads(out))
+    return told
+
+
+def recover(redis: dict[str, Any]) -> None:
+    """What processes could not send before they ended."""
+    config = from_dicts(GROUPS, redis)
+    store = Store(config.redis)
+    wait_until(lambda: not list(Recovery(config, store, Log("test")).run()), what="all is recovered")
+    store.close()
+
+
+def test_8_processes_lose_and_double_nothing_while_slots_move_between_nodes(
+    cluster: Cluster, start: Start, chance: random.Random
+) -> None:
+    processes = workers(start, cluster.config)
+    wait_until(lambda: all(counted(cluster).values()), what="all groups are counted")
+    moved = [cluster.master_of(f"{{g{number}}}") for number in range(6)]
+    for _ in range(4):
+        for number, home in enumerate(moved):
+            others = [node for node in cluster.masters() if node is not cluster.master_of(f"{{g{number}}}")]
+            cluster.move(f"{{g{number}}}", home if home in others else chance.choice(others))
+    told = logged(processes)
+    recover(cluster.config)
+    assert counted(cluster) == dict(told)
+    assert counted(cluster, "b") == dict(told)
+
+
+def test_a_node_that_dies_is_followed_by_its_replica_and_nothing_is_counted_twice(
+    cluster: Cluster, start: Start
+) -> None:
+    dead = cluster.master_of("{g0}")
+    affected = on(cluster, dead)
+    processes = workers(start, cluster.config, 4)
+    wait_until(lambda: all(counted(cluster).values()), what="all groups are counted")
+    before = counted(cluster)
+    dead.kill()
+    wait_until(
+        lambda: (
+            len(cluster.masters()) == 3 and all(counted(cluster)[name] > before[name] for name in affected)
+        ),
+        what="the groups of the dead node are counted by its replica",
+    )
+    told = logged(processes)
+    recover(cluster.config)
+    after = counted(cluster)
+    assert {name: after[name] for name in GROUPS if name not in affected} == {
+        name: told[name] for name in GROUPS if name not in affected
+    }
+    assert all(before[name] < after[name] <= told[name] for name in affected)
+
+
+def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(
+    cluster: Cluster, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    ecl = logger(GROUPS, cluster.config)
+    for name in GROUPS:
+        ecl[name].log("a")
+    dead = cluster.master_of("{g1}")
+    theirs, others = on(cluster, dead), [name for name in GROUPS if name not in on(cluster, dead)]
+    dead.stall()
+    try:
+        wait_until(
+            lambda: ecl["g1"].log("a") or ecl._store.is_away(ecl["g1"].local.config), what="it is noticed"
+        )
+        assert not any(ecl._store.is_away(ecl[name].local.config) for name in others)
+        begin = time.monotonic()
+        for name in others:
+            ecl[name].log("a")
+        assert time.monotonic() - begin < 1
+    finally:
+        dead.go_on()
+    about = [record.message for record in caplog.records if "cannot be reached" in record.message]
+    assert len([message for message in about if f":{dead.port} " in message]) == 1, about
+    assert [counted(cluster)[name] for name in others] == [2] * len(others)
+    wait_until(lambda: cluster.is_whole() and not any(ecl[name].local.has_unsent() for name in theirs))
+    assert [name for name in theirs if counted(cluster)[name] < 1] == []
+
+
+def test_one_node_is_enough_to_find_the_others(cluster: Cluster, logger: Make) -> None:
+    for node in cluster.nodes:
+        first = {"cluster": True, "host": "127.0.0.1", "port": node.port}
+        logger({"g": _GROUP}, first)["g"].log("a")
+    assert cluster.counts("{g}", "1h", "cur") == {"a": 6}
+    with pytest.raises(Unavailable, match="cluster 127.0.0.1:1 cannot be reached: none of"):
+        Store(RedisConfig(cluster=True, nodes=(("127.0.0.1", 1),))).ping()
+
+
+def test_what_is_asked_for_while_its_slot_moves_is_found(cluster: Cluster, store: Store) -> None:
+    group = group_of("g", key_prefix="{g}")
+    source = cluster.master_of("{g}")
+    target = next(node for node in cluster.masters() if node is not source)
+    slot = redis.crc.key_slot(b"g")
+    key = "{g}:1h:cur:a"
+    with source.client as there, target.client as here:
+        there.set(key, 7)
+        assert store.count(group, "1h", "cur", "a") == 7
+        here.cluster("SETSLOT", slot, "IMPORTING", str(there.cluster("MYID")))
+        there.cluster("SETSLOT", slot, "MIGRATING", str(here.cluster("MYID")))
+        there.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+        assert store.count(group, "1h", "cur", "a") == 7, "the old node sends it on"
+        for client in (here, there):
+            client.cluster("SETSLOT", slot, "STABLE")
+
+
+def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
+    cluster: Cluster, store: Store
+) -> None:
+    from event_count_logger.errors import NotConnected
+    from event_count_logger.intervals import Interval
+
+    group = group_of("g", [Interval.parse("1h")], key_prefix="{g}")
+    with pytest.raises(NotConnected):
+        store.commit(group, "s", 0, 1, {"a": 1}, connect=False)
+    assert cluster.everything() == {}
+    store.commit(group, "s", 0, 1, {"a": 1})
+    assert store.commit(group, "s", 1, 2, {"a": 1}, connect=False).outcome == "applied"
+
+
+def test_a_forked_process_finds_its_own_way(
+    cluster: Cluster, start: Start, config_file: Callable[..., Path]
+) -> None:
+    groups = {"direct": _GROUP, "cached": {**_GROUP, "sync_interval": 0.2}}
+    path = config_file({"redis": cluster.config, "groups": groups})
+    worker = start(sys.executable, PROGRAMS / "worker.py", path, 2, 2, "fork")
+    out, err = worker.communicate(timeout=30)
+    assert worker.returncode == 0, err
+    told = {name: count for name, count in json.loads(out).items() if count}
+    assert told == {
+        f"{name}:{event}": count
+        for name in groups
+        for event, count in cluster.counts(f"{{{name}}}", "1h", "cur").items()
+    }
+
+
+def test_all_commands_work_with_a_cluster(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {f"g{number}": {"events": ["a"], "intervals": ["5m"]} for number in range(6)}
+    file = config_file({"redis": cluster.config, "groups": groups})
+    assert run("ecl", "master", file, "--once").returncode == 0
+    for name in groups:
+        assert run("ecl", "log_event", file, name, "a").returncode == 0
+    assert [run("ecl", "reader", file, "-g", name, "--current").stdout for name in groups] == ["a:1\n"] * 6
+    assert run("ecl", "recover", file).returncode == 0
+    check = run("ecl", "check", file)
+    assert check.returncode == 0, check.stdout
+    assert ["Redis 7" in line for line in check.stdout.splitlines()][:3] == [True] * 3
+    status = run("ecl", "status", file)
+    assert status.returncode == 0, status.stderr
+    munin = run("ecl", "munin", "ecl_all", ECL_CONFIG=str(file))
+    assert munin.returncode == 0, munin.stderr
+
+
+def test_the_user_of_the_document_may_do_what_a_cluster_needs(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {name: {"events": ["a"], "intervals": ["5m"]} for name in ("web", "http")}
+    redis = {**cluster.config, "username": "ecl", "password": "SECRET"}
+    file = config_file({"redis": redis, "groups": groups})
+
+    def allow(*more: str) -> None:
+        for node in cluster.nodes:
+            with node.client as client:
+                client.execute_command(*ONE_SERVER)
+                client.execute_command(*CLUSTER, *more)
+
+    allow()
+    for command in (
+        ["ecl_master", "--once", file],
+        ["ecl_log_event", file, "web", "a"],
+        ["ecl", "check", file],
+    ):
+        done = run(*command)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    for missing, named in (("asking", "asking"), ("cluster|slots", r"cluster\|slots")):
+        allow(f"-{missing}")
+        done = run("ecl", "check", file)
+        assert done.returncode == 1
+        assert re.search(rf"permissions.*'{named}'", done.stdout), done.stdout
+
+
+def test_check_names_the_node_that_is_set_up_wrongly(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": cluster.config, "groups": {}})
+    wrong = cluster.masters()[1]
+    with wrong.client as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            done = run("ecl", "check", file)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert f"127.0.0.1:{wrong.port}: maxmemory-policy is 'allkeys-lru'" in done.stdout
+    assert done.stdout.count("maxmemory-policy") == 1

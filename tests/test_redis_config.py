@@ -1,0 +1,190 @@
+"""What the section `redis` may say: one way to Redis, TLS, and secrets that are kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import ConfigError, EventCountLogger
+from event_count_logger.config import RedisConfig, from_dicts, from_file
+
+GROUPS = {"web": {"intervals": ["5m"], "events": ["a"]}}
+SECRET = "hush5"
+
+
+def redis(**settings: Any) -> RedisConfig:
+    return from_dicts(GROUPS, settings).redis
+
+
+def problems(**settings: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        redis(**settings)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("settings", "location", "identity"),
+    [
+        (
+            {"cluster": True, "nodes": ["redis2:7000", "127.0.0.1:7001", "redis2:7000"]},
+            "cluster redis2:7000, 127.0.0.1:7001",
+            "cluster:localhost:7001,redis2:7000",
+        ),
+        ({"cluster": True}, "cluster localhost:6379", "cluster:localhost:6379"),
+        ({"cluster": True, "port": 7000}, "cluster localhost:7000", "cluster:localhost:7000"),
+        ({"cluster": True, "db": 0}, "cluster localhost:6379", "cluster:localhost:6379"),
+        ({"cluster": True, "url": "rediss://u:hush5@r:7/0"}, "cluster r:7", "cluster:r:7"),
+        ({"cluster": True, "nodes": ["[fe80::1]:7"]}, "cluster fe80::1:7", "cluster:fe80::1:7"),
+        (
+            {"sentinel": {"nodes": ["s1:26379", "s2:26380"], "service": "ecl"}, "db": 2},
+            "'ecl' of sentinels s1:26379, s2:26380",
+            "sentinel:ecl/2",
+        ),
+        ({"cluster": False, "host": "h"}, "h:6379/0", "h:6379/0"),
+        ({"ssl": True, "host": "h"}, "h:6379/0", "h:6379/0"),
+    ],
+)
+def test_there_are_several_ways_to_redis(settings: dict[str, Any], location: str, identity: str) -> None:
+    assert (redis(**settings).location, redis(**settings).identity) == (location, identity)
+
+
+def test_only_in_a_cluster_keys_say_which_part_of_them_decides_on_the_node() -> None:
+    assert from_dicts(GROUPS, {"cluster": True}).group("web").prefix == "{web}"
+    assert from_dicts(GROUPS, {"cluster": False}).group("web").prefix == "web"
+
+
+ONE_WAY = "only one of them can say where Redis is"
+SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"cluster": True, "nodes": ["a:1"], "host": "h"}, f"host: is given beside 'nodes': {ONE_WAY}"),
+        ({"cluster": True, "url": "redis://h", "port": 1}, f"port: is given beside 'url': {ONE_WAY}"),
+        ({"sentinel": SENTINEL, "host": "h"}, f"host: is given beside 'sentinel': {ONE_WAY}"),
+        ({"nodes": ["a:1"]}, "nodes: are the nodes of a cluster: it needs 'cluster: true' beside it"),
+        ({"cluster": True, "db": 3}, "db: 3 is not in a cluster, which has database 0 only"),
+        (
+            {"cluster": True, "url": "redis://h/3"},
+            "url: '/3' in the address is not in a cluster, which has database 0 only",
+        ),
+        (
+            {"cluster": True, "url": "unix:///s"},
+            "url: is the address of a unix socket, by which no cluster can be reached",
+        ),
+        (
+            {"cluster": True, "embedded": "d"},
+            "embedded: is given beside 'cluster: true': such a server is no cluster",
+        ),
+        (
+            {"cluster": True, "sentinel": SENTINEL},
+            "sentinel: is given beside 'cluster: true': such a server is no cluster",
+        ),
+        ({"cluster": "perhaps"}, "cluster: 'perhaps' is not true or false"),
+        (
+            {"cluster": True, "nodes": []},
+            "nodes: is empty: at least one node is needed, for example [redis1:6379]",
+        ),
+        (
+            {"cluster": True, "nodes": "a:1"},
+            "nodes: 'a:1' is not a list (write [a:1] for a single one)",
+        ),
+        (
+            {"cluster": True, "nodes": ["a:1", "redis2"]},
+            "nodes[1]: 'redis2' is not an address (use host:port, for example 'redis1:6379')",
+        ),
+        ({"cluster": True, "nodes": ["a:99999"]}, "nodes[0]: '99999' is not a TCP port (1 to 65535)"),
+        ({"sentinel": "s:1"}, "sentinel: is not a mapping of settings"),
+        (
+            {"sentinel": {"service": "ecl"}},
+            "sentinel.nodes: is missing (for example nodes: [sentinel1:26379])",
+        ),
+        (
+            {"sentinel": {"nodes": ["s:1"]}},
+            "sentinel.service: is missing: what do the sentinels call the master?",
+        ),
+        (
+            {"sentinel": {**SENTINEL, "sevice": "x"}},
+            "sentinel.sevice: is not known (did you mean 'service'?)",
+        ),
+        (
+            {"password": SECRET, "password_env": "PATH"},
+            "password_env: is given beside 'password': only one of them can say what the password is",
+        ),
+        ({"password_env": "ECL_NOT_SET"}, "password_env: names an environment variable that is not set"),
+        ({"username_env": "a b"}, "username_env: is not the name of an environment variable"),
+        (
+            {"password_file": "/nowhere"},
+            "password_file: '/nowhere' cannot be read: No such file or directory",
+        ),
+        (
+            {"sentinel": {**SENTINEL, "password_file": "/nowhere"}},
+            "sentinel.password_file: '/nowhere' cannot be read: No such file or directory",
+        ),
+        (
+            {"ssl": True, "ssl_ca_certs": "/nowhere"},
+            "ssl_ca_certs: '/nowhere' cannot be read: No such file or directory",
+        ),
+        (
+            {"ssl": True, "ssl_cert_reqs": "maybe"},
+            "ssl_cert_reqs: is not 'none', 'optional' or 'required'",
+        ),
+        (
+            {"ssl_check_hostname": False},
+            "ssl_check_hostname: has no effect without TLS: it needs 'ssl: true' beside it",
+        ),
+        (
+            {"ssl": True, "url": "redis://h"},
+            "ssl: is given beside 'url': write rediss:// in place of redis://",
+        ),
+        ({"ssl": True, "embedded": "d"}, "ssl: is given beside 'embedded': a unix socket needs no TLS"),
+    ],
+)
+def test_what_contradicts_itself_or_is_not_there_is_named(settings: dict[str, Any], problem: str) -> None:
+    assert problems(**settings) == [f"redis.{problem}"]
+
+
+def test_secrets_come_from_files_and_the_environment_without_the_end_of_the_line(
+    tmp_path: Path, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECL_TEST_USER", "me")
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    settings = {"username_env": "ECL_TEST_USER", "password_file": "secret"}
+    assert from_file(config_file({"redis": settings, "groups": GROUPS})).redis.options == {
+        "username": "me",
+        "password": SECRET,
+    }
+    monkeypatch.setenv("ECL_TEST_PASSWORD", SECRET)
+    assert redis(password_env="ECL_TEST_PASSWORD").options == {"password": SECRET}
+
+
+def test_sentinels_have_users_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECL_TEST_PASSWORD", "theirs")
+    found = redis(password=SECRET, sentinel={**SENTINEL, "password_env": "ECL_TEST_PASSWORD"})
+    assert found.sentinel
+    assert found.options["password"] == SECRET
+    assert found.sentinel.options == {"username": None, "password": "theirs"}
+
+
+def test_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Callable[..., Path]) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    settings = {"ssl": True, "ssl_ca_certs": "ca.pem", "ssl_check_hostname": False}
+    assert from_file(config_file({"redis": settings, "groups": GROUPS})).redis.options == {
+        "ssl_ca_certs": str(tmp_path / "ca.pem"),
+        "ssl_check_hostname": False,
+    }
+
+
+def test_no_way_to_give_a_password_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECL_TEST_PASSWORD", SECRET)
+    (tmp_path / "secret").write_text(SECRET)
+    for secret in ({"password_env": "ECL_TEST_PASSWORD"}, {"password_file": str(tmp_path / "secret")}):
+        settings: dict[str, Any] = {"sentinel": {**SENTINEL, **secret}, **secret}
+        with EventCountLogger(GROUPS, settings) as ecl:
+            assert SECRET not in f"{ecl.dump_config()} {ecl.config} {ecl.config.redis!r}"
+    assert SECRET not in str(problems(password_env=f"{SECRET}"))
+    assert SECRET not in str(problems(sentinel={**SENTINEL, "password": [SECRET]}))

@@ -1,0 +1,100 @@
+"""Sentinels say which server is the master now; who counts and who reads finds the new one without help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger.config import from_dicts
+from event_count_logger.store import Store
+from tests.conftest import needs_debian
+from tests.servers import SentinelSetup, Server, free_port, wait_until
+
+PROGRAMS = Path(__file__).parent / "programs"
+GROUPS: dict[str, Any] = {
+    "direct": {"auto_declare_events": True, "intervals": ["1h"]},
+    "cached": {"auto_declare_events": True, "intervals": ["1h"], "sync_interval": 0.2},
+}
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[SentinelSetup]:
+    needs_debian("redis-server", "redis-server")
+    setup = SentinelSetup(tmp_path)
+    yield setup
+    setup.close()
+
+
+def counted(server: Server) -> dict[str, int]:
+    return {name: server.counts(name, "1h", "cur").get("a", 0) for name in GROUPS}
+
+
+def test_workers_find_the_new_master_by_themselves(setup: SentinelSetup, start: Start) -> None:
+    program = [sys.executable, PROGRAMS / "many_groups.py", json.dumps(GROUPS), json.dumps(setup.config)]
+    workers = [start(*program, stdin=subprocess.PIPE) for _ in range(4)]
+    first = setup.primary()
+    wait_until(lambda: all(counted(first).values()))
+    before = counted(first)
+    first.kill()
+    wait_until(lambda: setup.primary() is not first, what="there is a new master")
+    wait_until(
+        lambda: all(counted(setup.primary())[name] > before[name] for name in GROUPS),
+        what="the new master counts",
+    )
+    told = dict.fromkeys(GROUPS, 0)
+    for worker in workers:
+        out, err = worker.communicate("", timeout=30)
+        assert worker.returncode == 0, err
+        told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
+    after = counted(setup.primary())
+    assert all(before[name] < after[name] <= told[name] for name in GROUPS)
+
+
+def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are_kept(
+    setup: SentinelSetup, logger: Callable[..., EventCountLogger], caplog: pytest.LogCaptureFixture
+) -> None:
+    ecl = logger(GROUPS, setup.config)
+    first = setup.primary()
+    ecl["direct"].log("a")
+    with first.client as client:
+        client.config_set("min-replicas-to-write", 3)
+        ecl["direct"].log("a")
+        wait_until(lambda: "NOREPLICAS" in caplog.text)
+        client.config_set("min-replicas-to-write", 0)
+    wait_until(lambda: counted(first)["direct"] == 2)
+    ecl.close()
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1, caplog.text
+
+
+def test_connections_follow_a_master_that_hands_over(
+    setup: SentinelSetup, logger: Callable[..., EventCountLogger]
+) -> None:
+    ecl = logger(GROUPS, setup.config)
+    first = setup.primary()
+    for server in setup.servers:
+        with server.client as client:
+            # Else the one before takes counts until a sentinel tells it, some seconds later, and loses them.
+            client.config_set("min-replicas-to-write", 1)
+    ecl["direct"].log("a")
+    with first.client as client:
+        wait_until(lambda: client.wait(2, 100) == 2, what="the replicas have it")
+    setup.fail_over()
+    wait_until(lambda: setup.primary() is not first, what="there is a new master")
+    ecl["direct"].log("a")
+    wait_until(lambda: counted(setup.primary())["direct"] == 2)
+
+
+def test_what_the_sentinels_do_not_know_is_named() -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    store = Store(from_dicts({}, {"sentinel": {"nodes": [nobody], "service": "ecl"}}).redis)
+    with pytest.raises(Unavailable, match=f"'ecl' of sentinels {nobody} cannot be reached: No master found"):
+        store.ping()
