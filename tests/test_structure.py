@@ -86,6 +86,7 @@ FLOORS = [
     ["web.api", "web.grafana", "web.ingest", "web.monitoring", "web.page", "web.server"],
     ["web.app"],
     [""],
+    ["cli.log_format"],
     ["cli.common", "cli.keyboard", "cli.rows", "cli.waiting"],
     ["cli.graphs", "cli.metrics", "cli.printing", "cli.screen"],
     [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from types import FrameType
 
 import click
 
 from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.config import from_file
 from event_count_logger.master import EventCountLoggerMaster
 
@@ -17,8 +17,9 @@ from event_count_logger.master import EventCountLoggerMaster
 @config_argument
 @click.option("-v", "--verbose", is_flag=True, help="One line per rotation.")
 @click.option("--once", is_flag=True, help="End what is due now and exit, for use from cron.")
+@log_format_option
 @with_version
-def master(config_file: str, verbose: bool, once: bool) -> None:
+def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -> None:
     """Rotate the counters of all groups in CONFIG whenever an interval ends.
 
     Any number of masters may run at once; a rotation happens once. With `redis: {embedded: DIR}` it
@@ -34,7 +35,7 @@ def master(config_file: str, verbose: bool, once: bool) -> None:
     3 Redis unreachable (--once), or the embedded server cannot be started.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    set_up_logging(log_format)
     service = EventCountLoggerMaster.from_config(from_file(config_file), "INFO" if verbose else "WARNING")
     if once:
         service.rotate_due()

@@ -12,6 +12,7 @@ import click
 
 from event_count_logger import syncer
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.config import Config, from_file
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -50,6 +51,7 @@ _OPEN_TO_ALL = (
 @click.option("--without-token", is_flag=True, help="Let everybody in who can reach the address.")
 @click.option("--no-session-log", is_flag=True, help="Do not log what Grafana's dashboards send.")
 @click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that.")
+@log_format_option
 @with_version
 def serve(
     config_file: str,
@@ -58,6 +60,7 @@ def serve(
     without_token: bool,
     no_session_log: bool,
     no_variable_log: bool,
+    log_format: LogFormat,
 ) -> None:
     """Serve the counts of CONFIG over HTTP: a page, JSON, a stream of finished intervals, and metrics.
     Programs, web pages and Grafana's dashboards can count over HTTP, too.
@@ -75,7 +78,7 @@ def serve(
     """
     if token_file and without_token:
         raise click.UsageError("--token-file and --without-token exclude each other")
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    set_up_logging(log_format)
     try:
         from event_count_logger.web import grafana, security
     except ImportError as error:

@@ -17,6 +17,7 @@ import click
 
 from event_count_logger.admission import Admission
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
@@ -44,8 +45,9 @@ _POLL_ONCE_S = 0.05
     help="Where to begin in files that are there when an entry is used for the first time.",
 )
 @click.option("--once", is_flag=True, help="Count what is there and exit.")
+@log_format_option
 @with_version
-def tail(config_file: str, begin: str, once: bool) -> None:
+def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> None:
     """Count the lines of the log files in the section `tail` of CONFIG, each exactly once.
 
     Files are followed through rotation. What is written while it does not run is counted when it runs
@@ -61,7 +63,7 @@ def tail(config_file: str, begin: str, once: bool) -> None:
     2 wrong usage or configuration. While Redis is away, it waits.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    set_up_logging(log_format)
     config = from_file(config_file)
     if not config.tail:
         raise Failure(f"{config_file} has no section 'tail'", Status.UNKNOWN)
