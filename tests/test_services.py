@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from tests.servers import free_port
+from event_count_logger import EventCountLoggerMaster
+from event_count_logger.notify import Notifier
+from tests.conftest import BIN, ROOT, needs_debian
+from tests.notified import Manager
+from tests.servers import Server, free_port, wait_until
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -108,3 +117,178 @@ def test_formats_that_there_are_not_are_refused(run: Run, config_file: Write) ->
     done = run("ecl", "master", "--once", config_file({"groups": GROUPS}), ECL_LOG_FORMAT="xml")
     assert done.returncode == 2
     assert "'xml' is not one of 'text', 'json'" in done.stderr
+
+
+# Word of how they are
+
+
+class Clock:
+    """What `time.monotonic` says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_messages_are_those_of_sd_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Manager() as manager:
+        environment = {"NOTIFY_SOCKET": manager.address, "PATH": "/bin"}
+        notifier = Notifier(environment)
+        assert environment == {"PATH": "/bin"}, "children do not speak for it"
+        notifier.ready("rotates\nnothing")
+        notifier.reloading()
+        notifier.alive()
+        notifier.stopping()
+        notifier.ready("too late")
+        manager.states()
+        ready, reloading, stopping = manager.heard
+        assert ready == "READY=1\nSTATUS=rotates nothing"
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+        said_at = int(reloading.split("=")[-1]) / 1e6
+        assert 0 <= time.clock_gettime(time.CLOCK_MONOTONIC) - said_at < 60
+        assert stopping == "STOPPING=1"
+
+
+def test_the_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(f"{directory}/notify")
+        end.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": f"{directory}/notify"}).stopping()
+        assert end.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/notify", "@ecl-nobody", "x" * 300, "not/absolute"])
+def test_whoever_does_not_listen_is_no_trouble(address: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "4"})
+    notifier.ready("serves")
+    notifier.alive()
+
+
+def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("event_count_logger.notify.time.monotonic", clock)
+    with Manager() as manager:
+        notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "8000000"})
+        for _ in range(80):
+            notifier.alive()
+            clock.now += 0.1
+        assert manager.signs() == 4
+
+
+@pytest.mark.parametrize(
+    "watchdog", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "1"}]
+)
+def test_without_a_watchdog_of_its_own_there_are_no_signs_of_life(watchdog: dict[str, str]) -> None:
+    with Manager() as manager:
+        Notifier({"NOTIFY_SOCKET": manager.address, **watchdog}).alive()
+        assert manager.signs() == 0
+
+
+@pytest.mark.parametrize("name", ["master", "serve", "tail"])
+def test_services_say_when_they_serve_that_they_live_and_when_they_stop(
+    name: str, own_server: Server, start: Start, config_file: Write
+) -> None:
+    entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry]})
+    options = ["--listen", "127.0.0.1:0"] if name == "serve" else []
+    with Manager() as manager:
+        variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"}
+        service = start("ecl", name, *options, file, env={**os.environ, **variables})
+        manager.wait_for("READY=1")
+        (status,) = (line for each in manager.heard for line in each.split("\n") if "STATUS" in line)
+        assert status.split()[0] in ("STATUS=rotates", "STATUS=serves", "STATUS=follows")
+        own_server.kill()
+        n = manager.signs()
+        wait_until(lambda: manager.signs() > n + 3, what="it lives without Redis, too")
+        service.terminate()
+        service.communicate(timeout=10)
+        assert service.returncode == 0
+        assert manager.states() == ["READY=1", "STOPPING=1"]
+
+
+def test_a_tail_serves_when_it_has_begun_and_lives_while_it_waits_for_that(
+    own_server: Server, start: Start, config_file: Write
+) -> None:
+    own_server.kill()
+    entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry]})
+    with Manager() as manager:
+        variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
+        start("ecl", "tail", file, env={**os.environ, **variables})
+        wait_until(lambda: manager.signs() > 2)
+        assert manager.states() == []
+        own_server.start()
+        manager.wait_for("READY=1")
+
+
+def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.master._STUCK_S", 1)
+    steps: list[float] = []
+    master = EventCountLoggerMaster(GROUPS, {**server.config, "socket_timeout": 0.1})
+    thread = threading.Thread(target=master.run, args=[lambda: steps.append(time.monotonic())])
+    thread.start()
+    wait_until(lambda: len(steps) > 1)
+    with master._planning:  # as if none of them came to an end
+        wait_until(lambda: time.monotonic() > steps[-1] + 2.5, what="there are no steps any more")
+    wait_until(lambda: time.monotonic() < steps[-1] + 1)
+    master.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+# Units for systemd
+
+UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
+
+
+def test_there_are_units() -> None:
+    assert [unit.name for unit in UNITS] == ["ecl-master.service", "ecl-serve.service", "ecl-tail.service"]
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The same, with commands that are on this machine."""
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/event-count-logger/bin/ecl", str(BIN / "ecl"))
+        (folder / unit.name).write_text(text)
+    return sorted(folder.iterdir())
+
+
+def test_systemd_understands_the_units(units: list[Path]) -> None:
+    needs_debian("systemd", "systemd-analyze")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True
+    )
+    own = [line for line in done.stderr.splitlines() if "ecl-" in line]
+    assert (own, done.returncode) == ([], 0)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_units_leave_little_open(number: int, units: list[Path]) -> None:
+    needs_debian("systemd", "systemd-analyze")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(units[number])],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_what_units_start_has_the_options_that_they_give(unit: Path, run: Run, config_file: Write) -> None:
+    (command,) = re.findall(r"^ExecStart=\S+ecl (.*)$", unit.read_text(), re.MULTILINE)
+    name, *options = command.split()
+    assert options[-1] == "/etc/event-count-logger/ecl.yml"
+    done = run("ecl", name, *options[:-1], "/nowhere.yml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "ERROR: /nowhere.yml: cannot be read: No such file or directory\n",
+    )
