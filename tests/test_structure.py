@@ -95,6 +95,7 @@ FLOORS = [
         "cli.log_event",
         "cli.master",
         "cli.munin",
+        "cli.purge",
         "cli.reader",
         "cli.recover",
         "cli.serve",
