@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -16,8 +17,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+import yaml
 
 from event_count_logger import EventCountLoggerMaster
+from event_count_logger.config import from_file
 from event_count_logger.notify import Notifier
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.notified import Manager
@@ -292,3 +295,60 @@ def test_what_units_start_has_the_options_that_they_give(unit: Path, run: Run, c
         2,
         "ERROR: /nowhere.yml: cannot be read: No such file or directory\n",
     )
+
+
+# Files for other ways to run it
+
+
+def options_of(command: list[str]) -> list[str]:
+    """What `ecl` is started with, without its configuration."""
+    return [word for word in command if not word.endswith("/ecl.yml")]
+
+
+def refuses_nothing_but_its_configuration(run: Run, command: list[str], **environment: str) -> None:
+    done = run("ecl", *options_of(command), "/nowhere.yml", **environment)
+    assert done.returncode == 2
+    assert "/nowhere.yml: cannot be read" in done.stderr
+
+
+def test_supervisor_is_given_programs_that_can_be_started(run: Run) -> None:
+    supervisor = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=True)
+    supervisor.read_string((ROOT / "deploy/supervisor/event-count-logger.conf").read_text())
+    programs = [name for name in supervisor.sections() if name.startswith("program:")]
+    assert supervisor["group:event-count-logger"]["programs"] == ",".join(
+        name.removeprefix("program:") for name in programs
+    )
+    for name in programs:
+        program, *command = supervisor[name]["command"].split()
+        assert program.endswith("/ecl")
+        assert name == f"program:ecl-{command[0]}"
+        assert (supervisor[name]["user"], supervisor[name]["stopsignal"]) == ("ecl", "TERM")
+        refuses_nothing_but_its_configuration(run, command)
+
+
+CONTAINER = ROOT / "deploy/container"
+
+
+def test_containers_have_no_rights_and_write_only_to_volumes(run: Run) -> None:
+    compose = yaml.safe_load((CONTAINER / "compose.yml").read_text())
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        written = {volume.split(":")[0] for volume in service["volumes"] if not volume.endswith(":ro")}
+        assert written <= set(compose["volumes"])
+        if name != "valkey":
+            refuses_nothing_but_its_configuration(run, service["command"], ECL_LOG_FORMAT="json")
+    assert compose["services"]["serve"]["ports"] == ["127.0.0.1:8917:8917"]
+
+
+def test_the_image_runs_as_nobody_in_particular_and_looks_after_itself() -> None:
+    lines = (CONTAINER / "Dockerfile").read_text().splitlines()
+    assert "USER 10001" in lines
+    assert lines.index("USER 10001") > max(n for n, line in enumerate(lines) if line.startswith("RUN"))
+    assert 'CMD ["ecl", "status"]' in next(line for line in lines if line.startswith("HEALTHCHECK"))
+
+
+def test_the_configuration_of_the_containers_is_a_good_one() -> None:
+    config = from_file(CONTAINER / "config/ecl.yml")
+    assert config.warnings == ()
+    assert config.redis.host in yaml.safe_load((CONTAINER / "compose.yml").read_text())["services"]
