@@ -177,16 +177,26 @@ def catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-def test_who_loses_its_terminal_stops(server: Server, config_file: Write) -> None:
+@pytest.mark.parametrize("outlives", [False, True])
+def test_who_loses_its_terminal_stops_unless_it_was_to_outlive_it(
+    outlives: bool, server: Server, config_file: Write
+) -> None:
     config = config_file({"redis": server.config, "groups": {"g": G}})
     pid, terminal = os.forkpty()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if outlives else signal.SIG_DFL)  # see nohup(1)
         os.execv(BIN / "ecl_master", ["ecl_master", str(config)])
     try:
         wait_until(lambda: rotated(server, "g"))
     finally:
         os.close(terminal)
-    wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0], timeout_s=10)
+    if outlives:
+        closed_at = server.client.time()[0]
+        wait_until(lambda: int(rotated(server, "g")) > closed_at)
+        os.kill(pid, signal.SIGTERM)
+    ended = wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] and True, timeout_s=10)
+    assert ended
+    assert not server.client.hlen("g:@masters"), "in order"
 
 
 # The server

@@ -236,12 +236,14 @@ def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
     master = EventCountLoggerMaster(GROUPS, {**server.config, "socket_timeout": 0.1})
     thread = threading.Thread(target=master.run, args=[lambda: steps.append(time.monotonic())])
     thread.start()
-    wait_until(lambda: len(steps) > 1)
-    with master._planning:  # as if none of them came to an end
-        wait_until(lambda: time.monotonic() > steps[-1] + 2.5, what="there are no steps any more")
-    wait_until(lambda: time.monotonic() < steps[-1] + 1)
-    master.stop()
-    thread.join(10)
+    try:
+        wait_until(lambda: len(steps) > 1)
+        with master._planning:  # as if none of them came to an end
+            wait_until(lambda: time.monotonic() > steps[-1] + 2.5, what="there are no steps any more")
+        wait_until(lambda: time.monotonic() < steps[-1] + 1)
+    finally:
+        master.stop()
+        thread.join(10)
     assert not thread.is_alive()
 
 

@@ -29,6 +29,7 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
     \b
     Example:
       $ ecl purge ecl.yml old_requests
+      Programs that still count in group 'old_requests' bring it back.
       Delete 45 keys of group 'old_requests' in localhost:6379/0? [y/N]: y
       deleted 45 keys of group 'old_requests'
 
@@ -55,6 +56,7 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
             f"group '{name}' is in use: {usage}; --force deletes its keys all the same", Status.UNKNOWN
         )
     if n_keys and not yes:
+        tell(f"Programs that still count in group '{name}' bring it back.")
         _ask(f"Delete {n_keys} keys of group '{name}' in {config.redis.location}?")
     print(f"deleted {store.purge(name)} keys of group '{name}'")
     if usage:

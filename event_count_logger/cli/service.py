@@ -39,7 +39,8 @@ class Service:
         self._describe = describe
         self._is_asked = False
         self._is_serving = False
-        self._had_terminal = _has_terminal()
+        # Whoever had the signal ignored, as nohup does, wants it to outlive the terminal.
+        self._ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
         signal.signal(signal.SIGHUP, self._note)
         self.config = from_file(config_file)
 
@@ -71,7 +72,7 @@ class Service:
         self._notifier.stopping()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._had_terminal and not _has_terminal():
+        if self._ends_with_terminal and not _has_terminal():
             os.kill(os.getpid(), signal.SIGTERM)  # it was closed, and nobody asks for anything any more
         self._is_asked = True
 
