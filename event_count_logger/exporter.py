@@ -62,6 +62,10 @@ class Exporter:
         self._n_errors = 0
         self._counting = threading.Lock()
 
+    def use(self, groups: Iterable[GroupConfig]) -> None:
+        """Go on with other groups."""
+        self._groups = tuple(groups)
+
     def scrape(self) -> Scrape:
         """Read all groups; what Redis refuses to tell of one does not keep the others from being read."""
         began = time.monotonic()

@@ -27,6 +27,8 @@ GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Bytes of UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
+#: What follows the prefix in keys of an interval.
+_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:cur|last|@)"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -119,6 +121,12 @@ def masters(prefix: str) -> str:
 def probe(prefix: str) -> str:
     """Scratch key on which the commands that are needed are tried out."""
     return f"{prefix}:@probe"
+
+
+def belongs_to(key: str, group: str) -> bool:
+    """Whether a key is one of a group, whatever its prefix is; other programs may use the same first word."""
+    name = re.escape(group)
+    return bool(re.match(rf"(?:{name}|\{{{name}(?:#[0-9]+)?\}}):(?:@|{_OF_INTERVAL})", key))
 
 
 def event_id_fault(event_id: str) -> str | None:

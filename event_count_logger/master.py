@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
@@ -35,9 +35,12 @@ _RECOVER_S = 3.0
 #: Seconds between signs that this master is there.
 _HEARTBEAT_S = 5.0
 
-#: Seconds until a signal is noticed that came in the very moment in which the main thread fell asleep: Python
-#: runs the handler when that wakes up.
-_MISSED_SIGNAL_S = 1.0
+#: Seconds between looks at how it goes, and until a signal is noticed that came in the very moment in which
+#: the main thread fell asleep: Python runs the handler when that wakes up.
+_STEP_S = 1.0
+
+#: Seconds without one job that was finished, beyond what Redis may take to answer, after which it is stuck.
+_STUCK_S = 3 * _HEARTBEAT_S
 
 #: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
 _AFTER_BOUNDARY_S = 0.002
@@ -62,16 +65,22 @@ class EventCountLoggerMaster(EventCountLogger):
         # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
+        self._alarms: set[_Alarm] = set()
+        self._told: tuple[GroupConfig, ...] = ()  # groups of which Redis knows that this master rotates them
+        self._progressed_at = time.monotonic()
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: set[str] = set()
         self._is_untold = False
         self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
 
-    def run(self) -> None:
+    def run(self, on_step: Callable[[], object] | None = None) -> None:
         """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
 
         Intervals whose time was over before are ended at once; Redis may be away at any time.
+
+        Args:
+            on_step: Is called every second or so while it gets on with its work; may call `reload`.
 
         Raises:
             EmbeddedServerError: The configuration asks for an embedded server, which cannot be started.
@@ -81,13 +90,19 @@ class EventCountLoggerMaster(EventCountLogger):
         )
         with embedded:
             self.log.info("ECL Master starting")
-            self._rotate_until_stopped()
+            self._rotate_until_stopped(on_step or _nothing)
         self.log.info("ECL Master stopped")
 
     def stop(self) -> None:
         """Let `run()` return when what it is doing is done. Signal handlers and threads may call it."""
         self._stopping = True
         self._stop_requests.put(None)
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration, without its section `redis`. Only for `on_step` of `run`."""
+        self.config = config
+        self._recovery = Recovery(config, self._counters, self.log)
+        self._set_alarms()
 
     def rotate_due(self) -> None:
         """End every interval whose time is over, once; before that, send what killed processes have left.
@@ -99,27 +114,27 @@ class EventCountLoggerMaster(EventCountLogger):
         for _ in self._recovery.run():
             pass
         rejected = None
-        for group in self.config.groups.values():
-            for interval in group.intervals:
-                try:
-                    self._rotate(group, interval, merging=logging.INFO)
-                except Rejected as error:
-                    rejected = rejected or error
+        for group, interval in _rotations(self.config):
+            try:
+                self._rotate(group, interval, merging=logging.INFO)
+            except Rejected as error:
+                rejected = rejected or error
         if rejected:
             raise rejected
 
-    def _rotate_until_stopped(self) -> None:
-        scheduler = _scheduler()
-        for group in self.config.groups.values():
-            for interval in group.intervals:
-                scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
-        scheduler.add_job(self._recover_on_and_on, args=[scheduler])
-        scheduler.add_job(self._tell_on_and_on, args=[scheduler])
+    def _rotate_until_stopped(self, on_step: Callable[[], object]) -> None:
+        self._progressed_at = time.monotonic()
+        self._scheduler = scheduler = _scheduler()
+        self._set_alarms()
+        scheduler.add_job(self._recover_on_and_on)
+        scheduler.add_job(self._tell_on_and_on)
         scheduler.start()
         try:
             while not self._stopping:
+                if self._gets_on():
+                    on_step()
                 with suppress(Empty):
-                    self._stop_requests.get(timeout=_MISSED_SIGNAL_S)
+                    self._stop_requests.get(timeout=_STEP_S)
         except (KeyboardInterrupt, SystemExit):
             self.stop()
         finally:
@@ -127,12 +142,27 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._stopping = True
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
-            self._counters.forget_master(self.config.groups.values(), self._info)
+            self._counters.forget_master({*self._told, *self.config.groups.values()}, self._info)
 
-    def _rotate_on_and_on(
-        self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval
-    ) -> None:
+    def _set_alarms(self) -> None:
+        """One for each interval of the configuration; those that there are stay as they are planned."""
+        wanted = set(_rotations(self.config))
+        self._alarms = {alarm for alarm in self._alarms if alarm.rotation in wanted}
+        for rotation in wanted - {alarm.rotation for alarm in self._alarms}:
+            alarm = _Alarm(rotation)
+            self._alarms.add(alarm)
+            self._scheduler.add_job(self._rotate_on_and_on, args=[alarm])
+
+    def _gets_on(self) -> bool:
+        """Whether jobs are done; each waits for Redis for some time only."""
+        longest_s = _STUCK_S + 2 * self.config.redis.socket_timeout
+        return time.monotonic() - self._progressed_at < longest_s
+
+    def _rotate_on_and_on(self, alarm: _Alarm) -> None:
         """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
+        if alarm not in self._alarms:
+            return  # another configuration does not want it any more
+        group, interval = alarm.rotation
         wait_s = _RETRY_S
         try:
             wait_s = self._rotate(group, interval).until_next_s + _AFTER_BOUNDARY_S
@@ -146,9 +176,9 @@ class EventCountLoggerMaster(EventCountLogger):
                 )
             self._failing.add((group, interval))
         finally:
-            self._plan(scheduler, wait_s, self._rotate_on_and_on, group, interval)
+            self._plan(wait_s, self._rotate_on_and_on, alarm)
 
-    def _recover_on_and_on(self, scheduler: BackgroundScheduler) -> None:
+    def _recover_on_and_on(self) -> None:
         """Send what killed processes of this machine have left, and plan the next look."""
         try:
             for _ in self._recovery.run():
@@ -157,12 +187,16 @@ class EventCountLoggerMaster(EventCountLogger):
         except Unavailable:
             pass  # the store has told it
         finally:
-            self._plan(scheduler, _RECOVER_S, self._recover_on_and_on)
+            self._plan(_RECOVER_S, self._recover_on_and_on)
 
-    def _tell_on_and_on(self, scheduler: BackgroundScheduler) -> None:
+    def _tell_on_and_on(self) -> None:
         """Say that this master is there, and plan to say so again."""
+        groups = tuple(self.config.groups.values())
         try:
-            self._counters.note_master(self.config.groups.values(), self._info)
+            with suppress(Rejected):
+                self._counters.forget_master(_without(self._told, groups), self._info)
+            self._told = groups
+            self._counters.note_master(groups, self._info)
         except Unavailable:
             pass  # the store has told it
         except Rejected as error:
@@ -170,15 +204,14 @@ class EventCountLoggerMaster(EventCountLogger):
                 self.log.warning("It cannot be noted that this master is there: %s", error)
             self._is_untold = True
         finally:
-            self._plan(scheduler, _HEARTBEAT_S, self._tell_on_and_on)
+            self._plan(_HEARTBEAT_S, self._tell_on_and_on)
 
-    def _plan(
-        self, scheduler: BackgroundScheduler, wait_s: float, job: Callable[..., None], *args: object
-    ) -> None:
+    def _plan(self, wait_s: float, job: Callable[..., None], *args: object) -> None:
+        self._progressed_at = time.monotonic()
         when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
         with self._planning:
             if not self._stopping:
-                scheduler.add_job(job, "date", run_date=when, args=[scheduler, *args])
+                self._scheduler.add_job(job, "date", run_date=when, args=args)
 
     def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
@@ -205,6 +238,30 @@ class EventCountLoggerMaster(EventCountLogger):
             self.log.warning("Key %s holds something else than it should: it is left as it is", key)
         self._obstacles.update(rotation.obstacles)
         return rotation
+
+
+class _Alarm:
+    """Goes off again and again for one interval of a group; there may have been one for the same before."""
+
+    def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
+        self.rotation = rotation
+
+
+def _nothing() -> None:
+    pass
+
+
+def _rotations(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
+    """All that is to be rotated."""
+    for group in config.groups.values():
+        for interval in group.intervals:
+            yield group, interval
+
+
+def _without(some: Iterable[GroupConfig], others: Iterable[GroupConfig]) -> list[GroupConfig]:
+    """The groups whose names none of the others has."""
+    names = {group.name for group in others}
+    return [group for group in some if group.name not in names]
 
 
 def _scheduler() -> BackgroundScheduler:

@@ -16,11 +16,11 @@ PACKAGE = Path(event_count_logger.__file__).parent
 
 #: From the lowest floor to the highest: a module imports only from floors below its own.
 FLOORS = [
-    ["intervals", "keys", "errors", "logs", "outcome", "templates"],
+    ["intervals", "keys", "errors", "logs", "notify", "outcome", "templates"],
     ["config.values", "config.places"],
     ["config.checks"],
     ["config.rules", "config.redis_rules", "config.tail_rules"],
-    ["config.yaml_file", "config.redis", "config.tail"],
+    ["config.changes", "config.yaml_file", "config.redis", "config.tail"],
     ["config"],
     ["admission"],
     ["store.values", "store.wire"],
@@ -88,6 +88,7 @@ FLOORS = [
     ["web.api", "web.grafana", "web.ingest", "web.monitoring", "web.page", "web.server"],
     ["web.app"],
     [""],
+    ["cli.log_format", "cli.service"],
     ["cli.common", "cli.keyboard", "cli.rows", "cli.waiting"],
     ["cli.graphs", "cli.metrics", "cli.printing", "cli.screen"],
     [
@@ -96,6 +97,7 @@ FLOORS = [
         "cli.log_event",
         "cli.master",
         "cli.munin",
+        "cli.purge",
         "cli.reader",
         "cli.recover",
         "cli.serve",

@@ -15,6 +15,7 @@ _COMMANDS = (
     "log_event",
     "master",
     "munin",
+    "purge",
     "reader",
     "recover",
     "serve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from event_count_logger.cli.log_format import logs_json
 from event_count_logger.errors import ConfigError, EventCountLoggerError, NotConfigured
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -57,7 +59,7 @@ class OneLineErrors(click.Command):
         except OSError as error:
             status, message = _cannot_write(error)
         if message:
-            tell(f"ERROR: {' '.join(message.split())}")
+            _tell_error(" ".join(message.split()))
         gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
         sys.exit(status)
 
@@ -86,6 +88,13 @@ class OneLineErrors(click.Command):
         except KeyboardInterrupt:
             return Status.INTERRUPTED, ""
         return Status.OK, ""
+
+
+def _tell_error(message: str) -> None:
+    if logs_json():
+        logging.getLogger("event_count_logger").error(message)
+    else:
+        tell(f"ERROR: {message}")
 
 
 def _cannot_write(error: OSError) -> tuple[int, str]:

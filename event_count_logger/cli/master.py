@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from types import FrameType
 
 import click
 
 from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
-from event_count_logger.config import from_file
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
+from event_count_logger.cli.service import Service
+from event_count_logger.config import Config, from_file
 from event_count_logger.master import EventCountLoggerMaster
 
 
@@ -17,12 +18,14 @@ from event_count_logger.master import EventCountLoggerMaster
 @config_argument
 @click.option("-v", "--verbose", is_flag=True, help="One line per rotation.")
 @click.option("--once", is_flag=True, help="End what is due now and exit, for use from cron.")
+@log_format_option
 @with_version
-def master(config_file: str, verbose: bool, once: bool) -> None:
+def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -> None:
     """Rotate the counters of all groups in CONFIG whenever an interval ends.
 
     Any number of masters may run at once; a rotation happens once. With `redis: {embedded: DIR}` it
-    also runs the server. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+    also runs the server. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP has it
+    read CONFIG again.
 
     \b
     Example:
@@ -34,16 +37,24 @@ def master(config_file: str, verbose: bool, once: bool) -> None:
     3 Redis unreachable (--once), or the embedded server cannot be started.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    service = EventCountLoggerMaster.from_config(from_file(config_file), "INFO" if verbose else "WARNING")
+    set_up_logging(log_format)
+    level = "INFO" if verbose else "WARNING"
     if once:
-        service.rotate_due()
+        EventCountLoggerMaster.from_config(from_file(config_file), level).rotate_due()
         return
+    service = Service(config_file, _describe)
+    rotating = EventCountLoggerMaster.from_config(service.config, level)
 
     def stop(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
-        service.stop()
+        service.stopping()
+        rotating.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    service.run()
+    rotating.run(lambda: service.step(rotating.reload))
+
+
+def _describe(config: Config) -> str:
+    n_intervals = sum(len(group.intervals) for group in config.groups.values())
+    return f"rotates {n_intervals} intervals of {len(config.groups)} groups"

@@ -12,7 +12,9 @@ import click
 
 from event_count_logger import syncer
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
-from event_count_logger.config import Config, from_file
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
+from event_count_logger.cli.service import Service
+from event_count_logger.config import Config
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
@@ -50,6 +52,7 @@ _OPEN_TO_ALL = (
 @click.option("--without-token", is_flag=True, help="Let everybody in who can reach the address.")
 @click.option("--no-session-log", is_flag=True, help="Do not log what Grafana's dashboards send.")
 @click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that.")
+@log_format_option
 @with_version
 def serve(
     config_file: str,
@@ -58,11 +61,13 @@ def serve(
     without_token: bool,
     no_session_log: bool,
     no_variable_log: bool,
+    log_format: LogFormat,
 ) -> None:
     """Serve the counts of CONFIG over HTTP: a page, JSON, a stream of finished intervals, and metrics.
     Programs, web pages and Grafana's dashboards can count over HTTP, too.
 
-    Hidden groups are not shown. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+    Hidden groups are not shown. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP
+    has it read CONFIG again.
 
     \b
     Example:
@@ -75,12 +80,12 @@ def serve(
     """
     if token_file and without_token:
         raise click.UsageError("--token-file and --without-token exclude each other")
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    set_up_logging(log_format)
+    service = Service(config_file, _describe)
     try:
         from event_count_logger.web import grafana, security
     except ImportError as error:
         raise Failure(f"{_NOT_INSTALLED} ({error})", Status.USAGE) from error
-    config = from_file(config_file)
     for_others = without_token or token_file is not None
     try:
         token = security.read_token(token_file) if token_file else None
@@ -89,8 +94,13 @@ def serve(
         raise Failure(f"{error.filename or address}: {error.strerror or error}", Status.USAGE) from error
     except ValueError as error:
         raise Failure(str(error), Status.USAGE) from error
-    access = security.Access(token, any_host=for_others, allowed_origins=config.serve.allowed_origins)
-    _run(config, listener, access, grafana.SessionLog(not no_session_log, not no_variable_log))
+    allowed_origins = service.config.serve.allowed_origins
+    access = security.Access(token, any_host=for_others, allowed_origins=allowed_origins)
+    _run(service, listener, access, grafana.SessionLog(not no_session_log, not no_variable_log))
+
+
+def _describe(config: Config) -> str:
+    return f"serves {len(config.groups)} groups"
 
 
 def _listen(text: str, for_others: bool) -> socket.socket:
@@ -100,18 +110,23 @@ def _listen(text: str, for_others: bool) -> socket.socket:
     return address.listen()
 
 
-def _run(config: Config, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
+def _run(service: Service, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
     from event_count_logger.web import app, queries, recorder, server, streams
 
     log = Log("event_count_logger.serve")
     for each in (log, session_log):
         each.logger.setLevel(logging.INFO)
-    store = Store(config.redis, log)
+    store = Store(service.config.redis, log)
     hub = streams.Hub(store)
-    counting = recorder.Recorder(config, store)
-    asgi_app = app.create_app(queries.Queries(config, store), hub, counting, session_log, access)
+    asking, counting = queries.Queries(service.config, store), recorder.Recorder(service.config, store)
+    guarded = app.create_app(asking, hub, counting, session_log, access)
+
+    def use(config: Config) -> None:
+        for part in (asking, counting, hub, guarded):
+            part.use(config)
+
     log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
-    server.run(asgi_app, hub, listener)
+    server.run(guarded, hub, listener, lambda: service.step(use), service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
     os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

@@ -17,7 +17,9 @@ import click
 
 from event_count_logger.admission import Admission
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
-from event_count_logger.config import Config, from_file
+from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
+from event_count_logger.cli.service import Service
+from event_count_logger.config import Config, GroupConfig, TailConfig
 from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail.tail import Tail
@@ -44,12 +46,14 @@ _POLL_ONCE_S = 0.05
     help="Where to begin in files that are there when an entry is used for the first time.",
 )
 @click.option("--once", is_flag=True, help="Count what is there and exit.")
+@log_format_option
 @with_version
-def tail(config_file: str, begin: str, once: bool) -> None:
+def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> None:
     """Count the lines of the log files in the section `tail` of CONFIG, each exactly once.
 
     Files are followed through rotation. What is written while it does not run is counted when it runs
-    again. The first SIGTERM or SIGINT stops it gracefully, the second at once.
+    again. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP has it
+    read CONFIG again.
 
     \b
     Example:
@@ -61,22 +65,26 @@ def tail(config_file: str, begin: str, once: bool) -> None:
     2 wrong usage or configuration. While Redis is away, it waits.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    logging.basicConfig(format="%(asctime)-15s [%(levelname)s] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    config = from_file(config_file)
-    if not config.tail:
+    set_up_logging(log_format)
+    service = Service(config_file, _describe)
+    if not service.config.tail:
         raise Failure(f"{config_file} has no section 'tail'", Status.UNKNOWN)
     _allow_many_files()
-    stop = _Stop()
-    tails = _make(config, stop)
+    stop = _Stop(service)
+    following = _Following(service.config, begin == "start", stop)
     try:
-        _run(tails, begin == "start", once, stop)
+        following.use(service.config)
+        _run(following, once, stop, service)
     except Unavailable:  # it was to stop; nothing is lost
         pass
     except ValueError as error:
         raise Failure(str(error), Status.USAGE) from error
     finally:
-        for each in tails:
-            each.close()
+        following.close()
+
+
+def _describe(config: Config) -> str:
+    return f"follows the log files of {len(config.tail)} entries"
 
 
 class _Stop(threading.Event):
@@ -85,8 +93,9 @@ class _Stop(threading.Event):
     Unlike those of the base class, its methods take no lock, so that a signal handler may use them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__()
+        self._service = service
         self._told = False
         self._reader, self._writer = os.pipe()
         for each in _SIGNALS:
@@ -95,6 +104,7 @@ class _Stop(threading.Event):
     def _note(self, number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        self._service.stopping()
         self.set()
 
     def set(self) -> None:
@@ -107,7 +117,8 @@ class _Stop(threading.Event):
         return self._told
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, or for some seconds."""
+        """Wait until it is set, or for some seconds; who waits for Redis is alive."""
+        self._service.alive()
         select.select([self._reader], [], [], timeout)
         return self._told
 
@@ -119,29 +130,89 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _make(config: Config, stop: _Stop) -> list[Tail]:
-    log = Log("event_count_logger.tail")
-    log.logger.setLevel(logging.INFO)
-    store, limit = Store(config.redis, log), TimeLimit()
-    admissions = {name: Admission(group, log) for name, group in config.groups.items()}
-    return [
-        Tail(entry, config.group(entry.group), admissions[entry.group], store, log, limit, stop)
-        for entry in config.tail
-    ]
+class _Following:
+    """The tails of a configuration, and of those that take its place while they run."""
+
+    def __init__(self, config: Config, from_start: bool, stop: _Stop) -> None:
+        self._log = Log("event_count_logger.tail")
+        self._log.logger.setLevel(logging.INFO)
+        self._store, self._limit = Store(config.redis, self._log), TimeLimit()
+        self._from_start = from_start
+        self._stop = stop
+        self._admissions: dict[GroupConfig, Admission] = {}
+        self._tails: dict[tuple[TailConfig, GroupConfig], Tail] = {}
+
+    @property
+    def tails(self) -> Sequence[Tail]:
+        """All of them."""
+        return tuple(self._tails.values())
+
+    def use(self, config: Config) -> None:
+        """End the tails that are not in a configuration, begin those that are new; waits for Redis.
+
+        Raises:
+            Unavailable: It is to stop.
+            ValueError: One of the new ones cannot begin where Redis has it; the others have.
+        """
+        wanted = [(entry, config.group(entry.group)) for entry in config.tail]
+        for key in self._tails.keys() - set(wanted):
+            self._end(self._tails[key])  # before another one begins where it ends
+            del self._tails[key]
+        self._admissions = {
+            group: self._admissions.get(group) or Admission(group, self._log) for _, group in wanted
+        }
+        faults = [self._begin(entry, group) for entry, group in wanted if (entry, group) not in self._tails]
+        for fault in filter(None, faults):
+            raise fault
+
+    def use_instead(self, config: Config) -> None:
+        """The same while others are followed, which go on whatever is wrong with the new ones."""
+        try:
+            self.use(config)
+        except ValueError as error:
+            self._log.error("An entry of 'tail' is not followed: %s", error)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for tail in self.tails:
+            tail.close()
+
+    def _begin(self, entry: TailConfig, group: GroupConfig) -> ValueError | None:
+        admission = self._admissions[group]
+        tail = Tail(entry, group, admission, self._store, self._log, self._limit, self._stop)
+        try:
+            tail.begin(self._from_start)
+        except ValueError as error:
+            tail.close()
+            return error
+        self._tails[entry, group] = tail
+        return None
+
+    def _end(self, tail: Tail) -> None:
+        """What is there already is counted as it was to be counted when it was written."""
+        try:
+            tail.advance()
+            tail.commit()
+        except ValueError as error:
+            self._log.error("%s", error)
+        tail.close()
 
 
-def _run(tails: list[Tail], from_start: bool, once: bool, stop: _Stop) -> None:
-    for tail in tails:
-        tail.begin(from_start)
-    with _progress(tails, is_shown=once and bool(sys.stderr) and sys.stderr.isatty()) as moved:
+def _run(following: _Following, once: bool, stop: _Stop, service: Service) -> None:
+    is_shown = once and bool(sys.stderr) and sys.stderr.isatty()
+    with _progress(following.tails, is_shown) as moved:
         while not stop.is_set():
-            n = sum(tail.advance() for tail in tails)
+            service.step(following.use_instead)
+            n = 0
+            for tail in following.tails:
+                n += tail.advance()
+                service.alive()
             moved(n)
             if n == 0:
-                if once and all(tail.is_settled for tail in tails):
+                if once and all(tail.is_settled for tail in following.tails):
                     break
                 stop.wait(_POLL_ONCE_S if once else _POLL_S)
-    for tail in tails:
+    for tail in following.tails:
         tail.commit()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from event_count_logger import keys
@@ -16,6 +16,9 @@ from event_count_logger.store.wire import ms, seconds, text
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600
+
+#: Keys that the server looks at before it answers others again.
+_SCANNED = 1000
 
 
 class Store(CommittingStore):
@@ -167,6 +170,31 @@ class Store(CommittingStore):
             Rejected: There is something else under that key.
         """
         return int(self._ask("HLEN", keys.sources(group.prefix), key=keys.sources(group.prefix)))
+
+    def keys_of(self, group_name: str) -> Iterator[list[str]]:
+        """All keys of a group on one server, some at a time, whatever configuration they come from.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: This user may not ask that.
+        """
+        # One pass for all prefixes: each looks at every key that there is.
+        cursor, pattern = "0", f"*{group_name}*:*"
+        while True:
+            reply = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
+            cursor = text(reply[0])
+            yield [key for key in map(text, reply[1]) if keys.belongs_to(key, group_name)]
+            if cursor == "0":
+                return
+
+    def purge(self, group_name: str) -> int:
+        """Delete all keys of a group on one server; returns how many there were.
+
+        Raises:
+            Unavailable: No answer: some may be left.
+            Rejected: This user may not do that.
+        """
+        return sum(int(self._ask("UNLINK", *some)) for some in self.keys_of(group_name) if some)
 
     def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""

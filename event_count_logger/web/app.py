@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp
 
 from event_count_logger.web import api, grafana, ingest, monitoring, page
 from event_count_logger.web.problems import tell_problems
@@ -19,7 +18,7 @@ _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 def create_app(
     queries: Queries, hub: Hub, recorder: Recorder, session_log: grafana.SessionLog, access: Access
-) -> ASGIApp:
+) -> Guard:
     """The application.
 
     Args:

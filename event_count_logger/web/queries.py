@@ -37,6 +37,12 @@ class Queries:
         self._exporter = Exporter(config.shown_groups, store)
         self._shared = Shared()
 
+    def use(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self._config = config
+        self._shown = {group.name: group for group in config.shown_groups}
+        self._exporter.use(config.shown_groups)
+
     def group(self, name: str) -> GroupConfig:
         """The group of that name.
 

@@ -50,6 +50,11 @@ class Recorder:
         self._handing = ThreadPoolExecutor(_HANDING, "count")
         self._waiting = ThreadPoolExecutor(_WAITING, "commit")
 
+    def use(self, config: Config) -> None:
+        """Go on with another configuration; what was counted with the one before is sent."""
+        self.config = config
+        self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
+
     def group(self, name: str) -> EventGroup:
         """The group of that name.
 

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from event_count_logger.config import Config
 from event_count_logger.web.origins import PAGE, Origins
 from event_count_logger.web.problems import problem
 
@@ -84,20 +85,25 @@ class Guard:
         self._expected = None if access.token is None else f"Bearer {access.token}".encode()
         self._origins = Origins(access.allowed_origins)
 
+    def use(self, config: Config) -> None:
+        """Go on with what another configuration allows the pages of others."""
+        self._origins = Origins(config.serve.allowed_origins)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see asgi.readthedocs.io."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        origin = self._origins.counting(scope)
+        origins = self._origins
+        origin = origins.counting(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
-                headers.update(self._origins.headers_for(origin))
+                headers.update(origins.headers_for(origin))
             await send(message)
 
         answer = self._refusal(scope, origin) or self._app

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 import h11
@@ -28,8 +29,26 @@ _LONGEST_REQUEST_S = 5
 _LAST_ANSWERS_S = 1
 
 
-def run(app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+def run(
+    app: ASGIApp,
+    hub: Hub,
+    listener: socket.socket,
+    on_step: Callable[[], object],
+    on_stop: Callable[[], object],
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once.
+
+    Args:
+        app: What answers.
+        hub: Its streams.
+        listener: Where it listens.
+        on_step: Is called between answers, every second or so.
+        on_stop: Is called when it is to stop.
+    """
+
+    async def step() -> None:
+        on_step()
+
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below that it tells of every malformed request
     config = uvicorn.Config(
         app,
@@ -43,23 +62,27 @@ def run(app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        callback_notify=step,
+        timeout_notify=0,
     )
     # uvicorn raises the signal once more when it has stopped.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    _Server(config, hub).run([listener])
+    _Server(config, hub, on_stop).run([listener])
 
 
 class _Server(uvicorn.Server):
     """Ends the streams before it waits for the last answers."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, on_stop: Callable[[], object]) -> None:
         super().__init__(config)
         self._hub = hub
+        self._on_stop = on_stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal of any kind stops gracefully."""
         super().handle_exit(sig, frame)
+        self._on_stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from event_count_logger import positions
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import StoreError
 from event_count_logger.follow import Follower
 from event_count_logger.group_reader import GroupReader
@@ -53,9 +53,16 @@ class Event(NamedTuple):
 
 
 class _Feed:
-    """Follows one interval of a group for all of its streams, as long as there are any."""
+    """Follows one interval of a group for all of its streams, as long as there are any.
 
-    def __init__(self, reader: GroupReader, interval: Interval, threads: ThreadPoolExecutor) -> None:
+    Attributes:
+        group: The group.
+    """
+
+    def __init__(
+        self, group: GroupConfig, reader: GroupReader, interval: Interval, threads: ThreadPoolExecutor
+    ) -> None:
+        self.group = group
         self._reader = reader
         self._interval = interval.name
         self._threads = threads
@@ -219,7 +226,7 @@ class Hub:
         if feed is None or feed.over:
             reader = GroupReader(group, self._store)
             reader.follower(interval.name)  # raises now if it keeps no history
-            feed = self._feeds[key] = _Feed(reader, interval, self._threads)
+            feed = self._feeds[key] = _Feed(group, reader, interval, self._threads)
         stream = Stream(feed, lambda stream: self._close(key, feed, stream))
         try:
             newest = await feed.join(stream)
@@ -228,6 +235,14 @@ class Hub:
             raise
         stream.sent = newest if after is None else after
         return stream
+
+    def use(self, config: Config) -> None:
+        """End the streams of what another configuration changes, hides or lacks; they can be resumed."""
+        shown = config.shown_groups
+        for key, feed in tuple(self._feeds.items()):
+            if feed.group not in shown:
+                del self._feeds[key]
+                feed.end_streams()
 
     def end(self) -> None:
         """Let all streams end when they have sent what they have."""

@@ -1,0 +1,91 @@
+"""ecl purge: deletes what is left of a group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from event_count_logger import keys
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, tell, with_config, with_version
+from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.config.checks import show
+from event_count_logger.errors import Rejected
+from event_count_logger.store import MasterInfo, Store
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("arguments", metavar="CONFIG GROUP", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only say how many keys there are.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also a group that is in use.")
+@with_version
+def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> None:
+    """Delete all keys of GROUP in the Redis of CONFIG: counts, history, totals, sessions and positions.
+
+    A group that is taken out of a configuration stays in Redis until then. One that is still in CONFIG, or
+    rotated by a master, is in use: what counts in it brings it back, and may count again what it has counted.
+
+    \b
+    Example:
+      $ ecl purge ecl.yml old_requests
+      Programs that still count in group 'old_requests' bring it back.
+      Delete 45 keys of group 'old_requests' in localhost:6379/0? [y/N]: y
+      deleted 45 keys of group 'old_requests'
+
+    \b
+    Exit status: 0 deleted, or nothing there; 1 the answer was no, or the group is in use; 2 wrong usage
+    or configuration; 3 Redis unreachable, or it refuses.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    """
+    config_file, *names = with_config(arguments)
+    if len(names) != 1:
+        raise click.UsageError(f"expected CONFIG GROUP, not {1 + len(names)} arguments")
+    (name,) = names
+    if not keys.GROUP_NAME.fullmatch(name):
+        raise click.UsageError(f"{show(name)} is not the name of a group")
+    config = from_file(config_file)
+    store = Store(config.redis)
+    usage = _usage(config, store, name)
+    n_keys = sum(map(len, store.keys_of(name)))
+    if dry_run:
+        print(f"{n_keys} keys of group '{name}'" + (f", which is in use: {usage}" if usage else ""))
+        return
+    if usage and not force:
+        raise Failure(
+            f"group '{name}' is in use: {usage}; --force deletes its keys all the same", Status.UNKNOWN
+        )
+    if n_keys and not yes:
+        tell(f"Programs that still count in group '{name}' bring it back.")
+        _ask(f"Delete {n_keys} keys of group '{name}' in {config.redis.location}?")
+    print(f"deleted {store.purge(name)} keys of group '{name}'")
+    if usage:
+        tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")
+
+
+def _ask(question: str) -> None:
+    try:
+        is_sure = click.confirm(question, err=True)
+    except click.Abort:
+        is_sure = False
+    if not is_sure:
+        raise Failure("nothing was deleted", Status.UNKNOWN)
+
+
+def _usage(config: Config, store: Store, name: str) -> str:
+    """Who uses a group, as far as that can be seen; '' if nobody does."""
+    if name in config.groups:
+        return f"it is in {config.file}"
+    alive = [master for master in _masters(store, name) if master.alive]
+    return f"a master on {alive[0].host} (pid {alive[0].pid}) rotates it" if alive else ""
+
+
+def _masters(store: Store, name: str) -> list[MasterInfo]:
+    """The masters that say that they rotate a group, wherever its keys may be."""
+    group, found = GroupConfig(name, ()), []
+    for prefix in (name, keys.prefix(name, in_cluster=True), keys.prefix(name, shard=0)):
+        try:
+            found += store.masters(replace(group, key_prefix=prefix))
+        except Rejected as error:
+            tell(f"WARNING: {error}")
+    return found

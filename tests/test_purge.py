@@ -1,0 +1,165 @@
+"""`ecl purge`: all keys of a group, and no other."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import keys
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+from tests.groups import group_of
+from tests.servers import Server, free_port, wait_until
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+Write = Callable[..., Path]
+
+OTHER: dict[str, Any] = {"other": {"events": ["e"], "intervals": ["1s"]}}
+
+#: Keys of a group `web`.
+OWN = [
+    "web:5m:cur:ok",
+    "web:1.5h:last:a:b",
+    "web:5m:cur:@ts",
+    "web:5M:@history",
+    "web:@sources",
+    "web:@request:k",
+    "{web}:5m:cur:ok",
+    "{web}:@masters",
+    "{web#0}:5m:cur:ok",
+    "{web#17}:@totals",
+]
+
+#: Keys of other groups and of other programs.
+FOREIGN = [
+    "web2:5m:cur:ok",
+    "my.web:5m:cur:ok",
+    "my:web:5m:cur:ok",
+    "{web2}:5m:cur:ok",
+    "{web#x}:5m:cur:ok",
+    "x{web}:5m:cur:ok",
+    "web",
+    "web:session:123",
+    "web:5m",
+    "web:5m:other",
+    "web:cur:5m",
+    "webx5m:cur:@ts",
+    "other:5m:cur:web:5m:cur:ok",
+]
+
+
+@pytest.fixture
+def config(server: Server, config_file: Write) -> Path:
+    return config_file({"redis": server.config, "groups": OTHER})
+
+
+@pytest.mark.parametrize("key", OWN)
+def test_keys_of_a_group_are_known(key: str) -> None:
+    assert keys.belongs_to(key, "web")
+
+
+@pytest.mark.parametrize("key", FOREIGN)
+def test_other_keys_are_not_taken_for_those_of_a_group(key: str) -> None:
+    assert not keys.belongs_to(key, "web")
+
+
+def test_a_dot_in_a_name_is_a_dot() -> None:
+    assert keys.belongs_to("a.b:@sources", "a.b")
+    assert not keys.belongs_to("axb:@sources", "a.b")
+
+
+def test_every_key_of_the_group_goes_and_no_other(server: Server, run: Run, config: Path) -> None:
+    for key in (*OWN, *FOREIGN):
+        server.client.set(key, 1)
+    server.client.set(b"web:5m:cur:\xff", 1)
+    done = run("ecl", "purge", "--yes", config, "web")
+    assert (done.returncode, done.stdout) == (0, f"deleted {len(OWN) + 1} keys of group 'web'\n"), done.stderr
+    assert set(server.client.keys()) == set(FOREIGN)
+
+
+def test_nothing_is_left_of_what_was_counted_and_rotated(
+    any_server: Server, store: Store, run: Run, config_file: Write
+) -> None:
+    group = group_of("gone", [Interval.parse("1m"), Interval.parse("1h")], history=9)
+    for n, now in enumerate((100, 4000, 8000)):
+        store.commit(group, "s", n, n + 1, {f"e{i}": 1 for i in range(3000)}, now)
+        for interval in group.intervals:
+            store.rotate(group, interval, now)
+    before = len(any_server.everything())
+    assert before > 6000
+    done = run("ecl", "purge", "--yes", config_file({"redis": any_server.config, "groups": OTHER}), "gone")
+    assert done.stdout == f"deleted {before} keys of group 'gone'\n"
+    assert any_server.everything() == {}
+
+
+def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
+    server.client.set("gone:@sources", 1)
+    for answer in ("n\n", "\n", ""):
+        done = run("ecl", "purge", config, "gone", input=answer)
+        assert done.returncode == 1
+        assert "Delete 1 keys of group 'gone' in 127.0.0.1:" in done.stderr
+        assert done.stderr.endswith("ERROR: nothing was deleted\n")
+        assert server.client.exists("gone:@sources")
+    done = run("ecl", "purge", config, "gone", input="y\n")
+    assert (done.returncode, done.stdout) == (0, "deleted 1 keys of group 'gone'\n")
+    assert not server.client.exists("gone:@sources")
+
+
+def test_dry_runs_only_count(server: Server, run: Run, config: Path) -> None:
+    server.client.set("gone:@sources", 1)
+    assert run("ecl", "purge", "--dry-run", config, "gone").stdout == "1 keys of group 'gone'\n"
+    done = run("ecl", "purge", "--dry-run", config, "other")
+    assert done.stdout == f"0 keys of group 'other', which is in use: it is in {config}\n"
+    assert server.client.exists("gone:@sources")
+
+
+def test_nothing_to_delete_is_no_error(run: Run, config: Path) -> None:
+    done = run("ecl", "purge", config, "gone")
+    assert (done.returncode, done.stdout) == (0, "deleted 0 keys of group 'gone'\n")
+
+
+def test_what_is_in_the_configuration_stays_unless_forced(server: Server, run: Run, config: Path) -> None:
+    server.client.set("other:@sources", 1)
+    done = run("ecl", "purge", "--yes", config, "other")
+    assert done.returncode == 1
+    assert f"group 'other' is in use: it is in {config}" in done.stderr
+    assert server.client.exists("other:@sources")
+    done = run("ecl", "purge", "--yes", "--force", config, "other")
+    assert (done.returncode, done.stdout) == (0, "deleted 1 keys of group 'other'\n")
+    assert "WARNING: group 'other' is in use, and comes back" in done.stderr
+
+
+def test_what_a_master_rotates_stays(
+    server: Server, run: Run, start: Start, config: Path, config_file: Write
+) -> None:
+    more = {**OTHER, "gone": OTHER["other"]}
+    master = start("ecl_master", config_file({"redis": server.config, "groups": more}, "more.yml"))
+    wait_until(lambda: server.client.hlen("gone:@masters"))
+    done = run("ecl", "purge", "--yes", config, "gone")
+    assert done.returncode == 1
+    assert f"(pid {master.pid}) rotates it" in done.stderr
+    master.terminate()
+    master.communicate(timeout=10)
+    assert run("ecl", "purge", "--yes", config, "gone").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [((), "not 1 arguments"), (("a", "b"), "not 3"), (("*",), "'*'")]
+)
+def test_one_group_is_named_in_full(arguments: tuple[str, ...], said: str, run: Run, config: Path) -> None:
+    done = run("ecl", "purge", config, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_without_redis_it_says_so(run: Run, config_file: Write) -> None:
+    done = run(
+        "ecl", "purge", "--yes", config_file({"redis": {"port": free_port()}, "groups": OTHER}), "gone"
+    )
+    assert done.returncode == 3
+    assert "cannot be reached" in done.stderr

@@ -1,0 +1,356 @@
+"""What services owe those who run them: messages, word of how they are, and files that work."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+
+from event_count_logger import EventCountLoggerMaster
+from event_count_logger.config import from_file
+from event_count_logger.notify import Notifier
+from tests.conftest import BIN, ROOT, needs_debian
+from tests.notified import Manager
+from tests.servers import Server, free_port, wait_until
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Write = Callable[..., Path]
+
+GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
+
+HOSTILE = "a\n2026-11-25T00:00:00 [INFO] all is well\r\x1b[2J\x85\u2028b"
+
+
+def logging_program(log_format: str, *lines: str) -> str:
+    """What a program that logs so writes to standard error."""
+    program = (
+        "import logging, warnings",
+        "from event_count_logger.cli.log_format import set_up_logging",
+        f"set_up_logging({log_format!r})",
+        f"hostile = {HOSTILE!r}",
+        *lines,
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_no_message_can_look_like_two_in_text() -> None:
+    told = logging_program(
+        "text",
+        "logging.getLogger('x').warning('Event %s', hostile)",
+        "try: raise ValueError(hostile)",
+        "except ValueError: logging.exception('It failed')",
+    )
+    first, second, *others = told.split("\n")[:-1]
+    assert first.endswith(r"[WARNING] Event a\n2026-11-25T00:00:00 [INFO] all is well\r\x1b[2J\x85\u2028b")
+    assert second.endswith("[ERROR] It failed")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+    assert re.fullmatch(r"[\n -~]*", told)
+
+
+def test_json_is_one_object_a_line_whatever_is_told() -> None:
+    told = logging_program(
+        "json",
+        "logging.getLogger('x').warning('Event %s', hostile)",
+        "try: raise ValueError(hostile)",
+        "except ValueError: logging.exception('It failed')",
+        "warnings.warn(hostile)",
+    )
+    first, second, third = map(json.loads, told.splitlines())
+    assert first | {"time": ""} == {
+        "time": "",
+        "level": "WARNING",
+        "logger": "x",
+        "message": f"Event {HOSTILE}",
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"])
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(first["time"].replace("Z", "+00:00"))
+    assert 0 <= age.total_seconds() < 60
+    assert second["message"] == "It failed"
+    assert second["exception"].startswith("Traceback")
+    assert HOSTILE in second["exception"]
+    assert HOSTILE in third["message"]
+
+
+def test_the_server_that_serves_logs_like_all_others() -> None:
+    told = logging_program("json", "logging.getLogger('uvicorn.error').error('odd')")
+    assert json.loads(told)["logger"] == "uvicorn.error"
+
+
+@pytest.mark.parametrize("name", ["master", "serve", "tail"])
+def test_all_that_services_say_is_json_if_asked_for(
+    name: str, start: Start, config_file: Write, tmp_path: Path
+) -> None:
+    away = {"host": "127.0.0.1", "port": free_port()}
+    entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    file = config_file({"redis": away, "groups": GROUPS, "tail": [entry]})
+    options = ["--listen", "127.0.0.1:0"] if name == "serve" else []
+    service = start("ecl", name, "--log-format", "json", *options, file)
+    assert service.stderr
+    line = service.stderr.readline()
+    service.terminate()
+    _, others = service.communicate(timeout=10)
+    assert all(json.loads(each)["message"] for each in [line, *others.splitlines()])
+
+
+def test_also_what_ends_a_service_is_json(run: Run, config_file: Write) -> None:
+    file = config_file({"redis": {"port": free_port()}, "groups": GROUPS})
+    done = run("ecl", "master", "--once", file, ECL_LOG_FORMAT="json")
+    assert done.returncode == 3
+    assert [json.loads(line)["level"] for line in done.stderr.splitlines()][-1] == "ERROR"
+
+
+def test_formats_that_there_are_not_are_refused(run: Run, config_file: Write) -> None:
+    done = run("ecl", "master", "--once", config_file({"groups": GROUPS}), ECL_LOG_FORMAT="xml")
+    assert done.returncode == 2
+    assert "'xml' is not one of 'text', 'json'" in done.stderr
+
+
+# Word of how they are
+
+
+class Clock:
+    """What `time.monotonic` says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_messages_are_those_of_sd_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Manager() as manager:
+        environment = {"NOTIFY_SOCKET": manager.address, "PATH": "/bin"}
+        notifier = Notifier(environment)
+        assert environment == {"PATH": "/bin"}, "children do not speak for it"
+        notifier.ready("rotates\nnothing")
+        notifier.reloading()
+        notifier.alive()
+        notifier.stopping()
+        notifier.ready("too late")
+        manager.states()
+        ready, reloading, stopping = manager.heard
+        assert ready == "READY=1\nSTATUS=rotates nothing"
+        assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+        said_at = int(reloading.split("=")[-1]) / 1e6
+        assert 0 <= time.clock_gettime(time.CLOCK_MONOTONIC) - said_at < 60
+        assert stopping == "STOPPING=1"
+
+
+def test_the_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(f"{directory}/notify")
+        end.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": f"{directory}/notify"}).stopping()
+        assert end.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/notify", "@ecl-nobody", "x" * 300, "not/absolute"])
+def test_whoever_does_not_listen_is_no_trouble(address: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "4"})
+    notifier.ready("serves")
+    notifier.alive()
+
+
+def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("event_count_logger.notify.time.monotonic", clock)
+    with Manager() as manager:
+        notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "8000000"})
+        for _ in range(80):
+            notifier.alive()
+            clock.now += 0.1
+        assert manager.signs() == 4
+
+
+@pytest.mark.parametrize(
+    "watchdog", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "1"}]
+)
+def test_without_a_watchdog_of_its_own_there_are_no_signs_of_life(watchdog: dict[str, str]) -> None:
+    with Manager() as manager:
+        Notifier({"NOTIFY_SOCKET": manager.address, **watchdog}).alive()
+        assert manager.signs() == 0
+
+
+@pytest.mark.parametrize("name", ["master", "serve", "tail"])
+def test_services_say_when_they_serve_that_they_live_and_when_they_stop(
+    name: str, own_server: Server, start: Start, config_file: Write
+) -> None:
+    entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry]})
+    options = ["--listen", "127.0.0.1:0"] if name == "serve" else []
+    with Manager() as manager:
+        variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"}
+        service = start("ecl", name, *options, file, env={**os.environ, **variables})
+        manager.wait_for("READY=1")
+        (status,) = (line for each in manager.heard for line in each.split("\n") if "STATUS" in line)
+        assert status.split()[0] in ("STATUS=rotates", "STATUS=serves", "STATUS=follows")
+        own_server.kill()
+        n = manager.signs()
+        wait_until(lambda: manager.signs() > n + 3, what="it lives without Redis, too")
+        service.terminate()
+        service.communicate(timeout=10)
+        assert service.returncode == 0
+        assert manager.states() == ["READY=1", "STOPPING=1"]
+
+
+def test_a_tail_serves_when_it_has_begun_and_lives_while_it_waits_for_that(
+    own_server: Server, start: Start, config_file: Write
+) -> None:
+    own_server.kill()
+    entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry]})
+    with Manager() as manager:
+        variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
+        start("ecl", "tail", file, env={**os.environ, **variables})
+        wait_until(lambda: manager.signs() > 2)
+        assert manager.states() == []
+        own_server.start()
+        manager.wait_for("READY=1")
+
+
+def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.master._STUCK_S", 1)
+    steps: list[float] = []
+    master = EventCountLoggerMaster(GROUPS, {**server.config, "socket_timeout": 0.1})
+    thread = threading.Thread(target=master.run, args=[lambda: steps.append(time.monotonic())])
+    thread.start()
+    try:
+        wait_until(lambda: len(steps) > 1)
+        with master._planning:  # as if none of them came to an end
+            wait_until(lambda: time.monotonic() > steps[-1] + 2.5, what="there are no steps any more")
+        wait_until(lambda: time.monotonic() < steps[-1] + 1)
+    finally:
+        master.stop()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+# Units for systemd
+
+UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
+
+
+def test_there_are_units() -> None:
+    assert [unit.name for unit in UNITS] == ["ecl-master.service", "ecl-serve.service", "ecl-tail.service"]
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The same, with commands that are on this machine."""
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/event-count-logger/bin/ecl", str(BIN / "ecl"))
+        (folder / unit.name).write_text(text)
+    return sorted(folder.iterdir())
+
+
+def test_systemd_understands_the_units(units: list[Path]) -> None:
+    needs_debian("systemd", "systemd-analyze")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True
+    )
+    own = [line for line in done.stderr.splitlines() if "ecl-" in line]
+    assert (own, done.returncode) == ([], 0)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_units_leave_little_open(number: int, units: list[Path]) -> None:
+    needs_debian("systemd", "systemd-analyze")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(units[number])],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_what_units_start_has_the_options_that_they_give(unit: Path, run: Run, config_file: Write) -> None:
+    (command,) = re.findall(r"^ExecStart=\S+ecl (.*)$", unit.read_text(), re.MULTILINE)
+    name, *options = command.split()
+    assert options[-1] == "/etc/event-count-logger/ecl.yml"
+    done = run("ecl", name, *options[:-1], "/nowhere.yml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "ERROR: /nowhere.yml: cannot be read: No such file or directory\n",
+    )
+
+
+# Files for other ways to run it
+
+
+def options_of(command: list[str]) -> list[str]:
+    """What `ecl` is started with, without its configuration."""
+    return [word for word in command if not word.endswith("/ecl.yml")]
+
+
+def refuses_nothing_but_its_configuration(run: Run, command: list[str], **environment: str) -> None:
+    done = run("ecl", *options_of(command), "/nowhere.yml", **environment)
+    assert done.returncode == 2
+    assert "/nowhere.yml: cannot be read" in done.stderr
+
+
+def test_supervisor_is_given_programs_that_can_be_started(run: Run) -> None:
+    supervisor = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=True)
+    supervisor.read_string((ROOT / "deploy/supervisor/event-count-logger.conf").read_text())
+    programs = [name for name in supervisor.sections() if name.startswith("program:")]
+    assert supervisor["group:event-count-logger"]["programs"] == ",".join(
+        name.removeprefix("program:") for name in programs
+    )
+    for name in programs:
+        program, *command = supervisor[name]["command"].split()
+        assert program.endswith("/ecl")
+        assert name == f"program:ecl-{command[0]}"
+        assert (supervisor[name]["user"], supervisor[name]["stopsignal"]) == ("ecl", "TERM")
+        refuses_nothing_but_its_configuration(run, command)
+
+
+CONTAINER = ROOT / "deploy/container"
+
+
+def test_containers_have_no_rights_and_write_only_to_volumes(run: Run) -> None:
+    compose = yaml.safe_load((CONTAINER / "compose.yml").read_text())
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        written = {volume.split(":")[0] for volume in service["volumes"] if not volume.endswith(":ro")}
+        assert written <= set(compose["volumes"])
+        if name != "valkey":
+            refuses_nothing_but_its_configuration(run, service["command"], ECL_LOG_FORMAT="json")
+    assert compose["services"]["serve"]["ports"] == ["127.0.0.1:8917:8917"]
+
+
+def test_the_image_runs_as_nobody_in_particular_and_looks_after_itself() -> None:
+    lines = (CONTAINER / "Dockerfile").read_text().splitlines()
+    assert "USER 10001" in lines
+    assert lines.index("USER 10001") > max(n for n, line in enumerate(lines) if line.startswith("RUN"))
+    assert 'CMD ["ecl", "status"]' in next(line for line in lines if line.startswith("HEALTHCHECK"))
+
+
+def test_the_configuration_of_the_containers_is_a_good_one() -> None:
+    config = from_file(CONTAINER / "config/ecl.yml")
+    assert config.warnings == ()
+    assert config.redis.host in yaml.safe_load((CONTAINER / "compose.yml").read_text())["services"]
