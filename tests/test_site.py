@@ -80,7 +80,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     ("text", "report"),
     [
         ("[gone](gone.md)", "'gone.md'"),
-        ("[gone](guarantees.md#gone)", "no such anchor"),
+        ("[gone](guarantees.md#gone)", "'#gone'"),
         ("[gone](../gone.yml)", "'../gone.yml'"),
     ],
 )
