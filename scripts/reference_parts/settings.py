@@ -8,28 +8,44 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import voluptuous as vol
 
-from event_count_logger.config import rules, tail_rules, values
+from event_count_logger import config
+from event_count_logger.config import values
 from event_count_logger.config.checks import a_duration
 from scripts.reference_parts.words import DEFAULTS, FIELDS, MEANINGS
 
-#: Checked, and then without any effect.
-IGNORED = tuple(rules.NO_EFFECT)
+#: All that the modules of the configuration know by names in capital letters, such as schemas.
+RULES = {
+    name: value
+    for module in pkgutil.iter_modules(config.__path__, f"{config.__name__}.")
+    for name, value in vars(import_module(module.name)).items()
+    if name.isupper()
+}
+SCHEMAS = {name: value for name, value in RULES.items() if isinstance(value, vol.Schema)}
+
+#: Settings of `redis` that are checked, and then without any effect.
+IGNORED = tuple(RULES["NO_EFFECT"])
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a configuration, with the schema that checks it and the value that it becomes."""
+    """A part of a configuration, with the name of the schema that checks it and the value that it becomes."""
 
     path: str
-    schema: vol.Schema
+    schema_name: str
     value: type
+
+    @property
+    def schema(self) -> vol.Schema:
+        return SCHEMAS[self.schema_name]
 
 
 @dataclass(frozen=True)
@@ -43,16 +59,16 @@ class Setting:
 
 
 SECTIONS = (
-    Section("redis", rules.REDIS, values.RedisConfig),
-    Section("groups.NAME", rules.GROUP, values.GroupConfig),
-    Section("groups.NAME.sessions", rules.SESSIONS, values.SessionsConfig),
-    Section("tail[]", tail_rules.TAIL, values.TailConfig),
-    Section("tail[].rules[]", tail_rules.TAIL_RULE, values.TailRule),
-    Section("tail[].rules[].session", tail_rules.TAIL_SESSION, values.TailSession),
-    Section("tail[].rules[].time", tail_rules.TAIL_TIME, values.TailTime),
-    Section("serve", rules.SERVE, values.ServeConfig),
-    Section("grafana", rules.GRAFANA, values.GrafanaConfig),
-    Section("beside the sections", rules.SPOOL, values.GroupConfig),
+    Section("redis", "REDIS", values.RedisConfig),
+    Section("groups.NAME", "GROUP", values.GroupConfig),
+    Section("groups.NAME.sessions", "SESSIONS", values.SessionsConfig),
+    Section("tail[]", "TAIL", values.TailConfig),
+    Section("tail[].rules[]", "TAIL_RULE", values.TailRule),
+    Section("tail[].rules[].session", "TAIL_SESSION", values.TailSession),
+    Section("tail[].rules[].time", "TAIL_TIME", values.TailTime),
+    Section("serve", "SERVE", values.ServeConfig),
+    Section("grafana", "GRAFANA", values.GrafanaConfig),
+    Section("beside the sections", "SPOOL", values.GroupConfig),
 )
 
 
@@ -115,7 +131,7 @@ def _default(path: str, required: bool, field: dataclasses.Field[Any] | None, ch
         return "must be given"
     if path in DEFAULTS:
         return DEFAULTS[path]
-    if path.removeprefix("redis.") in rules.PASSED_ON:
+    if path.removeprefix("redis.") in RULES["PASSED_ON"]:
         return "that of redis-py"
     if field is None or field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
         raise NothingSaid(f"{path} has no default: give it one in scripts/reference_parts/words.py")
