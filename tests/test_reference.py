@@ -16,7 +16,6 @@ from scripts.reference_parts.__main__ import DOCS, PAGES
 from scripts.reference_parts.settings import IGNORED, SCHEMAS, SECTIONS, NothingSaid, Section, settings
 from tests.conftest import ROOT
 
-
 #: All that is written for users.
 DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
