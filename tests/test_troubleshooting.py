@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from event_count_logger import keys
 from tests.conftest import ROOT
 from tests.messages import patterns
+from tests.servers import Server
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 MESSAGES = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
@@ -47,3 +51,17 @@ def test_keys_are_called_as_the_concepts_say() -> None:
         known |= {keys.counter(group, interval, half, "ok"), keys.timestamp(group, interval, half)}
         known |= {keys.index(group, interval, half)}
     assert set(re.findall(r"^\| `(requests:.+?)` \|", CONCEPTS, re.MULTILINE)) == known
+
+
+def test_what_log_event_could_not_send_is_counted_later(
+    own_server: Server, config_file: Callable[..., Path], run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    group = {"events": ["ok"], "intervals": ["24h"]}
+    file = config_file({"redis": {**own_server.config, "socket_timeout": 0.5}, "groups": {"web": group}})
+    own_server.kill()
+    done = run("ecl_log_event", file, "web", "ok")
+    assert done.returncode == 3
+    assert done.stderr.endswith("; 1 counts of group 'web' are not confirmed\n")
+    own_server.start()
+    assert run("ecl", "recover", file).returncode == 0
+    assert own_server.counts("web", "24h", "cur") == {"ok": 1}
