@@ -1,0 +1,1 @@
+"""What scripts/reference is made of: pages of the documentation that come from the code."""

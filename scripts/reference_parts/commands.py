@@ -1,0 +1,52 @@
+"""The page with all commands."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import click
+
+from event_count_logger.cli import common, main
+
+HEAD = """\
+# Commands
+
+<!-- scripts/reference writes this page from the code. -->
+
+`ecl NAME` runs a command, and `ecl NAME --help` prints what is here. `ecl_master`, `ecl_reader` and `ecl_log_event` are
+the same as `ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, and `ecl top` the extra
+`top`.
+
+Data goes to standard output, and everything else to standard error: warnings begin with `WARNING`, what ends a command
+with `ERROR`.
+
+## Exit statuses
+"""
+
+#: Characters in a line of help, as on a common terminal.
+WIDTH = 80
+
+
+def page() -> str:
+    """The page, as it is to be in docs/commands.md."""
+    context = _context(main, "ecl")
+    names = main.list_commands(context)
+    commands = {name: main.get_command(context, name) for name in names}
+    parts = [_help(command, name) for name, command in commands.items() if command]
+    return "\n".join([HEAD, _statuses(), *parts])
+
+
+def _statuses() -> str:
+    found = re.findall(r"^ +\w+ = (\d+)(?:  #: (.*))?$", inspect.getsource(common.Status), re.MULTILINE)
+    rows = "".join(f"| {number} | {meaning or 'all is well'} |\n" for number, meaning in found)
+    return f"| status | what |\n|---|---|\n{rows}"
+
+
+def _help(command: click.Command, name: str) -> str:
+    text = command.get_help(_context(command, f"ecl {name}")).rstrip()
+    return f"## ecl {name}\n\n```text\n{text}\n```\n"
+
+
+def _context(command: click.Command, name: str) -> click.Context:
+    return click.Context(command, info_name=name, terminal_width=WIDTH, help_option_names=["-h", "--help"])

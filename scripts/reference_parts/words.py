@@ -1,0 +1,81 @@
+"""What the code does not tell of a setting, or tells programmers only. A setting is named by its path."""
+
+from __future__ import annotations
+
+#: The field that a setting becomes, where that has another name.
+FIELDS = {"tail[].rules[].match": "pattern", "groups.NAME.shards": "n_shards"}
+
+_PROGRAMS = "For programs, which can pass objects; goes to redis-py's connection as it is."
+
+MEANINGS = {
+    "redis.host": "Name or address of the server.",
+    "redis.url": "Address of the server, `redis://`, `rediss://` or `unix://`, instead of host, port and db.",
+    "redis.embedded": "Directory of a server of our own, which `ecl_master` starts, instead of host, port, db and "
+    "url. It is relative to the configuration. It needs the extra `embedded`.",
+    "redis.socket_timeout": "Seconds for one answer; a direct `log()` waits no longer. Too short a time costs a "
+    "repeated request, never a wrong count.",
+    "redis.username": "Who logs in.",
+    "redis.password": "With what.",
+    "redis.client_name": "How the server lists these connections (`CLIENT LIST`).",
+    "redis.health_check_interval": "Seconds after which redis-py asks an idle connection for a sign of life "
+    "before it is used.",
+    "redis.socket_keepalive": "Whether TCP looks after idle connections.",
+    "redis.socket_keepalive_options": "How, by the numbers of the operating system's options.",
+    "redis.protocol": "Version of the protocol between client and server.",
+    "groups.NAME.intervals": "Lengths of time that are counted on their own, such as `[5s, 5m]`. Each divides the "
+    "time since 1970 (UTC) into intervals. The shortest is 0.1 s.",
+    "groups.NAME.events": "IDs of the declared events. They are always there, also with a count of 0.",
+    "groups.NAME.auto_declare_events": "Whether other events are counted, too, for as long as they are in use. If "
+    "not, they are warned of, and not counted.",
+    "groups.NAME.sync_interval": "Seconds after which local counts are sent at the latest. Without this and "
+    "`sync_limit` each `log()` sends its count itself.",
+    "groups.NAME.sync_limit": "Local counts are also sent when one event has so many that are not sent.",
+    "groups.NAME.spool": "Whether local counters are in files, so that they survive the process.",
+    "groups.NAME.spool_dir": "Where these files are, relative to the configuration.",
+    "groups.NAME.expire_after": "When the total of an event that is not declared is dropped, if it is not logged.",
+    "groups.NAME.title": "What people see, such as the title of a chart.",
+    "groups.NAME.labels": "What events are called for people.",
+    "groups.NAME.sessions": "That [sessions](sources.md#sessions) are counted, and how. May be empty.",
+    "groups.NAME.sessions.timeout": "What one gap between two moments of a session adds to its time at most; 0 for "
+    "any gap.",
+    "groups.NAME.sessions.expire_after": "When a session is forgotten, after it was last heard of.",
+    "beside the sections.spool": "The same for all groups that do not say otherwise.",
+    "beside the sections.spool_dir": "The same for all groups that do not say otherwise.",
+    "tail[].file": "Path of a log file, relative to the configuration; with `*`, `?` and `**` for several.",
+    "tail[].group": "The group that lines are counted in.",
+    "tail[].rules": "What lines count. Each rule that matches a line counts it.",
+    "tail[].rules[].match": "Is looked for anywhere in the line.",
+    "tail[].rules[].events": "Each is counted once for a line. `{name}` stands for what `(?P<name>...)` captures.",
+    "tail[].rules[].counts": "Events, each with a captured number that a line adds to it.",
+    "tail[].rules[].session": "What a line says about a [session](sources.md#sessions).",
+    "tail[].rules[].time": "When the line was written, which is when the session was there.",
+    "tail[].rules[].session.event": "What the session is counted as; an `end` needs none.",
+    "serve.allowed_origins": "Whose [pages may count](sources.md#web-pages), as browsers name them; `['*']` for any.",
+    "grafana.group": "The group that [dashboards](sources.md#grafana-dashboards) are counted in, filled from what "
+    "their panel sends.",
+    "grafana.event": "The event in it, filled in the same way.",
+    **{
+        f"redis.{name}": _PROGRAMS
+        for name in (
+            "credential_provider",
+            "lib_name",
+            "lib_version",
+            "redis_connect_func",
+            "parser_class",
+            "socket_read_size",
+            "socket_type",
+        )
+    },
+}
+
+DEFAULTS = {
+    "redis.socket_connect_timeout": "`socket_timeout`",
+    "groups.NAME.spool_dir": "`ECL_SPOOL_DIR` in the environment, else `/dev/shm/event-count-logger-UID`",
+    "groups.NAME.title": "the name of the group",
+    "tail[].source": "the name of the host",
+    "tail[].rules[].session.event": "none",
+    "tail[].rules[].time": "when it is read",
+    "tail[].rules[].time.zone": "`UTC`",
+    "grafana.group": "the only group with `sessions`",
+    "beside the sections.spool_dir": "as in a group",
+}

@@ -1,0 +1,58 @@
+"""What the program may say, found in its code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import event_count_logger
+
+PACKAGE = Path(event_count_logger.__file__).parent
+
+#: Calls that tell people what is wrong, in the log or in an error, by the place of the message in them.
+TELLING = {
+    "warning": 0,
+    "error": 0,
+    "exception": 0,
+    "warn_once": 1,
+    "_skip": 1,
+    "EmbeddedServerError": 0,
+    "Failure": 0,
+}
+
+#: What these yield is told, too.
+YIELDING = (PACKAGE / "diagnosis.py", PACKAGE / "render" / "text.py")
+
+
+def patterns(telling_only: bool = False) -> set[str]:
+    """A regular expression for each text in the code; or only for those that are told to people."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        nodes = _told(tree, path in YIELDING) if telling_only else ast.walk(tree)
+        found |= {pattern for node in nodes if (pattern := _pattern(node))}
+    return found
+
+
+def _told(tree: ast.AST, yielding: bool) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Yield) and node.value and yielding:
+            yield node.value
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in TELLING and len(node.args) > TELLING[name]:
+                yield node.args[TELLING[name]]
+
+
+def _pattern(node: ast.AST) -> str:
+    """For a text of more than a word or two; '' for anything else."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    if not all(isinstance(part, ast.FormattedValue | ast.Constant) for part in parts):
+        return ""
+    texts = [str(part.value) if isinstance(part, ast.Constant) else "%s" for part in parts]
+    pieces = re.split(r"%(?:\.\d+)?[sdr]|\{\w+\}", "".join(texts))
+    if sum(map(len, re.findall("[a-z]+", " ".join(pieces)))) < 10:
+        return ""
+    return ".*".join(re.escape(piece) for piece in pieces)

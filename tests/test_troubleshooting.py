@@ -1,0 +1,67 @@
+"""docs/troubleshooting.md knows what the program says, and docs/concepts.md where counts are."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from event_count_logger import keys
+from tests.conftest import ROOT
+from tests.messages import patterns
+from tests.servers import Server
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+MESSAGES = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def said() -> set[str]:
+    """What any text in the code may look like, alone or at the end of another one."""
+    return {f"(?:.*: )?{pattern}" for pattern in patterns()}
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_on_the_page_is_said_by_the_code(message: str, said: set[str]) -> None:
+    assert [pattern for pattern in said if re.fullmatch(pattern, message)]
+
+
+def test_what_the_code_does_not_say_is_noticed(said: set[str]) -> None:
+    for message in (
+        "Redis at localhost:6379/0 is tired",
+        "Event 'ok' is not declared",
+        "all groups are shown",
+    ):
+        assert not [pattern for pattern in said if re.fullmatch(pattern, message)]
+
+
+@pytest.mark.parametrize("pattern", sorted(patterns(telling_only=True)))
+def test_what_the_code_says_is_on_the_page(pattern: str) -> None:
+    assert [message for message in MESSAGES if re.search(pattern, message)]
+
+
+def test_keys_are_called_as_the_concepts_say() -> None:
+    group, interval = "requests", "5m"
+    known = {keys.history(group, interval), keys.totals(group), keys.sources(group)}
+    for half in ("cur", "last"):
+        known |= {keys.counter(group, interval, half, "ok"), keys.timestamp(group, interval, half)}
+        known |= {keys.index(group, interval, half)}
+    assert set(re.findall(r"^\| `(requests:.+?)` \|", CONCEPTS, re.MULTILINE)) == known
+
+
+def test_what_log_event_could_not_send_is_counted_later(
+    own_server: Server, config_file: Callable[..., Path], run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    group = {"events": ["ok"], "intervals": ["24h"]}
+    file = config_file({"redis": {**own_server.config, "socket_timeout": 0.5}, "groups": {"web": group}})
+    own_server.kill()
+    done = run("ecl_log_event", file, "web", "ok")
+    assert done.returncode == 3
+    assert done.stderr.endswith("; 1 counts of group 'web' are not confirmed\n")
+    own_server.start()
+    assert run("ecl", "recover", file).returncode == 0
+    assert own_server.counts("web", "24h", "cur") == {"ok": 1}
