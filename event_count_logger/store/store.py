@@ -114,7 +114,7 @@ class Store(CommittingStore):
         refusal = None
         for group in groups:
             try:
-                self._run("heartbeat", [keys.masters(group.prefix)], arguments)
+                self._run("heartbeat", [_masters(group)], arguments)
             except Rejected as error:
                 refusal = error
         if refusal:
@@ -123,7 +123,7 @@ class Store(CommittingStore):
     def forget_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master has ended."""
         for group in groups:
-            self._ask("HDEL", keys.masters(group.prefix), master.id, key=keys.masters(group.prefix))
+            self._ask("HDEL", _masters(group), master.id, key=_masters(group))
 
     def masters(self, group: GroupConfig) -> list[MasterInfo]:
         """The masters that have said within the last hour that they rotate a group, oldest first.
@@ -132,7 +132,7 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.masters(group.prefix)
+        key = _masters(group)
         values = self._ask("HVALS", key, key=key)
         now = self.server_time()
         found = [_master_info(text(value), now) for value in values]
@@ -161,11 +161,17 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        return int(self._ask("HLEN", keys.sources(group.prefix), key=keys.sources(group.prefix)))
+        names = [keys.sources(shard.prefix) for shard in group.shards]
+        return sum(int(self._ask("HLEN", name, key=name)) for name in names)
 
     def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""
         return [text(error) for error in self._run("probe", [keys.probe(group.prefix)], [])]
+
+
+def _masters(group: GroupConfig) -> str:
+    """Where the masters of a group are noted: of one that is split, in its first shard."""
+    return keys.masters(group.shard(0).prefix)
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:
