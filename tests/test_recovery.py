@@ -17,6 +17,7 @@ import pytest
 from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.recovery import Finding, Outcome, Recovery
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -140,6 +141,19 @@ def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
 
 def outcomes(findings: list[Finding]) -> dict[str, int]:
     return {finding.outcome.value: finding.counts for finding in findings}
+
+
+def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
+    server: Server, directory: Path, config: Callable[..., Config]
+) -> None:
+    configured = config({"g": group(directory)}, server.config)
+    file = spool_file.create(directory, "g", ["1h", "2h"], configured.redis.identity, "{g#3}")
+    cells = Cells(lambda: file)
+    cells.add("a").total = 3
+    file.close()
+    (finding,) = recover(configured)
+    assert (finding.outcome, finding.counts) == (Outcome.RECOVERED, 3)
+    assert (counted(server, "{g#3}"), counted(server, "g")) == ({"a": 3}, {})
 
 
 def test_the_next_process_that_counts_recovers_what_is_left(

@@ -54,6 +54,14 @@ def counts(contents: Contents) -> dict[str, tuple[int, int, int]]:
 FILLED = {"ok": (30, 20, 10), "für": (31, 21, 11), "x" * 512: (32, 22, 12)}
 
 
+def test_only_keys_that_do_not_begin_with_the_name_of_the_group_are_described(
+    file: SpoolFile, directory: Path
+) -> None:
+    others = [spool_file.create(directory, "web", ["5m"], "", prefix) for prefix in ("web", "{web}")]
+    assert [b'"prefix"' in each.path.read_bytes() for each in (file, *others)] == [False, False, True]
+    assert [each.description.prefix for each in (file, *others)] == ["", "", "{web}"]
+
+
 def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
     """Read here as another program would, from docs/spool-format.md alone."""
     cells = filled(file)

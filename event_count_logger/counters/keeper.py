@@ -28,7 +28,7 @@ class Keeper:
             return Memory()
         intervals = [interval.name for interval in config.intervals]
         try:
-            self._file = spool_file.create(directory, config.name, intervals, self._redis)
+            self._file = spool_file.create(directory, config.name, intervals, self._redis, config.prefix)
         except OSError as error:
             self._warn("are", "no spool file can be made", error)
             return Memory()

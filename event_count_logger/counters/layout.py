@@ -88,6 +88,7 @@ class Description:
         redis: Which database the counts are for.
         pid: Of the process that counts.
         started: When it began, Unix seconds.
+        prefix: What the keys of the counts begin with; '' for the name of the group.
     """
 
     source: str
@@ -96,10 +97,11 @@ class Description:
     redis: str
     pid: int
     started: float
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError for values that a header cannot have."""
-        texts, numbers = (self.source, self.group, self.redis), (self.pid, self.started)
+        texts, numbers = (self.source, self.group, self.redis, self.prefix), (self.pid, self.started)
         for name in self.intervals:
             Interval.parse(name)
         if not all(isinstance(text, str) for text in texts) or not all(
@@ -110,7 +112,10 @@ class Description:
 
 def header(description: Description) -> bytes:
     """The header of a new file, up to the words that change; those are 0."""
-    text = json.dumps(asdict(description)).encode()
+    said = asdict(description)
+    if said["prefix"] in ("", description.group):
+        del said["prefix"]  # versions that do not know it can read the others
+    text = json.dumps(said).encode()
     words_at = -(-(_DESCRIPTION_AT + len(text)) // _WORD) * _WORD
     size = words_at + len(HeaderWord) * _WORD
     preamble = _PREAMBLE.pack(_MAGIC, _VERSION, size, len(text))

@@ -178,7 +178,8 @@ class Recovery:
 
 def _group(described: Description) -> GroupConfig:
     """The group as it was configured where it was counted, which may be in another configuration."""
-    return GroupConfig(described.group, tuple(map(Interval.parse, described.intervals)))
+    intervals = tuple(map(Interval.parse, described.intervals))
+    return GroupConfig(described.group, intervals, key_prefix=described.prefix)
 
 
 class _SaysOnce(Log):

@@ -129,7 +129,7 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def create(directory: Path, group: str, intervals: Sequence[str], redis: str) -> SpoolFile:
+def create(directory: Path, group: str, intervals: Sequence[str], redis: str, prefix: str = "") -> SpoolFile:
     """A new file, and its directory if that is missing.
 
     Args:
@@ -137,11 +137,12 @@ def create(directory: Path, group: str, intervals: Sequence[str], redis: str) ->
         group: Name of the group.
         intervals: Names of its intervals.
         redis: Which database the counts are for.
+        prefix: What the keys of the counts begin with; '' for the name of the group.
 
     Raises:
         OSError: It cannot be made there, or the directory is not private.
     """
-    description = Description(uuid.uuid4().hex, group, intervals, redis, os.getpid(), time.time())
+    description = Description(uuid.uuid4().hex, group, intervals, redis, os.getpid(), time.time(), prefix)
     path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
