@@ -7,10 +7,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
+from itertools import product
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -99,20 +100,18 @@ class EventCountLoggerMaster(EventCountLogger):
         for _ in self._recovery.run():
             pass
         rejected = None
-        for group in self.config.groups.values():
-            for interval in group.intervals:
-                try:
-                    self._rotate(group, interval, merging=logging.INFO)
-                except Rejected as error:
-                    rejected = rejected or error
+        for shard, interval in _to_rotate(self.config):
+            try:
+                self._rotate(shard, interval, merging=logging.INFO)
+            except Rejected as error:
+                rejected = rejected or error
         if rejected:
             raise rejected
 
     def _rotate_until_stopped(self) -> None:
         scheduler = _scheduler()
-        for group in self.config.groups.values():
-            for interval in group.intervals:
-                scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
+        for shard, interval in _to_rotate(self.config):
+            scheduler.add_job(self._rotate_on_and_on, args=[scheduler, shard, interval])
         scheduler.add_job(self._recover_on_and_on, args=[scheduler])
         scheduler.add_job(self._tell_on_and_on, args=[scheduler])
         scheduler.start()
@@ -131,23 +130,23 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._counters.forget_master(self.config.groups.values(), self._info)
 
     def _rotate_on_and_on(
-        self, scheduler: BackgroundScheduler, group: GroupConfig, interval: Interval
+        self, scheduler: BackgroundScheduler, shard: GroupConfig, interval: Interval
     ) -> None:
         """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
         wait_s = _RETRY_S
         try:
-            wait_s = self._rotate(group, interval).until_next_s + _AFTER_BOUNDARY_S
-            self._failing.discard((group, interval))
+            wait_s = self._rotate(shard, interval).until_next_s + _AFTER_BOUNDARY_S
+            self._failing.discard((shard, interval))
         except Unavailable:
             pass  # the store has told it
         except Rejected as error:
-            if (group, interval) not in self._failing:
+            if (shard, interval) not in self._failing:
                 self.log.warning(
-                    "Group '%s', interval '%s': not rotated: %s", group.name, interval.name, error
+                    "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
                 )
-            self._failing.add((group, interval))
+            self._failing.add((shard, interval))
         finally:
-            self._plan(scheduler, wait_s, self._rotate_on_and_on, group, interval)
+            self._plan(scheduler, wait_s, self._rotate_on_and_on, shard, interval)
 
     def _recover_on_and_on(self, scheduler: BackgroundScheduler) -> None:
         """Send what killed processes of this machine have left, and plan the next look."""
@@ -181,14 +180,14 @@ class EventCountLoggerMaster(EventCountLogger):
             if not self._stopping:
                 scheduler.add_job(job, "date", run_date=when, args=[scheduler, *args])
 
-    def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
+    def _rotate(self, shard: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
-        rotation = self._counters.rotate(group, interval)
+        rotation = self._counters.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
                 "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
                 "anew, without losing counts",
-                group.name,
+                shard.label,
                 interval.name,
             )
         if rotation.start is not None and rotation.end is not None:
@@ -196,7 +195,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self.log.log(
                 logging.INFO if merged <= 1 else merging,
                 "Group '%s', interval '%s': rotated %s to %s%s",
-                group.name,
+                shard.label,
                 interval.name,
                 _utc(rotation.start),
                 _utc(rotation.end),
@@ -206,6 +205,12 @@ class EventCountLoggerMaster(EventCountLogger):
             self.log.warning("Key %s holds something else than it should: it is left as it is", key)
         self._obstacles.update(rotation.obstacles)
         return rotation
+
+
+def _to_rotate(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
+    """Each shard and interval of each group: all are rotated on their own."""
+    for group in config.groups.values():
+        yield from product(group.shards, group.intervals)
 
 
 def _scheduler() -> BackgroundScheduler:
