@@ -101,4 +101,4 @@ def _missed(before: Position, found: Finished, n_finished: int, interval: Interv
         return number - before.number - 1
     # By time: what comes next after one that is not numbered, or in a Redis that has lost its numbers.
     missed = max(0, ceil((found.start * 1000 - before.time_ms) / interval.length_ms))
-    return missed if before.number else max(0, min(missed, (number or n_finished) - 1))
+    return missed if before.number else min(missed, number - 1 if number else n_finished)

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_count_logger.store import Finished, Position, Reading
-from event_count_logger.store.sealing import Part, joined, n_finished, reconciled, sealed, shared_boundaries
-
-#: Seconds.
-LENGTH = 10
-
-
-def ended(start: float, end: float, number: int = 5, **counts: int) -> Finished:
-    return Finished(Position(round(end * 1000), number), start, end, counts)
+from event_count_logger.store.sealing import (
+    Part,
+    joined,
+    n_finished_before,
+    reconciled,
+    sealed,
+    shared_boundaries,
+)
+from tests.sharding import LENGTH, Shard, ended
 
 
 def part(start: float, *finished: Finished, is_all: bool = False) -> Part:
@@ -108,39 +109,9 @@ def test_where_no_boundary_is_shared_nothing_has_finished() -> None:
     assert found.counts == {"cur": {"a": 7}, "last": {}}
 
 
-def test_as_many_have_finished_as_in_the_shard_that_has_had_most() -> None:
+def test_as_many_had_finished_as_in_the_shard_that_had_had_most() -> None:
     parts = [part(30, ended(0, 10, 4), ended(10, 20, 5), ended(20, 30, 6)), part(30, ended(0, 20, 9))]
-    assert (n_finished(parts, 10), n_finished(parts, 20), n_finished(parts, 30)) == (4, 9, 9)
-
-
-class Shard:
-    """Counts and is rotated as in Redis; its history holds so many intervals."""
-
-    def __init__(self, n_held: int) -> None:
-        self.n_held = n_held
-        self.start: float | None = None
-        self.running = 0
-        self.counted = 0
-        self.finished: list[Finished] = []
-
-    def count(self, now: int, count: int) -> None:
-        if self.start is None:
-            self.start = now - now % LENGTH
-        self.running += count
-        self.counted += count
-
-    def rotate(self, now: int) -> None:
-        boundary = now - now % LENGTH
-        if self.start is not None and self.start < boundary:
-            self.finished.append(ended(self.start, boundary, len(self.finished) + 1, a=self.running))
-            self.running = 0
-        self.start = boundary
-
-    def held(self, n: int) -> list[Finished]:
-        return self.finished[-min(n, self.n_held) :]
-
-    def counted_until(self, time: float) -> int:
-        return sum(one.counts["a"] for one in self.finished if one.end <= time)
+    assert [n_finished_before(parts, start) for start in (0, 20, 30)] == [8, 5, 0]
 
 
 class World:

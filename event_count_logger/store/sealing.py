@@ -80,10 +80,10 @@ def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[Finished]:
     ]
 
 
-def n_finished(parts: Iterable[Part], end: float) -> int:
-    """How many intervals had finished at `end`: those of the shard that has had most."""
-    numbers = (one.position.number for part in parts for one in part.finished if one.end <= end)
-    return max(numbers, default=0)
+def n_finished_before(parts: Iterable[Part], start: float) -> int:
+    """How many intervals had finished at `start`, at most: those of the shard that has had most."""
+    firsts = [next((one for one in part.finished if one.start >= start), None) for part in parts]
+    return max((one.position.number - 1 for one in firsts if one), default=0)
 
 
 def joined(readings: Sequence[Reading], events: Sequence[str]) -> Reading | None:

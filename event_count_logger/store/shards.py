@@ -9,7 +9,14 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.reads import ReadingStore, finished
-from event_count_logger.store.sealing import Part, joined, n_finished, reconciled, sealed, shared_boundaries
+from event_count_logger.store.sealing import (
+    Part,
+    joined,
+    n_finished_before,
+    reconciled,
+    sealed,
+    shared_boundaries,
+)
 from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
 
 #: How many finished intervals of each shard are read first: enough where one of them has just been rotated.
@@ -57,14 +64,14 @@ class ShardedStore(ReadingStore):
 
     def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Finished]:
         """Of a split group, the newest sealed intervals; their positions have no numbers."""
-        if group.n_shards == 1 or count < 1:
+        if group.n_shards == 1:
             return super().history(group, interval, count)
-        starts, n = self._starts(group, interval), count
+        starts, n = self._starts(group, interval), max(1, count)
         while True:
             parts, is_whole = self._newest(group, interval, starts, n)
             found = sealed(parts, group.events)
             if is_whole or len(found) >= count:
-                return found[-count:]
+                return found[-count:] if count else []
             n *= 2
 
     def finished_after(
@@ -74,7 +81,7 @@ class ShardedStore(ReadingStore):
 
         Returns:
             That, if there is one; the start of the oldest running interval; and how many intervals had
-            finished when that one had, at most.
+            finished when that one began, at most.
         """
         if group.n_shards == 1:
             return super().finished_after(group, interval, position)
@@ -85,7 +92,7 @@ class ShardedStore(ReadingStore):
         if oldest is None or len(known) < len(starts) or oldest * 1000 <= position.time_ms:
             return None, oldest, 0
         parts, found = self._first_sealed(group, interval, starts, position.time_ms)
-        return found, oldest, n_finished(parts, found.end) if found else 0
+        return found, oldest, n_finished_before(parts, found.start) if found else 0
 
     def _first_sealed(
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
