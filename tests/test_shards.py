@@ -328,7 +328,7 @@ def test_a_process_reads_what_it_has_counted(server: Server, logger: Callable[..
         group.session("s", "a")
 
 
-def test_sources_that_have_a_name_are_always_in_the_same_shard(server: Server, store: Store) -> None:
+def test_sources_that_have_a_name_stay_in_their_shard(server: Server) -> None:
     config = from_dicts({"g": settings()}, server.config)
     for _ in range(2):
         with EventCountLogger.from_config(config) as logger:
@@ -338,6 +338,17 @@ def test_sources_that_have_a_name_are_always_in_the_same_shard(server: Server, s
             for key in ("k1", "k2", "k3"):
                 assert count_once(logger._store, config.groups["g"], key, {"r": 1})
             assert logger.reader("g").totals().counts == {"n": 10, "r": 3}
+
+
+def test_a_source_stays_in_its_shard_when_there_are_more_of_them(server: Server) -> None:
+    sources = [f"stream {number}" for number in range(10)]
+    for shards in (4, 5, 7):
+        with EventCountLogger({"g": settings(shards=shards)}, server.config) as logger:
+            group = logger["g"]
+            assert isinstance(group, EventGroup)
+            for source in sources:
+                group.consume(source, [(at, "n", 1) for at in range(1, 11)])
+            assert logger.reader("g").totals().counts == {"n": 100}
 
 
 KILLED = """
