@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench_parts.libraries import event_names
 from bench_parts.processes import Bench
-from bench_parts.report import Section, Table, blocked, middle, number
+from bench_parts.report import Section, Table, middle, number
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
@@ -21,8 +21,9 @@ TEXT = """\
 Commits of batches with counts of so many distinct events, sent by {clients} processes at once without rest.
 "Per second" is per second of processor time that the server used meanwhile, all of it: what one core of a
 node does when it does nothing else. "Events" are those times the size of the batch. Then the rotation of an
-interval with counts in all of so many events, with history and totals; how long that kept the server from
-others; and the memory that each event takes after it, with counts in two intervals that have finished."""
+interval with counts in all of so many events, with history and totals: processor time of the server, for most
+of which it serves nobody else; time from start to end; and the memory that each event takes after it, with
+counts in two intervals that have finished."""
 
 BATCHES = (1, 10, 100, 1000)
 INTERVALS = {1: ("1h",), 4: ("1h", "2h", "3h", "4h")}
@@ -38,7 +39,7 @@ class Rotated(NamedTuple):
     """One rotation."""
 
     took_ms: float
-    blocked_ms: float
+    server_ms: float
     bytes_each: float
 
 
@@ -118,12 +119,12 @@ def _rotate(bench: Bench, events: int) -> Rotated:
             counts = dict.fromkeys(names[first : first + BATCHES[-1]], 1)
             store.commit(group, "filler", hour * events + first, hour * events + first + 1, counts, at)
             store.retire(group, "filler")
-        with bench.server.blocked_ms() as waits:
+        with _cpu_seconds(bench) as cpu:
             before = time.perf_counter()
             store.rotate(group, interval, at + interval.length_s)
             took_s = time.perf_counter() - before
     store.close()
-    return Rotated(took_s * 1000, waits[0], (_memory(bench) - memory) / events)
+    return Rotated(took_s * 1000, cpu[0] * 1000, (_memory(bench) - memory) / events)
 
 
 def _memory(bench: Bench) -> int:
@@ -147,7 +148,7 @@ def _table_of_commits(rates: Rates) -> Table:
 def _table_of_rotations(rotations: dict[int, list[Rotated]]) -> Table:
     rows = []
     for events, found in rotations.items():
-        took, waits, sizes = zip(*found, strict=True)
+        took, used, sizes = zip(*found, strict=True)
         size = number(median(sizes)) if events >= _ENOUGH_TO_WEIGH else ""
-        rows.append((f"{events:,}", middle(took), blocked(waits), size))
-    return Table(("events", "rotate ms", "blocked ms", "bytes per event"), rows)
+        rows.append((f"{events:,}", middle(used), middle(took), size))
+    return Table(("events", "server ms", "rotate ms", "bytes per event"), rows)
