@@ -39,13 +39,14 @@ def examine(config: Config, store: Store) -> Iterator[str]:
         where = f"{location}: " if len(servers) > 1 else ""
         yield from (f"{where}{problem}" for problem in _settings(settings))
     yield from _clock(config, store)
-    for group in config.groups.values():
+    shards = [shard for group in config.groups.values() for shard in group.shards]
+    for shard in shards:
         try:
-            yield from (f"group '{group.name}': {error}" for error in store.probe(group))
+            yield from (f"group '{shard.label}': {error}" for error in store.probe(shard))
         except Rejected as error:
-            yield f"group '{group.name}': {error}"
-    for group in config.groups.values():
-        yield from (f"group '{group.name}': {problem}" for problem in _stored(group, store))
+            yield f"group '{shard.label}': {error}"
+    for shard in shards:
+        yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store))
     yield from _overdue(config, store)
 
 
@@ -70,30 +71,30 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"
 
 
-def _stored(group: GroupConfig, store: Store) -> Iterator[str]:
+def _stored(shard: GroupConfig, store: Store) -> Iterator[str]:
     """What is in place of the values that are kept beside the counts, so that they cannot be used."""
-    for key, expected in _types(group).items():
+    for key, expected in _types(shard).items():
         with suppress(Rejected):  # a user that may not ask for types may count nevertheless
             found = store.type_of(key)
             if found not in (expected, "none"):
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
-    for interval in group.intervals:
+    for interval in shard.intervals:
         try:
-            store.history(group, interval, 1)
+            store.history(shard, interval, 1)
         except Rejected as error:
             yield str(error)
 
 
-def _types(group: GroupConfig) -> Mapping[str, str]:
+def _types(shard: GroupConfig) -> Mapping[str, str]:
     """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
     types = {
-        keys.masters(group.prefix): "hash",
-        keys.sources(group.prefix): "hash",
-        keys.totals(group.prefix): "hash",
-        keys.totals_interval(group.prefix): "string",
-        keys.idle(group.prefix): "zset",
+        keys.masters(shard.prefix): "hash",
+        keys.sources(shard.prefix): "hash",
+        keys.totals(shard.prefix): "hash",
+        keys.totals_interval(shard.prefix): "string",
+        keys.idle(shard.prefix): "zset",
     }
-    types |= {keys.finished(group.prefix, interval.name): "string" for interval in group.intervals}
+    types |= {keys.finished(shard.prefix, interval.name): "string" for interval in shard.intervals}
     return types
 
 

@@ -8,7 +8,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Snapshot, finished_snapshot
-from event_count_logger.store import Position, Store
+from event_count_logger.store import Finished, Position, Store
 
 #: Where to begin: behind a position, behind a time (Unix seconds), or, with None, now.
 After = str | float | None
@@ -60,7 +60,7 @@ class Follower:
             if self._position.number and self._position.number != n_finished:
                 self._look_for_a_new_history()
             return None, self._wait_s(start)
-        missed = _missed(self._position, finished.position, finished.start, self._interval)
+        missed = _missed(self._position, finished, n_finished, self._interval)
         self._position = finished.position
         return finished_snapshot(self._group, self._interval, finished, missed), 0
 
@@ -94,10 +94,11 @@ def _position(after: After) -> Position | None:
     return Position(round(after * 1000))
 
 
-def _missed(before: Position, found: Position, start: float, interval: Interval) -> int:
+def _missed(before: Position, found: Finished, n_finished: int, interval: Interval) -> int:
     """How many intervals finished between the two, of which the second is the first one still there."""
-    if before.number and found.number > before.number:
-        return found.number - before.number - 1
+    number = found.position.number
+    if before.number and number > before.number:
+        return number - before.number - 1
     # By time: what comes next after one that is not numbered, or in a Redis that has lost its numbers.
-    missed = max(0, ceil((start * 1000 - before.time_ms) / interval.length_ms))
-    return missed if before.number else min(missed, found.number - 1)
+    missed = max(0, ceil((found.start * 1000 - before.time_ms) / interval.length_ms))
+    return missed if before.number else min(missed, number - 1 if number else n_finished)

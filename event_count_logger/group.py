@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -78,7 +79,9 @@ class EventGroup(Counting):
 
     def _count_from_zero(self) -> None:
         """Also in a forked child, since what was counted before belongs to the parent."""
-        self.local = LocalCounters(self._config, self._store, self._recovery, self._log)
+        # One of its own for each process; the file that the counts are in says which one it is.
+        shard = self._config.shard(random.Random().randrange(self._config.n_shards))
+        self.local = LocalCounters(shard, self._store, self._recovery, self._log)
         self.outbox = Outbox(self._config, self._store, self._log)
         self.cells = self.local.cells
         self._watched = False

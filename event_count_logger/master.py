@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
+from itertools import product
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +115,9 @@ class EventCountLoggerMaster(EventCountLogger):
         for _ in self._recovery.run():
             pass
         rejected = None
-        for group, interval in _rotations(self.config):
+        for shard, interval in _rotations(self.config):
             try:
-                self._rotate(group, interval, merging=logging.INFO)
+                self._rotate(shard, interval, merging=logging.INFO)
             except Rejected as error:
                 rejected = rejected or error
         if rejected:
@@ -162,19 +163,19 @@ class EventCountLoggerMaster(EventCountLogger):
         """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
         if alarm not in self._alarms:
             return  # another configuration does not want it any more
-        group, interval = alarm.rotation
+        shard, interval = alarm.rotation
         wait_s = _RETRY_S
         try:
-            wait_s = self._rotate(group, interval).until_next_s + _AFTER_BOUNDARY_S
-            self._failing.discard((group, interval))
+            wait_s = self._rotate(shard, interval).until_next_s + _AFTER_BOUNDARY_S
+            self._failing.discard((shard, interval))
         except Unavailable:
             pass  # the store has told it
         except Rejected as error:
-            if (group, interval) not in self._failing:
+            if (shard, interval) not in self._failing:
                 self.log.warning(
-                    "Group '%s', interval '%s': not rotated: %s", group.name, interval.name, error
+                    "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
                 )
-            self._failing.add((group, interval))
+            self._failing.add((shard, interval))
         finally:
             self._plan(wait_s, self._rotate_on_and_on, alarm)
 
@@ -213,14 +214,14 @@ class EventCountLoggerMaster(EventCountLogger):
             if not self._stopping:
                 self._scheduler.add_job(job, "date", run_date=when, args=args)
 
-    def _rotate(self, group: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
+    def _rotate(self, shard: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
-        rotation = self._counters.rotate(group, interval)
+        rotation = self._counters.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
                 "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
                 "anew, without losing counts",
-                group.name,
+                shard.label,
                 interval.name,
             )
         if rotation.start is not None and rotation.end is not None:
@@ -228,7 +229,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self.log.log(
                 logging.INFO if merged <= 1 else merging,
                 "Group '%s', interval '%s': rotated %s to %s%s",
-                group.name,
+                shard.label,
                 interval.name,
                 _utc(rotation.start),
                 _utc(rotation.end),
@@ -241,7 +242,7 @@ class EventCountLoggerMaster(EventCountLogger):
 
 
 class _Alarm:
-    """Goes off again and again for one interval of a group; there may have been one for the same before."""
+    """Goes off again and again for one interval of a shard; there may have been one for the same before."""
 
     def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
         self.rotation = rotation
@@ -252,10 +253,9 @@ def _nothing() -> None:
 
 
 def _rotations(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
-    """All that is to be rotated."""
+    """Each shard and interval of each group: all are rotated on their own."""
     for group in config.groups.values():
-        for interval in group.intervals:
-            yield group, interval
+        yield from product(group.shards, group.intervals)
 
 
 def _without(some: Iterable[GroupConfig], others: Iterable[GroupConfig]) -> list[GroupConfig]:

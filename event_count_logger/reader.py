@@ -11,6 +11,7 @@ from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import Finished, Reading, Store
+from event_count_logger.store.sealing import added
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +125,18 @@ class Reader:
             raise NotConfigured(
                 f"group '{group.name}' keeps no totals ('totals: false' in its configuration)"
             )
-        interval = group.totals_interval
+        readings = [self._read_totals(shard, now) for shard in group.shards]
+        found = [counts for reading in readings for counts in (reading.totals, reading.counts["cur"])]
+        counts = dict.fromkeys(group.events, 0) | added(group.events, found)
+        return Totals(group.name, counts, max(reading.now for reading in readings))
+
+    def _read_totals(self, shard: GroupConfig, now: float | None) -> Reading:
+        interval = shard.totals_interval
         while True:
-            reading = self._store.read(group, interval, ["cur"], now, totals=True)
+            reading = self._store.read(shard, interval, ["cur"], now, totals=True)
             if reading.totals_interval in ("", interval.name):
-                break
-            interval = _interval_of_totals(group, reading.totals_interval)
-        counts = dict.fromkeys(group.events, 0)
-        running = reading.counts["cur"]
-        for event_id in (*group.events, *sorted({*reading.totals, *running}.difference(group.events))):
-            counts[event_id] = reading.totals.get(event_id, 0) + running.get(event_id, 0)
-        return Totals(group.name, counts, reading.now)
+                return reading
+            interval = _interval_of_totals(shard, reading.totals_interval)
 
     def known_events(self, group: GroupConfig) -> list[str]:
         """The declared events, and those that were ever counted and have not expired, by name.

@@ -25,6 +25,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
         "Direct log()",
         "Sync",
         "Rotate",
+        "Capacity of a node",
         "Sessions",
         "Log files",
         "Start-up",

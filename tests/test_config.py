@@ -15,7 +15,7 @@ from event_count_logger.config import Config, RedisConfig, SessionsConfig, from_
 
 KNOWN_GROUP_KEYS = (
     "intervals, events, auto_declare_events, sync_interval, sync_limit, max_events, history, totals, "
-    "expire_after, hidden, title, unit, labels, sessions, spool, spool_dir"
+    "expire_after, hidden, title, unit, labels, shards, sessions, spool, spool_dir"
 )
 YAML_BOOLEANS = "YAML reads on, off, yes and no as true and false; put it in quotes"
 YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"
@@ -476,6 +476,46 @@ def test_a_label_of_no_declared_event_is_warned_of() -> None:
         "groups.web.labels[x]: is not a declared event",
     ]
     assert from_dicts({"web": {**group, "auto_declare_events": True}}).warnings == ()
+
+
+def test_a_group_can_be_split_into_shards() -> None:
+    config = from_dicts(
+        {"web": {"intervals": ["5m"], "shards": 3}, "one": {"intervals": ["5m"], "shards": 1}}
+    )
+    (warning,) = config.warnings
+    assert str(warning) == (
+        "groups.web.shards: 3 are of no use without a cluster, over whose nodes they are spread"
+    )
+    web, one = config.groups.values()
+    assert [shard.prefix for shard in web.shards] == ["{web#0}", "{web#1}", "{web#2}"]
+    assert [shard.label for shard in web.shards] == ["web#0", "web#1", "web#2"]
+    assert {web.shard_of(f"source {number}") for number in range(30)} == set(web.shards)
+    assert web.shard_of("source") == web.shard_of("source")
+    assert one.shards == (one,)
+    assert one.shard_of("source") is one
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("shards: 0", "4: groups.web.shards: 0 is not a whole number from 1 to 1024"),
+        ("shards: 1025", "4: groups.web.shards: 1025 is not a whole number from 1 to 1024"),
+        ("shards: 2.5", "4: groups.web.shards: 2.5 is not a whole number from 1 to 1024"),
+        (
+            "{shards: 2, sessions: {}}",
+            "4: groups.web.shards: is given beside 'sessions', of which all must be known in one place",
+        ),
+        (
+            "{shards: 2, history: 1}",
+            "4: groups.web.history: 1 is too few: with 'shards', 2 finished intervals or more must be kept, "
+            "since it is out of the history that shards are added up",
+        ),
+    ],
+)
+def test_what_shards_cannot_be(config_file: Callable[..., Path], settings: str, expected: str) -> None:
+    lines = "\n    ".join(settings.strip("{}").split(", "))
+    found = [line for line in problems(config_file(web(lines))) if "no use" not in line]
+    assert [line.partition(" ")[2] for line in found] == [expected.partition(" ")[2]]
 
 
 def test_the_longest_history_and_expiry_are_allowed() -> None:

@@ -33,6 +33,9 @@ from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 from event_count_logger.templates import Template
 
+#: Finished intervals: a shard that is rotated before others is looked up there.
+_SHORTEST_HISTORY_OF_SHARDS = 2
+
 __all__ = [
     "Address",
     "Config",
@@ -92,6 +95,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
             name: replace(group, key_prefix=keys.prefix(name, in_cluster=True))
             for name, group in groups.items()
         }
+    _check_nodes(groups, _section(content, "redis"), report)
     serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
     grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
     given = content.get("groups")
@@ -143,6 +147,8 @@ def _check_groups(
         values = {**spool, **values}
         if "spool_dir" in values:
             values["spool_dir"] = base / os.path.expanduser(values["spool_dir"])
+        if "shards" in values:
+            values["n_shards"] = values.pop("shards")
         if "sessions" in values:
             values |= _check_sessions(values, (*place, "sessions"), report)
         groups[name] = group = GroupConfig(name=name, **values)
@@ -151,8 +157,23 @@ def _check_groups(
                 (*place, "max_events"),
                 f"{group.max_events} is too few for {len(group.events)} declared events",
             )
+        _check_shards(group, place, report)
         _check_labels(group, place, report)
     return groups
+
+
+def _check_shards(group: GroupConfig, place: Place, report: Report) -> None:
+    """A group that is split must have what its shards are added up from, and nothing that is in one place."""
+    if group.n_shards == 1:
+        return
+    if group.sessions:
+        report((*place, "shards"), "is given beside 'sessions', of which all must be known in one place")
+    if group.history < _SHORTEST_HISTORY_OF_SHARDS:
+        report(
+            (*place, "history"),
+            f"{group.history} is too few: with 'shards', {_SHORTEST_HISTORY_OF_SHARDS} finished intervals or "
+            "more must be kept, since it is out of the history that shards are added up",
+        )
 
 
 def _check_sessions(values: Mapping[str, Any], place: Place, report: Report) -> dict[str, Any]:
@@ -173,6 +194,18 @@ def _check_sessions(values: Mapping[str, Any], place: Place, report: Report) -> 
             report((*place[:-1], "events"), f"{show(event_id)} is not an event of sessions: it {fault}")
     times = map(keys.session_time, counted)
     return {"sessions": sessions, "events": tuple(dict.fromkeys((*events, *times)))}
+
+
+def _check_nodes(groups: Mapping[str, GroupConfig], redis: object, report: Report) -> None:
+    if isinstance(redis, Mapping) and redis.get("cluster"):
+        return
+    for group in groups.values():
+        if group.n_shards > 1:
+            report(
+                ("groups", group.name, "shards"),
+                f"{group.n_shards} are of no use without a cluster, over whose nodes they are spread",
+                fatal=False,
+            )
 
 
 def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:

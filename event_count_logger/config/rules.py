@@ -27,6 +27,9 @@ from event_count_logger.intervals import Interval
 #: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
 _LONGEST_HISTORY = 100_000
 
+#: Each is rotated and read on its own.
+_MOST_SHARDS = 1024
+
 #: An origin as browsers send it (html.spec.whatwg.org, section "Origins"), and the ports that they leave out.
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?"
@@ -89,6 +92,8 @@ _positive = a_number(int, "a whole number above 0")
 
 _history = a_number(int, f"a whole number from 0 to {_LONGEST_HISTORY}", lowest=-1, highest=_LONGEST_HISTORY)
 
+_shards = a_number(int, f"a whole number from 1 to {_MOST_SHARDS}", highest=_MOST_SHARDS)
+
 #: For all groups when they stand beside the section `groups`, for one when they stand in it.
 SPOOL = vol.Schema({"spool": optional(a_boolean), "spool_dir": optional(a_text)})
 
@@ -109,6 +114,7 @@ GROUP = vol.Schema(
         "title": optional(a_line),
         "unit": optional(a_line),
         "labels": optional(a_mapping("event IDs to labels", an_event_id, a_line)),
+        "shards": optional(_shards),
         "sessions": lambda value: {} if value is None else value,  # see SESSIONS
         **SPOOL.schema,
     }

@@ -234,22 +234,29 @@ class GroupConfig:
 
     @property
     def prefix(self) -> str:
-        """What its keys begin with, unless it is split into shards."""
+        """What its keys begin with; only its shards have keys if it is split."""
+        assert self.n_shards == 1, f"group '{self.name}' is split: only its shards have keys"
         return self.key_prefix or self.name
+
+    @property
+    def label(self) -> str:
+        """Its name in messages, where a shard has its number, too."""
+        return self.name if self.n_shards > 1 else self.prefix.strip("{}")
 
     @property
     def shards(self) -> tuple[GroupConfig, ...]:
         """Its parts: groups under other keys that share its counts; itself if it is not split."""
+        return tuple(map(self.shard, range(self.n_shards)))
+
+    def shard(self, number: int) -> GroupConfig:
+        """One of its parts, which are counted from 0."""
         if self.n_shards == 1:
-            return (self,)
-        prefixes = [keys.prefix(self.name, shard=shard) for shard in range(self.n_shards)]
-        return tuple(replace(self, key_prefix=prefix, n_shards=1) for prefix in prefixes)
+            return self
+        return replace(self, key_prefix=keys.prefix(self.name, shard=number), n_shards=1)
 
     def shard_of(self, source: str) -> GroupConfig:
         """The part of the group that a source counts in: always the same one."""
-        if self.n_shards == 1:
-            return self
-        return self.shards[crc32(source.encode("utf-8", "surrogateescape")) % self.n_shards]
+        return self.shard(crc32(source.encode("utf-8", "surrogateescape")) % self.n_shards)
 
     @property
     def totals_interval(self) -> Interval:

@@ -28,6 +28,7 @@ class Source:
         self.position = ""
         self._store = store
         self._group = group.shard_of(source_id)
+        self._shards = group.shards
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
@@ -41,12 +42,21 @@ class Source:
         """
         while True:
             try:
-                self.position = self._store.position(self._group, self._id)
+                self.position = self._find()
             except Unavailable:
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
                 return self.position
+
+    def _find(self) -> str:
+        """Where Redis has the source: in its shard, or where that was when there were fewer of them."""
+        for shard in (self._group, *self._shards):
+            position = self._store.position(shard, self._id)
+            if position:
+                self._group = shard
+                return position
+        return ""
 
     def commit(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction] = ()) -> None:
         """Count a batch exactly once, which takes the source to its next position; waits for Redis.

@@ -14,7 +14,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store.connections import SCRIPTS
 from event_count_logger.store.node import is_not_serving
-from event_count_logger.store.reads import ReadingStore
+from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import encoded, ms, packed, text
 
@@ -50,7 +50,7 @@ class _Form(NamedTuple):
         )
 
 
-class CommittingStore(ReadingStore):
+class CommittingStore(ShardedStore):
     """Counts in one Redis database, and reads from it."""
 
     def __init__(self, config: RedisConfig, log: Log | None = None, timeout_s: float | None = None) -> None:

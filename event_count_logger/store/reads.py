@@ -158,7 +158,7 @@ class ReadingStore(Connections):
         while len(newest_first) < count:
             wanted = _at_once(newest_first, count - len(newest_first))
             entries = self._ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
-            newest_first += [_finished(key, entry) for entry in entries]
+            newest_first += [finished(key, entry) for entry in entries]
             if len(entries) < wanted:
                 break
             end = f"({newest_first[-1].position}"
@@ -183,7 +183,7 @@ class ReadingStore(Connections):
         start = self.start(group, interval)
         n_finished = self.n_finished(group, interval)
         entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)
-        return _finished(key, entries[0]) if entries else None, start, n_finished
+        return finished(key, entries[0]) if entries else None, start, n_finished
 
     def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
         """Where the history ends now.
@@ -276,7 +276,7 @@ def _entry_counts(events: bytes, counts: bytes) -> dict[str, int]:
     return dict(zip(json.loads(text(events)), json.loads(counts), strict=True))
 
 
-def _finished(key: str, entry: Any) -> Finished:
+def finished(key: str, entry: Any) -> Finished:
     """An entry of a history, as rotate.lua writes it."""
     entry_id, words = entry
     fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))

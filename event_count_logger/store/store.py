@@ -116,10 +116,10 @@ class Store(CommittingStore):
         arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
         failure = None
         for group in groups:
-            if failure and self.is_away(group):
+            if failure and self.is_away(group.shard(0)):
                 continue
             try:
-                self._run("heartbeat", [keys.masters(group.prefix)], arguments)
+                self._run("heartbeat", [_masters(group)], arguments)
             except (Rejected, Unavailable) as error:
                 failure = error
         if failure:
@@ -128,10 +128,10 @@ class Store(CommittingStore):
     def forget_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master has ended."""
         for group in groups:
-            if self.is_away(group):
+            if self.is_away(group.shard(0)):
                 continue
             with suppress(StoreError):  # it is forgotten after a while
-                self._ask("HDEL", keys.masters(group.prefix), master.id, key=keys.masters(group.prefix))
+                self._ask("HDEL", _masters(group), master.id, key=_masters(group))
 
     def masters(self, group: GroupConfig) -> list[MasterInfo]:
         """The masters that have said within the last hour that they rotate a group, oldest first.
@@ -140,7 +140,7 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        key = keys.masters(group.prefix)
+        key = _masters(group)
         values = self._ask("HVALS", key, key=key)
         now = self.server_time(group)
         found = [_master_info(text(value), now) for value in values]
@@ -169,7 +169,8 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        return int(self._ask("HLEN", keys.sources(group.prefix), key=keys.sources(group.prefix)))
+        names = [keys.sources(shard.prefix) for shard in group.shards]
+        return sum(int(self._ask("HLEN", name, key=name)) for name in names)
 
     def keys_of(self, group_name: str) -> Iterator[list[str]]:
         """All keys of a group on one server, some at a time, whatever configuration they come from.
@@ -206,6 +207,11 @@ class Store(CommittingStore):
             except Rejected as error:
                 errors.append(str(error))
         return errors
+
+
+def _masters(group: GroupConfig) -> str:
+    """Where the masters of a group are noted: of one that is split, in its first shard."""
+    return keys.masters(group.shard(0).prefix)
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:

@@ -1,0 +1,145 @@
+"""Reads groups that are split into shards like any others: what is read of the shards is added up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.store.reads import ReadingStore, finished
+from event_count_logger.store.sealing import (
+    Part,
+    joined,
+    n_finished_before,
+    reconciled,
+    sealed,
+    shared_boundaries,
+)
+from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
+
+#: How many finished intervals of each shard are read first: enough where one of them has just been rotated.
+#: Then twice as many, and so on until there is a sealed interval among them, or the history ends.
+_FIRST_LOOK = 2
+
+
+class ShardedStore(ReadingStore):
+    """Reads the counters in one Redis database, also of groups that are split.
+
+    Nothing holds the shards still while one after the other is read. That is no matter, since only what is
+    over in all of them is told as finished.
+    """
+
+    def read(
+        self,
+        group: GroupConfig,
+        interval: Interval,
+        halves: Sequence[Half],
+        now: float | None = None,
+        totals: bool = False,
+    ) -> Reading:
+        """Of a split group, each shard is read as of a moment of its own; totals are read of shards only."""
+        if group.n_shards == 1:
+            return super().read(group, interval, halves, now, totals)
+        assert not totals, "each shard has totals of its own"
+        readings = [self.read(shard, interval, halves, now) for shard in group.shards]
+        return joined(readings, group.events) or self._reconciled(group, interval, readings)
+
+    def _reconciled(self, group: GroupConfig, interval: Interval, readings: Sequence[Reading]) -> Reading:
+        starts = [reading.current_start for reading in readings]
+        n = _FIRST_LOOK
+        while True:
+            parts, is_whole = self._newest(group, interval, starts, n)
+            if is_whole or len(shared_boundaries(parts)) > 1:
+                return reconciled(readings, parts, group.events)
+            n *= 2
+
+    def _newest(
+        self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], n: int
+    ) -> tuple[list[Part], bool]:
+        """The shards, each with its last `n` finished intervals, and whether those are all that are held."""
+        held = [super(ShardedStore, self).history(shard, interval, n) for shard in group.shards]
+        return list(map(Part.of, starts, held)), all(len(some) < n for some in held)
+
+    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Finished]:
+        """Of a split group, the newest sealed intervals; their positions have no numbers."""
+        if group.n_shards == 1:
+            return super().history(group, interval, count)
+        starts, n = self._starts(group, interval), max(1, count)
+        while True:
+            parts, is_whole = self._newest(group, interval, starts, n)
+            found = sealed(parts, group.events)
+            if is_whole or len(found) >= count:
+                return found[-count:] if count else []
+            n *= 2
+
+    def finished_after(
+        self, group: GroupConfig, interval: Interval, position: Position
+    ) -> tuple[Finished | None, float | None, int]:
+        """Of a split group, the first sealed interval that ends after the time of a position.
+
+        Returns:
+            That, if there is one; the start of the oldest running interval; and how many intervals had
+            finished when that one began, at most.
+        """
+        if group.n_shards == 1:
+            return super().finished_after(group, interval, position)
+        self.server_time()
+        starts = self._starts(group, interval)
+        known = [start for start in starts if start is not None]
+        oldest = min(known, default=None)
+        if oldest is None or len(known) < len(starts) or oldest * 1000 <= position.time_ms:
+            return None, oldest, 0
+        parts, found = self._first_sealed(group, interval, starts, position.time_ms)
+        return found, oldest, n_finished_before(parts, found.start) if found else 0
+
+    def _first_sealed(
+        self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
+    ) -> tuple[list[Part], Finished | None]:
+        """Looks around a time, as far as must be to be sure which is the first one after it."""
+        n = 1
+        while True:
+            around = [self._around(shard, interval, time_ms, n) for shard in group.shards]
+            parts = [
+                Part.of(start, before + after) for start, (before, after) in zip(starts, around, strict=True)
+            ]
+            found = next((one for one in sealed(parts, group.events) if one.end * 1000 > time_ms), None)
+            is_all_before = all(len(before) < n for before, _ in around)
+            is_all_after = all(len(after) < n for _, after in around)
+            is_begin_known = is_all_before or any(at * 1000 <= time_ms for at in shared_boundaries(parts))
+            if is_begin_known and (found or is_all_after):
+                return parts, found
+            n *= 2
+
+    def _around(
+        self, shard: GroupConfig, interval: Interval, time_ms: int, n: int
+    ) -> tuple[list[Finished], list[Finished]]:
+        """The last finished intervals of a shard that ended by a time, and the first ones after it."""
+        key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
+        before = self._ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
+        after = self._ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
+        return [finished(key, entry) for entry in before[::-1]], [finished(key, entry) for entry in after]
+
+    def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
+        """Of a split group, the start of the oldest running interval: all that is sealed ended by then."""
+        if group.n_shards == 1:
+            return super().newest_position(group, interval)
+        known = [start for start in self._starts(group, interval) if start is not None]
+        return Position(round(min(known) * 1000) if len(known) == group.n_shards else 0)
+
+    def start(self, group: GroupConfig, interval: Interval) -> float | None:
+        """Of a split group, that of the oldest running interval."""
+        if group.n_shards == 1:
+            return super().start(group, interval)
+        return min((start for start in self._starts(group, interval) if start is not None), default=None)
+
+    def _starts(self, group: GroupConfig, interval: Interval) -> list[float | None]:
+        return [self.start(shard, interval) for shard in group.shards]
+
+    def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
+        """Of a split group, what `read` says of one event."""
+        if group.n_shards == 1:
+            return super().count(group, interval, half, event_id)
+        found = group.interval(interval)
+        return self.read(group, found, [half]).counts[half].get(event_id, 0) if found else 0
