@@ -50,6 +50,10 @@ def examine(config: Config, store: Store) -> Iterator[str]:
             yield f"group '{group.name}': {error}"
     for group in config.groups.values():
         yield from (f"group '{group.name}': {problem}" for problem in _stored(group, store))
+        with suppress(Rejected):  # the probe has told what is not allowed
+            fault = store.durability_fault(group)
+            if fault:
+                yield f"group '{group.name}': {fault}"
     yield from _overdue(config, store)
 
 

@@ -59,11 +59,13 @@ class Server:
     What it has confirmed is written, but not forced to the disk: that outlives the process, not the machine.
     """
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, *options: str) -> None:
+        """`options` of the server, in addition to those of all."""
         binary = BINARIES[kind]()
         assert binary, f"no {kind} server on this machine"
         self.binary = binary
         self.directory = directory
+        self.options = options
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -87,6 +89,7 @@ class Server:
             "",
             "--logfile",
             str(self.directory / "log"),
+            *self.options,
         ]
         self.process = subprocess.Popen([self.binary, *arguments])
         wait_until(self.answers, what="the server starts")

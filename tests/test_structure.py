@@ -24,7 +24,7 @@ FLOORS = [
     ["config"],
     ["admission"],
     ["store.values", "store.wire"],
-    ["store.connections"],
+    ["store.connections", "store.durability"],
     ["store.reads"],
     ["store.commits"],
     ["store.store"],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import voluptuous as vol
@@ -23,7 +24,7 @@ from event_count_logger.config.checks import (
     quoting_hint,
     show,
 )
-from event_count_logger.config.values import without_password
+from event_count_logger.config.values import SHORTEST_SOURCE_TTL_S, Durability, without_password
 from event_count_logger.intervals import Interval
 
 #: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
@@ -128,6 +129,10 @@ def _url(value: object) -> str:
     return value
 
 
+def _one_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def _origin(value: object) -> str:
     origin = a_text(value).lower()
     if origin != "*" and not _ORIGIN.fullmatch(origin):
@@ -155,8 +160,23 @@ _positive = a_number(int, "a whole number above 0")
 
 _history = a_number(int, f"a whole number from 0 to {_LONGEST_HISTORY}", lowest=-1, highest=_LONGEST_HISTORY)
 
+
+def _source_ttl(value: object) -> float:
+    seconds = a_duration(value)
+    if seconds < SHORTEST_SOURCE_TTL_S:
+        raise vol.Invalid(f"{show(value)} is less than {SHORTEST_SOURCE_TTL_S // 60:g}m")
+    return seconds
+
+
 #: For all groups when they stand beside the section `groups`, for one when they stand in it.
-SPOOL = vol.Schema({"spool": optional(a_boolean), "spool_dir": optional(a_text)})
+KEEPING = vol.Schema(
+    {
+        "spool": optional(a_boolean),
+        "spool_dir": optional(a_text),
+        "durability": optional(vol.In(get_args(Durability), msg=f"is not {_one_of(get_args(Durability))}")),
+        "source_ttl": optional(_source_ttl),
+    }
+)
 
 GROUP = vol.Schema(
     {
@@ -176,7 +196,7 @@ GROUP = vol.Schema(
         "unit": optional(a_line),
         "labels": optional(a_mapping("event IDs to labels", an_event_id, a_line)),
         "sessions": lambda value: {} if value is None else value,  # see SESSIONS
-        **SPOOL.schema,
+        **KEEPING.schema,
     }
 )
 

@@ -9,7 +9,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import NotConnected, Rejected
+from event_count_logger.errors import NotConnected, Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
@@ -122,7 +122,7 @@ class Sync:
                 cell.pending = cell.acked
             self._end(beyond)
         elif commit.stored == str(self._cells.next_position):
-            self._cells.state = State.ACKED  # a copy was counted after all
+            self._cells.state = State.SENDING  # a copy was counted after all: that will be the answer
         else:
             self._go_on_from(commit.stored)
 
@@ -155,7 +155,7 @@ class Sync:
                 connect=self._connect,
             )
             answered = True
-        except (Rejected, NotConnected):
+        except (Rejected, NotConnected, Unconfirmed):
             answered = True
             raise
         finally:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected, SourceMoved, Unavailable
+from event_count_logger.errors import Rejected, SourceMoved, Unavailable, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
@@ -31,6 +31,7 @@ class Source:
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
+        self._is_unconfirmed = False
 
     def load(self) -> str:
         """Go to where Redis has the source, and return that; waits for Redis.
@@ -59,7 +60,8 @@ class Source:
         while True:
             try:
                 commit = self._send(next, batch, actions)
-            except Unavailable:
+            except Unavailable as error:
+                self._tell_unconfirmed(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
@@ -77,6 +79,13 @@ class Source:
                 self.position,
             )
         self.position = next
+        self._is_unconfirmed = False
+
+    def _tell_unconfirmed(self, error: Unavailable) -> None:
+        """All else the store has told."""
+        if isinstance(error, Unconfirmed) and not self._is_unconfirmed:
+            self._is_unconfirmed = True
+            self._log.warning("%s; source '%s' waits for that", error, self._id)
 
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
         if actions:

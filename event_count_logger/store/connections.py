@@ -29,7 +29,7 @@ from redis.retry import Retry
 from event_count_logger.config import RedisConfig
 from event_count_logger.errors import NotConnected, Rejected, StoreError, Unauthorized, Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.store.wire import Script, packed, script, text
+from event_count_logger.store.wire import Script, command, packed, script, text
 
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY")
@@ -167,18 +167,30 @@ class Connections:
         words = (len(key_names), *key_names, *arguments)
         return self._call(SCRIPTS[name], len(words), packed(words), key or key_names[0])
 
-    def _call(self, script: Script, n_words: int, words: bytes, key: str, connect: bool = True) -> Any:
-        """Run a script with arguments that are packed already."""
+    def _call(
+        self,
+        script: Script,
+        n_words: int,
+        words: bytes,
+        key: str,
+        connect: bool = True,
+        behind: Sequence[bytes] = (),
+    ) -> Any:
+        """Run a script with arguments that are packed already; see `_exchange`."""
         try:
-            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), key, connect)
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), key, connect, behind)
         except NoScriptError:
-            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key, connect)
+            return self._exchange(b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), key, connect, behind)
 
     def _ask(self, *words: str, key: str = "-") -> Any:
-        return self._exchange(b"*%d\r\n%b" % (len(words), packed(words)), key)
+        return self._exchange(command(*words), key)
 
-    def _exchange(self, request: bytes, key: str, connect: bool = True) -> Any:
-        """Send one request once, and return its answer."""
+    def _exchange(self, request: bytes, key: str, connect: bool = True, behind: Sequence[bytes] = ()) -> Any:
+        """Send one request once, and return its answer.
+
+        With other requests `behind` it, on the same connection and in one go, a list of all answers. An error
+        that is the answer to one of those is in the list.
+        """
         connection = self._idle_connection()
         answered = False
         try:
@@ -188,7 +200,7 @@ class Connections:
                 connected = False
             if not (connected or connect):
                 raise NotConnected
-            reply = self._exchange_on(connection, connected, request, key)
+            reply = self._exchange_on(connection, connected, request, key, behind)
             answered = True
             return reply
         except (Rejected, NoScriptError):
@@ -217,10 +229,14 @@ class Connections:
             self._note_reachable(False, away)
             raise away from error
 
-    def _exchange_on(self, connection: Any, connected: bool, request: bytes, key: str) -> Any:
+    def _exchange_on(
+        self, connection: Any, connected: bool, request: bytes, key: str, behind: Sequence[bytes]
+    ) -> Any:
         try:
             if not connected:
                 connection.connect()
+            if behind:
+                return _answers(connection, [request, *behind])
             connection.send_packed_command((request,))
             return connection.read_response()
         except NoScriptError:
@@ -274,6 +290,22 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _answers(connection: Any, requests: Sequence[bytes]) -> list[Any]:
+    """The answers to all requests. All are read even if the first one, which is then raised, is an error."""
+    connection.send_packed_command((b"".join(requests),))
+    answers = [_answer(connection) for _ in requests]
+    if isinstance(answers[0], ResponseError):
+        raise answers[0]
+    return answers
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _is_stale(connection: Any) -> bool:

@@ -21,6 +21,11 @@ def packed(words: Iterable[str | int]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(encoded, texts)])
 
 
+def command(*words: str | int) -> bytes:
+    """A whole request: a command with its arguments."""
+    return b"*%d\r\n%b" % (len(words), packed(words))
+
+
 class Script(NamedTuple):
     """A Lua script: how a request begins that names it, and one that brings it along."""
 
