@@ -308,6 +308,50 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
     assert not [text for text in warnings(caplog) if "lost data" in text]
 
 
+@pytest.mark.parametrize("settings", [{}, {"sync_interval": 0.005}], ids=["direct", "cached"])
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+@pytest.mark.parametrize("is_ending", [False, True], ids=["goes on", "ends"])
+def test_what_a_failover_loses_is_told_once_and_counted(
+    is_ending: bool,
+    kind: str,
+    settings: dict[str, Any],
+    replicated: Callable[..., Replicated],
+    logger: LoggerMaker,
+    chance: random.Random,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    servers = replicated(kind, 1)
+    groups = {"g": {"auto_declare_events": True, "intervals": ["1h"], **settings}}
+    events = logger(groups, {**servers.proxy.config, "socket_timeout": 2})
+    group = events["g"]
+
+    def log_some(at_least: int) -> int:
+        counts = [chance.randrange(1, 100) for _ in range(chance.randrange(at_least, 200))]
+        for count in counts:
+            group.log(chance.choice("abc"), count)
+            if chance.random() < 0.05:
+                group.sync()
+        assert group.sync()
+        return sum(counts)
+
+    (replica,) = servers.replicas
+    logged = log_some(0)  # sometimes the replica has never heard of this process
+    with replica.client as client:
+        client.replicaof("127.0.0.1", 1)  # from here on it is cut off, without having seen all, perhaps
+    logged += log_some(1)
+    servers.fail_over(replica)
+    if is_ending:
+        events.close()
+    else:
+        logged += log_some(1)
+    counted = replica.counts("g", "1h", "cur")
+    lost = counted.pop("@lost", 0)
+    assert lost == logged - sum(counted.values())
+    if lost:
+        (loss,) = [text for text in warnings(caplog) if "lost data" in text]
+        assert f"are gone, with {lost} counts of group 'g' (counted as @lost)" in loss
+
+
 @pytest.mark.parametrize("value", ["disk", "", True, 1])
 def test_a_durability_that_does_not_exist_is_a_problem(value: object) -> None:
     with pytest.raises(ConfigError, match="is not memory, fsync or replicas"):

@@ -33,6 +33,7 @@ FLOORS = [
     ["counters.hot"],
     ["counters.layout"],
     ["arguments", "counters.spool_file", "counters.cells"],
+    ["counters.acknowledged"],
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],

@@ -123,15 +123,14 @@ class LocalCounters:
         return self.cells.has_unsent()
 
     def retire(self) -> None:
-        """Take the source's position out of Redis, if nothing of it can arrive there any more."""
+        """See whether Redis still knows what it has confirmed, and take the source's position out of it, if
+        nothing of it can arrive there any more.
+        """
         with Turn(self._turns, 0) as mine:
             if not mine or self._store.reachable is False or self.has_unsent():
                 return
-            if self.cells.position and not self._sync.unanswered:
-                source = self.cells.source
-                self.cells.start_over()
-                with suppress(StoreError):  # what is left of it only takes up room
-                    self._store.retire(self.config, source)
+            with suppress(StoreError):  # what is left of it only takes up room
+                self._sync.retire()
 
     def put_away(self) -> str:
         """At the end: nothing is left behind of counters that are all sent.

@@ -61,7 +61,8 @@ class Source:
             try:
                 commit = self._send(next, batch, actions)
             except Unavailable as error:
-                self._tell_unconfirmed(error)
+                if isinstance(error, Unconfirmed):
+                    self._tell_unconfirmed(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
@@ -70,7 +71,13 @@ class Source:
             raise SourceMoved(self._id, self.position, commit.stored)
         for refusal in commit.refusals:
             raise Rejected(refusal.key, refusal.reason)
-        if commit.outcome == "applied" and self.position and not commit.stored:
+        self._tell_forgotten(commit.stored)
+        self.position = next
+        self._is_unconfirmed = False
+
+    def _tell_forgotten(self, stored: str) -> None:
+        """A position that is not there at all is that of a new source: it is not read again."""
+        if self.position and not stored:
             self._log.warning(
                 "Redis at %s has lost data: it does not know source '%s' of group '%s', which was at %s",
                 self._store.location,
@@ -78,12 +85,10 @@ class Source:
                 self._group.name,
                 self.position,
             )
-        self.position = next
-        self._is_unconfirmed = False
 
-    def _tell_unconfirmed(self, error: Unavailable) -> None:
-        """All else the store has told."""
-        if isinstance(error, Unconfirmed) and not self._is_unconfirmed:
+    def _tell_unconfirmed(self, error: Unconfirmed) -> None:
+        self._tell_forgotten(error.stored)
+        if not self._is_unconfirmed:
             self._is_unconfirmed = True
             self._log.warning("%s; source '%s' waits for that", error, self._id)
 

@@ -44,7 +44,7 @@ _MOST_CONNECTIONS = 10_000
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
 
-SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "rotate")} | {
+SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "retire", "rotate")} | {
     "commit": script("count", "sessions", "commit")
 }
 
