@@ -47,6 +47,10 @@ def examine(config: Config, store: Store) -> Iterator[str]:
             yield f"group '{shard.label}': {error}"
     for shard in shards:
         yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store))
+        with suppress(Rejected):  # the probe has told what is not allowed
+            fault = store.durability_fault(shard)
+            if fault:
+                yield f"group '{shard.label}': {fault}"
     yield from _overdue(config, store)
 
 

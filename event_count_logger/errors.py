@@ -57,6 +57,19 @@ class Unavailable(StoreError):
         super().__init__(f"Redis at {location} cannot be reached: {reason}{hint}")
 
 
+class Unconfirmed(Unavailable):
+    """Redis has done what it was asked, but not yet as safely as the setting `durability` wants it: repeat.
+
+    Attributes:
+        stored: Position that was stored for the source before; '' for none.
+    """
+
+    def __init__(self, location: str, confirmation: str, stored: str) -> None:
+        self.location = location
+        self.stored = stored
+        Exception.__init__(self, f"What Redis at {location} counts is not confirmed by {confirmation}")
+
+
 class NotConnected(StoreError):
     """There is no connection, and none was to be made: nothing was asked."""
 
@@ -71,6 +84,14 @@ class Rejected(StoreError):
     def __init__(self, key: str, reason: object) -> None:
         self.key = key
         super().__init__(f"Redis refuses (key {key}): {reason}")
+
+
+class NotDurable(Rejected):
+    """The server cannot keep what the setting `durability` promises; what was asked may have been done."""
+
+    def __init__(self, key: str, durability: str, reason: object) -> None:
+        self.key = key
+        Exception.__init__(self, f"'durability: {durability}' cannot be kept (key {key}): {reason}")
 
 
 class SourceMoved(StoreError):

@@ -15,6 +15,9 @@ Half = Literal["cur", "last"]
 #: Counts what a group's `max_events` leaves no counter for.
 OVERFLOW = "@overflow"
 
+#: Counts what Redis had confirmed to a process, and has forgotten since.
+LOST = "@lost"
+
 #: Counts what a source had to leave out, such as a line of a log file that is too long.
 SKIPPED = "@skipped"
 

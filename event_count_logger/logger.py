@@ -33,7 +33,7 @@ class EventCountLogger:
         cfg_groups: Mapping[str, Any],
         cfg_redis: Mapping[str, Any] | None = None,
         log_level: str | int = "WARNING",
-        **spool: Any,
+        **keeping: Any,
     ) -> None:
         """Use a configuration given as dictionaries; see `from_file` for one in a file.
 
@@ -41,12 +41,13 @@ class EventCountLogger:
             cfg_groups: Settings of each group, by its name.
             cfg_redis: How to reach Redis; localhost:6379 if None.
             log_level: Of the loggers `EventCountLogger` and `EventGroup(NAME)`.
-            spool: The settings `spool` (False: counts are kept in memory only) and `spool_dir`.
+            keeping: The settings `spool` (False: counts are kept in memory only), `spool_dir`, `durability`
+                and `source_ttl`, for all groups.
 
         Raises:
             ConfigError: With every problem of the configuration.
         """
-        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **spool), log_level)
+        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **keeping), log_level)
 
     @classmethod
     def from_file(

@@ -127,6 +127,19 @@ class Server:
             events = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")} - {"@ts", "@events"}
             return {event: int(client.get(prefix + event)) for event in events}
 
+    def remember(self) -> Callable[[], None]:
+        """Call what is returned, and the server has forgotten all that came after this moment."""
+        with redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+            values = {key: client.dump(key) for key in client.scan_iter("*")}
+
+        def forget() -> None:
+            with redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+                client.flushdb()
+                for key, value in values.items():
+                    client.restore(key, 0, value)
+
+        return forget
+
     def everything(self) -> dict[str, Any]:
         """All keys with their values, to compare two moments."""
         with self.client as client:

@@ -250,6 +250,41 @@ def test_another_consumer_of_the_same_stream_is_noticed(group: EventGroup, serve
     assert counted(server) == SUMS
 
 
+def test_a_stream_that_can_be_read_again_goes_back_to_where_redis_remembers(
+    group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    forgetting: list[Callable[[], None]] = []
+
+    def records(after: str) -> Iterator[tuple[int, str, int]]:
+        for record in numbers(int(after or -1) + 1):
+            if record[0] == 20:
+                forgetting.append(server.remember())
+            if record[0] == 60 and len(forgetting) == 1:
+                forgetting[0]()
+            yield record
+
+    group.consume("s", records, batch_size=4)
+    assert len(forgetting) == 2, "it was read again"
+    assert counted(server) == SUMS
+    assert "Redis has lost data; it is read again from there, and nothing is lost" in caplog.text
+
+
+def test_a_stream_that_cannot_be_read_again_stops_where_redis_has_forgotten(
+    group: EventGroup, server: Server
+) -> None:
+    def records() -> Iterator[tuple[int, str, int]]:
+        yield from numbers(last=20)
+        forget = server.remember()
+        yield from numbers(21, last=60)
+        forget()
+        yield from numbers(61)
+
+    with pytest.raises(SourceMoved):
+        group.consume("s", records(), batch_size=4)
+    group.consume("s", numbers())
+    assert counted(server) == SUMS
+
+
 def test_a_key_in_the_way_stops_it_and_nothing_is_lost(group: EventGroup, server: Server) -> None:
     server.client.lpush("g:1h:cur:odd", "x")
     with pytest.raises(Rejected, match="g:1h:cur:odd"):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.counters.acknowledged import RECENT, Acknowledged
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import State
 from event_count_logger.counters.sync import RETRY_REFUSED_S, Sync
@@ -230,9 +231,9 @@ def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker
     assert worker.counted() == {"a": 2}
 
 
-@pytest.mark.parametrize(("stored", "batches"), [("1", 2), (None, 3)])
+@pytest.mark.parametrize(("stored", "batches", "lost"), [("1", 2, 20), (None, 3, 30)])
 def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doubled(
-    stored: str | None, batches: int, worker: Worker, caplog: pytest.LogCaptureFixture
+    stored: str | None, batches: int, lost: int, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
         worker.log("a", 10)
@@ -243,10 +244,78 @@ def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doub
     for _ in range(2):
         worker.log("a", 1)
         worker.sync.run()
-    assert worker.counted() == {"a": 32}
+    assert worker.counted() == {"a": 32, "@lost": lost}
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert f"the last {batches} batches that it had confirmed are gone" in warnings[0]
+    gone = f"the last {batches} batches that it had confirmed are gone"
+    assert f"{gone}, with {lost} counts of group 'g' (counted as @lost)" in warnings[0]
+
+
+def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        worker.log("a", 10)
+        worker.sync.run()
+    worker.server.client.delete("g:@sources")
+    worker.log("a", 1)
+    Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
+    assert "the last 3 batches that it had confirmed are gone, and how many counts" in caplog.text
+    assert worker.counted() == {"a": 31}
+
+
+def test_what_is_lost_is_told_from_what_was_confirmed_since_the_last_loss(worker: Worker) -> None:
+    lost = 0
+    for round in range(1, 4):
+        for _ in range(3):
+            worker.log("a", 10**round)
+            worker.sync.run()
+        worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.position - 2)
+        lost += 2 * 10**round
+        worker.log("a", 5)
+        worker.sync.run()
+        assert worker.counted()["@lost"] == lost
+
+
+def test_when_a_process_ends_it_sees_what_was_forgotten(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for unanswered in (False, True):
+        for _ in range(3):
+            worker.log("a", 10)
+            worker.sync.run()
+        worker.sync.unanswered = unanswered
+        worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.position - 2)
+        caplog.clear()
+        worker.sync.retire()
+        assert caplog.text.count("has lost data: the last 2 batches") == 1
+    assert worker.counted() == {"a": 60, "@lost": 40}
+    assert list(worker.server.client.hgetall("g:@sources")) == [worker.cells.source], "it may still be needed"
+
+
+def test_a_source_is_retired_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    worker.log("a", 10)
+    worker.sync.run()
+    worker.sync.retire()
+    worker.sync.retire()
+    assert not worker.server.client.exists("g:@sources")
+    assert worker.counted() == {"a": 10}
+    assert not caplog.records
+
+
+def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() -> None:
+    known = Acknowledged()
+    for position in range(1, 5 * RECENT):
+        known.add(position, 2**63 - 1)
+    assert known.back_to(5 * RECENT - 2) == (2**63 - 1, True)
+    known.add(5 * RECENT, 7)
+    assert known.back_to(4 * RECENT + 1).is_all
+    known.add(4 * RECENT + 2, 7)
+    counts, is_all = known.back_to(1)
+    assert counts >= 7
+    assert not is_all
+    known.add(2, 3)
+    assert known.back_to(1) == (3, True)
 
 
 def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:

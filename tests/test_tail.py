@@ -615,3 +615,18 @@ def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(follo
     crews[1].close()
     closing.join()
     assert not is_hanging
+
+
+def test_lines_that_redis_has_forgotten_are_read_again(
+    caught_up: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    forget = caught_up.server.remember()
+    for _ in range(2):
+        caught_up.write(5, 6)
+        caught_up.counts()
+    forget()
+    caught_up.write(7)
+    caught_up.counts()
+    assert caught_up.counts() == {"line": 10}
+    (warning,) = messages(caplog)
+    assert "has lost data: the last 2 batches of source" in warning

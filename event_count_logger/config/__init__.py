@@ -16,7 +16,7 @@ from event_count_logger.config import yaml_file
 from event_count_logger.config.checks import check, show, slip_of
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.redis import check_redis
-from event_count_logger.config.rules import GRAFANA, GROUP, SERVE, SESSIONS, SPOOL, group_name_fault
+from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS, group_name_fault
 from event_count_logger.config.tail import check_tail
 from event_count_logger.config.values import (
     Address,
@@ -63,14 +63,16 @@ def from_file(path: str | os.PathLike[str]) -> Config:
 
 
 def from_dicts(
-    groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None, **spool: Any
+    groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None, **keeping: Any
 ) -> Config:
-    """Check the dictionaries that the sections of a file would give, and `spool` and `spool_dir`.
+    """Check the dictionaries that the sections of a file would give, and the settings beside them.
 
     Raises:
         ConfigError: With every problem of all.
     """
-    return _build({"groups": groups, "redis": redis, **spool}, lambda place: None, file=None, base=Path.cwd())
+    return _build(
+        {"groups": groups, "redis": redis, **keeping}, lambda place: None, file=None, base=Path.cwd()
+    )
 
 
 def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, base: Path) -> Config:
@@ -80,15 +82,15 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
 
     for key in content:
-        section = slip_of(key, ("groups", "redis", "serve", "grafana", "tail", *SPOOL.schema))
+        section = slip_of(key, ("groups", "redis", "serve", "grafana", "tail", *KEEPING.schema))
         if section and section not in content:
             # Files in use may have sections of their own that are called like the newer ones.
             fatal = section not in ("serve", "grafana", "tail")
             report((key,), f"is not known (did you mean '{section}'?)", fatal=fatal)
-    spool = check(
-        SPOOL, {key: content[key] for key in SPOOL.schema if key in content}, (), report, strict=True
+    keeping = check(
+        KEEPING, {key: content[key] for key in KEEPING.schema if key in content}, (), report, strict=True
     )
-    groups = _check_groups(content.get("groups"), spool or {}, base, report)
+    groups = _check_groups(content.get("groups"), keeping or {}, base, report)
     redis = check_redis(_section(content, "redis"), report, base)
     if redis.cluster:
         groups = {
@@ -127,7 +129,7 @@ def _check_grafana(
 
 
 def _check_groups(
-    section: object, spool: Mapping[str, Any], base: Path, report: Report
+    section: object, keeping: Mapping[str, Any], base: Path, report: Report
 ) -> dict[str, GroupConfig]:
     if section is None or section == {}:
         report(("groups",), "is empty: there is nothing to count", fatal=False)
@@ -144,7 +146,7 @@ def _check_groups(
         values = check(GROUP, spec, place, report, strict=False)
         if values is None or fault:
             continue
-        values = {**spool, **values}
+        values = {**keeping, **values}
         if "spool_dir" in values:
             values["spool_dir"] = base / os.path.expanduser(values["spool_dir"])
         if "shards" in values:

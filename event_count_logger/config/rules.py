@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 import voluptuous as vol
 
@@ -22,6 +23,7 @@ from event_count_logger.config.checks import (
     quoting_hint,
     show,
 )
+from event_count_logger.config.values import SHORTEST_SOURCE_TTL_S, Durability
 from event_count_logger.intervals import Interval
 
 #: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
@@ -72,6 +74,10 @@ def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
     return tuple(intervals)
 
 
+def _one_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def _origin(value: object) -> str:
     origin = a_text(value).lower()
     if origin != "*" and not _ORIGIN.fullmatch(origin):
@@ -94,8 +100,23 @@ _history = a_number(int, f"a whole number from 0 to {_LONGEST_HISTORY}", lowest=
 
 _shards = a_number(int, f"a whole number from 1 to {_MOST_SHARDS}", highest=_MOST_SHARDS)
 
+
+def _source_ttl(value: object) -> float:
+    seconds = a_duration(value)
+    if seconds < SHORTEST_SOURCE_TTL_S:
+        raise vol.Invalid(f"{show(value)} is less than {SHORTEST_SOURCE_TTL_S // 60:g}m")
+    return seconds
+
+
 #: For all groups when they stand beside the section `groups`, for one when they stand in it.
-SPOOL = vol.Schema({"spool": optional(a_boolean), "spool_dir": optional(a_text)})
+KEEPING = vol.Schema(
+    {
+        "spool": optional(a_boolean),
+        "spool_dir": optional(a_text),
+        "durability": optional(vol.In(get_args(Durability), msg=f"is not {_one_of(get_args(Durability))}")),
+        "source_ttl": optional(_source_ttl),
+    }
+)
 
 GROUP = vol.Schema(
     {
@@ -116,7 +137,7 @@ GROUP = vol.Schema(
         "labels": optional(a_mapping("event IDs to labels", an_event_id, a_line)),
         "shards": optional(_shards),
         "sessions": lambda value: {} if value is None else value,  # see SESSIONS
-        **SPOOL.schema,
+        **KEEPING.schema,
     }
 )
 

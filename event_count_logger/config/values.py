@@ -42,6 +42,10 @@ DEFAULT_MAX_SESSIONS = 100_000
 #: what it left unsent can still come.
 DEFAULT_SOURCE_TTL_S = 7 * 24 * 3600.0
 
+#: A live process gives a sign every quarter of its `source_ttl`, and each master looks every eighth, which is
+#: to be no burden.
+SHORTEST_SOURCE_TTL_S = 600.0
+
 #: How the counts of a group lie in Redis.
 Layout = Literal["keys", "hash"]
 

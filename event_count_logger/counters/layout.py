@@ -243,7 +243,7 @@ class Extent:
         if not (cell.total or cell.pending or cell.acked):
             return None
         event_id = name.decode(errors="replace")
-        fault = event_id != keys.OVERFLOW and keys.event_id_fault(event_id)
+        fault = event_id not in (keys.OVERFLOW, keys.LOST) and keys.event_id_fault(event_id)
         if fault or event_id.encode() != name:
             raise Damaged(f"{name!r} is not an event ID")
         return self._cell(event_id, self._used)

@@ -17,7 +17,7 @@ from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
-from event_count_logger.errors import Rejected, StoreError
+from event_count_logger.errors import Rejected, StoreError, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
@@ -90,7 +90,7 @@ class LocalCounters:
                 return True
             try:
                 self._run(self._all_to_confirm(), connect=False)
-            except Rejected:
+            except (Rejected, Unconfirmed):
                 return True
             except StoreError:
                 return False
@@ -123,15 +123,14 @@ class LocalCounters:
         return self.cells.has_unsent()
 
     def retire(self) -> None:
-        """Take the source's position out of Redis, if nothing of it can arrive there any more."""
+        """See whether Redis still knows what it has confirmed, and take the source's position out of it, if
+        nothing of it can arrive there any more.
+        """
         with Turn(self._turns, 0) as mine:
             if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
-            if self.cells.position and not self._sync.unanswered:
-                source = self.cells.source
-                self.cells.start_over()
-                with suppress(StoreError):  # what is left of it only takes up room
-                    self._store.retire(self.config, source)
+            with suppress(StoreError):  # what is left of it only takes up room
+                self._sync.retire()
 
     def put_away(self) -> str:
         """At the end: nothing is left behind of counters that are all sent.
@@ -171,7 +170,7 @@ class LocalCounters:
     def _run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         try:
             self._sync.run(some, connect)
-        except Rejected as error:
+        except (Rejected, Unconfirmed) as error:
             if not self._in_trouble:
                 self._log.warning("%s; counts are kept and tried again", error)
             self._in_trouble = True

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Damaged, Description
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counters.sync import Sync
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import Rejected, Unavailable, Unconfirmed
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -156,13 +156,15 @@ class Recovery:
         if not self._is_ours(described):
             return Finding(file.path, Outcome.FOREIGN, described, before)
         try:
-            Sync(_group(described), Cells.found(file), self._store, self._log).run()
-        except Rejected as error:
+            Sync(self._group(described), Cells.found(file), self._store, self._log).run()
+        except (Rejected, Unconfirmed) as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
         left = file.contents.unsent()
         sent = before - left
         if left:
-            return Finding(file.path, Outcome.KEPT, described, sent, "Redis refuses some of it")
+            return Finding(
+                file.path, Outcome.KEPT, described, sent, "Redis does not take or confirm some of it"
+            )
         file.delete()
         self._log.info(
             "Recovered %d counts of group '%s' from process %d, which has ended",
@@ -172,14 +174,18 @@ class Recovery:
         )
         return Finding(file.path, Outcome.RECOVERED, described, sent)
 
+    def _group(self, described: Description) -> GroupConfig:
+        """The group as it was configured where it was counted, which may be in another configuration."""
+        group = GroupConfig(
+            described.group,
+            tuple(map(Interval.parse, described.intervals)),
+            key_prefix=described.prefix,
+        )
+        ours = self._config.groups.get(described.group, group)
+        return replace(group, durability=ours.durability)
+
     def _is_ours(self, description: Description) -> bool:
         return description.redis == self._store.identity
-
-
-def _group(described: Description) -> GroupConfig:
-    """The group as it was configured where it was counted, which may be in another configuration."""
-    intervals = tuple(map(Interval.parse, described.intervals))
-    return GroupConfig(described.group, intervals, key_prefix=described.prefix)
 
 
 class _SaysOnce(Log):

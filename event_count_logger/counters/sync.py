@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from event_count_logger import keys
 from event_count_logger.config import GroupConfig
+from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import NotConnected, Rejected
+from event_count_logger.errors import NotConnected, Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
 #: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
 _BATCH_INCREMENTS = 1000
+
+#: A source is retired; if Redis had forgotten some of it, so is the one by which that is counted.
+_RETIREMENTS = 2
 
 #: Seconds after which a count that Redis refused is tried again.
 RETRY_REFUSED_S = 1.0
@@ -43,6 +48,8 @@ class Sync:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
+        self._acknowledged = Acknowledged(cells.position)
+        self._found_lost: list[Cell] = []  # what counts losses, if one was noticed since the last batch
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
         self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
@@ -58,9 +65,35 @@ class Sync:
         self._connect = connect
         self._resume()
         todo = self._acceptable(self._cells.unsent() if some is None else some)
-        while todo:
+        while todo or self._found_lost:
+            if self._found_lost:
+                todo, self._found_lost = [*todo, *self._found_lost], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
+
+    def retire(self) -> None:
+        """Take the source's position out of Redis, if nothing of it can arrive there any more; in any case,
+        see whether Redis still knows what it has confirmed. Only while nothing is unsent.
+
+        Raises:
+            StoreError: What is left in Redis only takes up room.
+        """
+        cells = self._cells
+        if cells.position and self.unanswered:
+            if self._store.position(self._config, cells.source) != str(cells.position):
+                self._begin([])
+                self._resume()
+                self.run()
+            return
+        for _ in range(_RETIREMENTS):
+            if not cells.position:
+                return
+            source, position, acknowledged = cells.source, cells.position, self._acknowledged
+            cells.start_over()
+            self._acknowledged = Acknowledged()
+            stored = self._store.retire(self._config, source)
+            self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
+            self.run()
 
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
@@ -110,7 +143,6 @@ class Sync:
         elif commit.outcome == "conflict":
             self._go_on_from(commit.stored)
         else:
-            self._note_forgotten(commit)
             self._cells.state = State.ACKED
 
     def _abandon(self) -> None:
@@ -122,15 +154,18 @@ class Sync:
                 cell.pending = cell.acked
             self._end(beyond)
         elif commit.stored == str(self._cells.next_position):
-            self._cells.state = State.ACKED  # a copy was counted after all
+            self._cells.state = State.SENDING  # a copy was counted after all: that will be the answer
         else:
             self._go_on_from(commit.stored)
 
     def _finish(self) -> None:
+        counts = 0
         for cell in self._under_way():
+            counts += distance(cell.pending, cell.acked)
             cell.acked = cell.pending
             if self._refused and self._refused.pop(cell.event_id, 0.0):
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
+        self._acknowledged.add(self._cells.next_position, counts)
         self._end(self._cells.next_position)
 
     def _end(self, position: int) -> None:
@@ -158,11 +193,17 @@ class Sync:
         except (Rejected, NotConnected):
             answered = True
             raise
+        except Unconfirmed as error:
+            answered = True
+            self._note_position(error.stored)
+            raise
         finally:
             self.unanswered |= not answered
         for refusal in commit.refusals:
             if not refusal.event_id:
                 raise Rejected(refusal.key, refusal.reason)
+        if commit.outcome in ("applied", "duplicate"):
+            self._note_position(commit.stored)
         return commit
 
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
@@ -180,18 +221,34 @@ class Sync:
         """The server has the source at another position, so it has not counted the batch under way."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
-        self._warn_of_loss(self._cells.position - int(stored))
+        self._note_loss(self._cells.position, int(stored), self._acknowledged)
         self._cells.next_position = max(self._cells.next_position, int(stored) + 1)
         self._cells.position = int(stored)
 
-    def _note_forgotten(self, commit: Commit) -> None:
-        if not commit.stored:
-            self._warn_of_loss(self._cells.position)
+    def _note_position(self, stored: str) -> None:
+        """Where the server had the source before it has counted the batch under way."""
+        if not stored:
+            self._note_loss(self._cells.position, 0, self._acknowledged)
 
-    def _warn_of_loss(self, batches: int) -> None:
-        if batches > 0:
-            self._log.warning(
-                "Redis at %s has lost data: the last %d batches that it had confirmed are gone",
-                self._store.location,
-                batches,
-            )
+    def _note_loss(self, position: int, stored: int, acknowledged: Acknowledged) -> None:
+        """The server has the source at `stored`, though it has confirmed it up to `position`."""
+        if stored >= position:
+            return
+        loss = acknowledged.back_to(stored)
+        self._log.warning(
+            "Redis at %s has lost data: the last %d batches that it had confirmed are gone, %s",
+            self._store.location,
+            position - stored,
+            _in_words(loss, self._config.name),
+        )
+        if loss.counts:
+            cell = self._cells.add(keys.LOST)
+            cell.total += loss.counts
+            self._found_lost = [cell]
+
+
+def _in_words(loss: Loss, group: str) -> str:
+    if not (loss.counts or loss.is_all):
+        return f"and how many counts of group '{group}' were in them is not known"
+    least = "" if loss.is_all else "at least "
+    return f"with {least}{loss.counts} counts of group '{group}' (counted as {keys.LOST})"

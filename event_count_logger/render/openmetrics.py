@@ -170,7 +170,8 @@ def _session_seconds(counts: _Counts) -> _Values:
 
 def _events_of_sessions(counts: _Counts) -> Iterable[str]:
     """In a group that has sessions, all events are of them, except those that tell what was left out."""
-    of_sessions = (event_id for event_id in counts if event_id not in (keys.SKIPPED, keys.UNMATCHED))
+    others = (keys.LOST, keys.SKIPPED, keys.UNMATCHED)
+    of_sessions = (event_id for event_id in counts if event_id not in others)
     return dict.fromkeys(map(keys.event_of_sessions, of_sessions))
 
 

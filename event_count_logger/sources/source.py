@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected, SourceMoved, Unavailable
+from event_count_logger.errors import Rejected, SourceMoved, Unavailable, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
@@ -32,6 +32,7 @@ class Source:
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
+        self._is_unconfirmed = False
 
     def load(self) -> str:
         """Go to where Redis has the source, and return that; waits for Redis.
@@ -69,7 +70,9 @@ class Source:
         while True:
             try:
                 commit = self._send(next, batch, actions)
-            except Unavailable:
+            except Unavailable as error:
+                if isinstance(error, Unconfirmed):
+                    self._tell_unconfirmed(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
@@ -78,7 +81,13 @@ class Source:
             raise SourceMoved(self._id, self.position, commit.stored)
         for refusal in commit.refusals:
             raise Rejected(refusal.key, refusal.reason)
-        if commit.outcome == "applied" and self.position and not commit.stored:
+        self._tell_forgotten(commit.stored)
+        self.position = next
+        self._is_unconfirmed = False
+
+    def _tell_forgotten(self, stored: str) -> None:
+        """A position that is not there at all is that of a new source: it is not read again."""
+        if self.position and not stored:
             self._log.warning(
                 "Redis at %s has lost data: it does not know source '%s' of group '%s', which was at %s",
                 self._store.location,
@@ -86,7 +95,12 @@ class Source:
                 self._group.name,
                 self.position,
             )
-        self.position = next
+
+    def _tell_unconfirmed(self, error: Unconfirmed) -> None:
+        self._tell_forgotten(error.stored)
+        if not self._is_unconfirmed:
+            self._is_unconfirmed = True
+            self._log.warning("%s; source '%s' waits for that", error, self._id)
 
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
         if actions:

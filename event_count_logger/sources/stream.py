@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from event_count_logger import keys
 from event_count_logger.admission import Admission
 from event_count_logger.arguments import checked_event
+from event_count_logger.errors import SourceMoved
 from event_count_logger.sources.source import Source
 
 #: Where a record is in its stream.
@@ -74,6 +75,20 @@ class Consumer:
         Raises:
             See `EventGroup.consume`.
         """
+        while True:
+            try:
+                return self._read(records)
+            except SourceMoved as error:
+                if not (callable(records) and _order(error.stored) < _order(self._source.position)):
+                    raise
+                self._admission.warn_once(
+                    f"{error}",
+                    f"{error}: Redis has lost data; it is read again from there, and nothing is lost",
+                )
+                self._batch, self._n_records, self._last = {}, 0, ""
+                self._reached = _order("")
+
+    def _read(self, records: Records) -> str:
         position = self._source.load()
         counted = _order(position)
         for record in records(position) if callable(records) else records:

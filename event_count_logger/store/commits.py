@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import ceil
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store.connections import SCRIPTS
+from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.node import is_not_serving
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
-from event_count_logger.store.wire import encoded, ms, packed, text
+from event_count_logger.store.wire import encoded, ms, packed, request, text
 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000
 
 _NO_ACTIONS = packed((0,))
+
+_REWRITE = packed(("rewrite",))
 
 _OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
 
@@ -57,6 +62,7 @@ class CommittingStore(ShardedStore):
         """Connects to nothing yet; see `Connections`."""
         super().__init__(config, log, timeout_s)
         self._forms: dict[tuple[str, ...], _Form] = {}
+        self._confirmation = Confirmation(self.location, self._timeout_s)
 
     def position(self, group: GroupConfig, source: str) -> str:
         """The last committed position of a source; '' if there is none.
@@ -91,13 +97,13 @@ class CommittingStore(ShardedStore):
 
         Raises:
             NotConnected: There is none.
-            Unavailable: No answer: repeat.
+            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
         form = self._form(group, batch)
         state = (source, prev, next, "", ms(now))
         key = keys.sources(group.prefix)
-        return self._commit(form, state, packed(batch.values()), key=key, connect=connect)
+        return self._commit(group, form, state, packed(batch.values()), key=key, connect=connect)
 
     def commit_request(
         self,
@@ -119,13 +125,13 @@ class CommittingStore(ShardedStore):
             now: Unix seconds; the server's clock if None.
 
         Raises:
-            Unavailable: No answer: repeat.
+            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
         name = keys.request(group.prefix, key)
         form = _Form.of(group, batch, [name])
         state = (key, "", content, ms(keep_s), ms(now))
-        return self._commit(form, state, packed(batch.values()), key=name)
+        return self._commit(group, form, state, packed(batch.values()), key=name)
 
     def commit_actions(
         self,
@@ -152,7 +158,7 @@ class CommittingStore(ShardedStore):
             now: Unix seconds; the server's clock if None.
 
         Raises:
-            Unavailable: No answer: repeat.
+            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
             Rejected: Nothing was done; the same may succeed later.
         """
         state = (source, prev, next, "", ms(now))
@@ -168,13 +174,14 @@ class CommittingStore(ShardedStore):
             counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
             form = _Form.of(group, names, first_keys)
             words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
-            commit = self._commit(form, state, packed(counts), words, key=first_keys[0])
+            commit = self._commit(group, form, state, packed(counts), words, key=first_keys[0])
             if commit.outcome != "events":
                 return commit
             events_of |= commit.events
 
     def _commit(
         self,
+        group: GroupConfig,
         form: _Form,
         state: tuple[str | int, ...],
         counts: bytes,
@@ -186,13 +193,46 @@ class CommittingStore(ShardedStore):
         """`state` is what ARGV begins with, and `actions` what it ends with; see commit.lua."""
         end = packed(actions) if actions else _NO_ACTIONS
         rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
+        n_words, sure = form.n_words + (len(actions) or 1), ()
         asked_at = time.time()
-        reply = self._call(SCRIPTS["commit"], form.n_words + (len(actions) or 1), rest, key, connect)
+        if group.durability == "memory":
+            reply = self._call(SCRIPTS["commit"], n_words, rest, key, connect)
+        else:
+            behind = self._requests_behind(group, key, connect)
+            words = rest + _REWRITE
+            reply, *sure = self._call(SCRIPTS["commit"], n_words + 1, words, key, connect, behind)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000, key)
-        return self._outcome(key, outcome, detail)
+        commit = self._outcome(key, outcome, detail)
+        if sure and commit.outcome in ("applied", "duplicate"):
+            self._confirmation.check(group, sure, commit.stored)
+        return commit
+
+    def _requests_behind(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
+        if not self._confirmation.knows(group):
+            with suppress(Rejected):  # it will be told what is not allowed
+                (role,) = self._exchange([request("ROLE")], key, connect)
+                self._confirmation.note_role(group, role)
+        return self._confirmation.requests(group)
+
+    def durability_fault(self, group: GroupConfig) -> str | None:
+        """What keeps commits of a group from becoming as sure as it wants them; None if nothing does.
+
+        Raises:
+            Unavailable: No answer.
+        """
+        key = keys.sources(group.prefix)
+        behind = self._confirmation.requests(group)
+        if not behind:
+            return None
+        _, *answers = self._exchange([request("HLEN", key), *behind], key)
+        try:
+            self._confirmation.check(group, answers)
+        except (NotDurable, Unconfirmed) as error:
+            return str(error)
+        return None
 
     def _outcome(self, key: str, outcome: bytes, detail: Any) -> Commit:
         if isinstance(detail, bytes):

@@ -23,7 +23,7 @@ from event_count_logger.store.node import Node
 from event_count_logger.store.routes import NO_KEY, route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
-SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "rotate")} | {
+SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "retire", "rotate")} | {
     "commit": script("count", "sessions", "commit")
 }
 
@@ -138,20 +138,38 @@ class Connections:
         words = (len(key_names), *key_names, *arguments)
         return self._call(SCRIPTS[name], len(words), packed(words), key or key_names[0])
 
-    def _call(self, script: Script, n_words: int, words: bytes, key: str, connect: bool = True) -> Any:
-        """Run a script with arguments that are packed already."""
+    def _call(
+        self,
+        script: Script,
+        n_words: int,
+        words: bytes,
+        key: str,
+        connect: bool = True,
+        behind: Sequence[bytes] = (),
+    ) -> Any:
+        """Run a script with arguments that are packed already.
+
+        With other requests `behind` it, on the same connection and in one go: a list of all replies.
+        """
         try:
-            (reply,) = self._exchange([b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words)], key, connect)
+            replies = self._exchange(
+                [b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), *behind], key, connect
+            )
         except NoScriptError:
-            (reply,) = self._exchange([b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words)], key, connect)
-        return reply
+            replies = self._exchange(
+                [b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), *behind], key, connect
+            )
+        return replies if behind else replies[0]
 
     def _ask(self, *words: str, key: str = NO_KEY) -> Any:
         (reply,) = self._exchange([request(*words)], key)
         return reply
 
     def _exchange(self, requests: Sequence[bytes], key: str, connect: bool = True) -> list[Any]:
-        """Send requests once, in one go, to the server that has a key, and return the reply to each."""
+        """Send requests once, in one go, to the server that has a key, and return the reply to each.
+
+        An error in reply to the first one is raised; to the others, it is among the replies.
+        """
         try:
             return self._route.exchange(requests, key, connect)
         except NoScriptError:

@@ -103,7 +103,7 @@ class Node:
         Raises:
             NotConnected: There is none: nothing was asked.
             Unavailable: No answer, and what was asked may have been done; or the server serves nobody now.
-            ResponseError: The first error among the replies.
+            ResponseError: The reply to the first request; one to another is among the replies.
         """
         connection = self._idle_connection()
         replies: list[Any] = []
@@ -156,8 +156,8 @@ class Node:
                 raise self.gone(error) from error
         if not self.contact.reachable:
             self.contact.made(self.location)
-        if errors:
-            raise errors[0]
+        if isinstance(replies[0], ResponseError):
+            raise replies[0]
         return replies
 
 

@@ -342,7 +342,10 @@ _OF_THE_DATABASE = ("db", "username", "password", "credential_provider", "health
 
 def _exchange_asking(node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:
     """Ask the node that a slot is being moved to, and that does not answer for it yet."""
-    return node.exchange([each for request in requests for each in (_ASKING, request)], connect)[1::2]
+    replies = node.exchange([each for request in requests for each in (_ASKING, request)], connect)[1::2]
+    if isinstance(replies[0], ResponseError):
+        raise replies[0]
+    return replies
 
 
 def _options(config: RedisConfig, timeout_s: float) -> Options:

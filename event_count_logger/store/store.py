@@ -24,9 +24,17 @@ _SCANNED = 1000
 class Store(CommittingStore):
     """Counts and rotates in one Redis database. Threads may share it, and so may forked processes."""
 
-    def retire(self, group: GroupConfig, source: str) -> None:
-        """Forget a source that will not commit again, and of which no request is under way."""
-        self._ask("HDEL", keys.sources(group.prefix), source, key=keys.sources(group.prefix))
+    def retire(self, group: GroupConfig, source: str) -> str:
+        """Forget a source that will not commit again, and of which no request is under way.
+
+        Returns:
+            The position that it had; '' if there was none.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        return text(self._run("retire", [keys.sources(group.prefix)], [source]))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """End the running interval of a group if its time is over.

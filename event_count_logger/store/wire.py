@@ -21,7 +21,7 @@ def packed(words: Iterable[str | int]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(encoded, texts)])
 
 
-def request(*words: str) -> bytes:
+def request(*words: str | int) -> bytes:
     """A command with its arguments, as it goes over the wire."""
     return b"*%d\r\n%b" % (len(words), packed(words))
 

@@ -148,9 +148,10 @@ class Tail:
             self._tell_refusal(error)
             self._refused = ledger
         except SourceMoved as error:
-            self._admission.warn_once("moved", f"{error}: it is read on from there")
+            before = self._ledger.number
             self._forget_batch()
             self.begin()
+            self._tell_moved(error, before - self._ledger.number)
         else:
             self._ledger = ledger
             self._forget_batch()
@@ -159,6 +160,16 @@ class Tail:
         """Let go of all files; what was read and not counted will be read again."""
         self._inventory.close()
         self._dismiss_crew()
+
+    def _tell_moved(self, error: SourceMoved, n_gone: int) -> None:
+        if n_gone > 0:
+            self._admission.warn_once(
+                f"{error}",
+                f"Redis at {self._store.location} has lost data: the last {n_gone} batches of source "
+                f"'{error.source}' are gone; their lines are read again as far as they are there",
+            )
+        else:
+            self._admission.warn_once("moved", f"{error}: it is read on from there")
 
     def _load(self) -> str:
         while True:

@@ -1,0 +1,84 @@
+"""What makes a commit sure: asked for on the connection of the commit, in one go with it.
+
+WAIT and WAITAOF wait for what their own connection has written (redis.io/docs/latest/commands/wait,
+redis.io/docs/latest/commands/waitaof).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import NotDurable, Unconfirmed
+from event_count_logger.store.wire import request
+
+#: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
+#: its clock ten times a second.
+_PART_OF_TIMEOUT = 0.5
+
+_ROLE = request("ROLE")
+
+
+class Confirmation:
+    """Asks one Redis for what the setting `durability` wants, and judges the answers."""
+
+    def __init__(self, location: str, timeout_s: float) -> None:
+        """`timeout_s` is for one answer."""
+        self._location = location
+        self._wait_ms = max(1, int(timeout_s * _PART_OF_TIMEOUT * 1000))
+        self._n_replicas: dict[str, int] = {}  # online when last seen, by the prefix of the group
+
+    def requests(self, group: GroupConfig) -> list[bytes]:
+        """What is to be sent behind a commit; nothing if it is enough that Redis answers."""
+        if group.durability == "memory":
+            return []
+        if group.durability == "fsync":
+            return [request("WAITAOF", 1, 0, self._wait_ms)]
+        return [request("WAIT", self._n_replicas.get(group.prefix, 1), self._wait_ms), _ROLE]
+
+    def check(self, group: GroupConfig, answers: Sequence[Any], stored: str = "") -> None:
+        """See whether the commit is sure.
+
+        Args:
+            group: That was counted for.
+            answers: To the requests.
+            stored: See `Unconfirmed`.
+
+        Raises:
+            NotDurable: It cannot become sure with this server.
+            Unconfirmed: It is not yet.
+        """
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise NotDurable(keys.sources(group.prefix), group.durability, f"{answer}{_hint(group)}")
+        if group.durability == "fsync":
+            if answers[0][0] < 1:
+                raise Unconfirmed(self._location, f"its disk within {self._wait_ms} ms", stored)
+        elif group.durability == "replicas":
+            self._check_replicas(group, answers[0], answers[1], stored)
+
+    def note_role(self, group: GroupConfig, role: Sequence[Any]) -> int:
+        """Take note of how many replicas are online, of which there must be one; returns how many are to
+        confirm. One that is not online gets what it has missed before it is.
+        """
+        online = len(role[2]) if role[0] == b"master" else 0
+        self._n_replicas[group.prefix] = max(1, online)
+        return self._n_replicas[group.prefix]
+
+    def knows(self, group: GroupConfig) -> bool:
+        """Whether it is known how many replicas there are, if that matters."""
+        return group.durability != "replicas" or group.prefix in self._n_replicas
+
+    def _check_replicas(self, group: GroupConfig, n_confirmed: int, role: Sequence[Any], stored: str) -> None:
+        n_needed = self.note_role(group, role)
+        if n_confirmed < n_needed:
+            which = f"{n_needed - n_confirmed} of {n_needed} replicas within {self._wait_ms} ms"
+            raise Unconfirmed(self._location, which, stored)
+
+
+def _hint(group: GroupConfig) -> str:
+    if group.durability == "fsync":
+        return " (it takes Redis 7.2 or Valkey, with appendonly yes)"
+    return " (it takes the permission for WAIT and ROLE)"

@@ -1,0 +1,374 @@
+"""What is acknowledged is where the setting `durability` says; what a server has forgotten is told."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger import EventCountLogger
+from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
+from event_count_logger.diagnosis import examine
+from event_count_logger.errors import ConfigError, NotDurable, Unconfirmed
+from event_count_logger.group import EventGroup
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Commit, SessionAction, Store
+from tests.conftest import needs_debian
+from tests.servers import BINARIES, Proxy, Server, wait_until
+
+HOUR = (Interval.parse("1h"),)
+LoggerMaker = Callable[..., EventCountLogger]
+
+
+class Replicated:
+    """A primary with replicas, and a proxy that leads to whichever is the primary now."""
+
+    def __init__(self, kind: str, directory: Path, n_replicas: int = 2) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.servers: list[Server] = []
+        self.primary = self._start()
+        self.replicas = [self._start(self.primary) for _ in range(n_replicas)]
+        self.proxy = Proxy(self.primary)
+        self.wait_for_replicas(n_replicas)
+
+    def _start(self, primary: Server | None = None) -> Server:
+        directory = self.directory / str(len(self.servers))
+        directory.mkdir()
+        of = ("--replicaof", f"127.0.0.1 {primary.port}") if primary else ()
+        self.servers.append(Server(self.kind, directory, "--repl-diskless-sync-delay", "0", *of))
+        return self.servers[-1]
+
+    def wait_for_replicas(self, n: int) -> None:
+        """Until so many are online, and have begun to confirm."""
+        with self.primary.client as client:
+            client.set("@ready", "")
+            wait_until(lambda: client.wait(n, 100) >= n and len(self.role()[2]) == n, what="replicas follow")
+            client.delete("@ready")
+
+    def role(self) -> Any:
+        with self.primary.client as client:
+            return client.execute_command("ROLE")
+
+    def offset(self, server: Server) -> int:
+        with server.client as client:
+            return int(client.info("replication")["master_repl_offset"])
+
+    def fail_over(self, to: Server) -> None:
+        """The primary dies, and a replica takes its place."""
+        self.primary.kill()
+        to.go_on()
+        others = [server for server in self.replicas if server is not to]
+        with to.client as client:
+            client.replicaof("NO", "ONE")
+        for other in others:
+            other.go_on()
+            with other.client as client:
+                client.replicaof("127.0.0.1", to.port)
+        self.primary, self.replicas = to, others
+        self.proxy.server = to
+
+    def close(self) -> None:
+        self.proxy.close()
+        for server in self.servers:
+            server.kill()
+
+
+@pytest.fixture
+def replicated(tmp_path: Path) -> Iterator[Callable[..., Replicated]]:
+    made: list[Replicated] = []
+
+    def make(kind: str, n_replicas: int = 2) -> Replicated:
+        if kind == "redis":
+            needs_debian("redis-server", "redis-server")
+        directory = tmp_path / f"set{len(made)}"
+        directory.mkdir()
+        made.append(Replicated(kind, directory, n_replicas))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def group_on(
+    logger: LoggerMaker, redis: dict[str, Any], timeout_s: float = 0.5, **settings: Any
+) -> EventGroup:
+    spec = {"auto_declare_events": True, "intervals": ["1h"], **settings}
+    group = logger({"g": spec}, {**redis, "socket_timeout": timeout_s})["g"]
+    assert isinstance(group, EventGroup)
+    return group
+
+
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+def test_a_stopped_replica_holds_the_acknowledgement_back_and_nothing_is_counted_twice(
+    kind: str,
+    replicated: Callable[..., Replicated],
+    logger: LoggerMaker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    servers = replicated(kind)
+    group = group_on(logger, servers.primary.config, durability="replicas")
+    group.log("a")
+    assert not group.local.has_unsent()
+    servers.replicas[1].stall()
+    group.log("a", 2)
+    assert group.local.unsent() == {"a": 2}, "the other replica alone is not enough"
+    assert servers.primary.counts("g", "1h", "cur") == {"a": 3}
+    before = time.monotonic()
+    for _ in range(1000):
+        group.log("a", 4)
+    assert time.monotonic() - before < 1, "nobody waits for what is known to be held up"
+    servers.replicas[1].go_on()
+    wait_until(group.sync)
+    for server in (servers.primary, *servers.replicas):
+        assert server.counts("g", "1h", "cur") == {"a": 4003}
+    (warning,) = warnings(caplog)
+    assert "is not confirmed by 1 of 2 replicas within" in warning
+
+
+REQUEST = GroupConfig("g", HOUR, durability="replicas", sessions=SessionsConfig())
+WAYS: dict[str, Callable[[Store], Commit]] = {
+    "commit": lambda store: store.commit(REQUEST, "src", 0, 1, {"a": 3}),
+    "request": lambda store: store.commit_request(REQUEST, "key", "content", {"a": 3}, 60),
+    "actions": lambda store: store.commit_actions(
+        REQUEST, [SessionAction("s", "a", "start", 1_700_000_000)], "src", 0, 1, {"a": 2}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_batch_that_was_counted_before_is_confirmed_as_if_it_had_just_been_counted(
+    way: str, kind: str, replicated: Callable[..., Replicated]
+) -> None:
+    servers, commit = replicated(kind, 1), WAYS[way]
+    config = RedisConfig(**servers.primary.config)
+    servers.replicas[0].stall()
+    for _ in range(2):  # WAIT waits for what its own connection has written
+        store = Store(config, timeout_s=0.8)
+        with pytest.raises(Unconfirmed, match="1 of 1 replicas"):
+            commit(store)
+        store.close()
+    servers.replicas[0].go_on()
+    store = Store(config)
+    assert commit(store).outcome == "duplicate"
+    store.close()
+    assert servers.replicas[0].counts("g", "1h", "cur")["a"] == 3
+
+
+def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
+    store = Store(RedisConfig(**server.config), timeout_s=0.2)
+    with pytest.raises(Unconfirmed, match="1 of 1 replicas"):
+        WAYS["commit"](store)
+    store.close()
+
+
+def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., Replicated]) -> None:
+    servers = replicated("valkey", 1)
+    store = Store(RedisConfig(**servers.primary.config), timeout_s=0.4)
+    assert WAYS["commit"](store).outcome == "applied"
+    second = servers._start(servers.primary)
+    servers.wait_for_replicas(2)
+    second.stall()
+    for _ in range(2):
+        with pytest.raises(Unconfirmed, match="1 of 2 replicas"):
+            store.commit(REQUEST, "src", 1, 2, {"a": 1})
+    second.kill()
+    wait_until(lambda: len(servers.role()[2]) == 1)
+    assert store.commit(REQUEST, "src", 1, 2, {"a": 1}).outcome == "duplicate"
+    store.close()
+
+
+ON_DISK = GroupConfig("g", HOUR, durability="fsync")
+
+
+def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_once(
+    own_server: Server,
+) -> None:
+    """The server of a test leaves it to the system when it writes to the disk."""
+    store = Store(RedisConfig(**own_server.config), timeout_s=0.4)
+    for _ in range(2):
+        with pytest.raises(Unconfirmed, match="is not confirmed by its disk"):
+            store.commit(ON_DISK, "src", 0, 1, {"a": 1})
+    own_server.client.config_set("appendfsync", "always")
+    assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "duplicate"
+    assert own_server.counts("g", "1h", "cur") == {"a": 1}
+    store.close()
+
+
+def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: Server) -> None:
+    own_server.client.config_set("appendfsync", "always")
+    store = Store(RedisConfig(**own_server.config))
+    assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
+    store.close()
+
+
+def _without_appendonly(kind: str, server: Server) -> None:
+    if kind == "valkey":
+        server.client.config_set("appendonly", "no")
+
+
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+def test_a_server_that_cannot_keep_it_is_named_and_the_counts_are_kept(
+    kind: str, tmp_path: Path, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bundled Valkey without an append-only file; and Redis before 7.2, if that is what there is."""
+    if kind == "redis":
+        needs_debian("redis-server", "redis-server")
+    server = Server(kind, tmp_path)
+    try:
+        _without_appendonly(kind, server)
+        if kind == "redis" and "WAITAOF" in str(server.client.command_list()).upper():
+            pytest.skip("this Redis can wait for its disk")
+        group = group_on(logger, server.config, durability="fsync")
+        for _ in range(3):
+            group.log("a")
+        assert group.local.has_unsent()
+        (warning,) = warnings(caplog)
+        assert "'durability: fsync' cannot be kept (key g:@sources): " in warning
+        assert "Redis 7.2 or Valkey, with appendonly yes" in warning
+        config = from_dicts(
+            {"g": {"events": ["a"], "intervals": ["1h"], "durability": "fsync"}}, server.config
+        )
+        store = Store(config.redis)
+        assert any("'durability: fsync' cannot be kept" in problem for problem in examine(config, store))
+        with pytest.raises(NotDurable):
+            store.commit(ON_DISK, "src", 0, 1, {"a": 1})
+        store.close()
+    finally:
+        server.kill()
+
+
+def test_a_check_tells_of_missing_replicas_and_not_of_what_is_as_it_should_be(
+    replicated: Callable[..., Replicated],
+) -> None:
+    servers = replicated("valkey", 1)
+
+    def problems(server: Server, durability: str) -> str:
+        spec = {"events": ["a"], "intervals": ["1h"], "durability": durability}
+        config = from_dicts({"g": spec}, {**server.config, "socket_timeout": 0.3})
+        store = Store(config.redis)
+        try:
+            return "\n".join(examine(config, store))
+        finally:
+            store.close()
+
+    assert "confirmed" not in problems(servers.primary, "replicas")
+    assert "durability" not in problems(servers.primary, "fsync")
+    servers.replicas[0].kill()
+    wait_until(lambda: not servers.role()[2])
+    assert "group 'g': What Redis at" in problems(servers.primary, "replicas")
+    assert "confirmed" not in problems(servers.primary, "memory")
+
+
+@pytest.mark.parametrize("round", range(3))
+def test_what_replicas_have_confirmed_outlives_any_failover(
+    round: int,
+    replicated: Callable[..., Replicated],
+    logger: LoggerMaker,
+    chance: random.Random,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    servers = replicated(chance.choice(sorted(BINARIES)))
+    group = group_on(logger, servers.proxy.config, durability="replicas", sync_interval=0.01)
+    stop, logged = threading.Event(), [0]
+
+    def work() -> None:
+        while not stop.is_set():
+            group.log("a")
+            logged[0] += 1
+            time.sleep(0.0002)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        time.sleep(chance.uniform(0.2, 0.5))
+        chosen = chance.choice(servers.replicas)
+        if chance.random() < 0.7:
+            chosen.stall()  # it is behind when it takes over: what it lacks was not confirmed
+            time.sleep(chance.uniform(0, 0.5))
+        servers.fail_over(chosen)
+        time.sleep(0.3)
+    finally:
+        stop.set()
+        worker.join()
+    wait_until(group.sync, what="all is confirmed by the new primary")
+    assert servers.primary.counts("g", "1h", "cur") == {"a": logged[0]}
+    assert not [text for text in warnings(caplog) if "lost data" in text]
+
+
+@pytest.mark.parametrize("settings", [{}, {"sync_interval": 0.005}], ids=["direct", "cached"])
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+@pytest.mark.parametrize("is_ending", [False, True], ids=["goes on", "ends"])
+def test_what_a_failover_loses_is_told_once_and_counted(
+    is_ending: bool,
+    kind: str,
+    settings: dict[str, Any],
+    replicated: Callable[..., Replicated],
+    logger: LoggerMaker,
+    chance: random.Random,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    servers = replicated(kind, 1)
+    groups = {"g": {"auto_declare_events": True, "intervals": ["1h"], **settings}}
+    events = logger(groups, {**servers.proxy.config, "socket_timeout": 2})
+    group = events["g"]
+
+    def log_some(at_least: int) -> int:
+        counts = [chance.randrange(1, 100) for _ in range(chance.randrange(at_least, 200))]
+        for count in counts:
+            group.log(chance.choice("abc"), count)
+            if chance.random() < 0.05:
+                group.sync()
+        assert group.sync()
+        return sum(counts)
+
+    (replica,) = servers.replicas
+    logged = log_some(0)  # sometimes the replica has never heard of this process
+    with replica.client as client:
+        client.replicaof("127.0.0.1", 1)  # from here on it is cut off, without having seen all, perhaps
+    logged += log_some(1)
+    servers.fail_over(replica)
+    if is_ending:
+        events.close()
+    else:
+        logged += log_some(1)
+    counted = replica.counts("g", "1h", "cur")
+    lost = counted.pop("@lost", 0)
+    assert lost == logged - sum(counted.values())
+    if lost:
+        (loss,) = [text for text in warnings(caplog) if "lost data" in text]
+        assert f"are gone, with {lost} counts of group 'g' (counted as @lost)" in loss
+
+
+@pytest.mark.parametrize("value", ["disk", "", True, 1])
+def test_a_durability_that_does_not_exist_is_a_problem(value: object) -> None:
+    with pytest.raises(ConfigError, match="is not memory, fsync or replicas"):
+        from_dicts({"g": {"intervals": ["1h"], "durability": value}})
+
+
+def settings_of(config: Config) -> list[tuple[str, float]]:
+    return [(group.durability, group.source_ttl) for group in config.groups.values()]
+
+
+def test_the_settings_stand_in_a_group_or_beside_all() -> None:
+    groups = {"one": {"intervals": ["1h"]}, "two": {"intervals": ["1h"], "durability": "memory"}}
+    day, week = 24 * 3600, 7 * 24 * 3600
+    assert settings_of(from_dicts(groups)) == [("memory", week), ("memory", week)]
+    assert settings_of(from_dicts(groups, durability="fsync", source_ttl="24h")) == [
+        ("fsync", day),
+        ("memory", day),
+    ]
+    with pytest.raises(ConfigError, match="source_ttl: '5m' is less than 10m"):
+        from_dicts(groups, source_ttl="5m")
