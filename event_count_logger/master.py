@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.store import MasterInfo, Rotation, Store
@@ -109,19 +109,25 @@ class EventCountLoggerMaster(EventCountLogger):
         """End every interval whose time is over, once; before that, send what killed processes have left.
 
         Raises:
-            Unavailable: Redis does not answer.
+            Unavailable: Redis does not answer; in a cluster, for some: the others were ended all the same.
             Rejected: It refused some; the others were ended all the same.
         """
-        for _ in self._recovery.run():
-            pass
-        rejected = None
-        for shard, interval in _rotations(self.config):
-            try:
-                self._rotate(shard, interval, merging=logging.INFO)
-            except Rejected as error:
-                rejected = rejected or error
-        if rejected:
-            raise rejected
+        failure: StoreError | None = None
+        try:
+            for _ in self._recovery.run():
+                pass
+        except Unavailable as error:
+            failure = error
+        for group in self.config.groups.values():
+            for interval in group.intervals:
+                if failure and self._counters.is_away(group):
+                    continue
+                try:
+                    self._rotate(group, interval, merging=logging.INFO)
+                except (Rejected, Unavailable) as error:
+                    failure = failure or error
+        if failure:
+            raise failure
 
     def _rotate_until_stopped(self, on_step: Callable[[], object]) -> None:
         self._progressed_at = time.monotonic()

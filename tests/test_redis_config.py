@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from event_count_logger import ConfigError, EventCountLogger
 from event_count_logger.config import RedisConfig, from_dicts, from_file
+from tests.conftest import ROOT
 
 GROUPS = {"web": {"intervals": ["5m"], "events": ["a"]}}
 SECRET = "hush5"
@@ -188,3 +191,22 @@ def test_no_way_to_give_a_password_shows_it(tmp_path: Path, monkeypatch: pytest.
             assert SECRET not in f"{ecl.dump_config()} {ecl.config} {ecl.config.redis!r}"
     assert SECRET not in str(problems(password_env=f"{SECRET}"))
     assert SECRET not in str(problems(sentinel={**SENTINEL, "password": [SECRET]}))
+
+
+def documented() -> list[str]:
+    text = (ROOT / "docs/deployment.md").read_text()
+    blocks = [block for block in re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE) if "redis:" in block]
+    return [
+        part
+        for block in blocks
+        for part in (block.splitlines() if block.count("redis:") > 1 else [textwrap.dedent(block)])
+    ]
+
+
+@pytest.mark.parametrize("written", documented())
+def test_what_the_document_shows_is_a_configuration(
+    written: str, tmp_path: Path, config_file: Callable[..., Path]
+) -> None:
+    for name in ("secret", "sentinel-secret", "ca.pem", "me.pem", "me.key"):
+        (tmp_path / name).write_text("x\n")
+    assert from_file(config_file(f"{written.strip()}\ngroups: {{web: {{intervals: [5m]}}}}\n")).warnings == ()

@@ -88,13 +88,14 @@ class Recovery:
             unusable: Log level at which directories are told that cannot be used.
 
         Raises:
-            Unavailable: Redis does not answer. Files stay until it does; what is in them was said before.
+            Unavailable: Redis does not answer, for some of them. Those stay until it does; what is in them
+                was said before.
         """
         unavailable = None
         for path in self._paths(unusable):
             with suppress(FileNotFoundError):  # another process was quicker
                 try:
-                    finding = self._look_at(path) if unavailable else self._finish(path)
+                    finding = self._finish_if_worth_while(path) if unavailable else self._finish(path)
                 except Unavailable as error:
                     unavailable, finding = error, self._look_at(path)
                 yield finding
@@ -125,6 +126,12 @@ class Recovery:
             return Finding(path, Outcome.SET_ASIDE, reason=str(error))
         outcome = Outcome.DEAD if self._is_ours(contents.description) else Outcome.FOREIGN
         return Finding(path, outcome, contents.description, contents.unsent())
+
+    def _finish_if_worth_while(self, path: Path) -> Finding:
+        """After a failure: in a cluster, other groups may be on servers that answer."""
+        found = self._look_at(path)
+        away = found.description is None or self._store.is_away(self._group(found.description))
+        return found if away else self._finish(path)
 
     def _finish(self, path: Path) -> Finding:
         try:
