@@ -118,14 +118,13 @@ class EventCountLoggerMaster(EventCountLogger):
                 pass
         except Unavailable as error:
             failure = error
-        for group in self.config.groups.values():
-            for interval in group.intervals:
-                if failure and self._counters.is_away(group):
-                    continue
-                try:
-                    self._rotate(group, interval, merging=logging.INFO)
-                except (Rejected, Unavailable) as error:
-                    failure = failure or error
+        for shard, interval in _rotations(self.config):
+            if failure and self._counters.is_away(shard):
+                continue
+            try:
+                self._rotate(shard, interval, merging=logging.INFO)
+            except (Rejected, Unavailable) as error:
+                failure = failure or error
         if failure:
             raise failure
 

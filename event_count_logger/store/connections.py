@@ -65,7 +65,7 @@ class Connections:
 
     def is_away(self, group: GroupConfig) -> bool:
         """Whether requests about a group are known to find no answer for now."""
-        return self._route.is_away(keys.sources(group.prefix))
+        return self._route.is_away(keys.sources(group.shard(0).prefix))
 
     def settings(self) -> Mapping[str, Mapping[str, str]]:
         """What each server tells of itself that bears on keeping counts, by where it is; what it does not
@@ -86,7 +86,7 @@ class Connections:
 
     def server_time(self, group: GroupConfig | None = None) -> float:
         """Unix seconds by the clock of the server that has a group, of which `clock_offset_s` takes note."""
-        key = keys.sources(group.prefix) if group else NO_KEY
+        key = keys.sources(group.shard(0).prefix) if group else NO_KEY
         asked_at = time.time()
         seconds, microseconds = self._ask("TIME", key=key)
         server_time = int(seconds) + int(microseconds) / 1e6
@@ -99,7 +99,7 @@ class Connections:
 
     def clock_offset_of(self, group: GroupConfig) -> float:
         """How far the clock of the server that has a group is ahead of this machine's, as last seen."""
-        node = self._route.node(keys.sources(group.prefix))
+        node = self._route.node(keys.sources(group.shard(0).prefix))
         return node.clock_offset_s if node else 0.0
 
     def _learn_clock(self, asked_at: float, server_time: float, key: str) -> None:
