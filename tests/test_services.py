@@ -280,7 +280,7 @@ def test_systemd_understands_the_units(units: list[Path]) -> None:
 def test_the_units_leave_little_open(number: int, units: list[Path]) -> None:
     needs_debian("systemd", "systemd-analyze")
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(units[number])],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=18", str(units[number])],
         capture_output=True,
         text=True,
     )
