@@ -1,0 +1,50 @@
+"""One server and its connections: replies belong to their requests, whatever becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis.exceptions import ResponseError
+
+from event_count_logger.errors import NotConnected, Unavailable
+from event_count_logger.store.node import Contact, Node
+from event_count_logger.store.wire import request
+from tests.servers import Server
+
+
+@pytest.fixture
+def node(server: Server) -> Iterator[Node]:
+    options = {"host": "127.0.0.1", "port": server.port, "socket_timeout": 0.3}
+    node = Node(options, "here", Contact(None))
+    yield node
+    node.close()
+
+
+def test_several_requests_go_out_together_and_each_has_its_reply(node: Node) -> None:
+    asked = [request("INCR", "n"), request("INCR", "n"), request("GET", "n")]
+    assert node.exchange(asked) == [1, 2, b"2"]
+
+
+def test_an_error_is_raised_after_all_replies_are_read(node: Node) -> None:
+    with pytest.raises(ResponseError, match="wrong type|WRONGTYPE"):
+        node.exchange([request("SET", "s", "x"), request("SADD", "s", "y"), request("GET", "s")])
+    assert node.exchange([request("GET", "s")], connect=False) == [b"x"], "the connection is in step"
+    assert node.contact.reachable
+
+
+def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own_server: Server) -> None:
+    other = Node(
+        {"host": "127.0.0.1", "port": own_server.port, "socket_timeout": 0.3}, "there", Contact(None)
+    )
+    assert other.exchange([request("SET", "n", "1")]) == [b"OK"]
+    own_server.stall()
+    with pytest.raises(Unavailable, match="Redis at there cannot be reached"):
+        other.exchange([request("INCR", "n"), request("INCR", "n")])
+    own_server.go_on()
+    assert other.contact.reachable is False
+    with pytest.raises(NotConnected):
+        other.exchange([request("GET", "n")], connect=False)
+    assert other.exchange([request("PING")]) == [b"PONG"]
+    assert other.contact.reachable
+    other.close()
