@@ -249,6 +249,16 @@ def test_positions_are_times_and_what_is_gone_is_told_by_them(split: Split) -> N
     assert steps(split.follower(newest.position)) == []
 
 
+def test_before_all_shards_have_begun_any_interval_is_still_to_come(store: Store) -> None:
+    group = replace(GROUP, name="h")
+    reader = GroupReader(group, store)
+    for shard in group.shards:
+        assert reader.position() == "0-0"
+        assert Follower(store, group, TEN_S, None).step()[0] is None
+        store.rotate(shard, TEN_S, BEGIN)
+    assert reader.position() == f"{BEGIN * 1000}-0"
+
+
 def test_an_interval_that_ends_after_a_time_is_given_whole_however_far_it_goes_back(split: Split) -> None:
     for at in range(4):
         split.count(at, 0, a=1)
