@@ -85,6 +85,7 @@ def _types(group: GroupConfig) -> Mapping[str, str]:
     types = {
         keys.masters(group.prefix): "hash",
         keys.sources(group.prefix): "hash",
+        keys.sources_seen(group.prefix): "hash",
         keys.totals(group.prefix): "hash",
         keys.totals_interval(group.prefix): "string",
         keys.idle(group.prefix): "zset",

@@ -20,7 +20,7 @@ from event_count_logger.embedded import EmbeddedServer
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
-from event_count_logger.store import MasterInfo, Rotation, Store
+from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -100,6 +100,11 @@ class EventCountLoggerMaster(EventCountLogger):
             pass
         rejected = None
         for group in self.config.groups.values():
+            for shard in group.shards:
+                with suppress(
+                    Rejected
+                ):  # what is in the way of sources is in the way of counting, which tells
+                    self._prune(shard)
             for interval in group.intervals:
                 try:
                     self._rotate(group, interval, merging=logging.INFO)
@@ -113,6 +118,8 @@ class EventCountLoggerMaster(EventCountLogger):
         for group in self.config.groups.values():
             for interval in group.intervals:
                 scheduler.add_job(self._rotate_on_and_on, args=[scheduler, group, interval])
+            for shard in group.shards:
+                scheduler.add_job(self._prune_on_and_on, args=[scheduler, shard])
         scheduler.add_job(self._recover_on_and_on, args=[scheduler])
         scheduler.add_job(self._tell_on_and_on, args=[scheduler])
         scheduler.start()
@@ -159,6 +166,20 @@ class EventCountLoggerMaster(EventCountLogger):
             pass  # the store has told it
         finally:
             self._plan(scheduler, _RECOVER_S, self._recover_on_and_on)
+
+    def _prune_on_and_on(self, scheduler: BackgroundScheduler, shard: GroupConfig) -> None:
+        """Forget processes that have ended, and plan the next look."""
+        try:
+            self._prune(shard)
+        except StoreError:
+            pass  # told by the store, or, where a key is in the way, by whoever counts
+        finally:
+            self._plan(scheduler, prune_every_s(shard), self._prune_on_and_on, shard)
+
+    def _prune(self, shard: GroupConfig) -> None:
+        n = self._counters.prune(shard)
+        if n:
+            self.log.info("Group '%s': forgot the positions of %d processes that have ended", shard.name, n)
 
     def _tell_on_and_on(self, scheduler: BackgroundScheduler) -> None:
         """Say that this master is there, and plan to say so again."""

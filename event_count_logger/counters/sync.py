@@ -95,6 +95,15 @@ class Sync:
             self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
             self.run()
 
+    def show_alive(self) -> None:
+        """Keep the source's position in Redis though there is nothing to send; see `Store.prune`.
+
+        Raises:
+            StoreError: It could not be said.
+        """
+        if self._cells.position:
+            self._store.touch(self._config, self._cells.source)
+
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
         return min(self._refused.values(), default=None)

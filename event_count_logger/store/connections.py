@@ -44,9 +44,9 @@ _MOST_CONNECTIONS = 10_000
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
 
-SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "retire", "rotate")} | {
-    "commit": script("count", "sessions", "commit")
-}
+_SCRIPT_NAMES = ("adopt", "heartbeat", "probe", "prune", "read", "retire", "rotate", "touch")
+
+SCRIPTS = {name: script(name) for name in _SCRIPT_NAMES} | {"commit": script("count", "sessions", "commit")}
 
 
 class Connections:
