@@ -211,8 +211,8 @@ class Sync:
         for refusal in commit.refusals:
             if not refusal.event_id:
                 raise Rejected(refusal.key, refusal.reason)
-        if commit.outcome in ("applied", "duplicate"):
-            self._note_position(commit.stored)
+        if not commit.stored and commit.outcome == "applied":
+            self._note_position("")
         return commit
 
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
