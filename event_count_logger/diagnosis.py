@@ -94,6 +94,7 @@ def _types(shard: GroupConfig) -> Mapping[str, str]:
     types = {
         keys.masters(shard.prefix): "hash",
         keys.sources(shard.prefix): "hash",
+        keys.sources_seen(shard.prefix): "hash",
         keys.totals(shard.prefix): "hash",
         keys.totals_interval(shard.prefix): "string",
         keys.idle(shard.prefix): "zset",

@@ -219,7 +219,8 @@ class EventGroup(Counting):
             The position that is confirmed at the end; '' if there never was a record.
 
         Raises:
-            SourceMoved: Another consumer has moved the stream on: what it counted is not counted here.
+            SourceMoved: Another consumer has moved the stream on: what it counted is not counted here. Or
+                Redis has lost data and is behind it, and `records` is no function, which is asked again.
             Rejected: Redis cannot count an event: nothing of the batch was counted.
             TypeError: A record has a position, event or count of a wrong type.
             ValueError: Positions go back, or a position, event or count cannot be one.

@@ -27,6 +27,9 @@ UNMATCHED = "@unmatched"
 #: What a group's name may look like.
 GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
+#: 32 digits that no other process has, and how often it has begun anew; see `Cells.source`.
+_PROCESS = re.compile(r"[0-9a-f]{32}\.[0-9]+")
+
 #: Bytes of UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
@@ -64,6 +67,16 @@ def index(prefix: str, interval: str, half: Half) -> str:
 def sources(prefix: str) -> str:
     """The hash of source ID to last committed position."""
     return f"{prefix}:@sources"
+
+
+def sources_seen(prefix: str) -> str:
+    """The hash of the sources that are processes to when they were last seen; '' to when one last looked."""
+    return f"{prefix}:@sources_seen"
+
+
+def is_process(source: str) -> bool:
+    """Whether a source is a process, whose position is needed only as long as it may come back."""
+    return bool(_PROCESS.fullmatch(source))
 
 
 def request(prefix: str, key: str) -> str:

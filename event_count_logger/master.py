@@ -21,7 +21,7 @@ from event_count_logger.embedded import EmbeddedServer
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
-from event_count_logger.store import MasterInfo, Rotation, Store
+from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -118,6 +118,7 @@ class EventCountLoggerMaster(EventCountLogger):
                 pass
         except Unavailable as error:
             failure = error
+        self._prune()
         for shard, interval in _rotations(self.config):
             if failure and self._counters.is_away(shard):
                 continue
@@ -134,6 +135,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._set_alarms()
         scheduler.add_job(self._recover_on_and_on)
         scheduler.add_job(self._tell_on_and_on)
+        scheduler.add_job(self._prune_on_and_on)
         scheduler.start()
         try:
             while not self._stopping:
@@ -194,6 +196,23 @@ class EventCountLoggerMaster(EventCountLogger):
             pass  # the store has told it
         finally:
             self._plan(_RECOVER_S, self._recover_on_and_on)
+
+    def _prune_on_and_on(self) -> None:
+        """Forget processes that have ended, and plan the next look."""
+        self._prune()
+        every_s = min(map(prune_every_s, self.config.groups.values()), default=_HEARTBEAT_S)
+        self._plan(every_s, self._prune_on_and_on)
+
+    def _prune(self) -> None:
+        for group in self.config.groups.values():
+            for shard in group.shards:
+                # Told by the store or, where a key is in the way, by whoever counts.
+                with suppress(StoreError):
+                    n = self._counters.prune(shard)
+                    if n:
+                        self.log.info(
+                            "Group '%s': forgot the positions of %d processes that have ended", shard.label, n
+                        )
 
     def _tell_on_and_on(self) -> None:
         """Say that this master is there, and plan to say so again."""

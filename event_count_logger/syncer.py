@@ -25,6 +25,9 @@ _DRAIN_PAUSE_S = 0.05
 #: Seconds until counters are looked at again after a fault in this program.
 _AFTER_FAULT_S = 1.0
 
+#: Seconds: what is due that soon needs no reminder.
+_SOON_S = 1.0
+
 _log = Log("EventCountLogger")
 
 
@@ -88,10 +91,12 @@ class Syncer:
 
     def remind(self, local: Sender) -> None:
         """See to it that these counters have a time to be synced at, if they have anything to send."""
-        if self._due.get(local, math.inf) == math.inf:
+        soon = time.monotonic() + _SOON_S
+        if self._due.get(local, math.inf) > soon:
             with self._lock:
-                if self._due.get(local, math.inf) == math.inf:  # else somebody has just asked for a sync
-                    self._due[local] = local.next_sync(time.monotonic())
+                due = self._due.get(local, math.inf)
+                if due > soon:  # else somebody has just asked for a sync
+                    self._due[local] = min(due, local.next_sync(time.monotonic()))
             self._notify(local)
 
     def wake(self, local: Sender) -> None:

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -372,3 +373,38 @@ def test_the_settings_stand_in_a_group_or_beside_all() -> None:
     ]
     with pytest.raises(ConfigError, match="source_ttl: '5m' is less than 10m"):
         from_dicts(groups, source_ttl="5m")
+
+
+def test_an_idle_process_shows_itself(server: Server, logger: LoggerMaker) -> None:
+    groups = {"direct": {"intervals": ["1h"]}, "cached": {"intervals": ["1h"], "sync_interval": 3600}}
+    config = from_dicts(
+        {name: {**spec, "auto_declare_events": True} for name, spec in groups.items()}, server.config
+    )
+    lasting = {name: replace(group, source_ttl=0.8) for name, group in config.groups.items()}
+    with EventCountLogger.from_config(replace(config, groups=lasting)) as events:
+        for name in groups:
+            group = events[name]
+            group.log("a")
+            assert group.sync()
+        for name in groups:
+            seen, source = f"{name}:@sources_seen", events[name].local.cells.source
+            for _ in range(2):  # and again
+                wait_until(lambda seen=seen, source=source: server.client.hget(seen, source))
+                server.client.hdel(seen, source)
+
+
+def test_the_master_looks_for_processes_that_have_ended(
+    server: Server, start: Callable[..., Any], config_file: Callable[..., Path], run: Callable[..., Any]
+) -> None:
+    source = "0" * 32 + ".0"
+    file = config_file({"redis": server.config, "groups": {"g": {"intervals": ["1h"]}}})
+    server.client.hset("g:@sources", source, "7")
+    start("ecl_master", file)
+    wait_until(lambda: server.client.hget("g:@sources_seen", source))
+    assert server.client.hget("g:@sources_seen", source).endswith(" 7")
+    day = 24 * 3600
+    config = from_dicts({"g": {"intervals": ["1h"]}}, server.config)
+    store, now = Store(config.redis), time.time()
+    removed = [store.prune(config.group("g"), now + days * day) for days in range(1, 9)]
+    assert removed == [0, 0, 0, 0, 0, 0, 0, 1]
+    store.close()

@@ -17,6 +17,7 @@ from event_count_logger import keys
         (keys.index("web", "5m", "cur"), "web:5m:cur:@events"),
         (keys.index("web", "5m", "last"), "web:5m:last:@events"),
         (keys.sources("web"), "web:@sources"),
+        (keys.sources_seen("web"), "web:@sources_seen"),
         (keys.probe("web"), "web:@probe"),
         (keys.history("web", "5m"), "web:5m:@history"),
         (keys.finished("web", "5m"), "web:5m:@finished"),

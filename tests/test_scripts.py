@@ -582,3 +582,101 @@ def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) 
     any_server.client.set("g:5s:cur:a", "x")
     reason = "ERR value is not an integer or out of range"
     assert commit(store, 0, 1, {"a": 1}).refusals == (Refusal("a", "g:5s:cur:a", reason),)
+
+
+P, Q = "0" * 32 + ".0", "f" * 32 + ".12"
+HOUR_S = 3600
+LASTING = GroupConfig("g", BOTH, source_ttl=16 * HOUR_S)
+
+
+def sweep(store: Store, until_h: float, since_h: float = 0) -> int:
+    """Every two hours, as often as it has to be, and not so often that it does nothing."""
+    hours = [since_h + 2 * step for step in range(int((until_h - since_h) / 2) + 1)]
+    return sum(store.prune(LASTING, NOW + hour * HOUR_S) for hour in hours)
+
+
+def test_retiring_tells_where_the_source_was(store: Store) -> None:
+    commit(store, 0, 3, {})
+    assert store.retire(group_of("g"), "src") == "3"
+    assert store.retire(group_of("g"), "src") == ""
+
+
+def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:@sources", mapping={P: "5"})
+    assert sweep(store, 16) == 0
+    assert any_server.everything() == {
+        "g:@sources": {P: "5"},
+        "g:@sources_seen": {P: f"{int(NOW)} 5", "": f"{int(NOW) + 16 * HOUR_S}"},
+    }
+    assert store.prune(LASTING, NOW + 18 * HOUR_S) == 1
+    store.prune(LASTING, NOW + 20 * HOUR_S)
+    assert any_server.everything() == {}
+
+
+def test_one_that_has_moved_or_shown_itself_is_kept(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
+    sweep(store, 14)
+    any_server.client.hset("g:@sources", P, "6")
+    store.touch(LASTING, Q, NOW + 14 * HOUR_S)
+    assert sweep(store, 30, since_h=16) == 0
+    assert any_server.client.hgetall("g:@sources") == {P: "6", Q: "1"}
+    assert sweep(store, 34, since_h=32) == 2
+
+
+def test_what_is_no_process_is_never_forgotten(store: Store, any_server: Server) -> None:
+    sources = {
+        "tail:host:/var/log/x": "[1]",
+        "s": "1",
+        "0" * 32: "1",
+        P + "x": "1",
+        "": "1",
+        "G" * 32 + ".1": "1",
+    }
+    any_server.client.hset("g:@sources", mapping=sources)
+    sweep(store, 100)
+    assert any_server.everything() == {"g:@sources": sources}
+
+
+def test_a_process_that_has_retired_is_not_kept_in_mind(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
+    sweep(store, 2)
+    store.retire(LASTING, P)
+    sweep(store, 4, since_h=4)
+    assert set(any_server.client.hgetall("g:@sources_seen")) == {Q, ""}
+
+
+def test_a_source_without_a_position_cannot_show_itself(store: Store, any_server: Server) -> None:
+    store.touch(LASTING, P, NOW)
+    assert any_server.everything() == {}
+
+
+def test_after_a_time_without_looks_all_are_taken_as_seen(store: Store, any_server: Server) -> None:
+    """Redis or all masters were away: nobody may have been able to show himself."""
+    any_server.client.hset("g:@sources", mapping={P: "5"})
+    sweep(store, 14)
+    assert sweep(store, 36, since_h=20) == 0
+    assert sweep(store, 38, since_h=38) == 1
+
+
+def test_a_clock_that_was_ahead_makes_nothing_older(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:@sources", mapping={P: "5"})
+    store.prune(LASTING, NOW + 1000 * HOUR_S)
+    assert sweep(store, 16) == 0
+    assert any_server.client.hget("g:@sources_seen", P) == f"{int(NOW)} 5"
+
+
+def test_looks_that_come_too_soon_do_nothing(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:@sources", mapping={P: "5"})
+    store.prune(LASTING, NOW)
+    before = any_server.everything()
+    any_server.client.hset("g:@sources", mapping={P: "6"})
+    store.prune(LASTING, NOW + 3590)
+    assert any_server.everything()["g:@sources_seen"] == before["g:@sources_seen"]
+
+
+def test_thousands_of_processes_are_looked_at_some_at_a_time(store: Store, any_server: Server) -> None:
+    sources = {f"{number:032x}.0": "1" for number in range(2000)}
+    any_server.client.hset("g:@sources", mapping={**sources, "s": "1"})
+    sweep(store, 16)
+    assert store.prune(LASTING, NOW + 18 * HOUR_S) == 2000
+    assert any_server.client.hgetall("g:@sources") == {"s": "1"}

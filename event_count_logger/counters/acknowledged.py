@@ -12,6 +12,10 @@ from event_count_logger.counters.layout import distance
 RECENT = 10_000
 
 
+#: Counters, and so their sums, are counted modulo 2^64.
+_MASK = 2**64 - 1
+
+
 class Loss(NamedTuple):
     """Counts that were confirmed and are gone.
 
@@ -33,14 +37,15 @@ class Acknowledged:
 
     def _start_at(self, position: int) -> None:
         self._positions = array("Q", (position,))
-        self._sums = array("Q", (0,))  # modulo 2^64
+        self._sums = array("Q", (0,))
 
     def add(self, position: int, counts: int) -> None:
         """A batch was confirmed that took the source to this position."""
-        self._positions.append(position)
-        self._sums.append(distance(self._sums[-1] + counts, 0))
-        if len(self._positions) >= 2 * RECENT:
-            del self._positions[:-RECENT], self._sums[:-RECENT]
+        positions, sums = self._positions, self._sums
+        positions.append(position)
+        sums.append(sums[-1] + counts & _MASK)
+        if len(sums) >= 2 * RECENT:
+            del positions[:-RECENT], sums[:-RECENT]
 
     def back_to(self, position: int) -> Loss:
         """What is lost if Redis has the source at this position; from now on it is there."""

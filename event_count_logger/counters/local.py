@@ -50,6 +50,7 @@ class LocalCounters:
         self._log = log
         self._sync = Sync(config, self.cells, store, log)
         self._turns = Turns()
+        self._show_alive_at = time.monotonic() + config.source_ttl / 4
         self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
@@ -64,7 +65,14 @@ class LocalCounters:
                 if mine:
                     self._keeper.look_after()
                     self._run()
+                    self._show_alive()
             self._recovery.run_once()
+
+    def _show_alive(self) -> None:
+        now = time.monotonic()
+        if now >= self._show_alive_at:
+            self._sync.show_alive()
+            self._show_alive_at = now + self.config.source_ttl / 4
 
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""
@@ -149,9 +157,11 @@ class LocalCounters:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
         if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.is_away(self.config)):
             return now + _RETRY_S * self._own_pace
+        show_alive_at = max(self._show_alive_at, now + _RETRY_S)
         if self.config.direct:
-            return math.inf
+            return show_alive_at
         return min(
+            show_alive_at,
             now + (self.config.sync_interval or math.inf),
             now + self._until_boundary(),
             self._sync.retry_at() or math.inf,

@@ -95,6 +95,15 @@ class Sync:
             self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
             self.run()
 
+    def show_alive(self) -> None:
+        """Keep the source's position in Redis though there is nothing to send; see `Store.prune`.
+
+        Raises:
+            StoreError: It could not be said.
+        """
+        if self._cells.position:
+            self._store.touch(self._config, self._cells.source)
+
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
         return min(self._refused.values(), default=None)
@@ -202,8 +211,8 @@ class Sync:
         for refusal in commit.refusals:
             if not refusal.event_id:
                 raise Rejected(refusal.key, refusal.reason)
-        if commit.outcome in ("applied", "duplicate"):
-            self._note_position(commit.stored)
+        if not commit.stored and commit.outcome == "applied":
+            self._note_position("")
         return commit
 
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:

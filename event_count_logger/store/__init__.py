@@ -1,6 +1,6 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
-from event_count_logger.store.store import Store
+from event_count_logger.store.store import Store, prune_every_s
 from event_count_logger.store.values import (
     ActionName,
     Commit,
@@ -24,4 +24,5 @@ __all__ = [
     "Rotation",
     "SessionAction",
     "Store",
+    "prune_every_s",
 ]

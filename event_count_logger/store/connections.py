@@ -23,9 +23,9 @@ from event_count_logger.store.node import Node
 from event_count_logger.store.routes import NO_KEY, route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
-SCRIPTS = {name: script(name) for name in ("adopt", "heartbeat", "probe", "read", "retire", "rotate")} | {
-    "commit": script("count", "sessions", "commit")
-}
+_SCRIPT_NAMES = ("adopt", "heartbeat", "probe", "prune", "read", "retire", "rotate", "touch")
+
+SCRIPTS = {name: script(name) for name in _SCRIPT_NAMES} | {"commit": script("count", "sessions", "commit")}
 
 
 class Connections:

@@ -21,6 +21,15 @@ _MASTER_FORGOTTEN_S = 3600
 _SCANNED = 1000
 
 
+#: Sources that are looked at in one go; the server serves nobody else meanwhile.
+_SCAN_COUNT = "300"
+
+
+def prune_every_s(group: GroupConfig) -> float:
+    """Seconds between looks for processes that have ended."""
+    return min(max(group.source_ttl / 8, 60.0), 3600.0)
+
+
 class Store(CommittingStore):
     """Counts and rotates in one Redis database. Threads may share it, and so may forked processes."""
 
@@ -35,6 +44,67 @@ class Store(CommittingStore):
             Rejected: There is something else under that key.
         """
         return text(self._run("retire", [keys.sources(group.prefix)], [source]))
+
+    def touch(self, group: GroupConfig, source: str, now: float | None = None) -> None:
+        """Note that a process is there though it has nothing to commit; see `prune`.
+
+        Args:
+            group: A shard of it, if it has some.
+            source: Of the process.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under those keys.
+        """
+        seconds = int(self.server_time() if now is None else now)
+        self._run("touch", [keys.sources(group.prefix), keys.sources_seen(group.prefix)], [source, seconds])
+
+    def prune(self, group: GroupConfig, now: float | None = None) -> int:
+        """Forget the positions of processes that have not been seen for the group's `source_ttl`.
+
+        Does nothing if it was done lately, by anyone. If it was not done for long, processes may have been
+        unable to show themselves, so that all of them count as seen.
+
+        Args:
+            group: A shard of it, if it has some.
+            now: Unix seconds; the server's clock if None.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under those keys.
+        """
+        now = self.server_time() if now is None else now
+        both = [keys.sources(group.prefix), keys.sources_seen(group.prefix)]
+        last = seconds(self._ask("HGET", both[1], "", key=both[1]) or b"") or 0.0
+        if 0 <= now - last < prune_every_s(group):
+            return 0
+        ttl = "" if not 0 <= now - last <= group.source_ttl / 4 else group.source_ttl
+        n_forgotten, any_left = 0, False
+        for key in both:
+            for page in self._processes_in(key):
+                n_forgotten += self._run("prune", both, [ttl, int(now), *page])
+                any_left = True
+        if any_left:
+            self._ask("HSET", both[1], "", str(int(now)), key=both[1])
+        else:
+            self._ask("HDEL", both[1], "", key=both[1])
+        return n_forgotten
+
+    def _processes_in(self, key: str) -> Iterator[list[str]]:
+        """The processes in a hash of sources, some hundred at a time."""
+        cursor = "0"
+        while True:
+            found, fields = self._ask("HSCAN", key, cursor, "COUNT", _SCAN_COUNT, key=key)
+            page = [source for source in map(text, fields[::2]) if keys.is_process(source)]
+            if page:
+                yield page
+            cursor = text(found)
+            if cursor == "0":
+                return
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """End the running interval of a group if its time is over.
