@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
-from event_count_logger import keys
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
@@ -64,29 +63,22 @@ def _clock(store: Store) -> Iterator[str]:
 
 def _stored(group: GroupConfig, store: Store) -> Iterator[str]:
     """What is in place of the values that are kept beside the counts, so that they cannot be used."""
-    for key, expected in _types(group).items():
+    for key, expected in store.expected_types(group).items():
         with suppress(Rejected):  # a user that may not ask for types may count nevertheless
             found = store.type_of(key)
             if found not in (expected, "none"):
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
+    with suppress(Rejected):
+        for key in store.strangers(group):
+            yield (
+                f"key {key} is only there in groups with another layout than '{group.layout}': it was not "
+                "migrated (ecl migrate), or processes with both layouts are at work (see docs/layouts.md)"
+            )
     for interval in group.intervals:
         try:
             store.history(group, interval, 1)
         except Rejected as error:
             yield str(error)
-
-
-def _types(group: GroupConfig) -> Mapping[str, str]:
-    """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
-    types = {
-        keys.masters(group.prefix): "hash",
-        keys.sources(group.prefix): "hash",
-        keys.totals(group.prefix): "hash",
-        keys.totals_interval(group.prefix): "string",
-        keys.idle(group.prefix): "zset",
-    }
-    types |= {keys.finished(group.prefix, interval.name): "string" for interval in group.intervals}
-    return types
 
 
 def _overdue(config: Config, store: Store) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
@@ -12,7 +11,7 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.store.commits import CommittingStore
 from event_count_logger.store.values import MasterInfo, Rotation
-from event_count_logger.store.wire import ms, seconds, text
+from event_count_logger.store.wire import text
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600
@@ -37,65 +36,7 @@ class Store(CommittingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        name, declared = group.prefix, group.events
-        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
-        indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
-        records = [
-            keys.finished(name, interval.name),
-            keys.history(name, interval.name),
-            keys.totals(name),
-            keys.idle(name),
-            keys.totals_interval(name),
-        ]
-        outcome = b"changed"
-        while outcome == b"changed":
-            start = self._ask("GET", timestamps[0], key=timestamps[0])
-            others = map(text, self._ask("SUNION", *indexes, key=indexes[0]))
-            events = [*declared, *sorted(set(others).difference(declared))]
-            counters = [
-                keys.counter(name, interval.name, half, event_id)
-                for half in ("cur", "last")
-                for event_id in events
-            ]
-            settings = (group.history, self._part_in_totals(group, interval), group.expire_after)
-            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, len(declared), *events]
-            reply = self._run("rotate", timestamps + indexes + records + counters, arguments)
-            outcome, _, until_next_ms, *rest = reply
-        if not rest:
-            return Rotation(text(outcome), until_next_ms / 1000)  # type: ignore[arg-type]
-        begin, end, obstacles = rest
-        return Rotation(
-            "rotated", until_next_ms / 1000, seconds(begin), seconds(end), tuple(map(text, obstacles))
-        )
-
-    def _part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
-        """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
-        if not group.totals:
-            return "off"
-        key, before = keys.totals_interval(group.prefix), ""
-        with suppress(Rejected):  # the script will tell what is in the way
-            before = text(self._ask("GET", key, key=key) or b"")
-        if before and group.interval(before) is None:
-            self._adopt_totals(group, before)
-            before = group.totals_interval.name
-        return interval.name if interval.name == (before or group.totals_interval.name) else "other"
-
-    def _adopt_totals(self, group: GroupConfig, before: str) -> None:
-        """The interval that added to the totals is not in the configuration any more: another one does."""
-        name, after = group.prefix, group.totals_interval.name
-        indexes = [
-            keys.index(name, before, "cur"),
-            keys.index(name, before, "last"),
-            keys.index(name, after, "cur"),
-        ]
-        events = sorted({*group.events, *map(text, self._ask("SUNION", *indexes, key=indexes[0]))})
-        counters = [
-            keys.counter(name, interval, "cur", event_id)
-            for interval in (before, after)
-            for event_id in events
-        ]
-        records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
-        self._run("adopt", records + counters, [before, after, *events])
+        return self._layout(group).rotate(group, interval, now)
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master is there, which rotates these groups.
