@@ -101,6 +101,11 @@ def finished_counts(prefix: str, interval: str, number: int) -> str:
     return f"{prefix}:{interval}:@history:{number}"
 
 
+def moving_history(prefix: str, interval: str) -> str:
+    """The stream that takes the place of the history when all of it is moved to another layout."""
+    return f"{prefix}:{interval}:@history:moving"
+
+
 def finished(prefix: str, interval: str) -> str:
     """How many intervals were finished so far."""
     return f"{prefix}:{interval}:@finished"

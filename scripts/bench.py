@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench_parts.processes import FOLDERS, QUICK, Bench, Effort, Server
 from bench_parts.report import Section, targets_section
-from bench_parts.sections import direct, footprint, log, pause, rotate, sessions, startup, sync, tail
+from bench_parts.sections import direct, footprint, layouts, log, pause, rotate, sessions, startup, sync, tail
 
 SECTIONS = {
     "log": log,
@@ -25,6 +25,7 @@ SECTIONS = {
     "sync": sync,
     "pause": pause,
     "rotate": rotate,
+    "layouts": layouts,
     "sessions": sessions,
     "tail": tail,
     "startup": startup,

@@ -13,6 +13,7 @@ import pytest
 
 from event_count_logger import EventCountLogger, NotConfigured, Rejected, Unavailable
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config.values import Layout
 from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
@@ -31,9 +32,9 @@ START = 1_700_000_000 // 3600 * 3600
 
 
 @pytest.fixture
-def ecl(server: Server, logger: Callable[..., EventCountLogger]) -> EventCountLogger:
+def ecl(server: Server, logger: Callable[..., EventCountLogger], layout: Layout) -> EventCountLogger:
     groups = {
-        "web": {"events": ["a"], "intervals": ["1h", "24h"]},
+        "web": {"events": ["a"], "intervals": ["1h", "24h"], "layout": layout},
         "one": {"intervals": ["1h"], "history": 0, "totals": False},
     }
     return logger(groups, server.config)
@@ -41,10 +42,12 @@ def ecl(server: Server, logger: Callable[..., EventCountLogger]) -> EventCountLo
 
 @pytest.mark.parametrize("history", [60, 0], ids=["from the history", "from the counters"])
 def test_a_read_is_never_a_mix_of_two_moments(
-    server: Server, start: Start, config_file: Callable[..., Path], history: int
+    server: Server, start: Start, config_file: Callable[..., Path], history: int, layout: Layout
 ) -> None:
     """Both events always get the same amount in one step, so a snapshot in which they differ is a mix."""
-    path = config_file({"redis": server.config, "groups": {"pairs": {**GROUP, "history": history}}})
+    path = config_file(
+        {"redis": server.config, "groups": {"pairs": {**GROUP, "history": history, "layout": layout}}}
+    )
     start("ecl_master", path)
     for source in ("one", "other"):
         start(sys.executable, PAIRS, path, source)
@@ -52,7 +55,7 @@ def test_a_read_is_never_a_mix_of_two_moments(
     reader = logger.reader("pairs")
     wait_until(lambda: reader.last("0.2s").counts.get("left"), what="an interval with counts has finished")
     total, seen = 0, set()
-    for number in range(2_500):  # each time two reads, and all is done twice: 10,000 reads
+    for number in range(1_250):  # each time two reads, and all is done four times: 10,000 reads
         last, current = reader.both(("0.1s", "0.2s")[number % 2])
         totals = reader.totals()
         for counts in (last.counts, current.counts, totals.counts):

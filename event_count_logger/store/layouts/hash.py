@@ -29,7 +29,11 @@ _MOST_READS = 20
 #: Intervals that fall out of the history at once, should it have become much shorter.
 _MOST_GOING = 1_000
 
-_READ, _ROTATE, _FINISHED = script("read_hash"), script("rotate_hash"), script("finished_hash")
+#: Events that a script is given at once.
+_CHUNK = 1_000
+
+_READ, _ROTATE = script("read_hash"), script("rotate_hash")
+_FINISHED, _EXPIRE = script("finished_hash"), script("expire_hash")
 
 
 class HashLayout:
@@ -173,7 +177,30 @@ class HashLayout:
             arguments = [interval.length_ms, ms(now), start, n_finished, *settings]
             reply = self._run(_ROTATE, key_names, [*arguments, *(noted.id for noted in going)], timestamps[0])
             outcome, _, until_next_ms, *rest = reply
-        return Rotation.of(text(outcome), until_next_ms, rest)
+        rotation = Rotation.of(text(outcome), until_next_ms, rest)
+        if rotation.outcome == "rotated" and group.totals and interval is group.totals_interval:
+            self._expire(group, interval)
+        return rotation
+
+    def _expire(self, group: GroupConfig, interval: Interval) -> None:
+        """Undeclared events that have not been in use for long leave the totals, some at a time."""
+        name = group.prefix
+        key_names = [keys.totals(name), keys.idle(name)]
+        key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
+        key_names += [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        declared = set(group.events)
+        cursor = "0"
+        while True:
+            next_cursor, words = self._redis._ask(
+                "HSCAN", key_names[0], cursor, "COUNT", str(_CHUNK), key=key_names[0]
+            )
+            others = [event_id for event_id in map(text, words[::2]) if event_id not in declared]
+            for first in range(0, len(others), _CHUNK):
+                chunk = others[first : first + _CHUNK]
+                self._run(_EXPIRE, key_names, [group.expire_after, *chunk], key_names[1])
+            cursor = text(next_cursor)
+            if cursor == "0":
+                return
 
     def _history(self, group: GroupConfig, interval: Interval) -> tuple[_Noted | None, list[_Noted]]:
         """The newest interval in the history, and those that have to go when there is one more."""
