@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from event_count_logger import keys
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
@@ -77,30 +76,22 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
 
 def _stored(shard: GroupConfig, store: Store) -> Iterator[str]:
     """What is in place of the values that are kept beside the counts, so that they cannot be used."""
-    for key, expected in _types(shard).items():
+    for key, expected in store.expected_types(shard).items():
         with suppress(Rejected):  # a user that may not ask for types may count nevertheless
             found = store.type_of(key)
             if found not in (expected, "none"):
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
+    with suppress(Rejected):
+        for key in store.strangers(shard):
+            yield (
+                f"key {key} is only there in groups with another layout than '{shard.layout}': it was not "
+                "migrated (ecl migrate), or processes with both layouts are at work (see docs/layouts.md)"
+            )
     for interval in shard.intervals:
         try:
             store.history(shard, interval, 1)
         except Rejected as error:
             yield str(error)
-
-
-def _types(shard: GroupConfig) -> Mapping[str, str]:
-    """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
-    types = {
-        keys.masters(shard.prefix): "hash",
-        keys.sources(shard.prefix): "hash",
-        keys.sources_seen(shard.prefix): "hash",
-        keys.totals(shard.prefix): "hash",
-        keys.totals_interval(shard.prefix): "string",
-        keys.idle(shard.prefix): "zset",
-    }
-    types |= {keys.finished(shard.prefix, interval.name): "string" for interval in shard.intervals}
-    return types
 
 
 def _overdue(config: Config, store: Store) -> Iterator[str]:

@@ -64,6 +64,11 @@ def index(prefix: str, interval: str, half: Half) -> str:
     return f"{prefix}:{interval}:{half}:@events"
 
 
+def counts(prefix: str, interval: str, half: Half) -> str:
+    """The hash of event ID to count, in a group that has one."""
+    return f"{prefix}:{interval}:{half}"
+
+
 def sources(prefix: str) -> str:
     """The hash of source ID to last committed position."""
     return f"{prefix}:@sources"
@@ -107,6 +112,16 @@ def is_session_time(event_id: str) -> bool:
 def history(prefix: str, interval: str) -> str:
     """The stream of the finished intervals, oldest first."""
     return f"{prefix}:{interval}:@history"
+
+
+def finished_counts(prefix: str, interval: str, number: int) -> str:
+    """The hash of event ID to count of the finished interval of that number, in a group that has hashes."""
+    return f"{prefix}:{interval}:@history:{number}"
+
+
+def moving_history(prefix: str, interval: str) -> str:
+    """The stream that takes the place of the history when all of it is moved to another layout."""
+    return f"{prefix}:{interval}:@history:moving"
 
 
 def finished(prefix: str, interval: str) -> str:

@@ -17,7 +17,9 @@ import pytest
 
 from event_count_logger import EventCountLogger, syncer
 from event_count_logger.config import Config, RedisConfig, from_dicts
+from event_count_logger.config.values import Layout
 from event_count_logger.store import Store
+from tests import groups
 from tests.servers import BINARIES, Proxy, Server
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +122,17 @@ def store(any_server: Server) -> Iterator[Store]:
     store = Store(RedisConfig(**any_server.config))
     yield store
     store.close()
+
+
+#: For what is different in another layout.
+only_keys = pytest.mark.parametrize("layout", ["keys"], indirect=True)
+
+
+@pytest.fixture(params=["keys", "hash"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """Each way in which the counts of a group may lie in Redis; `group_of` makes groups of that one."""
+    monkeypatch.setattr(groups, "layout", request.param)
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.config.values import Layout
 from event_count_logger.intervals import Interval
+
+#: What tests that take the fixture `layout` set.
+layout: Layout = "keys"
 
 
 def group_of(name: str, intervals: Iterable[Interval] = (), **settings: Any) -> GroupConfig:
-    return GroupConfig(name, tuple(intervals), **settings)
+    return GroupConfig(name, tuple(intervals), **{"layout": layout, **settings})

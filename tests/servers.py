@@ -124,6 +124,8 @@ class Server:
         """The counters as they are in the server, whatever any index says."""
         prefix = f"{group}:{interval}:{half}:"
         with self.client as client:
+            if client.type(prefix[:-1]) == "hash":
+                return {event: int(count) for event, count in client.hgetall(prefix[:-1]).items()}
             events = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")} - {"@ts", "@events"}
             return {event: int(client.get(prefix + event)) for event in events}
 

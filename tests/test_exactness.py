@@ -19,6 +19,7 @@ import redis
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.intervals import Interval
+from tests import groups
 from tests.following import Follower
 from tests.servers import Proxy, Server, wait_until
 
@@ -30,7 +31,7 @@ Write = Callable[..., Path]
 
 
 def configuration(redis: dict[str, Any], interval: str = "2s", **settings: Any) -> dict[str, Any]:
-    direct = {"events": EVENTS, "intervals": [interval, "1h"]}
+    direct = {"events": EVENTS, "intervals": [interval, "1h"], "layout": groups.layout}
     return {
         "redis": redis,
         "groups": {"direct": direct, "cached": {**direct, "sync_interval": 0.5, **settings}},
@@ -66,6 +67,7 @@ def workers(
     return [start(sys.executable, PROGRAMS / "worker.py", path, seconds, *rest) for _ in range(number)]
 
 
+@pytest.mark.usefixtures("layout")
 def test_8_processes_of_4_threads_lose_and_double_nothing_over_3_rotations(
     server: Server, start: Start, config_file: Write
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_server_that_stalls_longer_than_the_time_out_costs_no_count(
     run.check(started)
 
 
+@pytest.mark.usefixtures("layout")
 def test_answers_that_are_lost_cost_no_count(
     server: Server, proxy: Proxy, start: Start, config_file: Write
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_server_that_forgets_its_scripts_costs_no_count(
     run.check(started)
 
 
+@pytest.mark.usefixtures("layout")
 def test_a_server_that_is_killed_and_restarted_with_its_file_costs_no_count(
     own_server: Server, start: Start, config_file: Write
 ) -> None:

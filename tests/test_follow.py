@@ -16,10 +16,12 @@ import pytest
 
 from event_count_logger import EventCountLogger, Rejected, Snapshot
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config.values import Layout
 from event_count_logger.follow import Follower
 from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests import groups
 from tests.conftest import ROOT
 from tests.groups import group_of
 from tests.servers import Server, wait_until
@@ -36,9 +38,12 @@ class Past:
 
     def __init__(self, server: Server, group: GroupConfig = GROUP) -> None:
         self.store = Store(RedisConfig(**server.config))
-        self.group = group
+        self.use(group)
         self._finished = 0
-        self.store.rotate(group, FIVE_S, BEGIN)
+        self.store.rotate(self.group, FIVE_S, BEGIN)
+
+    def use(self, group: GroupConfig) -> None:
+        self.group = replace(group, layout=groups.layout)
 
     def finish(self, intervals: int, merged: int = 1) -> None:
         for _ in range(intervals):
@@ -54,7 +59,7 @@ class Past:
 
 
 @pytest.fixture
-def past(server: Server) -> Iterator[Past]:
+def past(server: Server, layout: Layout) -> Iterator[Past]:
     past = Past(server)
     yield past
     past.store.close()
@@ -90,14 +95,14 @@ def test_from_the_beginning_it_tells_how_many_are_gone(past: Past) -> None:
 
 def test_it_goes_on_behind_a_position(past: Past) -> None:
     past.finish(2)
-    (first, second) = GroupReader(GROUP, past.store).history()
+    (first, second) = GroupReader(past.group, past.store).history()
     assert steps(past.follower(first.position)) == [(2, 0)]
     past.finish(3)
     assert steps(past.follower(second.position)) == [(3, 0), (4, 0), (5, 0)]
 
 
 def test_the_position_of_now_is_where_following_begins_by_default(past: Past) -> None:
-    reader = GroupReader(GROUP, past.store)
+    reader = GroupReader(past.group, past.store)
     assert reader.position() == "0-0"
     past.finish(2)
     assert reader.position() == reader.history()[-1].position
@@ -108,7 +113,7 @@ def test_the_position_of_now_is_where_following_begins_by_default(past: Past) ->
 
 def test_after_a_position_it_tells_exactly_how_many_are_gone(past: Past) -> None:
     past.finish(1)
-    (first,) = GroupReader(GROUP, past.store).history()
+    (first,) = GroupReader(past.group, past.store).history()
     past.finish(1, merged=7)
     past.finish(5)
     assert steps(past.follower(first.position)) == [(5, 3), (6, 0), (7, 0)]
@@ -123,9 +128,9 @@ def test_it_goes_on_behind_a_time(past: Past) -> None:
 
 
 def test_what_finished_before_following_began_was_not_missed(past: Past) -> None:
-    past.group = replace(GROUP, history=0)
+    past.use(replace(GROUP, history=0))
     past.finish(5)
-    past.group = GROUP
+    past.use(GROUP)
     follower = past.follower()
     assert steps(follower) == []
     past.finish(1)
@@ -172,8 +177,8 @@ def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: P
     follower = past.follower(0)
     assert len(steps(follower)) == 2
     server.client.flushall()
-    past.store.rotate(GROUP, FIVE_S, BEGIN + 50)
-    past.store.rotate(GROUP, FIVE_S, BEGIN + 55)
+    past.store.rotate(past.group, FIVE_S, BEGIN + 50)
+    past.store.rotate(past.group, FIVE_S, BEGIN + 55)
     assert steps(follower) == [(0, 8)]
 
 
@@ -225,10 +230,10 @@ class Consumer:
 
 
 def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_interval_comes_once(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Callable[..., Path], layout: Layout
 ) -> None:
-    groups = {"pairs": {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000}}
-    path = config_file({"redis": own_server.config, "groups": groups})
+    pairs = {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000, "layout": layout}
+    path = config_file({"redis": own_server.config, "groups": {"pairs": pairs}})
     master = start("ecl_master", path)
     worker = start(sys.executable, ROOT / "tests" / "programs" / "steady.py", path, 6, "pairs")
     logger = EventCountLogger.from_file(path)
@@ -263,7 +268,7 @@ def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_inter
 
 def test_follow_gives_snapshots_as_they_come(past: Past) -> None:
     past.finish(2)
-    given = GroupReader(GROUP, past.store).follow(after=0)
+    given = GroupReader(past.group, past.store).follow(after=0)
     assert [next(given).counts["a"], next(given).counts["a"]] == [1, 2]
     later = threading.Timer(0.3, past.finish, [1])
     later.start()
@@ -274,7 +279,7 @@ def test_follow_gives_snapshots_as_they_come(past: Past) -> None:
 
 def test_asyncio_programs_read_and_follow(past: Past) -> None:
     past.finish(3)
-    reader = AsyncGroupReader(GroupReader(replace(GROUP, history=3), past.store))
+    reader = AsyncGroupReader(GroupReader(past.group, past.store))
 
     async def read() -> list[int]:
         found = []

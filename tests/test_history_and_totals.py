@@ -12,7 +12,11 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.store import Position, Rotation, Store
+from tests import groups
+from tests.conftest import only_keys
 from tests.servers import Server
+
+pytestmark = pytest.mark.usefixtures("layout")
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
 START = 1_700_000_010
@@ -24,9 +28,18 @@ class Counting:
     """Counts batches, and ends intervals, at moments that the test names: `at` is the number of 5 seconds."""
 
     def __init__(self, store: Store, group: GroupConfig = GROUP) -> None:
-        self.store, self.group = store, group
+        self.store = store
+        self.group = group
         self.reader = Reader(store)
         self._positions = itertools.count()
+
+    @property
+    def group(self) -> GroupConfig:
+        return self._group
+
+    @group.setter
+    def group(self, group: GroupConfig) -> None:
+        self._group = replace(group, layout=groups.layout)
 
     def count(self, at: float, **batch: int) -> None:
         position = next(self._positions)
@@ -47,6 +60,7 @@ def counting(store: Store) -> Counting:
 # history
 
 
+@only_keys
 def test_each_finished_interval_is_one_entry(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=2, x=3)
     counting.rotate(1)
@@ -63,20 +77,20 @@ def test_the_history_holds_the_newest_intervals_oldest_first(counting: Counting)
     for at in range(5):
         counting.count(at, a=at)
         counting.rotate(at + 1)
-    held = counting.reader.history(GROUP, FIVE_S)
+    held = counting.reader.history(counting.group, FIVE_S)
     assert [(one.start, one.end, dict(one.counts), one.position) for one in held] == [
         (START + 10, START + 15, {"a": 2}, "1700000025000-3"),
         (START + 15, START + 20, {"a": 3}, "1700000030000-4"),
         (START + 20, START + 25, {"a": 4}, "1700000035000-5"),
     ]
-    assert counting.reader.history(GROUP, FIVE_S, 1) == held[-1:]
-    assert counting.reader.history(GROUP, FIVE_S, 0) == []
+    assert counting.reader.history(counting.group, FIVE_S, 1) == held[-1:]
+    assert counting.reader.history(counting.group, FIVE_S, 0) == []
 
 
 def test_merged_intervals_are_one_entry_with_its_true_span(counting: Counting) -> None:
     counting.count(0, a=1)
     counting.rotate(4.2)
-    (only,) = counting.reader.history(GROUP, FIVE_S)
+    (only,) = counting.reader.history(counting.group, FIVE_S)
     assert (only.start, only.end, only.span_s, only.rates) == (START, START + 20, 20, {"a": 0.05})
 
 
@@ -91,6 +105,7 @@ def test_without_history_there_is_none_and_an_old_one_is_deleted(
     assert any_server.client.get("g:5s:@finished") == "2"
 
 
+@only_keys
 def test_any_event_id_and_any_count_comes_back_out_of_the_history(
     counting: Counting, any_server: Server
 ) -> None:
@@ -100,9 +115,9 @@ def test_any_event_id_and_any_count_comes_back_out_of_the_history(
     any_server.client.sadd("g:5s:cur:@events", b"\xff\n")
     any_server.client.set(b"g:5s:cur:\xff\n", 7)
     counting.rotate(1)
-    (held,) = counting.reader.history(GROUP, FIVE_S)
+    (held,) = counting.reader.history(counting.group, FIVE_S)
     assert held.counts == {"a": 0, **batch, "\udcff\n": 7}
-    (last,) = counting.reader.read(GROUP, FIVE_S, "last", now=START + 6)
+    (last,) = counting.reader.read(counting.group, FIVE_S, "last", now=START + 6)
     assert last.counts == held.counts
 
 
@@ -111,7 +126,7 @@ def test_thousands_of_events_are_held_and_read(counting: Counting) -> None:
     for at in range(3):
         counting.count(at, **batch)
         counting.rotate(at + 1)
-    assert [one.counts for one in counting.reader.history(GROUP, FIVE_S)] == [{"a": 0, **batch}] * 3
+    assert [one.counts for one in counting.reader.history(counting.group, FIVE_S)] == [{"a": 0, **batch}] * 3
 
 
 def test_an_interval_without_events_is_held_too(store: Store) -> None:
@@ -128,19 +143,20 @@ def test_after_a_clock_that_was_ahead_the_history_goes_on(counting: Counting) ->
     counting.rotate(0)
     counting.count(0, a=2)
     counting.rotate(1)
-    held = counting.reader.history(GROUP, FIVE_S)
+    held = counting.reader.history(counting.group, FIVE_S)
     assert [(one.start, one.counts["a"]) for one in held] == [(START + 5000, 1), (START, 2)]
     positions = [Position.parse(one.position or "") for one in held]
     assert positions == sorted(positions)
 
 
+@only_keys
 def test_the_last_interval_is_read_from_its_keys_when_another_program_has_ended_it(
     counting: Counting, any_server: Server
 ) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
     any_server.client.mset({"g:5s:cur:@ts": START + 10, "g:5s:last:a": 9})
-    (last,) = counting.reader.read(GROUP, FIVE_S, "last", now=START + 11)
+    (last,) = counting.reader.read(counting.group, FIVE_S, "last", now=START + 11)
     assert last.counts == {"a": 9}
 
 
@@ -152,7 +168,8 @@ def test_a_total_is_what_is_stored_and_what_is_running(counting: Counting, any_s
     assert counting.totals() == {"a": 2, "x": 1}
     counting.rotate(1)
     counting.count(1, a=5)
-    assert any_server.client.hgetall("g:@totals") == {"a": "2", "x": "1"}
+    stored = {"keys": {"a": "2", "x": "1"}, "hash": {"a": "7", "x": "1"}}
+    assert any_server.client.hgetall("g:@totals") == stored[groups.layout]
     assert counting.totals() == {"a": 7, "x": 1}
 
 
@@ -163,7 +180,7 @@ def test_only_one_interval_adds_to_the_totals(store: Store, any_server: Server) 
         counting.rotate(at + 1)
         counting.rotate(at + 1, ONE_M)
         assert counting.totals() == {"a": at + 1, "x": at + 1}
-    assert any_server.client.get("g:@totals_interval") == "5s"
+    assert any_server.client.get("g:@totals_interval") == {"keys": "5s", "hash": None}[groups.layout]
 
 
 def test_totals_go_on_when_the_interval_that_added_to_them_is_gone_from_the_configuration(
@@ -176,7 +193,7 @@ def test_totals_go_on_when_the_interval_that_added_to_them_is_gone_from_the_conf
     counting.group = replace(GROUP, intervals=(ONE_M,))
     counting.rotate(1, ONE_M)
     assert counting.totals() == {"a": 11, "x": 11, "y": 1}
-    assert any_server.client.get("g:@totals_interval") == "1m"
+    assert any_server.client.get("g:@totals_interval") == {"keys": "1m", "hash": None}[groups.layout]
     counting.count(2, a=100)
     counting.rotate(12, ONE_M)
     assert counting.totals() == {"a": 111, "x": 11, "y": 1}
@@ -291,6 +308,7 @@ def test_however_many_events_come_and_go_they_expire(counting: Counting, any_ser
 # what is in the way
 
 
+@only_keys
 @pytest.mark.parametrize(
     "key", ["g:5s:@history", "g:5s:@finished", "g:@totals", "g:@idle", "g:@totals_interval"]
 )
@@ -304,10 +322,11 @@ def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
     assert key in rotation.obstacles
     assert any_server.counts("g", "5s", "last") == {"a": 2, "x": 3}
     assert any_server.client.lrange(key, 0, -1) == ["x"]
-    (last,) = counting.reader.read(GROUP, FIVE_S, "last", now=START + 6)
+    (last,) = counting.reader.read(counting.group, FIVE_S, "last", now=START + 6)
     assert last.counts == {"a": 2, "x": 3}
 
 
+@only_keys
 @pytest.mark.parametrize("key", ["g:@totals", "g:@totals_interval"])
 def test_what_keeps_totals_from_being_read_is_named(counting: Counting, any_server: Server, key: str) -> None:
     any_server.client.lpush(key, "x")
@@ -315,12 +334,14 @@ def test_what_keeps_totals_from_being_read_is_named(counting: Counting, any_serv
         counting.totals()
 
 
+@only_keys
 def test_an_interval_of_the_totals_that_is_none_is_named(counting: Counting, any_server: Server) -> None:
     any_server.client.set("g:@totals_interval", "x")
     with pytest.raises(Rejected, match="key g:@totals_interval.*'x' is not an interval"):
         counting.totals()
 
 
+@only_keys
 def test_a_last_entry_that_is_not_ours_is_named(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
@@ -328,9 +349,10 @@ def test_a_last_entry_that_is_not_ours_is_named(counting: Counting, any_server: 
     fields = {"start": start, "end": end, "events": "[", "counts": "x"}
     any_server.client.xadd("g:5s:@history", fields)
     with pytest.raises(Rejected, match="key g:5s:@history.*newest entry cannot be read"):
-        counting.reader.read(GROUP, FIVE_S, "last")
+        counting.reader.read(counting.group, FIVE_S, "last")
 
 
+@only_keys
 def test_a_total_that_is_full_is_told_and_left_alone(counting: Counting, any_server: Server) -> None:
     any_server.client.hset("g:@totals", mapping={"a": 2**63 - 1, "x": 1})
     counting.count(0, a=2, x=3)

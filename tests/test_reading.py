@@ -13,10 +13,12 @@ import pytest
 
 from event_count_logger import EventCountLogger, NotConfigured, Rejected, Unavailable
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config.values import Layout
 from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
+from event_count_logger.store.layouts import KeyLayout
 from tests.conftest import ROOT
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
@@ -30,9 +32,9 @@ START = 1_700_000_000 // 3600 * 3600
 
 
 @pytest.fixture
-def ecl(server: Server, logger: Callable[..., EventCountLogger]) -> EventCountLogger:
+def ecl(server: Server, logger: Callable[..., EventCountLogger], layout: Layout) -> EventCountLogger:
     groups = {
-        "web": {"events": ["a"], "intervals": ["1h", "24h"]},
+        "web": {"events": ["a"], "intervals": ["1h", "24h"], "layout": layout},
         "one": {"intervals": ["1h"], "history": 0, "totals": False},
     }
     return logger(groups, server.config)
@@ -40,10 +42,12 @@ def ecl(server: Server, logger: Callable[..., EventCountLogger]) -> EventCountLo
 
 @pytest.mark.parametrize("history", [60, 0], ids=["from the history", "from the counters"])
 def test_a_read_is_never_a_mix_of_two_moments(
-    server: Server, start: Start, config_file: Callable[..., Path], history: int
+    server: Server, start: Start, config_file: Callable[..., Path], history: int, layout: Layout
 ) -> None:
     """Both events always get the same amount in one step, so a snapshot in which they differ is a mix."""
-    path = config_file({"redis": server.config, "groups": {"pairs": {**GROUP, "history": history}}})
+    path = config_file(
+        {"redis": server.config, "groups": {"pairs": {**GROUP, "history": history, "layout": layout}}}
+    )
     start("ecl_master", path)
     for source in ("one", "other"):
         start(sys.executable, PAIRS, path, source)
@@ -51,7 +55,7 @@ def test_a_read_is_never_a_mix_of_two_moments(
     reader = logger.reader("pairs")
     wait_until(lambda: reader.last("0.2s").counts.get("left"), what="an interval with counts has finished")
     total, seen = 0, set()
-    for number in range(2_500):  # each time two reads, and all is done twice: 10,000 reads
+    for number in range(1_250):  # each time two reads, and all is done four times: 10,000 reads
         last, current = reader.both(("0.1s", "0.2s")[number % 2])
         totals = reader.totals()
         for counts in (last.counts, current.counts, totals.counts):
@@ -74,15 +78,15 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     store.rotate(group, HOUR, START + 3600)
     store.commit(group_of("g", [HOUR]), "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
 
-    read_at_once, calls = Store._read_at_once, []
+    read_at_once, calls = KeyLayout._read_at_once, []
 
-    def rotate_after_the_second_page(self: Store, *arguments: Any, **options: Any) -> Any:
+    def rotate_after_the_second_page(self: KeyLayout, *arguments: Any, **options: Any) -> Any:
         calls.append(options)
         if len(calls) == 5:  # twice all at once, the start, and a page came before
             self.rotate(group, HOUR, START + 7200)
         return read_at_once(self, *arguments, **options)
 
-    monkeypatch.setattr(Store, "_read_at_once", rotate_after_the_second_page)
+    monkeypatch.setattr(KeyLayout, "_read_at_once", rotate_after_the_second_page)
     (last,) = Reader(store).read(group, HOUR, "last", now=START + 7200)
     assert last.counts == dict.fromkeys(batch, 2)
     assert (last.start, last.end) == (START + 3600, START + 7200)
@@ -99,16 +103,16 @@ def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_r
         batch = {f"{name}{number:05}": 1 for number in range(12_000)}
         store.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
         store.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
-    members, looked_up = Store._members, []
+    members, looked_up = KeyLayout._members, []
 
-    def rotate_after_the_first_look(self: Store, *arguments: Any) -> Any:
+    def rotate_after_the_first_look(self: KeyLayout, *arguments: Any) -> Any:
         found = members(self, *arguments)
         if not looked_up:
             self.rotate(group, HOUR, START + 7200)
         looked_up.append(len(found))
         return found
 
-    monkeypatch.setattr(Store, "_members", rotate_after_the_first_look)
+    monkeypatch.setattr(KeyLayout, "_members", rotate_after_the_first_look)
     (last,) = Reader(store).read(group, HOUR, "last", now=START + 7200)
     assert looked_up == [12_000, 12_000]
     assert (last.start, last.counts) == (START + 3600, batch)
@@ -118,15 +122,15 @@ def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_r
 def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
-    read_at_once, calls = Store._read_at_once, []
+    read_at_once, calls = KeyLayout._read_at_once, []
 
-    def after_another_event(self: Store, *arguments: Any) -> Any:
+    def after_another_event(self: KeyLayout, *arguments: Any) -> Any:
         position = len(calls)
         calls.append(position)
-        self.commit(group, "src", position, position + 1, {f"e{position}": 1}, START)
+        store.commit(group, "src", position, position + 1, {f"e{position}": 1}, START)
         return read_at_once(self, *arguments)
 
-    monkeypatch.setattr(Store, "_read_at_once", after_another_event)
+    monkeypatch.setattr(KeyLayout, "_read_at_once", after_another_event)
     (current,) = Reader(store).read(group, HOUR, "cur", now=START)
     assert {"e0", "e1", "e2"} <= current.counts.keys()
     assert len(calls) < 10
@@ -140,13 +144,13 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
     store.commit(group_of("g", [HOUR]), "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START)
     moved = iter(range(1_000))
-    read_at_once = Store._read_at_once
+    read_at_once = KeyLayout._read_at_once
 
-    def with_another_start(self: Store, *arguments: Any, **options: Any) -> Any:
+    def with_another_start(self: KeyLayout, *arguments: Any, **options: Any) -> Any:
         server.client.set("g:1h:cur:@ts", START + next(moved))
         return read_at_once(self, *arguments, **options)
 
-    monkeypatch.setattr(Store, "_read_at_once", with_another_start)
+    monkeypatch.setattr(KeyLayout, "_read_at_once", with_another_start)
     with pytest.raises(Unavailable, match="interval '1h' of group 'g' ends faster than it can be read"):
         Reader(store).read(group, HOUR, "cur", now=START)
     store.close()

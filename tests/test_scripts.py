@@ -10,8 +10,11 @@ from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, Refusal, Rotation, SessionAction, Store
+from tests.conftest import only_keys
 from tests.groups import group_of
 from tests.servers import Server
+
+pytestmark = pytest.mark.usefixtures("layout")
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
 BOTH = (FIVE_S, ONE_M)
@@ -20,10 +23,11 @@ LARGEST = 2**63 - 1
 
 
 def commit(store: Store, prev: int, next: int, batch: dict[str, int], **options: Any) -> Commit:
-    group = group_of("g", options.pop("intervals", BOTH))
+    group = group_of("g", options.pop("intervals", BOTH), totals=False)
     return store.commit(group, "src", prev, next, batch, options.pop("now", NOW))
 
 
+@only_keys
 def test_a_batch_is_added_to_every_interval(store: Store, any_server: Server) -> None:
     assert commit(store, 0, 1, {"a": 2, "b:c": 1}) == Commit("applied", "")
     assert any_server.everything() == {
@@ -87,12 +91,13 @@ def test_a_position_may_be_any_string(store: Store, any_server: Server) -> None:
     assert any_server.counts("g", "5s", "cur") == {"a": 2}
 
 
-REQUESTS = GroupConfig("g", BOTH)
+def requests() -> GroupConfig:
+    return group_of("g", BOTH)
 
 
 def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, any_server: Server) -> None:
-    first = store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
-    again = store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    first = store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    again = store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert (first.outcome, again.outcome) == ("applied", "duplicate")
     assert any_server.counts("g", "5s", "cur") == {"a": 3}
 
@@ -100,27 +105,33 @@ def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, a
 def test_a_request_with_the_same_key_and_other_content_is_a_conflict(
     store: Store, any_server: Server
 ) -> None:
-    store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     before = any_server.everything()
-    other = store.commit_request(REQUESTS, "key", "other", {"a": 4}, keep_s=60, now=NOW)
+    other = store.commit_request(requests(), "key", "other", {"a": 4}, keep_s=60, now=NOW)
     assert other == Commit("conflict", "content")
     assert any_server.everything() == before
 
 
 def test_a_request_is_forgotten_in_time_and_is_no_source(store: Store, any_server: Server) -> None:
-    store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert 50_000 < any_server.client.pttl("g:@request:key") <= 60_000
     assert not any_server.client.exists("g:@sources")
 
 
+@only_keys
 def test_a_refused_request_is_not_remembered(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     before = any_server.everything()
-    assert store.commit_request(REQUESTS, "key", "content", {"a": 3}, keep_s=60, now=NOW).outcome == "refused"
+    assert (
+        store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW).outcome == "refused"
+    )
     assert any_server.everything() == before
 
 
-SESSIONS = GroupConfig("g", BOTH, auto_declare_events=True, sessions=SessionsConfig())
+def sessions() -> GroupConfig:
+    return group_of("g", BOTH, auto_declare_events=True, sessions=SessionsConfig())
+
+
 ACTIONS = (
     SessionAction("s1", "dash", "start", NOW - 10),
     SessionAction("s2", "dash", "heartbeat", NOW - 9),
@@ -132,9 +143,9 @@ def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
     store: Store, any_server: Server
 ) -> None:
     batch = {"dash": 2**60 + 1, "a": 1}
-    first = store.commit_actions(SESSIONS, ACTIONS, "src", 0, 1, batch, NOW)
+    first = store.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
     before = any_server.everything()
-    again = store.commit_actions(SESSIONS, ACTIONS, "src", 0, 1, batch, NOW)
+    again = store.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
     assert (first.outcome, again.outcome) == ("applied", "duplicate")
     assert any_server.everything() == before
     for interval in BOTH:
@@ -142,11 +153,12 @@ def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
         assert counts == {"dash": 2**60 + 3, "dash:ms": 10_000, "a": 1}
 
 
+@only_keys
 def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: Server) -> None:
-    store.commit_actions(SESSIONS, ACTIONS[:1], "src", 0, 1, now=NOW)
+    store.commit_actions(sessions(), ACTIONS[:1], "src", 0, 1, now=NOW)
     any_server.client.set("g:1m:cur:dash:ms", "x")
     before = any_server.everything()
-    answer = store.commit_actions(SESSIONS, ACTIONS[1:], "src", 1, 2, {"a": 1}, now=NOW)
+    answer = store.commit_actions(sessions(), ACTIONS[1:], "src", 1, 2, {"a": 1}, now=NOW)
     assert [refusal.key for refusal in answer.refusals] == ["g:1m:cur:dash:ms"]
     assert any_server.everything() == before
 
@@ -154,23 +166,23 @@ def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: 
 def test_actions_from_another_position_change_nothing(store: Store, any_server: Server) -> None:
     store.commit(group_of("g", BOTH), "src", 0, 5, {"a": 2}, NOW)
     before = any_server.everything()
-    assert store.commit_actions(SESSIONS, ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
+    assert store.commit_actions(sessions(), ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
     assert any_server.everything() == before
 
 
 def test_thousands_of_actions_and_events_are_counted_at_once(store: Store, any_server: Server) -> None:
     actions = [SessionAction(f"s{number}", "dash", "start", NOW) for number in range(3000)]
     batch = {f"event {number}": 1 for number in range(9000)}
-    answer = store.commit_actions(SESSIONS, actions, "src", 0, 1, batch, now=NOW)
+    answer = store.commit_actions(sessions(), actions, "src", 0, 1, batch, now=NOW)
     assert answer.outcome == "applied"
     assert any_server.counts("g", "1m", "cur") == {**batch, "dash": 3000}
 
 
 def test_sessions_that_add_nothing_leave_no_counter_behind(store: Store, any_server: Server) -> None:
     action = SessionAction("s1", "dash", "heartbeat", NOW)
-    store.commit_actions(SESSIONS, [action], now=NOW)
+    store.commit_actions(sessions(), [action], now=NOW)
     assert any_server.counts("g", "5s", "cur") == {"dash": 1}
-    store.commit_actions(SESSIONS, [action], now=NOW)
+    store.commit_actions(sessions(), [action], now=NOW)
     assert any_server.counts("g", "5s", "cur") == {"dash": 1}
 
 
@@ -181,6 +193,7 @@ OBSTACLES = {
 }
 
 
+@only_keys
 @pytest.mark.parametrize("name", OBSTACLES)
 def test_one_bad_key_refuses_the_whole_batch_and_names_the_key(
     name: str, store: Store, any_server: Server
@@ -195,6 +208,7 @@ def test_one_bad_key_refuses_the_whole_batch_and_names_the_key(
     assert any_server.everything() == before
 
 
+@only_keys
 def test_all_bad_keys_are_named_at_once(store: Store, any_server: Server) -> None:
     any_server.client.mset({"g:5s:cur:a": "x", "g:1m:cur:b": "y"})
     before = any_server.everything()
@@ -203,6 +217,7 @@ def test_all_bad_keys_are_named_at_once(store: Store, any_server: Server) -> Non
     assert any_server.everything() == before
 
 
+@only_keys
 def test_an_event_that_another_program_counts_without_the_index_is_added_to_it(
     store: Store, any_server: Server
 ) -> None:
@@ -212,6 +227,7 @@ def test_an_event_that_another_program_counts_without_the_index_is_added_to_it(
     assert any_server.client.smembers("g:5s:cur:@events") == {"a"}
 
 
+@only_keys
 def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_server: Server) -> None:
     any_server.client.mset({"g:5s:cur:a": 5, "g:5s:cur:b": "x"})
     before = any_server.everything()
@@ -219,6 +235,7 @@ def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_ser
     assert any_server.everything() == before
 
 
+@only_keys
 def test_a_refusal_of_huge_counts_leaves_what_another_program_has_counted(
     store: Store, any_server: Server
 ) -> None:
@@ -228,6 +245,7 @@ def test_a_refusal_of_huge_counts_leaves_what_another_program_has_counted(
     assert any_server.everything() == before
 
 
+@only_keys
 def test_a_refusal_of_thousands_of_events_changes_nothing(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {f"event {number}": 1 for number in range(0, 3000, 7)})
     any_server.client.set("g:1m:cur:event 2998", "x")
@@ -238,6 +256,7 @@ def test_a_refusal_of_thousands_of_events_changes_nothing(store: Store, any_serv
     assert any_server.everything() == before
 
 
+@only_keys
 @pytest.mark.parametrize("key", ["g:@sources", "g:1m:cur:@events"])
 def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
     any_server.client.set(key, "x")
@@ -285,7 +304,7 @@ def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_serv
 
 
 def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> Rotation:
-    return store.rotate(GroupConfig("g", (FIVE_S,), declared, history=0, totals=False), FIVE_S, now)
+    return store.rotate(group_of("g", [FIVE_S], events=declared, history=0, totals=False), FIVE_S, now)
 
 
 def test_without_a_running_interval_one_is_started(store: Store, any_server: Server) -> None:
@@ -300,6 +319,7 @@ def test_before_the_boundary_nothing_changes(store: Store, any_server: Server) -
     assert any_server.everything() == before
 
 
+@only_keys
 def test_at_the_boundary_cur_becomes_last(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
     assert rotate(store, 1_700_000_015) == Rotation("rotated", 5.0, 1_700_000_010.0, 1_700_000_015.0)
@@ -318,6 +338,7 @@ def test_at_the_boundary_cur_becomes_last(store: Store, any_server: Server) -> N
     }
 
 
+@only_keys
 def test_an_undeclared_event_is_gone_when_it_was_not_logged_for_an_interval(
     store: Store, any_server: Server
 ) -> None:
@@ -354,6 +375,7 @@ def test_a_clock_that_steps_back_a_little_only_waits(store: Store) -> None:
     assert rotate(store, 1_700_000_009.5) == Rotation("waiting", 5.5)
 
 
+@only_keys
 def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_interval(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +394,7 @@ def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_int
     assert any_server.client.smembers("g:5s:cur:@events") == {"a", "b", "late"}
 
 
+@only_keys
 def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_half_done(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +412,7 @@ def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_
     assert any_server.counts("g", "5s", "last") == {}
 
 
+@only_keys
 def test_a_master_that_was_overtaken_looks_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,6 +432,7 @@ def test_a_master_that_was_overtaken_looks_again(
     assert any_server.counts("g", "5s", "last") == {"a": 0, "b": 0}, "and nothing without an index is left"
 
 
+@only_keys
 def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> None:
     from event_count_logger.config import from_dicts
 
@@ -433,6 +458,7 @@ def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: py
     assert commit(store, 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
 
 
+@only_keys
 def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1, "dynamic": 1}, intervals=[FIVE_S])
     any_server.client.delete("g:5s:cur:a", "g:5s:cur:dynamic")
@@ -444,6 +470,7 @@ def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_serv
     assert any_server.counts("g", "5s", "last") == {"b": 0}
 
 
+@only_keys
 @pytest.mark.parametrize("key", ["g:5s:cur:@events", "g:5s:last:@events", "g:5s:cur:@ts"])
 def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
     key: str, store: Store, any_server: Server
@@ -469,9 +496,10 @@ def test_thousands_of_events_are_rotated(store: Store, any_server: Server) -> No
     commit(store, 0, 1, batch, intervals=[FIVE_S])
     rotate(store, 1_700_000_015, declared)
     assert any_server.counts("g", "5s", "last") == batch
-    assert any_server.counts("g", "5s", "cur") == dict.fromkeys(declared, 0)
+    assert sum(any_server.counts("g", "5s", "cur").values()) == 0
 
 
+@only_keys
 def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
     from event_count_logger.config import RedisConfig
 
@@ -489,13 +517,14 @@ def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
     short = Interval.parse("0.3s")
     store.commit(group_of("g", [short]), "src", 0, 1, {"a": 1}, 1_700_000_000.25)
     assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
-    rotation = store.rotate(GroupConfig("g", (short,), ("a",)), short, 1_700_000_000.75)
+    rotation = store.rotate(group_of("g", [short], events=("a",)), short, 1_700_000_000.75)
     assert (rotation.start, rotation.end) == (1_700_000_000.1, 1_700_000_000.7)
 
 
 # read
 
 
+@only_keys
 def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
     commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
@@ -534,6 +563,7 @@ def test_thousands_of_counts_are_read(store: Store) -> None:
     assert store.read(group_of("g", events=()), FIVE_S, ("cur",), NOW).counts["cur"] == batch
 
 
+@only_keys
 def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
     any_server.client.sadd("g:5s:cur:@events", b"\xff")
@@ -578,6 +608,7 @@ def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server
     assert any_server.everything() == {}
 
 
+@only_keys
 def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     reason = "ERR value is not an integer or out of range"

@@ -12,7 +12,10 @@ from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.store import ActionName, SessionAction, Store
+from tests.groups import group_of
 from tests.servers import Server
+
+pytestmark = pytest.mark.usefixtures("layout")
 
 DAY = Interval.parse("24h")
 B = 1_700_000_000
@@ -21,7 +24,7 @@ HOUR_S = 3600.0
 
 def group(timeout: float = HOUR_S, **limits: float) -> GroupConfig:
     sessions = SessionsConfig(timeout=timeout, **limits)  # type: ignore[arg-type]
-    return GroupConfig("g", (DAY,), auto_declare_events=True, sessions=sessions)
+    return group_of("g", [DAY], auto_declare_events=True, sessions=sessions)
 
 
 class Sessions:

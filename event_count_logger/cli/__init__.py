@@ -14,6 +14,7 @@ _COMMANDS = (
     "local",
     "log_event",
     "master",
+    "migrate",
     "munin",
     "purge",
     "reader",

@@ -131,6 +131,7 @@ GROUP = vol.Schema(
         "history": optional(_history),
         "totals": optional(a_boolean),
         "expire_after": optional(a_duration),
+        "layout": optional(vol.In(["keys", "hash"], msg="is not 'keys' or 'hash'")),
         "hidden": optional(a_boolean),
         "title": optional(a_line),
         "unit": optional(a_line),

@@ -4,10 +4,7 @@
 --          string: the position of this source
 -- then, if there are actions of sessions, the keys of the group's sessions: hash, sorted set, sorted set
 --          (see sessions.lua)
--- then for each interval:
---   string: start of the running interval, Unix seconds (set if missing)
---   set: event IDs that have a counter in the running interval
---   string, one per event: its count in the running interval
+-- then what is counted in, as the layout of the group has it: see count.lua and count_hash.lua
 --
 -- ARGV[1]  source ID; '' if the batch is of actions only, which may be repeated
 -- ARGV[2]  position that the source is expected at ("prev")
@@ -42,7 +39,7 @@ local n_intervals = tonumber(ARGV[before_lengths])
 local before_actions = before_lengths + n_intervals + 1
 local n_actions = tonumber(ARGV[before_actions])
 local first = n_actions > 0 and 5 or 2
-assert(#KEYS == first - 1 + n_intervals * (2 + n_events), 'commit: KEYS do not fit ARGV')
+assert(fits(#KEYS - first + 1, n_intervals, n_events), 'commit: KEYS do not fit ARGV')
 
 local now = tonumber(ARGV[5])
 if not now then
@@ -69,7 +66,7 @@ if source ~= '' then
     end
 end
 
--- What is counted; see count.lua.
+-- What is counted, as count() takes it.
 local keys, words, at = KEYS, ARGV, 6
 
 local sessions

@@ -2,6 +2,23 @@
 
 local CHUNK = 1000  -- items in one command
 
+-- Whether so many keys are those that counting takes.
+local function fits(n_keys, n_intervals, n_events)
+    return n_keys == n_intervals * (2 + n_events)
+end
+
+-- The keys, from keys[first] on, for those events only that have these numbers.
+local function keys_of(keys, first, n_events, numbers)
+    local some = {}
+    for index = first + 1, #keys, 2 + n_events do
+        some[#some + 1], some[#some + 2] = keys[index - 1], keys[index]
+        for _, number in ipairs(numbers) do
+            some[#some + 1] = keys[index + number]
+        end
+    end
+    return some
+end
+
 -- Adds a batch to every interval of a group.
 --
 -- keys   for each interval, from keys[first] on: string, its start, set if missing; set of the event IDs that

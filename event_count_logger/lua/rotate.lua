@@ -12,6 +12,7 @@
 -- KEYS[8]  sorted set: event IDs that have a total and are not in use, by the end of the last interval in which
 --          they were, Unix seconds
 -- KEYS[9]  string: the interval of the group whose counts are added to the totals
+-- KEYS[10] hash that is there where somebody counts with the other layout
 -- then one string per event: its count in the running interval,
 -- then one string per event: its count in the last finished interval
 --
@@ -39,7 +40,7 @@ local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4
 local finished, history, totals, idle, totals_interval = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local first_event, first_cur = 7, 9  -- of ARGV and KEYS, less 1
+local first_event, first_cur = 7, 10  -- of ARGV and KEYS, less 1
 local n_events = #ARGV - first_event
 local first_last = first_cur + n_events
 assert(#KEYS == first_last + n_events, 'rotate: KEYS do not fit ARGV')
@@ -228,5 +229,8 @@ elseif adds_to_totals ~= 'other' then
         add_to_totals()
         expire_totals()
     end
+end
+if redis.call('EXISTS', KEYS[10]) == 1 then
+    obstacles[#obstacles + 1] = KEYS[10]
 end
 return {'rotated', now, until_next, start, seconds(boundary), obstacles}

@@ -204,12 +204,5 @@ local function with_sums(keys, first, words, at, sums)
     for i = before_lengths, before_lengths + tonumber(words[before_lengths]) do
         some_words[#some_words + 1] = words[i]
     end
-    local some_keys = {}
-    for index = first + 1, #keys, 2 + n_events do
-        some_keys[#some_keys + 1], some_keys[#some_keys + 2] = keys[index - 1], keys[index]
-        for _, number in ipairs(numbers) do
-            some_keys[#some_keys + 1] = keys[index + number]
-        end
-    end
-    return some_keys, 1, some_words, 1
+    return keys_of(keys, first, n_events, numbers), 1, some_words, 1
 end

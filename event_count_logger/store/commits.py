@@ -14,12 +14,12 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.store.connections import SCRIPTS
 from event_count_logger.store.durability import Confirmation
+from event_count_logger.store.layouts import LAYOUTS
 from event_count_logger.store.node import is_not_serving
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
-from event_count_logger.store.wire import encoded, ms, packed, request, text
+from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000
@@ -34,6 +34,7 @@ _OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplica
 class _Form(NamedTuple):
     """What all commits of the same events have in common, packed."""
 
+    script: Script
     intervals: tuple[Interval, ...]
     n_words: int
     keys: bytes
@@ -42,11 +43,10 @@ class _Form(NamedTuple):
 
     @classmethod
     def of(cls, group: GroupConfig, events: Collection[str], first_keys: Sequence[str]) -> _Form:
-        names, prefix, intervals = list(first_keys), group.prefix, group.intervals
-        for interval in intervals:
-            names += (keys.timestamp(prefix, interval.name, "cur"), keys.index(prefix, interval.name, "cur"))
-            names += [keys.counter(prefix, interval.name, "cur", event_id) for event_id in events]
+        layout, intervals = LAYOUTS[group.layout], group.intervals
+        names = [*first_keys, *layout.commit_keys(group, events)]
         return cls(
+            layout.commit_script,
             intervals,
             n_words=1 + len(names) + 5 + 1 + 2 * len(events) + 1 + len(intervals),
             keys=packed([len(names), *names]),
@@ -196,11 +196,11 @@ class CommittingStore(ShardedStore):
         n_words, sure = form.n_words + (len(actions) or 1), ()
         asked_at = time.time()
         if group.durability == "memory":
-            reply = self._call(SCRIPTS["commit"], n_words, rest, key, connect)
+            reply = self._call(form.script, n_words, rest, key, connect)
         else:
             behind = self._requests_behind(group, key, connect)
             words = rest + _REWRITE
-            reply, *sure = self._call(SCRIPTS["commit"], n_words + 1, words, key, connect, behind)
+            reply, *sure = self._call(form.script, n_words + 1, words, key, connect, behind)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
@@ -251,7 +251,7 @@ class CommittingStore(ShardedStore):
         if len(batch) != 1:
             return _Form.of(group, batch, first_keys)
         # Direct groups commit the same events one at a time, again and again.
-        name = (group.prefix, *batch)
+        name = (group.prefix, group.layout, str(group.totals), *batch)
         form = self._forms.get(name)
         if form is None or form.intervals != group.intervals:
             if len(self._forms) >= _MOST_FORMS:

@@ -125,7 +125,7 @@ class Connections:
     def ping(self) -> None:
         """Raises Unavailable or Rejected unless every server serves."""
         for node in self._route.primaries():
-            _ask_node(node, "PING")
+            ask_node(node, "PING")
 
     def close(self) -> None:
         """Give the connections back; the next request makes new ones."""
@@ -196,18 +196,24 @@ def _settings(node: Node) -> Mapping[str, str]:
         found = {"server": server, "version": info[f"{server.lower()}_version"]}
     for name in ("maxmemory-policy", "appendonly", "save"):
         with suppress(Rejected):
-            reply = _ask_node(node, "CONFIG", "GET", name)
+            reply = ask_node(node, "CONFIG", "GET", name)
             words = [word for pair in reply.items() for word in pair] if isinstance(reply, dict) else reply
             found |= dict(zip(map(text, words[::2]), map(text, words[1::2]), strict=True))
     return found
 
 
 def _server_info(node: Node) -> Mapping[str, str]:
-    lines = text(_ask_node(node, "INFO", "server")).splitlines()
+    lines = text(ask_node(node, "INFO", "server")).splitlines()
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def _ask_node(node: Node, *words: str) -> Any:
+def ask_node(node: Node, *words: str) -> Any:
+    """The reply of one server to a command.
+
+    Raises:
+        Unavailable: No answer.
+        Rejected: It refuses.
+    """
     try:
         (reply,) = node.exchange([request(*words)])
     except ResponseError as error:

@@ -8,7 +8,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.reads import ReadingStore, finished
+from event_count_logger.store.reads import ReadingStore
 from event_count_logger.store.sealing import (
     Part,
     joined,
@@ -119,7 +119,10 @@ class ShardedStore(ReadingStore):
         key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
         before = self._ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
         after = self._ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
-        return [finished(key, entry) for entry in before[::-1]], [finished(key, entry) for entry in after]
+        finished = self._layout(shard).finished
+        found = [[finished(shard, interval, entry) for entry in entries] for entries in (before[::-1], after)]
+        earlier, later = ([one for one in some if one] for some in found)
+        return earlier, later
 
     def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
         """Of a split group, the start of the oldest running interval: all that is sealed ended by then."""

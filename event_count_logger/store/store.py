@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
+
+from redis.crc import key_slot
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store.commits import CommittingStore
+from event_count_logger.store.connections import ask_node
 from event_count_logger.store.values import MasterInfo, Rotation
-from event_count_logger.store.wire import ms, seconds, text
+from event_count_logger.store.wire import encoded, seconds, text
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600
@@ -77,7 +81,7 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under those keys.
         """
-        now = self.server_time() if now is None else now
+        now = self.server_time(group) if now is None else now
         both = [keys.sources(group.prefix), keys.sources_seen(group.prefix)]
         last = seconds(self._ask("HGET", both[1], "", key=both[1]) or b"") or 0.0
         if 0 <= now - last < prune_every_s(group):
@@ -118,65 +122,7 @@ class Store(CommittingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        name, declared = group.prefix, group.events
-        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
-        indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
-        records = [
-            keys.finished(name, interval.name),
-            keys.history(name, interval.name),
-            keys.totals(name),
-            keys.idle(name),
-            keys.totals_interval(name),
-        ]
-        outcome = b"changed"
-        while outcome == b"changed":
-            start = self._ask("GET", timestamps[0], key=timestamps[0])
-            others = map(text, self._ask("SUNION", *indexes, key=indexes[0]))
-            events = [*declared, *sorted(set(others).difference(declared))]
-            counters = [
-                keys.counter(name, interval.name, half, event_id)
-                for half in ("cur", "last")
-                for event_id in events
-            ]
-            settings = (group.history, self._part_in_totals(group, interval), group.expire_after)
-            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, len(declared), *events]
-            reply = self._run("rotate", timestamps + indexes + records + counters, arguments)
-            outcome, _, until_next_ms, *rest = reply
-        if not rest:
-            return Rotation(text(outcome), until_next_ms / 1000)  # type: ignore[arg-type]
-        begin, end, obstacles = rest
-        return Rotation(
-            "rotated", until_next_ms / 1000, seconds(begin), seconds(end), tuple(map(text, obstacles))
-        )
-
-    def _part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
-        """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
-        if not group.totals:
-            return "off"
-        key, before = keys.totals_interval(group.prefix), ""
-        with suppress(Rejected):  # the script will tell what is in the way
-            before = text(self._ask("GET", key, key=key) or b"")
-        if before and group.interval(before) is None:
-            self._adopt_totals(group, before)
-            before = group.totals_interval.name
-        return interval.name if interval.name == (before or group.totals_interval.name) else "other"
-
-    def _adopt_totals(self, group: GroupConfig, before: str) -> None:
-        """The interval that added to the totals is not in the configuration any more: another one does."""
-        name, after = group.prefix, group.totals_interval.name
-        indexes = [
-            keys.index(name, before, "cur"),
-            keys.index(name, before, "last"),
-            keys.index(name, after, "cur"),
-        ]
-        events = sorted({*group.events, *map(text, self._ask("SUNION", *indexes, key=indexes[0]))})
-        counters = [
-            keys.counter(name, interval, "cur", event_id)
-            for interval in (before, after)
-            for event_id in events
-        ]
-        records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
-        self._run("adopt", records + counters, [before, after, *events])
+        return self._layout(group).rotate(group, interval, now)
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master is there, which rotates these groups.
@@ -251,29 +197,38 @@ class Store(CommittingStore):
         return sum(int(self._ask("HLEN", name, key=name)) for name in names)
 
     def keys_of(self, group_name: str) -> Iterator[list[str]]:
-        """All keys of a group on one server, some at a time, whatever configuration they come from.
+        """All keys of a group, some at a time, whatever configuration they come from.
 
         Raises:
             Unavailable: No answer.
             Rejected: This user may not ask that.
         """
         # One pass for all prefixes: each looks at every key that there is.
-        cursor, pattern = "0", f"*{group_name}*:*"
-        while True:
-            reply = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
-            cursor = text(reply[0])
-            yield [key for key in map(text, reply[1]) if keys.belongs_to(key, group_name)]
-            if cursor == "0":
-                return
+        pattern = f"*{group_name}*:*"
+        for node in self._route.primaries():
+            cursor = ""
+            while cursor != "0":
+                reply = ask_node(node, "SCAN", cursor or "0", "MATCH", pattern, "COUNT", str(_SCANNED))
+                cursor = text(reply[0])
+                yield [key for key in map(text, reply[1]) if keys.belongs_to(key, group_name)]
 
     def purge(self, group_name: str) -> int:
-        """Delete all keys of a group on one server; returns how many there were.
+        """Delete all keys of a group; returns how many there were.
 
         Raises:
             Unavailable: No answer: some may be left.
             Rejected: This user may not do that.
         """
-        return sum(int(self._ask("UNLINK", *some)) for some in self.keys_of(group_name) if some)
+        return sum(self._unlink(some) for some in self.keys_of(group_name))
+
+    def _unlink(self, names: Iterable[str]) -> int:
+        """One request for all keys that are in one slot, which without a cluster all of them are."""
+
+        def slot(key: str) -> int:
+            return key_slot(encoded(key)) if self._config.cluster else 0
+
+        of_slots = [list(some) for _, some in groupby(sorted(names, key=slot), slot)]
+        return sum(int(self._ask("UNLINK", *some, key=some[0])) for some in of_slots)
 
     def probe(self, group: GroupConfig) -> Sequence[str]:
         """Try every command that is needed on a scratch key; returns what the server said against any."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from event_count_logger.keys import Half
+from event_count_logger.store.wire import seconds, text
 
 #: The greatest number that an ID of a stream can have.
 LAST_NUMBER = 2**64 - 1
@@ -84,6 +85,14 @@ class Rotation:
     start: float | None = None
     end: float | None = None
     obstacles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, outcome: str, until_next_ms: int, rest: Sequence[Any]) -> Rotation:
+        """What a script answers, without the time: `rest` is what only a rotation has."""
+        if not rest:
+            return cls(outcome, until_next_ms / 1000)  # type: ignore[arg-type]
+        start, end, obstacles = rest
+        return cls("rotated", until_next_ms / 1000, seconds(start), seconds(end), tuple(map(text, obstacles)))
 
 
 @dataclass(frozen=True, slots=True)

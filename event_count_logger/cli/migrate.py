@@ -1,0 +1,75 @@
+"""ecl migrate: moves what is in Redis of a group from one layout to another."""
+
+from __future__ import annotations
+
+import click
+
+from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, tell, with_version
+from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.config.values import Layout
+from event_count_logger.counters.recovery import Outcome, Recovery
+from event_count_logger.logs import Log
+from event_count_logger.store import Migration, Store
+
+
+@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@config_argument
+@click.argument("group_name", metavar="GROUP")
+@click.option("--to", "layout", required=True, type=click.Choice(["keys", "hash"]), help="The new layout.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_version
+def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, yes: bool) -> None:
+    """Move what is in Redis of GROUP to another layout: counts, history and totals.
+
+    Stop the masters and workers of the group first; then migrate, set its layout in the
+    configuration, and start them. It may be cut off at any time, and be called again.
+
+    \b
+    Example:
+      $ ecl migrate ecl.yml requests --to hash
+      requests, 5m: 120000 events running, 118000 in the last interval, 60 intervals in the history
+      Move this to the layout 'hash'? [y/N]: y
+      requests is moved; set its 'layout: hash' in ecl.yml before it is used again
+
+    \b
+    Exit status: 0; 1 no such group; 2 wrong usage or configuration, or it is in use;
+    3 Redis unreachable: what is not moved yet stays where it is.
+    ECL_CONFIG in the environment stands for CONFIG.
+    """
+    config = from_file(config_file)
+    group = config.group(group_name)
+    store = Store(config.redis)
+    migrations = [Migration(store, shard, layout) for shard in group.shards]
+    for migration in migrations:
+        for found in migration.contents():
+            print(
+                f"{group.name}, {found.interval}: {found.running} events running, {found.finished} in the "
+                f"last interval, {found.history} intervals in the history"
+            )
+    if dry_run:
+        return
+    _refuse_if_in_use(config, group, store)
+    if not yes:
+        click.confirm(f"Move this to the layout '{layout}'?", abort=True)
+    for migration in migrations:
+        for key in migration.run():
+            tell(f"WARNING: Key {key} holds something else than it should: it is left as it is")
+    print(f"{group.name} is moved; set its 'layout: {layout}' in {config_file} before it is used again")
+
+
+def _refuse_if_in_use(config: Config, group: GroupConfig, store: Store) -> None:
+    for shard in group.shards:
+        for master in store.masters(shard):
+            if master.alive:
+                raise Failure(
+                    f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "
+                    "it, and all that count in the group",
+                    Status.USAGE,
+                )
+    for finding in Recovery(config, store, Log("EventCountLogger")).look():
+        described = finding.description
+        if finding.outcome is Outcome.LIVE and described and described.group == group.name:
+            raise Failure(
+                f"group '{group.name}': process {described.pid} counts in it: stop all that do", Status.USAGE
+            )

@@ -1,0 +1,106 @@
+-- Part of commit.lua where the counts of an interval are in one hash: counting, for a whole batch or not at all.
+
+local CHUNK = 1000  -- items in one command
+
+-- Whether so many keys are those that counting takes.
+local function fits(n_keys, n_intervals, n_events)
+    return n_keys == 2 * n_intervals or n_keys == 2 * n_intervals + 1
+end
+
+-- The keys, from keys[first] on, for those events only that have these numbers.
+local function keys_of(keys, first, n_events, numbers)
+    return {unpack(keys, first)}
+end
+
+-- Adds a batch to every interval of a group, and to what was counted since ever.
+--
+-- keys   for each interval, from keys[first] on: string, its start, set if missing; hash of event ID to count;
+--        then, if the group has totals: hash of event ID to what it has counted since ever
+-- words  words[at] is the number of events; then the event IDs, then their counts; then the number of
+--        intervals, then the length of each in milliseconds
+-- now    in milliseconds
+--
+-- Returns nil, or a list of event ID, key and error for each count that cannot be added to; then nothing has
+-- changed. The event ID is '' where all of a key is in the way.
+local function count(keys, first, words, at, now)
+    local try, type = redis.pcall, type  -- a local is found faster than a global
+    local n_events = tonumber(words[at])
+    local before_counts = at + n_events
+    local before_lengths = before_counts + n_events + 1
+    local n_intervals = tonumber(words[before_lengths])
+    if n_events == 0 then
+        return nil
+    end
+
+    local obstacles = {}
+    local function is_refused(event, key, answer)
+        if type(answer) ~= 'table' or not answer.err then
+            return false
+        end
+        for _, word in ipairs({event, key, answer.err}) do
+            obstacles[#obstacles + 1] = word
+        end
+        return true
+    end
+
+    local starts, hashes = {}, {}
+    for i = 1, n_intervals do
+        starts[i], hashes[i] = keys[first + 2 * i - 2], keys[first + 2 * i - 1]
+    end
+    hashes[#hashes + 1] = keys[first + 2 * n_intervals]
+
+    local started = {}
+    if try('EXISTS', unpack(starts)) ~= #starts then
+        for i, start in ipairs(starts) do
+            local start_ms = now - now % tonumber(words[before_lengths + i])
+            local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
+            local answer = try('SETNX', start, seconds)
+            if not is_refused('', start, answer) and answer == 1 then
+                started[#started + 1] = start
+            end
+        end
+    end
+
+    -- Each hash is asked for all counts before any is added: one batch may name an event twice.
+    local function values_in(hash)
+        local values = {}
+        for from = 1, n_events, CHUNK do
+            local to = math.min(from + CHUNK - 1, n_events)
+            local some = try('HMGET', hash, unpack(words, at + from, at + to))
+            if is_refused('', hash, some) then
+                return nil
+            end
+            for i = from, to do
+                values[i] = some[i - from + 1]
+            end
+        end
+        return values
+    end
+
+    local before, added = {}, {}  -- the counts of each hash as they were, and whether each was added to
+    for number, hash in ipairs(hashes) do
+        before[number], added[number] = values_in(hash), {}
+        for i = 1, before[number] and n_events or 0 do
+            local answer = try('HINCRBY', hash, words[at + i], words[before_counts + i])
+            added[number][i] = not is_refused(words[at + i], hash, answer)
+        end
+    end
+    if #obstacles == 0 then
+        return nil
+    end
+
+    for number, hash in ipairs(hashes) do
+        for i in pairs(added[number]) do
+            local value = before[number][i]
+            if added[number][i] and value then
+                try('HSET', hash, words[at + i], value)
+            elseif added[number][i] then
+                try('HDEL', hash, words[at + i])
+            end
+        end
+    end
+    for _, start in ipairs(started) do
+        try('DEL', start)
+    end
+    return obstacles
+end

@@ -1,0 +1,249 @@
+"""The counts of one interval are in one hash, which is its own index: for very many events.
+
+To end an interval takes the same time for any number of them. What that asks for: the counts of intervals in
+the history stay in hashes of their own, and totals are counted at once, with everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.store.connections import Connections
+from event_count_logger.store.values import Finished, Position, Reading, Rotation
+from event_count_logger.store.wire import ms, packed, script, seconds, text
+
+#: Counts that are read at once, where there are too many to read all at once.
+_PAGE = 2_500
+
+#: How often a read begins anew because an interval was rotated meanwhile.
+_MOST_READS = 20
+
+#: Intervals that fall out of the history at once, should it have become much shorter.
+_MOST_GOING = 1_000
+
+#: Events that a script is given at once.
+_CHUNK = 1_000
+
+_READ, _ROTATE = script("read_hash"), script("rotate_hash")
+_FINISHED, _EXPIRE = script("finished_hash"), script("expire_hash")
+
+
+class HashLayout:
+    """What a store does with the counts of groups that have hashes. See `KeyLayout` for the methods."""
+
+    commit_script = script("count_hash", "sessions", "commit")
+
+    def __init__(self, redis: Connections) -> None:
+        self._redis = redis
+
+    @staticmethod
+    def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
+        """The start and the hash of each interval, and the totals."""
+        names = []
+        for interval in group.intervals:
+            names.append(keys.timestamp(group.prefix, interval.name, "cur"))
+            names.append(keys.counts(group.prefix, interval.name, "cur"))
+        return [*names, keys.totals(group.prefix)] if group.totals else names
+
+    @staticmethod
+    def expected_types(group: GroupConfig) -> Mapping[str, str]:
+        """See `KeyLayout.expected_types`."""
+        hashes = [
+            keys.counts(group.prefix, interval.name, half)
+            for interval in group.intervals
+            for half in ("cur", "last")
+        ]
+        return dict.fromkeys(hashes, "hash") | {keys.totals(group.prefix): "hash"}
+
+    @staticmethod
+    def own_keys(group: GroupConfig) -> list[str]:
+        """See `KeyLayout.own_keys`."""
+        return [keys.counts(group.prefix, interval.name, "cur") for interval in group.intervals]
+
+    def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
+        """See `Store.count`."""
+        key = keys.counts(group.prefix, interval, half)
+        return int(self._redis._ask("HGET", key, event_id, key=key) or 0)
+
+    def read(
+        self,
+        group: GroupConfig,
+        interval: Interval,
+        halves: Sequence[Half],
+        now: float | None = None,
+        totals: bool = False,
+    ) -> Reading:
+        """Totals have all that is counted, so that there is no running count to be added."""
+        hashes = [keys.counts(group.prefix, interval.name, half) for half in halves]
+        if totals:
+            hashes = [keys.totals(group.prefix)]
+        for _ in range(_MOST_READS):
+            reading, found = self._look(group, interval, hashes, now)
+            counts = [
+                _ordered(group, self._scan(key) if some is None else some)
+                for key, some in zip(hashes, found, strict=True)
+            ]
+            if None not in found or self._look(group, interval, [], now)[0].is_of_one_interval_with(reading):
+                if totals:
+                    return replace(reading, counts=dict.fromkeys(halves, {}), totals=counts[0])
+                position = reading.last_position if "last" in halves else None
+                return replace(reading, counts=dict(zip(halves, counts, strict=True)), last_position=position)
+        raise self._redis._gone(
+            keys.history(group.prefix, interval.name),
+            f"interval '{interval.name}' of group '{group.name}' ends faster than it can be read",
+        )
+
+    def _look(
+        self, group: GroupConfig, interval: Interval, hashes: Sequence[str], now: float | None
+    ) -> tuple[Reading, list[list[bytes] | None]]:
+        """As of when it is, and what is in each hash; None for more than can be read at once."""
+        name = group.prefix
+        frame = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        frame.append(keys.history(name, interval.name))
+        about = hashes[0] if hashes else frame[0]
+        reply = self._run(_READ, [*frame, *hashes], [ms(now)], about)
+        now_ms, start, last_start, position, *found = reply
+        last_position = Position.parse(text(position)) if position else None
+        reading = Reading(now_ms / 1000, seconds(start), seconds(last_start), "", {}, {}, last_position)
+        return reading, [None if some[0] == b"many" else some[1:] for some in found]
+
+    def _scan(self, key: str) -> list[bytes]:
+        """What is in a hash from beginning to end, some of it perhaps twice: then the latter is newer."""
+        found: list[bytes] = []
+        cursor = "0"
+        while True:
+            next_cursor, some = self._redis._ask("HSCAN", key, cursor, "COUNT", str(_PAGE), key=key)
+            found += some
+            cursor = text(next_cursor)
+            if cursor == "0":
+                return found
+
+    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> Finished | None:
+        """The interval that an entry of the history is about; None if it is gone."""
+        noted = _Noted.of(keys.history(group.prefix, interval.name), entry)
+        name = group.prefix
+        key_names = [
+            keys.history(name, interval.name),
+            keys.finished(name, interval.name),
+            keys.counts(name, interval.name, "last"),
+            keys.finished_counts(name, interval.name, noted.number),
+        ]
+        found: list[bytes] = []
+        cursor = "0"
+        while True:
+            reply = self._run(_FINISHED, key_names, [noted.id, noted.number, cursor, _PAGE], key_names[3])
+            if not reply:
+                return None
+            found += reply[1]
+            cursor = text(reply[0])
+            if cursor == "0":
+                counts = _ordered(group, found)
+                return Finished(Position.parse(noted.id), noted.start, noted.end, counts)
+
+    def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
+        """See `Store.rotate`."""
+        name = group.prefix
+        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        halves = [keys.counts(name, interval.name, half) for half in ("cur", "last")]
+        finished, history = keys.finished(name, interval.name), keys.history(name, interval.name)
+        outcome = b"changed"
+        while outcome == b"changed":
+            start = text(self._redis._ask("GET", timestamps[0], key=timestamps[0]) or b"")
+            n_finished, last = "", None
+            going: list[_Noted] = []
+            with suppress(Rejected):  # the script tells what is in the way
+                n_finished = text(self._redis._ask("GET", finished, key=finished) or b"")
+                last, going = self._history(group, interval)
+            keeps_last = last is not None and last not in going and str(last.number) == n_finished
+            number = int(n_finished) if n_finished.isdecimal() else 0
+            key_names = [
+                *(*timestamps, *halves, finished, history, keys.totals(name), keys.idle(name)),
+                keys.finished_counts(name, interval.name, number),
+                keys.index(name, interval.name, "cur"),
+                *(keys.finished_counts(name, interval.name, noted.number) for noted in going),
+            ]
+            settings = (
+                "history" if group.history else "",
+                "keep" if keeps_last else "",
+                "totals" if group.totals else "",
+            )
+            arguments = [interval.length_ms, ms(now), start, n_finished, *settings]
+            reply = self._run(_ROTATE, key_names, [*arguments, *(noted.id for noted in going)], timestamps[0])
+            outcome, _, until_next_ms, *rest = reply
+        rotation = Rotation.of(text(outcome), until_next_ms, rest)
+        if rotation.outcome == "rotated" and group.totals and interval is group.totals_interval:
+            self._expire(group, interval)
+        return rotation
+
+    def _expire(self, group: GroupConfig, interval: Interval) -> None:
+        """Undeclared events that have not been in use for long leave the totals, some at a time."""
+        name = group.prefix
+        key_names = [keys.totals(name), keys.idle(name)]
+        key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
+        key_names += [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        declared = set(group.events)
+        cursor = "0"
+        while True:
+            next_cursor, words = self._redis._ask(
+                "HSCAN", key_names[0], cursor, "COUNT", str(_CHUNK), key=key_names[0]
+            )
+            others = [event_id for event_id in map(text, words[::2]) if event_id not in declared]
+            for first in range(0, len(others), _CHUNK):
+                chunk = others[first : first + _CHUNK]
+                self._run(_EXPIRE, key_names, [group.expire_after, *chunk], key_names[1])
+            cursor = text(next_cursor)
+            if cursor == "0":
+                return
+
+    def _history(self, group: GroupConfig, interval: Interval) -> tuple[_Noted | None, list[_Noted]]:
+        """The newest interval in the history, and those that have to go when there is one more."""
+        key = keys.history(group.prefix, interval.name)
+        newest = self._redis._ask("XREVRANGE", key, "+", "-", "COUNT", "1", key=key)
+        n_too_many = int(self._redis._ask("XLEN", key, key=key)) + bool(group.history) - group.history
+        going = []
+        if n_too_many > 0:
+            count = str(min(n_too_many, _MOST_GOING))
+            going = self._redis._ask("XRANGE", key, "-", "+", "COUNT", count, key=key)
+        return (_Noted.of(key, newest[0]) if newest else None), [_Noted.of(key, entry) for entry in going]
+
+    def _run(self, script: Any, key_names: Sequence[str], arguments: Sequence[Any], about: str) -> Any:
+        words = (len(key_names), *key_names, *arguments)
+        return self._redis._call(script, len(words), packed(words), about)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """One interval as the history has it, without its counts; see rotate_hash.lua."""
+
+    id: str
+    number: int
+    start: float
+    end: float
+
+    @classmethod
+    def of(cls, key: str, entry: Any) -> _Noted:
+        entry_id, words = entry
+        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
+        try:
+            number = int(fields["number"])
+            return cls(text(entry_id), number, float(fields["start"]), float(fields["end"]))
+        except (KeyError, ValueError) as error:
+            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
+
+
+def _ordered(group: GroupConfig, words: Sequence[bytes]) -> dict[str, int]:
+    """The counts in a list of event IDs, each followed by its count: the declared ones first."""
+    counts = {}
+    for event_id, value in zip(map(text, words[::2]), words[1::2], strict=True):
+        with suppress(ValueError):  # a foreign value, which was never counted by anyone
+            counts[event_id] = int(value)
+    declared = [event_id for event_id in group.events if event_id in counts]
+    return {event_id: counts[event_id] for event_id in (*declared, *sorted(counts.keys() - set(declared)))}

@@ -1,0 +1,279 @@
+"""Each count is under a key of its own, and a set names those that there are: the layout of all versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.store.connections import SCRIPTS, Connections
+from event_count_logger.store.values import Finished, Position, Reading, Rotation
+from event_count_logger.store.wire import ms, seconds, text
+
+#: Events that are read at once, where there are too many to read all at once.
+_PAGE = 2_500
+
+#: How often what is new is asked for, before it is left for the next read.
+_MOST_ROUNDS = 3
+
+#: How often a read begins anew because an interval was rotated meanwhile.
+_MOST_READS = 20
+
+#: For each half, the events that are named.
+_Events = dict[Half, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What `KeyLayout.read` was asked for."""
+
+    group: GroupConfig
+    interval: Interval
+    now: float | None
+    totals: bool
+
+
+class KeyLayout:
+    """What a store does with the counts of groups that have a key for each.
+
+    Attributes:
+        commit_script: See commit.lua.
+    """
+
+    commit_script = SCRIPTS["commit"]
+
+    def __init__(self, redis: Connections) -> None:
+        """Asks that database."""
+        self._redis = redis
+
+    @staticmethod
+    def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
+        """The keys that a batch of these events is counted in."""
+        prefix = group.prefix
+        names: list[str] = []
+        for interval in group.intervals:
+            names += (keys.timestamp(prefix, interval.name, "cur"), keys.index(prefix, interval.name, "cur"))
+            names += [keys.counter(prefix, interval.name, "cur", event_id) for event_id in events]
+        return names
+
+    @staticmethod
+    def expected_types(group: GroupConfig) -> Mapping[str, str]:
+        """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
+        return {keys.totals(group.prefix): "hash", keys.totals_interval(group.prefix): "string"}
+
+    @staticmethod
+    def own_keys(group: GroupConfig) -> list[str]:
+        """Keys that are there where somebody counts with this layout, and not with another one."""
+        return [keys.index(group.prefix, interval.name, "cur") for interval in group.intervals]
+
+    def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
+        """See `Store.count`."""
+        key = keys.counter(group.prefix, interval, half, event_id)
+        return int(self._redis._ask("GET", key, key=key) or 0)
+
+    def read(
+        self,
+        group: GroupConfig,
+        interval: Interval,
+        halves: Sequence[Half],
+        now: float | None = None,
+        totals: bool = False,
+    ) -> Reading:
+        """See `Store.read`."""
+        request = _Request(group, interval, now, totals)
+        events: _Events = {half: list(group.events) for half in halves}
+        for _ in range(_MOST_ROUNDS):
+            reading, unnamed = self._read_at_once(request, events, "all")
+            if reading:
+                return reading
+            if not unnamed:
+                break
+            for half, more in unnamed.items():
+                events[half] += sorted(more)
+        return self._read_in_pages(request, halves)
+
+    def _read_at_once(
+        self, request: _Request, events: _Events, which: Literal["all", "named"]
+    ) -> tuple[Reading | None, _Events]:
+        """What was read; or None, and the events that must be named to read them (none: too many)."""
+        group, interval = request.group.prefix, request.interval.name
+        names = [keys.timestamp(group, interval, half) for half in ("cur", "last")]
+        names += (keys.history(group, interval), keys.totals(group), keys.totals_interval(group))
+        arguments: list[Any] = [ms(request.now), which, "totals" if request.totals else ""]
+        for half, named in events.items():
+            names.append(keys.index(group, interval, half))
+            names += [keys.counter(group, interval, half, event_id) for event_id in named]
+            arguments += (half, len(named), *named)
+        reply = self._redis._run("read", names, arguments, f"{group}:{interval}:*")
+        try:
+            return _reading(events, reply)
+        except ValueError as error:
+            reason = f"its newest entry cannot be read: {error}"
+            raise Rejected(keys.history(group, interval), reason) from error
+
+    def _read_in_pages(self, request: _Request, halves: Sequence[Half]) -> Reading:
+        for _ in range(_MOST_READS):
+            pages = [page for half in halves for page in self._pages(request, half)]
+            if all(page.is_of_one_interval_with(pages[0]) for page in pages):
+                return _joined(pages, halves)
+        raise self._redis._gone(
+            keys.history(request.group.prefix, request.interval.name),
+            f"interval '{request.interval.name}' of group '{request.group.name}' ends faster than it can be "
+            "read",
+        )
+
+    def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
+        whole, _ = self._read_at_once(request, {half: list(request.group.events)}, "all")
+        if whole:  # the last interval out of the history is never too much
+            yield whole
+            return
+        # Before the events are looked up: should an interval end meanwhile, this page shows it.
+        yield self._read_named(request, half, [])
+        found = self._members("SSCAN", keys.index(request.group.prefix, request.interval.name, half))
+        if request.totals:
+            found |= self._members("HSCAN", keys.totals(request.group.prefix))
+        events = [*request.group.events, *sorted(found.difference(request.group.events))]
+        for first in range(0, len(events), _PAGE):
+            yield self._read_named(request, half, events[first : first + _PAGE])
+
+    def _read_named(self, request: _Request, half: Half, events: list[str]) -> Reading:
+        page, _ = self._read_at_once(request, {half: events}, "named")
+        assert page, "what is named is always read"
+        return page
+
+    def _members(self, command: Literal["SSCAN", "HSCAN"], key: str) -> set[str]:
+        """The members of a set, or the fields of a hash, that are there from beginning to end."""
+        step = 2 if command == "HSCAN" else 1
+        members: set[str] = set()
+        cursor = "0"
+        while True:
+            next_cursor, some = self._redis._ask(command, key, cursor, "COUNT", str(_PAGE), key=key)
+            members.update(map(text, some[::step]))
+            cursor = text(next_cursor)
+            if cursor == "0":
+                return members
+
+    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> Finished | None:
+        """The interval that an entry of the history is about, as rotate.lua writes it; None if it is gone."""
+        key, (entry_id, words) = keys.history(group.prefix, interval.name), entry
+        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
+        try:
+            start, end = float(fields["start"]), float(fields["end"])
+            counts = _entry_counts(fields["events"], fields["counts"])
+            return Finished(Position.parse(text(entry_id)), start, end, counts)
+        except (KeyError, ValueError) as error:
+            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
+
+    def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
+        """See `Store.rotate`."""
+        name, declared = group.prefix, group.events
+        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
+        records = [
+            keys.finished(name, interval.name),
+            keys.history(name, interval.name),
+            keys.totals(name),
+            keys.idle(name),
+            keys.totals_interval(name),
+            keys.counts(name, interval.name, "cur"),
+        ]
+        outcome = b"changed"
+        while outcome == b"changed":
+            start = self._redis._ask("GET", timestamps[0], key=timestamps[0])
+            others = map(text, self._redis._ask("SUNION", *indexes, key=indexes[0]))
+            events = [*declared, *sorted(set(others).difference(declared))]
+            counters = [
+                keys.counter(name, interval.name, half, event_id)
+                for half in ("cur", "last")
+                for event_id in events
+            ]
+            settings = (group.history, self._part_in_totals(group, interval), group.expire_after)
+            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, len(declared), *events]
+            reply = self._redis._run("rotate", timestamps + indexes + records + counters, arguments)
+            outcome, _, until_next_ms, *rest = reply
+        return Rotation.of(text(outcome), until_next_ms, rest)
+
+    def _part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
+        """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
+        if not group.totals:
+            return "off"
+        key, before = keys.totals_interval(group.prefix), ""
+        with suppress(Rejected):  # the script will tell what is in the way
+            before = text(self._redis._ask("GET", key, key=key) or b"")
+        if before and group.interval(before) is None:
+            self._adopt_totals(group, before)
+            before = group.totals_interval.name
+        return interval.name if interval.name == (before or group.totals_interval.name) else "other"
+
+    def _adopt_totals(self, group: GroupConfig, before: str) -> None:
+        """The interval that added to the totals is not in the configuration any more: another one does."""
+        name, after = group.prefix, group.totals_interval.name
+        indexes = [
+            keys.index(name, before, "cur"),
+            keys.index(name, before, "last"),
+            keys.index(name, after, "cur"),
+        ]
+        events = sorted({*group.events, *map(text, self._redis._ask("SUNION", *indexes, key=indexes[0]))})
+        counters = [
+            keys.counter(name, interval, "cur", event_id)
+            for interval in (before, after)
+            for event_id in events
+        ]
+        records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
+        self._redis._run("adopt", records + counters, [before, after, *events])
+
+
+def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
+    """What read.lua answers; see `KeyLayout._read_at_once`."""
+    now_ms, start, last_start, totals_interval, totals, *halves = reply
+    lists = dict(zip(events, halves, strict=True))
+    unnamed = {half: list(map(text, some[1:])) for half, some in lists.items() if some[0] == b"unnamed"}
+    if unnamed or [b"many"] in (totals, *halves):
+        return None, unnamed
+    counts: dict[Half, Mapping[str, int]] = {
+        half: _entry_counts(*some[2:]) if some[0] == b"entry" else _counts(events[half], some[1:])
+        for half, some in lists.items()
+    }
+    positions = [Position.parse(text(some[1])) for some in lists.values() if some[0] == b"entry"]
+    times = now_ms / 1000, seconds(start), seconds(last_start)
+    return Reading(
+        *times, text(totals_interval), counts, _totals(events, totals), positions[0] if positions else None
+    ), {}
+
+
+def _totals(events: _Events, reply: Sequence[bytes]) -> dict[str, int]:
+    if reply[:1] == [b"counts"]:
+        (named,) = events.values()
+        return _counts(named, reply[1:])
+    return _counts(list(map(text, reply[1::2])), reply[2::2])
+
+
+def _joined(pages: Sequence[Reading], halves: Sequence[Half]) -> Reading:
+    counts: dict[Half, dict[str, int]] = {half: {} for half in halves}
+    totals: dict[str, int] = {}
+    for page in pages:
+        for half, some in page.counts.items():
+            counts[half].update(some)
+        totals.update(page.totals)
+    return replace(pages[0], counts=counts, totals=totals)
+
+
+def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
+    counts = {}
+    for event_id, value in zip(events, values, strict=True):
+        try:
+            counts[event_id] = int(value)
+        except ValueError:
+            continue  # no counter there, or a foreign value, which was never counted by anyone
+    return counts
+
+
+def _entry_counts(events: bytes, counts: bytes) -> dict[str, int]:
+    return dict(zip(json.loads(text(events)), json.loads(counts), strict=True))

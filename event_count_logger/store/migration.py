@@ -1,0 +1,189 @@
+"""Moves what is in Redis of a group from one layout to another; it can be cut off anywhere, and repeated.
+
+Every step is one script, which moves some counts and takes them away where they were: a count is in one
+layout or in the other, never in both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.config.values import Layout
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.store.layouts import LAYOUTS, KeyLayout
+from event_count_logger.store.store import Store
+from event_count_logger.store.values import Finished, Position
+from event_count_logger.store.wire import packed, script, text
+
+#: Events, or intervals of the history, that are moved at once.
+_CHUNK = 500
+
+_HALVES: tuple[Half, ...] = ("cur", "last")
+
+_MOVE = {"hash": script("move_to_hash"), "keys": script("move_to_keys")}
+_MOVE_HISTORY = script("move_history")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a layout has of one interval of a group.
+
+    Attributes:
+        interval: Name of the interval.
+        running: How many events have a count in the running interval.
+        finished: How many have one in the last finished interval.
+        history: How many intervals the history holds, of any layout.
+    """
+
+    interval: str
+    running: int
+    finished: int
+    history: int
+
+
+class Migration:
+    """Moves one group, or one shard of it. No master and no worker of the group may be at work meanwhile."""
+
+    def __init__(self, store: Store, group: GroupConfig, to: Layout) -> None:
+        """Moves nothing yet."""
+        self._store = store
+        self._to: Layout = to
+        self._from: Layout = "keys" if to == "hash" else "hash"
+        self._group = replace(group, layout=self._from)
+
+    def contents(self) -> Iterator[Contents]:
+        """What there is to move, for each interval."""
+        name = self._group.prefix
+        for interval in self._group.intervals:
+            running, finished = (len(self._events(interval, half)) for half in _HALVES)
+            n_history = int(self._ask("XLEN", keys.history(name, interval.name)))
+            yield Contents(interval.name, running, finished, n_history)
+
+    def run(self) -> list[str]:
+        """Move everything; what was moved before stays as it is.
+
+        Returns:
+            The keys that hold something else than they should, and were left alone.
+
+        Raises:
+            Unavailable: No answer: repeat.
+            Rejected: Something else is in the way of all: repeat when it is gone.
+        """
+        key = keys.totals_interval(self._group.prefix)
+        if self._to == "keys" and self._group.totals:
+            self._ask("SETNX", key, self._group.totals_interval.name)
+        obstacles: list[str] = []
+        for interval in self._group.intervals:
+            self._move_history(interval)
+            for half in _HALVES:
+                obstacles += self._move_counts(interval, half)
+        if self._to == "hash" and not obstacles:
+            self._ask("DEL", key)
+        return obstacles
+
+    def _move_counts(self, interval: Interval, half: Half) -> list[str]:
+        name = self._group.prefix
+        index, hash = keys.index(name, interval.name, half), keys.counts(name, interval.name, half)
+        in_totals = half == "cur" and self._adds_to_totals(interval)
+        events = self._events(interval, half)
+        obstacles: list[str] = []
+        for first in range(0, len(events), _CHUNK):
+            some = events[first : first + _CHUNK]
+            counters = [keys.counter(name, interval.name, half, event_id) for event_id in some]
+            arguments = ["totals" if in_totals else "", *some]
+            found = self._run(_MOVE[self._to], [index, hash, keys.totals(name), *counters], arguments)
+            obstacles += map(text, found)
+        return obstacles
+
+    def _adds_to_totals(self, interval: Interval) -> bool:
+        """Whether its running counts are beside the totals with keys, and in them with hashes."""
+        part = KeyLayout(self._store)._part_in_totals(self._group, interval)
+        return part == interval.name and part not in ("off", "other")
+
+    def _events(self, interval: Interval, half: Half) -> list[str]:
+        name = self._group.prefix
+        if self._from == "keys":
+            found = KeyLayout(self._store)._members("SSCAN", keys.index(name, interval.name, half))
+            counters = {keys.counter(name, interval.name, half, event): event for event in self._group.events}
+            # Other versions keep no index.
+            found |= {event for key, event in counters.items() if int(self._ask("EXISTS", key))}
+        else:
+            found = KeyLayout(self._store)._members("HSCAN", keys.counts(name, interval.name, half))
+        return sorted(found)
+
+    def _move_history(self, interval: Interval) -> None:
+        name = self._group.prefix
+        streams = [keys.history(name, interval.name), keys.moving_history(name, interval.name)]
+        n_finished = self._store.n_finished(self._group, interval)
+        numbers = self._numbers(streams[0], n_finished)
+        for entry_id, number in numbers.items():
+            (entry,) = self._ask("XRANGE", streams[0], entry_id, entry_id)
+            finished = self._finished(interval, entry)
+            own = keys.finished_counts(name, interval.name, number)
+            settings: list[str | int]
+            if self._to == "hash":
+                if not (number == n_finished and self._is_last(interval, finished)):
+                    self._store_counts(own, finished.counts)
+                settings = ["", "number", number]
+            else:
+                events, counts = list(finished.counts), list(finished.counts.values())
+                settings = ["delete", "events", _json(events), "counts", _json(counts)]
+            self._run(_MOVE_HISTORY, [*streams, own], [entry_id, *settings])
+
+    def _numbers(self, stream: str, n_finished: int) -> dict[str, int]:
+        """The IDs of the intervals that are to be moved, oldest first, with a number of its own for each.
+
+        An ID has the number, unless the clock was wrong when it was made.
+        """
+        if not self._is_to_move(stream):
+            return {}
+        entries = self._ask("XREVRANGE", stream, "+", "-")
+        numbers: dict[str, int] = {}
+        before = n_finished + 1
+        for entry_id, words in entries:
+            fields = dict(zip(words[::2], words[1::2], strict=True))
+            noted = fields.get(b"number")
+            before = int(noted) if noted else min(Position.parse(text(entry_id)).number, before - 1)
+            numbers[text(entry_id)] = before
+        return dict(reversed(numbers.items()))
+
+    def _is_to_move(self, stream: str) -> bool:
+        """Whether it, the oldest interval of all, is as the layout has it that is to be left."""
+        oldest = self._ask("XRANGE", stream, "-", "+", "COUNT", "1")
+        is_of_hash = bool(oldest) and b"number" in oldest[0][1][::2]
+        moving = int(self._ask("EXISTS", f"{stream}:moving"))
+        return bool(oldest) and (bool(moving) or is_of_hash == (self._from == "hash"))
+
+    def _finished(self, interval: Interval, entry: Any) -> Finished:
+        layout = LAYOUTS["hash" if b"number" in entry[1][::2] else "keys"]
+        finished = layout(self._store).finished(self._group, interval, entry)
+        assert finished, "nothing else changes the history meanwhile"
+        return finished
+
+    def _is_last(self, interval: Interval, finished: Finished) -> bool:
+        key = keys.timestamp(self._group.prefix, interval.name, "last")
+        start = self._ask("GET", key)
+        return start is not None and float(start) == finished.start
+
+    def _store_counts(self, key: str, counts: Mapping[str, int]) -> None:
+        words = [str(word) for pair in counts.items() for word in pair]
+        for first in range(0, len(words), 2 * _CHUNK):
+            self._ask("HSET", key, *words[first : first + 2 * _CHUNK])
+
+    def _ask(self, command: str, key: str, *words: str) -> Any:
+        return self._store._ask(command, key, *words, key=key)
+
+    def _run(self, script: Any, key_names: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        words = (len(key_names), *key_names, *arguments)
+        return self._store._call(script, len(words), packed(words), key_names[0])
+
+
+def _json(value: object) -> str:
+    """As rotate.lua writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

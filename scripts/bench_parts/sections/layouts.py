@@ -1,0 +1,87 @@
+"""What counts take and cost in each layout, with very many events."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from bench_parts.libraries import event_names
+from bench_parts.processes import QUICK, Bench
+from bench_parts.report import Section, Table, at_most, blocked, number
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
+
+TEXT = """\
+One interval with so many events, in each layout. Memory is what the server's use grew by when each was
+counted once, without and with totals, by the number of events. "Rotate" is the second of two rotations, with
+history and totals; "blocked" is the longest time for which one request kept the server from others during it.
+"Commit" is the time of one event that is there already, and of a batch of 500 of them, as a median of 500."""
+
+INTERVAL = Interval.parse("1h")
+GROUP = GroupConfig("laid out", (INTERVAL,), auto_declare_events=True)
+BATCH, FILL, TIMES = 500, 5_000, 500
+
+
+def run(bench: Bench) -> Section:
+    store = Store(RedisConfig(host="127.0.0.1", port=bench.server.port, socket_timeout=60))
+    sizes = (1_000, 10_000) if bench.effort is QUICK else (100_000, 1_000_000)
+    rows, longest_ms = [], {}
+    for events in sizes:
+        for layout in ("keys", "hash"):
+            group = replace(GROUP, layout=layout)
+            bare = _memory(bench, store, replace(group, totals=False, history=0), events)
+            full = _memory(bench, store, group, events)
+            one, many = _commit_us(store, group, events)
+            took, waited = _rotation_ms(bench, store, group, events)
+            longest_ms[layout] = waited
+            memory = (number(bare), number(full))
+            rows.append((f"{events:,}", layout, *memory, number(took), blocked([waited]), one, many))
+    store.close()
+    columns = ("bytes/event", "with totals", "rotate ms", "blocked ms", "commit us", f"of {BATCH} us")
+    target = at_most(f"longest block by a rotation of {sizes[-1]:,} in a hash", longest_ms["hash"], 5, "ms")
+    return Section("Layouts", TEXT, [Table(("events", "layout", *columns), rows)], [target])
+
+
+def _fill(store: Store, group: GroupConfig, events: int, now: float) -> None:
+    names = event_names(events)
+    for first in range(0, events, FILL):
+        batch = dict.fromkeys(names[first : first + FILL], 1)
+        store.commit(group, f"{now}:{first}", 0, 1, batch, now)
+
+
+def _memory(bench: Bench, store: Store, group: GroupConfig, events: int) -> float:
+    client: Any = bench.server.client
+    client.flushall()
+    before = client.info("memory")["used_memory"]
+    _fill(store, group, events, time.time())
+    return float(client.info("memory")["used_memory"] - before) / events
+
+
+def _commit_us(store: Store, group: GroupConfig, events: int) -> tuple[str, str]:
+    names = event_names(events)
+    found = []
+    for size in (1, BATCH):
+        took = []
+        for at in range(TIMES):
+            first = at * BATCH % (events - BATCH)
+            batch = dict.fromkeys(names[first : first + size], 1)
+            begin = time.perf_counter_ns()
+            store.commit(group, f"timed {size}", at, at + 1, batch)
+            took.append((time.perf_counter_ns() - begin) / 1e3)
+        found.append(number(median(took)))
+    return found[0], found[1]
+
+
+def _rotation_ms(bench: Bench, store: Store, group: GroupConfig, events: int) -> tuple[float, float]:
+    """How long it took, and how long one of its requests kept the server from others."""
+    begin = time.time()
+    store.rotate(group, INTERVAL, begin + INTERVAL.length_s)
+    _fill(store, group, events, begin + INTERVAL.length_s)
+    with bench.server.blocked_ms() as waits:
+        start = time.perf_counter_ns()
+        store.rotate(group, INTERVAL, begin + 2 * INTERVAL.length_s)
+        took = (time.perf_counter_ns() - start) / 1e6
+    return took, waits[0]

@@ -1,0 +1,278 @@
+"""What is different in groups whose counts lie in hashes: their keys, and what may be in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig
+from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.reader import Reader
+from event_count_logger.store import Commit, Refusal, SessionAction, Store
+from event_count_logger.store.layouts import HashLayout
+from tests.groups import group_of
+from tests.servers import Server
+
+FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
+NOW = 1_700_000_013.25
+LARGEST = 2**63 - 1
+SETTINGS: dict[str, Any] = {"layout": "hash", "events": ("a", "b"), "auto_declare_events": True}
+GROUP = group_of("g", [FIVE_S], **SETTINGS)
+OF_BOTH = group_of("g", [FIVE_S, ONE_M], **SETTINGS, sessions=SessionsConfig())
+
+
+def commit(
+    store: Store, prev: int, batch: dict[str, int], group: GroupConfig = GROUP, now: float = NOW
+) -> Commit:
+    return store.commit(group, "src", prev, prev + 1, batch, now)
+
+
+def test_a_batch_is_added_to_the_hash_of_every_interval_and_to_the_totals(
+    store: Store, any_server: Server
+) -> None:
+    assert commit(store, 0, {"a": 2, "b:c": 1}, OF_BOTH) == Commit("applied", "")
+    assert any_server.everything() == {
+        "g:@sources": {"src": "1"},
+        "g:5s:cur": {"a": "2", "b:c": "1"},
+        "g:5s:cur:@ts": "1700000010",
+        "g:1m:cur": {"a": "2", "b:c": "1"},
+        "g:1m:cur:@ts": "1699999980",
+        "g:@totals": {"a": "2", "b:c": "1"},
+    }
+
+
+def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server: Server) -> None:
+    group = group_of("g", [FIVE_S], **SETTINGS, history=2)
+    for at in range(4):
+        commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
+        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+    assert any_server.everything() == {
+        "g:@sources": {"src": "4"},
+        "g:@totals": {"a": "10"},
+        "g:5s:@finished": "4",
+        "g:5s:cur:@ts": "1700000030",
+        "g:5s:last": {"a": "4"},
+        "g:5s:last:@ts": "1700000025",
+        "g:5s:@history": [
+            ("1700000025000-3", {"start": "1700000020", "end": "1700000025", "number": "3"}),
+            ("1700000030000-4", {"start": "1700000025", "end": "1700000030", "number": "4"}),
+        ],
+        "g:5s:@history:3": {"a": "3"},
+    }
+
+
+@pytest.mark.parametrize("shorter", [3, 1, 0])
+def test_a_history_that_is_made_shorter_leaves_no_hash_behind(
+    store: Store, any_server: Server, shorter: int
+) -> None:
+    for at, history in enumerate([9, 9, 9, 9, 9, 0, 9, 9, 9, 9, shorter]):
+        group = group_of("g", [FIVE_S], **SETTINGS, history=history)
+        commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
+        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+    hashes = {key for key in any_server.everything() if key.startswith("g:5s:@history:")}
+    assert hashes == {"g:5s:@history:10", "g:5s:@history:9"} if shorter == 3 else hashes == set()
+    counts = [one.counts["a"] for one in Reader(store).history(group, FIVE_S)]
+    assert counts == [9, 10, 11][3 - shorter :]
+
+
+OBSTACLES: dict[str, tuple[Callable[[Any], object], str, str]] = {
+    "a list": (lambda client: client.rpush("g:1m:cur", "x"), "", "g:1m:cur"),
+    "a list for the totals": (lambda client: client.rpush("g:@totals", "x"), "", "g:@totals"),
+    "no integer": (lambda client: client.hset("g:1m:cur", "b", "x"), "b", "g:1m:cur"),
+    "the largest integer": (lambda client: client.hset("g:1m:cur", "b", LARGEST), "b", "g:1m:cur"),
+    "the largest total": (lambda client: client.hset("g:@totals", "b", LARGEST), "b", "g:@totals"),
+    "positions that are none": (lambda client: client.set("g:@sources", "x"), "", "g:@sources"),
+}
+
+
+@pytest.mark.parametrize("name", OBSTACLES)
+def test_one_bad_count_refuses_the_whole_batch_and_names_it(
+    name: str, store: Store, any_server: Server
+) -> None:
+    put, event_id, key = OBSTACLES[name]
+    any_server.client.hset("g:5s:cur", mapping={"zero": 0, "huge": 2**60 + 1})
+    put(any_server.client)
+    before = any_server.everything()
+    batch = {"a": 5, "b": 1, "new": 7, "zero": 1, "huge": 2**60}
+    answer = commit(store, 0, batch, OF_BOTH)
+    assert {(refusal.event_id, refusal.key) for refusal in answer.refusals} == {(event_id, key)}
+    assert any_server.everything() == before
+
+
+def test_a_refusal_of_thousands_of_events_with_sessions_changes_nothing(
+    store: Store, any_server: Server
+) -> None:
+    commit(store, 0, {f"event {number}": 1 for number in range(0, 3000, 7)}, OF_BOTH)
+    any_server.client.hset("g:1m:cur", "event 2998", "x")
+    before = any_server.everything()
+    batch = {f"event {number}": number + 1 for number in range(3000)} | {"dash": 1}
+    actions = [SessionAction("s1", "dash", "start", NOW)]
+    answer = store.commit_actions(OF_BOTH, actions, "src", 1, 2, batch, NOW)
+    assert [refusal.event_id for refusal in answer.refusals] == ["event 2998"]
+    assert any_server.everything() == before
+
+
+def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> None:
+    rules = {"enabled": True, "nopass": True, "keys": ["*"]}
+    own_server.client.acl_setuser("u", **rules, commands=["+@all", "-hincrby"])
+    store = Store(RedisConfig(**own_server.config, options={"username": "u", "password": ""}))
+    assert {refusal.key for refusal in commit(store, 0, {"a": 1}).refusals} == {"g:5s:cur", "g:@totals"}
+    assert own_server.everything() == {}
+    store.close()
+
+
+def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
+    any_server.client.hset("g:5s:cur", "a", "x")
+    assert commit(store, 0, {"a": 1}).refusals == (
+        Refusal("a", "g:5s:cur", "ERR hash value is not an integer"),
+    )
+
+
+@pytest.mark.parametrize("key", ["g:5s:cur", "g:5s:last", "g:5s:cur:@ts"])
+def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
+    key: str, store: Store, any_server: Server
+) -> None:
+    commit(store, 0, {"a": 1})
+    any_server.client.delete(key)
+    any_server.client.rpush(key, "x")
+    before = any_server.everything()
+    with pytest.raises(Rejected, match="WRONGTYPE"):
+        store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    assert any_server.everything() == before
+
+
+@pytest.mark.parametrize("key", ["g:5s:@history", "g:5s:@finished"])
+def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
+    store: Store, any_server: Server, key: str
+) -> None:
+    any_server.client.lpush(key, "x")
+    commit(store, 0, {"a": 2, "x": 3})
+    rotation = store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    assert (rotation.outcome, key in rotation.obstacles) == ("rotated", True)
+    assert any_server.counts("g", "5s", "last") == {"a": 2, "x": 3}
+    assert any_server.client.lrange(key, 0, -1) == ["x"]
+
+
+def test_a_master_that_was_overtaken_looks_again(
+    store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, 0, {"early": 1})
+    look, overtaken = HashLayout._history, []
+
+    def look_late(self: HashLayout, *arguments: Any) -> Any:
+        found = look(self, *arguments)
+        if not overtaken:
+            overtaken.append(True)
+            commit(store, 1, {"late": 5})
+            store.rotate(GROUP, FIVE_S, 1_700_000_015)
+        return found
+
+    monkeypatch.setattr(HashLayout, "_history", look_late)
+    assert store.rotate(GROUP, FIVE_S, 1_700_000_020).outcome == "rotated"
+    history = Reader(store).history(GROUP, FIVE_S)
+    assert [one.counts for one in history] == [{"a": 0, "b": 0, "early": 1, "late": 5}, {"a": 0, "b": 0}]
+
+
+def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
+    store = Store(RedisConfig(**own_server.config))
+    commit(store, 0, {"a": 1})
+    own_server.client.config_set("maxmemory", 1)
+    assert store.rotate(GROUP, FIVE_S, 1_700_000_015).outcome == "rotated"
+    own_server.client.config_set("maxmemory", 0)
+    assert own_server.counts("g", "5s", "last") == {"a": 1}
+    store.close()
+
+
+def test_any_event_id_and_any_count_comes_back_out_of_the_history(store: Store, any_server: Server) -> None:
+    batch = {'"\\/': 1, "é\U0001f600": 2, "a b:c,": 2**63 - 1}
+    commit(store, 0, batch)
+    any_server.client.hset("g:5s:cur", b"\xff\n", 7)
+    any_server.client.hset("g:5s:cur", "none", "x")
+    store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    expected = {"a": 0, "b": 0, **batch, "\udcff\n": 7}
+    (held,) = Reader(store).history(GROUP, FIVE_S)
+    (last,) = Reader(store).read(GROUP, FIVE_S, "last", now=NOW + 5)
+    assert held.counts == last.counts == expected
+
+
+def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = {f"e{number:05}": 1 for number in range(12_000)}
+    commit(store, 0, batch)
+    store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    commit(store, 1, dict.fromkeys(batch, 2), now=NOW + 5)
+    scan, scanned = HashLayout._scan, []
+
+    def rotate_after_the_first_scan(self: HashLayout, key: str) -> Any:
+        found = scan(self, key)
+        if not scanned:
+            store.rotate(GROUP, FIVE_S, 1_700_000_020)
+        scanned.append(key)
+        return found
+
+    monkeypatch.setattr(HashLayout, "_scan", rotate_after_the_first_scan)
+    (last,) = Reader(store).read(GROUP, FIVE_S, "last", now=1_700_000_021)
+    assert last.counts == {"a": 0, "b": 0, **dict.fromkeys(batch, 2)}
+    assert last.start == 1_700_000_015
+    assert len(scanned) == 2
+
+
+def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
+    store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, 0, {f"e{number:05}": 1 for number in range(12_000)})
+    scan = HashLayout._scan
+
+    def with_another_start(self: HashLayout, key: str) -> Any:
+        any_server.client.incr("g:5s:cur:@ts")
+        return scan(self, key)
+
+    monkeypatch.setattr(HashLayout, "_scan", with_another_start)
+    with pytest.raises(Unavailable, match="interval '5s' of group 'g' ends faster than it can be read"):
+        Reader(store).read(GROUP, FIVE_S, "cur", now=NOW)
+
+
+def test_an_interval_that_falls_out_of_the_history_while_it_is_read_is_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = group_of("g", [FIVE_S], **SETTINGS, history=2)
+    for at in range(2):
+        commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
+        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+    finished, asked = HashLayout.finished, []
+
+    def rotate_first(self: HashLayout, *arguments: Any) -> Any:
+        if not asked:
+            store.rotate(group, FIVE_S, 1_700_000_025)
+        asked.append(True)
+        return finished(self, *arguments)
+
+    monkeypatch.setattr(HashLayout, "finished", rotate_first)
+    assert [one.counts["a"] for one in Reader(store).history(group, FIVE_S)] == [2]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("keys", "hash"), ("hash", "keys")])
+def test_what_another_layout_counts_is_noticed_by_the_master_and_by_check(
+    server: Server,
+    config_file: Callable[..., Path],
+    run: Callable[..., CompletedProcess[str]],
+    ours: Any,
+    theirs: Any,
+) -> None:
+    store = Store(RedisConfig(**server.config))
+    commit(store, 0, {"a": 1}, group_of("g", [FIVE_S], layout=ours))
+    commit(store, 1, {"a": 1}, group_of("g", [FIVE_S], layout=theirs))
+    key = {"hash": "g:5s:cur", "keys": "g:5s:cur:@events"}[theirs]
+    path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "layout": ours}}})
+    assert (
+        f"key {key} is only there in groups with another layout than '{ours}'"
+        in run("ecl", "check", path).stdout
+    )
+    assert key in store.rotate(group_of("g", [FIVE_S], layout=ours), FIVE_S, 1_700_000_015).obstacles
+    store.close()

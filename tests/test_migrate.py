@@ -1,0 +1,166 @@
+"""ecl migrate: nothing is lost and nothing is counted twice, wherever it is cut off."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess, Popen
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config.values import Layout
+from event_count_logger.intervals import Interval
+from event_count_logger.reader import Reader
+from event_count_logger.store import Migration, Store
+from tests.servers import Server, wait_until
+
+FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
+START = 1_700_000_040
+BATCH = {f"e{number}": number for number in range(600)} | {"declared": 2**54 + 1, "é ü:x": 3}
+GROUP = GroupConfig("g", (FIVE_S, ONE_M), ("declared", "never"), auto_declare_events=True, history=4)
+
+Other = pytest.mark.parametrize(("before", "after"), [("keys", "hash"), ("hash", "keys")])
+
+
+def fill(store: Store, group: GroupConfig) -> None:
+    """Intervals of 5 seconds, of which one is twice as long, and one of a minute; and running counts."""
+    for at in range(15):
+        batch = {**BATCH, f"only {at}": at + 1}
+        store.commit(group, "src", at, at + 1, batch, START + 5 * at)
+        if at != 7:
+            store.rotate(group, FIVE_S, START + 5 * (at + 1) if at < 14 else START + 5 * at)
+        store.rotate(group, ONE_M, START + 5 * at)
+
+
+def seen(store: Store, group: GroupConfig) -> dict[str, Any]:
+    """Everything that readers can know."""
+    reader = Reader(store)
+    found: dict[str, Any] = {"totals": reader.totals(group, START + 75).counts}
+    for interval in group.intervals:
+        halves = reader.read(group, interval, "last", "cur", now=START + 75)
+        found[interval.name] = [*halves, *reader.history(group, interval)]
+    return found
+
+
+@Other
+def test_readers_see_the_same_before_and_after_and_counting_goes_on(
+    store: Store, any_server: Server, before: Layout, after: Layout
+) -> None:
+    old, new = replace(GROUP, layout=before), replace(GROUP, layout=after)
+    fill(store, old)
+    expected = seen(store, old)
+    assert Migration(store, old, after).run() == []
+    assert seen(store, new) == expected
+    assert not store.strangers(new)
+    again = any_server.everything()
+    assert Migration(store, old, after).run() == []
+    assert any_server.everything() == again
+    assert store.commit(new, "src", 14, 15, BATCH, START + 75).outcome == "duplicate"
+    for at in range(15, 19):
+        store.commit(new, "src", at, at + 1, BATCH, START + 5 * at)
+        store.rotate(new, FIVE_S, START + 5 * (at + 1))
+    assert Reader(store).totals(new).counts["declared"] == 19 * BATCH["declared"]
+    left = [key for key in any_server.everything() if key.startswith("g:5s:@history:")]
+    assert len(left) == (3 if after == "hash" else 0)
+
+
+@Other
+def test_there_and_back_leaves_everything_as_it_was(
+    store: Store, any_server: Server, before: Layout, after: Layout
+) -> None:
+    fill(store, replace(GROUP, layout=before))
+    expected = any_server.everything()
+    Migration(store, GROUP, after).run()
+    Migration(store, GROUP, before).run()
+    assert any_server.everything() == expected
+
+
+@Other
+def test_killed_anywhere_and_called_again_it_is_exact(server: Server, before: Layout, after: Layout) -> None:
+    old, new = replace(GROUP, layout=before), replace(GROUP, layout=after)
+    store = Store(RedisConfig(**server.config))
+    for step in range(1, 300, 7):
+        server.client.flushall()
+        fill(store, old)
+        expected = seen(store, old)
+        for again in range(2):
+            was_killed = _killed_at(step + again, server, old, after)
+        Migration(store, old, after).run()
+        assert seen(store, new) == expected, f"killed at request {step}"
+        if not was_killed:
+            break
+    assert step > 14, "there were too few requests for this to mean anything"
+    store.close()
+
+
+def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> bool:
+    """Whether a process was killed with its request of that number under way."""
+    pid = os.fork()
+    if not pid:
+        store = Store(RedisConfig(**server.config))
+        exchange, sent = store._exchange, iter(range(1, 10_000))
+
+        def cut_off(*arguments: Any) -> Any:
+            answer = exchange(*arguments)
+            if next(sent) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        store._exchange = cut_off  # type: ignore[method-assign]
+        try:
+            Migration(store, group, to).run()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def test_counts_of_another_version_without_an_index_are_moved(store: Store, any_server: Server) -> None:
+    any_server.client.mset({"g:5s:cur:declared": 5, "g:5s:cur:@ts": START, "g:5s:last:declared": 7})
+    Migration(store, GROUP, "hash").run()
+    assert any_server.client.hgetall("g:5s:cur") == {"declared": "5"}
+    assert any_server.client.hgetall("g:5s:last") == {"declared": "7"}
+    assert any_server.client.hgetall("g:@totals") == {"declared": "5"}
+
+
+def test_what_is_no_count_is_left_and_named(store: Store, any_server: Server) -> None:
+    fill(store, GROUP)
+    any_server.client.set("g:5s:cur:e1", "x")
+    assert Migration(store, GROUP, "hash").run() == ["g:5s:cur:e1"]
+    assert any_server.client.get("g:5s:cur:e1") == "x"
+
+
+Run = Callable[..., "CompletedProcess[str]"]
+
+
+def test_the_command_says_what_it_will_do_and_asks(
+    server: Server, config_file: Callable[..., Path], run: Run
+) -> None:
+    path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "events": ["a"]}}})
+    assert run("ecl", "log_event", path, "g", "a").returncode == 0
+    dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
+    told = "g, 5s: 1 events running, 0 in the last interval, 0 intervals in the history\n"
+    assert (dry.returncode, dry.stdout) == (0, told)
+    refused = run("ecl", "migrate", path, "g", "--to", "hash", input="n\n")
+    assert refused.returncode != 0
+    assert server.client.get("g:5s:cur:a") == "1"
+    done = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"g is moved; set its 'layout: hash' in {path} before it is used again\n")
+    assert server.client.hgetall("g:5s:cur") == {"a": "1"}
+    assert run("ecl", "migrate", path, "other", "--to", "hash").returncode == 1
+
+
+def test_beside_a_master_it_is_refused(
+    server: Server, config_file: Callable[..., Path], run: Run, start: Callable[..., Popen[str]]
+) -> None:
+    path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["1h"], "events": ["a"]}}})
+    master = start("ecl_master", path)
+    wait_until(lambda: server.client.exists("g:@masters"))
+    refused = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
+    assert refused.returncode == 2
+    assert f"group 'g': a master is at work (host {os.uname().nodename}, pid {master.pid})" in refused.stderr
