@@ -93,8 +93,17 @@ def test_connections_follow_a_master_that_hands_over(
     wait_until(lambda: counted(setup.primary())["direct"] == 2)
 
 
-def test_what_the_sentinels_do_not_know_is_named() -> None:
+def test_what_the_sentinels_do_not_know_is_named(setup: SentinelSetup) -> None:
+    known = setup.config["sentinel"]
+    sentinel = {"nodes": known["nodes"][:1], "service": "other"}
+    store = Store(from_dicts({}, {"sentinel": sentinel}).redis)
+    with pytest.raises(Unavailable, match=r"'other' of sentinels .* the master \(.* does not know it\)"):
+        store.ping()
+
+
+def test_sentinels_that_do_not_answer_are_named() -> None:
     nobody = f"127.0.0.1:{free_port()}"
     store = Store(from_dicts({}, {"sentinel": {"nodes": [nobody], "service": "ecl"}}).redis)
-    with pytest.raises(Unavailable, match=f"'ecl' of sentinels {nobody} cannot be reached: No master found"):
+    expected = f"'ecl' of sentinels {nobody} cannot be reached: none of them names the master"
+    with pytest.raises(Unavailable, match=expected):
         store.ping()

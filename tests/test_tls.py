@@ -14,7 +14,7 @@ from event_count_logger import Unavailable
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
-from tests.servers import Server
+from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -52,6 +52,17 @@ class TlsServer(Server):
         return redis.Redis(port=self.port, ssl=True, ssl_cert_reqs="none", decode_responses=True)
 
 
+def with_tls(directory: Path) -> list[str]:
+    """Arguments of a server."""
+    settings = {
+        "--tls-cert-file": directory / "server.pem",
+        "--tls-key-file": directory / "server.key",
+        "--tls-ca-cert-file": directory / "ca.pem",
+        "--tls-auth-clients": "optional",
+    }
+    return [str(word) for pair in settings.items() for word in pair]
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     needs_debian("openssl", "openssl")
@@ -64,13 +75,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tls_server(directory: Path) -> Iterator[Server]:
     needs_debian("redis-server", "redis-server")
-    with_tls = {
-        "--tls-cert-file": directory / "server.pem",
-        "--tls-key-file": directory / "server.key",
-        "--tls-ca-cert-file": directory / "ca.pem",
-        "--tls-auth-clients": "optional",
-    }
-    server = TlsServer("redis", directory, *(str(word) for pair in with_tls.items() for word in pair))
+    server = TlsServer("redis", directory, *with_tls(directory))
     yield server
     server.kill()
 
@@ -113,6 +118,58 @@ def test_a_client_shows_its_own_certificate(tls_server: Server, directory: Path)
     secure = {**tls_server.config, "ssl_ca_certs": str(directory / "ca.pem")}
     with tls_server.client as client:
         client.config_set("tls-auth-clients", "yes")
-    Store(from_dicts({}, {**secure, **own}).redis).ping()
-    with pytest.raises(Unavailable):
-        Store(from_dicts({}, secure).redis).ping()
+        try:
+            Store(from_dicts({}, {**secure, **own}).redis).ping()
+            with pytest.raises(Unavailable):
+                Store(from_dicts({}, secure).redis).ping()
+        finally:
+            client.config_set("tls-auth-clients", "optional")
+
+
+def test_the_nodes_of_a_cluster_are_reached_with_tls(directory: Path, tmp_path: Path) -> None:
+    more = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(free_port())]
+    server = TlsServer("redis", tmp_path, *with_tls(directory), *more)
+    try:
+        with server.client as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_until(lambda: client.cluster("INFO")["cluster_state"] == "ok")
+        settings = {"ssl": True, "ssl_ca_certs": str(directory / "ca.pem")}
+        for way in ({"nodes": [f"127.0.0.1:{server.port}"], **settings}, {**server.config, **settings}):
+            config = from_dicts({"web": {"intervals": ["5m"]}}, {"cluster": True, **way})
+            store = Store(config.redis)
+            store.commit(config.group("web"), "s", 0, 1, {"a": 1})
+            store.close()
+        assert server.counts("{web}", "5m", "cur") == {"a": 1}
+    finally:
+        server.kill()
+
+
+def test_sentinels_and_the_master_that_they_name_are_reached_with_tls(
+    tls_server: Server, directory: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    file = tmp_path / "sentinel.conf"
+    settings = [word.removeprefix("--") for word in with_tls(directory)]
+    lines = [" ".join(pair) for pair in zip(settings[::2], settings[1::2], strict=True)]
+    lines += ["port 0", f"tls-port {port}", "tls-replication yes", "bind 127.0.0.1", f"dir {tmp_path}"]
+    lines += [f"logfile {tmp_path}/log", f"sentinel monitor ecl 127.0.0.1 {tls_server.port} 1"]
+    file.write_text("\n".join(lines))
+    sentinel = subprocess.Popen([tls_server.binary, str(file), "--sentinel"])
+    try:
+        way = {"sentinel": {"nodes": [f"127.0.0.1:{port}"], "service": "ecl"}, "ssl": True}
+        store = Store(from_dicts({}, {**way, "ssl_ca_certs": str(directory / "ca.pem")}).redis)
+        wait_until(lambda: answers(store), what="the sentinel names the master")
+        store.close()
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            Store(from_dicts({}, way).redis).ping()
+    finally:
+        sentinel.kill()
+        sentinel.wait()
+
+
+def answers(store: Store) -> bool:
+    try:
+        store.ping()
+    except Unavailable:
+        return False
+    return True

@@ -13,12 +13,11 @@ from redis.connection import parse_url
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError, TryAgainError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from event_count_logger.config import Address, RedisConfig
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.store.node import FAILURES, Contact, Node, Options, make_ready
+from event_count_logger.store.node import Contact, Node, Options, make_ready
 from event_count_logger.store.wire import encoded, request, text
 
 #: In place of a key, for what any server can answer.
@@ -175,26 +174,28 @@ class ViaSentinel:
         return self._node
 
     def _ask_sentinels(self) -> Address:
+        """See redis.io/docs/latest/develop/reference/sentinel-clients."""
         settings = self._config.sentinel
         assert settings
         options = {name: value for name, value in self._options.items() if name not in _OF_THE_DATABASE}
-        # Made for this question only: what redis-py keeps has locks, which a forked process would inherit.
-        pools = [
-            redis.ConnectionPool(**{**options, **settings.options, "host": host, "port": port})
-            for host, port in random.sample(settings.nodes, len(settings.nodes))
-        ]
-        sentinel: Any = Sentinel([])  # type: ignore[no-untyped-call]
-        sentinel.sentinels = [redis.Redis(connection_pool=pool) for pool in pools]
-        try:
-            host, port = sentinel.discover_master(settings.service)
-        except FAILURES as error:
-            lost = Unavailable(self._config.location, error)
-            self._contact.lost(lost)
-            raise lost from error
-        finally:
-            for pool in pools:
-                pool.disconnect()
-        return str(host), int(port)
+        question = request("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
+        failure: object = None
+        for host, port in random.sample(settings.nodes, len(settings.nodes)):
+            there = {**options, **settings.options, "host": host, "port": port}
+            sentinel = Node(there, f"{host}:{port}", Contact(None))
+            try:
+                (found,) = sentinel.exchange([question])
+            except (Unavailable, ResponseError) as error:
+                failure = error
+            else:
+                if found:
+                    return text(found[0]), int(found[1])
+                failure = f"{host}:{port} does not know it"
+            finally:
+                sentinel.close()
+        lost = Unavailable(self._config.location, f"none of them names the master ({failure})")
+        self._contact.lost(lost)
+        raise lost
 
 
 class Cluster:
