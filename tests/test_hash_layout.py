@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig, from_dicts
+from event_count_logger.errors import ConfigError, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
 from event_count_logger.store import Commit, Refusal, SessionAction, Store
@@ -146,7 +147,7 @@ def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
     assert any_server.everything() == before
 
 
-@pytest.mark.parametrize("key", ["g:5s:@history", "g:5s:@finished"])
+@pytest.mark.parametrize("key", ["g:5s:@history", "g:5s:@finished", "g:@idle"])
 def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
     store: Store, any_server: Server, key: str
 ) -> None:
@@ -255,6 +256,24 @@ def test_an_interval_that_falls_out_of_the_history_while_it_is_read_is_left_out(
 
     monkeypatch.setattr(HashLayout, "finished", rotate_first)
     assert [one.counts["a"] for one in Reader(store).history(group, FIVE_S)] == [2]
+
+
+def test_a_layout_that_is_none_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"groups.g.layout: is not 'keys' or 'hash'"):
+        from_dicts({"g": {"intervals": ["5s"], "layout": "list"}}, {})
+
+
+def test_an_event_that_was_declared_meanwhile_begins_to_be_idle_anew(
+    store: Store, any_server: Server
+) -> None:
+    undeclared = group_of("g", [FIVE_S], layout="hash", expire_after=20.0)
+    commit(store, 0, {"a": 1}, undeclared)
+    for at in range(1, 9):
+        declared = replace(undeclared, events=("a",))
+        store.rotate(declared if 3 < at < 7 else undeclared, FIVE_S, 1_700_000_010 + 5 * at)
+    assert any_server.client.hgetall("g:@totals") == {"a": "1"}
+    store.rotate(undeclared, FIVE_S, 1_700_000_010 + 5 * 12)
+    assert any_server.client.hgetall("g:@totals") == {}
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("keys", "hash"), ("hash", "keys")])

@@ -98,6 +98,18 @@ def test_killed_anywhere_and_called_again_it_is_exact(server: Server, before: La
     store.close()
 
 
+@Other
+def test_a_move_that_was_cut_off_may_be_undone(server: Server, before: Layout, after: Layout) -> None:
+    old = replace(GROUP, layout=before)
+    store = Store(RedisConfig(**server.config))
+    fill(store, old)
+    expected = seen(store, old)
+    assert _killed_at(9, server, old, after)
+    Migration(store, old, before).run()
+    assert seen(store, old) == expected
+    store.close()
+
+
 def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> bool:
     """Whether a process was killed with its request of that number under way."""
     pid = os.fork()

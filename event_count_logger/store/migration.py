@@ -118,51 +118,32 @@ class Migration:
         return sorted(found)
 
     def _move_history(self, interval: Interval) -> None:
+        """The oldest interval first, and each by itself, since one may be large."""
         name = self._group.prefix
         streams = [keys.history(name, interval.name), keys.moving_history(name, interval.name)]
         n_finished = self._store.n_finished(self._group, interval)
-        numbers = self._numbers(streams[0], n_finished)
-        for entry_id, number in numbers.items():
-            (entry,) = self._ask("XRANGE", streams[0], entry_id, entry_id)
+        number = 0
+        while entry := self._oldest(*streams):
+            number = max(_number(entry), number + 1)
             finished = self._finished(interval, entry)
             own = keys.finished_counts(name, interval.name, number)
-            settings: list[str | int]
-            if self._to == "hash":
-                if not (number == n_finished and self._is_last(interval, finished)):
-                    self._store_counts(own, finished.counts)
-                settings = ["", "number", number]
-            else:
+            settings: list[str | int] = ["", "number", number]
+            if self._to == "keys":
                 events, counts = list(finished.counts), list(finished.counts.values())
                 settings = ["delete", "events", _json(events), "counts", _json(counts)]
-            self._run(_MOVE_HISTORY, [*streams, own], [entry_id, *settings])
+            elif number != n_finished or not self._is_last(interval, finished):
+                self._store_counts(own, finished.counts)
+            self._run(_MOVE_HISTORY, [*streams, own], [text(entry[0]), *settings])
 
-    def _numbers(self, stream: str, n_finished: int) -> dict[str, int]:
-        """The IDs of the intervals that are to be moved, oldest first, with a number of its own for each.
-
-        An ID has the number, unless the clock was wrong when it was made.
-        """
-        if not self._is_to_move(stream):
-            return {}
-        entries = self._ask("XREVRANGE", stream, "+", "-")
-        numbers: dict[str, int] = {}
-        before = n_finished + 1
-        for entry_id, words in entries:
-            fields = dict(zip(words[::2], words[1::2], strict=True))
-            noted = fields.get(b"number")
-            before = int(noted) if noted else min(Position.parse(text(entry_id)).number, before - 1)
-            numbers[text(entry_id)] = before
-        return dict(reversed(numbers.items()))
-
-    def _is_to_move(self, stream: str) -> bool:
-        """Whether it, the oldest interval of all, is as the layout has it that is to be left."""
+    def _oldest(self, stream: str, moving: str) -> Any:
+        """The oldest interval in the history, if it has to be moved."""
         oldest = self._ask("XRANGE", stream, "-", "+", "COUNT", "1")
-        is_of_hash = bool(oldest) and b"number" in oldest[0][1][::2]
-        moving = int(self._ask("EXISTS", f"{stream}:moving"))
-        return bool(oldest) and (bool(moving) or is_of_hash == (self._from == "hash"))
+        if oldest and (_layout(oldest[0]) == self._from or int(self._ask("EXISTS", moving))):
+            return oldest[0]
+        return None
 
     def _finished(self, interval: Interval, entry: Any) -> Finished:
-        layout = LAYOUTS["hash" if b"number" in entry[1][::2] else "keys"]
-        finished = layout(self._store).finished(self._group, interval, entry)
+        finished = LAYOUTS[_layout(entry)](self._store).finished(self._group, interval, entry)
         assert finished, "nothing else changes the history meanwhile"
         return finished
 
@@ -182,6 +163,18 @@ class Migration:
     def _run(self, script: Any, key_names: Sequence[str], arguments: Sequence[str | int]) -> Any:
         words = (len(key_names), *key_names, *arguments)
         return self._store._call(script, len(words), packed(words), key_names[0])
+
+
+def _layout(entry: Any) -> Layout:
+    """Which layout wrote an entry of a history."""
+    return "hash" if b"number" in entry[1][::2] else "keys"
+
+
+def _number(entry: Any) -> int:
+    """Of the interval that an entry is about: the ID has it, too."""
+    entry_id, words = entry
+    noted = dict(zip(words[::2], words[1::2], strict=True)).get(b"number")
+    return int(noted) if noted else Position.parse(text(entry_id)).number
 
 
 def _json(value: object) -> str:

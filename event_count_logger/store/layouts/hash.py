@@ -179,8 +179,11 @@ class HashLayout:
             reply = self._run(_ROTATE, key_names, [*arguments, *(noted.id for noted in going)], timestamps[0])
             outcome, _, until_next_ms, *rest = reply
         rotation = Rotation.of(text(outcome), until_next_ms, rest)
-        if rotation.outcome == "rotated" and group.totals and interval is group.totals_interval:
-            self._expire(group, interval)
+        if rotation.outcome == "rotated" and group.totals and interval == group.totals_interval:
+            try:
+                self._expire(group, interval)
+            except Rejected as error:  # it must not keep counts from being rotated
+                return replace(rotation, obstacles=(*rotation.obstacles, error.key))
         return rotation
 
     def _expire(self, group: GroupConfig, interval: Interval) -> None:
@@ -190,6 +193,8 @@ class HashLayout:
         key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
         key_names += [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         declared = set(group.events)
+        if declared:
+            self._redis._ask("ZREM", key_names[1], *declared, key=key_names[1])
         cursor = "0"
         while True:
             next_cursor, words = self._redis._ask(
