@@ -60,6 +60,7 @@ class Setting:
 
 SECTIONS = (
     Section("redis", "REDIS", values.RedisConfig),
+    Section("redis.sentinel", "SENTINEL", values.SentinelConfig),
     Section("groups.NAME", "GROUP", values.GroupConfig),
     Section("groups.NAME.sessions", "SESSIONS", values.SessionsConfig),
     Section("tail[]", "TAIL", values.TailConfig),
@@ -68,7 +69,7 @@ SECTIONS = (
     Section("tail[].rules[].time", "TAIL_TIME", values.TailTime),
     Section("serve", "SERVE", values.ServeConfig),
     Section("grafana", "GRAFANA", values.GrafanaConfig),
-    Section("beside the sections", "SPOOL", values.GroupConfig),
+    Section("beside the sections", "KEEPING", values.GroupConfig),
 )
 
 
