@@ -25,6 +25,7 @@ FLOORS = [
     ["admission"],
     ["store.values", "store.wire"],
     ["store.node"],
+    ["store.cluster"],
     ["store.routes"],
     ["store.connections"],
     ["store.reads"],
@@ -109,7 +110,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.connections", "store.node", "store.routes"},
+    "redis": {"store.cluster", "store.connections", "store.node", "store.routes"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"master"},
