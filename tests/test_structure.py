@@ -26,6 +26,7 @@ FLOORS = [
     ["store.wire"],
     ["store.values"],
     ["store.node"],
+    ["store.cluster"],
     ["store.routes", "store.durability"],
     ["store.connections"],
     ["store.sealing"],
@@ -119,7 +120,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.connections", "store.node", "store.routes"},
+    "redis": {"store.cluster", "store.connections", "store.node", "store.routes"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"master"},

@@ -19,8 +19,8 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.store.node import Node
-from event_count_logger.store.routes import NO_KEY, route_to
+from event_count_logger.store.node import NO_KEY, Node
+from event_count_logger.store.routes import route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
 _SCRIPT_NAMES = ("adopt", "heartbeat", "probe", "prune", "read", "retire", "rotate", "touch")

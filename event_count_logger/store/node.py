@@ -32,6 +32,9 @@ FAILURES = (RedisError, OSError, ValueError)
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
 
+#: In place of a key, for what any server can answer.
+NO_KEY = "-"
+
 #: How redis-py is to reach a server: arguments of its connection pool.
 Options = Mapping[str, Any]
 

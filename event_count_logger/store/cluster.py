@@ -1,0 +1,166 @@
+"""The way to the node of a cluster that has a key."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError, TryAgainError
+
+from event_count_logger.config import Address, RedisConfig
+from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
+from event_count_logger.logs import Log
+from event_count_logger.store.node import NO_KEY, Contact, Node, Options
+from event_count_logger.store.wire import encoded, request, text
+
+#: How often a request is sent on from one node to another.
+_MOST_REDIRECTS = 5
+
+_ASKING, _CLUSTER_SLOTS = request("ASKING"), request("CLUSTER", "SLOTS")
+
+
+class Cluster:
+    """The nodes of a cluster, each of which has some of the slots that keys fall into
+    (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec).
+
+    Requests that a node sends on were not done, so that they may be repeated.
+    """
+
+    commands: tuple[str, ...] = ("ASKING",)
+
+    def __init__(self, config: RedisConfig, options: Options, log: Log | None) -> None:
+        self._config = config
+        self._options = options
+        self._log = log
+        self._contact = Contact(log)  # with those that know who has what
+        self._owners: dict[int, Address] = {}  # by slot
+        self._nodes: dict[Address, Node] = {}
+        self._is_stale = True  # whether `_owners` is to be asked for again
+
+    def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
+        """See `Route`, in routes.py."""
+        node, asking = self._node_of(key, connect), False
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                return (
+                    _exchange_asking(node, requests, connect) if asking else node.exchange(requests, connect)
+                )
+            except AskError as error:
+                asking = not isinstance(error, MovedError)
+                address = (error.host or self._address_of(node)[0], error.port)
+                if not asking:
+                    self._owners[error.slot_id] = address
+                node = self._node_at(address)
+            except TryAgainError as error:  # of this slot, some keys are there and some are here
+                raise Unavailable(node.location, error) from error
+            except Unavailable:
+                self._is_stale = True
+                raise
+        self._is_stale = True
+        raise Unavailable(node.location, "nodes send each other what is asked")
+
+    def node(self, key: str) -> Node | None:
+        """See `Route`, in routes.py."""
+        if key == NO_KEY:
+            nodes = [self._node_at(address) for address in dict.fromkeys(self._owners.values())]
+            return min(nodes, key=lambda node: node.contact.reachable is False, default=None)
+        address = self._owners.get(key_slot(encoded(key)))
+        return self._node_at(address) if address else None
+
+    def primaries(self) -> list[Node]:
+        """See `Route`, in routes.py."""
+        self._refresh()
+        return [self._node_at(address) for address in sorted(set(self._owners.values()))]
+
+    def is_away(self, key: str) -> bool:
+        """See `Route`, in routes.py."""
+        node = self.node(key)
+        return (node.contact if node else self._contact).reachable is False
+
+    def close(self) -> None:
+        """See `Route`, in routes.py."""
+        for node in tuple(self._nodes.values()):
+            node.close()
+
+    @property
+    def reachable(self) -> bool | None:
+        """See `Route`, in routes.py."""
+        answers = {node.contact.reachable for node in self._nodes.values()} | {self._contact.reachable}
+        return False if False in answers else True if True in answers else None
+
+    def _node_of(self, key: str, connect: bool) -> Node:
+        if self._is_stale and connect:
+            # At most one thread: the others go on with what is known, and those who fail ask again.
+            self._is_stale = False
+            try:
+                self._refresh()
+            except Unavailable:
+                self._is_stale = True
+                if not self._owners:
+                    raise
+        node = self.node(key)
+        if node:
+            return node
+        if not connect:
+            raise NotConnected
+        self._is_stale = True
+        raise Unavailable(self._config.location, f"no node has the slot of key {key}")
+
+    def _refresh(self) -> None:
+        """Ask who has what, one node after the other until one answers."""
+        failure: Exception | None = None
+        for address in self._informants():
+            node = self._node_at(address)
+            try:
+                (slots,) = node.exchange([_CLUSTER_SLOTS])
+            except Unauthorized:
+                raise
+            except NoPermissionError as error:
+                raise Unauthorized(node.location, error) from error
+            except (Unavailable, ResponseError) as error:
+                failure = error
+            else:
+                self._learn(slots, address)
+                return
+        lost = Unavailable(self._config.location, f"none of these nodes tells who has what ({failure})")
+        self._contact.lost(lost)
+        raise lost
+
+    def _informants(self) -> list[Address]:
+        """Whom to ask; in turn, since any of them may have lost touch with the others."""
+        known = list({*self._owners.values(), *self._config.nodes})
+        random.shuffle(known)
+        return sorted(known, key=lambda address: self._node_at(address).contact.reachable is False)
+
+    def _learn(self, slots: Any, told_by: Address) -> None:
+        owners: dict[int, Address] = {}
+        for first, last, (host, port, *_), *_ in slots:
+            owners |= dict.fromkeys(range(first, last + 1), (text(host or b"") or told_by[0], port))
+        self._owners = owners
+        self._contact.made(self._config.location)
+        needed = {*owners.values(), *self._config.nodes}
+        for address in [address for address in self._nodes if address not in needed]:
+            node = self._nodes.pop(address)
+            node.contact.ended(node.location)
+            node.close()
+
+    def _node_at(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            host, port = address
+            options = {**self._options, "host": host, "port": port}
+            node = self._nodes.setdefault(address, Node(options, f"{host}:{port}", Contact(self._log)))
+        return node
+
+    def _address_of(self, node: Node) -> Address:
+        return next((address for address, each in self._nodes.items() if each is node), self._config.nodes[0])
+
+
+def _exchange_asking(node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:
+    """Ask the node that a slot is being moved to, and that does not answer for it yet."""
+    replies = node.exchange([each for request in requests for each in (_ASKING, request)], connect)[1::2]
+    if isinstance(replies[0], ResponseError):
+        raise replies[0]
+    return replies
