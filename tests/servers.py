@@ -191,7 +191,11 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            upstream = socket.create_connection(("127.0.0.1", self.server.port))
+            try:
+                upstream = socket.create_connection(("127.0.0.1", self.server.port))
+            except OSError:  # there is no server at the moment
+                client.close()
+                continue
             self._open |= {client, upstream}
             doomed = threading.Event()
             for source, target, is_request in ((client, upstream, True), (upstream, client, False)):

@@ -57,14 +57,15 @@ class Replicated:
         with self.primary.client as client:
             return client.execute_command("ROLE")
 
-    def offset(self, server: Server) -> int:
+    def is_on_disk(self, server: Server) -> bool:
+        """Whether it would start with what it has; it writes all anew when it becomes a replica."""
         with server.client as client:
-            return int(client.info("replication")["master_repl_offset"])
+            info = client.info("persistence")
+        return not (info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"] or info["loading"])
 
     def fail_over(self, to: Server) -> None:
         """The primary dies, and a replica takes its place."""
         self.primary.kill()
-        to.go_on()
         others = [server for server in self.replicas if server is not to]
         with to.client as client:
             client.replicaof("NO", "ONE")
@@ -284,6 +285,8 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
     servers = replicated(chance.choice(sorted(BINARIES)))
     group = group_on(logger, servers.proxy.config, durability="replicas", sync_interval=0.01)
     stop, logged = threading.Event(), [0]
+    for replica in servers.replicas:
+        wait_until(lambda replica=replica: servers.is_on_disk(replica))
 
     def work() -> None:
         while not stop.is_set():
@@ -296,9 +299,14 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
     try:
         time.sleep(chance.uniform(0.2, 0.5))
         chosen = chance.choice(servers.replicas)
-        if chance.random() < 0.7:
-            chosen.stall()  # it is behind when it takes over: what it lacks was not confirmed
-            time.sleep(chance.uniform(0, 0.5))
+        is_behind = chance.random() < 0.7
+        if is_behind:
+            chosen.stall()  # what it lacks when it takes over was not confirmed
+            time.sleep(chance.uniform(0.1, 0.5))
+            chosen.kill()  # also what is on its way to it is gone
+        servers.primary.kill()
+        if is_behind:
+            chosen.start()
         servers.fail_over(chosen)
         time.sleep(0.3)
     finally:
