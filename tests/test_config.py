@@ -15,7 +15,8 @@ from event_count_logger.config import Config, RedisConfig, SessionsConfig, from_
 
 KNOWN_GROUP_KEYS = (
     "intervals, events, auto_declare_events, sync_interval, sync_limit, max_events, history, totals, "
-    "expire_after, hidden, title, unit, labels, shards, sessions, spool, spool_dir, durability, source_ttl"
+    "expire_after, layout, hidden, title, unit, labels, shards, sessions, spool, spool_dir, durability, "
+    "source_ttl"
 )
 YAML_BOOLEANS = "YAML reads on, off, yes and no as true and false; put it in quotes"
 YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"

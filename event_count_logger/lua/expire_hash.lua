@@ -10,7 +10,7 @@
 -- KEYS[6]  string: start of the last finished interval, Unix seconds
 --
 -- ARGV[1]  seconds after which an event that is not in use leaves the totals
--- then at most 1000 event IDs, none of which is declared
+-- then at most 500 event IDs, none of which is declared
 --
 -- Returns how many have left.
 
@@ -23,17 +23,31 @@ if not start or not last_start then
     return 0
 end
 
-local left = 0
+local used, unused, since = {}, {}, {}
 for i = 1, #ARGV - 1 do
     local event = ARGV[1 + i]
     if running[i] or finished[i] then
-        redis.call('ZREM', idle, event)
+        used[#used + 1] = event
     else
-        redis.call('ZADD', idle, 'NX', last_start, event)
-        if tonumber(redis.call('ZSCORE', idle, event)) < start - ARGV[1] then
-            redis.call('ZREM', idle, event)
-            left = left + redis.call('HDEL', totals, event)
-        end
+        unused[#unused + 1] = event
+        since[#since + 1], since[#since + 2] = last_start, event
     end
 end
-return left
+if #used > 0 then
+    redis.call('ZREM', idle, unpack(used))
+end
+if #unused == 0 then
+    return 0
+end
+redis.call('ZADD', idle, 'NX', unpack(since))
+local expired = {}
+for i, score in ipairs(redis.call('ZMSCORE', idle, unpack(unused))) do
+    if tonumber(score) < start - ARGV[1] then
+        expired[#expired + 1] = unused[i]
+    end
+end
+if #expired == 0 then
+    return 0
+end
+redis.call('ZREM', idle, unpack(expired))
+return redis.call('HDEL', totals, unpack(expired))

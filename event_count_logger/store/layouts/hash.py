@@ -29,8 +29,8 @@ _MOST_READS = 20
 #: Intervals that fall out of the history at once, should it have become much shorter.
 _MOST_GOING = 1_000
 
-#: Events that a script is given at once.
-_CHUNK = 1_000
+#: Totals that are looked at at once; more would keep the server from others for too long.
+_CHUNK = 250
 
 _READ, _ROTATE = script("read_hash"), script("rotate_hash")
 _FINISHED, _EXPIRE = script("finished_hash"), script("expire_hash")
