@@ -65,9 +65,10 @@ def _settings(settings: Mapping[str, str]) -> Iterator[str]:
 
 def _clock(config: Config, store: Store) -> Iterator[str]:
     offset_s = 0.0
-    for group in config.groups.values() or [None]:
+    shards = [shard for group in config.groups.values() for shard in group.shards]
+    for shard in shards or [None]:
         with suppress(Rejected):  # the probe tells what is not allowed
-            store.server_time(group)
+            store.server_time(shard)
         offset_s = max(offset_s, store.clock_offset_s, key=abs)
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"

@@ -342,6 +342,14 @@ class Cluster:
             node.kill()
 
 
+def _role(server: Server) -> list[Any]:
+    try:
+        with server.client as client:
+            return list(client.execute_command("ROLE"))
+    except redis.exceptions.RedisError:
+        return []
+
+
 class SentinelSetup:
     """A primary with two replicas, and three sentinels that watch them as `ecl`."""
 
@@ -388,6 +396,13 @@ class SentinelSetup:
         """Let the sentinels give the part of the master to another one, though nothing is wrong with it."""
         with redis.Redis(port=self.ports[0], driver_info=_DRIVER) as client:
             client.execute_command("SENTINEL", "FAILOVER", "ecl")
+
+    def is_whole(self) -> bool:
+        """Whether all sentinels name the same server, and both others follow it."""
+        ports = {self._state(port).get("port") for port in self.ports}
+        named = [server for server in self.servers if {server.port} == ports]
+        following = ["slave", "127.0.0.1", *ports, "connected"]
+        return bool(named) and sum(_role(server)[:4] == following for server in self.servers) == 2
 
     def primary(self) -> Server:
         """The server that the sentinels agree on."""

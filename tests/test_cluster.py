@@ -75,8 +75,10 @@ def counted(cluster: Cluster, event: str = "a") -> dict[str, int]:
     return {name: cluster.counts(f"{{{name}}}", "1h", "cur").get(event, 0) for name in GROUPS}
 
 
-def workers(start: Start, config: dict[str, Any], number: int = 8) -> list[subprocess.Popen[str]]:
-    arguments = [json.dumps(GROUPS), json.dumps(config)]
+def workers(
+    start: Start, config: dict[str, Any], number: int = 8, groups: dict[str, Any] = GROUPS
+) -> list[subprocess.Popen[str]]:
+    arguments = [json.dumps(groups), json.dumps(config)]
     program = [sys.executable, PROGRAMS / "many_groups.py", *arguments]
     return [start(*program, stdin=subprocess.PIPE) for _ in range(number)]
 
@@ -140,6 +142,29 @@ def test_a_node_that_dies_is_followed_by_its_replica_and_nothing_is_counted_twic
         name: told[name] for name in GROUPS if name not in affected
     }
     assert all(before[name] < after[name] <= told[name] for name in affected)
+
+
+def test_what_replicas_confirm_is_exact_though_a_slot_moves_and_a_master_is_replaced(
+    cluster: Cluster, start: Start
+) -> None:
+    sure = {**cluster.config, "socket_timeout": 1}
+    durable = {name: {**spec, "durability": "replicas"} for name, spec in GROUPS.items()}
+    processes = workers(start, sure, groups=durable)
+    wait_until(lambda: all(counted(cluster).values()), what="all groups are counted")
+    home, dead = cluster.master_of("{g0}"), cluster.master_of("{g1}")
+    other = next(node for node in cluster.masters() if node not in (home, dead))
+    cluster.move("{g0}", other)
+    dead.kill()
+    wait_until(lambda: len(cluster.masters()) == 3, what="its replica takes over")
+    dead.start()
+    wait_until(cluster.is_whole, what="it follows its replica")
+    cluster.move("{g0}", home)
+    before = counted(cluster)
+    wait_until(lambda: all(counted(cluster)[name] > before[name] for name in GROUPS), what="all go on")
+    told = logged(processes)
+    recover(sure)
+    assert counted(cluster) == dict(told)
+    assert counted(cluster, "b") == dict(told)
 
 
 def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(

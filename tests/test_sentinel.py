@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ GROUPS: dict[str, Any] = {
     "direct": {"auto_declare_events": True, "intervals": ["1h"]},
     "cached": {"auto_declare_events": True, "intervals": ["1h"], "sync_interval": 0.2},
 }
+
+#: How often the primary is killed.
+KILLS = int(os.environ.get("ECL_FAILOVERS", "1"))
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -57,6 +61,63 @@ def test_workers_find_the_new_master_by_themselves(setup: SentinelSetup, start: 
         told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
     after = counted(setup.primary())
     assert all(before[name] < after[name] <= told[name] for name in GROUPS)
+
+
+def workers(start: Start, setup: SentinelSetup, durability: str) -> list[subprocess.Popen[str]]:
+    groups = {name: {**spec, "durability": durability} for name, spec in GROUPS.items()}
+    redis = {**setup.config, "socket_timeout": 1}
+    program = [sys.executable, PROGRAMS / "many_groups.py", json.dumps(groups), json.dumps(redis)]
+    return [start(*program, stdin=subprocess.PIPE) for _ in range(4)]
+
+
+def replace_primary(setup: SentinelSetup) -> None:
+    """Kill it, wait until another one counts, and let it follow that one."""
+    dead = setup.primary()
+    dead.kill()
+    wait_until(lambda: setup.primary() is not dead, what="there is a new master")
+    before = counted(setup.primary())
+    dead.start()
+    wait_until(setup.is_whole, timeout_s=60, what="all follow the new master")
+    wait_until(lambda: all(counted(setup.primary())[name] > before[name] for name in GROUPS))
+
+
+def told_by(processes: list[subprocess.Popen[str]]) -> dict[str, int]:
+    told = dict.fromkeys(GROUPS, 0)
+    for process in processes:
+        out, err = process.communicate("", timeout=60)
+        assert process.returncode == 0, err
+        told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
+    return told
+
+
+@pytest.mark.timeout(60 * KILLS)
+def test_what_replicas_confirm_is_exact_though_primaries_are_killed(
+    setup: SentinelSetup, start: Start
+) -> None:
+    processes = workers(start, setup, "replicas")
+    wait_until(lambda: all(counted(setup.primary()).values()))
+    for _ in range(KILLS):
+        replace_primary(setup)
+    assert told_by(processes) == counted(setup.primary())
+
+
+@pytest.mark.timeout(60 * KILLS)
+def test_what_is_lost_with_a_primary_is_told_and_counted_to_the_last_one(
+    setup: SentinelSetup, start: Start
+) -> None:
+    processes = workers(start, setup, "memory")
+    wait_until(lambda: all(counted(setup.primary()).values()))
+    for _ in range(KILLS):
+        for replica in (server for server in setup.servers if server is not setup.primary()):
+            with replica.client as client:
+                client.replicaof("127.0.0.1", free_port())  # what comes now is only on the primary
+        before = counted(setup.primary())
+        wait_until(lambda before=before: counted(setup.primary())["direct"] > before["direct"] + 50)
+        replace_primary(setup)
+    told, primary = told_by(processes), setup.primary()
+    for name in GROUPS:
+        counts = primary.counts(name, "1h", "cur")
+        assert 2 * told[name] - counts["a"] - counts["b"] == counts["@lost"] > 0
 
 
 def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are_kept(

@@ -97,7 +97,8 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
             name: replace(group, key_prefix=keys.prefix(name, in_cluster=True))
             for name, group in groups.items()
         }
-    _check_nodes(groups, _section(content, "redis"), report)
+    else:
+        _check_unsplit(groups, report)
     serve = check(SERVE, _section(content, "serve"), ("serve",), report, strict=True) or {}
     grafana = check(GRAFANA, _section(content, "grafana"), ("grafana",), report, strict=True) or {}
     given = content.get("groups")
@@ -198,9 +199,7 @@ def _check_sessions(values: Mapping[str, Any], place: Place, report: Report) -> 
     return {"sessions": sessions, "events": tuple(dict.fromkeys((*events, *times)))}
 
 
-def _check_nodes(groups: Mapping[str, GroupConfig], redis: object, report: Report) -> None:
-    if isinstance(redis, Mapping) and redis.get("cluster"):
-        return
+def _check_unsplit(groups: Mapping[str, GroupConfig], report: Report) -> None:
     for group in groups.values():
         if group.n_shards > 1:
             report(
