@@ -65,7 +65,7 @@ def _settings(settings: Mapping[str, str]) -> Iterator[str]:
 
 def _clock(config: Config, store: Store) -> Iterator[str]:
     offset_s = 0.0
-    shards = [shard for group in config.groups.values() for shard in group.shards]
+    shards: list[GroupConfig | None] = [shard for group in config.groups.values() for shard in group.shards]
     for shard in shards or [None]:
         with suppress(Rejected):  # the probe tells what is not allowed
             store.server_time(shard)

@@ -124,9 +124,13 @@ class Server:
         """The counters as they are in the server, whatever any index says."""
         prefix = f"{group}:{interval}:{half}:"
         with self.client as client:
-            if client.type(prefix[:-1]) == "hash":
+            found = set(client.scan_iter(f"{prefix[:-1]}*"))  # a node of a cluster knows of its own keys only
+            if prefix[:-1] in found:
                 return {event: int(count) for event, count in client.hgetall(prefix[:-1]).items()}
-            events = {key.removeprefix(prefix) for key in client.scan_iter(f"{prefix}*")} - {"@ts", "@events"}
+            events = {key.removeprefix(prefix) for key in found if key.startswith(prefix)} - {
+                "@ts",
+                "@events",
+            }
             return {event: int(client.get(prefix + event)) for event in events}
 
     def remember(self) -> Callable[[], None]:

@@ -90,6 +90,54 @@ def test_everything_works_for_the_user_of_the_document(
     assert denied(any_server) <= {"client|setinfo", "client|maint_notifications", "client"}
 
 
+def test_what_durability_needs_is_allowed_besides(
+    own_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    with own_server.client as client:
+        client.config_set("appendfsync", "everysec")
+    groups = {name: {**spec, "durability": "fsync"} for name, spec in GROUPS.items()}
+    file = config_file({"redis": allow(own_server), "groups": groups})
+    assert "'durability: fsync' cannot be kept" in run("ecl", "check", file).stdout
+    allow(own_server, "+waitaof")
+    assert run("ecl", "log_event", file, "web", "ok").returncode == 0
+    assert own_server.counts("web", "1h", "cur") == {"ok": 1}
+
+    groups = {name: {**spec, "durability": "replicas"} for name, spec in GROUPS.items()}
+    file = config_file({"redis": allow(own_server), "groups": groups})
+    assert "'durability: replicas' cannot be kept" in run("ecl", "check", file).stdout
+    (line,) = (line for line in LINES if "+wait" in line)
+    allow(own_server, *line[3:])
+    assert "not confirmed by" in run("ecl", "check", file).stdout, "it has no replica"
+
+
+def test_what_purge_needs_is_allowed_besides(
+    server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": allow(server, "+scan"), "groups": GROUPS})
+    server.client.set("web:5m:cur:old", 1)
+    assert run("ecl", "purge", file, "web", "--yes", "--force").returncode == 0
+    assert server.everything() == {}
+
+
+@pytest.mark.parametrize("layout", ["keys", "hash"])
+def test_both_layouts_work_for_the_user_of_the_document(
+    layout: str, any_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {name: {**spec, "layout": layout} for name, spec in GROUPS.items()}
+    file = config_file({"redis": allow(any_server), "groups": groups})
+    config = from_file(file)
+    store = Store(config.redis)
+    for name, group in config.groups.items():
+        assert run("ecl", "log_event", file, name, "ok").returncode == 0
+        for hours in range(1, 4):
+            later = store.server_time() + 3600 * hours
+            assert store.rotate(group, group.intervals[0], later).outcome in ("started", "rotated")
+    store.close()
+    assert run("ecl", "migrate", file, "web", "--to", "hash", "--yes").returncode == 0
+    assert run("ecl", "migrate", file, "web", "--to", "keys", "--yes").returncode == 0
+    assert denied(any_server) <= {"client|setinfo", "client|maint_notifications", "client"}
+
+
 @pytest.mark.parametrize("command", ["sadd", "xadd", "hvals", "evalsha", "time", "ping", "zcount"])
 def test_check_names_a_command_that_is_missing(
     command: str, server: Server, run: Run, config_file: Callable[..., Path]
