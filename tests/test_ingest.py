@@ -213,7 +213,9 @@ def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, sha
     assert site.post(path, {"events": dict.fromkeys("def", 1)}, Idempotency_Key="k")[0] == 422
     assert site.post(path, {"events": dict.fromkeys("de", 1)}, Idempotency_Key="k")[0] == 200
     assert site.post(path, {"events": {"f": 1}})[0] == 422
-    assert shared.counts("open", "24h", "cur") == dict.fromkeys("abcde", 1)
+    counts = shared.counts("open", "24h", "cur")
+    counts.pop("@lost", 0)  # the tests before this one have emptied the server
+    assert counts == dict.fromkeys("abcde", 1)
 
 
 # What fails

@@ -147,7 +147,10 @@ class LocalCounters:
             What becomes of those that are not, in words.
         """
         with Turn(self._turns, 0) as mine:
-            return self._keeper.put_away(mine and not self.has_unsent())
+            fate = self._keeper.put_away(mine and not self.has_unsent())
+        if self.released:
+            self._store.close()  # it may be garbage by now, whose finalizer has run before this used it again
+        return fate
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""

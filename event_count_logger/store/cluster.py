@@ -12,13 +12,18 @@ from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseEr
 from event_count_logger.config import Address, RedisConfig
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.store.node import NO_KEY, Contact, Node, Options
+from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_first_raised
 from event_count_logger.store.wire import encoded, request, text
 
 #: How often a request is sent on from one node to another.
 _MOST_REDIRECTS = 5
 
 _ASKING, _CLUSTER_SLOTS = request("ASKING"), request("CLUSTER", "SLOTS")
+
+
+def slot_of(key: str) -> int:
+    """Which of the 16384 parts of a cluster's keys a key belongs to."""
+    return key_slot(encoded(key))
 
 
 class Cluster:
@@ -66,7 +71,7 @@ class Cluster:
         if key == NO_KEY:
             nodes = [self._node_at(address) for address in dict.fromkeys(self._owners.values())]
             return min(nodes, key=lambda node: node.contact.reachable is False, default=None)
-        address = self._owners.get(key_slot(encoded(key)))
+        address = self._owners.get(slot_of(key))
         return self._node_at(address) if address else None
 
     def primaries(self) -> list[Node]:
@@ -160,7 +165,5 @@ class Cluster:
 
 def _exchange_asking(node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:
     """Ask the node that a slot is being moved to, and that does not answer for it yet."""
-    replies = node.exchange([each for request in requests for each in (_ASKING, request)], connect)[1::2]
-    if isinstance(replies[0], ResponseError):
-        raise replies[0]
-    return replies
+    both = [each for request in requests for each in (_ASKING, request)]
+    return with_first_raised(node.exchange(both, connect)[1::2])

@@ -159,9 +159,7 @@ class Node:
                 raise self.gone(error) from error
         if not self.contact.reachable:
             self.contact.made(self.location)
-        if isinstance(replies[0], ResponseError):
-            raise replies[0]
-        return replies
+        return with_first_raised(replies)
 
 
 def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:
@@ -181,7 +179,17 @@ def _reply(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:
-        return error  # those to the other requests are still to be read
+        return error.with_traceback(None)  # those to the other requests are still to be read
+
+
+def with_first_raised(replies: list[Any]) -> list[Any]:
+    """The same, unless the first one is an error."""
+    first = replies[0]
+    if isinstance(first, ResponseError):
+        # Not itself: it would refer to this frame, which refers to it, and to whoever calls: until garbage is
+        # collected, no group that the caller lets go of would be gone.
+        raise type(first)(*first.args)
+    return replies
 
 
 def _is_stale(connection: Any) -> bool:

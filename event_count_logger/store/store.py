@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from redis.crc import key_slot
-
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
+from event_count_logger.store.cluster import slot_of
 from event_count_logger.store.commits import CommittingStore
 from event_count_logger.store.connections import ask_node
 from event_count_logger.store.values import MasterInfo, Rotation
-from event_count_logger.store.wire import encoded, seconds, text
+from event_count_logger.store.wire import seconds, text
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600
@@ -225,7 +224,7 @@ class Store(CommittingStore):
         """One request for all keys that are in one slot, which without a cluster all of them are."""
 
         def slot(key: str) -> int:
-            return key_slot(encoded(key)) if self._config.cluster else 0
+            return slot_of(key) if self._config.cluster else 0
 
         of_slots = [list(some) for _, some in groupby(sorted(names, key=slot), slot)]
         return sum(int(self._ask("UNLINK", *some, key=some[0])) for some in of_slots)

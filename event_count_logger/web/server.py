@@ -65,10 +65,15 @@ def run(
         callback_notify=step,
         timeout_notify=0,
     )
-    # uvicorn raises the signal once more when it has stopped.
+    server = _Server(config, hub, on_stop)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # Before uvicorn has its own handlers in place; and when it has ended, it raises the signal once more.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    _Server(config, hub, on_stop).run([listener])
+        signal.signal(number, stop)
+    server.run([listener])
 
 
 class _Server(uvicorn.Server):
