@@ -192,8 +192,11 @@ os._exit(0)
 def test_what_is_recovered_is_said_and_the_file_is_gone(
     server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    groups = {"g": group(directory)}
-    leave(groups, server.config, {"a": 3}, {"b": 4})
+    groups, other = {"g": group(directory)}, directory.with_name("other")
+    leave({"g": group(other)}, server.config, {"a": 3})
+    leave(groups, server.config, {"b": 4})  # which would send what is in its own directory
+    for path in other.iterdir():
+        path.rename(directory / path.name)
     config = from_dicts(groups, server.config)
     recovery = recovery_of(config)
     found = list(recovery.look())
