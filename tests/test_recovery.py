@@ -211,6 +211,29 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
     assert caplog.text.count("counts of group 'g' from process") == 2
 
 
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_counts_of_a_group_with_hashes_are_recovered_into_them(
+    is_configured: bool, server: Server, directory: Path
+) -> None:
+    groups = {"g": {**group(directory), "layout": "hash"}}
+    leave(groups, server.config, {"a": 3})
+    known = groups if is_configured else {"other": group(directory)}
+    (finding,) = recover(from_dicts(known, server.config))
+    assert finding.outcome is Outcome.RECOVERED
+    assert server.client.hgetall("g:1h:cur") == {"a": "3"}
+    assert server.client.hgetall("g:@totals") == {"a": "3"}
+    assert not server.client.exists("g:1h:cur:a")
+
+
+def test_what_was_left_before_a_group_was_moved_to_hashes_is_recovered_into_them(
+    server: Server, directory: Path
+) -> None:
+    leave({"g": group(directory)}, server.config, {"a": 3})
+    (finding,) = recover(from_dicts({"g": {**group(directory), "layout": "hash"}}, server.config))
+    assert finding.outcome is Outcome.RECOVERED
+    assert server.client.hgetall("g:1h:cur") == {"a": "3"}
+
+
 def test_the_file_of_a_process_that_runs_is_left_to_it(
     server: Server, directory: Path, logger: Callable[..., EventCountLogger]
 ) -> None:

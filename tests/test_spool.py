@@ -60,6 +60,9 @@ def test_only_keys_that_do_not_begin_with_the_name_of_the_group_are_described(
     others = [spool_file.create(directory, "web", ["5m"], "", prefix) for prefix in ("web", "{web}")]
     assert [b'"prefix"' in each.path.read_bytes() for each in (file, *others)] == [False, False, True]
     assert [each.description.prefix for each in (file, *others)] == ["", "", "{web}"]
+    of_hash = spool_file.create(directory, "web", ["5m"], "", redis_layout="hash")
+    assert [b'"layout"' in each.path.read_bytes() for each in (file, of_hash)] == [False, True]
+    others.append(of_hash)
 
 
 def test_the_format_is_the_documented_one(file: SpoolFile) -> None:

@@ -28,7 +28,8 @@ class Keeper:
             return Memory()
         intervals = [interval.name for interval in config.intervals]
         try:
-            self._file = spool_file.create(directory, config.name, intervals, self._redis, config.prefix)
+            where = (self._redis, config.prefix, config.layout)
+            self._file = spool_file.create(directory, config.name, intervals, *where)
         except OSError as error:
             self._warn("are", "no spool file can be made", error)
             return Memory()

@@ -7,9 +7,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from typing import get_args
 from zlib import crc32
 
 from event_count_logger import keys
+from event_count_logger.config.values import Layout
 from event_count_logger.counters.hot import LARGEST, Cell
 from event_count_logger.intervals import Interval
 
@@ -89,6 +91,7 @@ class Description:
         pid: Of the process that counts.
         started: When it began, Unix seconds.
         prefix: What the keys of the counts begin with; '' for the name of the group.
+        layout: How the counts of the group lie in Redis.
     """
 
     source: str
@@ -98,6 +101,7 @@ class Description:
     pid: int
     started: float
     prefix: str = ""
+    layout: Layout = "keys"
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError for values that a header cannot have."""
@@ -108,13 +112,18 @@ class Description:
             isinstance(number, int | float) for number in numbers
         ):
             raise TypeError("a value of it has the wrong type")
+        if self.layout not in get_args(Layout):
+            raise ValueError(f"there is no layout {self.layout!r}")
 
 
 def header(description: Description) -> bytes:
     """The header of a new file, up to the words that change; those are 0."""
     said = asdict(description)
+    # Versions that do not know them can read the others.
     if said["prefix"] in ("", description.group):
-        del said["prefix"]  # versions that do not know it can read the others
+        del said["prefix"]
+    if said["layout"] == "keys":
+        del said["layout"]
     text = json.dumps(said).encode()
     words_at = -(-(_DESCRIPTION_AT + len(text)) // _WORD) * _WORD
     size = words_at + len(HeaderWord) * _WORD

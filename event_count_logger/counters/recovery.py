@@ -187,9 +187,11 @@ class Recovery:
             described.group,
             tuple(map(Interval.parse, described.intervals)),
             key_prefix=described.prefix,
+            layout=described.layout,
         )
         ours = self._config.groups.get(described.group, group)
-        return replace(group, durability=ours.durability)
+        # Where it is known how they lie now, they may have been moved since.
+        return replace(group, durability=ours.durability, layout=ours.layout, totals=ours.totals)
 
     def _is_ours(self, description: Description) -> bool:
         return description.redis == self._store.identity

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from event_count_logger.config.values import Layout
 from event_count_logger.counters import layout
 from event_count_logger.counters.layout import Contents, Damaged, Description, Extent, HeaderWord
 
@@ -129,7 +130,14 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
-def create(directory: Path, group: str, intervals: Sequence[str], redis: str, prefix: str = "") -> SpoolFile:
+def create(
+    directory: Path,
+    group: str,
+    intervals: Sequence[str],
+    redis: str,
+    prefix: str = "",
+    redis_layout: Layout = "keys",
+) -> SpoolFile:
     """A new file, and its directory if that is missing.
 
     Args:
@@ -138,11 +146,13 @@ def create(directory: Path, group: str, intervals: Sequence[str], redis: str, pr
         intervals: Names of its intervals.
         redis: Which database the counts are for.
         prefix: What the keys of the counts begin with; '' for the name of the group.
+        redis_layout: How the counts of the group lie there.
 
     Raises:
         OSError: It cannot be made there, or the directory is not private.
     """
-    description = Description(uuid.uuid4().hex, group, intervals, redis, os.getpid(), time.time(), prefix)
+    source, now = uuid.uuid4().hex, time.time()
+    description = Description(source, group, intervals, redis, os.getpid(), now, prefix, redis_layout)
     path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
