@@ -153,10 +153,9 @@ class Node:
         return lost
 
     def _checked(self, replies: list[Any]) -> list[Any]:
-        errors = [reply for reply in replies if isinstance(reply, ResponseError)]
-        for error in errors:
-            if isinstance(error, ReadOnlyError | ClusterDownError) or is_not_serving(str(error)):
-                raise self.gone(error) from error
+        for reply in replies:
+            if isinstance(reply, ResponseError) and _tells_of_no_service(reply):
+                raise self.gone(reply) from reply
         if not self.contact.reachable:
             self.contact.made(self.location)
         return with_first_raised(replies)
@@ -180,6 +179,10 @@ def _reply(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error.with_traceback(None)  # those to the other requests are still to be read
+
+
+def _tells_of_no_service(error: ResponseError) -> bool:
+    return isinstance(error, ReadOnlyError | ClusterDownError) or is_not_serving(str(error))
 
 
 def with_first_raised(replies: list[Any]) -> list[Any]:
