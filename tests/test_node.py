@@ -50,3 +50,9 @@ def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own
     assert other.exchange([request("PING")]) == [b"PONG"]
     assert other.contact.reachable
     other.close()
+
+
+def test_connections_may_be_made_anew_for_ever(node: Node) -> None:
+    for _ in range(200):  # redis-py's pools would give up at 100
+        node.close()
+        assert node.exchange([request("PING")]) == [b"PONG"]

@@ -140,7 +140,7 @@ class Node:
         except IndexError:
             pass
         try:
-            return self._pool.make_connection()
+            return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
             raise self._lost(error) from error
 
@@ -204,8 +204,12 @@ def make_ready(options: Options) -> None:
     """Import all that a connection needs: a process that forks while a thread is in the middle of an import
     has children in which that import is never finished.
     """
-    pool = redis.ConnectionPool(**options)
-    pool.connection_class(**pool.connection_kwargs)
+    _connection_of(redis.ConnectionPool(**options))
+
+
+def _connection_of(pool: redis.ConnectionPool) -> Any:
+    """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
+    return pool.connection_class(**pool.connection_kwargs)
 
 
 def is_not_serving(error: str) -> bool:
