@@ -16,7 +16,7 @@ import pytest
 from event_count_logger import EventCountLogger
 from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
 from event_count_logger.diagnosis import examine
-from event_count_logger.errors import ConfigError, NotDurable, Unconfirmed
+from event_count_logger.errors import ConfigError, NotDurable, Unavailable, Unconfirmed
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, SessionAction, Store
@@ -190,6 +190,22 @@ def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., 
     wait_until(lambda: len(servers.role()[2]) == 1)
     assert store.commit(REQUEST, "src", 1, 2, {"a": 1}).outcome == "duplicate"
     store.close()
+
+
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+@pytest.mark.parametrize(("prev", "next"), [(0, 1), (1, 2), (7, 8)], ids=["counted", "new", "elsewhere"])
+def test_a_replica_does_not_answer_in_place_of_its_primary(
+    prev: int, next: int, kind: str, replicated: Callable[..., Replicated]
+) -> None:
+    """It may lack what the primary has confirmed, or have what the primary has never seen."""
+    servers, group = replicated(kind, 1), replace(REQUEST, durability="memory")
+    primary, replica = (Store(RedisConfig(**at.config)) for at in (servers.primary, servers.replicas[0]))
+    assert primary.commit(group, "src", 0, 1, {"a": 3}).outcome == "applied"
+    servers.wait_for_replicas(1)
+    with pytest.raises(Unavailable, match="write against a read only replica"):
+        replica.commit(group, "src", prev, next, {"a": 3})
+    for store in (primary, replica):
+        store.close()
 
 
 ON_DISK = GroupConfig("g", HOUR, durability="fsync")

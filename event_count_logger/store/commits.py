@@ -26,8 +26,6 @@ _MOST_FORMS = 1000
 
 _NO_ACTIONS = packed((0,))
 
-_REWRITE = packed(("rewrite",))
-
 _OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
 
 
@@ -199,8 +197,7 @@ class CommittingStore(ShardedStore):
             reply = self._call(form.script, n_words, rest, key, connect)
         else:
             behind = self._requests_behind(group, key, connect)
-            words = rest + _REWRITE
-            reply, *sure = self._call(form.script, n_words + 1, words, key, connect, behind)
+            reply, *sure = self._call(form.script, n_words, rest, key, connect, behind)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
@@ -240,7 +237,8 @@ class CommittingStore(ShardedStore):
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
-        refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
+        reasons = map(str.strip, words[2::3])  # those of Redis 6.2 end a line
+        refusals = tuple(map(Refusal, words[::3], words[1::3], reasons))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
         self._note_refusal(refusals[0].reason)

@@ -213,5 +213,7 @@ def _connection_of(pool: redis.ConnectionPool) -> Any:
 
 
 def is_not_serving(error: str) -> bool:
-    """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
-    return any(code in error.split() for code in _NOT_SERVING)
+    """Whether an error says that the server serves nobody now; scripts put words of their own before it, and
+    those of Redis 6.2 a dash.
+    """
+    return any(word.removeprefix("-") in _NOT_SERVING for word in error.split())
