@@ -417,6 +417,22 @@ def test_an_idle_process_shows_itself(server: Server, logger: LoggerMaker) -> No
                 server.client.hdel(seen, source)
 
 
+def test_a_process_whose_counts_wait_to_be_confirmed_shows_itself(own_server: Server) -> None:
+    """It is forgotten otherwise while it repeats a batch, which is then counted a second time."""
+    spec = {"auto_declare_events": True, "intervals": ["1h"], "durability": "fsync"}
+    config = from_dicts({"g": spec}, {**own_server.config, "socket_timeout": 0.2})
+    lasting = {"g": replace(config.group("g"), source_ttl=0.8)}
+    with EventCountLogger.from_config(replace(config, groups=lasting)) as events:
+        group = events["g"]
+        assert isinstance(group, EventGroup)
+        group.log("a")
+        for _ in range(2):
+            wait_until(lambda: own_server.client.hget("g:@sources_seen", group.local.cells.source))
+            own_server.client.delete("g:@sources_seen")
+        assert group.local.has_unsent()
+        own_server.client.config_set("appendfsync", "always")
+
+
 def test_the_master_looks_for_processes_that_have_ended(
     server: Server, start: Callable[..., Any], config_file: Callable[..., Path], run: Callable[..., Any]
 ) -> None:

@@ -96,12 +96,12 @@ class Sync:
             self.run()
 
     def show_alive(self) -> None:
-        """Keep the source's position in Redis though there is nothing to send; see `Store.prune`.
+        """Keep the source's position in Redis though it does not move; see `Store.prune`.
 
         Raises:
             StoreError: It could not be said.
         """
-        if self._cells.position:
+        if self._cells.next_position:
             self._store.touch(self._config, self._cells.source)
 
     def retry_at(self) -> float | None:
