@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
-from tests.servers import BINARIES, Proxy, Server, wait_until
+from tests.servers import BINARIES, Proxy, Server, free_port, wait_until
 
 HOUR = (Interval.parse("1h"),)
 LoggerMaker = Callable[..., EventCountLogger]
@@ -230,6 +231,35 @@ def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: S
     store = Store(RedisConfig(**own_server.config))
     assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
     store.close()
+
+
+def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_never_confirms(
+    own_server: Server,
+) -> None:
+    store = Store(RedisConfig(**own_server.config), timeout_s=20)
+    with own_server.client as client, ThreadPoolExecutor() as pool:
+        commit = pool.submit(store.commit, ON_DISK, "src", 0, 1, {"a": 1})
+        wait_until(lambda: client.info("clients")["blocked_clients"], what="it waits for the disk")
+        client.replicaof("127.0.0.1", free_port())
+        with pytest.raises(Unavailable, match="UNBLOCKED"):
+            commit.result()
+    store.close()
+
+
+def test_what_is_lost_is_told_also_by_a_server_that_cannot_keep_the_promise(
+    own_server: Server, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_server.client.config_set("appendfsync", "always")
+    group = group_on(logger, own_server.config, durability="fsync")
+    group.log("a", 3)
+    assert not group.local.has_unsent()
+    own_server.client.config_set("appendonly", "no")
+    own_server.client.flushall()
+    group.log("a", 4)
+    assert group.local.unsent() == {"a": 4, "@lost": 3}
+    lost, cannot = warnings(caplog)
+    assert "with 3 counts of group 'g' (counted as @lost)" in lost
+    assert "'durability: fsync' cannot be kept" in cannot
 
 
 def _without_appendonly(kind: str, server: Server) -> None:

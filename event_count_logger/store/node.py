@@ -22,8 +22,9 @@ from redis.exceptions import (
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
 
-#: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
-_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
+#: Error codes of a server that answers but cannot serve anyone now. What was asked was not done; UNBLOCKED is
+#: for whoever waits for a confirmation while the server becomes a replica.
+_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNBLOCKED")
 
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
