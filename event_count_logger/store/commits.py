@@ -204,7 +204,11 @@ class CommittingStore(ShardedStore):
         self._learn_clock(asked_at, now_ms / 1000, key)
         commit = self._outcome(key, outcome, detail)
         if sure and commit.outcome in ("applied", "duplicate"):
-            self._confirmation.check(group, sure, commit.stored)
+            try:
+                self._confirmation.check(group, sure, commit.stored)
+            except Unconfirmed:
+                self._doubt(key)
+                raise
         return commit
 
     def _requests_behind(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
@@ -241,7 +245,7 @@ class CommittingStore(ShardedStore):
         refusals = tuple(map(Refusal, words[::3], words[1::3], reasons))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
-        self._note_refusal(refusals[0].reason)
+        self._note_refusal(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:
