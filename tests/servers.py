@@ -346,7 +346,8 @@ class Cluster:
             node.kill()
 
 
-def _role(server: Server) -> list[Any]:
+def role(server: Server) -> list[Any]:
+    """What a server says of its part in replication; nothing if it does not answer."""
     try:
         with server.client as client:
             return list(client.execute_command("ROLE"))
@@ -406,7 +407,7 @@ class SentinelSetup:
         ports = {self._state(port).get("port") for port in self.ports}
         named = [server for server in self.servers if {server.port} == ports]
         following = ["slave", "127.0.0.1", *ports, "connected"]
-        return bool(named) and sum(_role(server)[:4] == following for server in self.servers) == 2
+        return bool(named) and sum(role(server)[:4] == following for server in self.servers) == 2
 
     def primary(self) -> Server:
         """The server that the sentinels agree on."""

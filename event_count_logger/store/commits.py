@@ -25,8 +25,6 @@ _MOST_FORMS = 1000
 
 _NO_ACTIONS = packed((0,))
 
-_REWRITE = packed(("rewrite",))
-
 _OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
 
 
@@ -202,15 +200,18 @@ class CommittingStore(ShardedStore):
             reply = self._call(form.script, n_words, rest, key, connect)
         else:
             behind = self._requests_behind(group, key, connect)
-            words = rest + _REWRITE
-            reply, *sure = self._call(form.script, n_words + 1, words, key, connect, behind)
+            reply, *sure = self._call(form.script, n_words, rest, key, connect, behind)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000, key)
         commit = self._outcome(key, outcome, detail)
         if sure and commit.outcome in ("applied", "duplicate"):
-            self._confirmation.check(group, sure, commit.stored)
+            try:
+                self._confirmation.check(group, sure, commit.stored)
+            except Unconfirmed:
+                self._doubt(key)
+                raise
         return commit
 
     def _requests_behind(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
@@ -243,10 +244,11 @@ class CommittingStore(ShardedStore):
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
-        refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
+        reasons = map(str.strip, words[2::3])  # those of Redis 6.2 end a line
+        refusals = tuple(map(Refusal, words[::3], words[1::3], reasons))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
-        self._note_refusal(refusals[0].reason)
+        self._note_refusal(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:

@@ -175,12 +175,18 @@ class Connections:
         except NoScriptError:
             raise
         except ResponseError as error:
-            self._note_refusal(str(error))
+            self._note_refusal(key, str(error))
             raise Rejected(key, error) from error
 
-    def _note_refusal(self, reason: str) -> None:
-        if "NOREPLICAS" in reason:  # it may have lost touch with the others, who have another master now
-            self.close()
+    def _note_refusal(self, key: str, reason: str) -> None:
+        if "NOREPLICAS" in reason:
+            self._doubt(key)
+
+    def _doubt(self, key: str) -> None:
+        """Whoever has a key may have lost touch with its replicas, which have another primary now."""
+        node = self._route.node(key)
+        if node:
+            node.close()
 
     def _gone(self, key: str, reason: str) -> Unavailable:
         """Whoever has a key serves nobody: the next connections may lead to another server."""

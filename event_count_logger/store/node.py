@@ -22,8 +22,9 @@ from redis.exceptions import (
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
 
-#: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
-_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
+#: Error codes of a server that answers but cannot serve anyone now. What was asked was not done; UNBLOCKED is
+#: for whoever waits for a confirmation while the server becomes a replica.
+_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNBLOCKED")
 
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
@@ -140,7 +141,7 @@ class Node:
         except IndexError:
             pass
         try:
-            return self._pool.make_connection()
+            return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
             raise self._lost(error) from error
 
@@ -207,10 +208,16 @@ def make_ready(options: Options) -> None:
     """Import all that a connection needs: a process that forks while a thread is in the middle of an import
     has children in which that import is never finished.
     """
-    pool = redis.ConnectionPool(**options)
-    pool.connection_class(**pool.connection_kwargs)
+    _connection_of(redis.ConnectionPool(**options))
+
+
+def _connection_of(pool: redis.ConnectionPool) -> Any:
+    """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
+    return pool.connection_class(**pool.connection_kwargs)
 
 
 def is_not_serving(error: str) -> bool:
-    """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
-    return any(code in error.split() for code in _NOT_SERVING)
+    """Whether an error says that the server serves nobody now; scripts put words of their own before it, and
+    those of Redis 6.2 a dash.
+    """
+    return any(word.removeprefix("-") in _NOT_SERVING for word in error.split())
