@@ -11,7 +11,7 @@ from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import NotConnected, Rejected, Unconfirmed
+from event_count_logger.errors import NotConnected, Rejected, Unconfirmed, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
@@ -199,7 +199,7 @@ class Sync:
                 connect=self._connect,
             )
             answered = True
-        except (Rejected, NotConnected):
+        except (Rejected, NotConnected, Unserved):
             answered = True
             raise
         except Unconfirmed as error:

@@ -25,6 +25,9 @@ from event_count_logger.logs import Log
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
 
+#: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
+_OF_ONE_SLOT = "Hash slot not served"
+
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
 FAILURES = (RedisError, OSError, ValueError)
@@ -155,11 +158,17 @@ class Node:
     def _checked(self, replies: list[Any]) -> list[Any]:
         errors = [reply for reply in replies if isinstance(reply, ResponseError)]
         for error in errors:
-            if isinstance(error, ReadOnlyError | ClusterDownError) or is_not_serving(str(error)):
+            if _is_of_whole_server(error):
                 raise self.gone(error) from error
         if not self.contact.reachable:
             self.contact.made(self.location)
         return with_first_raised(replies)
+
+
+def _is_of_whole_server(error: ResponseError) -> bool:
+    if isinstance(error, ClusterDownError):
+        return str(error) != _OF_ONE_SLOT
+    return isinstance(error, ReadOnlyError) or is_not_serving(str(error))
 
 
 def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:

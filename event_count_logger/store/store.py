@@ -60,7 +60,7 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: There is something else under those keys.
         """
-        seconds = int(self.server_time() if now is None else now)
+        seconds = int(self.server_time(group) if now is None else now)
         self._run("touch", [keys.sources(group.prefix), keys.sources_seen(group.prefix)], [source, seconds])
 
     def prune(self, group: GroupConfig, now: float | None = None) -> int:
