@@ -517,3 +517,28 @@ def test_check_names_the_node_that_is_set_up_wrongly(
             client.config_set("maxmemory-policy", "noeviction")
     assert f"127.0.0.1:{wrong.port}: maxmemory-policy is 'allkeys-lru'" in done.stdout
     assert done.stdout.count("maxmemory-policy") == 1
+
+
+def test_purge_deletes_the_keys_of_a_group_on_all_nodes_and_no_others(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    settings = {"events": ["a{b}", "c"], "intervals": ["5m", "1h"]}
+    groups = {"g": {**settings, "shards": 7}, "one": settings, "other": settings}
+    before = config_file({"redis": cluster.config, "groups": groups})
+    assert run("ecl_master", "--once", before).returncode == 0
+    for name in groups:
+        assert run("ecl_log_event", before, name, "a{b}").returncode == 0
+    assert len({cluster.master_of(f"{{g#{number}}}").port for number in range(7)}) > 1
+    mine = {name: [key for key in cluster.everything() if _is_of(key, name)] for name in groups}
+    after = config_file({"redis": cluster.config, "groups": {"other": settings}}, "after.yml")
+    done = run("ecl", "purge", after, "other", "--yes")
+    assert (done.returncode, "is in use" in done.stderr) == (1, True)
+    for name in ("g", "one"):
+        assert f"{len(mine[name])} keys" in run("ecl", "purge", after, name, "--dry-run").stdout
+        done = run("ecl", "purge", after, name, "--yes")
+        assert (done.returncode, done.stdout) == (0, f"deleted {len(mine[name])} keys of group '{name}'\n")
+    assert set(cluster.everything()) == set(mine["other"])
+
+
+def _is_of(key: str, group: str) -> bool:
+    return key.startswith((f"{{{group}}}:", f"{{{group}#"))
