@@ -102,12 +102,14 @@ def _overdue(config: Config, store: Store) -> Iterator[str]:
             where = f"group '{group.name}', interval '{interval.name}'"
             try:
                 (snapshot,) = reader.read(group, interval, "cur")
+                not_begun = [shard for shard in group.shards if store.start(shard, interval) is None]
             except Rejected as error:
                 yield f"{where}: {error}"
                 continue
-            if snapshot.overdue_s is None:
-                yield f"{where}: no master has run yet (start ecl_master)"
-            elif snapshot.overdue_s > OVERDUE_TOLERANCE_S:
+            for shard in not_begun:
+                which = f"group '{shard.label}', interval '{interval.name}'"
+                yield f"{which}: no master has run yet (start ecl_master)"
+            if snapshot.overdue_s and snapshot.overdue_s > OVERDUE_TOLERANCE_S:
                 yield f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue: no master is running"
 
 

@@ -57,7 +57,19 @@ class Unavailable(StoreError):
         super().__init__(f"Redis at {location} cannot be reached: {reason}{hint}")
 
 
-class Unconfirmed(Unavailable):
+class NotYet(Unavailable):
+    """Redis answers, but what it was asked is not done, or not wholly: repeat. Whoever asks tells of it."""
+
+
+class Unserved(NotYet):
+    """The cluster lets nobody at a key for now: nothing was done."""
+
+    def __init__(self, location: str, key: str, reason: str) -> None:
+        self.location = location
+        Exception.__init__(self, f"The cluster does not serve key {key} for now: {reason}")
+
+
+class Unconfirmed(NotYet):
     """Redis has done what it was asked, but not yet as safely as the setting `durability` wants it: repeat.
 
     Attributes:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected, StoreError, Unavailable
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.reader import Reader, Snapshot, Totals
 from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
@@ -83,7 +83,7 @@ class Exporter:
             for group in self._groups:
                 try:
                     groups.append(collect(group, self._store))
-                except Rejected as error:
+                except (Rejected, NotYet) as error:
                     faults.append(error)
         except Unavailable as error:
             return False, [], [error]

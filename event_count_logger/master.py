@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
-from event_count_logger.errors import Rejected, StoreError, Unavailable
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
@@ -175,14 +175,14 @@ class EventCountLoggerMaster(EventCountLogger):
         try:
             wait_s = self._rotate(shard, interval).until_next_s + _AFTER_BOUNDARY_S
             self._failing.discard((shard, interval))
-        except Unavailable:
-            pass  # the store has told it
-        except Rejected as error:
+        except (Rejected, NotYet) as error:
             if (shard, interval) not in self._failing:
                 self.log.warning(
                     "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
                 )
             self._failing.add((shard, interval))
+        except Unavailable:
+            pass  # the store has told it
         finally:
             self._plan(wait_s, self._rotate_on_and_on, alarm)
 
@@ -222,12 +222,12 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._counters.forget_master(_without(self._told, groups), self._info)
             self._told = groups
             self._counters.note_master(groups, self._info)
-        except Unavailable:
-            pass  # the store has told it
-        except Rejected as error:
+        except (Rejected, NotYet) as error:
             if not self._is_untold:
                 self.log.warning("It cannot be noted that this master is there: %s", error)
             self._is_untold = True
+        except Unavailable:
+            pass  # the store has told it
         finally:
             self._plan(_HEARTBEAT_S, self._tell_on_and_on)
 

@@ -7,9 +7,11 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import redis
 from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counters.recovery import Recovery
+from event_count_logger.exporter import Exporter
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
@@ -194,6 +197,210 @@ def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(
     assert [name for name in theirs if counted(cluster)[name] < 1] == []
 
 
+@contextmanager
+def never_replaced(cluster: Cluster) -> Iterator[None]:
+    """No replica takes the part of a master that is away."""
+    for setting in ("yes", "no"):
+        for node in cluster.nodes:
+            with node.client as client:
+                client.config_set("cluster-replica-no-failover", setting)
+        if setting == "yes":
+            yield
+
+
+def test_a_node_that_is_silent_holds_up_the_other_groups_for_one_request_and_not_for_each_of_its_own(
+    cluster: Cluster, logger: Make
+) -> None:
+    groups = {f"g{number}": {**_GROUP, "sync_interval": 0.1} for number in range(60)}
+    ecl = logger(groups, {**cluster.config, "socket_timeout": 1})
+    silent = cluster.master_of("{g0}")
+    others = [name for name in groups if cluster.master_of(f"{{{name}}}") is not silent]
+    assert len(groups) - len(others) >= 8
+    for name in groups:
+        ecl[name].log("a")
+    wait_until(lambda: not any(ecl[name].local.has_unsent() for name in groups), what="all is sent")
+    with never_replaced(cluster):
+        silent.stall()
+        try:
+            for name in groups:
+                ecl[name].log("a")
+            wait_until(lambda: ecl._store.is_away(ecl["g0"].local.config), what="it is noticed")
+            for _ in range(3):
+                for name in groups:
+                    ecl[name].log("a")
+                sent = lambda: not any(ecl[name].local.has_unsent() for name in others)  # noqa: E731
+                wait_until(sent, 4, what="the others are sent")
+        finally:
+            silent.go_on()
+        wait_until(lambda: not any(ecl[name].local.has_unsent() for name in groups), what="all is sent")
+
+
+def test_threads_that_begin_at_the_same_time_all_find_the_nodes(cluster: Cluster) -> None:
+    group = group_of("g", key_prefix="{g}")
+    failed: list[Unavailable] = []
+
+    def ask(store: Store, together: threading.Barrier) -> None:
+        together.wait()
+        try:
+            store.server_time(group)
+        except Unavailable as error:
+            failed.append(error)
+
+    for _ in range(10):
+        store, together = Store(from_dicts({}, cluster.config).redis), threading.Barrier(8)
+        threads = [threading.Thread(target=ask, args=(store, together)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        store.close()
+    assert failed == []
+
+
+def test_threads_may_look_for_nodes_while_others_find_new_ones(cluster: Cluster) -> None:
+    first = cluster.nodes[0].port
+    store = Store(RedisConfig(cluster=True, nodes=(("127.0.0.1", first),)))
+    failed, until, before = list[Exception](), time.monotonic() + 2, sys.getswitchinterval()
+
+    def look(step: Callable[[], object]) -> None:
+        try:
+            while time.monotonic() < until:
+                step()
+        except Exception as error:  # noqa: BLE001
+            failed.append(error)
+
+    find = store._route._node_at  # type: ignore[attr-defined]
+    steps = [store.ping, store.ping, store.ping, lambda: [find(("127.0.0.1", n.port)) for n in cluster.nodes]]
+    threads = [threading.Thread(target=look, args=(step,)) for step in steps]
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+        store.close()
+    assert failed == []
+
+
+def test_only_the_node_of_a_group_is_asked_whether_its_processes_are_alive(
+    cluster: Cluster, store: Store
+) -> None:
+    for number in range(20):
+        group = group_of(f"g{number}", key_prefix=f"{{g{number}}}")
+        store.commit(group, "s", 0, 1, {})
+        before = {node.port: _n_times(node) for node in cluster.masters()}
+        store.touch(group, "s")
+        asked = [node.port for node in cluster.masters() if _n_times(node) > before[node.port]]
+        assert asked == [cluster.master_of(group.prefix).port]
+
+
+def _n_times(node: Server) -> int:
+    with node.client as client:
+        return int(client.info("commandstats").get("cmdstat_time", {"calls": 0})["calls"])
+
+
+@contextmanager
+def half_moved(cluster: Cluster, key: str) -> Iterator[None]:
+    """The slot of a key is on its way to another node, which has that key already and no other one."""
+    source, slot = cluster.master_of(key), redis.crc.key_slot(key.encode())
+    target = next(node for node in cluster.masters() if node is not source)
+    with source.client as there, target.client as here:
+        ids = [str(client.cluster("MYID")) for client in (there, here)]
+        here.cluster("SETSLOT", slot, "IMPORTING", ids[0])
+        there.cluster("SETSLOT", slot, "MIGRATING", ids[1])
+        there.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+        yield
+        some = there.cluster("GETKEYSINSLOT", slot, 100)
+        there.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *some)
+        for client in (here, there):
+            client.cluster("SETSLOT", slot, "NODE", ids[1])
+
+
+@contextmanager
+def nobody_has(cluster: Cluster, key: str) -> Iterator[None]:
+    """The slot of a key belongs to no node."""
+    owner, slot = cluster.master_of(key), redis.crc.key_slot(key.encode())
+
+    def knowing() -> list[int]:
+        found = []
+        for node in cluster.nodes:
+            with node.client as client:
+                ranges = client.execute_command("CLUSTER SLOTS")
+                found += [node.port for first, last, *_ in ranges if first <= slot <= last]
+        return found
+
+    for node in cluster.nodes:
+        with node.client as client:
+            client.cluster("DELSLOTS", slot)
+    try:
+        wait_until(lambda: not knowing(), what="all know that nobody has it")
+        yield
+    finally:
+        with owner.client as client:
+            client.cluster("ADDSLOTS", slot)
+        wait_until(lambda: len(knowing()) == len(cluster.nodes), what="all know who has it")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (half_moved, "its slot is being moved, and some keys are on another node than 127.0.0.1:"),
+        (nobody_has, "no node has its slot"),
+    ],
+)
+def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
+    trouble: Callable[..., Any],
+    told: str,
+    cluster: Cluster,
+    logger: Make,
+    run: Run,
+    config_file: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = next(name for name in GROUPS if cluster.master_of(f"{{{name}}}") is cluster.master_of("{a}"))
+    settings = {"intervals": ["24h"], "events": ["x", "y"]}
+    groups = {"a": {**settings, "sync_limit": 2}, other: settings}
+    assert cluster.master_of("{a}") is cluster.master_of(f"{{{other}}}")
+    ecl, config = logger(groups, cluster.config), from_dicts(groups, cluster.config)
+    file = config_file({"redis": cluster.config, "groups": groups})
+    ecl["a"].log("x", 2)
+    ecl[other].log("x")
+    wait_until(lambda: not ecl["a"].local.has_unsent(), what="it is counted")
+    with trouble(cluster, "{a}:24h:cur:x"):
+        ecl["a"].log("y", 2)
+        wait_until(lambda: told in caplog.text, what="it is told")
+        ecl[other].log("x")
+        assert not ecl[other].local.has_unsent()
+        check = run("ecl", "check", file)
+        assert check.returncode == 1
+        assert told in check.stdout
+        scrape = Exporter(config.shown_groups, ecl._store).scrape()
+        assert ([each.group for each in scrape.groups], scrape.up) == ([other], True)
+        time.sleep(1.5)
+        assert ecl["a"].local.unsent() == {"y": 2}
+        assert caplog.text.count(told) == 1
+    wait_until(lambda: not ecl["a"].local.has_unsent(), 5, what="it is counted soon")
+    assert "Redis accepts the counts of group 'a' again" in caplog.text
+    assert cluster.counts("{a}", "24h", "cur") == {"x": 2, "y": 2}
+
+
+def test_a_master_tells_once_what_the_cluster_does_not_serve(
+    cluster: Cluster, start: Start, config_file: Callable[..., Path]
+) -> None:
+    groups = {"a": {"intervals": ["0.5s"], "events": ["x"]}}
+    master = start("ecl_master", config_file({"redis": cluster.config, "groups": groups}))
+    key = "{a}:0.5s:cur:x"
+    wait_until(lambda: cluster.client.exists(key), what="it rotates")
+    with half_moved(cluster, key):
+        time.sleep(2)
+    wait_until(lambda: float(cluster.client.get("{a}:0.5s:cur:@ts")) > time.time() - 0.6, what="it goes on")
+    master.terminate()
+    _, log = master.communicate(timeout=10)
+    assert log.count("Group 'a', interval '0.5s': not rotated: The cluster does not serve key {a}:") == 1
+
+
 def test_one_node_is_enough_to_find_the_others(cluster: Cluster, logger: Make) -> None:
     for node in cluster.nodes:
         first = {"cluster": True, "host": "127.0.0.1", "port": node.port}
@@ -310,3 +517,28 @@ def test_check_names_the_node_that_is_set_up_wrongly(
             client.config_set("maxmemory-policy", "noeviction")
     assert f"127.0.0.1:{wrong.port}: maxmemory-policy is 'allkeys-lru'" in done.stdout
     assert done.stdout.count("maxmemory-policy") == 1
+
+
+def test_purge_deletes_the_keys_of_a_group_on_all_nodes_and_no_others(
+    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+) -> None:
+    settings = {"events": ["a{b}", "c"], "intervals": ["5m", "1h"]}
+    groups = {"g": {**settings, "shards": 7}, "one": settings, "other": settings}
+    before = config_file({"redis": cluster.config, "groups": groups})
+    assert run("ecl_master", "--once", before).returncode == 0
+    for name in groups:
+        assert run("ecl_log_event", before, name, "a{b}").returncode == 0
+    assert len({cluster.master_of(f"{{g#{number}}}").port for number in range(7)}) > 1
+    mine = {name: [key for key in cluster.everything() if _is_of(key, name)] for name in groups}
+    after = config_file({"redis": cluster.config, "groups": {"other": settings}}, "after.yml")
+    done = run("ecl", "purge", after, "other", "--yes")
+    assert (done.returncode, "is in use" in done.stderr) == (1, True)
+    for name in ("g", "one"):
+        assert f"{len(mine[name])} keys" in run("ecl", "purge", after, name, "--dry-run").stdout
+        done = run("ecl", "purge", after, name, "--yes")
+        assert (done.returncode, done.stdout) == (0, f"deleted {len(mine[name])} keys of group '{name}'\n")
+    assert set(cluster.everything()) == set(mine["other"])
+
+
+def _is_of(key: str, group: str) -> bool:
+    return key.startswith((f"{{{group}}}:", f"{{{group}#"))

@@ -273,7 +273,7 @@ def test_a_process_recovers_when_redis_is_back(
     events = logger(groups, own_server.config)["g"]
     assert events
     events.log("a", 10)
-    wait_until(lambda: events.local._store.reachable is False)
+    wait_until(lambda: events.local._store.is_away(events.local.config))
     own_server.start()
     wait_until(lambda: counted(own_server) == {"a": 13})
 

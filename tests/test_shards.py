@@ -466,6 +466,7 @@ def alike(store: Store, any_server: Server, config_file: Write) -> Iterator[Path
         ["ecl_reader", "FILE", "-g", "GROUP", "--history", "5", "--format", "csv"],
         ["ecl_reader", "FILE", "-g", "GROUP", "--totals", "--format", "json"],
         ["ecl", "munin", "ecl_GROUP", "--config", "FILE"],
+        ["ecl", "top", "FILE", "GROUP", "-c", "2", "-d", "0.1"],
     ],
     ids=" ".join,
 )
@@ -487,3 +488,29 @@ def test_metrics_are_the_same_of_a_split_group_as_of_one_that_is_not(alike: Path
     of_plain, of_split = ([line for line in lines if f'"{group}"' in line] for group in ("plain", "split"))
     assert of_plain
     assert [line.replace('"plain"', '"split"') for line in of_plain] == of_split
+
+
+def test_shards_that_no_master_knows_yet_are_told_though_the_others_are_in_time(
+    server: Server, run: Run, config_file: Write
+) -> None:
+    def file(shards: int) -> Path:
+        group = {"events": ["a"], "intervals": ["24h"], "shards": shards}
+        return config_file({"redis": server.config, "groups": {"g": group}}, f"{shards}.yml")
+
+    assert run("ecl_master", "--once", file(2)).returncode == 0
+    assert "no master has run yet" not in run("ecl", "check", file(2)).stdout
+    told = run("ecl", "check", file(4)).stdout
+    for shard in (2, 3):
+        assert f"group 'g#{shard}', interval '24h': no master has run yet (start ecl_master)" in told
+    assert told.count("no master has run yet") == 2
+    assert run("ecl", "status", file(4)).stdout.splitlines()[-1].endswith("1 not begun yet")
+    assert run("ecl_master", "--once", file(4)).returncode == 0
+    assert "no master has run yet" not in run("ecl", "check", file(4)).stdout
+    assert "not begun" not in run("ecl", "status", file(4)).stdout
+
+
+def test_what_is_migrated_of_each_shard_is_told(alike: Path, run: Run) -> None:
+    done = run("ecl", "migrate", alike, "split", "--to", "hash", "--dry-run")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
+        f"split#{number}, 24h" for number in range(3)
+    ]

@@ -10,7 +10,7 @@ from event_count_logger import config as configuration
 from event_count_logger import diagnosis
 from event_count_logger.cli.common import OneLineErrors, config_argument, tell, with_version
 from event_count_logger.config import Config
-from event_count_logger.errors import ConfigError, Unauthorized, Unavailable
+from event_count_logger.errors import ConfigError, Unauthorized, Unavailable, Unserved
 from event_count_logger.store import Store
 
 
@@ -45,15 +45,16 @@ def check(config_file: str) -> None:
 
 
 def _problems_of_server(config_file: str, config: Config) -> list[str]:
-    store = Store(config.redis)
+    store, problems = Store(config.redis), []
     try:
-        problems = [f"{config_file}: {problem}" for problem in diagnosis.examine(config, store)]
+        for problem in diagnosis.examine(config, store):
+            problems.append(f"{config_file}: {problem}")
         servers = store.settings()
-    except Unauthorized as error:
-        return [f"{config_file}: {error}"]
+    except (Unauthorized, Unserved) as error:
+        return [*problems, f"{config_file}: {error}"]
     except Unavailable as error:
         tell(f"NOTE: the server is not checked: {error}")
-        return []
+        return problems
     for location, settings in servers.items():
         server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
         print(f"{config_file}: {server} at {location}")

@@ -41,10 +41,10 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     group = config.group(group_name)
     store = Store(config.redis)
     migrations = [Migration(store, shard, layout) for shard in group.shards]
-    for migration in migrations:
+    for shard, migration in zip(group.shards, migrations, strict=True):
         for found in migration.contents():
             print(
-                f"{group.name}, {found.interval}: {found.running} events running, {found.finished} in the "
+                f"{shard.label}, {found.interval}: {found.running} events running, {found.finished} in the "
                 f"last interval, {found.history} intervals in the history"
             )
     if dry_run:

@@ -17,7 +17,7 @@ from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
-from event_count_logger.errors import Rejected, StoreError, Unconfirmed
+from event_count_logger.errors import NotYet, Rejected, StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
@@ -99,7 +99,7 @@ class LocalCounters:
                 return True
             try:
                 self._run(self._all_to_confirm(), connect=False)
-            except (Rejected, Unconfirmed):
+            except (Rejected, NotYet):
                 return True
             except StoreError:
                 return False
@@ -184,7 +184,7 @@ class LocalCounters:
     def _run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         try:
             self._sync.run(some, connect)
-        except (Rejected, Unconfirmed) as error:
+        except (Rejected, NotYet) as error:
             if not self._in_trouble:
                 self._log.warning("%s; counts are kept and tried again", error)
             self._in_trouble = True

@@ -18,7 +18,7 @@ from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Damaged, Description
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counters.sync import Sync
-from event_count_logger.errors import Rejected, Unavailable, Unconfirmed
+from event_count_logger.errors import NotYet, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -165,9 +165,9 @@ class Recovery:
         sync = Sync(self._group(described), Cells.found(file), self._store, self._log)
         try:
             sync.run()
-        except (Rejected, Unconfirmed) as error:
+        except (Rejected, NotYet) as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
-            with suppress(Rejected):
+            with suppress(Rejected, NotYet):
                 sync.show_alive()
         left = file.contents.unsent()
         sent = before - left

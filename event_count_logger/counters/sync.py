@@ -11,7 +11,7 @@ from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import NotConnected, NotDurable, Rejected, Unconfirmed
+from event_count_logger.errors import NotConnected, NotDurable, Rejected, Unconfirmed, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
@@ -203,7 +203,7 @@ class Sync:
             answered = True
             self._note_position(error.stored)
             raise
-        except (Rejected, NotConnected):
+        except (Rejected, NotConnected, Unserved):
             answered = True
             raise
         finally:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from event_count_logger.arguments import checked_id
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected, StoreError, Unconfirmed
+from event_count_logger.errors import NotYet, Rejected, StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import ActionName, SessionAction, Store
 
@@ -98,7 +98,7 @@ class Outbox:
             commit = self._store.commit_actions(self.config, actions)
             for refusal in commit.refusals:
                 raise Rejected(refusal.key, refusal.reason)
-        except (Rejected, Unconfirmed) as error:
+        except (Rejected, NotYet) as error:
             self._tell_once(f"{error}; sessions are kept and tried again")
             raise
         self._troubles.clear()

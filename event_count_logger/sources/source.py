@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Rejected, SourceMoved, Unavailable, Unconfirmed
+from event_count_logger.errors import NotYet, Rejected, SourceMoved, Unavailable, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
@@ -32,7 +32,7 @@ class Source:
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
-        self._is_unconfirmed = False
+        self._is_told = False  # what it waits for
 
     def load(self) -> str:
         """Go to where Redis has the source, and return that; waits for Redis.
@@ -44,7 +44,8 @@ class Source:
         while True:
             try:
                 self.position = self._find()
-            except Unavailable:
+            except Unavailable as error:
+                self._tell(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
@@ -71,8 +72,7 @@ class Source:
             try:
                 commit = self._send(next, batch, actions)
             except Unavailable as error:
-                if isinstance(error, Unconfirmed):
-                    self._tell_unconfirmed(error)
+                self._tell(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
@@ -83,7 +83,7 @@ class Source:
             raise Rejected(refusal.key, refusal.reason)
         self._tell_forgotten(commit.stored)
         self.position = next
-        self._is_unconfirmed = False
+        self._is_told = False
 
     def _tell_forgotten(self, stored: str) -> None:
         """A position that is not there at all is that of a new source: it is not read again."""
@@ -96,10 +96,12 @@ class Source:
                 self.position,
             )
 
-    def _tell_unconfirmed(self, error: Unconfirmed) -> None:
-        self._tell_forgotten(error.stored)
-        if not self._is_unconfirmed:
-            self._is_unconfirmed = True
+    def _tell(self, error: Unavailable) -> None:
+        """What the store has not told."""
+        if isinstance(error, Unconfirmed):
+            self._tell_forgotten(error.stored)
+        if isinstance(error, NotYet) and not self._is_told:
+            self._is_told = True
             self._log.warning("%s; source '%s' waits for that", error, self._id)
 
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:

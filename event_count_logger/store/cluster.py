@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, NoPermissionError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    ResponseError,
+    TryAgainError,
+)
 
 from event_count_logger.config import Address, RedisConfig
-from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
+from event_count_logger.errors import NotConnected, Unauthorized, Unavailable, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_first_raised
 from event_count_logger.store.wire import encoded, request, text
 
 #: How often a request is sent on from one node to another.
 _MOST_REDIRECTS = 5
+
+#: How long a node that does not answer is left alone, in times of what asking it took.
+_REST = 3
+
+#: Seconds between questions who has what, however much goes wrong in between.
+_LEARN_EVERY_S = 0.2
 
 _ASKING, _CLUSTER_SLOTS = request("ASKING"), request("CLUSTER", "SLOTS")
 
@@ -42,34 +57,53 @@ class Cluster:
         self._contact = Contact(log)  # with those that know who has what
         self._owners: dict[int, Address] = {}  # by slot
         self._nodes: dict[Address, Node] = {}
+        self._left_alone: dict[Node, float] = {}  # of those that are away: until when, by the monotonic clock
         self._is_stale = True  # whether `_owners` is to be asked for again
+        self._learned_at = -math.inf  # by the monotonic clock
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
         """See `Route`, in routes.py."""
         node, asking = self._node_of(key, connect), False
         for _ in range(_MOST_REDIRECTS):
             try:
-                return (
-                    _exchange_asking(node, requests, connect) if asking else node.exchange(requests, connect)
-                )
+                return self._exchange_with(node, requests, connect, asking)
             except AskError as error:
                 asking = not isinstance(error, MovedError)
                 address = (error.host or self._address_of(node)[0], error.port)
                 if not asking:
                     self._owners[error.slot_id] = address
                 node = self._node_at(address)
-            except TryAgainError as error:  # of this slot, some keys are there and some are here
-                raise Unavailable(node.location, error) from error
+            except ClusterDownError as error:  # not all of it
+                self._is_stale = True
+                raise Unserved(self._config.location, key, "no node has its slot") from error
+            except TryAgainError as error:
+                reason = f"its slot is being moved, and some keys are on another node than {node.location}"
+                raise Unserved(self._config.location, key, reason) from error
             except Unavailable:
                 self._is_stale = True
                 raise
         self._is_stale = True
-        raise Unavailable(node.location, "nodes send each other what is asked")
+        raise Unserved(self._config.location, key, "its nodes send each other what is asked")
+
+    def _exchange_with(self, node: Node, requests: Sequence[bytes], connect: bool, asking: bool) -> list[Any]:
+        """Ask a node, so that one that is away does not keep everybody waiting: the others answer."""
+        exchange = _exchange_asking if asking else Node.exchange
+        if node.contact.reachable is not False:
+            return exchange(node, requests, connect)
+        began = time.monotonic()
+        if began < self._left_alone.get(node, 0):
+            raise Unavailable(node.location, "it did not answer, and will be asked again soon")
+        self._left_alone[node] = math.inf  # by others, meanwhile
+        try:
+            return exchange(node, requests, connect)
+        finally:
+            now = time.monotonic()
+            self._left_alone[node] = now + _REST * (now - began)
 
     def node(self, key: str) -> Node | None:
         """See `Route`, in routes.py."""
         if key == NO_KEY:
-            nodes = [self._node_at(address) for address in dict.fromkeys(self._owners.values())]
+            nodes = map(self._node_at, dict.fromkeys(self._owners.values()))
             return min(nodes, key=lambda node: node.contact.reachable is False, default=None)
         address = self._owners.get(slot_of(key))
         return self._node_at(address) if address else None
@@ -89,15 +123,9 @@ class Cluster:
         for node in tuple(self._nodes.values()):
             node.close()
 
-    @property
-    def reachable(self) -> bool | None:
-        """See `Route`, in routes.py."""
-        answers = {node.contact.reachable for node in self._nodes.values()} | {self._contact.reachable}
-        return False if False in answers else True if True in answers else None
-
     def _node_of(self, key: str, connect: bool) -> Node:
-        if self._is_stale and connect:
-            # At most one thread: the others go on with what is known, and those who fail ask again.
+        if connect and (self._may_learn() or not self._owners):
+            # Mostly one thread: the others go on with what is known, if anything is.
             self._is_stale = False
             try:
                 self._refresh()
@@ -111,7 +139,10 @@ class Cluster:
         if not connect:
             raise NotConnected
         self._is_stale = True
-        raise Unavailable(self._config.location, f"no node has the slot of key {key}")
+        raise Unserved(self._config.location, key, "no node has its slot")
+
+    def _may_learn(self) -> bool:
+        return self._is_stale and time.monotonic() - self._learned_at > _LEARN_EVERY_S
 
     def _refresh(self) -> None:
         """Ask who has what, one node after the other until one answers."""
@@ -143,13 +174,15 @@ class Cluster:
         owners: dict[int, Address] = {}
         for first, last, (host, port, *_), *_ in slots:
             owners |= dict.fromkeys(range(first, last + 1), (text(host or b"") or told_by[0], port))
-        self._owners = owners
+        self._owners, self._learned_at = owners, time.monotonic()
         self._contact.made(self._config.location)
         needed = {*owners.values(), *self._config.nodes}
-        for address in [address for address in self._nodes if address not in needed]:
-            node = self._nodes.pop(address)
-            node.contact.ended(node.location)
-            node.close()
+        for address in self._nodes.keys() - needed:
+            node = self._nodes.pop(address, None)
+            if node:  # else another thread was quicker
+                self._left_alone.pop(node, None)
+                node.contact.ended(node.location)
+                node.close()
 
     def _node_at(self, address: Address) -> Node:
         node = self._nodes.get(address)
@@ -160,7 +193,8 @@ class Cluster:
         return node
 
     def _address_of(self, node: Node) -> Address:
-        return next((address for address, each in self._nodes.items() if each is node), self._config.nodes[0])
+        nodes = tuple(self._nodes.items())
+        return next((address for address, each in nodes if each is node), self._config.nodes[0])
 
 
 def _exchange_asking(node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:

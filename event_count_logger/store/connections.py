@@ -58,11 +58,6 @@ class Connections:
         """Also in a forked child: the connections, and the locks of what makes them, belong to the parent."""
         self._route = route_to(self._config, self._log, self._timeout_s)
 
-    @property
-    def reachable(self) -> bool | None:
-        """Whether the last request to each server was answered; None before the first one."""
-        return self._route.reachable
-
     def is_away(self, group: GroupConfig) -> bool:
         """Whether requests about a group are known to find no answer for now."""
         return self._route.is_away(keys.sources(group.shard(0).prefix))

@@ -26,6 +26,9 @@ from event_count_logger.logs import Log
 #: for whoever waits for a confirmation while the server becomes a replica.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNBLOCKED")
 
+#: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
+_OF_ONE_SLOT = "Hash slot not served"
+
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
 FAILURES = (RedisError, OSError, ValueError)
@@ -155,11 +158,17 @@ class Node:
 
     def _checked(self, replies: list[Any]) -> list[Any]:
         for reply in replies:
-            if isinstance(reply, ResponseError) and _tells_of_no_service(reply):
+            if isinstance(reply, ResponseError) and _is_of_whole_server(reply):
                 raise self.gone(reply) from reply
         if not self.contact.reachable:
             self.contact.made(self.location)
         return with_first_raised(replies)
+
+
+def _is_of_whole_server(error: ResponseError) -> bool:
+    if isinstance(error, ClusterDownError):
+        return str(error) != _OF_ONE_SLOT
+    return isinstance(error, ReadOnlyError) or is_not_serving(str(error))
 
 
 def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:
@@ -180,10 +189,6 @@ def _reply(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error.with_traceback(None)  # those to the other requests are still to be read
-
-
-def _tells_of_no_service(error: ResponseError) -> bool:
-    return isinstance(error, ReadOnlyError | ClusterDownError) or is_not_serving(str(error))
 
 
 def with_first_raised(replies: list[Any]) -> list[Any]:

@@ -46,10 +46,6 @@ class Route(Protocol):
         """Give all connections back."""
 
     @property
-    def reachable(self) -> bool | None:
-        """Whether the last request to each server was answered; None before the first one."""
-
-    @property
     def commands(self) -> tuple[str, ...]:
         """What this way needs of servers, beside what is asked of them."""
 
@@ -93,11 +89,6 @@ class Single:
     def close(self) -> None:
         """See `Route`."""
         self._node.close()
-
-    @property
-    def reachable(self) -> bool | None:
-        """See `Route`."""
-        return self._node.contact.reachable
 
 
 class ViaSentinel:
@@ -144,11 +135,6 @@ class ViaSentinel:
         """See `Route`."""
         if self._node:
             self._node.close()
-
-    @property
-    def reachable(self) -> bool | None:
-        """See `Route`."""
-        return self._contact.reachable
 
     def _master(self) -> Node:
         host, port = self._ask_sentinels()

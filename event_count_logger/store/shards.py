@@ -132,10 +132,11 @@ class ShardedStore(ReadingStore):
         return Position(round(min(known) * 1000) if len(known) == group.n_shards else 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
-        """Of a split group, that of the oldest running interval."""
+        """Of a split group, that of the oldest running interval; None while one of its shards has none."""
         if group.n_shards == 1:
             return super().start(group, interval)
-        return min((start for start in self._starts(group, interval) if start is not None), default=None)
+        starts = self._starts(group, interval)
+        return None if None in starts else min(starts)  # type: ignore[type-var]
 
     def _starts(self, group: GroupConfig, interval: Interval) -> list[float | None]:
         return [self.start(shard, interval) for shard in group.shards]
