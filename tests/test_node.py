@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from event_count_logger.errors import NotConnected, Unavailable
-from event_count_logger.store.node import Contact, Node
+from event_count_logger.store.node import Contact, Node, is_not_serving, plain
 from event_count_logger.store.wire import request
 from tests.servers import Server
 
@@ -50,3 +50,22 @@ def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own
     assert other.exchange([request("PING")]) == [b"PONG"]
     assert other.contact.reachable
     other.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "READONLY You can't write against a read only replica.",
+        "@user_script: 416: -READONLY You can't write against a read only replica.\r\n",
+        "Error running script (call to f_5c): @user_script:27: @user_script: 27: -READONLY You can't write "
+        "against a read only replica.",
+    ],
+)
+def test_a_replica_serves_nobody_whichever_version_says_so(error: str) -> None:
+    assert is_not_serving(error)
+    assert not is_not_serving("OOM command not allowed when used memory > 'maxmemory'.")
+
+
+def test_what_redis_6_says_to_a_script_is_told_like_what_others_say() -> None:
+    assert plain("@user_script: 416: -OOM command not allowed.\r\n") == "OOM command not allowed."
+    assert plain("WRONGTYPE Operation against a key") == "WRONGTYPE Operation against a key"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
+import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ from redis.exceptions import (
 
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
+
+#: What Redis 6.2 puts before an error that it has for a script.
+_OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
 #: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
 _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
@@ -208,6 +212,11 @@ def make_ready(options: Options) -> None:
     pool.connection_class(**pool.connection_kwargs)
 
 
+def plain(error: str) -> str:
+    """What a script was told by the server, without what Redis 6.2 puts around it."""
+    return _OF_SCRIPT.sub("", error).strip()
+
+
 def is_not_serving(error: str) -> bool:
     """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
-    return any(code in error.split() for code in _NOT_SERVING)
+    return any(word.lstrip("-") in _NOT_SERVING for word in error.split())
