@@ -39,11 +39,7 @@ local n_actions = tonumber(ARGV[before_actions])
 local first = n_actions > 0 and 5 or 2
 assert(fits(#KEYS - first + 1, n_intervals, n_events), 'commit: KEYS do not fit ARGV')
 
-local now = tonumber(ARGV[5])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+local now = milliseconds(ARGV[5])
 
 -- What `try` returns in place of an answer is a table with the field err.
 local stored = false

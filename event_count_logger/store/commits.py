@@ -15,7 +15,7 @@ from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.node import is_not_serving
+from event_count_logger.store.node import is_not_serving, plain
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
@@ -244,8 +244,7 @@ class CommittingStore(ShardedStore):
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
-        reasons = map(str.strip, words[2::3])  # those of Redis 6.2 end a line
-        refusals = tuple(map(Refusal, words[::3], words[1::3], reasons))
+        refusals = tuple(map(Refusal, words[::3], words[1::3], map(plain, words[2::3])))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
         self._note_refusal(key, refusals[0].reason)

@@ -23,9 +23,27 @@ from event_count_logger.store.node import NO_KEY, Node
 from event_count_logger.store.routes import route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
-_SCRIPT_NAMES = ("adopt", "heartbeat", "probe", "prune", "read", "retire", "rotate", "touch")
+_PARTS = {
+    "adopt": (),
+    "commit": ("clock", "count", "sessions"),
+    "expire_hash": (),
+    "finished_hash": (),
+    "heartbeat": (),
+    "move_history": (),
+    "move_to_hash": (),
+    "move_to_keys": (),
+    "probe": (),
+    "prune": (),
+    "read": ("clock", "reading"),
+    "read_hash": ("clock", "reading"),
+    "retire": (),
+    "rotate": ("clock", "rotation"),
+    "rotate_hash": ("clock", "rotation"),
+    "touch": (),
+}
 
-SCRIPTS = {name: script(name) for name in _SCRIPT_NAMES} | {"commit": script("count", "sessions", "commit")}
+SCRIPTS = {name: script(*parts, name) for name, parts in _PARTS.items()}
+SCRIPTS["commit_hash"] = script("clock", "count_hash", "sessions", "commit")
 
 
 class Connections:

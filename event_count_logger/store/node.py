@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
+import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNB
 
 #: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
 _OF_ONE_SLOT = "Hash slot not served"
+
+#: What Redis 6.2 puts before an error that it has for a script.
+_OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
@@ -221,8 +225,11 @@ def _connection_of(pool: redis.ConnectionPool) -> Any:
     return pool.connection_class(**pool.connection_kwargs)
 
 
+def plain(error: str) -> str:
+    """What a script was told by the server, without what Redis 6.2 puts around it."""
+    return _OF_SCRIPT.sub("", error).strip()
+
+
 def is_not_serving(error: str) -> bool:
-    """Whether an error says that the server serves nobody now; scripts put words of their own before it, and
-    those of Redis 6.2 a dash.
-    """
-    return any(word.removeprefix("-") in _NOT_SERVING for word in error.split())
+    """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
+    return any(word.lstrip("-") in _NOT_SERVING for word in error.split())
