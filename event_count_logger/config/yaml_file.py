@@ -51,7 +51,7 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
 
 
 def _without_words(problem: str) -> str:
-    """What YAML found, without a word of the file, which may be a password: one that begins with '*' or '!'."""
+    """What YAML found, without words of the file: a password may begin with '*' or '!'."""
     found, n = re.subn("(alias|anchor|handle|tag) ['\"].*['\"]", r"\1", problem)
     return f"{found} (quote text that begins with '&', '*' or '!')" if n else found
 
