@@ -628,6 +628,20 @@ def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Cal
     assert problem.startswith(f"ecl.yml:2: {MORE_REDIS_PROBLEMS[redis]}")
 
 
+@pytest.mark.parametrize(
+    "section", ["source: {a: 1}", "spooler: [1]", "durable: {}", "server: {}", "tails: x"]
+)
+def test_a_file_that_is_in_use_may_have_sections_that_are_called_like_newer_ones(
+    section: str, config_file: Callable[..., Path]
+) -> None:
+    assert from_file(config_file(f"groups: {{web: {{intervals: [5m]}}}}\n{section}\n")).groups
+
+
+def test_a_slip_in_a_setting_for_all_groups_is_an_error(config_file: Callable[..., Path]) -> None:
+    (problem,) = problems(config_file("groups: {web: {intervals: [5m]}}\ndurabilty: replicas\n"))
+    assert problem == "ecl.yml:2: durabilty: is not known (did you mean 'durability'?)"
+
+
 SECRET_PLACES = [
     "'redis://:hunter2@h'",
     "[{password: hunter2}]",
