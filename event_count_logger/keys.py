@@ -34,7 +34,7 @@ _PROCESS = re.compile(r"[0-9a-f]{32}\.[0-9]+")
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
 #: What follows the prefix in keys of an interval.
-_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:cur|last|@)"
+_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -161,8 +161,12 @@ def test_the_command_says_what_it_will_do_and_asks(
     dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
     told = "g, 5s: 1 events running, 0 in the last interval, 0 intervals in the history\n"
     assert (dry.returncode, dry.stdout) == (0, told)
-    refused = run("ecl", "migrate", path, "g", "--to", "hash", input="n\n")
-    assert refused.returncode != 0
+    for answer in ("n\n", "\n", ""):
+        refused = run("ecl", "migrate", path, "g", "--to", "hash", input=answer)
+        assert (refused.returncode, refused.stdout) == (1, told)
+        assert refused.stderr.startswith("Move this to the layout 'hash'? [y/N]: ")
+        assert refused.stderr.splitlines()[-1].endswith("ERROR: nothing was moved")
+        assert len(refused.stderr.splitlines()) <= 2
     assert server.client.get("g:5s:cur:a") == "1"
     done = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
     assert done.returncode == 0, done.stderr
