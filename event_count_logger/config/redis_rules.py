@@ -59,6 +59,8 @@ def _url(value: object) -> str:
         usable &= value.startswith(f"{parts.scheme}://")
     except ValueError:
         usable = False
+    if usable and parts.scheme != "unix" and "@" in parts._replace(netloc="").geturl():
+        raise vol.Invalid("has '/', '?' or '#' in its user or password: write %2F, %3F or %23 there")
     if not usable:
         expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
         raise vol.Invalid(f"'{without_password(value)}' is not an address of Redis (use {expected})")
@@ -75,7 +77,8 @@ def _url(value: object) -> str:
 def _address(value: object) -> Address:
     match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise vol.Invalid(f"{show(value)} is not an address (use host:port, for example 'redis1:6379')")
+        given = without_password(value) if isinstance(value, str) else value
+        raise vol.Invalid(f"{show(given)} is not an address (use host:port, for example 'redis1:6379')")
     return match[1], _port(match[2])
 
 
