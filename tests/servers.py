@@ -358,29 +358,53 @@ def role(server: Server) -> list[Any]:
         return []
 
 
+class Sentinel:
+    """One that watches a server as `ecl`."""
+
+    def __init__(self, directory: Path, server: Server, quorum: int = 1, epoch: int = 0) -> None:
+        """`epoch` is that of its configuration."""
+        self.port = free_port()
+        own = directory / f"sentinel-{self.port}"
+        own.mkdir()
+        file = own / "sentinel.conf"
+        file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {own}\nlogfile {own / 'log'}\n"
+            f"sentinel monitor ecl 127.0.0.1 {server.port} {quorum}\nsentinel config-epoch ecl {epoch}\n"
+            "sentinel down-after-milliseconds ecl 500\nsentinel failover-timeout ecl 3000\n"
+        )
+        binary = BINARIES["redis"]()
+        assert binary
+        self._process = subprocess.Popen([binary, str(file), "--sentinel"])
+        wait_until(self._answers, what="the sentinel starts")
+
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError), redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+            return bool(client.ping())
+        return False
+
+    def __enter__(self) -> Sentinel:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 class SentinelSetup:
     """A primary with two replicas, and three sentinels that watch them as `ecl`."""
 
     def __init__(self, directory: Path) -> None:
-        for number in range(6):
+        for number in range(3):
             (directory / str(number)).mkdir()
         self.servers = [Server("redis", directory / "0", *_QUICK_TO_FOLLOW)]
         following = [*_QUICK_TO_FOLLOW, "--replicaof", "127.0.0.1", str(self.servers[0].port)]
         self.servers += [Server("redis", directory / str(number), *following) for number in (1, 2)]
-        self.ports: list[int] = []
-        self._sentinels = [self._sentinel(directory / str(number)) for number in (3, 4, 5)]
+        self._sentinels = [Sentinel(directory, self.servers[0], quorum=2) for _ in range(3)]
+        self.ports = [sentinel.port for sentinel in self._sentinels]
         wait_until(self._is_watched, what="the sentinels know each other and both replicas")
-
-    def _sentinel(self, directory: Path) -> subprocess.Popen[bytes]:
-        port = free_port()
-        self.ports.append(port)
-        file = directory / "sentinel.conf"
-        file.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {directory}\nlogfile {directory / 'log'}\n"
-            f"sentinel monitor ecl 127.0.0.1 {self.servers[0].port} 2\n"
-            "sentinel down-after-milliseconds ecl 500\nsentinel failover-timeout ecl 3000\n"
-        )
-        return subprocess.Popen([self.servers[0].binary, str(file), "--sentinel"])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -419,7 +443,6 @@ class SentinelSetup:
 
     def close(self) -> None:
         for sentinel in self._sentinels:
-            sentinel.kill()
-            sentinel.wait()
+            sentinel.stop()
         for server in self.servers:
             server.kill()

@@ -210,3 +210,24 @@ def test_what_the_document_shows_is_a_configuration(
     for name in ("secret", "sentinel-secret", "ca.pem", "me.pem", "me.key"):
         (tmp_path / name).write_text("x\n")
     assert from_file(config_file(f"{written.strip()}\ngroups: {{web: {{intervals: [5m]}}}}\n")).warnings == ()
+
+
+@pytest.mark.parametrize("password", [f"/{SECRET}", f"12/{SECRET}", f"?{SECRET}=1", f"#{SECRET}"])
+def test_an_address_with_a_password_that_cuts_it_short_is_refused_without_showing_it(password: str) -> None:
+    (problem,) = problems(url=f"redis://me:{password}@host:6379/0")
+    assert "write %2F, %3F or %23 there" in problem
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cluster": True, "nodes": [f"me:{SECRET}@host:6379"]},
+        {"sentinel": {"nodes": [f"redis://:{SECRET}@host:26379"], "service": "ecl"}},
+        {"url": f"redis://me:two\nlines{SECRET}@host:port"},
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_shown(settings: dict[str, Any]) -> None:
+    (problem,) = problems(**settings)
+    assert "***@host" in problem
+    assert SECRET not in problem

@@ -16,7 +16,7 @@ from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
-from tests.servers import SentinelSetup, Server, free_port, role, wait_until
+from tests.servers import Sentinel, SentinelSetup, Server, free_port, role, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
 GROUPS: dict[str, Any] = {
@@ -169,6 +169,26 @@ def test_connections_follow_a_master_that_hands_over(
     wait_until(lambda: setup.primary() is not first, what="there is a new master")
     ecl["direct"].log("a")
     wait_until(lambda: counted(setup.primary())["direct"] == 2)
+
+
+def test_a_sentinel_that_is_behind_leads_nobody_back(
+    tmp_path: Path, server: Server, own_server: Server
+) -> None:
+    """Two that do not know each other: the one has seen a failover more."""
+    with Sentinel(tmp_path, server, epoch=7) as behind, Sentinel(tmp_path, own_server, epoch=8) as up_to_date:
+        nodes = [f"127.0.0.1:{sentinel.port}" for sentinel in (behind, up_to_date)]
+        store = Store(from_dicts({}, {"sentinel": {"nodes": nodes, "service": "ecl"}}).redis)
+
+        def port() -> int:
+            store.close()
+            (location,) = store.settings()
+            return int(location.partition("/")[0].rpartition(":")[2])
+
+        wait_until(lambda: port() == own_server.port, what="the new master is known")
+        assert {port() for _ in range(20)} == {own_server.port}
+        up_to_date.stop()
+        assert port() == server.port, "what is named by the only one that is left"
+        store.close()
 
 
 def test_what_the_sentinels_do_not_know_is_named(setup: SentinelSetup) -> None:

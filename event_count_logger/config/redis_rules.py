@@ -73,6 +73,8 @@ def _url(value: object) -> str:
         usable &= value.startswith(f"{parts.scheme}://")
     except ValueError:
         usable = False
+    if usable and parts.scheme != "unix" and "@" in parts._replace(netloc="").geturl():
+        raise vol.Invalid("has '/', '?' or '#' in its user or password: write %2F, %3F or %23 there")
     if not usable:
         expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
         raise vol.Invalid(f"{_shown(value)} is not an address of Redis (use {expected})")

@@ -442,4 +442,4 @@ def _written(nodes: tuple[Address, ...]) -> str:
 
 def without_password(url: str) -> str:
     """The address without whatever in it may be secret: user, password, query."""
-    return re.sub(r"^(.*//)?.*@", r"\1***@", url).partition("?")[0]
+    return re.sub(r"(?s)^(.*//)?.*@", r"\1***@", url).partition("?")[0]

@@ -101,6 +101,7 @@ class ViaSentinel:
         self._options = options
         self._contact = Contact(log)
         self._node: Node | None = None
+        self._epoch = 0  # of the newest master that was named
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
         """See `Route`."""
@@ -149,28 +150,67 @@ class ViaSentinel:
         return self._node
 
     def _ask_sentinels(self) -> Address:
-        """See redis.io/docs/latest/develop/reference/sentinel-clients."""
-        settings = self._config.sentinel
-        assert settings
-        options = {name: value for name, value in self._options.items() if name not in _OF_THE_DATABASE}
-        question = request("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
+        """See redis.io/docs/latest/develop/reference/sentinel-clients.
+
+        A sentinel that is behind may name the master before this one, which, started again, takes counts
+        until it is told that it is none, and then loses them. Each failover increases the epoch.
+        """
+        assert self._config.sentinel
+        nodes = self._config.sentinel.nodes
         failure: object = None
-        for host, port in random.sample(settings.nodes, len(settings.nodes)):
-            there = {**options, **settings.options, "host": host, "port": port}
-            sentinel = Node(there, f"{host}:{port}", Contact(None))
+        outdated: list[tuple[int, Address]] = []
+        for host, port in random.sample(nodes, len(nodes)):
             try:
-                (found,) = sentinel.exchange([question])
-            except (Unavailable, ResponseError) as error:
+                epoch, master = self._ask_sentinel(host, port)
+            except (Unavailable, ResponseError, LookupError) as error:
                 failure = error
-            else:
-                if found:
-                    return text(found[0]), int(found[1])
-                failure = f"{host}:{port} does not know it"
-            finally:
-                sentinel.close()
+                continue
+            if epoch >= self._epoch:
+                self._epoch = epoch
+                return master
+            outdated.append((epoch, master))
+        if outdated:  # nobody knows better, perhaps because all were set up anew
+            self._epoch, master = max(outdated)
+            return master
         lost = Unavailable(self._config.location, f"none of them names the master ({failure})")
         self._contact.lost(lost)
         raise lost
+
+    def _ask_sentinel(self, host: str, port: int) -> tuple[int, Address]:
+        """The master that it names, and since which epoch.
+
+        Raises:
+            Unavailable: No answer.
+            ResponseError: It is no sentinel, or refuses.
+            LookupError: It knows of no such service.
+        """
+        settings = self._config.sentinel
+        assert settings
+        options = {name: value for name, value in self._options.items() if name not in _OF_THE_DATABASE}
+        there = {**options, **settings.options, "host": host, "port": port}
+        sentinel = Node(there, f"{host}:{port}", Contact(None))
+        try:
+            found, state = sentinel.exchange(
+                [request("SENTINEL", word, settings.service) for word in _QUESTIONS]
+            )
+        finally:
+            sentinel.close()
+        if not found:
+            raise LookupError(f"{host}:{port} does not know it")
+        return _epoch(state), (text(found[0]), int(found[1]))
+
+
+#: What sentinels are asked: the first answer has the address, which changes there first, and the second one
+#: the epoch.
+_QUESTIONS = ("GET-MASTER-ADDR-BY-NAME", "MASTER")
+
+
+def _epoch(state: Any) -> int:
+    """The epoch of a sentinel's configuration; 0 if it may not be asked."""
+    if isinstance(state, ResponseError):
+        return 0
+    words = [word for pair in state.items() for word in pair] if isinstance(state, dict) else state
+    return int(dict(zip(words[::2], words[1::2], strict=True)).get(b"config-epoch", 0))
 
 
 #: What the settings say of the database, and not of the sentinels.
