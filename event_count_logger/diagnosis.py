@@ -83,7 +83,7 @@ def _stored(shard: GroupConfig, store: Store) -> Iterator[str]:
             if found not in (expected, "none"):
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
     with suppress(Rejected):
-        for key in store.strangers(shard):
+        for key in (key for interval in shard.intervals for key in store.strangers(shard, interval)):
             yield (
                 f"key {key} is only there in groups with another layout than '{shard.layout}': it was not "
                 "migrated (ecl migrate), or processes with both layouts are at work (see docs/layouts.md)"

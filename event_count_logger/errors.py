@@ -99,10 +99,15 @@ class Rejected(StoreError):
 
 
 class NotDurable(Rejected):
-    """The server cannot keep what the setting `durability` promises; what was asked may have been done."""
+    """The server cannot keep what the setting `durability` promises; it has done what it was asked.
 
-    def __init__(self, key: str, durability: str, reason: object) -> None:
+    Attributes:
+        stored: See `Unconfirmed`.
+    """
+
+    def __init__(self, key: str, durability: str, reason: object, stored: str) -> None:
         self.key = key
+        self.stored = stored
         Exception.__init__(self, f"'durability: {durability}' cannot be kept (key {key}): {reason}")
 
 

@@ -34,7 +34,7 @@ _PROCESS = re.compile(r"[0-9a-f]{32}\.[0-9]+")
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
 #: What follows the prefix in keys of an interval.
-_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:cur|last|@)"
+_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -114,9 +114,20 @@ def history(prefix: str, interval: str) -> str:
     return f"{prefix}:{interval}:@history"
 
 
-def finished_counts(prefix: str, interval: str, number: int) -> str:
-    """The hash of event ID to count of the finished interval of that number, in a group that has hashes."""
-    return f"{prefix}:{interval}:@history:{number}"
+def finished_counts(prefix: str, interval: str, entry_id: str) -> str:
+    """The hash of event ID to count of a finished interval, in a group that has hashes.
+
+    Args:
+        prefix: Of the group.
+        interval: Its name.
+        entry_id: Of the finished one in the history.
+    """
+    return f"{prefix}:{interval}:@history:{entry_id}"
+
+
+def last_in_history(prefix: str, interval: str) -> str:
+    """The ID in the history of the interval whose counts are in the hash of the last finished one."""
+    return f"{prefix}:{interval}:@history:last"
 
 
 def moving_history(prefix: str, interval: str) -> str:

@@ -27,12 +27,16 @@ BINARIES = {"valkey": lambda: str(get_binary_path()), "redis": lambda: shutil.wh
 
 
 #: In an order of its own in each process. The kernel gives ports from 32768 on to outgoing connections.
-_PORTS = itertools.cycle(random.sample(range(10_000, 32_768), 5_000))
+_PORTS = itertools.cycle(random.sample(range(10_000, 20_000), 5_000))
+
+#: By how much the port at which nodes of a cluster talk to each other is greater, if none is set, which takes
+#: Redis 7.
+_BUS = 10_000
 
 
 def free_port() -> int:
     """A port where nobody listens, and which nobody else is given soon."""
-    return next(port for port in _PORTS if _is_free(port))
+    return next(port for port in _PORTS if _is_free(port) and _is_free(port + _BUS))
 
 
 def _is_free(port: int) -> bool:
@@ -265,7 +269,6 @@ class Cluster:
             "--cluster-enabled": "yes",
             "--cluster-node-timeout": "1000",
             "--cluster-require-full-coverage": "no",
-            "--cluster-port": str(free_port()),
         }
         words = [word for pair in settings.items() for word in pair]
         return Server("redis", directory, *words, *_QUICK_TO_FOLLOW)
@@ -346,7 +349,8 @@ class Cluster:
             node.kill()
 
 
-def _role(server: Server) -> list[Any]:
+def role(server: Server) -> list[Any]:
+    """What a server says of its part in replication; nothing if it does not answer."""
     try:
         with server.client as client:
             return list(client.execute_command("ROLE"))
@@ -361,7 +365,7 @@ class SentinelSetup:
         for number in range(6):
             (directory / str(number)).mkdir()
         self.servers = [Server("redis", directory / "0", *_QUICK_TO_FOLLOW)]
-        following = [*_QUICK_TO_FOLLOW, "--replicaof", f"127.0.0.1 {self.servers[0].port}"]
+        following = [*_QUICK_TO_FOLLOW, "--replicaof", "127.0.0.1", str(self.servers[0].port)]
         self.servers += [Server("redis", directory / str(number), *following) for number in (1, 2)]
         self.ports: list[int] = []
         self._sentinels = [self._sentinel(directory / str(number)) for number in (3, 4, 5)]
@@ -406,7 +410,7 @@ class SentinelSetup:
         ports = {self._state(port).get("port") for port in self.ports}
         named = [server for server in self.servers if {server.port} == ports]
         following = ["slave", "127.0.0.1", *ports, "connected"]
-        return bool(named) and sum(_role(server)[:4] == following for server in self.servers) == 2
+        return bool(named) and sum(role(server)[:4] == following for server in self.servers) == 2
 
     def primary(self) -> Server:
         """The server that the sentinels agree on."""

@@ -21,6 +21,7 @@ KNOWN_GROUP_KEYS = (
 YAML_BOOLEANS = "YAML reads on, off, yes and no as true and false; put it in quotes"
 YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"
 NOT_YAML = "is not valid YAML:"
+QUOTE = "(quote text that begins with '&', '*' or '!')"
 SECTIONS = "is not a mapping with the sections 'groups' and 'redis'"
 NOT_AN_INTERVAL = "is not an interval (use <number><s|m|h>, for example 5m)"
 ADDRESSES = "(use redis://..., rediss://..., unix://...)"
@@ -202,15 +203,14 @@ def test_each_problem_has_its_line_its_path_and_what_was_expected(
         (redis("port: on"), "2: redis.port: true is not a TCP port (1 to 65535)"),
         (redis("password: on"), "2: redis.password: is not a string: put it in quotes"),
         ("groups:\n\tweb: {}\n", f"2: {NOT_YAML} found character '\\t' that cannot start any token"),
-        ("groups: *web\n", f"1: {NOT_YAML} found undefined alias 'web'"),
+        ("groups: *web\n", f"1: {NOT_YAML} found undefined alias {QUOTE}"),
         ("groups: {web: {intervals: [5m}\n", f"1: {NOT_YAML} expected ',' or ']', but got '}}'"),
         ("groups:\n  web: a: b\n", f"2: {NOT_YAML} mapping values are not allowed here"),
         ("groups: {}\n---\ngroups: {}\n", f"2: {NOT_YAML} but found another document"),
         ("groups:\n  [a, b]: {}\n", f"2: {NOT_YAML} found unhashable key"),
         (
             "groups: !!python/object/apply:os.abort []\n",
-            f"1: {NOT_YAML} could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object/apply:os.abort'",
+            f"1: {NOT_YAML} could not determine a constructor for the tag {QUOTE}",
         ),
         ("- groups\n", f"1: ['groups'] {SECTIONS}"),
         ("groups\n", f"1: 'groups' {SECTIONS}"),
@@ -609,6 +609,12 @@ MORE_REDIS_PROBLEMS = {
     "{url: 'redis:/h'}": "redis.url: 'redis:/h' is not an address of Redis",
     "{url: 'REDIS://h'}": "redis.url: 'REDIS://h' is not an address of Redis",
     "{url: 'redis://h', port: 1}": "redis.port: is given beside 'url'",
+    "{url: 'redis://h?ssl_ca_certs=ca.pem'}": "redis.url: 'ssl_ca_certs' cannot stand in the address",
+    "{url: 'rediss://h?ssl_colour=red'}": "redis.url: 'ssl_colour' cannot stand in the address",
+    '{ssl_ca_certs: "a\\0b", ssl: true}': "redis.ssl_ca_certs: 'a\\x00b' contains a NUL",
+    '{host: "a\\0b"}': "redis.host: 'a\\x00b' contains a NUL",
+    "{embedded: 'redis://h'}": "redis.embedded: is not a directory (an address with :// goes into 'url')",
+    "{hots:h}": "redis.hots: is not known (did you mean 'host'?; a setting and its value need a blank",
     "{host: 'a b'}": "redis.host: is not the name of a host",
     "{socket_timeout: 1.0e+30}": "redis.socket_timeout: 1e+30 is not a number of seconds above 0",
     "{socket_keepalive_options: {a: b}}": "redis.socket_keepalive_options: {'a': 'b'} is not a mapping",
@@ -622,6 +628,20 @@ def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Cal
     assert problem.startswith(f"ecl.yml:2: {MORE_REDIS_PROBLEMS[redis]}")
 
 
+@pytest.mark.parametrize(
+    "section", ["source: {a: 1}", "spooler: [1]", "durable: {}", "server: {}", "tails: x"]
+)
+def test_a_file_that_is_in_use_may_have_sections_that_are_called_like_newer_ones(
+    section: str, config_file: Callable[..., Path]
+) -> None:
+    assert from_file(config_file(f"groups: {{web: {{intervals: [5m]}}}}\n{section}\n")).groups
+
+
+def test_a_slip_in_a_setting_for_all_groups_is_an_error(config_file: Callable[..., Path]) -> None:
+    (problem,) = problems(config_file("groups: {web: {intervals: [5m]}}\ndurabilty: replicas\n"))
+    assert problem == "ecl.yml:2: durabilty: is not known (did you mean 'durability'?)"
+
+
 SECRET_PLACES = [
     "'redis://:hunter2@h'",
     "[{password: hunter2}]",
@@ -631,6 +651,19 @@ SECRET_PLACES = [
     "{url: 'redis://:hunter2?x@h:99999'}",
     "{host: 'redis://:hunter2@h'}",
     "{password: [hunter2]}",
+    "{password:hunter2}",
+    "{password: *hunter2}",
+    "{password: !hunter2 x}",
+    "{password: !hunter2!x y}",
+    "{password: &hunter2 x, username: &hunter2 y}",
+    "{url: 'redis://me:hunter2'}",
+    "{url: 'redis://:hunter2:6379/0'}",
+    "{embedded: 'redis://:hunter2@h'}",
+    "{db: 'redis://:hunter2@h'}",
+    "{cluster: true, nodes: ['me:hunter2@h:6379']}",
+    "{cluster: true, nodes: 'redis://:hunter2@h:6379'}",
+    "{sentinel: {nodes: ['redis://:hunter2@h:26379'], service: ecl}}",
+    "{sentinel: {nodes: ['h:26379'], service: ecl, password:hunter2}}",
 ]
 
 

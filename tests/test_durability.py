@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import pytest
 from event_count_logger import EventCountLogger
 from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
 from event_count_logger.diagnosis import examine
-from event_count_logger.errors import ConfigError, NotDurable, Unconfirmed
+from event_count_logger.errors import ConfigError, NotDurable, Unavailable, Unconfirmed
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
-from tests.servers import BINARIES, Proxy, Server, wait_until
+from tests.servers import BINARIES, Proxy, Server, free_port, wait_until
 
 HOUR = (Interval.parse("1h"),)
 LoggerMaker = Callable[..., EventCountLogger]
@@ -42,7 +43,7 @@ class Replicated:
     def _start(self, primary: Server | None = None) -> Server:
         directory = self.directory / str(len(self.servers))
         directory.mkdir()
-        of = ("--replicaof", f"127.0.0.1 {primary.port}") if primary else ()
+        of = ("--replicaof", "127.0.0.1", str(primary.port)) if primary else ()
         self.servers.append(Server(self.kind, directory, "--repl-diskless-sync-delay", "0", *of))
         return self.servers[-1]
 
@@ -192,6 +193,22 @@ def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., 
     store.close()
 
 
+@pytest.mark.parametrize("kind", sorted(BINARIES))
+@pytest.mark.parametrize(("prev", "next"), [(0, 1), (1, 2), (7, 8)], ids=["counted", "new", "elsewhere"])
+def test_a_replica_does_not_answer_in_place_of_its_primary(
+    prev: int, next: int, kind: str, replicated: Callable[..., Replicated]
+) -> None:
+    """It may lack what the primary has confirmed, or have what the primary has never seen."""
+    servers, group = replicated(kind, 1), replace(REQUEST, durability="memory")
+    primary, replica = (Store(RedisConfig(**at.config)) for at in (servers.primary, servers.replicas[0]))
+    assert primary.commit(group, "src", 0, 1, {"a": 3}).outcome == "applied"
+    servers.wait_for_replicas(1)
+    with pytest.raises(Unavailable, match="write against a read only replica"):
+        replica.commit(group, "src", prev, next, {"a": 3})
+    for store in (primary, replica):
+        store.close()
+
+
 ON_DISK = GroupConfig("g", HOUR, durability="fsync")
 
 
@@ -214,6 +231,35 @@ def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: S
     store = Store(RedisConfig(**own_server.config))
     assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
     store.close()
+
+
+def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_never_confirms(
+    own_server: Server,
+) -> None:
+    store = Store(RedisConfig(**own_server.config), timeout_s=20)
+    with own_server.client as client, ThreadPoolExecutor() as pool:
+        commit = pool.submit(store.commit, ON_DISK, "src", 0, 1, {"a": 1})
+        wait_until(lambda: client.info("clients")["blocked_clients"], what="it waits for the disk")
+        client.replicaof("127.0.0.1", free_port())
+        with pytest.raises(Unavailable, match="UNBLOCKED"):
+            commit.result()
+    store.close()
+
+
+def test_what_is_lost_is_told_also_by_a_server_that_cannot_keep_the_promise(
+    own_server: Server, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_server.client.config_set("appendfsync", "always")
+    group = group_on(logger, own_server.config, durability="fsync")
+    group.log("a", 3)
+    assert not group.local.has_unsent()
+    own_server.client.config_set("appendonly", "no")
+    own_server.client.flushall()
+    group.log("a", 4)
+    assert group.local.unsent() == {"a": 4, "@lost": 3}
+    lost, cannot = warnings(caplog)
+    assert "with 3 counts of group 'g' (counted as @lost)" in lost
+    assert "'durability: fsync' cannot be kept" in cannot
 
 
 def _without_appendonly(kind: str, server: Server) -> None:
@@ -399,6 +445,22 @@ def test_an_idle_process_shows_itself(server: Server, logger: LoggerMaker) -> No
             for _ in range(2):  # and again
                 wait_until(lambda seen=seen, source=source: server.client.hget(seen, source))
                 server.client.hdel(seen, source)
+
+
+def test_a_process_whose_counts_wait_to_be_confirmed_shows_itself(own_server: Server) -> None:
+    """It is forgotten otherwise while it repeats a batch, which is then counted a second time."""
+    spec = {"auto_declare_events": True, "intervals": ["1h"], "durability": "fsync"}
+    config = from_dicts({"g": spec}, {**own_server.config, "socket_timeout": 0.2})
+    lasting = {"g": replace(config.group("g"), source_ttl=0.8)}
+    with EventCountLogger.from_config(replace(config, groups=lasting)) as events:
+        group = events["g"]
+        assert isinstance(group, EventGroup)
+        group.log("a")
+        for _ in range(2):
+            wait_until(lambda: own_server.client.hget("g:@sources_seen", group.local.cells.source))
+            own_server.client.delete("g:@sources_seen")
+        assert group.local.has_unsent()
+        own_server.client.config_set("appendfsync", "always")
 
 
 def test_the_master_looks_for_processes_that_have_ended(

@@ -63,7 +63,8 @@ def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server:
             ("1700000025000-3", {"start": "1700000020", "end": "1700000025", "number": "3"}),
             ("1700000030000-4", {"start": "1700000025", "end": "1700000030", "number": "4"}),
         ],
-        "g:5s:@history:3": {"a": "3"},
+        "g:5s:@history:1700000025000-3": {"a": "3"},
+        "g:5s:@history:last": "1700000030000-4",
     }
 
 
@@ -75,8 +76,8 @@ def test_a_history_that_is_made_shorter_leaves_no_hash_behind(
         group = group_of("g", [FIVE_S], **SETTINGS, history=history)
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
         store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
-    hashes = {key for key in any_server.everything() if key.startswith("g:5s:@history:")}
-    assert hashes == {"g:5s:@history:10", "g:5s:@history:9"} if shorter == 3 else hashes == set()
+    hashes = {key for key in any_server.everything() if key.startswith("g:5s:@history:17")}
+    assert {int(key.partition("-")[2]) for key in hashes} == ({9, 10} if shorter == 3 else set())
     counts = [one.counts["a"] for one in Reader(store).history(group, FIVE_S)]
     assert counts == [9, 10, 11][3 - shorter :]
 
@@ -163,7 +164,7 @@ def test_a_master_that_was_overtaken_looks_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, {"early": 1})
-    look, overtaken = HashLayout._history, []
+    look, overtaken = HashLayout._noted, []
 
     def look_late(self: HashLayout, *arguments: Any) -> Any:
         found = look(self, *arguments)
@@ -173,7 +174,7 @@ def test_a_master_that_was_overtaken_looks_again(
             store.rotate(GROUP, FIVE_S, 1_700_000_015)
         return found
 
-    monkeypatch.setattr(HashLayout, "_history", look_late)
+    monkeypatch.setattr(HashLayout, "_noted", look_late)
     assert store.rotate(GROUP, FIVE_S, 1_700_000_020).outcome == "rotated"
     history = Reader(store).history(GROUP, FIVE_S)
     assert [one.counts for one in history] == [{"a": 0, "b": 0, "early": 1, "late": 5}, {"a": 0, "b": 0}]
@@ -256,6 +257,91 @@ def test_an_interval_that_falls_out_of_the_history_while_it_is_read_is_left_out(
 
     monkeypatch.setattr(HashLayout, "finished", rotate_first)
     assert [one.counts["a"] for one in Reader(store).history(group, FIVE_S)] == [2]
+
+
+def count_and_rotate(store: Store, numbers: range, group: GroupConfig = GROUP) -> None:
+    """In interval `n` since NOW, `a` is logged `n + 1` times."""
+    for at in numbers:
+        commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
+        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+
+
+def counts_in_history(store: Store, group: GroupConfig = GROUP) -> list[int]:
+    return [one.counts["a"] for one in Reader(store).history(group, FIVE_S)]
+
+
+@pytest.mark.parametrize("entry_id", ["*", "1-1"])
+def test_a_foreign_entry_in_the_history_costs_no_interval_its_counts(
+    store: Store, any_server: Server, entry_id: str
+) -> None:
+    group = replace(GROUP, history=3)
+    any_server.client.xadd("g:5s:@history", {"x": "y"}, id="1-0")
+    count_and_rotate(store, range(3), group)
+    assert any_server.client.xlen("g:5s:@history") == 3
+    if entry_id == "*":
+        foreign = any_server.client.xadd("g:5s:@history", {"x": "y"})
+        with pytest.raises(Rejected, match=f"entry {foreign} of the history cannot be read"):
+            Reader(store).history(group, FIVE_S)
+        any_server.client.xdel("g:5s:@history", foreign)
+    count_and_rotate(store, range(3, 5), group)
+    assert counts_in_history(store, group) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_numbers_that_are_lost_mix_no_intervals_up(store: Store, any_server: Server, wrong: bool) -> None:
+    count_and_rotate(store, range(3))
+    any_server.client.delete("g:5s:@finished")
+    if wrong:
+        any_server.client.lpush("g:5s:@finished", "x")
+        count_and_rotate(store, range(3, 4))  # which cannot be noted
+        any_server.client.delete("g:5s:@finished")
+    count_and_rotate(store, range(4 if wrong else 3, 7))
+    assert counts_in_history(store) == [1, 2, 3, 5, 6, 7] if wrong else [*range(1, 8)]
+
+
+def test_an_interval_of_an_empty_history_that_is_deleted_is_not_kept(
+    store: Store, any_server: Server
+) -> None:
+    count_and_rotate(store, range(3))
+    any_server.client.delete("g:5s:@history")
+    count_and_rotate(store, range(3, 5))
+    assert counts_in_history(store) == [4, 5]
+    assert not any_server.client.exists("g:5s:@history:1700000025000-3")
+
+
+@pytest.mark.parametrize(("before", "after"), [("keys", "hash"), ("hash", "keys")])
+def test_an_interval_that_the_other_layout_counted_is_not_read_as_if_nothing_had_happened(
+    store: Store, before: Any, after: Any
+) -> None:
+    count_and_rotate(store, range(3), replace(GROUP, layout=before))
+    group = replace(GROUP, layout=after)
+    with pytest.raises(Rejected, match="was counted with another layout .ecl migrate moves it."):
+        Reader(store).read(group, FIVE_S, "last")
+    assert Reader(store).read(group, FIVE_S, "cur")[0].counts == {"a": 0, "b": 0}
+    with pytest.raises(Rejected, match="of the history cannot be read"):
+        Reader(store).history(group, FIVE_S)
+    count_and_rotate(store, range(3, 6), group)
+    (last,) = Reader(store).read(group, FIVE_S, "last")
+    assert last.counts["a"] == 6
+
+
+def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Server) -> None:
+    store = Store(RedisConfig(**own_server.config))
+    group = replace(GROUP, events=(), expire_after=20.0)
+    count_and_rotate(store, range(1), group)
+    own_server.client.config_set("maxmemory", 1)
+    rotations = [store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at) for at in range(1, 8)]
+    own_server.client.config_set("maxmemory", 0)
+    assert {rotation.obstacles for rotation in rotations} == {()}
+    assert own_server.client.hgetall("g:@totals") == {}
+    store.close()
+
+
+def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_server: Server) -> None:
+    any_server.client.incr("g:5s:cur:a")
+    assert store.strangers(GROUP, FIVE_S) == ["g:5s:cur:a"]
+    for at in (NOW, NOW + 1, NOW + 10):  # also when another master has done it
+        assert store.rotate(GROUP, FIVE_S, at).obstacles == ("g:5s:cur:a",)
 
 
 def test_a_layout_that_is_none_is_told() -> None:

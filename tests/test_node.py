@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from event_count_logger.errors import NotConnected, Unavailable
-from event_count_logger.store.node import Contact, Node
+from event_count_logger.store.node import Contact, Node, is_not_serving, plain
 from event_count_logger.store.wire import request
 from tests.servers import Server
 
@@ -50,3 +50,29 @@ def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own
     assert other.exchange([request("PING")]) == [b"PONG"]
     assert other.contact.reachable
     other.close()
+
+
+def test_connections_may_be_made_anew_for_ever(node: Node) -> None:
+    for _ in range(200):  # redis-py's pools would give up at 100
+        node.close()
+        assert node.exchange([request("PING")]) == [b"PONG"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "READONLY You can't write against a read only replica.",
+        "@user_script: 416: -READONLY You can't write against a read only replica.\r\n",  # Redis 6.2
+        "Error running script (call to f_5c): @user_script:27: @user_script: 27: -READONLY You can't write "
+        "against a read only replica.",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    ],
+)
+def test_a_server_that_serves_nobody_is_known_by_its_errors(error: str) -> None:
+    assert is_not_serving(error)
+    assert not is_not_serving("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+def test_what_redis_6_says_to_a_script_is_told_like_what_others_say() -> None:
+    assert plain("@user_script: 416: -OOM command not allowed.\r\n") == "OOM command not allowed."
+    assert plain("WRONGTYPE Operation against a key") == "WRONGTYPE Operation against a key"

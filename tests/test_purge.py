@@ -12,6 +12,7 @@ import pytest
 from event_count_logger import keys
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+from tests.conftest import BIN
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
@@ -26,6 +27,8 @@ OWN = [
     "web:5m:cur:ok",
     "web:1.5h:last:a:b",
     "web:5m:cur:@ts",
+    "web:5m:cur",
+    "web:5m:last",
     "web:5M:@history",
     "web:@sources",
     "web:@request:k",
@@ -47,6 +50,9 @@ FOREIGN = [
     "web:session:123",
     "web:5m",
     "web:5m:other",
+    "web:5m:currency",
+    "web:5m:lastname",
+    "web:5m:cur\n",
     "web:cur:5m",
     "webx5m:cur:@ts",
     "other:5m:cur:web:5m:cur:ok",
@@ -105,6 +111,11 @@ def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
         assert "Delete 1 keys of group 'gone' in 127.0.0.1:" in done.stderr
         assert done.stderr.endswith("ERROR: nothing was deleted\n")
         assert server.client.exists("gone:@sources")
+    command = 'exec "$@" <&-'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", BIN / "ecl", "purge", config, "gone"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ERROR: nothing was deleted")
     done = run("ecl", "purge", config, "gone", input="y\n")
     assert (done.returncode, done.stdout) == (0, "deleted 1 keys of group 'gone'\n")
     assert not server.client.exists("gone:@sources")

@@ -359,6 +359,18 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     assert counted(server) == {"bad": 3, "good": 4}
 
 
+def test_what_waits_to_be_confirmed_is_not_forgotten_meanwhile(own_server: Server, directory: Path) -> None:
+    groups = {"g": group(directory, durability="fsync")}
+    leave(groups, own_server.config, {"a": 3})
+    config = from_dicts(groups, {**own_server.config, "socket_timeout": 0.4})
+    assert outcomes(recover(config)) == {"kept": 0}
+    (source,) = own_server.client.hkeys("g:@sources")
+    assert own_server.client.hget("g:@sources_seen", source)
+    own_server.client.config_set("appendfsync", "always")
+    assert outcomes(recover(config)) == {"recovered": 3}
+    assert counted(own_server) == {"a": 3}
+
+
 def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:
     groups = {"g": group(directory)}
     n_files = 12

@@ -132,6 +132,37 @@ def test_a_configuration_that_cannot_be_used_is_told_in_full_and_changes_nothing
     assert told.splitlines()[-1].endswith("Configuration read again: nothing has changed")
 
 
+@pytest.mark.parametrize("left", ["", "redis: {}", "groups:", "groups: {}", None])
+def test_a_file_that_is_just_being_written_or_gone_changes_nothing(
+    left: str | None, server: Server, start: Start, config_file: Write, manager: Manager
+) -> None:
+    config = config_file({"redis": server.config, "groups": {"g": G}})
+    master = start("ecl_master", config)
+    manager.wait_for("READY=1")
+    if left is None:
+        config.unlink()
+    else:
+        config_file(left)
+    reload(master, manager)
+    at_reload = server.client.time()[0]
+    wait_until(lambda: int(rotated(server, "g") or 0) > at_reload)
+    assert "nothing has changed" in end(master)
+
+
+def test_a_tail_without_log_files_goes_on_with_those_that_it_has(
+    server: Server, start: Start, config_file: Write, manager: Manager, tmp_path: Path
+) -> None:
+    config = {"redis": server.config, "groups": {"g": {**G, "intervals": ["24h"]}}}
+    entry = {"file": "log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
+    tail = start("ecl", "tail", config_file({**config, "tail": [entry]}))
+    manager.wait_for("READY=1")
+    config_file(config)
+    reload(tail, manager)
+    (tmp_path / "log").write_text("x\n")
+    wait_until(lambda: server.counts("g", "24h", "cur").get("e") == 1)
+    assert "ecl.yml has no section 'tail': nothing has changed" in end(tail)
+
+
 def test_what_cannot_change_before_the_next_start_is_named(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
@@ -151,7 +182,9 @@ def test_the_signal_does_no_harm_at_any_time(
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
     config = config_file({"redis": own_server.config, "groups": {"g": G}, "tail": [entry]})
     service = start("ecl", name, *(["--listen", "127.0.0.1:0"] if name == "serve" else []), config)
-    wait_until(lambda: catches(service, signal.SIGHUP))
+    wait_until(lambda: holds(service, signal.SIGHUP), what="it can wait before anything else is imported")
+    while not catches(service, signal.SIGHUP):
+        service.send_signal(signal.SIGHUP)
     assert manager.states() == []
     for _ in range(3):
         service.send_signal(signal.SIGHUP)
@@ -168,13 +201,45 @@ def test_the_signal_does_no_harm_at_any_time(
 
 
 def catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    return in_mask("SigCgt", process, number)
+
+
+def holds(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    return in_mask("SigBlk", process, number)
+
+
+def in_mask(name: str, process: subprocess.Popen[str], number: signal.Signals) -> bool:
     """See proc_pid_status(5)."""
     (mask,) = (
         line.split()[1]
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        if line.startswith("SigCgt")
+        if line.startswith(name)
     )
     return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize(
+    "command", [("ecl_master", "--once"), ("ecl", "master", "--once"), ("ecl", "status")]
+)
+def test_what_does_not_obey_the_signal_is_ended_by_it(
+    command: tuple[str, ...], start: Start, own_server: Server, config_file: Write
+) -> None:
+    config = config_file({"redis": {**own_server.config, "socket_timeout": 30}, "groups": {"g": G}})
+    own_server.stall()
+    program = start(*command, config)
+    wait_until(lambda: has_connection(program), what="it waits for Redis")
+    assert not holds(program, signal.SIGHUP)
+    program.send_signal(signal.SIGHUP)
+    program.communicate(timeout=10)
+    assert program.returncode == -signal.SIGHUP
+
+
+def has_connection(process: subprocess.Popen[str]) -> bool:
+    with suppress(FileNotFoundError):
+        return any(
+            os.readlink(each).startswith("socket:") for each in Path(f"/proc/{process.pid}/fd").iterdir()
+        )
+    return False
 
 
 @pytest.mark.parametrize("outlives", [False, True])

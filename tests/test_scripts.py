@@ -280,6 +280,25 @@ def test_a_server_out_of_memory_refuses_the_batch_and_changes_nothing(own_server
     store.close()
 
 
+def test_a_server_that_has_become_a_replica_serves_nobody(store: Store, any_server: Server) -> None:
+    commit(store, 0, 1, {"a": 1})
+    any_server.client.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(Unavailable, match="read only replica"):
+            commit(store, 1, 2, {"a": 1})
+        with pytest.raises(Unavailable, match="read only replica"):
+            store.rotate(group_of("g", BOTH), FIVE_S, NOW + 60)
+    finally:
+        any_server.client.replicaof("NO", "ONE")
+    assert commit(store, 1, 2, {"a": 1}).outcome == "applied"
+
+
+def test_a_value_that_is_no_count_counts_nothing(store: Store, any_server: Server) -> None:
+    any_server.client.set("g:5s:cur:a", "x")
+    any_server.client.hset("g:5s:cur", "a", "x")
+    assert store.count(group_of("g", BOTH), "5s", "cur", "a") == 0
+
+
 def test_a_batch_of_thousands_of_events_fits(store: Store, any_server: Server) -> None:
     batch = {f"event {number}": number + 1 for number in range(12_000)}
     assert commit(store, 0, 1, batch).outcome == "applied"

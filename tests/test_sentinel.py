@@ -16,7 +16,7 @@ from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
-from tests.servers import SentinelSetup, Server, free_port, wait_until
+from tests.servers import SentinelSetup, Server, free_port, role, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
 GROUPS: dict[str, Any] = {
@@ -136,6 +136,21 @@ def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are
     wait_until(lambda: counted(first)["direct"] == 2)
     ecl.close()
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1, caplog.text
+
+
+def test_a_master_that_only_this_process_still_reaches_is_not_waited_for(
+    setup: SentinelSetup, logger: Callable[..., EventCountLogger]
+) -> None:
+    direct = {**GROUPS["direct"], "durability": "replicas"}
+    ecl = logger({**GROUPS, "direct": direct}, setup.config)
+    first = setup.primary()
+    ecl["direct"].log("a")
+    with first.client as client:
+        client.execute_command("ACL SETUSER", "default", "-ping")  # so the sentinels take it for dead
+    wait_until(lambda: setup.primary() is not first, what="there is a new master")
+    ecl["direct"].log("a")
+    wait_until(lambda: counted(setup.primary())["direct"] == 2)
+    assert role(first)[0] == "master", "it does not know of any other"
 
 
 def test_connections_follow_a_master_that_hands_over(

@@ -88,6 +88,33 @@ def test_json_is_one_object_a_line_whatever_is_told() -> None:
     assert HOSTILE in third["message"]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("raise ValueError(hostile)",),
+        (
+            "import threading",
+            "def fail(): raise ValueError(hostile)",
+            "threading.Thread(target=fail).start()",
+        ),
+        ("class Odd:", "    def __del__(self): raise ValueError(hostile)", "Odd()"),
+    ],
+    ids=["main", "thread", "finalizer"],
+)
+def test_what_nobody_catches_is_told_like_all_else(lines: tuple[str, ...]) -> None:
+    (told,) = map(json.loads, logging_program("json", *lines).splitlines())
+    assert (told["level"], told["message"]) == ("CRITICAL", "Uncaught exception")
+    assert told["exception"].startswith("Traceback")
+    assert HOSTILE in told["exception"]
+    first, *others = logging_program("text", *lines).splitlines()
+    assert first.endswith("[CRITICAL] Uncaught exception")
+    assert all(line.startswith("    ") for line in others)
+
+
+def test_a_thread_that_exits_says_nothing() -> None:
+    assert logging_program("json", "import threading", "threading.Thread(target=exit).start()") == ""
+
+
 def test_the_server_that_serves_logs_like_all_others() -> None:
     told = logging_program("json", "logging.getLogger('uvicorn.error').error('odd')")
     assert json.loads(told)["logger"] == "uvicorn.error"

@@ -16,7 +16,7 @@ PACKAGE = Path(event_count_logger.__file__).parent
 
 #: From the lowest floor to the highest: a module imports only from floors below its own.
 FLOORS = [
-    ["intervals", "keys", "errors", "logs", "notify", "outcome", "templates"],
+    ["intervals", "keys", "errors", "hangup", "logs", "notify", "outcome", "templates"],
     ["config.values", "config.places"],
     ["config.checks"],
     ["config.rules", "config.redis_rules", "config.tail_rules"],
@@ -115,6 +115,7 @@ FLOORS = [
         "cli.top",
     ],
     ["cli"],
+    ["programs"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

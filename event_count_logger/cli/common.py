@@ -44,6 +44,15 @@ def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
 
+def confirmed(question: str) -> bool:
+    """Ask on standard error; whoever does not answer, or cannot be asked, says no."""
+    try:
+        return click.confirm(question, err=True)
+    except RuntimeError:  # click.Abort, too
+        tell("")
+        return False
+
+
 class OneLineErrors(click.Command):
     """A command that says what went wrong in one line on standard error, and never with a traceback."""
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
+from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 import click
@@ -42,11 +45,23 @@ def set_up_logging(log_format: LogFormat) -> None:
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(handlers=[handler])
     logging.captureWarnings(True)
+    sys.excepthook = _tell_uncaught
+    threading.excepthook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def logs_json() -> bool:
     """Whether messages are for programs."""
     return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers)
+
+
+def _tell_uncaught(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """Instead of what Python prints, which knows no format."""
+    if not issubclass(kind, SystemExit):
+        exception = (kind, error or kind(), traceback)
+        logging.getLogger("event_count_logger").critical("Uncaught exception", exc_info=exception)
 
 
 class _Text(logging.Formatter):

@@ -7,6 +7,7 @@ from types import FrameType
 
 import click
 
+from event_count_logger import hangup
 from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
 from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.cli.service import Service
@@ -40,9 +41,10 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
     set_up_logging(log_format)
     level = "INFO" if verbose else "WARNING"
     if once:
+        hangup.let_through()
         EventCountLoggerMaster.from_config(from_file(config_file), level).rotate_due()
         return
-    service = Service(config_file, _describe)
+    service = Service(config_file, "groups", _describe)
     rotating = EventCountLoggerMaster.from_config(service.config, level)
 
     def stop(signum: int, frame: FrameType | None) -> None:

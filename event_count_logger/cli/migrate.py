@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, tell, with_version
+from event_count_logger.cli.common import (
+    Failure,
+    OneLineErrors,
+    Status,
+    config_argument,
+    confirmed,
+    tell,
+    with_version,
+)
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.values import Layout
 from event_count_logger.counters.recovery import Outcome, Recovery
@@ -33,7 +41,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
       requests is moved; set its 'layout: hash' in ecl.yml before it is used again
 
     \b
-    Exit status: 0; 1 no such group; 2 wrong usage or configuration, or it is in use;
+    Exit status: 0; 1 no such group, or the answer was no; 2 wrong usage or configuration, or it is in use;
     3 Redis unreachable: what is not moved yet stays where it is.
     ECL_CONFIG in the environment stands for CONFIG.
     """
@@ -50,8 +58,8 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     if dry_run:
         return
     _refuse_if_in_use(config, group, store)
-    if not yes:
-        click.confirm(f"Move this to the layout '{layout}'?", abort=True)
+    if not yes and not confirmed(f"Move this to the layout '{layout}'?"):
+        raise Failure("nothing was moved", Status.UNKNOWN)
     for migration in migrations:
         for key in migration.run():
             tell(f"WARNING: Key {key} holds something else than it should: it is left as it is")

@@ -7,7 +7,15 @@ from dataclasses import replace
 import click
 
 from event_count_logger import keys
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, tell, with_config, with_version
+from event_count_logger.cli.common import (
+    Failure,
+    OneLineErrors,
+    Status,
+    confirmed,
+    tell,
+    with_config,
+    with_version,
+)
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.checks import show
 from event_count_logger.errors import Rejected
@@ -57,19 +65,11 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
         )
     if n_keys and not yes:
         tell(f"Programs that still count in group '{name}' bring it back.")
-        _ask(f"Delete {n_keys} keys of group '{name}' in {config.redis.location}?")
+        if not confirmed(f"Delete {n_keys} keys of group '{name}' in {config.redis.location}?"):
+            raise Failure("nothing was deleted", Status.UNKNOWN)
     print(f"deleted {store.purge(name)} keys of group '{name}'")
     if usage:
         tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")
-
-
-def _ask(question: str) -> None:
-    try:
-        is_sure = click.confirm(question, err=True)
-    except click.Abort:
-        is_sure = False
-    if not is_sure:
-        raise Failure("nothing was deleted", Status.UNKNOWN)
 
 
 def _usage(config: Config, store: Store, name: str) -> str:

@@ -81,7 +81,7 @@ def serve(
     if token_file and without_token:
         raise click.UsageError("--token-file and --without-token exclude each other")
     set_up_logging(log_format)
-    service = Service(config_file, _describe)
+    service = Service(config_file, "groups", _describe)
     try:
         from event_count_logger.web import grafana, security
     except ImportError as error:

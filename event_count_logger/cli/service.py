@@ -7,7 +7,9 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
+from typing import Literal
 
+from event_count_logger import hangup
 from event_count_logger.config import Config, from_file
 from event_count_logger.config.changes import changes, usable_at_once
 from event_count_logger.errors import ConfigError
@@ -22,11 +24,14 @@ class Service:
         config: What it works with.
     """
 
-    def __init__(self, config_file: str, describe: Callable[[Config], str]) -> None:
+    def __init__(
+        self, config_file: str, section: Literal["groups", "tail"], describe: Callable[[Config], str]
+    ) -> None:
         """Reads the configuration. From before that, SIGHUP is noted, to be obeyed between two steps.
 
         Args:
             config_file: Where the configuration is.
+            section: What it works on.
             describe: What the service does with one, in a few words.
 
         Raises:
@@ -36,12 +41,14 @@ class Service:
         self._log.logger.setLevel(logging.INFO)
         self._notifier = Notifier()
         self._file = config_file
+        self._section = section
         self._describe = describe
         self._is_asked = False
         self._is_serving = False
         # Whoever had the signal ignored, as nohup does, wants it to outlive the terminal.
         self._ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
         signal.signal(signal.SIGHUP, self._note)
+        hangup.let_through()
         self.config = from_file(config_file)
 
     def step(self, use: Callable[[Config], None]) -> None:
@@ -83,6 +90,11 @@ class Service:
             for problem in error.problems:
                 self._log.error("Configuration: %s", problem)
             self._log.error("Configuration: %s cannot be used: nothing has changed", self._file)
+            return
+        if not getattr(read, self._section):  # perhaps somebody is just writing it
+            self._log.error(
+                "Configuration: %s has no section '%s': nothing has changed", self._file, self._section
+            )
             return
         for problem in read.warnings:
             self._log.warning("Configuration: %s", problem)

@@ -66,7 +66,7 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
-    service = Service(config_file, _describe)
+    service = Service(config_file, "tail", _describe)
     if not service.config.tail:
         raise Failure(f"{config_file} has no section 'tail'", Status.UNKNOWN)
     _allow_many_files()

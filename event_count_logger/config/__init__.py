@@ -84,8 +84,9 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     for key in content:
         section = slip_of(key, ("groups", "redis", "serve", "grafana", "tail", *KEEPING.schema))
         if section and section not in content:
-            # Files in use may have sections of their own that are called like the newer ones.
-            fatal = section not in ("serve", "grafana", "tail")
+            # Files in use may have sections of their own that are called like what is newer.
+            is_section = isinstance(content[key], Mapping | list)
+            fatal = not is_section if section in KEEPING.schema else section in ("groups", "redis")
             report((key,), f"is not known (did you mean '{section}'?)", fatal=fatal)
     keeping = check(
         KEEPING, {key: content[key] for key in KEEPING.schema if key in content}, (), report, strict=True

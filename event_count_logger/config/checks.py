@@ -126,6 +126,8 @@ def a_text(value: object) -> str:
         raise vol.Invalid(f"{show(value)} is not a string{quoting_hint(value)}")
     if not str(value).strip():
         raise vol.Invalid(f"{show(value)} is empty")
+    if "\0" in str(value):
+        raise vol.Invalid(f"{show(value)} contains a NUL, which nothing can be called")
     return str(value)
 
 
@@ -164,9 +166,12 @@ def check(
             report((*place, name), f"is given twice, also as '{key}'")
     section = {names[key]: value for key, value in section.items()}
     for key in [key for key in section if key not in known]:
-        meant = slip_of(key, known)
+        name, colon, _ = str(key).partition(":")
+        meant = slip_of(name, known)
         hint = f"did you mean '{meant}'?" if meant else f"known here: {', '.join(known)}"
-        report((*place, key), f"is not known ({hint})", fatal=strict or bool(meant))
+        hint += "; a setting and its value need a blank after the colon" if colon else ""
+        # What follows a colon may be a password: YAML takes {password:secret} for one word.
+        report((*place, name if colon else key), f"is not known ({hint})", fatal=strict or bool(meant))
         del section[key]
     try:
         return {key: value for key, value in schema(section).items() if value is not None}

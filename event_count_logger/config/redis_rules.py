@@ -14,19 +14,27 @@ from event_count_logger.config.values import Address, without_password
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
+#: A user and a password that nothing follows: somebody has forgotten the host.
+_NO_PORT = re.compile(r"(//[^/]*?:)(?![0-9]{1,5}(/|$)).*")
+
 _ADDRESS = re.compile(r"\[?([^\s/@\[\]]+)\]?:([0-9]{1,5})")
+
+
+def _shown(value: object) -> str:
+    """A value that may be an address, without the password in it."""
+    return show(_NO_PORT.sub(r"\1***", without_password(value)) if isinstance(value, str) else value)
 
 
 def _port(value: object) -> int:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) < 65536:
-        raise vol.Invalid(f"{show(value)} is not a TCP port (1 to 65535)")
+        raise vol.Invalid(f"{_shown(value)} is not a TCP port (1 to 65535)")
     return int(text)
 
 
 def _database(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
-        raise vol.Invalid(f"{show(value)} is not the number of a database (0 or more)")
+        raise vol.Invalid(f"{_shown(value)} is not the number of a database (0 or more)")
     return int(str(value))
 
 
@@ -49,6 +57,12 @@ def _host(value: object) -> str:
     return host
 
 
+def _directory(value: object) -> str:
+    if "://" in a_text(value):
+        raise vol.Invalid("is not a directory (an address with :// goes into 'url')")
+    return a_text(value)
+
+
 def _url(value: object) -> str:
     if not isinstance(value, str):
         raise vol.Invalid("is not a string")
@@ -61,11 +75,11 @@ def _url(value: object) -> str:
         usable = False
     if not usable:
         expected = ", ".join(f"{scheme}://..." for scheme in _REDIS_SCHEMES)
-        raise vol.Invalid(f"'{without_password(value)}' is not an address of Redis (use {expected})")
+        raise vol.Invalid(f"{_shown(value)} is not an address of Redis (use {expected})")
     if parts.scheme != "unix" and not re.fullmatch("(/[0-9]*)?", parts.path):
         raise vol.Invalid(f"'{parts.path}' in the address is not the number of a database")
     for key, values in parse_qs(parts.query).items():
-        if key not in _IN_URL and not key.startswith("ssl_"):
+        if key not in _IN_URL and not (key in TLS and parts.scheme == "rediss"):
             raise vol.Invalid(f"'{key}' cannot stand in the address (a setting beside 'url' may do)")
         if key in REDIS.schema:
             _in_address(key, REDIS.schema[key], values[-1])
@@ -75,8 +89,12 @@ def _url(value: object) -> str:
 def _address(value: object) -> Address:
     match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise vol.Invalid(f"{show(value)} is not an address (use host:port, for example 'redis1:6379')")
+        raise vol.Invalid(f"{_shown(value)} is not an address (use host:port, for example 'redis1:6379')")
     return match[1], _port(match[2])
+
+
+def _list_of_nodes(value: object) -> list[Any]:
+    return a_list(without_password(value) if isinstance(value, str) else value)
 
 
 def _some(nodes: list[Address]) -> tuple[Address, ...]:
@@ -101,7 +119,7 @@ def _in_address(key: str, rule: Callable[[object], object], value: str) -> None:
 
 _seconds = a_number(float, "a number of seconds above 0")
 
-_nodes = vol.All(a_list, [_address], _some)
+_nodes = vol.All(_list_of_nodes, [_address], _some)
 
 #: Each secret, and the ways to give it.
 SECRETS: dict[str, dict[str, Any]] = {
@@ -153,7 +171,7 @@ REDIS = vol.Schema(
         "port": optional(_port),
         "db": optional(_database),
         "url": optional(_url),
-        "embedded": optional(a_text),
+        "embedded": optional(_directory),
         "socket_timeout": optional(_seconds),
         "socket_connect_timeout": optional(_seconds),
         "cluster": optional(a_boolean),

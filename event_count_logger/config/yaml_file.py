@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
         raise failure(f"cannot be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise failure(f"is not valid YAML: {error.problem}", line) from error
+        raise failure(f"is not valid YAML: {_without_words(str(error.problem))}", line) from error
     except (yaml.YAMLError, UnicodeError, ValueError) as error:
         raise failure(f"is not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
@@ -47,6 +48,12 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
     if repeated:
         raise ConfigError([Problem(place, "is given twice", file, line) for place, line in repeated])
     return content, lambda place: _line_of(root, place) if root else None
+
+
+def _without_words(problem: str) -> str:
+    """What YAML found, without words of the file: a password may begin with '*' or '!'."""
+    found, n = re.subn("(alias|anchor|handle|tag) ['\"].*['\"]", r"\1", problem)
+    return f"{found} (quote text that begins with '&', '*' or '!')" if n else found
 
 
 def _line_of(node: yaml.Node, place: Place) -> int:

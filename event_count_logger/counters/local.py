@@ -64,15 +64,16 @@ class LocalCounters:
             with Turn(self._turns, timeout_s) as mine:
                 if mine:
                     self._keeper.look_after()
-                    self._run()
                     self._show_alive()
+                    self._run()
             self._recovery.run_once()
 
     def _show_alive(self) -> None:
         now = time.monotonic()
         if now >= self._show_alive_at:
-            self._sync.show_alive()
-            self._show_alive_at = now + self.config.source_ttl / 4
+            with suppress(Rejected):  # what there is to count is sent all the same
+                self._sync.show_alive()
+                self._show_alive_at = now + self.config.source_ttl / 4
 
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""

@@ -162,10 +162,13 @@ class Recovery:
         described, before = file.description, file.contents.unsent()
         if not self._is_ours(described):
             return Finding(file.path, Outcome.FOREIGN, described, before)
+        sync = Sync(self._group(described), Cells.found(file), self._store, self._log)
         try:
-            Sync(self._group(described), Cells.found(file), self._store, self._log).run()
+            sync.run()
         except (Rejected, NotYet) as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
+            with suppress(Rejected, NotYet):
+                sync.show_alive()
         left = file.contents.unsent()
         sent = before - left
         if left:

@@ -11,7 +11,7 @@ from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import State, distance
-from event_count_logger.errors import NotConnected, Rejected, Unconfirmed, Unserved
+from event_count_logger.errors import NotConnected, NotDurable, Rejected, Unconfirmed, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
@@ -96,12 +96,12 @@ class Sync:
             self.run()
 
     def show_alive(self) -> None:
-        """Keep the source's position in Redis though there is nothing to send; see `Store.prune`.
+        """Keep the source's position in Redis though it does not move; see `Store.prune`.
 
         Raises:
             StoreError: It could not be said.
         """
-        if self._cells.position:
+        if self._cells.next_position:
             self._store.touch(self._config, self._cells.source)
 
     def retry_at(self) -> float | None:
@@ -199,12 +199,12 @@ class Sync:
                 connect=self._connect,
             )
             answered = True
-        except (Rejected, NotConnected, Unserved):
-            answered = True
-            raise
-        except Unconfirmed as error:
+        except (Unconfirmed, NotDurable) as error:
             answered = True
             self._note_position(error.stored)
+            raise
+        except (Rejected, NotConnected, Unserved):
+            answered = True
             raise
         finally:
             self.unanswered |= not answered

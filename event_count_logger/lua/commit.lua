@@ -17,8 +17,6 @@
 --          'end', and when that was in Unix milliseconds. The number is 0 if only a session that is there
 --          is meant. The event after that one is given its time in milliseconds. The counts of both are ''.
 -- then, if there are actions, what limits sessions: timeout, expire_after in milliseconds, most
--- then 'rewrite' if a position that is stored already is to be written again, so that whoever waits for this
---          connection's writes waits for it, too
 --
 -- Returns {outcome, now in milliseconds, ..., source ID, next}, the last two so that it is clear which
 -- request this answers:
@@ -41,11 +39,7 @@ local n_actions = tonumber(ARGV[before_actions])
 local first = n_actions > 0 and 5 or 2
 assert(fits(#KEYS - first + 1, n_intervals, n_events), 'commit: KEYS do not fit ARGV')
 
-local now = tonumber(ARGV[5])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+local now = milliseconds(ARGV[5])
 
 -- What `try` returns in place of an answer is a table with the field err.
 local stored = false
@@ -53,16 +47,14 @@ if source ~= '' then
     stored = keep_ms == '' and try('HGET', key, source) or keep_ms ~= '' and try('GET', key)
     if type(stored) == 'table' then
         return {'refused', now, {'', key, stored.err}, source, next}
-    elseif stored == next then
-        if ARGV[#ARGV] == 'rewrite' then
-            local written = keep_ms == '' and try('HSET', key, source, next) or try('SET', key, next, 'PX', keep_ms)
-            if type(written) == 'table' and written.err then
-                return {'refused', now, {'', key, written.err}, source, next}
-            end
+    elseif stored and (stored == next or stored ~= prev) then
+        -- Written again: a replica, which may know less or more than its primary, refuses that, and whoever
+        -- waits for what this connection wrote waits for it, too.
+        local written = keep_ms == '' and try('HSET', key, source, stored) or try('SET', key, stored, 'KEEPTTL')
+        if type(written) == 'table' and written.err then
+            return {'refused', now, {'', key, written.err}, source, next}
         end
-        return {'duplicate', now, stored, source, next}
-    elseif stored and stored ~= prev then
-        return {'conflict', now, stored, source, next}
+        return {stored == next and 'duplicate' or 'conflict', now, stored, source, next}
     end
 end
 

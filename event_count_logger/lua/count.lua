@@ -50,8 +50,7 @@ local function count(keys, first, words, at, now)
     if try('EXISTS', unpack(starts)) ~= #starts then
         for interval, start in ipairs(starts) do
             local start_ms = now - now % tonumber(words[before_lengths + interval])
-            local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
-            local answer = try('SETNX', start, seconds)
+            local answer = try('SETNX', start, seconds(start_ms))
             answers[first + (interval - 1) * keys_per_interval] = answer
             failed = failed or type(answer) == 'table'
         end

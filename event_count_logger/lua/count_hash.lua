@@ -53,8 +53,7 @@ local function count(keys, first, words, at, now)
     if try('EXISTS', unpack(starts)) ~= #starts then
         for i, start in ipairs(starts) do
             local start_ms = now - now % tonumber(words[before_lengths + i])
-            local seconds = string.format(start_ms % 1000 == 0 and '%d' or '%.3f', start_ms / 1000)
-            local answer = try('SETNX', start, seconds)
+            local answer = try('SETNX', start, seconds(start_ms))
             if not is_refused('', start, answer) and answer == 1 then
                 started[#started + 1] = start
             end

@@ -33,9 +33,8 @@ for i = 1, #ARGV - 1 do
         since[#since + 1], since[#since + 2] = last_start, event
     end
 end
-if #used > 0 then
-    redis.call('ZREM', idle, unpack(used))
-end
+-- Always, and first: a server that is out of memory lets a script go on whose first write frees some.
+redis.call('ZREM', idle, '', unpack(used))
 if #unused == 0 then
     return 0
 end

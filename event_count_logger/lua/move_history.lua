@@ -2,29 +2,28 @@
 --
 -- KEYS[1]  stream: the finished intervals, as one layout has them
 -- KEYS[2]  stream: the finished intervals, as the other layout has them
--- KEYS[3]  hash: counts of the interval, which is deleted if the other layout does not need it
+-- KEYS[3]  string: the ID of the interval whose counts are in the hash of the last one; see rotate_hash.lua
+-- KEYS[4]  hash: counts of the interval
 --
--- ARGV[1]  ID of the interval in both; '' if there is none left
--- ARGV[2]  'delete' if the hash is to be deleted
+-- ARGV[1]  ID of the interval in both
+-- ARGV[2]  'keys' if counts are not in hashes any more: then KEYS[4], and KEYS[3] if it is this one, are deleted
 -- then what the other layout notes besides start and end: names, each followed by its value
 --
--- Returns 1 if the history is complete, 0 otherwise.
+-- Returns nothing.
 
-assert(#KEYS == 3 and #ARGV >= 2, 'move_history: KEYS or ARGV are missing')
-local from, to, hash, id = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+assert(#KEYS == 4 and #ARGV >= 4, 'move_history: KEYS or ARGV are missing')
+local from, to, last_id, hash, id = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
 
-local entry = id ~= '' and redis.call('XRANGE', from, id, id)[1]
-if entry then
-    local fields = entry[2]
-    redis.call('XADD', to, id, 'start', fields[2], 'end', fields[4], unpack(ARGV, 3))
-    redis.call('XDEL', from, id)
-    if ARGV[2] == 'delete' then
-        redis.call('UNLINK', hash)
+local fields = redis.call('XRANGE', from, id, id)[1][2]
+redis.call('XADD', to, id, 'start', fields[2], 'end', fields[4], unpack(ARGV, 3))
+redis.call('XDEL', from, id)
+if ARGV[2] == 'keys' then
+    redis.call('UNLINK', hash)
+    if redis.call('GET', last_id) == id then
+        redis.call('DEL', last_id)
     end
 end
-if redis.call('XLEN', from) > 0 or redis.call('EXISTS', to) == 0 then
-    return 0
+if redis.call('XLEN', from) == 0 then
+    redis.call('UNLINK', from)
+    redis.call('RENAME', to, from)
 end
-redis.call('UNLINK', from)
-redis.call('RENAME', to, from)
-return 1

@@ -24,23 +24,9 @@
 -- The totals are 'all', and event IDs, each followed by its count; or 'counts' or 'many', as for a half.
 
 local CHUNK = 1000  -- items in one command
-local MANY = 10000  -- reading more events at once keeps the server from others for too long
 
-local now = tonumber(ARGV[1])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+local now = milliseconds(ARGV[1])
 local all = ARGV[2] == 'all'
-
--- What the command answers; an error names the key.
-local function ask(command, key, ...)
-    local answer = redis.pcall(command, key, ...)
-    if type(answer) == 'table' and answer.err then
-        error(key .. ': ' .. answer.err, 0)
-    end
-    return answer
-end
 
 local start, last_start = ask('GET', KEYS[1]) or '', ask('GET', KEYS[2]) or ''
 
@@ -60,14 +46,8 @@ end
 
 -- The last finished interval, if it is the newest one in the stream.
 local function entry()
-    local newest = redis.pcall('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-    if type(newest) ~= 'table' then
-        return nil
-    end
-    local fields = newest[2]
-    if fields[2] == last_start and fields[4] == start then
-        return {'entry', newest[1], fields[6], fields[8]}
-    end
+    local id, fields = last_entry(KEYS[3], start, last_start, 'events')
+    return id and {'entry', id, fields[6], fields[8] or ''}
 end
 
 local function unnamed(index, first, last)

@@ -7,41 +7,19 @@
 -- then the hashes of event ID -> count that are to be read
 --
 -- ARGV[1]  now in milliseconds, or '' for the server's clock
+-- ARGV[2]  'last' if the ID of the last finished interval is wanted
 --
 -- Returns {now in milliseconds, start of the running interval or '', start of the last or '', ID of the last
 -- one in the stream or '' if it is not there, ...} and for each hash a list:
 --   counts   event IDs, each followed by its count
 --   many     nothing: there are so many that they have to be read some at a time
 
-local MANY = 10000  -- reading more events at once keeps the server from others for too long
-
-local now = tonumber(ARGV[1])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
-assert(#KEYS >= 3 and #ARGV == 1, 'read_hash: KEYS or ARGV are missing')
-
--- What the command answers; an error names the key.
-local function ask(command, key, ...)
-    local answer = redis.pcall(command, key, ...)
-    if type(answer) == 'table' and answer.err then
-        error(key .. ': ' .. answer.err, 0)
-    end
-    return answer
-end
-
+assert(#KEYS >= 3 and #ARGV == 2, 'read_hash: KEYS or ARGV are missing')
+local now = milliseconds(ARGV[1])
 local start, last_start = ask('GET', KEYS[1]) or '', ask('GET', KEYS[2]) or ''
+local id = ARGV[2] == 'last' and last_entry(KEYS[3], start, last_start, 'number')
 
-local function id_of_last()
-    local newest = redis.pcall('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-    if type(newest) == 'table' and newest[2][2] == last_start and newest[2][4] == start then
-        return newest[1]
-    end
-    return ''
-end
-
-local reply = {now, start, last_start, id_of_last()}
+local reply = {now, start, last_start, id or ''}
 for i = 4, #KEYS do
     if ask('HLEN', KEYS[i]) > MANY then
         reply[i + 1] = {'many'}

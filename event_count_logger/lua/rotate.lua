@@ -12,7 +12,6 @@
 -- KEYS[8]  sorted set: event IDs that have a total and are not in use, by the end of the last interval in which
 --          they were, Unix seconds
 -- KEYS[9]  string: the interval of the group whose counts are added to the totals
--- KEYS[10] hash that is there where somebody counts with the other layout
 -- then one string per event: its count in the running interval,
 -- then one string per event: its count in the last finished interval
 --
@@ -40,22 +39,12 @@ local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4
 local finished, history, totals, idle, totals_interval = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local first_event, first_cur = 7, 10  -- of ARGV and KEYS, less 1
+local first_event, first_cur = 7, 9  -- of ARGV and KEYS, less 1
 local n_events = #ARGV - first_event
 local first_last = first_cur + n_events
 assert(#KEYS == first_last + n_events, 'rotate: KEYS do not fit ARGV')
 
-local now = tonumber(ARGV[2])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local boundary = now - now % length
-local until_next = boundary + length - now
-
-local function seconds(ms)
-    return string.format(ms % 1000 == 0 and '%d' or '%.3f', ms / 1000)
-end
+local now = milliseconds(ARGV[2])
 
 -- Calls the command with all items, a chunk at a time, after the first arguments.
 local function in_chunks(items, command, ...)
@@ -75,29 +64,19 @@ local function claim_totals()
     end
 end
 
-local start = redis.call('GET', cur_ts)
-local start_ms = start and math.floor((tonumber(start) or 0) * 1000 + 0.5)
-if (start or '') ~= start_then then
-    return {'changed', now, 0}
-elseif not start then
-    redis.call('SET', cur_ts, seconds(boundary))
-    claim_totals()
-    return {'started', now, until_next}
-elseif start_ms > now + length then
-    redis.call('DEL', last_ts)
-    redis.call('SET', cur_ts, seconds(boundary))
-    claim_totals()
-    return {'restarted', now, until_next}
-elseif start_ms >= boundary then
-    claim_totals()
-    return {'waiting', now, start_ms + length - now}
+local start, boundary, answer = look(cur_ts, last_ts, start_then, length, now)
+if answer then
+    if answer[1] ~= 'changed' then
+        claim_totals()
+    end
+    return answer
 end
 
 -- Both sets are looked at before the first write: a wrong type there must not leave half of it done.
 redis.call('SCARD', cur_index)
 
 local last_values, last_events, last_counts, absent_events = {}, {}, {}, {}
-local zeros, gone, unlisted, declared, obstacles = {}, {}, {}, {}, {}
+local zeros, gone, unlisted, declared = {}, {}, {}, {}
 for first = 1, n_events, CHUNK do
     local last_of_chunk = math.min(first + CHUNK - 1, n_events)
     local values = redis.call('MGET', unpack(KEYS, first_cur + first, first_cur + last_of_chunk))
@@ -144,25 +123,10 @@ in_chunks(declared, 'SADD', cur_index)
 redis.call('SET', last_ts, start)
 redis.call('SET', cur_ts, seconds(boundary))
 
--- What comes now is besides: a key of another type in the way must not keep counts from being rotated.
-local function try(command, key, ...)
-    local answer = redis.pcall(command, key, ...)
-    if type(answer) == 'table' and answer.err then
-        obstacles[#obstacles + 1] = key
-        return nil
-    end
-    return answer
-end
-
 local function note_in_history(number)
     local names, counts = cjson.encode(last_events), '[' .. table.concat(last_counts, ',') .. ']'
     local entry = {'start', start, 'end', seconds(boundary), 'events', names, 'counts', counts}
-    local id = string.format('%.0f-%d', boundary, number)
-    local answer = redis.pcall('XADD', history, 'MAXLEN', n_history, id, unpack(entry))
-    if type(answer) == 'table' and answer.err then
-        -- The clock was ahead when the last one was noted: IDs only grow.
-        try('XADD', history, 'MAXLEN', n_history, '*', unpack(entry))
-    end
+    note({history, 'MAXLEN', n_history}, boundary, number, entry)
 end
 
 local function add_to_totals()
@@ -230,7 +194,4 @@ elseif adds_to_totals ~= 'other' then
         expire_totals()
     end
 end
-if redis.call('EXISTS', KEYS[10]) == 1 then
-    obstacles[#obstacles + 1] = KEYS[10]
-end
-return {'rotated', now, until_next, start, seconds(boundary), obstacles}
+return {'rotated', now, boundary + length - now, start, seconds(boundary), obstacles}

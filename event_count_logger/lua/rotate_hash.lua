@@ -8,19 +8,19 @@
 -- KEYS[5]   string: how many intervals were finished so far
 -- KEYS[6]   stream: the finished intervals, each with start, end and number. The ID is the end in milliseconds,
 --           and the number of the interval.
--- KEYS[7]   hash: what each event has counted since ever
--- KEYS[8]   sorted set: event IDs that have a total and are not in use
--- KEYS[9]   hash: where the counts that are in KEYS[4] go, if the history keeps them
--- KEYS[10]  set that is there where somebody counts with the other layout
+-- KEYS[7]   string: the ID in the stream of the interval whose counts are in KEYS[4]; not there if the stream
+--           does not have it
+-- KEYS[8]   hash: what each event has counted since ever
+-- KEYS[9]   sorted set: event IDs that have a total and are not in use
+-- KEYS[10]  hash: where the counts that are in KEYS[4] go, if the stream keeps their interval
 -- then, for each interval that falls out of the history, the hash of its counts
 --
 -- ARGV[1]  length of the interval in milliseconds
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
 -- ARGV[3]  start of the running interval when the history was looked at, or ''
--- ARGV[4]  how many intervals were finished then, or ''
--- ARGV[5]  'history' if the interval is to be noted there
--- ARGV[6]  'keep' if the history keeps the last finished interval
--- ARGV[7]  'totals' if there are some; else they are deleted
+-- ARGV[4]  'history' if the interval is to be noted there
+-- ARGV[5]  'totals' if there are some; else they are deleted
+-- ARGV[6]  what was in KEYS[7] when the history was looked at, or ''
 -- then the IDs in the stream of the intervals that fall out of the history
 --
 -- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}:
@@ -32,41 +32,15 @@
 
 local CHUNK = 1000  -- items in one command
 
-local cur_ts, last_ts, cur, last, finished, history = unpack(KEYS, 1, 6)
-local totals, idle, kept, stranger = unpack(KEYS, 7, 10)
-local length, start_then, finished_then = tonumber(ARGV[1]), ARGV[3], ARGV[4]
-local has_history, keeps_last, has_totals = ARGV[5] == 'history', ARGV[6] == 'keep', ARGV[7] == 'totals'
-assert(#KEYS - 10 == #ARGV - 7, 'rotate_hash: KEYS do not fit ARGV')
+local cur_ts, last_ts, cur, last, finished = unpack(KEYS, 1, 5)
+local history, last_id_key, totals, idle, kept = unpack(KEYS, 6, 10)
+local length, has_history, has_totals, last_id = tonumber(ARGV[1]), ARGV[4] == 'history', ARGV[5] == 'totals', ARGV[6]
+assert(#KEYS - 10 == #ARGV - 6, 'rotate_hash: KEYS do not fit ARGV')
 
-local now = tonumber(ARGV[2])
-if not now then
-    local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local boundary = now - now % length
-local until_next = boundary + length - now
-
-local function seconds(ms)
-    return string.format(ms % 1000 == 0 and '%d' or '%.3f', ms / 1000)
-end
-
-local finished_now = redis.pcall('GET', finished)
-if type(finished_now) ~= 'string' then
-    finished_now = ''
-end
-local start = redis.call('GET', cur_ts)
-local start_ms = start and math.floor((tonumber(start) or 0) * 1000 + 0.5)
-if (start or '') ~= start_then or finished_now ~= finished_then then
-    return {'changed', now, 0}
-elseif not start then
-    redis.call('SET', cur_ts, seconds(boundary))
-    return {'started', now, until_next}
-elseif start_ms > now + length then
-    redis.call('DEL', last_ts)
-    redis.call('SET', cur_ts, seconds(boundary))
-    return {'restarted', now, until_next}
-elseif start_ms >= boundary then
-    return {'waiting', now, start_ms + length - now}
+local now = milliseconds(ARGV[2])
+local start, boundary, answer = look(cur_ts, last_ts, ARGV[3], length, now)
+if answer then
+    return answer
 end
 
 -- Both are looked at before the first write: a wrong type there must not leave half of it done.
@@ -77,7 +51,11 @@ redis.call('HLEN', last)
 for first = 11, #KEYS, CHUNK do
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
 end
-if keeps_last and redis.call('EXISTS', kept) == 0 and redis.call('EXISTS', last) == 1 then
+for first = 7, #ARGV, CHUNK do
+    try('XDEL', history, unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
+end
+local is_held = last_id ~= '' and #redis.pcall('XRANGE', history, last_id, last_id) > 0
+if is_held and redis.call('EXISTS', last) == 1 and redis.call('EXISTS', kept) == 0 then
     redis.call('RENAME', last, kept)
 else
     redis.call('UNLINK', last)
@@ -88,36 +66,19 @@ end
 redis.call('SET', last_ts, start)
 redis.call('SET', cur_ts, seconds(boundary))
 
--- What comes now is besides: a key of another type in the way must not keep counts from being rotated.
-local obstacles = {}
-local function try(command, key, ...)
-    local answer = redis.pcall(command, key, ...)
-    if type(answer) == 'table' and answer.err then
-        obstacles[#obstacles + 1] = key
-        return nil
-    end
-    return answer
-end
-
 local number = try('INCR', finished)
-for first = 8, #ARGV, CHUNK do
-    try('XDEL', history, unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
-end
+local id
 if has_history and number then
-    local entry = {'start', start, 'end', seconds(boundary), 'number', number}
-    local id = string.format('%.0f-%d', boundary, number)
-    local answer = redis.pcall('XADD', history, id, unpack(entry))
-    if type(answer) == 'table' and answer.err then
-        -- The clock was ahead when the last one was noted: IDs only grow.
-        try('XADD', history, '*', unpack(entry))
-    end
+    id = note({history}, boundary, number, {'start', start, 'end', seconds(boundary), 'number', number})
 elseif try('XLEN', history) == 0 then
     redis.call('UNLINK', history)
+end
+if id then
+    redis.call('SET', last_id_key, id)
+else
+    redis.call('DEL', last_id_key)
 end
 if not has_totals then
     redis.call('UNLINK', totals, idle)
 end
-if redis.call('EXISTS', stranger) == 1 then
-    obstacles[#obstacles + 1] = stranger
-end
-return {'rotated', now, until_next, start, seconds(boundary), obstacles}
+return {'rotated', now, boundary + length - now, start, seconds(boundary), obstacles}

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
-from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.node import is_not_serving
+from event_count_logger.store.node import is_not_serving, plain
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
@@ -26,16 +25,20 @@ _MOST_FORMS = 1000
 
 _NO_ACTIONS = packed((0,))
 
-_REWRITE = packed(("rewrite",))
-
 _OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
 
 
 class _Form(NamedTuple):
-    """What all commits of the same events have in common, packed."""
+    """What all commits of the same events have in common, packed.
 
+    Attributes:
+        group: Whose events they are.
+        key: Where the position of their source is.
+    """
+
+    group: GroupConfig
+    key: str
     script: Script
-    intervals: tuple[Interval, ...]
     n_words: int
     keys: bytes
     events: bytes
@@ -46,8 +49,9 @@ class _Form(NamedTuple):
         layout, intervals = LAYOUTS[group.layout], group.intervals
         names = [*first_keys, *layout.commit_keys(group, events)]
         return cls(
+            group,
+            first_keys[0],
             layout.commit_script,
-            intervals,
             n_words=1 + len(names) + 5 + 1 + 2 * len(events) + 1 + len(intervals),
             keys=packed([len(names), *names]),
             events=packed([len(events), *events]),
@@ -102,8 +106,7 @@ class CommittingStore(ShardedStore):
         """
         form = self._form(group, batch)
         state = (source, prev, next, "", ms(now))
-        key = keys.sources(group.prefix)
-        return self._commit(group, form, state, packed(batch.values()), key=key, connect=connect)
+        return self._commit(form, state, packed(batch.values()), connect=connect)
 
     def commit_request(
         self,
@@ -131,7 +134,7 @@ class CommittingStore(ShardedStore):
         name = keys.request(group.prefix, key)
         form = _Form.of(group, batch, [name])
         state = (key, "", content, ms(keep_s), ms(now))
-        return self._commit(group, form, state, packed(batch.values()), key=name)
+        return self._commit(form, state, packed(batch.values()))
 
     def commit_actions(
         self,
@@ -174,23 +177,21 @@ class CommittingStore(ShardedStore):
             counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
             form = _Form.of(group, names, first_keys)
             words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
-            commit = self._commit(group, form, state, packed(counts), words, key=first_keys[0])
+            commit = self._commit(form, state, packed(counts), words)
             if commit.outcome != "events":
                 return commit
             events_of |= commit.events
 
     def _commit(
         self,
-        group: GroupConfig,
         form: _Form,
         state: tuple[str | int, ...],
         counts: bytes,
         actions: Sequence[str | int] = (),
-        *,
-        key: str,
         connect: bool = True,
     ) -> Commit:
         """`state` is what ARGV begins with, and `actions` what it ends with; see commit.lua."""
+        group, key = form.group, form.key
         end = packed(actions) if actions else _NO_ACTIONS
         rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
         n_words, sure = form.n_words + (len(actions) or 1), ()
@@ -199,15 +200,18 @@ class CommittingStore(ShardedStore):
             reply = self._call(form.script, n_words, rest, key, connect)
         else:
             behind = self._requests_behind(group, key, connect)
-            words = rest + _REWRITE
-            reply, *sure = self._call(form.script, n_words + 1, words, key, connect, behind)
+            reply, *sure = self._call(form.script, n_words, rest, key, connect, behind)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000, key)
         commit = self._outcome(key, outcome, detail)
         if sure and commit.outcome in ("applied", "duplicate"):
-            self._confirmation.check(group, sure, commit.stored)
+            try:
+                self._confirmation.check(group, sure, commit.stored)
+            except Unconfirmed:
+                self._doubt(key)
+                raise
         return commit
 
     def _requests_behind(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
@@ -240,23 +244,22 @@ class CommittingStore(ShardedStore):
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
-        refusals = tuple(map(Refusal, words[::3], words[1::3], words[2::3]))
+        refusals = tuple(map(Refusal, words[::3], words[1::3], map(plain, words[2::3])))
         if any(is_not_serving(refusal.reason) for refusal in refusals):
             raise self._gone(key, refusals[0].reason)
-        self._note_refusal(refusals[0].reason)
+        self._note_refusal(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:
-        first_keys = [keys.sources(group.prefix)]
         if len(batch) != 1:
-            return _Form.of(group, batch, first_keys)
+            return _Form.of(group, batch, [keys.sources(group.prefix)])
         # Direct groups commit the same events one at a time, again and again.
-        name = (group.prefix, group.layout, str(group.totals), *batch)
+        name = (group.prefix, *batch)
         form = self._forms.get(name)
-        if form is None or form.intervals != group.intervals:
+        if form is None or form.group is not group:
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            form = self._forms[name] = _Form.of(group, batch, first_keys)
+            form = self._forms[name] = _Form.of(group, batch, [keys.sources(group.prefix)])
         return form
 
 

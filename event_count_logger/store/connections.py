@@ -23,9 +23,27 @@ from event_count_logger.store.node import NO_KEY, Node
 from event_count_logger.store.routes import route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
-_SCRIPT_NAMES = ("adopt", "heartbeat", "probe", "prune", "read", "retire", "rotate", "touch")
+_PARTS = {
+    "adopt": (),
+    "commit": ("clock", "count", "sessions"),
+    "expire_hash": (),
+    "finished_hash": (),
+    "heartbeat": (),
+    "move_history": (),
+    "move_to_hash": (),
+    "move_to_keys": (),
+    "probe": (),
+    "prune": (),
+    "read": ("clock", "reading"),
+    "read_hash": ("clock", "reading"),
+    "retire": (),
+    "rotate": ("clock", "rotation"),
+    "rotate_hash": ("clock", "rotation"),
+    "touch": (),
+}
 
-SCRIPTS = {name: script(name) for name in _SCRIPT_NAMES} | {"commit": script("count", "sessions", "commit")}
+SCRIPTS = {name: script(*parts, name) for name, parts in _PARTS.items()}
+SCRIPTS["commit_hash"] = script("clock", "count_hash", "sessions", "commit")
 
 
 class Connections:
@@ -170,12 +188,18 @@ class Connections:
         except NoScriptError:
             raise
         except ResponseError as error:
-            self._note_refusal(str(error))
+            self._note_refusal(key, str(error))
             raise Rejected(key, error) from error
 
-    def _note_refusal(self, reason: str) -> None:
-        if "NOREPLICAS" in reason:  # it may have lost touch with the others, who have another master now
-            self.close()
+    def _note_refusal(self, key: str, reason: str) -> None:
+        if "NOREPLICAS" in reason:
+            self._doubt(key)
+
+    def _doubt(self, key: str) -> None:
+        """Whoever has a key may have lost touch with its replicas, which have another primary now."""
+        node = self._route.node(key)
+        if node:
+            node.close()
 
     def _gone(self, key: str, reason: str) -> Unavailable:
         """Whoever has a key serves nobody: the next connections may lead to another server."""

@@ -52,7 +52,8 @@ class Confirmation:
         """
         for answer in answers:
             if isinstance(answer, Exception):
-                raise NotDurable(keys.sources(group.prefix), group.durability, f"{answer}{_hint(group)}")
+                key, reason = keys.sources(group.prefix), f"{answer}{_hint(group)}"
+                raise NotDurable(key, group.durability, reason, stored)
         if group.durability == "fsync":
             if answers[0][0] < 1:
                 raise Unconfirmed(self._location, f"its disk within {self._wait_ms} ms", stored)

@@ -7,7 +7,7 @@ layout or in the other, never in both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,16 +18,16 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.layouts import LAYOUTS, KeyLayout
 from event_count_logger.store.store import Store
-from event_count_logger.store.values import Finished, Position
-from event_count_logger.store.wire import packed, script, text
+from event_count_logger.store.values import Finished
+from event_count_logger.store.wire import text
 
 #: Events, or intervals of the history, that are moved at once.
 _CHUNK = 500
 
 _HALVES: tuple[Half, ...] = ("cur", "last")
 
-_MOVE = {"hash": script("move_to_hash"), "keys": script("move_to_keys")}
-_MOVE_HISTORY = script("move_history")
+#: How the oldest and the newest entry of a stream are asked for.
+_ENDS = (("XRANGE", "-", "+"), ("XREVRANGE", "+", "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class Migration:
             some = events[first : first + _CHUNK]
             counters = [keys.counter(name, interval.name, half, event_id) for event_id in some]
             arguments = ["totals" if in_totals else "", *some]
-            found = self._run(_MOVE[self._to], [index, hash, keys.totals(name), *counters], arguments)
-            obstacles += map(text, found)
+            key_names = [index, hash, keys.totals(name), *counters]
+            obstacles += map(text, self._store._run(f"move_to_{self._to}", key_names, arguments))
         return obstacles
 
     def _adds_to_totals(self, interval: Interval) -> bool:
@@ -120,37 +120,33 @@ class Migration:
     def _move_history(self, interval: Interval) -> None:
         """The oldest interval first, and each by itself, since one may be large."""
         name = self._group.prefix
-        streams = [keys.history(name, interval.name), keys.moving_history(name, interval.name)]
-        n_finished = self._store.n_finished(self._group, interval)
-        number = 0
+        streams = keys.history(name, interval.name), keys.moving_history(name, interval.name)
+        last_id = keys.last_in_history(name, interval.name)
         while entry := self._oldest(*streams):
-            number = max(_number(entry), number + 1)
-            finished = self._finished(interval, entry)
-            own = keys.finished_counts(name, interval.name, number)
-            settings: list[str | int] = ["", "number", number]
+            entry_id, finished = text(entry[0]), self._finished(interval, entry)
+            own = keys.finished_counts(name, interval.name, entry_id)
             if self._to == "keys":
                 events, counts = list(finished.counts), list(finished.counts.values())
-                settings = ["delete", "events", _json(events), "counts", _json(counts)]
-            elif number != n_finished or not self._is_last(interval, finished):
-                self._store_counts(own, finished.counts)
-            self._run(_MOVE_HISTORY, [*streams, own], [text(entry[0]), *settings])
+                words: list[str | int] = ["events", _json(events), "counts", _json(counts)]
+            else:
+                if _layout(entry) == "keys":
+                    self._store_counts(own, finished.counts)
+                words = ["number", finished.position.number]
+            self._store._run("move_history", [*streams, last_id, own], [entry_id, self._to, *words])
 
     def _oldest(self, stream: str, moving: str) -> Any:
         """The oldest interval in the history, if it has to be moved."""
-        oldest = self._ask("XRANGE", stream, "-", "+", "COUNT", "1")
-        if oldest and (_layout(oldest[0]) == self._from or int(self._ask("EXISTS", moving))):
-            return oldest[0]
+        ends = [self._ask(command, stream, *span, "COUNT", "1") for command, *span in _ENDS]
+        if any(ends) and (
+            self._from in {_layout(entry) for (entry,) in ends} or int(self._ask("EXISTS", moving))
+        ):
+            return ends[0][0]
         return None
 
     def _finished(self, interval: Interval, entry: Any) -> Finished:
         finished = LAYOUTS[_layout(entry)](self._store).finished(self._group, interval, entry)
         assert finished, "nothing else changes the history meanwhile"
         return finished
-
-    def _is_last(self, interval: Interval, finished: Finished) -> bool:
-        key = keys.timestamp(self._group.prefix, interval.name, "last")
-        start = self._ask("GET", key)
-        return start is not None and float(start) == finished.start
 
     def _store_counts(self, key: str, counts: Mapping[str, int]) -> None:
         words = [str(word) for pair in counts.items() for word in pair]
@@ -160,21 +156,10 @@ class Migration:
     def _ask(self, command: str, key: str, *words: str) -> Any:
         return self._store._ask(command, key, *words, key=key)
 
-    def _run(self, script: Any, key_names: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        words = (len(key_names), *key_names, *arguments)
-        return self._store._call(script, len(words), packed(words), key_names[0])
-
 
 def _layout(entry: Any) -> Layout:
     """Which layout wrote an entry of a history."""
     return "hash" if b"number" in entry[1][::2] else "keys"
-
-
-def _number(entry: Any) -> int:
-    """Of the interval that an entry is about: the ID has it, too."""
-    entry_id, words = entry
-    noted = dict(zip(words[::2], words[1::2], strict=True)).get(b"number")
-    return int(noted) if noted else Position.parse(text(entry_id)).number
 
 
 def _json(value: object) -> str:

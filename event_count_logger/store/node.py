@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
+import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,15 @@ from redis.exceptions import (
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
 
-#: Error codes of a server that answers but cannot serve anyone now; what was asked was not done.
-_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY")
+#: Error codes of a server that answers but cannot serve anyone now. What was asked was not done; UNBLOCKED is
+#: for whoever waits for a confirmation while the server becomes a replica.
+_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNBLOCKED")
 
 #: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
 _OF_ONE_SLOT = "Hash slot not served"
+
+#: What Redis 6.2 puts before an error that it has for a script.
+_OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
 #: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
 #: else: an exception that a signal handler raises is for the program.
@@ -143,7 +148,7 @@ class Node:
         except IndexError:
             pass
         try:
-            return self._pool.make_connection()
+            return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
             raise self._lost(error) from error
 
@@ -156,10 +161,9 @@ class Node:
         return lost
 
     def _checked(self, replies: list[Any]) -> list[Any]:
-        errors = [reply for reply in replies if isinstance(reply, ResponseError)]
-        for error in errors:
-            if _is_of_whole_server(error):
-                raise self.gone(error) from error
+        for reply in replies:
+            if isinstance(reply, ResponseError) and _is_of_whole_server(reply):
+                raise self.gone(reply) from reply
         if not self.contact.reachable:
             self.contact.made(self.location)
         return with_first_raised(replies)
@@ -213,10 +217,19 @@ def make_ready(options: Options) -> None:
     """Import all that a connection needs: a process that forks while a thread is in the middle of an import
     has children in which that import is never finished.
     """
-    pool = redis.ConnectionPool(**options)
-    pool.connection_class(**pool.connection_kwargs)
+    _connection_of(redis.ConnectionPool(**options))
+
+
+def _connection_of(pool: redis.ConnectionPool) -> Any:
+    """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
+    return pool.connection_class(**pool.connection_kwargs)
+
+
+def plain(error: str) -> str:
+    """What a script was told by the server, without what Redis 6.2 puts around it."""
+    return _OF_SCRIPT.sub("", error).strip()
 
 
 def is_not_serving(error: str) -> bool:
     """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
-    return any(code in error.split() for code in _NOT_SERVING)
+    return any(word.lstrip("-") in _NOT_SERVING for word in error.split())

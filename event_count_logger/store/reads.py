@@ -148,16 +148,21 @@ class ReadingStore(Connections):
         types |= self._layout(group).expected_types(group)
         return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}
 
-    def strangers(self, group: GroupConfig) -> list[str]:
-        """The keys that are there because somebody counts in a group with another layout.
+    def strangers(self, group: GroupConfig, interval: Interval) -> list[str]:
+        """The keys that are there because somebody counts in an interval of a group with another layout.
 
         Raises:
             Unavailable: No answer.
             Rejected: It may not be asked for.
         """
         others = [
-            key for name, layout in LAYOUTS.items() if name != group.layout for key in layout.own_keys(group)
+            key
+            for name, layout in LAYOUTS.items()
+            if name != group.layout
+            for key in layout.own_keys(group, interval)
         ]
+        if not self._ask("EXISTS", *others, key=others[0]):
+            return []
         return [key for key in others if self._ask("EXISTS", key, key=key)]
 
 

@@ -20,9 +20,6 @@ from event_count_logger.store.cluster import Cluster
 from event_count_logger.store.node import Contact, Node, Options, make_ready
 from event_count_logger.store.wire import request, text
 
-#: As many as threads ask at once; redis-py would give up at 100.
-_MOST_CONNECTIONS = 10_000
-
 _EMBEDDED_HINT = "; the embedded server is started by ecl_master with this configuration"
 
 
@@ -186,7 +183,6 @@ def _options(config: RedisConfig, timeout_s: float) -> Options:
         "socket_connect_timeout": min(timeout_s, config.socket_connect_timeout),
         **config.options,
         "retry": Retry(NoBackoff(), 0),
-        "max_connections": _MOST_CONNECTIONS,
     }
     if config.embedded:
         path = str(config.socket_path)

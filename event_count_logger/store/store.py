@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 
 from event_count_logger import keys
@@ -121,7 +122,9 @@ class Store(CommittingStore):
             Unavailable: No answer: repeat.
             Rejected: Nothing was done.
         """
-        return self._layout(group).rotate(group, interval, now)
+        strangers = self.strangers(group, interval)
+        rotation = self._layout(group).rotate(group, interval, now)
+        return replace(rotation, obstacles=(*rotation.obstacles, *strangers))
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master is there, which rotates these groups.

@@ -55,6 +55,14 @@ def seconds(text: bytes) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
+def count(text: bytes) -> int | None:
+    """A count out of a key; None for what is none, which was never counted by anyone."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
 def text(data: bytes) -> str:
     """Any bytes become a string that `encoded` turns into the same bytes."""
     return data.decode("utf-8", "surrogateescape")

@@ -26,7 +26,7 @@ letters, digits, `_`, `-` and `.`. In the names of settings `-` is the same as `
 #: What is said of a section before its settings.
 INTROS = {
     "redis.sentinel": "Sentinels know which server is the master now; what they are asked with is here, and what the servers are asked with in `redis`.",
-    "redis": "Where the counts are kept. One of `host` (with `port` and `db`), `url` and `embedded` says where.",
+    "redis": "Where the counts are kept. One of `host` (with `port` and `db`), `url`, `embedded`, `sentinel`, and `cluster` with `nodes` says\nwhere: [deployment.md](deployment.md).",
     "groups.NAME": "The section `groups` maps names to groups. A key here that is not known is warned of; in the other "
     "sections it is an error.",
     "groups.NAME.sessions": "How [sessions](sources.md#sessions) are timed, and how long they are remembered.",

@@ -6,6 +6,7 @@ Each thread that counts has a row, and notes there what it has begun to log and 
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -26,6 +27,10 @@ WORKERS, ROWS_OF_WORKER = 80, 40
 
 #: First the role, then for each group what was begun and ended of the thread's own event and of its worker's.
 _WORDS_OF_ROW = 1 + 4 * len(GROUPS)
+
+
+#: Where the commands are.
+PROGRAMS = Path(sys.executable).parent
 
 
 class Control(IntEnum):

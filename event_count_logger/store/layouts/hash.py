@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from event_count_logger import keys
@@ -16,9 +16,9 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.connections import Connections
+from event_count_logger.store.connections import SCRIPTS, Connections
 from event_count_logger.store.values import Finished, Position, Reading, Rotation
-from event_count_logger.store.wire import ms, packed, script, seconds, text
+from event_count_logger.store.wire import count, ms, seconds, text
 
 #: Counts that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
@@ -32,14 +32,11 @@ _MOST_GOING = 1_000
 #: Totals that are looked at at once; more would keep the server from others for too long.
 _CHUNK = 250
 
-_READ, _ROTATE = script("read_hash"), script("rotate_hash")
-_FINISHED, _EXPIRE = script("finished_hash"), script("expire_hash")
-
 
 class HashLayout:
     """What a store does with the counts of groups that have hashes. See `KeyLayout` for the methods."""
 
-    commit_script = script("count_hash", "sessions", "commit")
+    commit_script = SCRIPTS["commit_hash"]
 
     def __init__(self, redis: Connections) -> None:
         self._redis = redis
@@ -64,14 +61,14 @@ class HashLayout:
         return dict.fromkeys(hashes, "hash") | {keys.totals(group.prefix): "hash"}
 
     @staticmethod
-    def own_keys(group: GroupConfig) -> list[str]:
+    def own_keys(group: GroupConfig, interval: Interval) -> list[str]:
         """See `KeyLayout.own_keys`."""
-        return [keys.counts(group.prefix, interval.name, "cur") for interval in group.intervals]
+        return [keys.counts(group.prefix, interval.name, "cur")]
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """See `Store.count`."""
         key = keys.counts(group.prefix, interval, half)
-        return int(self._redis._ask("HGET", key, event_id, key=key) or 0)
+        return count(self._redis._ask("HGET", key, event_id, key=key) or b"") or 0
 
     def read(
         self,
@@ -86,7 +83,7 @@ class HashLayout:
         if totals:
             hashes = [keys.totals(group.prefix)]
         for _ in range(_MOST_READS):
-            reading, found = self._look(group, interval, hashes, now)
+            reading, found = self._look(group, interval, hashes, now, "last" in halves)
             counts = [
                 _ordered(group, self._scan(key) if some is None else some)
                 for key, some in zip(hashes, found, strict=True)
@@ -94,22 +91,26 @@ class HashLayout:
             if None not in found or self._look(group, interval, [], now)[0].is_of_one_interval_with(reading):
                 if totals:
                     return replace(reading, counts=dict.fromkeys(halves, {}), totals=counts[0])
-                position = reading.last_position if "last" in halves else None
-                return replace(reading, counts=dict(zip(halves, counts, strict=True)), last_position=position)
+                return replace(reading, counts=dict(zip(halves, counts, strict=True)))
         raise self._redis._gone(
             keys.history(group.prefix, interval.name),
             f"interval '{interval.name}' of group '{group.name}' ends faster than it can be read",
         )
 
     def _look(
-        self, group: GroupConfig, interval: Interval, hashes: Sequence[str], now: float | None
+        self,
+        group: GroupConfig,
+        interval: Interval,
+        hashes: Sequence[str],
+        now: float | None,
+        is_last: bool = False,
     ) -> tuple[Reading, list[list[bytes] | None]]:
         """As of when it is, and what is in each hash; None for more than can be read at once."""
         name = group.prefix
         frame = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         frame.append(keys.history(name, interval.name))
         about = hashes[0] if hashes else frame[0]
-        reply = self._run(_READ, [*frame, *hashes], [ms(now)], about)
+        reply = self._redis._run("read_hash", [*frame, *hashes], [ms(now), "last" if is_last else ""], about)
         now_ms, start, last_start, position, *found = reply
         last_position = Position.parse(text(position)) if position else None
         reading = Reading(now_ms / 1000, seconds(start), seconds(last_start), "", {}, {}, last_position)
@@ -128,55 +129,51 @@ class HashLayout:
 
     def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> Finished | None:
         """The interval that an entry of the history is about; None if it is gone."""
-        noted = _Noted.of(keys.history(group.prefix, interval.name), entry)
         name = group.prefix
+        key, (entry_id, words) = keys.history(name, interval.name), entry
+        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
+        try:
+            start, end, _ = float(fields["start"]), float(fields["end"]), int(fields["number"])
+        except (KeyError, ValueError) as error:
+            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
         key_names = [
-            keys.history(name, interval.name),
-            keys.finished(name, interval.name),
+            key,
+            keys.last_in_history(name, interval.name),
             keys.counts(name, interval.name, "last"),
-            keys.finished_counts(name, interval.name, noted.number),
+            keys.finished_counts(name, interval.name, text(entry_id)),
         ]
         found: list[bytes] = []
         cursor = "0"
         while True:
-            reply = self._run(_FINISHED, key_names, [noted.id, noted.number, cursor, _PAGE], key_names[3])
+            arguments = [text(entry_id), cursor, _PAGE]
+            reply = self._redis._run("finished_hash", key_names, arguments, key_names[3])
             if not reply:
                 return None
             found += reply[1]
             cursor = text(reply[0])
             if cursor == "0":
-                counts = _ordered(group, found)
-                return Finished(Position.parse(noted.id), noted.start, noted.end, counts)
+                return Finished(Position.parse(text(entry_id)), start, end, _ordered(group, found))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """See `Store.rotate`."""
         name = group.prefix
-        timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
-        halves = [keys.counts(name, interval.name, half) for half in ("cur", "last")]
-        finished, history = keys.finished(name, interval.name), keys.history(name, interval.name)
+        frame = [
+            *(keys.timestamp(name, interval.name, half) for half in ("cur", "last")),
+            *(keys.counts(name, interval.name, half) for half in ("cur", "last")),
+            keys.finished(name, interval.name),
+            keys.history(name, interval.name),
+            keys.last_in_history(name, interval.name),
+            keys.totals(name),
+            keys.idle(name),
+        ]
+        settings = ["history" if group.history else "", "totals" if group.totals else ""]
         outcome = b"changed"
         while outcome == b"changed":
-            start = text(self._redis._ask("GET", timestamps[0], key=timestamps[0]) or b"")
-            n_finished, last = "", None
-            going: list[_Noted] = []
-            with suppress(Rejected):  # the script tells what is in the way
-                n_finished = text(self._redis._ask("GET", finished, key=finished) or b"")
-                last, going = self._history(group, interval)
-            keeps_last = last is not None and last not in going and str(last.number) == n_finished
-            number = int(n_finished) if n_finished.isdecimal() else 0
-            key_names = [
-                *(*timestamps, *halves, finished, history, keys.totals(name), keys.idle(name)),
-                keys.finished_counts(name, interval.name, number),
-                keys.index(name, interval.name, "cur"),
-                *(keys.finished_counts(name, interval.name, noted.number) for noted in going),
-            ]
-            settings = (
-                "history" if group.history else "",
-                "keep" if keeps_last else "",
-                "totals" if group.totals else "",
-            )
-            arguments = [interval.length_ms, ms(now), start, n_finished, *settings]
-            reply = self._run(_ROTATE, key_names, [*arguments, *(noted.id for noted in going)], timestamps[0])
+            start = self._redis._ask("GET", frame[0], key=frame[0])
+            noted = self._noted(group, interval)
+            own = [keys.finished_counts(name, interval.name, entry_id) for entry_id in noted]
+            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, *noted]
+            reply = self._redis._run("rotate_hash", [*frame, *own], arguments)
             outcome, _, until_next_ms, *rest = reply
         rotation = Rotation.of(text(outcome), until_next_ms, rest)
         if rotation.outcome == "rotated" and group.totals and interval == group.totals_interval:
@@ -185,6 +182,22 @@ class HashLayout:
             except Rejected as error:  # it must not keep counts from being rotated
                 return replace(rotation, obstacles=(*rotation.obstacles, error.key))
         return rotation
+
+    def _noted(self, group: GroupConfig, interval: Interval) -> list[str]:
+        """The ID in the history of the last finished interval, or '', and those that have to go when there is
+        one more.
+        """
+        last = keys.last_in_history(group.prefix, interval.name)
+        key = keys.history(group.prefix, interval.name)
+        found = [""]
+        with suppress(Rejected):  # the script tells what is in the way
+            found = [text(self._redis._ask("GET", last, key=last) or b"")]
+            n_too_many = int(self._redis._ask("XLEN", key, key=key)) + bool(group.history) - group.history
+            if n_too_many > 0:
+                n = str(min(n_too_many, _MOST_GOING))
+                going = self._redis._ask("XRANGE", key, "-", "+", "COUNT", n, key=key)
+                found += [text(entry_id) for entry_id, _ in going]
+        return found
 
     def _expire(self, group: GroupConfig, interval: Interval) -> None:
         """Undeclared events that have not been in use for long leave the totals, some at a time."""
@@ -203,52 +216,15 @@ class HashLayout:
             others = [event_id for event_id in map(text, words[::2]) if event_id not in declared]
             for first in range(0, len(others), _CHUNK):
                 chunk = others[first : first + _CHUNK]
-                self._run(_EXPIRE, key_names, [group.expire_after, *chunk], key_names[1])
+                self._redis._run("expire_hash", key_names, [group.expire_after, *chunk], key_names[1])
             cursor = text(next_cursor)
             if cursor == "0":
                 return
 
-    def _history(self, group: GroupConfig, interval: Interval) -> tuple[_Noted | None, list[_Noted]]:
-        """The newest interval in the history, and those that have to go when there is one more."""
-        key = keys.history(group.prefix, interval.name)
-        newest = self._redis._ask("XREVRANGE", key, "+", "-", "COUNT", "1", key=key)
-        n_too_many = int(self._redis._ask("XLEN", key, key=key)) + bool(group.history) - group.history
-        going = []
-        if n_too_many > 0:
-            count = str(min(n_too_many, _MOST_GOING))
-            going = self._redis._ask("XRANGE", key, "-", "+", "COUNT", count, key=key)
-        return (_Noted.of(key, newest[0]) if newest else None), [_Noted.of(key, entry) for entry in going]
-
-    def _run(self, script: Any, key_names: Sequence[str], arguments: Sequence[Any], about: str) -> Any:
-        words = (len(key_names), *key_names, *arguments)
-        return self._redis._call(script, len(words), packed(words), about)
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """One interval as the history has it, without its counts; see rotate_hash.lua."""
-
-    id: str
-    number: int
-    start: float
-    end: float
-
-    @classmethod
-    def of(cls, key: str, entry: Any) -> _Noted:
-        entry_id, words = entry
-        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
-        try:
-            number = int(fields["number"])
-            return cls(text(entry_id), number, float(fields["start"]), float(fields["end"]))
-        except (KeyError, ValueError) as error:
-            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
-
 
 def _ordered(group: GroupConfig, words: Sequence[bytes]) -> dict[str, int]:
     """The counts in a list of event IDs, each followed by its count: the declared ones first."""
-    counts = {}
-    for event_id, value in zip(map(text, words[::2]), words[1::2], strict=True):
-        with suppress(ValueError):  # a foreign value, which was never counted by anyone
-            counts[event_id] = int(value)
+    found = zip(map(text, words[::2]), map(count, words[1::2]), strict=True)
+    counts = {event_id: value for event_id, value in found if value is not None}
     declared = [event_id for event_id in group.events if event_id in counts]
     return {event_id: counts[event_id] for event_id in (*declared, *sorted(counts.keys() - set(declared)))}

@@ -15,7 +15,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.connections import SCRIPTS, Connections
 from event_count_logger.store.values import Finished, Position, Reading, Rotation
-from event_count_logger.store.wire import ms, seconds, text
+from event_count_logger.store.wire import count, ms, seconds, text
 
 #: Events that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
@@ -69,14 +69,15 @@ class KeyLayout:
         return {keys.totals(group.prefix): "hash", keys.totals_interval(group.prefix): "string"}
 
     @staticmethod
-    def own_keys(group: GroupConfig) -> list[str]:
+    def own_keys(group: GroupConfig, interval: Interval) -> list[str]:
         """Keys that are there where somebody counts with this layout, and not with another one."""
-        return [keys.index(group.prefix, interval.name, "cur") for interval in group.intervals]
+        counters = [keys.counter(group.prefix, interval.name, "cur", event_id) for event_id in group.events]
+        return [keys.index(group.prefix, interval.name, "cur"), *counters]  # other versions keep no index
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """See `Store.count`."""
         key = keys.counter(group.prefix, interval, half, event_id)
-        return int(self._redis._ask("GET", key, key=key) or 0)
+        return count(self._redis._ask("GET", key, key=key) or b"") or 0
 
     def read(
         self,
@@ -182,7 +183,6 @@ class KeyLayout:
             keys.totals(name),
             keys.idle(name),
             keys.totals_interval(name),
-            keys.counts(name, interval.name, "cur"),
         ]
         outcome = b"changed"
         while outcome == b"changed":
@@ -266,13 +266,8 @@ def _joined(pages: Sequence[Reading], halves: Sequence[Half]) -> Reading:
 
 
 def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
-    counts = {}
-    for event_id, value in zip(events, values, strict=True):
-        try:
-            counts[event_id] = int(value)
-        except ValueError:
-            continue  # no counter there, or a foreign value, which was never counted by anyone
-    return counts
+    found = zip(events, map(count, values), strict=True)
+    return {event_id: value for event_id, value in found if value is not None}
 
 
 def _entry_counts(events: bytes, counts: bytes) -> dict[str, int]:
