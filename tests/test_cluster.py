@@ -22,8 +22,9 @@ from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.exporter import Exporter
+from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.store import Store
+from event_count_logger.store import Position, Store
 from tests.conftest import needs_debian
 from tests.groups import group_of
 from tests.servers import Cluster, Server, wait_until
@@ -296,6 +297,20 @@ def test_only_the_node_of_a_group_is_asked_whether_its_processes_are_alive(
         assert asked == [cluster.master_of(group.prefix).port]
 
 
+def test_only_nodes_of_a_group_are_asked_by_those_who_follow_it(cluster: Cluster, store: Store) -> None:
+    (interval,) = group_of("g", [Interval.parse("1h")]).intervals
+    first = cluster.master_of("{265b}")
+    assert redis.crc.key_slot(b"265b") == 0
+    group = next(
+        group
+        for group in (group_of(f"g{number}", [interval], n_shards=2) for number in range(100))
+        if first not in [cluster.master_of(shard.prefix) for shard in group.shards]
+    )
+    before = _n_times(first)
+    store.finished_after(group, interval, Position(0))
+    assert _n_times(first) == before
+
+
 def _n_times(node: Server) -> int:
     with node.client as client:
         return int(client.info("commandstats").get("cmdstat_time", {"calls": 0})["calls"])
@@ -431,7 +446,6 @@ def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
     cluster: Cluster, store: Store
 ) -> None:
     from event_count_logger.errors import NotConnected
-    from event_count_logger.intervals import Interval
 
     group = group_of("g", [Interval.parse("1h")], key_prefix="{g}")
     with pytest.raises(NotConnected):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.config.values import Layout
 from event_count_logger.intervals import Interval
@@ -184,3 +185,22 @@ def test_beside_a_master_it_is_refused(
     refused = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
     assert refused.returncode == 2
     assert f"group 'g': a master is at work (host {os.uname().nodename}, pid {master.pid})" in refused.stderr
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_while_a_process_counts_it_is_refused(
+    shards: int,
+    server: Server,
+    config_file: Callable[..., Path],
+    run: Run,
+    logger: Callable[..., EventCountLogger],
+) -> None:
+    settings = {"intervals": ["1h"], "events": ["a"], "sync_interval": 60, "shards": shards}
+    groups = {"g": settings, "other": settings}
+    path = config_file({"redis": server.config, "groups": groups})
+    ecl = logger(groups, server.config)
+    ecl["g"].log("a")
+    refused = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
+    assert refused.returncode == 2
+    assert f"group 'g': process {os.getpid()} counts in it: stop all that do" in refused.stderr
+    assert run("ecl", "migrate", path, "other", "--to", "hash", "--yes").returncode == 0

@@ -165,6 +165,44 @@ def test_when_one_is_behind_by_more_than_the_history_holds_nothing_has_finished(
     assert split.reader.totals(GROUP).counts == {"a": 13}
 
 
+def test_nothing_is_left_out_when_the_clock_of_one_was_ahead_and_was_set_back(store: Store) -> None:
+    split = Split(store, replace(GROUP, history=50))
+    for at in range(3):
+        for shard in ALL:
+            split.count(at, shard, a=10**shard)
+        if at == 1:
+            split.rotate(300, 0)
+            split.count(300, 0, a=1000)
+        split.rotate(at + 1)
+    last, current = split.read(3.1)
+    assert (span(last), last.counts, last.overdue_s) == ((2, 3), {"a": 1111}, 0)
+    held = [(span(one), one.counts["a"]) for one in split.reader.history(split.group, TEN_S)]
+    assert held == [((0, 1), 111), ((1, 2), 111), ((2, 3), 1111)]
+    assert steps(split.follower(0)) == [(when, count, 0) for when, count in held]
+    assert split.reader.totals(split.group).counts == {"a": 1333}
+
+
+def test_whatever_clocks_do_each_count_is_in_one_sealed_interval(store: Store, chance: random.Random) -> None:
+    split = Split(store, replace(GROUP, history=1000))
+    # Later than the server's own clock, which the IDs in the history would otherwise follow.
+    now, logged = (time.time() - BEGIN) // LENGTH + 10, 0
+    for _ in range(150):
+        now += chance.choice([0, 0.1, 0.5, 1])
+        ahead = chance.choice([0, 0, 0, 2, 30, 300])
+        if chance.random() < 0.5:
+            split.count(now, chance.choice(ALL), a=1)
+            logged += 1
+        else:
+            split.rotate(now + ahead, chance.choice(ALL))
+    now += 1000  # beyond what the clocks were ahead
+    for at in (now, now + 1):
+        split.rotate(at)
+    held = split.reader.history(split.group, TEN_S)
+    assert all(one.end == next_one.start for one, next_one in pairwise(held))
+    assert sum(one.counts["a"] for one in held) == logged == split.reader.totals(split.group).counts["a"]
+    assert steps(split.follower(0)) == [(span(one), one.counts["a"], 0) for one in held]
+
+
 def test_a_history_is_as_long_as_asked_for_and_as_is_held(split: Split) -> None:
     for at in range(6):
         split.count(at, at % 3, a=at)

@@ -15,8 +15,7 @@ from event_count_logger.cli.common import (
 )
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.values import Layout
-from event_count_logger.counters.recovery import Outcome, Recovery
-from event_count_logger.logs import Log
+from event_count_logger.local_reader import LocalReader, LocalSnapshot
 from event_count_logger.store import Migration, Store
 
 
@@ -67,17 +66,23 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
 
 
 def _refuse_if_in_use(config: Config, group: GroupConfig, store: Store) -> None:
-    for shard in group.shards:
-        for master in store.masters(shard):
-            if master.alive:
-                raise Failure(
-                    f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "
-                    "it, and all that count in the group",
-                    Status.USAGE,
-                )
-    for finding in Recovery(config, store, Log("EventCountLogger")).look():
-        described = finding.description
-        if finding.outcome is Outcome.LIVE and described and described.group == group.name:
+    for master in store.masters(group):
+        if master.alive:
             raise Failure(
-                f"group '{group.name}': process {described.pid} counts in it: stop all that do", Status.USAGE
+                f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "
+                "it, and all that count in the group",
+                Status.USAGE,
             )
+    for process in _processes(config):
+        if process.alive and process.group == group.name:
+            raise Failure(
+                f"group '{group.name}': process {process.pid} counts in it: stop all that do", Status.USAGE
+            )
+
+
+def _processes(config: Config) -> list[LocalSnapshot]:
+    try:
+        return LocalReader(config).read()
+    except OSError as error:
+        tell(f"WARNING: spool files cannot be read: {error}")
+        return []

@@ -30,15 +30,29 @@ class Part:
     is_all: bool = False
 
     @classmethod
-    def of(cls, start: float | None, held: Sequence[Finished]) -> Part:
+    def of(cls, start: float | None, held: Sequence[Finished], has_newest: bool = True) -> Part:
         """A shard as of when its `start` was read; `held` was read from its history after that.
 
-        What has finished in between is left out.
+        What has finished in between is left out. An interval is over when the next one begins, even if it was
+        ended later, by a clock that was ahead and was set back. So if another one than the running interval
+        comes next, the newest one of `held` only tells when the one before was over.
+
+        Args:
+            start: Of the running interval, Unix seconds; None if none has begun.
+            held: Some finished intervals, oldest first, without any in between missing.
+            has_newest: Whether the shard has finished none after these.
         """
         if start is None:
             return cls(None)
         is_all = not held or held[0].position.number == 1
-        return cls(start, tuple(one for one in held if one.end <= start), is_all)
+        before, over = (held, start) if has_newest else (held[:-1], held[-1].start)
+        finished: list[Finished] = []
+        for one in reversed(before):
+            if finished or one.start < start:
+                clipped = one if one.end <= over else replace(one, start=min(one.start, over), end=over)
+                finished.append(clipped)
+                over = clipped.start
+        return cls(start, tuple(one for one in reversed(finished) if one.end <= start), is_all)
 
     def boundaries(self) -> set[float]:
         """Those that it is known to have had."""

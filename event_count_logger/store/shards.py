@@ -85,7 +85,7 @@ class ShardedStore(ReadingStore):
         """
         if group.n_shards == 1:
             return super().finished_after(group, interval, position)
-        self.server_time()
+        self.server_time(group)
         starts = self._starts(group, interval)
         known = [start for start in starts if start is not None]
         oldest = min(known, default=None)
@@ -98,11 +98,12 @@ class ShardedStore(ReadingStore):
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
     ) -> tuple[list[Part], Finished | None]:
         """Looks around a time, as far as must be to be sure which is the first one after it."""
-        n = 1
+        n = _FIRST_LOOK
         while True:
             around = [self._around(shard, interval, time_ms, n) for shard in group.shards]
             parts = [
-                Part.of(start, before + after) for start, (before, after) in zip(starts, around, strict=True)
+                Part.of(start, before + after, has_newest=len(after) < n)
+                for start, (before, after) in zip(starts, around, strict=True)
             ]
             found = next((one for one in sealed(parts, group.events) if one.end * 1000 > time_ms), None)
             is_all_before = all(len(before) < n for before, _ in around)
