@@ -199,6 +199,12 @@ def test_each_problem_has_its_line_its_path_and_what_was_expected(
         ("groups:\n  a: {intervals: [5m]}\n  a: {intervals: [1h]}\n", "3: groups.a: is given twice"),
         (redis("host: a\n  host: b"), "3: redis.host: is given twice"),
         ("redis: {}\ngroups: {}\nredis: {}\n", "3: redis: is given twice"),
+        ("groups: {}\ndurability: replicas\ndurability: memory\n", "3: durability: is given twice"),
+        (web("labels: {a: b,\n      a: c}"), "5: groups.web.labels[a]: is given twice"),
+        (
+            "groups: {}\ntail:\n  - rules: []\n    file: a\n    file: b\n",
+            "5: tail[0].file: is given twice",
+        ),
         ("groups:\n  4: {intervals: [5m]}\n", "2: groups.4: 4 is not a string: put it in quotes, '4'"),
         (redis("port: on"), "2: redis.port: true is not a TCP port (1 to 65535)"),
         (redis("password: on"), "2: redis.password: is not a string: put it in quotes"),

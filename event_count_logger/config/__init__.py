@@ -36,6 +36,9 @@ from event_count_logger.templates import Template
 #: Finished intervals: a shard that is rotated before others is looked up there.
 _SHORTEST_HISTORY_OF_SHARDS = 2
 
+#: Sections, and settings beside them.
+_OURS = ("groups", "redis", "serve", "grafana", "tail", *map(str, KEEPING.schema))
+
 __all__ = [
     "Address",
     "Config",
@@ -58,7 +61,7 @@ def from_file(path: str | os.PathLike[str]) -> Config:
         ConfigError: With every problem of the file.
     """
     file = os.fspath(path)
-    content, line_of = yaml_file.read(file)
+    content, line_of = yaml_file.read(file, _OURS)
     return _build(content, line_of, file=file, base=Path(file).resolve().parent)
 
 
@@ -82,7 +85,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
 
     for key in content:
-        section = slip_of(key, ("groups", "redis", "serve", "grafana", "tail", *KEEPING.schema))
+        section = slip_of(key, _OURS)
         if section and section not in content:
             # Files in use may have sections of their own that are called like what is newer.
             is_section = isinstance(content[key], Mapping | list)

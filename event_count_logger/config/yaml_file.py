@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config.checks import show
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 LineOf = Callable[[Place], int | None]
 
 
-def read(file: str) -> tuple[dict[object, Any], LineOf]:
+def read(file: str, ours: Container[object]) -> tuple[dict[object, Any], LineOf]:
     """The content of a file, and a function that finds the line of a place in it.
 
+    Args:
+        file: Its path.
+        ours: The keys at its highest level of which we know what may stand there.
+
     Raises:
-        ConfigError: It cannot be read, is not valid YAML, is no mapping, or gives a key twice.
+        ConfigError: It cannot be read, is not valid YAML, is no mapping, or gives a key of ours twice.
     """
     import yaml
 
@@ -32,7 +36,9 @@ def read(file: str) -> tuple[dict[object, Any], LineOf]:
         with open(file, "rb") as stream:
             loader = yaml.SafeLoader(stream)
             root = loader.get_single_node()
-            repeated = list(_repeated_keys(root, ())) if root else []  # before merges make some of their own
+            repeated = (
+                list(_repeated_keys(root, (), ours, set())) if root else []
+            )  # before merges make some of their own
             content = loader.construct_document(root) if root else {}
     except OSError as error:
         raise failure(f"cannot be read: {error.strerror}") from error
@@ -80,15 +86,23 @@ def _same_key(written: object, step: object) -> bool:
     return str(step) in (written, str(written).replace("-", "_"))
 
 
-def _repeated_keys(node: yaml.Node, place: Place) -> Iterable[tuple[str, int]]:
+def _repeated_keys(
+    node: yaml.Node, place: Place, ours: Container[object], visited: set[int]
+) -> Iterator[tuple[str, int]]:
     """Keys that stand twice in one of our sections; YAML would silently take the last."""
-    for pair in node.value if isinstance(node.value, list) else ():
-        if not isinstance(pair, tuple):
-            return
-        key, value = pair
-        if not place and key.value not in ("groups", "redis", "serve", "grafana", "tail"):
+    if not isinstance(node.value, list) or id(node) in visited:
+        return
+    visited.add(id(node))  # by its aliases it may stand in many places, even in itself
+    before = set()
+    for number, child in enumerate(node.value):
+        if not isinstance(child, tuple):
+            yield from _repeated_keys(child, (*place, number), ours, visited)
             continue
-        if [other.value for other, _ in node.value].index(key.value) != node.value.index(pair):
-            yield written((*place, key.value)), key.start_mark.line + 1
-        if len(place) < 2:
-            yield from _repeated_keys(value, (*place, key.value))
+        key, value = child
+        if not isinstance(key.value, str) or (not place and key.value not in ours):
+            continue
+        here = (*place, key.value)
+        if key.value in before:
+            yield written(here), key.start_mark.line + 1
+        before.add(key.value)
+        yield from _repeated_keys(value, here, ours, visited)

@@ -52,7 +52,9 @@ class Replicated:
     def __init__(self, folder: Path) -> None:
         self.nodes: list[Node] = []
         self.sentinels: list[Node] = []
-        persistent: dict[str, object] = {"appendonly": "yes", "appendfsync": "no", "save": '""'}
+        # What is confirmed is on all of them, so that any may be promoted; see docs/durability.md.
+        safe = {"min-replicas-to-write": _SERVERS - 1}
+        persistent: dict[str, object] = {"appendonly": "yes", "appendfsync": "no", "save": '""', **safe}
         for number in range(_SERVERS):
             replica = {"replicaof": f"127.0.0.1 {self.nodes[0].port}"} if self.nodes else {}
             self.nodes.append(Node(folder / f"server{number}", persistent | replica))
@@ -62,7 +64,7 @@ class Replicated:
                 Node(folder / f"sentinel{number}", {"sentinel monitor": watched}, "--sentinel")
             )
         for sentinel in self.sentinels:
-            for name, value in (("down-after-milliseconds", 500), ("failover-timeout", 4000)):
+            for name, value in (("down-after-milliseconds", 1000), ("failover-timeout", 4000)):
                 sentinel.client.execute_command("SENTINEL", "SET", SERVICE, name, value)
         self.wait_until_whole()
 
