@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +360,52 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     (finding,) = recovery.run()
     assert (finding.outcome, finding.counts) == (Outcome.RECOVERED, 3)
     assert counted(server) == {"bad": 3, "good": 4}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "outcome"),
+    [
+        (("maxmemory", "1"), "kept"),
+        (("min-replicas-to-write", "1"), "kept"),
+        (None, "Unavailable"),
+    ],
+)
+def test_looking_again_and_again_keeps_no_file_open_and_tells_once(
+    trouble: tuple[str, str] | None,
+    outcome: str,
+    own_server: Server,
+    directory: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, own_server.config, {"a": 1}, {"a": 2})
+    if trouble:
+        own_server.client.config_set(*trouble)
+    else:
+        own_server.kill()
+    recovery = recovery_of(from_dicts(groups, own_server.config))
+    gc.disable()  # it would only come late
+    try:
+        for _ in range(4):
+            try:
+                assert {finding.outcome.value for finding in recovery.run()} == {outcome}
+            except Unavailable:
+                assert outcome == "Unavailable"
+        told = [record.getMessage() for record in caplog.records]
+        caplog.clear()  # it keeps the errors that were told
+        assert open_in(directory) == []
+    finally:
+        gc.enable()
+    assert len(told) == len(set(told))
+
+
+def open_in(directory: Path) -> list[str]:
+    """The files that this process has open there."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return [file for file in found if file.startswith(str(directory))]
 
 
 def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:

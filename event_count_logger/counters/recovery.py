@@ -100,7 +100,12 @@ class Recovery:
                     unavailable, finding = error, self._look_at(path)
                 yield finding
         if unavailable:
-            raise unavailable
+            try:
+                raise unavailable
+            finally:
+                del (
+                    unavailable
+                )  # it refers to this frame, and so to the files; see `store.node.without_frames`
 
     def look(self) -> Iterator[Finding]:
         """The same files, which are left as they are."""
@@ -202,12 +207,14 @@ class _SaysOnce(Log):
 
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
+        # Not of errors: no two are equal, and each would keep the file that it is about.
         self._warned: set[tuple[object, ...]] = set()
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
         if level >= logging.WARNING:
-            if (msg, *args) in self._warned:
+            told = (msg, *map(str, args))
+            if told in self._warned:
                 return
-            self._warned.add((msg, *args))
+            self._warned.add(told)
         super().log(level, msg, *args, **kwargs)
