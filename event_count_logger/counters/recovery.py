@@ -207,14 +207,14 @@ class _SaysOnce(Log):
 
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
-        # Not of errors: no two are equal, and each would keep the file that it is about.
         self._warned: set[tuple[object, ...]] = set()
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
+        # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
+        args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
         if level >= logging.WARNING:
-            told = (msg, *map(str, args))
-            if told in self._warned:
+            if (msg, *args) in self._warned:
                 return
-            self._warned.add(told)
+            self._warned.add((msg, *args))
         super().log(level, msg, *args, **kwargs)
