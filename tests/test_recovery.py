@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +372,39 @@ def test_what_waits_to_be_confirmed_is_not_forgotten_meanwhile(own_server: Serve
     own_server.client.config_set("appendfsync", "always")
     assert outcomes(recover(config)) == {"recovered": 3}
     assert counted(own_server) == {"a": 3}
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_looking_again_and_again_keeps_no_file_open_and_tells_once(
+    is_away: bool, own_server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"g": group(directory)}
+    leave(groups, own_server.config, {"a": 1}, {"a": 2})
+    if is_away:
+        own_server.kill()
+    else:
+        own_server.client.config_set("min-replicas-to-write", 1)  # so it refuses
+    recovery = recovery_of(from_dicts(groups, own_server.config))
+    gc.disable()  # it would only come late
+    try:
+        for _ in range(4):
+            with suppress(Unavailable):
+                assert outcomes([*recovery.run()]) == {"kept": 0}
+        assert open_in(directory) == []
+    finally:
+        gc.enable()
+    assert len(spool_file.find(directory)) == 2
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == len(set(told))
+
+
+def open_in(directory: Path) -> list[str]:
+    """The files that this process has open there."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return [file for file in found if file.startswith(str(directory))]
 
 
 def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:

@@ -53,8 +53,9 @@ def log_event(arguments: tuple[str, ...]) -> None:
 
     \b
     Exit status: 0 all is counted; 1 unknown group or event (of standard input, the
-    other lines are counted); 2 wrong usage or configuration; 3 Redis has not confirmed it:
-    it is in a spool file, and is counted later, once. Do not repeat it, unless the group has `spool: false`.
+    other lines are counted); 2 wrong usage or configuration; 3 Redis has not confirmed
+    it: it is in a spool file, and counted once, later. Do not repeat the command,
+    unless the group has `spool: false`.
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     config_file, group_name, event_id, count = _parse(arguments)

@@ -40,8 +40,8 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
       requests is moved; set its 'layout: hash' in ecl.yml before it is used again
 
     \b
-    Exit status: 0; 1 no such group, or the answer was no; 2 wrong usage or configuration, or it is in use;
-    3 Redis unreachable: what is not moved yet stays where it is.
+    Exit status: 0; 1 no such group, or the answer was no; 2 wrong usage or configuration,
+    or it is in use; 3 Redis unreachable: what is not moved yet stays where it is.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)

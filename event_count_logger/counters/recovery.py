@@ -100,7 +100,12 @@ class Recovery:
                     unavailable, finding = error, self._look_at(path)
                 yield finding
         if unavailable:
-            raise unavailable
+            try:
+                raise unavailable
+            finally:
+                del (
+                    unavailable
+                )  # it refers to this frame, and so to the files; see `store.node.without_frames`
 
     def look(self) -> Iterator[Finding]:
         """The same files, which are left as they are."""
@@ -209,6 +214,8 @@ class _SaysOnce(Log):
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
+        # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
+        args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
         if level >= logging.WARNING:
             if (msg, *args) in self._warned:
                 return

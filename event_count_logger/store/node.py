@@ -121,7 +121,7 @@ class Node:
         try:
             replies = _exchange_on(connection, requests, connect)
         except FAILURES as error:
-            raise self._lost(error) from error
+            raise self._lost(without_frames(error)) from error
         finally:
             if not replies:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
@@ -152,7 +152,7 @@ class Node:
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
             raise self._lost(error) from error
 
-    def _lost(self, error: Exception) -> Unavailable:
+    def _lost(self, error: BaseException) -> Unavailable:
         if isinstance(error, AuthenticationError | AuthorizationError):
             lost: Unavailable = Unauthorized(self.location, error)
         else:
@@ -203,6 +203,17 @@ def with_first_raised(replies: list[Any]) -> list[Any]:
         # collected, no group that the caller lets go of would be gone.
         raise type(first)(*first.args)
     return replies
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """The same, and what has led to it, without where it was raised: frames of redis-py refer to their errors
+    and to whoever calls. Until garbage is collected, no file that the caller lets go of would be closed.
+    """
+    each: BaseException | None = error
+    while each:
+        each.__traceback__ = None
+        each = each.__context__
+    return error
 
 
 def _is_stale(connection: Any) -> bool:

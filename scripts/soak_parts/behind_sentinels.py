@@ -21,11 +21,12 @@ from soak_parts.replicated import Node, Replicated
 SHORT, LONG = "2s", "9000h"
 WORKERS, MASTERS = 6, 2
 
-#: Seconds until a process has all that it needs, and its memory is looked at for the first time.
+#: Seconds before the first fault. Memory is looked at for the first time after these, or a quarter of all:
+#: garbage of connections that broke takes its room, too, which is used again.
 WARM_S = 20
 
 #: Part of its memory by which a warm process may grow: it comes to know a new event with each worker.
-MOST_GROWTH = 0.1
+MOST_GROWTH = 0.2
 
 #: Seconds between two faults, and for which a killed server is away, and a stalled one stands still.
 PAUSE_S, AWAY_S, STALL_S = (2.0, 8.0), (0.0, 3.0), (0.1, 3.0)
@@ -52,11 +53,11 @@ class Program:
         self.is_told_to_end = True
         self.process.terminate()
 
-    def look(self) -> None:
+    def look(self, warm_s: float) -> None:
         with suppress(OSError, StopIteration):
             lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
             self.last_kib = int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
-            if time.monotonic() - self.started > WARM_S:
+            if time.monotonic() - self.started > warm_s:
                 self.first_kib = self.first_kib or self.last_kib
 
     @property
@@ -86,6 +87,7 @@ class Failover:
         self._servers = Replicated(folder)
         self._config_file = self._write_config()
         self._rows = 0
+        self._warm_s: float = WARM_S
         self._programs: list[Program] = []
         self.done: Counter[str] = Counter()
         self._faults: dict[Callable[[], None], int] = {
@@ -110,6 +112,7 @@ class Failover:
         return file
 
     def run(self, seconds: float) -> None:
+        self._warm_s = max(WARM_S, seconds / 4)
         for _ in range(MASTERS):
             self._start_master()
         for _ in range(WORKERS):
@@ -177,7 +180,7 @@ class Failover:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for program in self._programs:
-                program.look()
+                program.look(self._warm_s)
             time.sleep(min(0.5, max(0, deadline - time.monotonic())))
 
     def _start(self, name: str, *command: object) -> None:
