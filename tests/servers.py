@@ -397,7 +397,7 @@ class SentinelSetup:
         for number in range(3):
             (directory / str(number)).mkdir()
         self.servers = [Server("redis", directory / "0", *_QUICK_TO_FOLLOW)]
-        following = [*_QUICK_TO_FOLLOW, "--replicaof", f"127.0.0.1 {self.servers[0].port}"]
+        following = [*_QUICK_TO_FOLLOW, "--replicaof", "127.0.0.1", str(self.servers[0].port)]
         self.servers += [Server("redis", directory / str(number), *following) for number in (1, 2)]
         self._sentinels = [Sentinel(directory, self.servers[0], quorum=2) for _ in range(3)]
         self.ports = [sentinel.port for sentinel in self._sentinels]

@@ -43,7 +43,7 @@ class Replicated:
     def _start(self, primary: Server | None = None) -> Server:
         directory = self.directory / str(len(self.servers))
         directory.mkdir()
-        of = ("--replicaof", f"127.0.0.1 {primary.port}") if primary else ()
+        of = ("--replicaof", "127.0.0.1", str(primary.port)) if primary else ()
         self.servers.append(Server(self.kind, directory, "--repl-diskless-sync-delay", "0", *of))
         return self.servers[-1]
 
