@@ -83,19 +83,17 @@ def test_what_has_finished_since_the_start_was_read_is_left_out() -> None:
     assert Part.of(None, held) == Part(None)
 
 
-def test_what_a_clock_that_was_ahead_has_ended_is_over_when_it_was_set_back() -> None:
-    ahead = [ended(0, 10, 1, a=1), ended(10, 3000, 2, a=2), ended(3000, 3010, 3, a=4)]
-    set_back = [*ahead, ended(20, 30, 4, a=8)]
-    assert spans([Part.of(20, ahead)]) == [(0, 10, {"a": 1}), (10, 20, {"a": 2})]
-    other = part(30, ended(0, 10, a=10), ended(10, 20, a=20), ended(20, 30, a=30), is_all=True)
-    assert spans([Part.of(30, set_back), other]) == [
-        (0, 10, {"a": 11}),
-        (10, 20, {"a": 22}),
-        (20, 30, {"a": 42}),
-    ]
-    assert spans([Part.of(30, set_back[1:]), other]) == [(10, 20, {"a": 22}), (20, 30, {"a": 42})]
-    assert spans([Part.of(5000, ahead[:2], has_newest=False)]) == [(0, 10, {"a": 1})]
-    assert Part.of(20, [*ahead, ended(3010, 3020)], has_newest=False).finished == (ahead[0],)
+def test_what_a_clock_that_was_ahead_has_ended_was_counted_where_it_began() -> None:
+    held = [ended(0, 10, 1, a=1), ended(10, 50, 2, a=2), ended(50, 60, 3, a=4), ended(20, 30, 4, a=8)]
+    other = [ended(at, at + 10, a=100) for at in range(0, 60, 10)]
+    set_back = [Part.of(30, held), Part.of(60, other)]
+    assert spans(set_back) == [(0, 10, {"a": 101}), (10, 20, {"a": 102}), (20, 30, {"a": 108})]
+    late = [Part.of(30, [*held, ended(30, 60, 5, a=16)]), Part.of(60, other)]
+    assert spans(late) == spans(set_back), "its boundary at 50 says nothing of what it counts until then"
+    later = [ended(30, 40, 5), ended(40, 50, 6, a=16), ended(50, 60, 7, a=32)]
+    told = spans([Part.of(60, [*held, *later]), Part.of(60, other)])
+    assert told[:3] == spans(set_back)
+    assert told[4:] == [(40, 50, {"a": 116}), (50, 60, {"a": 136})]
 
 
 def test_readings_of_the_same_intervals_are_added() -> None:

@@ -30,36 +30,22 @@ class Part:
     is_all: bool = False
 
     @classmethod
-    def of(cls, start: float | None, held: Sequence[Finished], has_newest: bool = True) -> Part:
+    def of(cls, start: float | None, held: Sequence[Finished]) -> Part:
         """A shard as of when its `start` was read; `held` was read from its history after that.
 
-        What has finished in between is left out. An interval is over when the next one begins, even if it was
-        ended later, by a clock that was ahead and was set back. So if another one than the running interval
-        comes next, the newest one of `held` only tells when the one before was over.
-
-        Args:
-            start: Of the running interval, Unix seconds; None if none has begun.
-            held: Some finished intervals, oldest first, without any in between missing.
-            has_newest: Whether the shard has finished none after these.
+        What has finished in between is left out.
         """
         if start is None:
             return cls(None)
         is_all = not held or held[0].position.number == 1
-        before, over = (held, start) if has_newest else (held[:-1], held[-1].start)
-        finished: list[Finished] = []
-        for one in reversed(before):
-            if finished or one.start < start:
-                clipped = one if one.end <= over else replace(one, start=min(one.start, over), end=over)
-                finished.append(clipped)
-                over = clipped.start
-        return cls(start, tuple(one for one in reversed(finished) if one.end <= start), is_all)
+        return cls(start, tuple(one for one in held if one.start < start), is_all)
 
     def boundaries(self) -> set[float]:
-        """Those that it is known to have had."""
-        known = {time for one in self.finished for time in (one.start, one.end)}
-        if self.start is not None and not known:
-            known.add(self.start)
-        return known
+        """Those that it is known to have had; what a clock that was ahead has ended is still to come."""
+        if self.start is None:
+            return set()
+        known = {time for one in self.finished for time in (one.start, one.end) if time <= self.start}
+        return known or {self.start}
 
 
 def shared_boundaries(parts: Sequence[Part]) -> list[float]:
@@ -85,8 +71,9 @@ def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[Finished]:
     shared = shared_boundaries(parts)
     found: list[list[Mapping[str, int]]] = [[] for _ in pairwise(shared)]
     for one in (one for part in parts for one in part.finished):
+        # If it goes on beyond the next shared boundary, a clock that was ahead and was set back has ended it.
         at = bisect_right(shared, one.start) - 1
-        if 0 <= at < len(found) and one.end <= shared[at + 1]:
+        if 0 <= at < len(found):
             found[at].append(one.counts)
     return [
         Finished(Position(round(end * 1000)), start, end, added(events, counts))

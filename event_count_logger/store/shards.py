@@ -102,8 +102,7 @@ class ShardedStore(ReadingStore):
         while True:
             around = [self._around(shard, interval, time_ms, n) for shard in group.shards]
             parts = [
-                Part.of(start, before + after, has_newest=len(after) < n)
-                for start, (before, after) in zip(starts, around, strict=True)
+                Part.of(start, before + after) for start, (before, after) in zip(starts, around, strict=True)
             ]
             found = next((one for one in sealed(parts, group.events) if one.end * 1000 > time_ms), None)
             is_all_before = all(len(before) < n for before, _ in around)
