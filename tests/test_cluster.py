@@ -483,7 +483,7 @@ def test_all_commands_work_with_a_cluster(
     assert run("ecl", "recover", file).returncode == 0
     check = run("ecl", "check", file)
     assert check.returncode == 0, check.stdout
-    assert ["Redis 7" in line for line in check.stdout.splitlines()][:3] == [True] * 3
+    assert ["Redis " in line for line in check.stdout.splitlines()][:3] == [True] * 3
     status = run("ecl", "status", file)
     assert status.returncode == 0, status.stderr
     munin = run("ecl", "munin", "ecl_all", ECL_CONFIG=str(file))
@@ -511,7 +511,7 @@ def test_the_user_of_the_document_may_do_what_a_cluster_needs(
     ):
         done = run(*command)
         assert done.returncode == 0, (done.stdout, done.stderr)
-    for missing, named in (("asking", "asking"), ("cluster|slots", r"cluster\|slots")):
+    for missing, named in (("asking", "asking"), ("cluster", r"cluster(\|slots)?")):
         allow(f"-{missing}")
         done = run("ecl", "check", file)
         assert done.returncode == 1

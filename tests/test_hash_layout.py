@@ -339,6 +339,8 @@ def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Se
 
 def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_server: Server) -> None:
     any_server.client.incr("g:5s:cur:a")
+    many = replace(GROUP, events=(*(f"e{number}" for number in range(2_500)), "a"))
+    assert store.strangers(many, FIVE_S) == ["g:5s:cur:a"]
     assert store.strangers(GROUP, FIVE_S) == ["g:5s:cur:a"]
     for at in (NOW, NOW + 1, NOW + 10):  # also when another master has done it
         assert store.rotate(GROUP, FIVE_S, at).obstacles == ("g:5s:cur:a",)

@@ -256,6 +256,14 @@ def test_totals_above_2_to_the_53_are_exact(counting: Counting) -> None:
     assert counting.totals() == {"a": 2**53 + 2, "x": 2**60 + 4}
 
 
+def test_totals_that_come_down_below_2_to_the_53_are_exact(counting: Counting) -> None:
+    counting.count(0, a=2**53 + 1, x=-2)  # as version 1 may count
+    counting.rotate(1)
+    counting.count(1, a=-2, x=2**53 + 1)
+    counting.rotate(2)
+    assert counting.totals() == {"a": 2**53 - 1, "x": 2**53 - 1}
+
+
 def test_without_totals_there_are_none_and_old_ones_are_deleted(
     counting: Counting, any_server: Server
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
@@ -41,7 +43,7 @@ def fill(store: Store, group: GroupConfig) -> None:
 def seen(store: Store, group: GroupConfig) -> dict[str, Any]:
     """Everything that readers can know."""
     reader = Reader(store)
-    found: dict[str, Any] = {"totals": reader.totals(group, START + 75).counts}
+    found: dict[str, Any] = {"totals": group.totals and reader.totals(group, START + 75).counts}
     for interval in group.intervals:
         halves = reader.read(group, interval, "last", "cur", now=START + 75)
         found[interval.name] = [*halves, *reader.history(group, interval)]
@@ -204,3 +206,57 @@ def test_while_a_process_counts_it_is_refused(
     assert refused.returncode == 2
     assert f"group 'g': process {os.getpid()} counts in it: stop all that do" in refused.stderr
     assert run("ecl", "migrate", path, "other", "--to", "hash", "--yes").returncode == 0
+
+
+class CutOff(Exception):
+    pass
+
+
+class CutOffStore(Store):
+    """Ends whoever uses it at one of its requests, before that is sent: what was answered before is done."""
+
+    n_left = -1
+
+    def _exchange(self, *arguments: Any, **options: Any) -> Any:
+        if self.n_left == 0:
+            raise CutOff
+        self.n_left -= 1
+        return super()._exchange(*arguments, **options)
+
+    def migrate(self, group: GroupConfig, to: Layout, n_requests: int = -1) -> bool:
+        """Whether it came to its end."""
+        self.n_left = n_requests
+        with suppress(CutOff):
+            assert Migration(self, group, to).run() == []
+            return True
+        self.n_left = -1
+        return False
+
+
+@Other
+def test_two_moves_in_both_directions_that_are_cut_off_anywhere_are_exact(
+    server: Server, chance: random.Random, monkeypatch: pytest.MonkeyPatch, before: Layout, after: Layout
+) -> None:
+    monkeypatch.setattr("event_count_logger.store.migration._CHUNK", 1)
+    old = GroupConfig("g", (FIVE_S,), auto_declare_events=True, layout=before)
+    store = CutOffStore(RedisConfig(**server.config))
+    server.client.flushall()
+    for at, now in enumerate((START + 1000, START + 1005, START, START + 10)):  # a clock that was ahead
+        store.commit(old, "src", at, at + 1, {"a": at + 1, f"b{at}": 1}, now)
+        store.rotate(old, FIVE_S, now + 5)
+    store.commit(old, "src", 4, 5, {"a": 5, "c": 1}, START + 15)
+    expected, begin_anew = seen(store, old), server.remember()
+    assert len(expected["5s"]) == 2 + 3, "the last one, the running one, and those in the history"
+    n_first = 0
+    while not store.migrate(old, after, n_first):
+        for n_second in (0, *chance.sample(range(1, 60), 12)):
+            begin_anew()
+            store.migrate(old, after, n_first)
+            store.migrate(old, before, n_second)
+            for to in (chance.choice([before, after]), before, after):
+                assert store.migrate(old, to)
+                assert seen(store, replace(old, layout=to)) == expected, (n_first, n_second, to)
+        begin_anew()
+        n_first += 1
+    assert n_first > 20
+    store.close()

@@ -140,8 +140,9 @@ local function add_to_totals()
         for i = first, last_of_chunk do
             local count = last_counts[i]
             if count ~= '0' then
-                local sum = (tonumber(before[i - first + 1] or 0) or math.huge) + count
-                if sum < 2^53 and sum > -2^53 then
+                local held, added = tonumber(before[i - first + 1] or 0) or math.huge, tonumber(count)
+                local sum = held + added
+                if math.max(math.abs(held), math.abs(added), math.abs(sum)) < 2^53 then
                     sums[#sums + 1] = last_events[i]
                     sums[#sums + 1] = sum
                 else

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from event_count_logger import keys
@@ -25,9 +26,6 @@ from event_count_logger.store.wire import text
 _CHUNK = 500
 
 _HALVES: tuple[Half, ...] = ("cur", "last")
-
-#: How the oldest and the newest entry of a stream are asked for.
-_ENDS = (("XRANGE", "-", "+"), ("XREVRANGE", "+", "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +133,18 @@ class Migration:
             self._store._run("move_history", [*streams, last_id, own], [entry_id, self._to, *words])
 
     def _oldest(self, stream: str, moving: str) -> Any:
-        """The oldest interval in the history, if it has to be moved."""
-        ends = [self._ask(command, stream, *span, "COUNT", "1") for command, *span in _ENDS]
-        if any(ends) and (
-            self._from in {_layout(entry) for (entry,) in ends} or int(self._ask("EXISTS", moving))
-        ):
-            return ends[0][0]
-        return None
+        """The oldest interval in the history, if any of them have to be moved."""
+        entries = self._entries(stream)
+        oldest = next(entries, None)
+        if oldest is None or int(self._ask("EXISTS", moving)):
+            return oldest
+        return oldest if any(_layout(entry) == self._from for entry in chain([oldest], entries)) else None
+
+    def _entries(self, stream: str) -> Iterator[Any]:
+        after = "-"
+        while found := self._ask("XRANGE", stream, after, "+", "COUNT", "1"):
+            yield found[0]
+            after = f"({text(found[0][0])}"
 
     def _finished(self, interval: Interval, entry: Any) -> Finished:
         finished = LAYOUTS[_layout(entry)](self._store).finished(self._group, interval, entry)

@@ -16,6 +16,9 @@ from event_count_logger.store.wire import seconds
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
 
+#: Keys that are asked for at once.
+_KEYS = 1_000
+
 
 class ReadingStore(Connections):
     """Reads the counters in one Redis database."""
@@ -161,9 +164,12 @@ class ReadingStore(Connections):
             if name != group.layout
             for key in layout.own_keys(group, interval)
         ]
-        if not self._ask("EXISTS", *others, key=others[0]):
-            return []
-        return [key for key in others if self._ask("EXISTS", key, key=key)]
+        found: list[str] = []
+        for first in range(0, len(others), _KEYS):
+            some = others[first : first + _KEYS]
+            if self._ask("EXISTS", *some, key=some[0]):
+                found += [key for key in some if self._ask("EXISTS", key, key=key)]
+        return found
 
 
 def _at_once(before: Sequence[Finished], most: int) -> int:
