@@ -370,7 +370,8 @@ class Sentinel:
         file.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {own}\nlogfile {own / 'log'}\n"
             f"sentinel monitor ecl 127.0.0.1 {server.port} {quorum}\nsentinel config-epoch ecl {epoch}\n"
-            "sentinel down-after-milliseconds ecl 500\nsentinel failover-timeout ecl 3000\n"
+            # It asks once a second: with less, a new master would be replaced before it was asked.
+            "sentinel down-after-milliseconds ecl 2000\nsentinel failover-timeout ecl 3000\n"
         )
         binary = BINARIES["redis"]()
         assert binary

@@ -19,7 +19,8 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.config.values import Layout
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Reader
-from event_count_logger.store import Migration, Store
+from event_count_logger.store import Store
+from event_count_logger.store.migration import Migration
 from tests.servers import Server, wait_until
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")

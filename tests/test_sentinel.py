@@ -74,7 +74,7 @@ def replace_primary(setup: SentinelSetup) -> None:
     """Kill it, wait until another one counts, and let it follow that one."""
     dead = setup.primary()
     dead.kill()
-    wait_until(lambda: setup.primary() is not dead, what="there is a new master")
+    wait_until(lambda: setup.primary() is not dead, timeout_s=60, what="there is a new master")
     before = counted(setup.primary())
     dead.start()
     wait_until(setup.is_whole, timeout_s=60, what="all follow the new master")

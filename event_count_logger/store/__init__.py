@@ -1,6 +1,5 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
-from event_count_logger.store.migration import Contents, Migration
 from event_count_logger.store.store import Store, prune_every_s
 from event_count_logger.store.values import (
     ActionName,
@@ -17,10 +16,8 @@ from event_count_logger.store.values import (
 __all__ = [
     "ActionName",
     "Commit",
-    "Contents",
     "Finished",
     "MasterInfo",
-    "Migration",
     "Position",
     "Reading",
     "Refusal",

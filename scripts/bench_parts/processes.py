@@ -83,6 +83,12 @@ class Server:
             time.sleep(0.02)
         sys.exit("ERROR: the server could not be started")
 
+    def empty(self) -> None:
+        """Forget everything, and wait until its memory is free: what is left of it would be measured, too."""
+        self.client.execute_command("FLUSHALL", "SYNC")
+        while self.client.info("memory")["lazyfree_pending_objects"]:
+            time.sleep(0.01)
+
     def stop(self) -> None:
         if self._process:
             self._process.kill()

@@ -63,7 +63,7 @@ def _group(n_intervals: int) -> GroupConfig:
 
 
 def _commits_per_cpu_second(bench: Bench, batch: int, n_intervals: int) -> float:
-    bench.server.client.flushall()
+    bench.server.empty()
     context = multiprocessing.get_context("fork")
     seconds = bench.effort.sample_ms / 10
     n_commits = context.Queue()
@@ -109,7 +109,7 @@ def _cpu_seconds(bench: Bench) -> Iterator[list[float]]:
 
 def _rotate(bench: Bench, events: int) -> Rotated:
     """The second of two rotations, since a master rotates again and again."""
-    bench.server.client.flushall()
+    bench.server.empty()
     store, group = _store(bench.server.port), _group(1)
     (interval,) = group.intervals
     memory, begin, names = _memory(bench), time.time(), event_names(events)

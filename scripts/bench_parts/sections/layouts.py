@@ -54,7 +54,7 @@ def _fill(store: Store, group: GroupConfig, events: int, now: float) -> None:
 
 def _memory(bench: Bench, store: Store, group: GroupConfig, events: int) -> float:
     client: Any = bench.server.client
-    client.execute_command("FLUSHALL", "SYNC")
+    bench.server.empty()
     before = client.info("memory")["used_memory"]
     _fill(store, group, events, time.time())
     return float(client.info("memory")["used_memory"] - before) / events

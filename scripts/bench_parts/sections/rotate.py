@@ -53,7 +53,7 @@ class _Filler:
     """Counts each of so many events once, hours ago: at the hour that is asked for."""
 
     def __init__(self, bench: Bench, store: Store, events: int) -> None:
-        bench.server.client.flushall()
+        bench.server.empty()
         self._store = store
         self._names = event_names(events)
         self._position = 0

@@ -51,7 +51,7 @@ def run(bench: Bench) -> Section:
     }
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(bench.effort.repeats):
-        bench.server.client.flushall()
+        bench.server.empty()
         for name, command in commands.items():
             begin = time.perf_counter()
             subprocess.run([sys.executable, *command], check=True)
