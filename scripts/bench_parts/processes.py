@@ -83,6 +83,11 @@ class Server:
             time.sleep(0.02)
         sys.exit("ERROR: the server could not be started")
 
+    def restart(self) -> None:
+        """Begin anew, with nothing in it."""
+        self.stop()
+        self.start()
+
     def empty(self) -> None:
         """Forget everything, and wait until its memory is free: what is left of it would be measured, too."""
         self.client.execute_command("FLUSHALL", "SYNC")
