@@ -167,13 +167,15 @@ class Server:
 class Proxy:
     """Passes bytes between clients and a server, and can lose the server's answers.
 
-    With `lose_replies = n`, the next n times that a client has sent a request with a script, the
-    request reaches the server, and the connection is cut before its answer reaches the client.
+    With `lose_replies = n`, the next n times that a client has sent a request with the word `about`, which is
+    in all with a script, the request reaches the server, and the connection is cut before its answer reaches
+    the client.
     """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.lose_replies = 0
+        self.about = b"EVALSHA"
         self.lost = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -218,7 +220,7 @@ class Proxy:
     ) -> None:
         try:
             while data := source.recv(65536):
-                if is_request and self.lose_replies and b"EVALSHA" in data:
+                if is_request and self.lose_replies and self.about in data:
                     self.lose_replies -= 1
                     doomed.set()
                 if not is_request and doomed.is_set():

@@ -193,8 +193,9 @@ def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(
         dead.go_on()
     about = [record.message for record in caplog.records if "cannot be reached" in record.message]
     assert len([message for message in about if f":{dead.port} " in message]) == 1, about
+    wait_until(cluster.is_whole, what="it follows, should it have been replaced")
     assert [counted(cluster)[name] for name in others] == [2] * len(others)
-    wait_until(lambda: cluster.is_whole() and not any(ecl[name].local.has_unsent() for name in theirs))
+    wait_until(lambda: not any(ecl[name].local.has_unsent() for name in theirs))
     assert [name for name in theirs if counted(cluster)[name] < 1] == []
 
 

@@ -363,6 +363,23 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
     assert not [text for text in warnings(caplog) if "lost data" in text]
 
 
+def test_what_was_lost_is_told_by_who_ends_though_its_connection_breaks(
+    replicated: Callable[..., Replicated], logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    servers = replicated("valkey", 0)
+    groups = {"g": {"auto_declare_events": True, "intervals": ["1h"]}}
+    events = logger(groups, {**servers.proxy.config, "socket_timeout": 2})
+    events["g"].log("a", 5)
+    forget = servers.primary.remember()
+    events["g"].log("a", 7)
+    forget()
+    servers.proxy.about, servers.proxy.lose_replies = b"HGET", 1
+    events.close()
+    assert servers.proxy.lost == 1
+    assert servers.primary.counts("g", "1h", "cur") == {"a": 5, "@lost": 7}
+    assert "the last 1 batches that it had confirmed are gone, with 7 counts" in caplog.text
+
+
 @pytest.mark.parametrize("settings", [{}, {"sync_interval": 0.005}], ids=["direct", "cached"])
 @pytest.mark.parametrize("kind", sorted(BINARIES))
 @pytest.mark.parametrize("is_ending", [False, True], ids=["goes on", "ends"])

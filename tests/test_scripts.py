@@ -645,12 +645,6 @@ def sweep(store: Store, until_h: float, since_h: float = 0) -> int:
     return sum(store.prune(LASTING, NOW + hour * HOUR_S) for hour in hours)
 
 
-def test_retiring_tells_where_the_source_was(store: Store) -> None:
-    commit(store, 0, 3, {})
-    assert store.retire(group_of("g"), "src") == "3"
-    assert store.retire(group_of("g"), "src") == ""
-
-
 def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
     assert sweep(store, 16) == 0

@@ -17,12 +17,15 @@ from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
-from event_count_logger.errors import NotYet, Rejected, StoreError
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
 #: Seconds between attempts while Redis is away or refuses everything.
 _RETRY_S = 0.5
+
+#: Seconds: what fails sooner did not wait for an answer in vain, and may be tried again when a process ends.
+_AT_ONCE_S = 0.5
 
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
@@ -138,8 +141,14 @@ class LocalCounters:
         with Turn(self._turns, 0) as mine:
             if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
+            began = time.monotonic()
             with suppress(StoreError):  # what is left of it only takes up room
-                self._sync.retire()
+                try:
+                    self._sync.retire()
+                except Unavailable:
+                    if time.monotonic() - began > _AT_ONCE_S:
+                        raise
+                    self._sync.retire()  # the connection had broken: a new one may lead to another server
 
     def put_away(self) -> str:
         """At the end: nothing is left behind of counters that are all sent.

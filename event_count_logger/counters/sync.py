@@ -76,24 +76,25 @@ class Sync:
         see whether Redis still knows what it has confirmed. Only while nothing is unsent.
 
         Raises:
-            StoreError: What is left in Redis only takes up room.
+            StoreError: What is left in Redis only takes up room. May be tried again.
         """
         cells = self._cells
-        if cells.position and self.unanswered:
-            if self._store.position(self._config, cells.source) != str(cells.position):
-                self._begin([])
-                self._resume()
-                self.run()
-            return
         for _ in range(_RETIREMENTS):
             if not cells.position:
+                return
+            stored = self._store.position(self._config, cells.source)
+            if self.unanswered:
+                if stored != str(cells.position):
+                    self._begin([])
+                    self._resume()
+                    self.run()
                 return
             source, position, acknowledged = cells.source, cells.position, self._acknowledged
             cells.start_over()
             self._acknowledged = Acknowledged()
-            stored = self._store.retire(self._config, source)
             self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
             self.run()
+            self._store.retire(self._config, source)
 
     def show_alive(self) -> None:
         """Keep the source's position in Redis though it does not move; see `Store.prune`.

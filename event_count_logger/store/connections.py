@@ -36,7 +36,6 @@ _PARTS = {
     "prune": (),
     "read": ("clock", "reading"),
     "read_hash": ("clock", "reading"),
-    "retire": (),
     "rotate": ("clock", "rotation"),
     "rotate_hash": ("clock", "rotation"),
     "touch": (),

@@ -37,17 +37,15 @@ def prune_every_s(group: GroupConfig) -> float:
 class Store(CommittingStore):
     """Counts and rotates in one Redis database. Threads may share it, and so may forked processes."""
 
-    def retire(self, group: GroupConfig, source: str) -> str:
+    def retire(self, group: GroupConfig, source: str) -> None:
         """Forget a source that will not commit again, and of which no request is under way.
-
-        Returns:
-            The position that it had; '' if there was none.
 
         Raises:
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        return text(self._run("retire", [keys.sources(group.prefix)], [source]))
+        key = keys.sources(group.prefix)
+        self._ask("HDEL", key, source, key=key)
 
     def touch(self, group: GroupConfig, source: str, now: float | None = None) -> None:
         """Note that a process is there though it has nothing to commit; see `prune`.
