@@ -171,7 +171,7 @@ def test_a_batch_that_was_counted_before_is_confirmed_as_if_it_had_just_been_cou
 
 
 def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
-    store = Store(RedisConfig(**server.config), timeout_s=0.2)
+    store = Store(RedisConfig(**server.config), timeout_s=1)
     with pytest.raises(Unconfirmed, match="1 of 1 replicas"):
         WAYS["commit"](store)
     store.close()
