@@ -179,7 +179,7 @@ def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
 
 def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., Replicated]) -> None:
     servers = replicated("valkey", 1)
-    store = Store(RedisConfig(**servers.primary.config), timeout_s=0.4)
+    store = Store(RedisConfig(**servers.primary.config), timeout_s=1)
     assert WAYS["commit"](store).outcome == "applied"
     second = servers._start(servers.primary)
     servers.wait_for_replicas(2)
@@ -216,7 +216,7 @@ def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_on
     own_server: Server,
 ) -> None:
     """The server of a test leaves it to the system when it writes to the disk."""
-    store = Store(RedisConfig(**own_server.config), timeout_s=0.4)
+    store = Store(RedisConfig(**own_server.config), timeout_s=1)
     for _ in range(2):
         with pytest.raises(Unconfirmed, match="is not confirmed by its disk"):
             store.commit(ON_DISK, "src", 0, 1, {"a": 1})
@@ -305,7 +305,7 @@ def test_a_check_tells_of_missing_replicas_and_not_of_what_is_as_it_should_be(
 
     def problems(server: Server, durability: str) -> str:
         spec = {"events": ["a"], "intervals": ["1h"], "durability": durability}
-        config = from_dicts({"g": spec}, {**server.config, "socket_timeout": 0.3})
+        config = from_dicts({"g": spec}, {**server.config, "socket_timeout": 1})
         store = Store(config.redis)
         try:
             return "\n".join(examine(config, store))
@@ -349,9 +349,9 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
         if is_behind:
             chosen.stall()  # what it lacks when it takes over was not confirmed
             time.sleep(chance.uniform(0.1, 0.5))
-            chosen.kill()  # also what is on its way to it is gone
         servers.primary.kill()
         if is_behind:
+            chosen.kill()  # also what is on its way to it is gone; not before, or the other one would be enough
             chosen.start()
         servers.fail_over(chosen)
         time.sleep(0.3)

@@ -365,7 +365,7 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
 def test_what_waits_to_be_confirmed_is_not_forgotten_meanwhile(own_server: Server, directory: Path) -> None:
     groups = {"g": group(directory, durability="fsync")}
     leave(groups, own_server.config, {"a": 3})
-    config = from_dicts(groups, {**own_server.config, "socket_timeout": 0.4})
+    config = from_dicts(groups, {**own_server.config, "socket_timeout": 1})
     assert outcomes(recover(config)) == {"kept": 0}
     (source,) = own_server.client.hkeys("g:@sources")
     assert own_server.client.hget("g:@sources_seen", source)
