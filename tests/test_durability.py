@@ -351,7 +351,7 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
             time.sleep(chance.uniform(0.1, 0.5))
         servers.primary.kill()
         if is_behind:
-            chosen.kill()  # also what is on its way to it is gone; not before, or the other one would be enough
+            chosen.kill()  # also what is on its way is gone; not before, or the other one would be enough
             chosen.start()
         servers.fail_over(chosen)
         time.sleep(0.3)
