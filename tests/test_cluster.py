@@ -475,7 +475,7 @@ def test_a_forked_process_finds_its_own_way(
 def test_all_commands_work_with_a_cluster(
     cluster: Cluster, run: Run, config_file: Callable[..., Path]
 ) -> None:
-    groups = {f"g{number}": {"events": ["a"], "intervals": ["5m"]} for number in range(6)}
+    groups = {f"g{number}": {"events": ["a"], "intervals": ["24h"]} for number in range(6)}
     file = config_file({"redis": cluster.config, "groups": groups})
     assert run("ecl", "master", file, "--once").returncode == 0
     for name in groups:
@@ -494,7 +494,7 @@ def test_all_commands_work_with_a_cluster(
 def test_the_user_of_the_document_may_do_what_a_cluster_needs(
     cluster: Cluster, run: Run, config_file: Callable[..., Path]
 ) -> None:
-    groups = {name: {"events": ["a"], "intervals": ["5m"]} for name in ("web", "http")}
+    groups = {name: {"events": ["a"], "intervals": ["24h"]} for name in ("web", "http")}
     redis = {**cluster.config, "username": "ecl", "password": "SECRET"}
     file = config_file({"redis": redis, "groups": groups})
 
@@ -537,7 +537,7 @@ def test_check_names_the_node_that_is_set_up_wrongly(
 def test_purge_deletes_the_keys_of_a_group_on_all_nodes_and_no_others(
     cluster: Cluster, run: Run, config_file: Callable[..., Path]
 ) -> None:
-    settings = {"events": ["a{b}", "c"], "intervals": ["5m", "1h"]}
+    settings = {"events": ["a{b}", "c"], "intervals": ["1h", "24h"]}
     groups = {"g": {**settings, "shards": 7}, "one": settings, "other": settings}
     before = config_file({"redis": cluster.config, "groups": groups})
     assert run("ecl_master", "--once", before).returncode == 0

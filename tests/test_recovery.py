@@ -51,10 +51,10 @@ import json, os, signal, sys
 from event_count_logger import EventCountLogger
 groups, redis, counts = json.loads(sys.argv[1])
 (name,) = groups
-for one in counts:
-    group = EventCountLogger(groups, redis)[name]
+loggers = [EventCountLogger(groups, redis) for _ in counts]  # one that is let go of is sent
+for logger, one in zip(loggers, counts):
     for event_id, count in one.items():
-        group.log(event_id, count)
+        logger[name].log(event_id, count)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
