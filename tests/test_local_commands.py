@@ -165,7 +165,7 @@ def test_a_hidden_group_is_not_listed_but_can_be_named(
     leave_behind(file, "http", x=7)
     listed = run("ecl", "local", file, *options).stdout
     assert re.findall(r"group (\w+)", listed) == ["http"]
-    assert "41" not in listed
+    assert not re.search(r"\b41\b", listed)  # a process may have a number like 418
     assert run("ecl", "local", "--poll", "-c", 1, file, "web", "a").stdout.split() == ["a", "41"]
 
 
