@@ -103,9 +103,8 @@ class Recovery:
             try:
                 raise unavailable
             finally:
-                del (
-                    unavailable
-                )  # it refers to this frame, and so to the files; see `store.node.without_frames`
+                # It refers to this frame, and so to the files; see `store.node.without_frames`.
+                del unavailable
 
     def look(self) -> Iterator[Finding]:
         """The same files, which are left as they are."""
