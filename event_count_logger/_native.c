@@ -10,8 +10,13 @@
 #include <stdint.h>
 
 /* Other processes read these words at any time, so each is loaded and stored in one instruction. As long as
-   Python has a global lock, adding needs no more than that. */
+   Python has a global lock, adding needs no more than that. Without one, `acked` is read before `total`, which
+   is never behind it: a processor that swapped these loads would find a number of unsent counts below 0. */
+#ifdef Py_GIL_DISABLED
+#define LOAD(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
+#else
 #define LOAD(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#endif
 #define STORE(word, value) __atomic_store_n(word, value, __ATOMIC_RELEASE)
 
 static const uint64_t LARGEST = INT64_MAX;

@@ -13,7 +13,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import NEVER, Cell
 from event_count_logger.counters.keeper import Keeper
-from event_count_logger.counters.layout import distance, has_reached
+from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
@@ -123,7 +123,7 @@ class LocalCounters:
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
-        return {cell.event_id: distance(cell.total, cell.acked) for cell in self.cells.unsent()}
+        return {cell.event_id: unsent(cell) for cell in self.cells.unsent()}
 
     def unsent_in_words(self) -> str:
         """How much that is; '' for nothing."""

@@ -92,12 +92,15 @@ class SpoolFile:
 
     def grow(self) -> Extent:
         """See `Storage`."""
-        offset = self.words[HeaderWord.SIZE]
+        words, end = self.words, int(HeaderWord.SIZE)
+        offset = words[end]
         size = min(offset, _LARGEST_EXTENT)
         extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
-        self.words[HeaderWord.SIZE] = offset + size
-        self.extents.append(extent)
-        return extent
+        # Here no function is called, and so no signal handler, which may have made the file grow before.
+        if words[end] == offset:
+            words[end] = offset + size
+            self.extents.append(extent)
+        return self.extents[-1]
 
     def is_deleted(self) -> bool:
         """Whether somebody has deleted it, so that nobody could find it after the end of this process."""
