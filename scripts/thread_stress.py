@@ -227,10 +227,8 @@ def main() -> int:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
     lock = "a" if getattr(sys, "_is_gil_enabled", lambda: True)() else "no"
-    print(
-        f"Counting in {'C' if NATIVE else 'Python'}, with {lock} global lock: {counts} counts in {n_rounds} rounds"
-    )
-    print(f"{n_ended} processes ended while their threads counted")
+    print(f"Counting in {'C' if NATIVE else 'Python'}, with {lock} global lock")
+    print(f"{counts} counts in {n_rounds} rounds; {n_ended} processes ended while their threads counted")
     faults += faults_at_end
     print("\n".join(faults[:20]) or "exact")
     return 1 if faults else 0
