@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from event_count_logger import EventCountLogger
+from event_count_logger.config import GroupConfig
 from event_count_logger.counters import layout, pure, spool_file
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Column, Extent
 from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.intervals import Interval
+from event_count_logger.syncer import Syncer
 from tests.interruptions import at_each_call, at_each_line
+from tests.servers import wait_until
 
 
 def adding(cells: Cells) -> Callable[[], None]:
@@ -128,3 +133,41 @@ def test_signal_handler_counts_a_new_event_while_the_file_grows(tmp_path: Path) 
         }
         assert len(written.cells()) == len(cells.unsent()) == len(cells.by_id)
         file.delete()
+
+
+class Idle:
+    """A sender that never has anything to send."""
+
+    released = False
+
+    def __init__(self) -> None:
+        self.config = GroupConfig("g", (Interval.parse("5m"),))
+
+    def prepare(self) -> None: ...
+
+    def sync(self, timeout_s: float) -> None: ...
+
+    def next_sync(self, now: float) -> float:
+        return math.inf
+
+    def send_at_once(self) -> None: ...
+
+    def has_unsent(self) -> bool:
+        return False
+
+    def unsent_in_words(self) -> str:
+        return ""
+
+    def retire(self) -> None: ...
+
+    def put_away(self) -> str:
+        return ""
+
+
+def test_first_requests_of_two_threads_are_both_carried_out() -> None:
+    for interrupted in at_each_line():
+        syncer, one, other = Syncer(), Idle(), Idle()
+        interrupted(lambda syncer=syncer, one=one: syncer.watch(one), lambda: syncer.watch(other))
+        asked = {one, other} if interrupted.happened else {one}
+        wait_until(lambda: syncer._due.keys() >= asked, 5)
+        syncer.end()
