@@ -219,11 +219,12 @@ class Syncer:
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
                 _log.exception("Sending counts failed; retrying")
                 time.sleep(_AFTER_FAULT_S)
+        self._wake_up.set()  # the thread that has replaced this one may be asleep
 
     def _serve_next(self) -> None:
         """A function of its own, so that no sender is kept alive while there is nothing to do."""
-        while self._inbox:
-            self._carry_out(self._inbox.popleft())
+        while request := self._next_request():
+            self._carry_out(request)
             if self._ended:
                 return
         sender, due = self._first_due()
@@ -232,6 +233,12 @@ class Syncer:
             return
         del sender
         self._wake_up.wait(due - time.monotonic())
+
+    def _next_request(self) -> _Request | None:
+        try:
+            return self._inbox.popleft()
+        except IndexError:
+            return None
 
     def _first_due(self) -> tuple[Sender | None, float]:
         due: list[tuple[Sender | None, float]] = [*self._due.items()]
