@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, TypeVar
 
+import event_count_logger
+
 _T = TypeVar("_T")
+
+_PACKAGE = os.path.dirname(event_count_logger.__file__)
 
 
 class Interruption:
@@ -24,7 +30,9 @@ class Interruption:
     def __call__(self, function: Callable[[], _T], interrupt: Callable[[], object]) -> _T:
         """Returns what the function returns."""
 
-        def watch(frame: object, event: str, argument: object) -> Any:
+        def watch(frame: FrameType, event: str, argument: object) -> Any:
+            if not frame.f_code.co_filename.startswith(_PACKAGE):
+                return None
             if event in self._events:
                 self._left -= 1
                 if self._left == -1:
@@ -43,7 +51,7 @@ class Interruption:
 def at_each_line() -> Iterator[Interruption]:
     """Interrupts a function at its first line, then at the second, and so on.
 
-    Lines of functions that it calls count too, and lines of a loop in each of its rounds.
+    Lines of functions of this package that it calls count too, and lines of a loop in each of its rounds.
     """
     return _each(("call", "line"), sys.gettrace, sys.settrace)
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig
@@ -13,6 +18,7 @@ from event_count_logger.counters import layout, pure, spool_file
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import Column, Extent
 from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.counters.turns import Turn, Turns
 from event_count_logger.intervals import Interval
 from event_count_logger.syncer import Syncer
 from tests.interruptions import Interruption, at_each_call, at_each_line
@@ -176,3 +182,51 @@ def check_first_requests(interrupted: Interruption) -> None:
 def test_first_requests_of_two_threads_are_both_carried_out() -> None:
     for interrupted in at_each_line():
         check_first_requests(interrupted)
+
+
+class Asleep(Exception):
+    """A thread would sleep now, until it is woken up."""
+
+
+class SleeplessLock:
+    """A lock for one thread."""
+
+    def __init__(self) -> None:
+        self._locked = False
+
+    def acquire(self, timeout: float = -1) -> None:
+        if self._locked:
+            raise Asleep
+        self._locked = True
+
+    def release(self) -> None:
+        if not self._locked:
+            raise RuntimeError
+        self._locked = False
+
+
+def falls_asleep(interrupted: Interruption) -> bool:
+    """Whether a thread that waits for its turn sleeps though the turn before ends meanwhile."""
+    turns = Turns()
+    first, second = Turn(turns, 0), Turn(turns, 0)
+    first.thread = 0  # another one
+    assert turns.take(first, 0)
+    has_ended = False
+
+    def end() -> None:
+        nonlocal has_ended
+        if sys.exc_info()[0] is not Asleep:
+            turns.end(first)
+            has_ended = True
+
+    try:
+        assert interrupted(lambda: turns.take(second, 60), end)
+    except Asleep:
+        return has_ended
+    return False
+
+
+def test_turn_ends_while_another_thread_begins_to_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_turns = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
+    monkeypatch.setattr("event_count_logger.counters.turns.threading", of_turns)
+    assert not any(map(falls_asleep, at_each_line()))
