@@ -1,4 +1,4 @@
-"""What counting costs programs with an event loop, and how soon it is in Redis."""
+"""The cost of counting in programs with an event loop, and the time until counts are in Redis."""
 
 from __future__ import annotations
 
