@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -189,6 +190,17 @@ def test_direct_log_after_end_of_loop_waits_for_redis(
     assert server.counts("direct", "1h", "cur")["e"] == 2
 
 
+def test_log_beside_trio_that_cannot_be_asked_whether_it_runs_is_counted(
+    server: Server, logger: Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = ModuleType("trio")
+    older.lowlevel = ModuleType("trio.lowlevel")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trio", older)
+    monkeypatch.setitem(sys.modules, "trio.lowlevel", older.lowlevel)  # type: ignore[attr-defined]
+    logger(GROUPS, server.config)["direct"].log("e")
+    assert server.counts("direct", "1h", "cur")["e"] == 1
+
+
 # flush()
 
 
@@ -308,10 +320,14 @@ def test_loop_that_closes_during_flush_does_not_disturb_background_thread(
     own_server: Server, logger: Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["at-once"]
+
+    async def count_in_loop() -> None:
+        count(group, 0)
+
     loop = asyncio.new_event_loop()
     own_server.stall()
     try:
-        count(group, 0)
+        loop.run_until_complete(count_in_loop())
         flush = loop.create_task(group.flush())
         loop.run_until_complete(asyncio.sleep(0.05))
         loop.close()
