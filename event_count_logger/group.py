@@ -315,6 +315,8 @@ class EventGroup(Counting):
 
     def _hand_over(self, local: LocalCounters) -> None:
         """Let the background thread send; does not wait."""
+        if local.wake_requested:
+            return
         try:
             local.note_wake()
             syncer.current().wake(local)

@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 import pytest
 
-from event_count_logger import EventCountLogger
+from event_count_logger import EventCountLogger, syncer
 from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
 from event_count_logger.group import EventGroup
 from tests.servers import Server, wait_until
@@ -164,6 +164,25 @@ def _within(seconds: float, main: Callable[[], Awaitable[Any]]) -> Callable[[], 
             return await main()
 
     return limited
+
+
+def test_counting_without_pause_in_coroutine_keeps_few_requests_for_background_thread(
+    own_server: Server, logger: Logger
+) -> None:
+    group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["direct"]
+    group.log("e")
+
+    async def main() -> int:
+        for _ in range(5000):
+            group.log("e")
+        return len(syncer.current()._inbox)
+
+    own_server.stall()
+    try:
+        assert asyncio.run(main()) < 10
+    finally:
+        own_server.go_on()
+    wait_until(lambda: own_server.counts("direct", "1h", "cur")["e"] == 5001)
 
 
 def test_direct_log_in_thread_of_asyncio_program_waits_for_redis(server: Server, logger: Logger) -> None:
