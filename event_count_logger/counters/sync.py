@@ -141,7 +141,8 @@ class Sync:
     def _after(self, position: int) -> int:
         """The next position, which no clone of this process chooses, though it begins at the same one.
 
-        The time tells them apart. Copies of a file are not told apart: its counts are to be counted once.
+        Its lower bits are the time, or 0 for a file that was found: two who finish copies of that choose the
+        same positions, so that its counts are counted once.
         """
         number, token = (position >> _TOKEN_BITS) + 1, 0 if self._is_found else round(self._clock() * 1e9)
         return number << _TOKEN_BITS | token % (1 << _TOKEN_BITS)
