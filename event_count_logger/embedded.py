@@ -172,7 +172,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Add `ENVIRONMENT` to this process's own, except variables that are set, for servers started meanwhile."""
+    """Add `ENVIRONMENT` to that of this process, for a server that is started meanwhile; what is set stays."""
     added = ENVIRONMENT.keys() - os.environ.keys()
     os.environ.update({name: ENVIRONMENT[name] for name in added})
     try:
