@@ -172,7 +172,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Add `ENVIRONMENT` to that of this process, for a server that is started meanwhile; what is set stays."""
+    """Add `ENVIRONMENT` to that of this process for servers that it starts; variables that are set stay."""
     added = ENVIRONMENT.keys() - os.environ.keys()
     os.environ.update({name: ENVIRONMENT[name] for name in added})
     try:
