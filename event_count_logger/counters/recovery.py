@@ -151,6 +151,8 @@ class Recovery:
             return Finding(path, Outcome.KEPT, reason=str(error))
         try:
             return self._send(file)
+        except Damaged as error:
+            return self._set_aside(path, error)
         finally:
             file.close()
 
@@ -166,7 +168,7 @@ class Recovery:
         described, before = file.description, file.contents.unsent()
         if not self._is_ours(described):
             return Finding(file.path, Outcome.FOREIGN, described, before)
-        sync = Sync(self._group(described), Cells.found(file), self._store, self._log)
+        sync = Sync(self._group(described), Cells.found(file), self._store, self._log, is_found=True)
         try:
             sync.run()
         except (Rejected, NotYet) as error:
