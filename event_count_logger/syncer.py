@@ -254,12 +254,14 @@ class Syncer:
         elif request.ask is _Ask.RELEASE:
             if sender in self._due:
                 sender.released = True
-                self._due[sender] = -math.inf
+                self._due[sender] = time.monotonic()
         else:
             self._prepare(sender)
             if request.done:
                 self._waiting.setdefault(sender, []).append(request.done)
-            when = -math.inf if request.ask is _Ask.SYNC else sender.next_sync(time.monotonic())
+            # Not before those that are due already: under constant load it is asked for all the time.
+            now = time.monotonic()
+            when = now if request.ask is _Ask.SYNC else sender.next_sync(now)
             self._due[sender] = min(self._due.get(sender, math.inf), when)
 
     def _end_by(self, request: _Request) -> None:

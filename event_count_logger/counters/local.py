@@ -38,6 +38,7 @@ class LocalCounters:
 
     Attributes:
         cells: The cells, by event.
+        wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
     """
 
@@ -78,10 +79,12 @@ class LocalCounters:
 
     def expect_wake(self) -> None:
         """Have `log()` ask for a sync as soon as enough is unsent."""
+        self.wake_requested = False
         self.cells.sync_at = self._sync_at if process.has_threads() else 1
 
     def note_wake(self) -> None:
         """A sync was asked for: until it begins, `log()` has nothing more to ask for."""
+        self.wake_requested = True
         if not self.config.direct and process.has_threads():
             self.cells.sync_at = NEVER
 
