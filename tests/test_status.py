@@ -101,7 +101,7 @@ sys.stdin.read()
     done = run("ecl", "status", file)
     assert (done.returncode, done.stderr) == (3, "")
     assert last_line(done).startswith(f"UNREACHABLE: Redis at 127.0.0.1:{redis['port']}/0 cannot be reached")
-    assert examine_machine(from_file(str(file))) == [LocalStatus("web", 1, 7, 1, 7)]
+    assert examine_machine(from_file(str(file))).groups == [LocalStatus("web", 1, 7, 1, 7)]
     as_json = found(run, file)
     assert (as_json["state"], as_json["masters"]) == ("unreachable", None)
     assert as_json["machine"] == [{"group": "web", "alive": 1, "unsent": 7, "dead": 1, "unrecovered": 7}]
