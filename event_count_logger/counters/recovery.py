@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -92,13 +92,17 @@ class Recovery:
                 was said before.
         """
         unavailable = None
+        found = set(self._config.spool_dirs)
         for path in self._paths(unusable):
+            found.add(path)
+            self._log.subject = path
             with suppress(FileNotFoundError):  # another process was quicker
                 try:
                     finding = self._finish_if_worth_while(path) if unavailable else self._finish(path)
                 except Unavailable as error:
                     unavailable, finding = error, self._look_at(path)
                 yield finding
+        self._log.forget_all_but(found)
         if unavailable:
             try:
                 raise unavailable
@@ -114,6 +118,7 @@ class Recovery:
 
     def _paths(self, unusable: int) -> Iterator[Path]:
         for directory in self._config.spool_dirs:
+            self._log.subject = directory
             try:
                 yield from spool_file.find(directory)
             except OSError as error:
@@ -205,18 +210,31 @@ class Recovery:
 
 
 class _SaysOnce(Log):
-    """Warns of the same thing once only: a file that has to stay is looked at again and again."""
+    """Logs each warning about a file once, as long as the file exists: the same files are looked at again and
+    again, and new ones come for as long as the process lives.
+
+    Attributes:
+        subject: The file or directory that is looked at now.
+    """
 
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
-        self._warned: set[tuple[object, ...]] = set()
+        self.subject = Path()
+        self._warned: dict[Path, set[tuple[object, ...]]] = {}
+
+    def forget_all_but(self, subjects: Collection[Path]) -> None:
+        """Forget the warnings about everything else, which is gone."""
+        for subject in tuple(self._warned):
+            if subject not in subjects:
+                self._warned.pop(subject, None)
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
         # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
         args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
         if level >= logging.WARNING:
-            if (msg, *args) in self._warned:
+            warned = self._warned.setdefault(self.subject, set())
+            if (msg, *args) in warned:
                 return
-            self._warned.add((msg, *args))
+            warned.add((msg, *args))
         super().log(level, msg, *args, **kwargs)
