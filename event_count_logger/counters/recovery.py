@@ -220,21 +220,19 @@ class _SaysOnce(Log):
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
         self.subject = Path()
-        self._warned: dict[Path, set[tuple[object, ...]]] = {}
+        self._warned: dict[tuple[object, ...], Path] = {}  # what was said, and about which subject
 
     def forget_all_but(self, subjects: Collection[Path]) -> None:
         """Forget the warnings about everything else, which is gone."""
-        for subject in tuple(self._warned):
-            if subject not in subjects:
-                self._warned.pop(subject, None)
+        warned = tuple(self._warned.items())
+        self._warned = {message: subject for message, subject in warned if subject in subjects}
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
         # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
         args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
         if level >= logging.WARNING:
-            warned = self._warned.setdefault(self.subject, set())
-            if (msg, *args) in warned:
+            if (msg, *args) in self._warned:
                 return
-            warned.add((msg, *args))
+            self._warned[(msg, *args)] = self.subject
         super().log(level, msg, *args, **kwargs)
