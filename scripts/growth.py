@@ -36,6 +36,7 @@ def main() -> int:
     )
     parser.add_argument("connections", nargs="?", type=int, default=43_200, help="to break (43200)")
     parser.add_argument("--parts", type=int, default=10, help="rows of the table (10)")
+    parser.add_argument("--minutes", type=float, default=60, help="after which no part begins (60)")
     parser.add_argument("--only", choices=KINDS, action="append", help="this kind of fault; may be repeated")
     parser.add_argument("--failovers", type=int, default=0, help="see above")
     parser.add_argument("--trace", action="store_true", help="see above")
@@ -47,7 +48,7 @@ def main() -> int:
             around: Faults | Failovers = Failovers(folder, arguments.failovers)
         else:
             around = Faults(folder, arguments.connections, arguments.only or list(KINDS))
-        wrong = Run(folder, around, arguments.trace).run(arguments.parts)
+        wrong = Run(folder, around, arguments.trace).run(arguments.parts, arguments.minutes)
     finally:
         if arguments.keep:
             print(f"kept: {folder}")

@@ -1,4 +1,4 @@
-"""What breaks around the processes of scripts/growth, which use one server."""
+"""Faults around the processes of scripts/growth, which use one server."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Faults:
 
     @property
     def left(self) -> int:
-        """How many events are in the files that were left behind."""
+        """Number of events in the files that were left behind."""
         return self.done["files"]
 
     def part(

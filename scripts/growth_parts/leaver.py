@@ -10,7 +10,7 @@ import sys
 
 from event_count_logger import EventCountLogger
 
-#: A group whose counts nobody sends but who finds the files, and the event that is in them once each.
+#: A group whose counts are sent by recovery only, and the event that is in each file, once.
 GROUP, EVENT = "left", "left"
 
 

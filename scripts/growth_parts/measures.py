@@ -30,7 +30,7 @@ def memory() -> dict[str, int]:
 
     anonymous: what the kernel has given this process for itself alone.
     malloc used, malloc free: parts of the heaps of the C library, which has one for each of some threads.
-    heaps: how many.
+    heaps: their number.
     blocks: allocations of Python objects that are in use, after a garbage collection.
     """
     anonymous = memory_kb()
@@ -80,7 +80,7 @@ def _malloc_kb() -> tuple[int, int]:
 
 
 def _heaps() -> int:
-    """How many heaps the C library has; see malloc_info(3)."""
+    """Number of heaps of the C library; see malloc_info(3)."""
     try:
         _LIBC.malloc_info  # noqa: B018 - whether it is there
     except AttributeError:

@@ -59,7 +59,7 @@ class Run:
         file.write_text(json.dumps(config))  # JSON is YAML
         return file
 
-    def run(self, parts: int) -> list[str]:
+    def run(self, parts: int, minutes: float) -> list[str]:
         """Prints the tables; returns what is wrong."""
         try:
             for name in self._rows:
@@ -67,7 +67,11 @@ class Run:
             wait_until(lambda: all(each.ask("connections") for each in self._watched), "both have begun")
             time.sleep(_WARM_S)
             self._measure()
+            deadline = time.monotonic() + 60 * minutes
             for number in range(parts):
+                if time.monotonic() > deadline:
+                    print(f"time is over after {number} of {parts} parts")
+                    break
                 self._around.part(number, parts, self._watched, self._config_file, self._log)
                 self._measure()
             self._around.wait_until_found()
@@ -125,7 +129,7 @@ class Run:
 
 
 def _grown(what: str, numbers: Sequence[Mapping[str, int]]) -> Table:
-    """What has grown most since the first part, and whether it has since half of the parts."""
+    """The names that have grown most: their numbers after the first part, half of the parts, and all."""
     first, half, last = numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1]
     more = {name: n - first.get(name, 0) for name, n in last.items() if n > first.get(name, 0)}
     names = sorted(more, key=more.__getitem__, reverse=True)[:_MOST]

@@ -29,7 +29,7 @@ class Watch:
         threading.Thread(target=self._answer_all, daemon=True).start()
 
     def connections(self) -> int:
-        """How many were made so far; each but the first few takes the place of one that broke."""
+        """Connections made so far; each but the first few replaces one that broke."""
         return self._connections
 
     def memory(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class Watch:
         return measures.details()
 
     def logged(self) -> dict[str, int]:
-        """What the worker has logged, when it has ended."""
+        """End the worker; returns its counts by group and event."""
         return worker.end()
 
     def _note(self, event: str, arguments: Any) -> None:

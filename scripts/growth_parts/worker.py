@@ -16,10 +16,10 @@ GROUPS: dict[str, dict[str, float]] = {"direct": {}, "cached": {"sync_interval":
 #: The last one is what the wrong keys are in the way of.
 EVENTS = [*(f"event{number}" for number in range(9)), "refused"]
 
-_PAUSE_S = 0.005
+_PAUSE_S = 0.01
 
 #: Each has connections of its own. One that has failed waits for half a second; the others go on.
-_LOGGERS = 8
+_LOGGERS = 4
 
 _CLOSING_S = 30
 
