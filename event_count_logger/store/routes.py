@@ -200,8 +200,12 @@ class ViaSentinel:
 def _sentinel(options: Options, own_options: Options, host: str, port: int) -> Node:
     """One sentinel, reached as the database is where it has no options of its own."""
     common = {name: value for name, value in options.items() if name not in _OF_THE_DATABASE}
-    return Node({**common, **own_options, "host": host, "port": port}, f"{host}:{port}", Contact(None))
+    there = {**common, **own_options, "host": host, "port": port, "socket_read_size": _SENTINEL_BUFFER}
+    return Node(there, f"{host}:{port}", Contact(None))
 
+
+#: Bytes of the buffer of each connection to a sentinel, whose answers are about 1 KiB. Each thread may have one.
+_SENTINEL_BUFFER = 4096
 
 #: What sentinels are asked: the first answer has the address, which changes there first, and the second one
 #: the epoch.
