@@ -204,7 +204,7 @@ def _sentinel(options: Options, own_options: Options, host: str, port: int) -> N
     return Node(there, f"{host}:{port}", Contact(None))
 
 
-#: Bytes of the buffer of each connection to a sentinel, whose answers are about 1 KiB. Each thread may have one.
+#: Bytes of the buffer of each connection to a sentinel, of which each thread may have one; replies take 1 KiB
 _SENTINEL_BUFFER = 4096
 
 #: What sentinels are asked: the first answer has the address, which changes there first, and the second one
