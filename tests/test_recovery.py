@@ -504,7 +504,7 @@ def left(directory: Path, redis: str, counts: int = 1) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How files were opened: `header`, `whole` for those that are read or mapped as a whole."""
+    """Notes each file that is read: `header`, or `whole` if it is read or mapped as a whole."""
     kinds: list[str] = []
     for owner, name, kind in (
         (spool_file.Window, "description", "header"),
