@@ -201,7 +201,7 @@ def end_while_threads_count(port: int) -> None:
 
 
 def faults_at_the_end(server: Server, seconds: float) -> tuple[int, list[str]]:
-    """How many processes were ended, and what went wrong."""
+    """Returns the number of processes that were ended, and what went wrong."""
     n, faults, deadline = 0, [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         n += 1
