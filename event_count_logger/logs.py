@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,3 +27,31 @@ class Log(_Adapter):
             return  # a handler's lock may be held by a thread that was stopped for good
         with suppress(Exception):
             super().log(level, msg, *args, **kwargs)
+
+
+class WarnsOnce(Log):
+    """A `Log` that logs each warning about a file once, as long as the file exists.
+
+    Attributes:
+        subject: The file or directory that is looked at now.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log.logger.name)
+        self.subject = ""
+        self._warned: dict[tuple[object, ...], str] = {}  # warning -> subject
+
+    def forget_all_but(self, subjects: Collection[str]) -> None:
+        """Forget the warnings about files that are gone."""
+        warned = list(self._warned.items())
+        self._warned = {warning: subject for warning, subject in warned if subject in subjects}
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """See `Log.log`."""
+        # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
+        args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
+        if level >= logging.WARNING:
+            if (msg, *args) in self._warned:
+                return
+            self._warned[(msg, *args)] = self.subject
+        super().log(level, msg, *args, **kwargs)

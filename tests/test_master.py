@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger, EventCountLoggerMaster
+from event_count_logger import embedded as embedded_server
 from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
 from event_count_logger.store import MasterInfo, Store
@@ -180,6 +181,7 @@ def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, co
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
+    assert b"GLIBC_TUNABLES=glibc.malloc.mxfast=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
     assert run("ecl_log_event", path, "g", "e", 3).returncode == 0
     with EventCountLogger.from_file(path) as logger:
         logger["g"].log("e", 4)
@@ -192,6 +194,19 @@ def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, co
     master.terminate()
     assert master.wait(10) == 0
     assert gone(pid)
+
+
+def test_environment_of_the_embedded_server_does_not_replace_that_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    with embedded_server._environment():
+        assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.mxfast=0"
+    assert "GLIBC_TUNABLES" not in os.environ
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=1")
+    with embedded_server._environment():
+        assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
 
 
 def test_without_the_master_the_error_says_how_to_start_it(run: Run, config_file: Write) -> None:
@@ -402,6 +417,26 @@ def test_what_is_in_the_way_of_its_sign_is_told_once_and_stops_nothing(
     master.terminate()
     _, err = master.communicate(timeout=10)
     assert err.count("It cannot be noted that this master is there: Redis refuses (key g:@masters)") == 1
+
+
+def test_key_that_is_in_the_way_again_is_reported_again(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, groups = "g:0.1s:@history", {"g": {"events": ["e"], "intervals": ["0.1s"]}}
+    master = EventCountLoggerMaster(groups, server.config, "INFO")
+
+    def rotate_twice() -> None:
+        rotated = caplog.text.count("rotated")
+        while caplog.text.count("rotated") < rotated + 2:
+            master.rotate_due()
+
+    for _ in range(2):
+        server.client.delete(key)
+        rotate_twice()
+        server.client.delete(key)
+        server.client.set(key, "in the way")
+        rotate_twice()
+    assert caplog.text.count(f"Key {key} holds something else") == 2
 
 
 def test_run_once_leaves_no_sign(server: Server, run: Run, config_file: Write) -> None:
