@@ -79,6 +79,7 @@ class Sync:
             StoreError: What is left in Redis only takes up room. May be tried again.
         """
         cells = self._cells
+        self._resume()
         for _ in range(_RETIREMENTS):
             if not cells.position:
                 return
@@ -90,8 +91,7 @@ class Sync:
                     self.run()
                 return
             source, position, acknowledged = cells.source, cells.position, self._acknowledged
-            cells.start_over()
-            self._acknowledged = Acknowledged()
+            self._start_over()
             self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
             self.run()
             self._store.retire(self._config, source)
@@ -139,6 +139,8 @@ class Sync:
                 self._send()
             elif state is State.ABANDONING:
                 self._abandon()
+            elif state is State.STARTING_OVER:
+                self._start_over()
             else:
                 self._finish()
         return counted
@@ -177,6 +179,10 @@ class Sync:
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
         self._acknowledged.add(self._cells.next_position, counts)
         self._end(self._cells.next_position)
+
+    def _start_over(self) -> None:
+        self._cells.start_over()
+        self._acknowledged = Acknowledged()
 
     def _end(self, position: int) -> None:
         self._cells.position = position

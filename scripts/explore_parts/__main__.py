@@ -1,0 +1,62 @@
+"""Explores the programs, and prints how many runs there were; ends with 1 if one was not exact."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.explore_parts.chooser import Chooser
+from scripts.explore_parts.mutants import MUTANTS
+from scripts.explore_parts.programs import PROGRAMS, run
+from scripts.explore_parts.server import Server
+from scripts.explore_parts.world import AlreadyExplored, World, watch_files
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=3, help="faults in one run, at most (default 3)")
+    parser.add_argument("--program", choices=PROGRAMS, help="only this one")
+    parser.add_argument("--mutant", choices=MUTANTS, default="none", help="a fault to put into the code")
+    options = parser.parse_args(arguments)
+    mutant = MUTANTS[options.mutant]
+    mutant.apply()
+    names = [name for name in (options.program, mutant.program) if name][:1] or PROGRAMS
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
+        world = World(Server(mutant.changed), Path(directory))
+        watch_files(world)
+        return max(explore(world, name, options.faults) for name in names)
+
+
+def explore(world: World, name: str, most_faults: int) -> int:
+    """Run a program in all ways; 1 if one of them is not exact."""
+    world.chooser = chooser = Chooser(most_faults)
+    world.begin_program()
+    began, n_runs, n_joined = time.monotonic(), 0, 0
+    while True:
+        n_runs += 1
+        fault = ""
+        try:
+            run(PROGRAMS[name], world)
+            fault = world.fault()
+        except AlreadyExplored:
+            n_joined += 1
+        world.remove_files()
+        if fault:
+            print(f"{name}: run {n_runs} is not exact: {fault}", *chooser.faults, sep="\n  ")
+            return 1
+        if not chooser.next_run():
+            break
+    took = time.monotonic() - began
+    print(
+        f"{name}: {n_runs} runs with up to {most_faults} faults, all exact, {took:.1f} s "
+        f"({n_joined} of them ended early, in a state that was explored before)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

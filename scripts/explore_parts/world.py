@@ -1,0 +1,350 @@
+"""Everything that outlives a process: Redis, requests that are under way, and files. Faults happen here.
+
+Each write of a word to a file and each request of the process in focus comes here first, and the chooser
+decides what happens. All other processes, and the end of a run, are `calm`: every request is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from event_count_logger.config import from_dicts
+from event_count_logger.counters import hot, layout, pure, recovery, spool_file, sync
+from event_count_logger.errors import Unavailable
+from event_count_logger.logs import Log
+from event_count_logger.store import Store, connections
+from scripts.explore_parts.chooser import Chooser
+from scripts.explore_parts.server import Server, counts, words_of
+
+LOG = Log("explore")
+
+#: What the other thread of the process logs at once.
+OTHER_THREAD_LOGS = 7
+
+_ANSWERS = ("answered", "lost", "done without answer", "late", "done without answer, and late", "late, killed")
+
+
+class Killed(BaseException):
+    """The process in focus ends here."""
+
+
+class AlreadyExplored(BaseException):
+    """Another run was in the same state."""
+
+
+class _Commit(NamedTuple):
+    """What Redis was before a request that may have changed it, and which source that came from."""
+
+    before: dict[str, Any]
+    source: str
+
+
+class World:
+    """One run.
+
+    Attributes:
+        chooser: Decides what happens.
+        server: Redis.
+        logged: Counts per event.
+        may_forget: Whether Redis may forget its last changes.
+        may_reject: Whether Redis may begin and cease to reject event `b`.
+        process: The process that counts, while it is alive and its other thread may log.
+        rival: Another process that may try to recover the same file.
+    """
+
+    def __init__(self, server: Server, directory: Path) -> None:
+        self.chooser = Chooser(0)
+        self.server = server
+        self.directory = directory
+        self.config = from_dicts(
+            {
+                "g": {
+                    "auto_declare_events": True,
+                    "intervals": ["1h"],
+                    "sync_interval": 1,
+                    "spool_dir": str(directory),
+                }
+            }
+        )
+        self.group = self.config.groups["g"]
+        self.store = _store(self)
+        self.now = 0.0
+        self.begin_program()
+
+    def begin_program(self) -> None:
+        """Nothing is explored yet."""
+        self._explored: dict[object, int] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a run: nothing is logged, stored or under way."""
+        self.server.data = {}
+        self.server.rejected = set()
+        self.logged: Counter[str] = Counter()
+        self.may_forget = self.may_reject = False
+        self.source: Callable[[], str] | None = None
+        self.other_thread: Callable[[], None] | None = None
+        self.rival: Callable[[], None] | None = None
+        self._is_calm = False
+        self._late: list[bytes] = []
+        self._commits: list[_Commit] = []
+        self.has_forgotten = False
+        self.was_killed = False
+        #: Whether counts may be lost without a report: nothing has looked at Redis since it forgot them.
+        self.unnoticed = False
+        self.silent = False
+        self.messages: list[str] = []
+
+    def remove_files(self) -> None:
+        """Of a run that is over."""
+        for path in self.directory.iterdir():
+            path.unlink()
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Nothing unusual happens."""
+        before, self._is_calm = self._is_calm, True
+        try:
+            yield
+        finally:
+            self._is_calm = before
+
+    # What a process does
+
+    def before_step(self, place: str) -> None:
+        """A write to a file, or a request: what may happen before it."""
+        while not self._is_calm:
+            options = ["go on", "killed"]
+            options += ["other thread logs"] if self.other_thread else []
+            options += ["rival recovers"] if self.rival else []
+            happening = self.chooser.choose(place, options)
+            if happening == "go on":
+                return
+            if happening == "killed":
+                self._kill()
+            with self.calm():
+                (self.other_thread if happening == "other thread logs" else self.rival)()  # type: ignore[misc]
+
+    def request(self, request: bytes) -> Any:
+        """Send a request; returns its answer."""
+        place = " ".join(_title(request))
+        self.before_step(place)
+        self._redis_changes(place)
+        answer = "answered" if self._is_calm else self.chooser.choose(place, _ANSWERS)
+        reply = None
+        if answer.startswith(("answered", "done")):
+            reply = self._do(request)
+            self.silent |= self.unnoticed and reply is not None and answer != "answered"
+        if "late" in answer:
+            self._late.append(request)
+        if "killed" in answer:
+            self._kill()
+        if answer != "answered":
+            raise Unavailable("redis", answer)
+        if not self.was_killed:
+            self.unnoticed = False
+        return reply
+
+    def _kill(self) -> None:
+        self.was_killed = True
+        self._is_calm = True  # nothing that runs while this unwinds is part of the process
+        raise Killed
+
+    def between_steps(self, memory: object) -> None:
+        """Raises AlreadyExplored if another run was in the same state and had as many faults left: all that can
+        follow was or will be explored from there. `memory` is what the process knows.
+        """
+        if self.chooser.is_repeating:
+            return
+        state = repr((memory, self._state()))
+        if self._explored.get(state, -1) >= self.chooser.faults_left:
+            raise AlreadyExplored
+        self._explored[state] = self.chooser.faults_left
+
+    def _state(self) -> object:
+        files = [(path.name, path.read_bytes()) for path in sorted(self.directory.iterdir())]
+        commits = [(_frozen(commit.before), commit.source) for commit in self._commits if self.may_forget]
+        flags = self.has_forgotten, self.was_killed, self.unnoticed, self.silent, bool(self.messages)
+        server = _frozen(self.server.data), self.server.rejected, self.server.now
+        return files, commits, flags, server, sorted(self._late), sorted(self.logged.items())
+
+    # What happens to Redis
+
+    def _do(self, request: bytes) -> Any:
+        before = self.server.copy()
+        reply = self.server.answer(request)
+        if self.server.data != before:
+            self._commits.append(_Commit(before, _source(request)))
+        return reply
+
+    def _redis_changes(self, place: str) -> None:
+        while not self._is_calm:
+            options = ["as before", *(f"request {n} arrives late" for n in range(len(self._late)))]
+            if self.may_reject:
+                options.append("b is rejected" if not self.server.rejected else "b is accepted")
+            if self.may_forget and self._commits:
+                options += ["forgets the last request", "forgets all"]
+            change = self.chooser.choose(place, options)
+            if change == "as before":
+                return
+            if change.endswith("late"):
+                self._do(self._late.pop(int(change.split()[1])))
+            elif change.startswith("b is"):
+                self.reject(change == "b is rejected")
+            else:
+                self._forget(1 if "last" in change else len(self._commits))
+
+    def reject(self, is_rejected: bool) -> None:
+        """From now on, Redis rejects event `b`, or accepts it again."""
+        self.server.rejected = {"g:1h:cur:b"} if is_rejected else set()
+
+    def _forget(self, n: int) -> None:
+        """Redis restarts without its last changes; what was under way to it ends with its connections."""
+        dropped = self._commits[-n:]
+        del self._commits[-n:]
+        self.server.data = dropped[0].before
+        self._late.clear()
+        self.has_forgotten = self.unnoticed = True
+        self.silent |= self.was_killed or any(commit.source != self._current() for commit in dropped)
+
+    def _current(self) -> str:
+        return self.source() if self.source else ""
+
+    def late_requests_arrive(self) -> None:
+        """All that was under way arrives."""
+        while self._late:
+            self._do(self._late.pop())
+
+    # What must hold in the end
+
+    def fault(self) -> str:
+        """What is wrong when all is quiet; '' if nothing is."""
+        counted = counts(self.server.data, "g:1h:cur:")
+        lost = counted.pop("@lost", 0)
+        logged = dict(self.logged)
+        if files := sorted(path.name for path in self.directory.iterdir() if path.suffix != ".new"):
+            return f"files are left: {files}"
+        if not self.has_forgotten:
+            if counted != logged or lost:
+                return f"logged {logged}, counted {counted}, lost {lost}"
+            return f"a loss is reported that is none: {self.messages[0]}" if self.messages else ""
+        total, limit = sum(counted.values()) + lost, sum(logged.values())
+        if total > limit or counted.keys() - logged.keys() or any(logged[e] < counted[e] for e in counted):
+            return f"logged {logged}, counted {counted} and lost {lost}, which is more"
+        if total < limit and not (self.silent or self.unnoticed or self.was_killed):
+            return f"logged {logged}, counted {counted} and lost {lost}, which is less"
+        return ""
+
+
+class _Wire:
+    """A `Route` into the world."""
+
+    commands = ()
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
+        (request,) = requests
+        return [self._world.request(request)]
+
+    def node(self, key: str) -> None:
+        return None
+
+    def is_away(self, key: str) -> bool:
+        return False
+
+
+def _frozen(data: dict[str, Any]) -> object:
+    return sorted((key, sorted(value) if isinstance(value, set) else value) for key, value in data.items())
+
+
+def _title(request: bytes) -> Sequence[str]:
+    """What a request is called in reports."""
+    words = words_of(request)
+    if words[0] != "EVALSHA":
+        return words[:1]
+    at = 3 + int(words[2])
+    return ["EVALSHA", *words[at + 1 : at + 3]]  # of a commit: the positions before and after it
+
+
+def _source(request: bytes) -> str:
+    words = words_of(request)
+    return words[3 + int(words[2])] if words[0] == "EVALSHA" else ""
+
+
+def _store(world: World) -> Store:
+    with _replaced(connections, "route_to", lambda *arguments: _Wire(world)):
+        return Store(world.config.redis)
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+class _Words:
+    """Words of a file. The world is asked before each write."""
+
+    def __init__(self, world: World, memory: memoryview, name: str) -> None:
+        self._world = world
+        self._memory = memory
+        self._name = name
+
+    def __getitem__(self, at: int) -> int:
+        return self._memory[at]
+
+    def __setitem__(self, at: int, value: int) -> None:
+        self._world.before_step(f"{self._name}[{at}] = {value}")
+        self._memory[at] = value
+
+
+def watch_files(world: World) -> None:
+    """From now on, all files of counters in this Python process belong to that world."""
+    if hot.NATIVE:
+        raise SystemExit("set ECL_NATIVE=0: writes of counters are intercepted in Python")
+    spool_file.uuid = SimpleNamespace(uuid4=lambda: uuid.UUID(int=0))  # type: ignore[assignment]
+    layout.Cell = lambda event_id, words, at: pure.Cell(event_id, _Words(world, words, event_id), at)
+    spool_file.SpoolFile.words = property(  # type: ignore[assignment, method-assign]
+        lambda file: _Words(world, file.contents.words, "header")
+    )
+    open_file, delete = spool_file._open, spool_file.SpoolFile.delete
+
+    def watched_open(path: Path) -> int:
+        world.before_step("open")
+        return open_file(path)
+
+    def watched_delete(file: spool_file.SpoolFile) -> None:
+        world.before_step("delete")
+        delete(file)
+
+    spool_file._open = watched_open
+    spool_file.SpoolFile.delete = watched_delete  # type: ignore[method-assign]
+    recovery.Sync = lambda *arguments: sync.Sync(*arguments, clock=lambda: world.now)
+    LOG.logger.addHandler(_Messages(world))
+    LOG.logger.propagate = False
+    LOG.logger.setLevel(logging.WARNING)
+
+
+class _Messages(logging.Handler):
+    """Keeps the warnings of losses."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "has lost data" in record.msg:
+            self._world.messages.append(record.getMessage())
