@@ -44,6 +44,8 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: What opening says of links, directories, sockets and devices.
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
+_SIZE = HeaderWord.SIZE
+
 #: Seconds after which nobody is making a file any more.
 _UNFINISHED_S = 60.0
 
@@ -92,12 +94,16 @@ class SpoolFile:
 
     def grow(self) -> Extent:
         """See `Storage`."""
-        offset = self.words[HeaderWord.SIZE]
+        words, extents = self.words, self.extents
+        offset = words[_SIZE]
         size = min(offset, _LARGEST_EXTENT)
         extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
-        self.words[HeaderWord.SIZE] = offset + size
-        self.extents.append(extent)
-        return extent
+        # No function is called between these lines: a signal handler that grows the file comes before or after.
+        # One that came before has cells in this memory, which a second extent would give out again.
+        if words[_SIZE] == offset:
+            words[_SIZE] = offset + size
+            extents.append(extent)
+        return extents[-1]
 
     def is_deleted(self) -> bool:
         """Whether somebody has deleted it, so that nobody could find it after the end of this process."""

@@ -48,7 +48,9 @@ class Sync:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
-        self._acknowledged = Acknowledged(cells.position)
+        # Of a batch found acknowledged, some cells may be finished: its counts are not known.
+        is_acked = cells.state is State.ACKED
+        self._acknowledged = Acknowledged(cells.next_position if is_acked else cells.position)
         self._found_lost: list[Cell] = []  # what counts losses, if one was noticed since the last batch
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
@@ -67,7 +69,8 @@ class Sync:
         todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo or self._found_lost:
             if self._found_lost:
-                todo, self._found_lost = [*todo, *self._found_lost], []
+                others = [cell for cell in todo if cell not in self._found_lost]
+                todo, self._found_lost = [*others, *self._found_lost], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
 
@@ -146,7 +149,10 @@ class Sync:
         return counted
 
     def _send(self) -> None:
-        batch = {cell.event_id: distance(cell.pending, cell.acked) for cell in self._under_way()}
+        batch: dict[str, int] = {}
+        for cell in self._under_way():  # a recovered file may have two cells of @lost
+            counts = distance(cell.pending, cell.acked)
+            batch[cell.event_id] = batch.get(cell.event_id, 0) + counts
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
             for refusal in commit.refusals:

@@ -26,6 +26,7 @@ class Process:
     def __init__(self, world: World) -> None:
         self._world = world
         self._file: SpoolFile | None = None
+        self._n_steps = 0
         self._cells = Cells(self._open)
         self._sync = sync.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
         world.source = lambda: self._cells.source
@@ -47,6 +48,7 @@ class Process:
                 with suppress(StoreError):
                     self._sync.run()
                     break
+        self._n_steps += 1
         self._world.between_steps(self._memory())
 
     def retire(self) -> None:
@@ -56,12 +58,13 @@ class Process:
                     with suppress(StoreError):
                         self._sync.retire()
                         break
+        self._n_steps += 1
         self._world.between_steps(self._memory())
 
     def _memory(self) -> object:
-        """What this process knows besides its file."""
+        """How far the program has come, and what it knows besides its file."""
         sync, known = self._sync, self._sync._acknowledged
-        return self._world.now, sync.unanswered, sync._refused, known._positions, known._sums
+        return self._n_steps, self._world.now, sync.unanswered, sync._refused, known._positions, known._sums
 
     @contextmanager
     def _with_other_thread(self) -> Iterator[None]:
@@ -114,8 +117,10 @@ def rejected(process: Process, world: World) -> None:
     world.may_reject = True
     world.reject(True)
     process.log("a", 1)
+    process.sync()
     process.log("b", 2)
     process.sync()
+    process.log("b", 3)
     process.sync()
     process.retire()
 
@@ -156,7 +161,7 @@ def run(program: Program, world: World) -> None:
         world.source = None
         process.release()
         for number in range(_RECOVERIES):
-            world.between_steps(number)
+            world.between_steps(("recovery", number))
             if spool_file.find(world.directory):
                 with suppress(Killed):
                     _recover(world)
@@ -164,9 +169,8 @@ def run(program: Program, world: World) -> None:
         process.release()
     with world.calm():
         world.reject(False)
-        for _ in range(2):
-            recover(world)
-            world.late_requests_arrive()
+        world.late_requests_arrive()
+        recover(world)
 
 
 def _recover(world: World) -> None:

@@ -159,7 +159,7 @@ class World:
 
     def between_steps(self, memory: object) -> None:
         """Raises AlreadyExplored if another run was in the same state and had as many faults left: all that can
-        follow was or will be explored from there. `memory` is what the process knows.
+        follow was or will be explored from there. `memory` is what decides what comes next.
         """
         if self.chooser.is_repeating:
             return
