@@ -98,8 +98,8 @@ class SpoolFile:
         offset = words[_SIZE]
         size = min(offset, _LARGEST_EXTENT)
         extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
-        # No function is called between these lines: a signal handler that grows the file comes before or after.
-        # One that came before has cells in this memory, which a second extent would give out again.
+        # No function is called from here to the append: a signal handler that grows the file comes before or
+        # after. One that came before has cells in this memory, which a second extent would give out again.
         if words[_SIZE] == offset:
             words[_SIZE] = offset + size
             extents.append(extent)

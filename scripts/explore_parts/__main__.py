@@ -1,4 +1,7 @@
-"""Explores the programs, and prints how many runs there were; ends with 1 if one was not exact."""
+"""Runs the code that sends and recovers counts through all schedules that have a limited number of faults.
+
+Ends with 1 if one of them loses or doubles a count; prints its faults.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from scripts.explore_parts.world import AlreadyExplored, World, watch_files
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=3, help="faults in one run, at most (default 3)")
+    parser.add_argument("--faults", type=int, default=2, help="faults in one schedule, at most (default 2)")
     parser.add_argument("--program", choices=PROGRAMS, help="only this one")
     parser.add_argument("--mutant", choices=MUTANTS, default="none", help="a fault to put into the code")
     options = parser.parse_args(arguments)
@@ -35,7 +38,7 @@ def explore(world: World, name: str, most_faults: int) -> int:
     """Run a program in all ways; 1 if one of them is not exact."""
     world.chooser = chooser = Chooser(most_faults)
     world.begin_program()
-    began, n_runs, n_joined = time.monotonic(), 0, 0
+    began, n_runs, n_joined = time.process_time(), 0, 0
     while True:
         n_runs += 1
         fault = ""
@@ -46,14 +49,15 @@ def explore(world: World, name: str, most_faults: int) -> int:
             n_joined += 1
         world.remove_files()
         if fault:
-            print(f"{name}: run {n_runs} is not exact: {fault}", *chooser.faults, sep="\n  ")
+            print(f"{name}: schedule {n_runs} is not exact: {fault}", *chooser.faults, sep="\n  ")
             return 1
         if not chooser.next_run():
             break
-    took = time.monotonic() - began
+    took = time.process_time() - began
     print(
-        f"{name}: {n_runs} runs with up to {most_faults} faults, all exact, {took:.1f} s "
-        f"({n_joined} of them ended early, in a state that was explored before)"
+        f"{name}: {n_runs} schedules with up to {most_faults} faults, all exact, {took:.1f} s of CPU time "
+        f"({n_joined} of them only up to a state that was explored before)",
+        flush=True,
     )
     return 0
 

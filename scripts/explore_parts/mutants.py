@@ -42,6 +42,14 @@ def _start_over_in_the_wrong_order() -> None:
     Cells.start_over = start_over  # type: ignore[method-assign]
 
 
+def _start_over_without_a_state() -> None:
+    def start_over(cells: Cells) -> None:
+        cells._words[3] += 1
+        cells.position = cells.next_position = 0
+
+    Cells.start_over = start_over  # type: ignore[method-assign]
+
+
 def _abandon_nothing() -> None:
     def abandon(sync: Sync) -> None:
         for cell in sync._under_way():
@@ -54,9 +62,12 @@ def _abandon_nothing() -> None:
 MUTANTS = {
     "none": Mutant(""),
     "generation-last": Mutant("life", _start_over_in_the_wrong_order),
+    "generation-without-state": Mutant("life", _start_over_without_a_state),
     "no-abandon": Mutant("rejected", _abandon_nothing),
     "no-position-check": Mutant(
         "life", script="commit", before="(stored == next or stored ~= prev)", after="stored == next"
     ),
-    "prunes-the-living": Mutant("pruned", script="prune", before="elseif now - since > longest", after="elseif true"),
+    "prunes-the-living": Mutant(
+        "pruned", script="prune", before="elseif now - since > longest", after="elseif true"
+    ),
 }

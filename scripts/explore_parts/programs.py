@@ -1,10 +1,9 @@
-"""What is explored: a process that counts until it ends or is killed, and whoever recovers its file."""
+"""The explored programs: a process counts until it ends or is killed, and others recover its file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from collections.abc import Iterator
 
 from event_count_logger.counters import spool_file, sync
 from event_count_logger.counters.cells import Cells
@@ -29,7 +28,7 @@ class Process:
         self._n_steps = 0
         self._cells = Cells(self._open)
         self._sync = sync.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
-        world.source = lambda: self._cells.source
+        world.look_at_next_process(source=lambda: self._cells.source)
 
     def _open(self) -> SpoolFile:
         world = self._world
@@ -64,7 +63,9 @@ class Process:
     def _memory(self) -> object:
         """How far the program has come, and what it knows besides its file."""
         sync, known = self._sync, self._sync._acknowledged
-        return self._n_steps, self._world.now, sync.unanswered, sync._refused, known._positions, known._sums
+        cells = [cell.event_id for cell in [*sync._found_lost, *(sync._batch or [])]]
+        times = self._world.now, sync._refused
+        return self._n_steps, times, sync.unanswered, known._positions, known._sums, cells
 
     @contextmanager
     def _with_other_thread(self) -> Iterator[None]:
@@ -151,36 +152,26 @@ PROGRAMS: dict[str, Program] = {each.__name__: each for each in (life, rejected,
 
 
 def run(program: Program, world: World) -> None:
-    """One run: the process, those who recover its file, and then quiet."""
+    """One run: the process, others that recover its file, and then quiet."""
     world.begin()
     process = Process(world)
     try:
         with suppress(Killed):
             program(process, world)
             process.end()
-        world.source = None
         process.release()
         for number in range(_RECOVERIES):
             world.between_steps(("recovery", number))
             if spool_file.find(world.directory):
+                world.look_at_next_process(rival=lambda: recover(world))
                 with suppress(Killed):
-                    _recover(world)
+                    recover(world)
     finally:
         process.release()
     with world.calm():
         world.reject(False)
         world.late_requests_arrive()
         recover(world)
-
-
-def _recover(world: World) -> None:
-    """A process that recovers, which another one tries to do as well."""
-    world._is_calm = False
-    world.rival = lambda: recover(world)
-    try:
-        recover(world)
-    finally:
-        world.rival = None
 
 
 def recover(world: World) -> None:

@@ -28,7 +28,15 @@ LOG = Log("explore")
 #: What the other thread of the process logs at once.
 OTHER_THREAD_LOGS = 7
 
-_ANSWERS = ("answered", "lost", "done without answer", "late", "done without answer, and late", "late, killed")
+#: What may become of a request. A late one gets no answer, and arrives at some later time.
+_ANSWERS = (
+    "answered",
+    "lost",
+    "done without answer",
+    "late",
+    "done without answer, and late",
+    "late, killed",
+)
 
 
 class Killed(BaseException):
@@ -55,8 +63,12 @@ class World:
         logged: Counts per event.
         may_forget: Whether Redis may forget its last changes.
         may_reject: Whether Redis may begin and cease to reject event `b`.
-        process: The process that counts, while it is alive and its other thread may log.
-        rival: Another process that may try to recover the same file.
+        other_thread: Logs something in the process that counts, while that is possible.
+        has_forgotten: Whether Redis has forgotten anything.
+        was_killed: Whether a process was killed.
+        unnoticed: Whether no process has looked at Redis since it forgot something.
+        silent: Whether a loss may never be reported.
+        messages: Reported losses.
     """
 
     def __init__(self, server: Server, directory: Path) -> None:
@@ -89,18 +101,25 @@ class World:
         self.server.rejected = set()
         self.logged: Counter[str] = Counter()
         self.may_forget = self.may_reject = False
-        self.source: Callable[[], str] | None = None
         self.other_thread: Callable[[], None] | None = None
-        self.rival: Callable[[], None] | None = None
-        self._is_calm = False
         self._late: list[bytes] = []
         self._commits: list[_Commit] = []
         self.has_forgotten = False
         self.was_killed = False
-        #: Whether counts may be lost without a report: nothing has looked at Redis since it forgot them.
-        self.unnoticed = False
-        self.silent = False
+        self.unnoticed = self.silent = False
         self.messages: list[str] = []
+        self.look_at_next_process()
+
+    def look_at_next_process(
+        self, source: Callable[[], str] = lambda: "", rival: Callable[[], None] | None = None
+    ) -> None:
+        """A process begins, to which things happen from now on.
+
+        Args:
+            source: The ID of its source.
+            rival: Another process that may try to recover the same file.
+        """
+        self._source, self._rival, self._is_calm = source, rival, False
 
     def remove_files(self) -> None:
         """Of a run that is over."""
@@ -123,14 +142,14 @@ class World:
         while not self._is_calm:
             options = ["go on", "killed"]
             options += ["other thread logs"] if self.other_thread else []
-            options += ["rival recovers"] if self.rival else []
+            options += ["rival recovers"] if self._rival else []
             happening = self.chooser.choose(place, options)
             if happening == "go on":
                 return
             if happening == "killed":
                 self._kill()
             with self.calm():
-                (self.other_thread if happening == "other thread logs" else self.rival)()  # type: ignore[misc]
+                (self.other_thread if happening == "other thread logs" else self._rival)()  # type: ignore[misc]
 
     def request(self, request: bytes) -> Any:
         """Send a request; returns its answer."""
@@ -158,8 +177,12 @@ class World:
         raise Killed
 
     def between_steps(self, memory: object) -> None:
-        """Raises AlreadyExplored if another run was in the same state and had as many faults left: all that can
-        follow was or will be explored from there. `memory` is what decides what comes next.
+        """End the run if another one was in the same state and had as many faults left.
+
+        All that can follow was explored from there. Besides the world, `memory` decides what comes next.
+
+        Raises:
+            AlreadyExplored: Another run was there.
         """
         if self.chooser.is_repeating:
             return
@@ -212,10 +235,7 @@ class World:
         self.server.data = dropped[0].before
         self._late.clear()
         self.has_forgotten = self.unnoticed = True
-        self.silent |= self.was_killed or any(commit.source != self._current() for commit in dropped)
-
-    def _current(self) -> str:
-        return self.source() if self.source else ""
+        self.silent |= self.was_killed or any(commit.source != self._source() for commit in dropped)
 
     def late_requests_arrive(self) -> None:
         """All that was under way arrives."""

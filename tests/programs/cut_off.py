@@ -116,7 +116,7 @@ class Worker:
 
 
 class OtherThread:
-    """Logs an event that has a cell, once before each line at which the file has changed since it last did."""
+    """Logs an event that has a cell, before each line at which the file has changed since the last log."""
 
     def __init__(self, worker: Worker) -> None:
         self._go, self._done = Semaphore(0), Semaphore(0)
