@@ -138,9 +138,9 @@ class Cells(CellMap):
     def start_over(self) -> None:
         """Go on as a new source; only while no batch is under way.
 
-        The state says so until all is written. Without it, a process killed in between would leave the old
-        source at position 0, where the next batch seems to be counted already; or the new source at the old
-        position, as if Redis had lost all of it. Doing it twice skips a generation, which is harmless.
+        STARTING_OVER is in the file until all is written. Without it, a process killed in between would leave
+        the old source at position 0, where Redis takes the next batch for one that it has counted; or the new
+        source at the old position, as if Redis had lost all its batches. Starting over twice is harmless.
         """
         self.state = State.STARTING_OVER
         self._words[_GENERATION] += 1

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.explore_parts.chooser import Chooser
+from scripts.explore_parts.interception import intercept
 from scripts.explore_parts.mutants import MUTANTS
 from scripts.explore_parts.programs import PROGRAMS, run
 from scripts.explore_parts.server import Server
-from scripts.explore_parts.world import AlreadyExplored, World, watch_files
+from scripts.explore_parts.world import AlreadyExplored, World
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [name for name in (options.program, mutant.program) if name][:1] or PROGRAMS
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
         world = World(Server(mutant.changed), Path(directory))
-        watch_files(world)
+        world.store = intercept(world)
         return max(explore(world, name, options.faults) for name in names)
 
 

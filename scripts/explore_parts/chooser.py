@@ -25,12 +25,12 @@ class Chooser:
 
     @property
     def faults_left(self) -> int:
-        """How many more faults this run may have."""
+        """Number of further faults that this run may have."""
         return self._most_faults - len(self.faults)
 
     @property
     def is_repeating(self) -> bool:
-        """Whether the next choice was made by the run before."""
+        """True if the next choice was made by the run before."""
         return self._made < len(self._path)
 
     def choose(self, place: str, options: Sequence[str]) -> str:

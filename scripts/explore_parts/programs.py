@@ -10,7 +10,8 @@ from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.spool_file import SpoolFile
 from event_count_logger.errors import StoreError
-from scripts.explore_parts.world import LOG, OTHER_THREAD_LOGS, Killed, World
+from scripts.explore_parts.interception import LOG
+from scripts.explore_parts.world import OTHER_THREAD_LOGS, Killed, World
 
 #: Attempts to recover in which there may be faults.
 _RECOVERIES = 2
@@ -61,7 +62,7 @@ class Process:
         self._world.between_steps(self._memory())
 
     def _memory(self) -> object:
-        """How far the program has come, and what it knows besides its file."""
+        """The progress of the program, and all that it knows besides its file."""
         sync, known = self._sync, self._sync._acknowledged
         cells = [cell.event_id for cell in [*sync._found_lost, *(sync._batch or [])]]
         times = self._world.now, sync._refused

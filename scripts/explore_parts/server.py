@@ -17,7 +17,7 @@ _WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value
 
 
 class Server:
-    """Runs one request at a time. Its clock stands still, unless somebody sets `now`.
+    """Runs one request at a time. Its clock stands still until `now` is set.
 
     Attributes:
         data: What is stored: strings, hashes and sets by their keys.
@@ -38,7 +38,7 @@ class Server:
             self._scripts[sha] = self._lua.execute(f"return function(KEYS, ARGV) {changed(name, text)} end")
 
     def copy(self) -> dict[str, Any]:
-        """What is stored, as a value that does not change."""
+        """A copy of all that is stored."""
         return {key: value if isinstance(value, str) else value.copy() for key, value in self.data.items()}
 
     def answer(self, request: bytes) -> Any:
@@ -157,6 +157,6 @@ def _encoded(value: Any) -> Any:
 
 
 def counts(data: Mapping[str, Any], prefix: str) -> dict[str, int]:
-    """What is counted under keys with this prefix."""
+    """Counts by event, under keys with this prefix."""
     found = {key.removeprefix(prefix): value for key, value in data.items() if key.startswith(prefix)}
     return {event: int(value) for event, value in found.items() if isinstance(value, str) and event != "@ts"}

@@ -6,24 +6,18 @@ decides what happens. All other processes, and the end of a run, are `calm`: eve
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from event_count_logger.config import from_dicts
-from event_count_logger.counters import hot, layout, pure, recovery, spool_file, sync
 from event_count_logger.errors import Unavailable
-from event_count_logger.logs import Log
-from event_count_logger.store import Store, connections
+from event_count_logger.store import Store
 from scripts.explore_parts.chooser import Chooser
 from scripts.explore_parts.server import Server, counts, words_of
-
-LOG = Log("explore")
 
 #: What the other thread of the process logs at once.
 OTHER_THREAD_LOGS = 7
@@ -48,7 +42,7 @@ class AlreadyExplored(BaseException):
 
 
 class _Commit(NamedTuple):
-    """What Redis was before a request that may have changed it, and which source that came from."""
+    """A request that changed Redis: what was stored before, and the source that it came from."""
 
     before: dict[str, Any]
     source: str
@@ -86,13 +80,13 @@ class World:
             }
         )
         self.group = self.config.groups["g"]
-        self.store = _store(self)
+        self.store: Store  # set when requests are intercepted
         self.now = 0.0
         self.begin_program()
 
     def begin_program(self) -> None:
-        """Nothing is explored yet."""
-        self._explored: dict[object, int] = {}
+        """Begin with another program, none of whose states were explored."""
+        self._explored: dict[bytes, int] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -186,7 +180,7 @@ class World:
         """
         if self.chooser.is_repeating:
             return
-        state = repr((memory, self._state()))
+        state = blake2b(repr((memory, self._state())).encode(), digest_size=16).digest()
         if self._explored.get(state, -1) >= self.chooser.faults_left:
             raise AlreadyExplored
         self._explored[state] = self.chooser.faults_left
@@ -245,7 +239,7 @@ class World:
     # What must hold in the end
 
     def fault(self) -> str:
-        """What is wrong when all is quiet; '' if nothing is."""
+        """Describe what is wrong when all is quiet; '' if nothing is."""
         counted = counts(self.server.data, "g:1h:cur:")
         lost = counted.pop("@lost", 0)
         logged = dict(self.logged)
@@ -263,31 +257,12 @@ class World:
         return ""
 
 
-class _Wire:
-    """A `Route` into the world."""
-
-    commands = ()
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-        (request,) = requests
-        return [self._world.request(request)]
-
-    def node(self, key: str) -> None:
-        return None
-
-    def is_away(self, key: str) -> bool:
-        return False
-
-
 def _frozen(data: dict[str, Any]) -> object:
     return sorted((key, sorted(value) if isinstance(value, set) else value) for key, value in data.items())
 
 
 def _title(request: bytes) -> Sequence[str]:
-    """What a request is called in reports."""
+    """The name of a request in reports."""
     words = words_of(request)
     if words[0] != "EVALSHA":
         return words[:1]
@@ -298,73 +273,3 @@ def _title(request: bytes) -> Sequence[str]:
 def _source(request: bytes) -> str:
     words = words_of(request)
     return words[3 + int(words[2])] if words[0] == "EVALSHA" else ""
-
-
-def _store(world: World) -> Store:
-    with _replaced(connections, "route_to", lambda *arguments: _Wire(world)):
-        return Store(world.config.redis)
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-class _Words:
-    """Words of a file. The world is asked before each write."""
-
-    def __init__(self, world: World, memory: memoryview, name: str) -> None:
-        self._world = world
-        self._memory = memory
-        self._name = name
-
-    def __getitem__(self, at: int) -> int:
-        return self._memory[at]
-
-    def __setitem__(self, at: int, value: int) -> None:
-        self._world.before_step(f"{self._name}[{at}] = {value}")
-        self._memory[at] = value
-
-
-def watch_files(world: World) -> None:
-    """From now on, all files of counters in this Python process belong to that world."""
-    if hot.NATIVE:
-        raise SystemExit("set ECL_NATIVE=0: writes of counters are intercepted in Python")
-    spool_file.uuid = SimpleNamespace(uuid4=lambda: uuid.UUID(int=0))  # type: ignore[assignment]
-    layout.Cell = lambda event_id, words, at: pure.Cell(event_id, _Words(world, words, event_id), at)
-    spool_file.SpoolFile.words = property(  # type: ignore[assignment, method-assign]
-        lambda file: _Words(world, file.contents.words, "header")
-    )
-    open_file, delete = spool_file._open, spool_file.SpoolFile.delete
-
-    def watched_open(path: Path) -> int:
-        world.before_step("open")
-        return open_file(path)
-
-    def watched_delete(file: spool_file.SpoolFile) -> None:
-        world.before_step("delete")
-        delete(file)
-
-    spool_file._open = watched_open
-    spool_file.SpoolFile.delete = watched_delete  # type: ignore[method-assign]
-    recovery.Sync = lambda *arguments: sync.Sync(*arguments, clock=lambda: world.now)
-    LOG.logger.addHandler(_Messages(world))
-    LOG.logger.propagate = False
-    LOG.logger.setLevel(logging.WARNING)
-
-
-class _Messages(logging.Handler):
-    """Keeps the warnings of losses."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if "has lost data" in record.msg:
-            self._world.messages.append(record.getMessage())
