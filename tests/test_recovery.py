@@ -138,7 +138,18 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
 
 
 @pytest.mark.parametrize(
-    "scenario", ["first_events", "second_batch", "many_events", "refused_event", "recovering", "clean_end"]
+    "scenario",
+    [
+        "first_events",
+        "second_batch",
+        "many_events",
+        "refused_event",
+        "recovering",
+        "clean_end",
+        "retiring_while_logged",
+        "closing_while_logged",
+        "growing_while_logged",
+    ],
 )
 def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
     scenario: str, server: Server, directory: Path

@@ -22,7 +22,7 @@ import pytest
 from event_count_logger import EventCountLogger
 from event_count_logger.counters import layout, spool_file
 from event_count_logger.counters.cells import Cells, Memory, Storage
-from event_count_logger.counters.layout import Contents, Damaged, HeaderWord, State
+from event_count_logger.counters.layout import Contents, Damaged, Extent, HeaderWord, State
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
 from tests.servers import Server, wait_until
 
@@ -153,6 +153,27 @@ def test_changed_cells_are_found_wherever_they_are(chance: random.Random) -> Non
         assert cells.has_unsent() == bool(chosen)
         for cell in cells.unsent():
             cell.acked = cell.total
+
+
+def test_event_added_by_a_signal_handler_while_the_file_grows_keeps_its_cell(
+    file: SpoolFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, make, handled = Cells(lambda: file), Extent.new, []
+
+    def interrupted(memory: memoryview) -> Extent:
+        extent = make(memory)
+        if not handled:
+            handled.append(1)
+            cells.add("handler").total = 1
+        return extent
+
+    monkeypatch.setattr(Extent, "new", interrupted)
+    events = [f"e{number}" for number in range(200)]
+    for event in events:
+        cells.add(event).total = 1
+    left = Window(file.path).contents()
+    assert counts(left) == dict.fromkeys([*events, "handler"], (1, 0, 0))
+    assert left.unsent() == 201
 
 
 def test_a_name_that_was_being_written_is_no_event(file: SpoolFile) -> None:

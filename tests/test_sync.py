@@ -324,6 +324,67 @@ def test_a_source_is_retired_without_a_trace(worker: Worker, caplog: pytest.LogC
     assert not caplog.records
 
 
+class CutWords:
+    """The words of a header, of which only the first writes happen."""
+
+    def __init__(self, words: Any, n_writes: int) -> None:
+        self._words = words
+        self._writes_left = n_writes
+
+    def __getitem__(self, at: int) -> int:
+        return self._words[at]  # type: ignore[no-any-return]
+
+    def __setitem__(self, at: int, value: int) -> None:
+        if not self._writes_left:
+            raise Cut
+        self._writes_left -= 1
+        self._words[at] = value
+
+
+@pytest.mark.parametrize("n_writes", range(5))
+def test_a_source_killed_while_it_starts_over_loses_and_reports_nothing(
+    n_writes: int, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.log("a", 10)
+    worker.sync.run()
+    worker.log("a", 5)  # by another thread, during the retirement
+    words = worker.cells._words
+    worker.cells._words = CutWords(words, n_writes)  # type: ignore[assignment]
+    with pytest.raises(Cut):
+        worker.cells.start_over()
+    worker.cells._words = words
+    Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
+    assert worker.counted() == {"a": 15}
+    assert not caplog.records
+
+
+def test_two_cells_of_one_event_in_a_found_file_are_both_counted(worker: Worker) -> None:
+    worker.log("@lost", 4)
+    assert worker.cells.storage
+    found = Cells.found(worker.cells.storage)
+    found.add("@lost").total += 3  # of a loss that recovery has noticed
+    Sync(GroupConfig("g", INTERVALS), found, worker.store, Log("test")).run()
+    assert worker.counted() == {"@lost": 7}
+
+
+def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.log("a", 3)
+    worker.log("b", 4)
+    worker.cells.cut = ("after", State.ACKED)
+    with pytest.raises(Cut):
+        worker.sync.run()
+    worker.cells.cut = None
+    worker.cells.by_id["a"].acked = worker.cells.by_id["a"].pending
+    recovering = Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test"))
+    recovering.run()
+    worker.server.client.delete("g:@sources")
+    worker.log("a")
+    recovering.run()
+    assert "the last 1 batches that it had confirmed are gone, with at least 4 counts" in caplog.text
+
+
 def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() -> None:
     known = Acknowledged()
     for position in range(1, 5 * RECENT):

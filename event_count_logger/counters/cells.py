@@ -138,9 +138,16 @@ class Cells(CellMap):
         self._words[_NEXT_POSITION] = position
 
     def start_over(self) -> None:
-        """Go on as a new source; only while no batch is under way."""
-        self.position = self.next_position = 0
+        """Go on as a new source; only while no batch is under way.
+
+        STARTING_OVER is in the file until all is written. Without it, a process killed in between would leave
+        the old source at position 0, where Redis takes the next batch for one that it has counted; or the new
+        source at the old position, as if Redis had lost all its batches. Starting over twice is harmless.
+        """
+        self.state = State.STARTING_OVER
         self._words[_GENERATION] += 1
+        self.position = self.next_position = 0
+        self.state = State.IDLE
 
     def add(self, event_id: str) -> Cell:
         """The cell of an event, made if it has none."""

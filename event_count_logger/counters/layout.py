@@ -49,6 +49,7 @@ class State(IntEnum):
     SENDING = 1  #: the batch may or may not have been counted
     ABANDONING = 2  #: the batch was refused, and is being made impossible to count later
     ACKED = 3  #: the batch has been counted
+    STARTING_OVER = 4  #: no batch is under way; the source becomes a new one, at position 0
 
 
 class HeaderWord(IntEnum):

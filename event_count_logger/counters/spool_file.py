@@ -46,6 +46,8 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: What opening says of links, directories, sockets and devices.
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
+_SIZE = HeaderWord.SIZE
+
 #: Seconds after which nobody is making a file any more.
 _UNFINISHED_S = 60.0
 
@@ -99,17 +101,18 @@ class SpoolFile:
         """See `Storage`."""
         if not self.is_held():
             raise OSError(f"descriptors of {self.path} were closed")
-        words, end = self.words, int(HeaderWord.SIZE)
-        offset = words[end]
+        words, extents = self.words, self.extents
+        offset = words[_SIZE]
         size = min(offset, _LARGEST_EXTENT)
         memory = _reserve(self._descriptors[-1], offset, size)
         self._mappings.append(memory.obj)
         extent = Extent.new(memory)
-        # No function is called here, and so no signal handler, which may have let the file grow before.
-        if words[end] == offset:
-            words[end] = offset + size
-            self.extents.append(extent)
-        return self.extents[-1]
+        # No function is called from here to the append: a signal handler that grows the file comes before or
+        # after. One that came before has cells in this memory, which a second extent would give out again.
+        if words[_SIZE] == offset:
+            words[_SIZE] = offset + size
+            extents.append(extent)
+        return extents[-1]
 
     def is_held(self) -> bool:
         """Whether no other code of this process has closed the descriptors."""

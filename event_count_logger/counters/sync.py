@@ -55,7 +55,9 @@ class Sync:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
-        self._acknowledged = Acknowledged(cells.position)
+        # Of a batch found acknowledged, some cells may be finished: its counts are not known.
+        is_acked = cells.state is State.ACKED
+        self._acknowledged = Acknowledged(cells.next_position if is_acked else cells.position)
         self._found_lost: list[Cell] = []  # what counts losses, if one was noticed since the last batch
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
@@ -74,7 +76,8 @@ class Sync:
         todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo or self._found_lost:
             if self._found_lost:
-                todo, self._found_lost = [*todo, *self._found_lost], []
+                others = [cell for cell in todo if cell not in self._found_lost]
+                todo, self._found_lost = [*others, *self._found_lost], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
 
@@ -86,6 +89,7 @@ class Sync:
             StoreError: What is left in Redis only takes up room. May be tried again.
         """
         cells = self._cells
+        self._resume()
         for _ in range(_RETIREMENTS):
             if not cells.position:
                 return
@@ -97,8 +101,7 @@ class Sync:
                     self.run()
                 return
             source, position, acknowledged = cells.source, cells.position, self._acknowledged
-            cells.start_over()
-            self._acknowledged = Acknowledged()
+            self._start_over()
             known = int(stored) if stored.isdecimal() else 0
             self._note_loss(position, known, acknowledged)
             self.run()
@@ -158,14 +161,18 @@ class Sync:
                 self._send()
             elif state is State.ABANDONING:
                 self._abandon()
+            elif state is State.STARTING_OVER:
+                self._start_over()
             else:
                 self._finish()
         return counted
 
     def _send(self) -> None:
-        counts = ((cell.event_id, distance(cell.pending, cell.acked)) for cell in self._under_way())
-        # Those that the batch before has sent meanwhile are left out: a 0 would make a counter of them.
-        batch = {event_id: count for event_id, count in counts if count}
+        batch: dict[str, int] = {}
+        for cell in self._under_way():  # a recovered file may have two cells of @lost
+            counts = distance(cell.pending, cell.acked)
+            if counts:  # else the batch before has sent them meanwhile; a 0 would make a counter of the event
+                batch[cell.event_id] = batch.get(cell.event_id, 0) + counts
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
             for refusal in commit.refusals:
@@ -198,6 +205,10 @@ class Sync:
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
         self._acknowledged.add(self._cells.next_position, counts)
         self._end(self._cells.next_position)
+
+    def _start_over(self) -> None:
+        self._cells.start_over()
+        self._acknowledged = Acknowledged()
 
     def _end(self, position: int) -> None:
         self._cells.position = position
@@ -273,8 +284,7 @@ class Sync:
         for cell in self._under_way():
             cell.pending = cell.acked
         self._end(self._cells.position)
-        self._cells.start_over()
-        self._acknowledged = Acknowledged()
+        self._start_over()
 
     def _note_position(self, stored: str) -> None:
         """Where the server had the source before it has counted the batch under way."""

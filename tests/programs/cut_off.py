@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from threading import Semaphore, Thread
 from types import FrameType
 from typing import Any
 
@@ -86,8 +87,11 @@ def finding_changes(name: str, found: Callable[[int], object]) -> Look:
 
 def left_behind(name: str) -> object:
     """All that outlives this process: its files, what it has told, and what is in Redis of its group."""
-    files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
-    return files, bytes(page), {key: client.dump(key) for key in client.scan_iter(f"{name}:*")}
+    return files(), bytes(page), {key: client.dump(key) for key in client.scan_iter(f"{name}:*")}
+
+
+def files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}
 
 
 def settings(group: str) -> dict[str, Any]:
@@ -109,6 +113,33 @@ class Worker:
 
     def sync(self) -> None:
         self.group.local.sync(5)
+
+
+class OtherThread:
+    """Logs an event that has a cell, before each line at which the file has changed since the last log."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._go, self._done = Semaphore(0), Semaphore(0)
+        self._worker = worker
+        self._seen = files()
+        Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while self._go.acquire():
+            self._worker.log("b", 1)
+            self._done.release()
+
+    def beside(self, look: Look) -> Look:
+        """Another look, and then the log, if there is one."""
+
+        def look_and_log(frame: FrameType) -> None:
+            look(frame)
+            if files() != self._seen:
+                self._go.release()
+                self._done.acquire()
+                self._seen = files()
+
+        return look_and_log
 
 
 def recovery(name: str) -> Recovery:
@@ -174,6 +205,33 @@ def clean_end(name: str, look: Look) -> None:
     worker.sync()
     worker.group.local.retire()
     worker.group.local.put_away()
+
+
+def retiring_while_logged(name: str, look: Look) -> None:
+    worker = Worker(name)
+    worker.log("b", 3)
+    worker.sync()
+    at_each_line(OtherThread(worker).beside(look))
+    worker.group.local.retire()
+
+
+def closing_while_logged(name: str, look: Look) -> None:
+    worker = Worker(name)
+    worker.log("a", 3)
+    worker.log("b", 2)
+    at_each_line(OtherThread(worker).beside(look))
+    worker.sync()
+    worker.group.local.retire()
+
+
+def growing_while_logged(name: str, look: Look) -> None:
+    worker = Worker(name)
+    worker.log("b", 1)
+    for number in range(76):  # the file is about to grow
+        worker.group.log(f"other{number}")
+    at_each_line(OtherThread(worker).beside(look))
+    for event in "cde":
+        worker.log(event, 1)
 
 
 def leave_a_batch(name: str) -> None:

@@ -1,0 +1,73 @@
+"""Faults that are put into the code on purpose: exploring must find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.sync import Sync
+
+
+class Mutant(NamedTuple):
+    """One fault.
+
+    Attributes:
+        program: The program that finds it with the fewest faults.
+        apply: Changes Python code.
+        script: Name of the Lua script that is changed.
+        before: Text in that script.
+        after: What it becomes.
+    """
+
+    program: str
+    apply: Callable[[], None] = lambda: None
+    script: str = ""
+    before: str = ""
+    after: str = ""
+
+    def changed(self, name: str, text: str) -> str:
+        """A script, with the fault if it belongs there."""
+        if name != self.script:
+            return text
+        assert self.before in text
+        return text.replace(self.before, self.after)
+
+
+def _start_over_in_the_wrong_order() -> None:
+    def start_over(cells: Cells) -> None:
+        cells.position = cells.next_position = 0
+        cells._words[3] += 1
+
+    Cells.start_over = start_over  # type: ignore[method-assign]
+
+
+def _start_over_without_a_state() -> None:
+    def start_over(cells: Cells) -> None:
+        cells._words[3] += 1
+        cells.position = cells.next_position = 0
+
+    Cells.start_over = start_over  # type: ignore[method-assign]
+
+
+def _abandon_nothing() -> None:
+    def abandon(sync: Sync) -> None:
+        for cell in sync._under_way():
+            cell.pending = cell.acked
+        sync._end(sync._cells.position)
+
+    Sync._abandon = abandon  # type: ignore[method-assign]
+
+
+MUTANTS = {
+    "none": Mutant(""),
+    "generation-last": Mutant("life", _start_over_in_the_wrong_order),
+    "generation-without-state": Mutant("life", _start_over_without_a_state),
+    "no-abandon": Mutant("rejected", _abandon_nothing),
+    "no-position-check": Mutant(
+        "life", script="commit", before="(stored == next or stored ~= prev)", after="stored == next"
+    ),
+    "prunes-the-living": Mutant(
+        "pruned", script="prune", before="elseif now - since > longest", after="elseif true"
+    ),
+}

@@ -1,0 +1,181 @@
+"""The explored programs: a process counts until it ends or is killed, and others recover its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from event_count_logger.counters import spool_file, sync
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.errors import StoreError
+from scripts.explore_parts.interception import LOG
+from scripts.explore_parts.world import OTHER_THREAD_LOGS, Killed, World
+
+#: Attempts to recover in which there may be faults.
+_RECOVERIES = 2
+
+#: How often a source shows itself, and a master prunes, until it would be pruned if it did not show itself.
+_LOOKS = 6
+
+
+class Process:
+    """A process that counts in one group: the order of steps is that of `LocalCounters`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._file: SpoolFile | None = None
+        self._n_steps = 0
+        self._cells = Cells(self._open)
+        self._sync = sync.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
+        world.look_at_next_process(source=lambda: self._cells.source)
+
+    def _open(self) -> SpoolFile:
+        world = self._world
+        self._file = spool_file.create(world.directory, "g", ["1h"], world.store.identity)
+        return self._file
+
+    def log(self, event: str, count: int) -> None:
+        self._cells.add(event).add(count)
+        self._world.logged[event] += count
+
+    def sync(self) -> None:
+        """Send what there is, as often as it takes."""
+        self._world.now += sync.RETRY_REFUSED_S
+        with self._with_other_thread():
+            while True:
+                with suppress(StoreError):
+                    self._sync.run()
+                    break
+        self._n_steps += 1
+        self._world.between_steps(self._memory())
+
+    def retire(self) -> None:
+        with self._with_other_thread():
+            for _ in range(2):
+                if not self._cells.has_unsent():
+                    with suppress(StoreError):
+                        self._sync.retire()
+                        break
+        self._n_steps += 1
+        self._world.between_steps(self._memory())
+
+    def _memory(self) -> object:
+        """The progress of the program, and all that it knows besides its file."""
+        sync, known = self._sync, self._sync._acknowledged
+        cells = [cell.event_id for cell in [*sync._found_lost, *(sync._batch or [])]]
+        times = self._world.now, sync._refused
+        return self._n_steps, times, sync.unanswered, known._positions, known._sums, cells
+
+    @contextmanager
+    def _with_other_thread(self) -> Iterator[None]:
+        """Meanwhile, another thread may log an event that has a cell, which takes no lock."""
+        cell = self._cells.by_id["a"]
+
+        def log() -> None:
+            cell.add(OTHER_THREAD_LOGS)
+            self._world.logged["a"] += OTHER_THREAD_LOGS
+
+        self._world.other_thread = log
+        try:
+            yield
+        finally:
+            self._world.other_thread = None
+
+    def time_passes(self) -> None:
+        """More than `source_ttl`: this process shows itself, and a master prunes."""
+        world = self._world
+        with world.calm():
+            world.late_requests_arrive()
+            for _ in range(_LOOKS):
+                world.server.now += int(world.group.source_ttl / 5)
+                self._sync.show_alive()
+                world.store.prune(world.group, world.server.now)
+
+    def end(self) -> None:
+        if self._file and not self._cells.has_unsent():
+            self._file.delete()
+        self.release()
+
+    def release(self) -> None:
+        """The kernel releases the lock of a process that has ended."""
+        if self._file:
+            self._file.close()
+
+
+def life(process: Process, world: World) -> None:
+    """Two generations of a source."""
+    process.log("a", 5)
+    process.sync()
+    process.retire()
+    process.log("a", 3)
+    process.log("b", 2)
+    process.sync()
+
+
+def rejected(process: Process, world: World) -> None:
+    """Redis rejects an event for a while."""
+    world.may_reject = True
+    world.reject(True)
+    process.log("a", 1)
+    process.sync()
+    process.log("b", 2)
+    process.sync()
+    process.log("b", 3)
+    process.sync()
+    process.retire()
+
+
+def forgetting(process: Process, world: World) -> None:
+    """Redis may lose its last changes."""
+    world.may_forget = True
+    process.log("a", 1)
+    process.sync()
+    process.log("b", 2)
+    process.sync()
+    process.retire()
+
+
+def pruned(process: Process, world: World) -> None:
+    """A process that has nothing to send for longer than `source_ttl`."""
+    process.log("a", 1)
+    process.sync()
+    process.time_passes()
+    process.log("b", 2)
+    process.sync()
+    process.retire()
+
+
+Program = Callable[[Process, World], None]
+
+PROGRAMS: dict[str, Program] = {each.__name__: each for each in (life, rejected, forgetting, pruned)}
+
+
+def run(program: Program, world: World) -> None:
+    """One run: the process, others that recover its file, and then quiet."""
+    world.begin()
+    process = Process(world)
+    try:
+        with suppress(Killed):
+            program(process, world)
+            process.end()
+        process.release()
+        for number in range(_RECOVERIES):
+            world.between_steps(("recovery", number))
+            if spool_file.find(world.directory):
+                world.look_at_next_process(rival=lambda: recover(world))
+                with suppress(Killed):
+                    recover(world)
+    finally:
+        process.release()
+    with world.calm():
+        world.reject(False)
+        world.late_requests_arrive()
+        recover(world)
+
+
+def recover(world: World) -> None:
+    with suppress(StoreError):
+        for _ in Recovery(world.config, world.store, LOG).run():
+            pass

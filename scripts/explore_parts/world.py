@@ -1,0 +1,275 @@
+"""Everything that outlives a process: Redis, requests that are under way, and files. Faults happen here.
+
+Each write of a word to a file and each request of the process in focus comes here first, and the chooser
+decides what happens. All other processes, and the end of a run, are `calm`: every request is answered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from event_count_logger.config import from_dicts
+from event_count_logger.errors import Unavailable
+from event_count_logger.store import Store
+from scripts.explore_parts.chooser import Chooser
+from scripts.explore_parts.server import Server, counts, words_of
+
+#: What the other thread of the process logs at once.
+OTHER_THREAD_LOGS = 7
+
+#: What may become of a request. A late one gets no answer, and arrives at some later time.
+_ANSWERS = (
+    "answered",
+    "lost",
+    "done without answer",
+    "late",
+    "done without answer, and late",
+    "late, killed",
+)
+
+
+class Killed(BaseException):
+    """The process in focus ends here."""
+
+
+class AlreadyExplored(BaseException):
+    """Another run was in the same state."""
+
+
+class _Commit(NamedTuple):
+    """A request that changed Redis: what was stored before, and the source that it came from."""
+
+    before: dict[str, Any]
+    source: str
+
+
+class World:
+    """One run.
+
+    Attributes:
+        chooser: Decides what happens.
+        server: Redis.
+        logged: Counts per event.
+        may_forget: Whether Redis may forget its last changes.
+        may_reject: Whether Redis may begin and cease to reject event `b`.
+        other_thread: Logs something in the process that counts, while that is possible.
+        has_forgotten: Whether Redis has forgotten anything.
+        was_killed: Whether a process was killed.
+        unnoticed: Whether no process has looked at Redis since it forgot something.
+        silent: Whether a loss may never be reported.
+        messages: Reported losses.
+    """
+
+    def __init__(self, server: Server, directory: Path) -> None:
+        self.chooser = Chooser(0)
+        self.server = server
+        self.directory = directory
+        self.config = from_dicts(
+            {
+                "g": {
+                    "auto_declare_events": True,
+                    "intervals": ["1h"],
+                    "sync_interval": 1,
+                    "spool_dir": str(directory),
+                }
+            }
+        )
+        self.group = self.config.groups["g"]
+        self.store: Store  # set when requests are intercepted
+        self.now = 0.0
+        self.begin_program()
+
+    def begin_program(self) -> None:
+        """Begin with another program, none of whose states were explored."""
+        self._explored: dict[bytes, int] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a run: nothing is logged, stored or under way."""
+        self.server.data = {}
+        self.server.rejected = set()
+        self.logged: Counter[str] = Counter()
+        self.may_forget = self.may_reject = False
+        self.other_thread: Callable[[], None] | None = None
+        self._late: list[bytes] = []
+        self._commits: list[_Commit] = []
+        self.has_forgotten = False
+        self.was_killed = False
+        self.unnoticed = self.silent = False
+        self.messages: list[str] = []
+        self.look_at_next_process()
+
+    def look_at_next_process(
+        self, source: Callable[[], str] = lambda: "", rival: Callable[[], None] | None = None
+    ) -> None:
+        """A process begins, to which things happen from now on.
+
+        Args:
+            source: The ID of its source.
+            rival: Another process that may try to recover the same file.
+        """
+        self._source, self._rival, self._is_calm = source, rival, False
+
+    def remove_files(self) -> None:
+        """Of a run that is over."""
+        for path in self.directory.iterdir():
+            path.unlink()
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Nothing unusual happens."""
+        before, self._is_calm = self._is_calm, True
+        try:
+            yield
+        finally:
+            self._is_calm = before
+
+    # What a process does
+
+    def before_step(self, place: str) -> None:
+        """A write to a file, or a request: what may happen before it."""
+        while not self._is_calm:
+            options = ["go on", "killed"]
+            options += ["other thread logs"] if self.other_thread else []
+            options += ["rival recovers"] if self._rival else []
+            happening = self.chooser.choose(place, options)
+            if happening == "go on":
+                return
+            if happening == "killed":
+                self._kill()
+            with self.calm():
+                (self.other_thread if happening == "other thread logs" else self._rival)()  # type: ignore[misc]
+
+    def request(self, request: bytes) -> Any:
+        """Send a request; returns its answer."""
+        place = " ".join(_title(request))
+        self.before_step(place)
+        self._redis_changes(place)
+        answer = "answered" if self._is_calm else self.chooser.choose(place, _ANSWERS)
+        reply = None
+        if answer.startswith(("answered", "done")):
+            reply = self._do(request)
+            self.silent |= self.unnoticed and reply is not None and answer != "answered"
+        if "late" in answer:
+            self._late.append(request)
+        if "killed" in answer:
+            self._kill()
+        if answer != "answered":
+            raise Unavailable("redis", answer)
+        if not self.was_killed:
+            self.unnoticed = False
+        return reply
+
+    def _kill(self) -> None:
+        self.was_killed = True
+        self._is_calm = True  # nothing that runs while this unwinds is part of the process
+        raise Killed
+
+    def between_steps(self, memory: object) -> None:
+        """End the run if another one was in the same state and had as many faults left.
+
+        All that can follow was explored from there. Besides the world, `memory` decides what comes next.
+
+        Raises:
+            AlreadyExplored: Another run was there.
+        """
+        if self.chooser.is_repeating:
+            return
+        state = blake2b(repr((memory, self._state())).encode(), digest_size=16).digest()
+        if self._explored.get(state, -1) >= self.chooser.faults_left:
+            raise AlreadyExplored
+        self._explored[state] = self.chooser.faults_left
+
+    def _state(self) -> object:
+        files = [(path.name, path.read_bytes()) for path in sorted(self.directory.iterdir())]
+        commits = [(_frozen(commit.before), commit.source) for commit in self._commits if self.may_forget]
+        flags = self.has_forgotten, self.was_killed, self.unnoticed, self.silent, bool(self.messages)
+        server = _frozen(self.server.data), self.server.rejected, self.server.now
+        return files, commits, flags, server, sorted(self._late), sorted(self.logged.items())
+
+    # What happens to Redis
+
+    def _do(self, request: bytes) -> Any:
+        before = self.server.copy()
+        reply = self.server.answer(request)
+        if self.server.data != before:
+            self._commits.append(_Commit(before, _source(request)))
+        return reply
+
+    def _redis_changes(self, place: str) -> None:
+        while not self._is_calm:
+            options = ["as before", *(f"request {n} arrives late" for n in range(len(self._late)))]
+            if self.may_reject:
+                options.append("b is rejected" if not self.server.rejected else "b is accepted")
+            if self.may_forget and self._commits:
+                options += ["forgets the last request", "forgets all"]
+            change = self.chooser.choose(place, options)
+            if change == "as before":
+                return
+            if change.endswith("late"):
+                self._do(self._late.pop(int(change.split()[1])))
+            elif change.startswith("b is"):
+                self.reject(change == "b is rejected")
+            else:
+                self._forget(1 if "last" in change else len(self._commits))
+
+    def reject(self, is_rejected: bool) -> None:
+        """From now on, Redis rejects event `b`, or accepts it again."""
+        self.server.rejected = {"g:1h:cur:b"} if is_rejected else set()
+
+    def _forget(self, n: int) -> None:
+        """Redis restarts without its last changes; what was under way to it ends with its connections."""
+        dropped = self._commits[-n:]
+        del self._commits[-n:]
+        self.server.data = dropped[0].before
+        self._late.clear()
+        self.has_forgotten = self.unnoticed = True
+        self.silent |= self.was_killed or any(commit.source != self._source() for commit in dropped)
+
+    def late_requests_arrive(self) -> None:
+        """All that was under way arrives."""
+        while self._late:
+            self._do(self._late.pop())
+
+    # What must hold in the end
+
+    def fault(self) -> str:
+        """Describe what is wrong when all is quiet; '' if nothing is."""
+        counted = counts(self.server.data, "g:1h:cur:")
+        lost = counted.pop("@lost", 0)
+        logged = dict(self.logged)
+        if files := sorted(path.name for path in self.directory.iterdir() if path.suffix != ".new"):
+            return f"files are left: {files}"
+        if not self.has_forgotten:
+            if counted != logged or lost:
+                return f"logged {logged}, counted {counted}, lost {lost}"
+            return f"a loss is reported that is none: {self.messages[0]}" if self.messages else ""
+        total, limit = sum(counted.values()) + lost, sum(logged.values())
+        if total > limit or counted.keys() - logged.keys() or any(logged[e] < counted[e] for e in counted):
+            return f"logged {logged}, counted {counted} and lost {lost}, which is more"
+        if total < limit and not (self.silent or self.unnoticed or self.was_killed):
+            return f"logged {logged}, counted {counted} and lost {lost}, which is less"
+        return ""
+
+
+def _frozen(data: dict[str, Any]) -> object:
+    return sorted((key, sorted(value) if isinstance(value, set) else value) for key, value in data.items())
+
+
+def _title(request: bytes) -> Sequence[str]:
+    """The name of a request in reports."""
+    words = words_of(request)
+    if words[0] != "EVALSHA":
+        return words[:1]
+    at = 3 + int(words[2])
+    return ["EVALSHA", *words[at + 1 : at + 3]]  # of a commit: the positions before and after it
+
+
+def _source(request: bytes) -> str:
+    words = words_of(request)
+    return words[3 + int(words[2])] if words[0] == "EVALSHA" else ""
