@@ -97,10 +97,10 @@ class LocalCounters:
 
     def _expect_retry(self) -> None:
         """`log()` needs to ask for nothing while there is something unsent, since that is retried soon."""
-        self.note_wake()
-        if not self.has_unsent():
+        if self.has_unsent():
+            self.note_wake()
+        else:
             self._failed = False
-            self.expect_wake()
 
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""
