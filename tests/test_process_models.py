@@ -98,8 +98,8 @@ def check(site: Site, outcome: Outcome) -> None:
     answers = outcome.answers
     print(
         f"{site.name}: {answers.by_process.total()} of {site.n_requests} answered,"
-        f" by {len(answers.by_process)} processes, slowest {answers.slowest_s:.3f} s, log() {answers.slowest_log_s:.3f} s,"
-        f" exact after {outcome.exact_after_s} s, {outcome.left} left"
+        f" by {len(answers.by_process)} processes, slowest {answers.slowest_s:.3f} s,"
+        f" log() {answers.slowest_log_s:.3f} s, exact after {outcome.exact_after_s} s, {outcome.left} left"
     )
     assert not answers.failures, (answers.failures, outcome.log)
     assert answers.by_process.total() >= site.n_requests
