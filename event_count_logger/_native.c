@@ -7,7 +7,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
+#include <pthread.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 /* Other processes read these words at any time, so each is loaded and stored in one instruction. As long as
    Python has a global lock, adding needs no more than that. */
@@ -31,9 +33,11 @@ typedef struct {
     uint64_t sync_at;
 } CellMap;
 
-typedef struct {
+typedef struct Counting {
     PyObject_HEAD
-    CellMap *cells;  /* replaced in a forked child only, before that has threads */
+    CellMap *cells;   /* NULL before the first event of a process; a forked child has none of its parent's */
+    CellMap *parents; /* in a forked child: what the parent counts in, kept for its reference only */
+    struct Counting *previous, *next;
 } Counting;
 
 typedef struct {
@@ -234,6 +238,77 @@ find(CellMap *cells, PyObject *event_id)
 #endif
 }
 
+/* ---- Forks ----
+
+   C code that forks runs no hook of Python, so this handler makes a forked child notice: without cells, its
+   next event takes the slow way, through Python, which renews everything (see process.py). The handler runs
+   with or without Python's lock, therefore the list of all Counting objects has a lock of its own. It is
+   taken before the fork, so that the child finds the list whole and the lock in its own hands. */
+
+static Counting all = {.previous = &all, .next = &all};
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&all_lock);
+}
+
+static void
+after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void
+after_fork_in_child(void)
+{
+    for (Counting *each = all.next; each != &all; each = each->next) {
+        if (each->parents == NULL) {
+            each->parents = each->cells;
+            each->cells = NULL;
+        }
+    }
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void
+insert(Counting *self)
+{
+    pthread_mutex_lock(&all_lock);
+    self->previous = &all;
+    self->next = all.next;
+    all.next->previous = self;
+    all.next = self;
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void
+take_out(Counting *self)
+{
+    pthread_mutex_lock(&all_lock);
+    self->previous->next = self->next;
+    self->next->previous = self->previous;
+    pthread_mutex_unlock(&all_lock);
+}
+
+/* In a forked child: puts private memory, all 0, in the place of a mapped file, so that code of the parent which
+   is still running here (a signal handler has forked) writes to no file. */
+static PyObject *
+detach(PyObject *module, PyObject *mapping)
+{
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(mapping, &buffer, PyBUF_WRITABLE) < 0)
+        return NULL;
+    void *found = buffer.len == 0 ? NULL
+        : mmap(buffer.buf, (size_t)buffer.len, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    PyBuffer_Release(&buffer);
+    if (found == MAP_FAILED)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 /* ---- Counting ---- */
 
 static PyObject *
@@ -254,7 +329,7 @@ count_reached(Counting *self, Cell *cell, uint64_t total, uint64_t unsent)
 }
 
 static inline PyObject *
-add(Counting *self, Cell *cell, uint64_t count)
+add(Counting *self, CellMap *cells, Cell *cell, uint64_t count)
 {
     uint64_t *words = cell->words;
     uint64_t acked = LOAD(&words[ACKED]);
@@ -269,7 +344,7 @@ add(Counting *self, Cell *cell, uint64_t count)
     if (next - acked <= LARGEST)
         STORE(&words[TOTAL], next);
 #endif
-    if (next - acked >= self->cells->sync_at)
+    if (next - acked >= cells->sync_at)
         return count_reached(self, cell, next, next - acked);
     Py_RETURN_NONE;
 }
@@ -289,14 +364,15 @@ is_usual(PyObject *count, uint64_t *value)
 static PyObject *
 log_event(Counting *self, PyObject *event_id, PyObject *count)
 {
-    Cell *cell = PyUnicode_CheckExact(event_id) ? find(self->cells, event_id) : NULL;
+    CellMap *cells = self->cells;
+    Cell *cell = PyUnicode_CheckExact(event_id) ? find(cells, event_id) : NULL;
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self, event_id, count);
     }
-    return add(self, cell, value);
+    return add(self, cells, cell, value);
 }
 
 /* Arguments other than one or two positional ones. */
@@ -338,13 +414,17 @@ Counting_log(Counting *self, PyObject *const *args, Py_ssize_t n_args, PyObject 
 static PyObject *
 Counting_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    return type->tp_alloc(type, 0);  /* the arguments are for __init__ */
+    Counting *self = (Counting *)type->tp_alloc(type, 0);  /* the arguments are for __init__ */
+    if (self != NULL)
+        insert(self);
+    return (PyObject *)self;
 }
 
 static int
 Counting_traverse(Counting *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->cells);
+    Py_VISIT(self->parents);
     return 0;
 }
 
@@ -352,6 +432,7 @@ static int
 Counting_clear(Counting *self)
 {
     Py_CLEAR(self->cells);
+    Py_CLEAR(self->parents);
     return 0;
 }
 
@@ -359,6 +440,7 @@ static void
 Counting_dealloc(Counting *self)
 {
     PyObject_GC_UnTrack(self);
+    take_out(self);
     Counting_clear(self);
     Py_TYPE(self)->tp_free(self);
 }
@@ -378,6 +460,7 @@ Counting_set_cells(Counting *self, PyObject *cells, void *closure)
         PyErr_SetString(PyExc_TypeError, "a CellMap is needed");
         return -1;
     }
+    Py_CLEAR(self->parents);
     Py_INCREF(cells);
     Py_XSETREF(self->cells, (CellMap *)cells);
     return 0;
@@ -489,10 +572,9 @@ Counter_dealloc(Counter *self)
 }
 
 static inline Cell *
-cell_of(Counter *self)
+cell_of(Counter *self, CellMap *cells)
 {
 #ifndef Py_GIL_DISABLED
-    CellMap *cells = self->group->cells;
     if (self->cells == cells)
         return self->cell;
     Cell *cell = find(cells, self->event_id);
@@ -504,7 +586,7 @@ cell_of(Counter *self)
     return cell;
 #else
     /* Here threads would have to agree on what is remembered. */
-    return find(self->group->cells, self->event_id);
+    return find(cells, self->event_id);
 #endif
 }
 
@@ -521,14 +603,15 @@ Counter_inc(Counter *self, PyObject *const *args, Py_ssize_t n_args, PyObject *n
             return PyErr_Format(PyExc_TypeError, "inc() got an unexpected keyword argument '%U'", name);
         count = args[0];
     }
-    Cell *cell = cell_of(self);
+    CellMap *cells = self->group->cells;
+    Cell *cell = cell_of(self, cells);
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self->group, self->event_id, count);
     }
-    return add(self->group, cell, value);
+    return add(self->group, cells, cell, value);
 }
 
 PyDoc_STRVAR(inc_doc, "inc($self, /, n=1)\n--\n\nCount the event `n` times; otherwise as `EventGroup.log`.");
@@ -556,11 +639,22 @@ static PyTypeObject CounterType = {
 static int
 fill(PyObject *module)
 {
+    static int is_registered = 0;  /* a sub-interpreter fills a module of its own */
+    if (!is_registered && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
+        PyErr_SetString(PyExc_ImportError, "pthread_atfork failed");
+        return -1;
+    }
+    is_registered = 1;
     if (PyModule_AddType(module, &CellType) < 0 || PyModule_AddType(module, &CellMapType) < 0
         || PyModule_AddType(module, &CountingType) < 0 || PyModule_AddType(module, &CounterType) < 0)
         return -1;
     return 0;
 }
+
+static PyMethodDef functions[] = {
+    {"detach", detach, METH_O, PyDoc_STR("Replace mapped memory by private memory.")},
+    {NULL},
+};
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, fill},
@@ -578,6 +672,7 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "event_count_logger._native",
     .m_doc = "See counters/pure.py.",
+    .m_methods = functions,
     .m_slots = slots,
 };
 

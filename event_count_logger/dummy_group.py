@@ -31,6 +31,10 @@ class DummyEventGroup:
         """Does nothing; there is never anything unsent."""
         return True
 
+    async def flush(self) -> bool:
+        """Does nothing; there is never anything unsent."""
+        return True
+
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """A block or function whose end is not counted."""
         return Outcome(self.log, success, failure)

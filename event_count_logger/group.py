@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import random
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from event_count_logger import syncer
+from event_count_logger import event_loops, syncer
 from event_count_logger.admission import Admission, check_event_id
 from event_count_logger.arguments import checked_event, checked_id
 from event_count_logger.config import GroupConfig
@@ -21,6 +23,7 @@ from event_count_logger.counters.recovery import Recovery
 from event_count_logger.errors import NotConfigured
 from event_count_logger.logs import Log
 from event_count_logger.outcome import Outcome
+from event_count_logger.process import PerProcess
 from event_count_logger.reader import Reader
 from event_count_logger.sources.sessions import Outbox, Session, checked_action
 from event_count_logger.sources.source import Source
@@ -35,8 +38,6 @@ class EventGroup(Counting):
 
     Attributes:
         admission: Which events may be counted.
-        local: What this process has counted.
-        outbox: What it has to tell of sessions.
     """
 
     # Python calls methods faster where there is no dictionary in use.
@@ -44,16 +45,12 @@ class EventGroup(Counting):
         "__dict__",
         "__weakref__",
         "_config",
+        "_counters",
         "_log",
         "_reader",
-        "_recovery",
-        "_sends_sessions",
         "_store",
         "_timeout_s",
-        "_watched",
         "admission",
-        "local",
-        "outbox",
     )
 
     def __init__(
@@ -69,30 +66,22 @@ class EventGroup(Counting):
         self._config = config
         self._store = store
         self._reader = reader
-        self._recovery = recovery
         self._timeout_s = timeout_s
         self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
         self.admission = Admission(config, self._log)
-        self._count_from_zero()
-        _groups.add(self)
+        self._counters = PerProcess(partial(_Counters, config, store, recovery, self._log))
+        weakref.finalize(self, _release, self._counters).atexit = False
 
-    def _count_from_zero(self) -> None:
-        """Also in a forked child, since what was counted before belongs to the parent."""
-        # One of its own for each process; the file that the counts are in says which one it is.
-        shard = self._config.shard(random.Random().randrange(self._config.n_shards))
-        self.local = LocalCounters(shard, self._store, self._recovery, self._log)
-        self.outbox = Outbox(self._config, self._store, self._log)
-        self.cells = self.local.cells
-        self._watched = False
-        self._sends_sessions = False
+    @property
+    def local(self) -> LocalCounters:
+        """What this process has counted."""
+        return self._counters.get().local
 
-    def __del__(self) -> None:
-        local = getattr(self, "local", None)
-        if local is not None and self._watched:
-            syncer.current().release(local)
-        if getattr(self, "_sends_sessions", False):
-            syncer.current().release(self.outbox)
+    @property
+    def outbox(self) -> Outbox:
+        """What this process has to report of sessions."""
+        return self._counters.get().outbox
 
     @property
     def group_name(self) -> str:
@@ -124,14 +113,26 @@ class EventGroup(Counting):
     def sync(self) -> bool:
         """Send what was counted in this process and is not yet in Redis; waits for it a few seconds at most.
 
+        Coroutines use `flush`, which does not block their event loop.
+
         Returns:
             Whether Redis has confirmed all of it; what other threads count meanwhile is left out.
         """
-        totals = [(cell, cell.total) for cell in self.local.cells.unsent()]
-        for sender in (self.local, self.outbox):
-            if sender.has_unsent():
-                syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
-        return all(has_reached(cell.acked, total) for cell, total in totals) and not self.outbox.has_unsent()
+        pending = self._counters.get().pending()
+        for sender in pending.senders():
+            syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
+        return pending.is_confirmed()
+
+    async def flush(self) -> bool:
+        """The same as `sync` for coroutines of asyncio: waits without blocking the event loop.
+
+        Returns:
+            Whether Redis has confirmed all that was counted in this process before.
+        """
+        pending = self._counters.get().pending()
+        for sender in pending.senders():
+            await _flush(sender)
+        return pending.is_confirmed()
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """Count how a block or function ends.
@@ -257,8 +258,9 @@ class EventGroup(Counting):
             self._log.warning("Event '%s' is not declared!", event_id)
             return None
         self.sync()
-        with self.local.at_rest():
-            unsent = self.local.unsent().get(event_id, 0)
+        local = self.local
+        with local.at_rest():
+            unsent = local.unsent().get(event_id, 0)
             return {name: self.get_current_count(event_id, name) + unsent for name in self.intervals}
 
     def get_last_count(self, event_id: str, interval: str) -> int:
@@ -297,25 +299,39 @@ class EventGroup(Counting):
 
     def _log_unusual(self, event_id: object, count: object) -> None:
         event_id, count = checked_event(event_id, count)
+        # In a new process there are no cells so far; see `process`.
+        self.cells = self.local.cells
         counted_as = self._make_cell(event_id) if count else None
         if counted_as:
             EventGroup.log(self, counted_as, count)
 
     def _send(self, cell: Cell, total: int) -> None:
-        local, background = self.local, syncer.current()
+        local = self.local
         if local.held_up(cell.event_id):
-            background.remind(local)
-        elif local.cells.sync_at == 1:
-            deadline = time.monotonic() + self._timeout_s
-            try:
-                if not local.confirm(cell, total, self._timeout_s / 2):
-                    background.flush(local, deadline - time.monotonic())
-            finally:  # also when it was interrupted
-                if not has_reached(cell.acked, total):
-                    background.remind(local)
-        elif not local.wake_requested:
-            local.wake_requested = True
-            background.wake(local)
+            syncer.current().remind(local)
+        elif not self._config.direct or event_loops.is_running_here():
+            self._hand_over(local)
+        else:
+            self._confirm(local, cell, total)
+
+    def _hand_over(self, local: LocalCounters) -> None:
+        """Let the background thread send; does not wait."""
+        try:
+            local.note_wake()
+            syncer.current().wake(local)
+        except BaseException:  # out of a signal handler: the next event asks for it again
+            local.expect_wake()
+            raise
+
+    def _confirm(self, local: LocalCounters, cell: Cell, total: int) -> None:
+        """Wait until Redis has confirmed a direct count, or the time is over."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            if not local.confirm(cell, total, self._timeout_s / 2):
+                syncer.current().flush(local, deadline - time.monotonic())
+        finally:  # also when it was interrupted
+            if not has_reached(cell.acked, total):
+                syncer.current().remind(local)
 
     def _check_sessions(self) -> None:
         if self._config.sessions is None:
@@ -328,37 +344,81 @@ class EventGroup(Counting):
             if counted_as is None:
                 return
             action = action._replace(event=counted_as)
-        self.outbox.put(action)
-        self._send_outbox()
-
-    def _send_outbox(self) -> None:
-        background = syncer.current()
-        if not self._sends_sessions:
-            self._sends_sessions = True
-            background.watch(self.outbox)
-        if self.outbox.held_up:
-            background.remind(self.outbox)
+        outbox, background = self.outbox, syncer.current()
+        outbox.put(action)
+        if outbox.held_up:
+            background.remind(outbox)
+        elif event_loops.is_running_here():
+            background.wake(outbox)
         else:
-            background.flush(self.outbox, self._timeout_s)
+            background.flush(outbox, self._timeout_s)
 
     def _make_cell(self, event_id: str) -> str | None:
-        """See to it that an event has a cell; returns the ID that it is counted as, None if it is not."""
+        """Make sure that an event has a cell; returns the ID that it is counted as, None if it is not."""
         counted_as = self.admission.counted_as(event_id)
         if counted_as is None:
             return None
-        self.local.cells.add(counted_as)
-        if not self._watched:
-            self._watched = True
-            syncer.current().watch(self.local)
+        counters = self._counters.get()
+        counters.local.cells.add(counted_as)
+        counters.watch()
         return counted_as
 
 
-_groups: weakref.WeakSet[EventGroup] = weakref.WeakSet()
+class _Counters:
+    """What one process has counted for one group."""
+
+    def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
+        # One shard for each process, drawn at random; the spool file says which one it is.
+        shard = config.shard(random.Random().randrange(config.n_shards))
+        self.local = LocalCounters(shard, store, recovery, log)
+        self.outbox = Outbox(config, store, log)
+        self._watched = False
+
+    def watch(self) -> None:
+        """Have the background thread send these counts from now on."""
+        if not self._watched:
+            self._watched = True
+            syncer.current().watch(self.local)
+
+    def pending(self) -> _Pending:
+        """What is unsent now."""
+        return _Pending(self.local, self.outbox)
+
+    def release(self) -> None:
+        """Nothing will be counted any more: send what is left."""
+        for sender in (self.local, self.outbox):
+            syncer.current().release(sender)
 
 
-def _after_fork() -> None:
-    for group in tuple(_groups):
-        group._count_from_zero()
+class _Pending:
+    """The counts that were unsent when this was made."""
+
+    def __init__(self, local: LocalCounters, outbox: Outbox) -> None:
+        self._local = local
+        self._outbox = outbox
+        self._totals = [(cell, cell.total) for cell in local.cells.unsent()]
+
+    def senders(self) -> list[syncer.Sender]:
+        """The senders that have something to send."""
+        return [sender for sender in (self._local, self._outbox) if sender.has_unsent()]
+
+    def is_confirmed(self) -> bool:
+        """Whether Redis has confirmed the counts, and everything of sessions."""
+        return (
+            all(has_reached(cell.acked, total) for cell, total in self._totals)
+            and not self._outbox.has_unsent()
+        )
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _release(counters: PerProcess[_Counters]) -> None:
+    made = counters.peek()
+    if made:
+        made.release()
+
+
+async def _flush(sender: syncer.Sender) -> None:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    syncer.current().wake(sender, lambda: loop.call_soon_threadsafe(done.set))
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(done.wait(), syncer.FLUSH_TIMEOUT_S)

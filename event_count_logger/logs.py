@@ -1,10 +1,12 @@
-"""Loggers of which nobody has to be afraid."""
+"""A logger whose methods never raise."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from event_count_logger import process
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
@@ -20,5 +22,7 @@ class Log(_Adapter):
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """As `logging.Logger.log`; all other methods come here."""
+        if process.is_ending():
+            return  # a handler's lock may be held by a thread that was stopped for good
         with suppress(Exception):
             super().log(level, msg, *args, **kwargs)

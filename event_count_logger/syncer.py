@@ -1,23 +1,39 @@
-"""The one background thread of a process: sends local counts when it is time, or when asked to."""
+"""The one background thread of a process: sends local counts when it is time, or when asked to.
+
+Requests reach the thread through a queue and a wake-up. Nothing here takes a lock, so that no thread can wait
+for one that was stopped for good: by a fork, or by the end of the interpreter.
+
+    watch, remind, wake,   request -> inbox -> wake-up
+    release, forget
+    flush, end             request -> inbox -> wake-up -> wait until it was carried out, or a time limit
+    the thread             inbox -> due times -> sync what is due -> sleep until the next one or a wake-up
+
+Where no thread can run, requests are carried out in the thread that makes them.
+"""
 
 from __future__ import annotations
 
 import atexit
 import math
-import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import Protocol
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
 
+from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.logs import Log
+from event_count_logger.wake_up import Done, WakeUp
 
 #: Seconds that sending what is left may take when a process ends.
 FLUSH_TIMEOUT_S = 5.0
+
+#: Seconds beyond that time limit after which the main thread leaves the background thread behind.
+_GRACE_S = 0.5
 
 #: Seconds between attempts to send what is left.
 _DRAIN_PAUSE_S = 0.05
@@ -32,7 +48,7 @@ _log = Log("EventCountLogger")
 
 
 class Sender(Protocol):
-    """What has something to send from time to time.
+    """An object that has something to send from time to time.
 
     Attributes:
         config: The group that it is sent for.
@@ -46,10 +62,10 @@ class Sender(Protocol):
         """Do what has to be done before the first `sync`."""
 
     def sync(self, timeout_s: float) -> None:
-        """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
+        """Send what is unsent, as far as Redis accepts it; waits for its turn for `timeout_s`."""
 
     def next_sync(self, now: float) -> float:
-        """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
+        """Returns when to sync next without a request; `now` and the result are `time.monotonic()`."""
 
     def send_at_once(self) -> None:
         """From now on, send everything as soon as it comes."""
@@ -67,202 +83,247 @@ class Sender(Protocol):
         """At the end; returns what becomes of what is unsent, in words."""
 
 
+class _Ask(Enum):
+    SYNC = auto()  #: now
+    PLAN = auto()  #: sync when the sender's own time comes
+    RELEASE = auto()  #: sync now, and forget it when all is sent
+    FORGET = auto()
+    END = auto()  #: send what is left until the deadline, then let the thread end
+
+
+class _Request(NamedTuple):
+    ask: _Ask
+    sender: Sender | None = None
+    done: Callable[[], object] | None = None  #: called when it was carried out
+    deadline: float = math.inf
+
+
 class Syncer:
-    """Knows when each set of local counters is due. Its thread starts with the first of them."""
+    """Knows when each sender is due. Its thread starts with the first request."""
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
-        # Entered as it is, and not through the condition, whose own entry is a Python function: an exception
-        # out of a signal handler could end that while it holds the lock.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._new: list[Sender] = []
+        self._inbox: deque[_Request] = deque()
         self._due: dict[Sender, float] = {}
-        self._waiting: dict[Sender, list[SimpleQueue[None]]] = {}
-        self._thread: threading.Thread | None = None
+        self._waiting: dict[Sender, list[Callable[[], object]]] = {}  # called after the next sync
+        self._wake_up = WakeUp()
+        self._runner: threading.Thread | None = None
         self._ended = False
 
-    def watch(self, local: Sender) -> None:
-        """Sync these counters from now on, whenever it is time."""
-        with self._lock:
-            self._due[local] = math.inf
-            self._new.append(local)
-        self._notify(local)
+    def watch(self, sender: Sender) -> None:
+        """Sync it from now on, whenever it is time."""
+        self._request(_Request(_Ask.PLAN, sender))
 
-    def remind(self, local: Sender) -> None:
-        """See to it that these counters have a time to be synced at, if they have anything to send."""
-        soon = time.monotonic() + _SOON_S
-        if self._due.get(local, math.inf) > soon:
-            with self._lock:
-                due = self._due.get(local, math.inf)
-                if due > soon:  # else somebody has just asked for a sync
-                    self._due[local] = min(due, local.next_sync(time.monotonic()))
-            self._notify(local)
+    def remind(self, sender: Sender) -> None:
+        """Make sure that it has a time to be synced at, if it has anything to send."""
+        if self._due.get(sender, math.inf) > time.monotonic() + _SOON_S:
+            self._request(_Request(_Ask.PLAN, sender))
 
-    def wake(self, local: Sender) -> None:
-        """Sync these counters soon; does not wait for it."""
-        with self._lock:
-            self._due[local] = -math.inf
-        self._notify(local)
+    def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:
+        """Sync it soon, without waiting; the thread calls `done` when that was tried."""
+        self._request(_Request(_Ask.SYNC, sender, done))
 
-    def release(self, local: Sender) -> None:
-        """Nobody counts here any more: send what is left, then let go of it."""
-        if os.getpid() != self._pid:
-            return  # in a child, before `_after_fork`; this lock may be held for ever
-        with self._lock:
-            if local in self._due and not self._ended:
-                local.released = True
-                self.wake(local)
+    def flush(self, sender: Sender, timeout_s: float) -> None:
+        """Sync it; waits until that was tried, or the time is over."""
+        done = Done()
+        self.wake(sender, done.set)
+        done.wait(timeout_s)
 
-    def flush(self, local: Sender, timeout_s: float) -> None:
-        """Sync these counters; waits until that was tried, or the time is over."""
-        done: SimpleQueue[None] = SimpleQueue()
-        with self._lock:
-            self._waiting.setdefault(local, []).append(done)
-        self.wake(local)
-        with suppress(Empty):
-            done.get(timeout=max(0, timeout_s))
+    def release(self, sender: Sender) -> None:
+        """Send what is left of a sender to which nothing will be added, then let go of it.
+
+        Has no effect on one that was never watched, or is to be left alone.
+        """
+        if not self._ended and (sender in self._due or self._inbox):
+            self._request(_Request(_Ask.RELEASE, sender))
+
+    def forget(self, sender: Sender) -> None:
+        """Leave it alone from now on, and what it holds unsent."""
+        self._due.pop(sender, None)
+        if self._runs():
+            self._request(_Request(_Ask.FORGET, sender))
 
     def close(self, some: Iterable[Sender], timeout_s: float) -> list[Sender]:
-        """Send all that is left, trying again until the time is over; what is logged later is sent at once.
+        """Send all that is left, retrying until the time is over; what is logged later is sent at once.
 
         Returns:
-            Those with something left unsent; they are still tried in the background.
+            Those with something left unsent; the thread still tries to send it.
         """
         deadline = time.monotonic() + timeout_s
-        some = list(some)
-        for local in some:
-            local.send_at_once()
-        left = [local for local in some if local.has_unsent()]
-        while left and time.monotonic() < deadline:
-            for local in left:
-                self.flush(local, deadline - time.monotonic())
-            left = [local for local in left if local.has_unsent()]
-            if left:
-                time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
-        for local in some:
-            if local not in left and time.monotonic() < deadline:
-                local.retire()
-        return left
-
-    def forget(self, local: Sender) -> None:
-        """Leave these counters alone from now on, and what they hold unsent."""
-        with self._lock:
-            self._due.pop(local, None)
+        return _drain(some, deadline, lambda each: self.flush(each, deadline - time.monotonic()))
 
     def end(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
-        """Send what is left when the process ends; leaves no files behind of what is all sent."""
-        some = list(self._due)
-        self.close(some, timeout_s)
+        """Send what is left when the process ends, and end the thread; takes `timeout_s` and a little more.
+
+        Leaves no files behind of what is all sent.
+        """
+        request = _Request(_Ask.END, deadline=time.monotonic() + timeout_s)
+        runner = self._runner
+        if runner is not None and self._runs():
+            done = Done()
+            self._request(request._replace(done=done.set))
+            done.wait(timeout_s + _GRACE_S)
+            runner.join(_GRACE_S)
+        else:
+            self._carry_out(request)
         self._ended = True
-        for local in some:
-            unsent, fate = local.unsent_in_words(), local.put_away()
+        with suppress(IndexError):  # requests that came too late for the thread
+            while True:
+                self._request(self._inbox.popleft())
+        for sender in list(self._due):
+            unsent, fate = sender.unsent_in_words(), sender.put_away()
             if unsent:
                 _log.warning(
-                    "The process ends with %s of group '%s' unsent: %s", unsent, local.config.name, fate
+                    "The process ends with %s of group '%s' unsent: %s", unsent, sender.config.name, fate
                 )
 
-    def _notify(self, local: Sender) -> None:
-        with self._lock:
-            self._changed.notify()
-            running = self._ensure_running()
-        if not running:
-            local.send_at_once()  # there is nobody to send it later
-            self._sync(local)
+    def _request(self, request: _Request) -> None:
+        if self._ensure_running():
+            self._inbox.append(request)
+            self._wake_up.set()
+        else:
+            self._carry_out(request)
+            self._sync_without_thread(request)
+
+    def _sync_without_thread(self, request: _Request) -> None:
+        sender = request.sender
+        if sender is None or sender not in self._due:
+            return
+        if process.has_threads():  # in vain: there will be none later either
+            sender.send_at_once()
+        self._sync(sender, _GRACE_S)
+
+    def _runs(self) -> bool:
+        return not self._ended and self._runner is not None and self._runner.is_alive()
 
     def _ensure_running(self) -> bool:
-        if self._thread is not None and self._thread.is_alive():
+        if self._runs():
             return True
-        if self._ended:
+        if self._ended or not process.has_threads():
             return False
-        self._thread = threading.Thread(target=self._loop, name="event-count-logger", daemon=True)
+        # Two threads may come here at once: the loop of the runner that is replaced ends.
+        runner = threading.Thread(target=lambda: self._loop(runner), name="event-count-logger", daemon=True)
+        self._runner = runner
         try:
-            self._thread.start()
+            runner.start()
         except RuntimeError:  # the interpreter is ending, or the system has no more threads
             return False
         _end_with_multiprocessing_child()
         return True
 
-    def _loop(self) -> None:
-        while True:
+    def _loop(self, runner: threading.Thread) -> None:
+        while self._runner is runner and not self._ended:
             try:
                 self._serve_next()
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
-                _log.exception("Sending counts failed; it is tried again")
+                _log.exception("Sending counts failed; retrying")
                 time.sleep(_AFTER_FAULT_S)
 
     def _serve_next(self) -> None:
-        """A function of its own, so that nothing is held on to while there is nothing to do."""
-        self._prepare_new()
-        due = self._wait_for_due()
-        if due:
-            self._sync(due)
+        """A function of its own, so that no sender is kept alive while there is nothing to do."""
+        while self._inbox:
+            self._carry_out(self._inbox.popleft())
+            if self._ended:
+                return
+        sender, due = self._first_due()
+        if sender is not None and due <= time.monotonic():
+            self._sync(sender, FLUSH_TIMEOUT_S)
+            return
+        del sender
+        self._wake_up.wait(due - time.monotonic())
 
-    def _prepare_new(self) -> None:
-        while self._new:
-            with self._lock:
-                local = self._new.pop()
-            try:
-                local.prepare()
-            finally:
-                if local in self._due:  # nobody has said to forget them meanwhile
-                    self.remind(local)
+    def _first_due(self) -> tuple[Sender | None, float]:
+        due: list[tuple[Sender | None, float]] = [*self._due.items()]
+        return min(due, key=_time_of, default=(None, math.inf))
 
-    def _wait_for_due(self) -> Sender | None:
-        """The first counters that are due; None when new ones have come instead."""
-        with self._lock:
-            while not self._new:
-                local = min(self._due, key=self._due.__getitem__, default=None)
-                wait_s = self._due[local] - time.monotonic() if local else math.inf
-                if local and wait_s <= 0:
-                    return local
-                self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
-        return None
+    def _carry_out(self, request: _Request) -> None:
+        """Everything but the sync itself, which comes when the inbox is empty."""
+        sender = request.sender
+        if sender is None:
+            self._end_by(request)
+        elif request.ask is _Ask.FORGET:
+            self._due.pop(sender, None)
+        elif request.ask is _Ask.RELEASE:
+            if sender in self._due:
+                sender.released = True
+                self._due[sender] = -math.inf
+        else:
+            self._prepare(sender)
+            if request.done:
+                self._waiting.setdefault(sender, []).append(request.done)
+            when = -math.inf if request.ask is _Ask.SYNC else sender.next_sync(time.monotonic())
+            self._due[sender] = min(self._due.get(sender, math.inf), when)
 
-    def _sync(self, local: Sender) -> None:
-        with self._lock:
-            self._due[local] = time.monotonic() + _AFTER_FAULT_S  # should this fail
-            waiting = self._waiting.pop(local, ())
+    def _end_by(self, request: _Request) -> None:
+        _drain(list(self._due), request.deadline, lambda each: self._sync(each, _GRACE_S))
+        self._ended = True
+        if request.done:
+            request.done()
+
+    def _prepare(self, sender: Sender) -> None:
+        if sender not in self._due:
+            self._due[sender] = math.inf
+            if self._runs():
+                sender.prepare()
+
+    def _sync(self, sender: Sender, timeout_s: float) -> None:
+        self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
+        waiting = self._waiting.pop(sender, ())
         try:
-            local.sync(FLUSH_TIMEOUT_S)
+            sender.sync(timeout_s)
         finally:
             for done in waiting:
-                done.put(None)
-        released = local.released and not local.has_unsent()
-        if released:
-            local.retire()
-            local.put_away()
-        with self._lock:
-            if released:
-                self._due.pop(local, None)
-            elif self._due.get(local, 0) > 0:  # neither forgotten nor asked for again
-                self._due[local] = local.next_sync(time.monotonic())
+                with suppress(Exception):  # such as an event loop that was closed
+                    done()
+        if sender.released and not sender.has_unsent():
+            sender.retire()
+            sender.put_away()
+            self._due.pop(sender, None)
+        elif sender in self._due:  # not forgotten meanwhile
+            self._due[sender] = sender.next_sync(time.monotonic())
 
 
-_syncer = Syncer()
+def _time_of(item: tuple[object, float]) -> float:
+    return item[1]
+
+
+def _drain(some: Iterable[Sender], deadline: float, sync: Callable[[Sender], None]) -> list[Sender]:
+    """Sync until all is sent or the time is over, then retire those that are done; returns the others."""
+    some = list(some)
+    for sender in some:
+        sender.send_at_once()
+    left = [sender for sender in some if sender.has_unsent()]
+    while left and time.monotonic() < deadline:
+        for sender in left:
+            sync(sender)
+        left = [sender for sender in left if sender.has_unsent()]
+        if left:
+            time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
+    for sender in some:
+        if sender not in left and time.monotonic() < deadline:
+            sender.retire()
+    return left
+
+
+_syncer = process.PerProcess(Syncer)
 
 
 def current() -> Syncer:
     """The syncer of this process."""
-    return _syncer
-
-
-def _after_fork() -> None:
-    global _syncer
-    _syncer = Syncer()
+    return _syncer.get()
 
 
 def _end() -> None:
-    _syncer.end()
+    syncer = _syncer.peek()
+    if syncer:
+        syncer.end()
 
 
 def _end_with_multiprocessing_child() -> None:
     """Children of multiprocessing leave without running atexit functions, in some versions of Python."""
     util = sys.modules.get("multiprocessing.util")
-    process = sys.modules.get("multiprocessing.process")
-    if util and process and process.parent_process() is not None:
+    module = sys.modules.get("multiprocessing.process")
+    if util and module and module.parent_process() is not None:
         util.Finalize(None, _end, exitpriority=0)
 
 
 atexit.register(_end)
-os.register_at_fork(after_in_child=_after_fork)

@@ -103,8 +103,21 @@ def problems(path: Path) -> list[str]:
             web("sync-intervall: 1"),
             "4: groups.web.sync_intervall: is not known (did you mean 'sync_interval'?)",
         ),
-        (web("sync_interval: 5s"), "4: groups.web.sync_interval: '5s' is not a number of seconds above 0"),
-        (web("sync_interval: .inf"), "4: groups.web.sync_interval: inf is not a number of seconds above 0"),
+        (web("sync_interval: 5s"), "4: groups.web.sync_interval: '5s' is not a number of seconds, 0 or more"),
+        (
+            web("sync_interval: .inf"),
+            "4: groups.web.sync_interval: inf is not a number of seconds, 0 or more",
+        ),
+        (web("sync_interval: -1"), "4: groups.web.sync_interval: -1 is not a number of seconds, 0 or more"),
+        (
+            web("sync_interval: off"),
+            "4: groups.web.sync_interval: false is not a number of seconds, 0 or more",
+        ),
+        (
+            web("sync_interval: 0\n    sync_limit: 10"),
+            "5: groups.web.sync_limit: is given beside 'sync_interval: 0', with which every count is sent at "
+            "once; remove one of them",
+        ),
         (web("sync_limit: 0"), "4: groups.web.sync_limit: 0 is not a whole number above 0"),
         (web("sync_limit: 1.5"), "4: groups.web.sync_limit: 1.5 is not a whole number above 0"),
         (
@@ -405,6 +418,20 @@ def test_a_hyphen_in_the_name_of_a_setting_is_as_good_as_an_underscore() -> None
     assert group.auto_declare_events
     assert (group.sync_interval, group.sync_limit, group.max_events) == (2.0, 3, 4)
     assert config.redis.socket_timeout == 5
+
+
+@pytest.mark.parametrize("written", [0, 0.0, -0.0, "0", "0s"])
+def test_sync_interval_of_zero_is_at_once_and_not_direct(written: object) -> None:
+    group = from_dicts({"web": {"intervals": ["5m"], "sync_interval": written}}).groups["web"]
+    assert (group.sync_interval, group.at_once, group.direct) == (0.0, True, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "direct"), [({}, True), ({"sync_interval": 0.5}, False), ({"sync_limit": 10}, False)]
+)
+def test_group_without_sync_interval_of_zero_is_not_at_once(settings: dict[str, Any], direct: bool) -> None:
+    group = from_dicts({"web": {"intervals": ["5m"], **settings}}).groups["web"]
+    assert (group.at_once, group.direct) == (False, direct)
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ def test_counting_goes_on_after_close(server: Server, logger: Make) -> None:
     made["g"].log("a")
     made.close()
     made["g"].log("a", 2)
-    assert server.counts("g", "1h", "cur") == {"a": 3}
+    wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
 
 
 def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(

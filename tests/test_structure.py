@@ -16,7 +16,19 @@ PACKAGE = Path(event_count_logger.__file__).parent
 
 #: From the lowest floor to the highest: a module imports only from floors below its own.
 FLOORS = [
-    ["intervals", "keys", "errors", "hangup", "logs", "notify", "outcome", "templates"],
+    [
+        "intervals",
+        "keys",
+        "errors",
+        "event_loops",
+        "hangup",
+        "notify",
+        "outcome",
+        "process",
+        "templates",
+        "wake_up",
+    ],
+    ["logs"],
     ["config.values", "config.places"],
     ["config.checks"],
     ["config.rules", "config.redis_rules", "config.tail_rules"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import select
 import signal
@@ -110,7 +109,8 @@ def _log_one(config: Config, group: GroupConfig, event_id: str, count: int) -> N
 
 
 def _log_lines(config: Config, group: GroupConfig) -> None:
-    sync_interval = min(group.sync_interval or math.inf, _STREAM_SYNC_S)
+    configured = _STREAM_SYNC_S if group.sync_interval is None else group.sync_interval
+    sync_interval = min(configured, _STREAM_SYNC_S)
     events = _events(config, replace(group, sync_interval=sync_interval))
     warnings = _LastMessage()
     logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[warnings, logging.StreamHandler()])

@@ -164,9 +164,19 @@ def _check_groups(
                 (*place, "max_events"),
                 f"{group.max_events} is too few for {len(group.events)} declared events",
             )
+        _check_sync_limit(group, place, report)
         _check_shards(group, place, report)
         _check_labels(group, place, report)
     return groups
+
+
+def _check_sync_limit(group: GroupConfig, place: Place, report: Report) -> None:
+    """A limit has no effect in a group whose counts are sent at once."""
+    if group.at_once and group.sync_limit is not None:
+        report(
+            (*place, "sync_limit"),
+            "is given beside 'sync_interval: 0', with which every count is sent at once; remove one of them",
+        )
 
 
 def _check_shards(group: GroupConfig, place: Place, report: Report) -> None:

@@ -59,8 +59,13 @@ def _interval(value: object) -> Interval:
 
 
 def _or_zero(check: Callable[[object], float]) -> Callable[[object], float]:
-    """0 means that there is no limit; it needs no unit then."""
-    return lambda value: 0.0 if value in (0, "0", "0s", "0m", "0h") else check(value)
+    """Also accepts 0, with or without a unit. `false` and `off` equal 0 in Python, but are not 0."""
+
+    def check_unless_zero(value: object) -> float:
+        is_zero = value in (0, "0", "0s", "0m", "0h") and not isinstance(value, bool)
+        return 0.0 if is_zero else check(value)
+
+    return check_unless_zero
 
 
 def _distinct(intervals: list[Interval]) -> tuple[Interval, ...]:
@@ -92,7 +97,7 @@ def _origins(value: list[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-_seconds = a_number(float, "a number of seconds above 0")
+_seconds = a_number(float, "a number of seconds, 0 or more")
 
 _positive = a_number(int, "a whole number above 0")
 
@@ -125,7 +130,7 @@ GROUP = vol.Schema(
         ),
         "events": optional(vol.All(a_list, [an_event_id], lambda events: tuple(dict.fromkeys(events)))),
         "auto_declare_events": optional(a_boolean),
-        "sync_interval": optional(_seconds),
+        "sync_interval": optional(_or_zero(_seconds)),
         "sync_limit": optional(_positive),
         "max_events": optional(_positive),
         "history": optional(_history),

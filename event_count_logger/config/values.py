@@ -193,7 +193,7 @@ class GroupConfig:
         intervals: Each is counted and rotated on its own.
         events: The declared event IDs, each once.
         auto_declare_events: Whether other event IDs are counted too, for as long as they are in use.
-        sync_interval: Seconds after which local counts are sent at the latest, or None.
+        sync_interval: Seconds after which local counts are sent at the latest, or None; see `at_once`.
         sync_limit: Number of unsent counts of one event at which they are sent, or None.
         max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
         spool: Whether local counters are kept in files, so that they survive the process.
@@ -274,8 +274,13 @@ class GroupConfig:
 
     @property
     def direct(self) -> bool:
-        """Whether `log()` sends each count at once."""
+        """True if `log()` sends each count itself, and waits until Redis has confirmed it."""
         return self.sync_interval is None and self.sync_limit is None
+
+    @property
+    def at_once(self) -> bool:
+        """True if the background thread sends each count as soon as it can; `log()` does not wait for it."""
+        return self.sync_interval == 0
 
     def interval(self, name: str) -> Interval | None:
         """The interval written like this in the configuration, if there is one."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Protocol
 
+from event_count_logger import process
 from event_count_logger.counters.hot import Cell, CellMap
 from event_count_logger.counters.layout import Column, Extent, HeaderWord, State
 
@@ -142,7 +144,7 @@ class Cells(CellMap):
 
     def add(self, event_id: str) -> Cell:
         """The cell of an event, made if it has none."""
-        with self._growing:
+        with nullcontext() if process.is_ending() else self._growing:
             return self.by_id.get(event_id) or self.put(self._new(event_id))
 
     def _new(self, event_id: str) -> Cell:

@@ -6,15 +6,15 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from event_count_logger.counters.pure import LARGEST, NEVER, Cell, CellMap, Counter, Counting
+from event_count_logger.counters.pure import LARGEST, NEVER, Cell, CellMap, Counter, Counting, detach
 
-__all__ = ["LARGEST", "NATIVE", "NEVER", "Cell", "CellMap", "Counter", "Counting"]
+__all__ = ["LARGEST", "NATIVE", "NEVER", "Cell", "CellMap", "Counter", "Counting", "detach"]
 
 #: Whether counting is done in C.
 NATIVE = False
 
 if not TYPE_CHECKING and os.environ.get("ECL_NATIVE") != "0":
     with suppress(ImportError):
-        from event_count_logger._native import Cell, CellMap, Counter, Counting
+        from event_count_logger._native import Cell, CellMap, Counter, Counting, detach
 
         NATIVE = True

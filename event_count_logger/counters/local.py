@@ -9,6 +9,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
+from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import NEVER, Cell
@@ -36,17 +37,16 @@ class LocalCounters:
     """The cells of a group, and the one way out of them.
 
     Attributes:
-        cells: What is added to.
-        wake_requested: Set by whoever asked for a sync that has not begun.
-        released: Whether nobody counts here any more.
+        cells: The cells, by event.
+        released: Whether nothing will be added any more.
     """
 
     def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
         self.config = config
         self._keeper = Keeper(config, store.identity, log)
         self.cells = Cells(self._keeper.open, self._keeper.note_full)
-        self.cells.sync_at = 1 if config.direct else config.sync_limit or NEVER
-        self.wake_requested = False
+        self._sync_at = 1 if config.direct or config.sync_interval == 0 else config.sync_limit or NEVER
+        self.expect_wake()
         self.released = False
         self._store = store
         self._recovery = recovery
@@ -56,20 +56,34 @@ class LocalCounters:
         self._show_alive_at = time.monotonic() + config.source_ttl / 4
         self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
+        self._failed = False  # the last sync
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
         # constant load as much is left to the next interval as was left by the one before.
         self._own_pace = random.Random().uniform(0.6, 1)
 
     def sync(self, timeout_s: float) -> None:
-        """Send what is unsent, as far as Redis takes it; waits for its turn for `timeout_s`."""
-        self.wake_requested = False
-        with suppress(StoreError):  # told where noticed; the counts are kept
+        """Send what is unsent, as far as Redis accepts it; waits for its turn for `timeout_s`."""
+        self.expect_wake()
+        self._failed = True
+        with suppress(StoreError):  # logged where noticed; the counts are kept
             with Turn(self._turns, timeout_s) as mine:
                 if mine:
                     self._keeper.look_after()
                     self._show_alive()
                     self._run()
+            self._failed = not mine
             self._recovery.run_once()
+        if self._failed:
+            self._expect_retry()
+
+    def expect_wake(self) -> None:
+        """Have `log()` ask for a sync as soon as enough is unsent."""
+        self.cells.sync_at = self._sync_at if process.has_threads() else 1
+
+    def note_wake(self) -> None:
+        """A sync was asked for: until it begins, `log()` has nothing more to ask for."""
+        if not self.config.direct and process.has_threads():
+            self.cells.sync_at = NEVER
 
     def _show_alive(self) -> None:
         now = time.monotonic()
@@ -78,9 +92,17 @@ class LocalCounters:
                 self._sync.show_alive()
                 self._show_alive_at = now + self.config.source_ttl / 4
 
+    def _expect_retry(self) -> None:
+        """`log()` needs to ask for nothing while there is something unsent, since that is retried soon."""
+        self.note_wake()
+        if not self.has_unsent():
+            self._failed = False
+            self.expect_wake()
+
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""
-        self.cells.sync_at = 1
+        self._sync_at = 1
+        self.expect_wake()
 
     def prepare(self) -> None:
         """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
@@ -168,17 +190,12 @@ class LocalCounters:
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        if self.has_unsent() and (self.config.direct or self._in_trouble or self._store.is_away(self.config)):
+        if (self._failed or self.config.direct or self._store.is_away(self.config)) and self.has_unsent():
             return now + _RETRY_S * self._own_pace
-        show_alive_at = max(self._show_alive_at, now + _RETRY_S)
-        if self.config.direct:
-            return show_alive_at
-        return min(
-            show_alive_at,
-            now + (self.config.sync_interval or math.inf),
-            now + self._until_boundary(),
-            self._sync.retry_at() or math.inf,
-        )
+        when = min(max(self._show_alive_at, now + _RETRY_S), self._sync.retry_at() or math.inf)
+        if self._sync_at == 1:
+            return when
+        return min(when, now + (self.config.sync_interval or math.inf), now + self._until_boundary())
 
     def _until_boundary(self) -> float:
         """Seconds until just before the first boundary that there is still time to be before."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
+from typing import Any
+
+from event_count_logger.process import MARK
 
 #: The largest count, and the most that may be unsent of one event.
 LARGEST = 2**63 - 1
@@ -14,6 +19,9 @@ LARGEST = 2**63 - 1
 NEVER = 2**63
 
 _MASK = 2**64 - 1
+
+#: Of <sys/mman.h>, for which the module mmap has no name; the same on Linux and macOS.
+_MAP_FIXED = 0x10
 
 #: Whether `Cell.add` cannot be interrupted. Since 3.11, CPython with a global lock lets other threads and
 #: signal handlers run at calls and backward jumps only.
@@ -38,10 +46,12 @@ class Cell:
         self._total = total
         self._acked = total - (total - acked & _MASK)
 
-    def add(self, count: int) -> int:
+    def add(self, count: int) -> int | None:
         """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing, and
-        never jumps back.
+        never jumps back. Returns None, and adds nothing, in a forked child: this is a cell of its parent.
         """
+        if not MARK[0]:
+            return None
         total = self._total + count
         if total - self._acked > LARGEST:
             raise OverflowError(f"more than 2^63-1 counts of event {self.event_id!r} would be unsent")
@@ -97,9 +107,18 @@ class CellMap:
         """To be looked at; `put` is the way in."""
         return MappingProxyType(self._by_id)
 
+    def adding(self) -> AbstractContextManager[Any]:
+        """The lock under which cells are added to, where Python does not make that one step."""
+        # While the interpreter ends, a thread may have been stopped for good that holds it.
+        return nullcontext() if sys.is_finalizing() else self._adding
+
     def put(self, cell: Cell) -> Cell:
         """Give an event its cell, unless it has one; returns the one that it has. It has it for ever."""
         return self._by_id.setdefault(cell.event_id, cell)
+
+
+#: Before the first event of a process.
+_EMPTY = CellMap()
 
 
 class Counting:
@@ -111,7 +130,14 @@ class Counting:
 
     __slots__ = ("cells",)
 
+    #: Where this process counts.
     cells: CellMap
+
+    def __new__(cls, *args: object, **kwargs: object) -> Counting:
+        """The arguments are for `__init__`."""
+        self = super().__new__(cls)
+        self.cells = _EMPTY
+        return self
 
     def log(self, event_id: str, count: int = 1) -> None:
         """Count an event.
@@ -138,9 +164,11 @@ class Counting:
         if _UNINTERRUPTED:
             total = cell.add(count)
         else:
-            with cells._adding:
+            with cells.adding():
                 total = cell.add(count)
-        if total - cell._acked >= cells.sync_at:
+        if total is None:
+            self._log_unusual(event_id, count)
+        elif total - cell._acked >= cells.sync_at:
             self._send(cell, total & _MASK)
 
     def _log_unusual(self, event_id: object, count: object) -> None:
@@ -161,3 +189,17 @@ class Counter:
     def inc(self, n: int = 1) -> None:
         """Count the event `n` times; otherwise as `EventGroup.log`."""
         self._group.log(self._event_id, n)
+
+
+def detach(mapping: Any) -> None:
+    """Replace mapped memory by private memory, all 0, in a forked child."""
+    # It takes 10 ms to import, and only a child of a process without the extension needs it.
+    import ctypes
+
+    memory = (ctypes.c_char * len(mapping)).from_buffer(mapping)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    at, size = ctypes.c_void_p(ctypes.addressof(memory)), ctypes.c_size_t(len(mapping))
+    access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+    if libc.mmap(at, size, access, kind, -1, ctypes.c_long(0)) != at.value:
+        raise OSError(ctypes.get_errno(), "mmap failed")

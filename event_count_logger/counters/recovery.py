@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from event_count_logger import process
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
@@ -65,7 +65,7 @@ class Recovery:
         self._config = config
         self._store = store
         self._log = _SaysOnce(log)
-        self._done_by: int | None = None
+        self._done_in: int | None = None  # the number of the process
 
     def run_once(self) -> None:
         """Finish what there is, once in each process. It may take several calls.
@@ -73,13 +73,13 @@ class Recovery:
         Raises:
             Unavailable: Redis does not answer; it is tried again by the next call.
         """
-        if self._done_by == os.getpid():
+        if self._done_in == process.current():
             return
         deadline = time.monotonic() + _AT_ONCE_S
         for _ in self.run(logging.DEBUG):  # whoever cannot make files says why
             if time.monotonic() > deadline:
                 return
-        self._done_by = os.getpid()
+        self._done_in = process.current()
 
     def run(self, unusable: int = logging.WARNING) -> Iterator[Finding]:
         """Finish each file whose process has ended.

@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from event_count_logger import process
 from event_count_logger.config.values import Layout
 from event_count_logger.counters import layout
+from event_count_logger.counters.hot import detach
 from event_count_logger.counters.layout import Contents, Damaged, Description, Extent, HeaderWord
 
 _SUFFIX = ".ecl"
@@ -61,14 +63,17 @@ class SpoolFile:
     """
 
     def __init__(self, path: Path, descriptors: list[int], contents: Contents) -> None:
-        """Takes over two descriptors, of different openings: one has the lock, the other is for mapping."""
+        """Takes over two descriptors, of different openings: one has the lock, the other is for mapping.
+
+        Mappings keep copies of their descriptor that cannot be closed, so that is never the locked one.
+        """
         self.path = path
         self.contents = contents
         self._descriptors = descriptors
-        _held.add(self)
-
-    def __del__(self) -> None:
-        self.close()
+        self._identity = _identity(descriptors[0])
+        self._mappings = [contents.words.obj]
+        weakref.finalize(self, _close, descriptors, self._identity).atexit = False
+        process.register(self)
 
     @property
     def description(self) -> Description:
@@ -92,16 +97,26 @@ class SpoolFile:
 
     def grow(self) -> Extent:
         """See `Storage`."""
+        if not self.is_held():
+            raise OSError(f"descriptors of {self.path} were closed")
         offset = self.words[HeaderWord.SIZE]
         size = min(offset, _LARGEST_EXTENT)
-        extent = Extent.new(_reserve(self._descriptors[-1], offset, size))
+        memory = _reserve(self._descriptors[-1], offset, size)
+        self._mappings.append(memory.obj)
+        extent = Extent.new(memory)
         self.words[HeaderWord.SIZE] = offset + size
         self.extents.append(extent)
         return extent
 
+    def is_held(self) -> bool:
+        """Whether no other code of this process has closed the descriptors."""
+        return bool(self._descriptors) and all(
+            _identity(descriptor) == self._identity for descriptor in self._descriptors
+        )
+
     def is_deleted(self) -> bool:
-        """Whether somebody has deleted it, so that nobody could find it after the end of this process."""
-        return bool(self._descriptors) and os.fstat(self._descriptors[0]).st_nlink == 0
+        """Whether the file was deleted, so that no process can find it after the end of this one."""
+        return self.is_held() and os.fstat(self._descriptors[0]).st_nlink == 0
 
     def delete(self) -> None:
         """Remove it, since it holds nothing unsent, and let go of it."""
@@ -111,23 +126,30 @@ class SpoolFile:
 
     def close(self) -> None:
         """Let go of it: from now on others may take it over."""
-        descriptors, self._descriptors = self._descriptors, []
-        for descriptor in descriptors:
+        _close(self._descriptors, self._identity)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: give up the lock, and make the parent's memory unreachable."""
+        self.close()
+        for mapping in self._mappings:
+            detach(mapping)
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """Which file a descriptor belongs to; None if it was closed."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _close(descriptors: list[int], identity: tuple[int, int] | None) -> None:
+    """Close descriptors, except those that other code has closed: their numbers may belong to other files."""
+    while descriptors:
+        descriptor = descriptors.pop()
+        if _identity(descriptor) == identity:
             os.close(descriptor)
-
-
-_held: weakref.WeakSet[SpoolFile] = weakref.WeakSet()
-
-
-def _leave_to_parent() -> None:
-    """In a forked child: it must not keep the locks held when the parent has ended. Mappings keep copies of
-    their descriptor that cannot be closed; therefore that is never the one with the lock.
-    """
-    for file in tuple(_held):
-        file.close()
-
-
-os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from event_count_logger import keys
+from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
@@ -42,6 +42,7 @@ class Sync:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.unanswered = False
+        self._process = process.current()
         self._config = config
         self._cells = cells
         self._store = store
@@ -189,6 +190,8 @@ class Sync:
         return self._batch
 
     def _commit(self, next_position: int, batch: Mapping[str, int]) -> Commit:
+        if process.current() != self._process:
+            raise NotConnected  # a forked child that goes on where its parent was: the parent sends these
         cells, answered = self._cells, False
         try:
             commit = self._store.commit(

@@ -1,65 +1,101 @@
-"""Who may send the counts of a group: one thread at a time."""
+"""A fair lock that cannot be left locked: one thread at a time sends the counts of a group."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
+from collections import deque
+from contextlib import suppress
 
-#: Seconds until somebody who waits for a turn notices that it was dropped.
+from event_count_logger import process
+
+#: Seconds until a waiting thread looks again: a turn that was garbage-collected wakes no one.
 _LOOK_AGAIN_S = 0.2
 
 
 class Turns:
-    """Gives out turns. They are no locks: when an exception out of a signal handler, at whatever moment, ends
-    the one whose turn it is, the turn is gone with it, where a lock would be held for ever.
+    """A queue of turns; the first one that still exists holds the lock.
+
+    The queue holds weak references. An exception out of a signal handler, wherever it strikes, ends the block
+    or the call that keeps the `Turn`, and a turn that is gone holds nothing. Nothing here waits for another
+    thread, except for a turn, up to a time limit.
     """
 
     def __init__(self) -> None:
-        # A fork's child must never send what its parent has counted: the parent does. Python (3.12 and later)
-        # may run destructors of the parent's other threads in the child before any hook can prevent that.
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._ended = threading.Condition(self._lock)
-        self._current: weakref.ref[Turn] | None = None
-        self._anyone_waited = False
+        self._process = process.current()
+        self._queue: deque[weakref.ref[Turn]] = deque()
 
     def take(self, turn: Turn, timeout_s: float) -> bool:
-        """Whether it becomes its turn in time."""
-        if os.getpid() != self._pid:
+        """Acquire the lock for a turn. Returns False on time-out, and in a forked child, whose parent sends
+        these counts.
+        """
+        if process.current() != self._process:
             return False
         deadline = time.monotonic() + timeout_s
-        with self._lock:
-            while True:
-                current = self._current() if self._current else None
-                if current is None:
-                    self._current = weakref.ref(turn)
-                    return True
+        try:
+            self._queue.append(weakref.ref(turn))
+            while self._holder() is not turn:
                 wait_s = deadline - time.monotonic()
-                # A signal handler may have interrupted the very thread whose turn it is.
-                if wait_s <= 0 or current.thread == turn.thread:
+                # A signal handler may have interrupted the very thread that holds the lock or waits for it.
+                if wait_s <= 0 or self._is_ahead(turn):
+                    self._remove(weakref.ref(turn))
                     return False
-                self._anyone_waited = True
-                self._ended.wait(min(wait_s, _LOOK_AGAIN_S))
+                turn.wait(min(wait_s, _LOOK_AGAIN_S))
+        except BaseException:
+            self.end(turn)  # the exception refers to this frame: while it exists, so does the turn
+            raise
+        return True
 
-    def end(self) -> None:
-        """Let the next one have its turn."""
-        with self._lock:
-            self._current = None
-            if self._anyone_waited:  # in most programs nobody ever does
-                self._ended.notify()
+    def end(self, turn: Turn) -> None:
+        """Release the lock."""
+        self._remove(weakref.ref(turn))
+        holder = self._holder()
+        if holder:
+            holder.wake()
+
+    def _holder(self) -> Turn | None:
+        while True:
+            try:
+                first = self._queue[0]
+            except IndexError:
+                return None
+            turn = first()
+            if turn is not None:
+                return turn
+            self._remove(first)
+
+    def _remove(self, reference: weakref.ref[Turn]) -> None:
+        """Remove a turn, wherever in the queue it stands."""
+        while True:
+            try:
+                return self._queue.remove(reference)
+            except ValueError:  # another thread has found it dead, too
+                return None
+            except IndexError:  # another thread has changed the queue meanwhile
+                continue
+
+    def _is_ahead(self, turn: Turn) -> bool:
+        """Whether a turn of the same thread stands before this one."""
+        for reference in self._queue.copy():
+            other = reference()
+            if other is turn:
+                return False
+            if other is not None and other.thread == turn.thread:
+                return True
+        return False
 
 
 class Turn:
-    """`with Turn(turns, timeout_s) as mine`: inside, it is this thread's turn, if that came in time."""
+    """`with Turn(turns, timeout_s) as mine`: inside, `mine` is whether this thread holds the lock."""
 
-    __slots__ = ("__weakref__", "_mine", "_timeout_s", "_turns", "thread")
+    __slots__ = ("__weakref__", "_awake", "_mine", "_timeout_s", "_turns", "thread")
 
     def __init__(self, turns: Turns, timeout_s: float) -> None:
         self.thread = threading.get_ident()
         self._turns = turns
         self._timeout_s = timeout_s
+        self._awake: threading.Lock | None = None
 
     def __enter__(self) -> bool:
         self._mine = self._turns.take(self, self._timeout_s)
@@ -67,4 +103,18 @@ class Turn:
 
     def __exit__(self, *error: object) -> None:
         if self._mine:
-            self._turns.end()
+            self._turns.end(self)
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until `wake()`, or until the time is over."""
+        if self._awake is None:
+            # Not before: gevent and eventlet may have replaced the locks of the standard library by then.
+            self._awake = threading.Lock()
+            self._awake.acquire()
+        self._awake.acquire(timeout=timeout_s)
+
+    def wake(self) -> None:
+        """Let `wait()` return."""
+        if self._awake is not None:
+            with suppress(RuntimeError):  # it is awake
+                self._awake.release()

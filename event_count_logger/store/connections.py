@@ -6,21 +6,20 @@ caller, since it carries its position.
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from event_count_logger import keys
+from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
-from event_count_logger.store.routes import route_to
+from event_count_logger.store.routes import Route, route_to
 from event_count_logger.store.wire import Script, packed, request, script, text
 
 _PARTS = {
@@ -68,12 +67,12 @@ class Connections:
         self._config = config
         self._log = log
         self._timeout_s = timeout_s or config.socket_timeout
-        self._connect_nothing_yet()
-        _stores.add(self)
+        self._routes = process.PerProcess(partial(route_to, config, log, self._timeout_s))
+        self._routes.get()  # imports what connections need, before a thread does so while the process forks
 
-    def _connect_nothing_yet(self) -> None:
-        """Also in a forked child: the connections, and the locks of what makes them, belong to the parent."""
-        self._route = route_to(self._config, self._log, self._timeout_s)
+    @property
+    def _route(self) -> Route:
+        return self._routes.get()
 
     def is_away(self, group: GroupConfig) -> bool:
         """Whether requests about a group are known to find no answer for now."""
@@ -237,14 +236,3 @@ def ask_node(node: Node, *words: str) -> Any:
     except ResponseError as error:
         raise Rejected(NO_KEY, error) from error
     return reply
-
-
-_stores: weakref.WeakSet[Connections] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for store in tuple(_stores):
-        store._connect_nothing_yet()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401 - see make_ready
 import re
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -94,15 +95,11 @@ class Node:
         self._pool = redis.ConnectionPool(**options)
         # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
         self._idle: deque[Any] = deque()
-
-    def __del__(self) -> None:
-        self.close()
+        weakref.finalize(self, _disconnect, self._idle).atexit = False
 
     def close(self) -> None:
         """Give the connections back; the next request makes new ones."""
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().disconnect()
+        _disconnect(self._idle)
 
     def exchange(self, requests: Sequence[bytes], connect: bool = True) -> list[Any]:
         """Send requests once, in one go, and return the reply to each.
@@ -167,6 +164,12 @@ class Node:
         if not self.contact.reachable:
             self.contact.made(self.location)
         return with_first_raised(replies)
+
+
+def _disconnect(idle: deque[Any]) -> None:
+    with suppress(IndexError):
+        while True:
+            idle.pop().disconnect()
 
 
 def _is_of_whole_server(error: ResponseError) -> bool:

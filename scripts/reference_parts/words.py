@@ -50,9 +50,11 @@ MEANINGS = {
     "groups.NAME.events": "IDs of the declared events. They are always there, also with a count of 0.",
     "groups.NAME.auto_declare_events": "Whether other events are counted, too, for as long as they are in use. If "
     "not, they are warned of, and not counted.",
-    "groups.NAME.sync_interval": "Seconds after which local counts are sent at the latest. Without this and "
-    "`sync_limit` each `log()` sends its count itself.",
-    "groups.NAME.sync_limit": "Local counts are also sent when one event has so many that are not sent.",
+    "groups.NAME.sync_interval": "Seconds after which local counts are sent at the latest. With 0 a "
+    "background thread sends them at once, and `log()` does not wait for it. Without this and `sync_limit` the group is "
+    "[direct](concepts.md#local-counters): each `log()` sends its count itself, and waits for Redis.",
+    "groups.NAME.sync_limit": "Local counts are also sent when one event has so many that are not sent. Not beside "
+    "`sync_interval: 0`.",
     "groups.NAME.spool": "Whether local counters are in files, so that they survive the process.",
     "groups.NAME.spool_dir": "Where these files are, relative to the configuration.",
     "groups.NAME.expire_after": "When the total of an event that is not declared is dropped, if it is not logged.",
