@@ -245,6 +245,41 @@ find(CellMap *cells, PyObject *event_id)
    with or without Python's lock, therefore the list of all Counting objects has a lock of its own. It is
    taken before the fork, so that the child finds the list whole and the lock in its own hands. */
 
+/* Set while Python itself forks, with hooks of its own. */
+static int python_forks = 0;
+
+static PyObject *
+expect_fork(PyObject *module, PyObject *unused)
+{
+    python_forks = 1;
+    Py_RETURN_NONE;
+}
+
+static PyThreadState *
+state_of_this_thread(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyThreadState *state = PyThreadState_GetUnchecked();
+#else
+    PyThreadState *state = _PyThreadState_UncheckedGet();  /* before 3.12 that of any thread, which has the lock */
+#endif
+    return state != NULL && state->thread_id == PyThread_get_thread_ident() ? state : NULL;
+}
+
+/* Does in a forked child what C code that forks has to do and often does not: if another thread was waiting for
+   the interpreter's lock, a child that gives the lock back would wait for that thread for ever. Only for a
+   thread that has the lock of the only interpreter, while there are other threads. */
+static void
+let_python_notice(void)
+{
+    PyThreadState *state = state_of_this_thread();
+    if (state == NULL || PyInterpreterState_Next(PyInterpreterState_Head()) != NULL)
+        return;
+    PyThreadState *first = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(state));
+    if (first != state || PyThreadState_Next(first) != NULL)
+        PyOS_AfterFork_Child();
+}
+
 static Counting all = {.previous = &all, .next = &all};
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -257,6 +292,7 @@ before_fork(void)
 static void
 after_fork_in_parent(void)
 {
+    python_forks = 0;
     pthread_mutex_unlock(&all_lock);
 }
 
@@ -270,6 +306,9 @@ after_fork_in_child(void)
         }
     }
     pthread_mutex_unlock(&all_lock);
+    if (!python_forks)
+        let_python_notice();
+    python_forks = 0;
 }
 
 static void
@@ -652,6 +691,7 @@ fill(PyObject *module)
 }
 
 static PyMethodDef functions[] = {
+    {"expect_fork", expect_fork, METH_NOARGS, PyDoc_STR("Python is about to fork.")},
     {"detach", detach, METH_O, PyDoc_STR("Replace mapped memory by private memory.")},
     {NULL},
 };

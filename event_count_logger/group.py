@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from event_count_logger import event_loops, syncer
+from event_count_logger import event_loops, process, syncer
 from event_count_logger.admission import Admission, check_event_id
 from event_count_logger.arguments import checked_event, checked_id
 from event_count_logger.config import GroupConfig
@@ -309,7 +309,7 @@ class EventGroup(Counting):
         local = self.local
         if local.held_up(cell.event_id):
             syncer.current().remind(local)
-        elif not self._config.direct or event_loops.is_running_here():
+        elif not self._config.direct or event_loops.is_running_here() or process.is_ending():
             self._hand_over(local)
         else:
             self._confirm(local, cell, total)

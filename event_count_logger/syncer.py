@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -190,7 +190,9 @@ class Syncer:
             return
         if process.has_threads():  # in vain: there will be none later either
             sender.send_at_once()
-        self._sync(sender, _GRACE_S)
+        # While modules are torn down, anything may fail.
+        with suppress(Exception) if process.is_ending() else nullcontext():
+            self._sync(sender, _GRACE_S)
 
     def _runs(self) -> bool:
         return not self._ended and self._runner is not None and self._runner.is_alive()

@@ -15,6 +15,7 @@ NATIVE = False
 
 if not TYPE_CHECKING and os.environ.get("ECL_NATIVE") != "0":
     with suppress(ImportError):
-        from event_count_logger._native import Cell, CellMap, Counter, Counting, detach
+        from event_count_logger._native import Cell, CellMap, Counter, Counting, detach, expect_fork
 
+        os.register_at_fork(before=expect_fork)
         NATIVE = True

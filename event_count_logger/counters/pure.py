@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
 
+from event_count_logger import process
 from event_count_logger.process import MARK
 
 #: The largest count, and the most that may be unsent of one event.
@@ -137,7 +138,12 @@ class Counting:
         """The arguments are for `__init__`."""
         self = super().__new__(cls)
         self.cells = _EMPTY
+        process.register(self)
         return self
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: begin without cells; see `process.Member`."""
+        self.cells = _EMPTY
 
     def log(self, event_id: str, count: int = 1) -> None:
         """Count an event.
