@@ -12,8 +12,13 @@
 #include <sys/mman.h>
 
 /* Other processes read these words at any time, so each is loaded and stored in one instruction. As long as
-   Python has a global lock, adding needs no more than that. */
+   Python has a global lock, adding needs no more than that. Without one, `acked` is read before `total`, which
+   is never behind it: a processor that swapped these loads would find a number of unsent counts below 0. */
+#ifdef Py_GIL_DISABLED
+#define LOAD(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
+#else
 #define LOAD(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#endif
 #define STORE(word, value) __atomic_store_n(word, value, __ATOMIC_RELEASE)
 
 static const uint64_t LARGEST = INT64_MAX;
@@ -499,9 +504,13 @@ Counting_set_cells(Counting *self, PyObject *cells, void *closure)
         PyErr_SetString(PyExc_TypeError, "a CellMap is needed");
         return -1;
     }
-    Py_CLEAR(self->parents);
     Py_INCREF(cells);
-    Py_XSETREF(self->cells, (CellMap *)cells);
+    /* Two threads may come here with the first event of a process. `parents` is the first to go, because a fork in
+       between would leave the child its parent's cells. */
+    CellMap *parents = __atomic_exchange_n(&self->parents, NULL, __ATOMIC_ACQ_REL);
+    CellMap *before = __atomic_exchange_n(&self->cells, (CellMap *)cells, __ATOMIC_ACQ_REL);
+    Py_XDECREF(parents);
+    Py_XDECREF(before);
     return 0;
 }
 

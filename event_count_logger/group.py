@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -124,14 +122,15 @@ class EventGroup(Counting):
         return pending.is_confirmed()
 
     async def flush(self) -> bool:
-        """The same as `sync` for coroutines of asyncio: waits without blocking the event loop.
+        """The same as `sync` for coroutines of asyncio and trio: waits without blocking the event loop.
 
         Returns:
             Whether Redis has confirmed all that was counted in this process before.
         """
         pending = self._counters.get().pending()
         for sender in pending.senders():
-            await _flush(sender)
+            ask = partial(syncer.current().wake, sender)
+            await event_loops.wait_for_call(ask, syncer.FLUSH_TIMEOUT_S)
         return pending.is_confirmed()
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
@@ -316,6 +315,8 @@ class EventGroup(Counting):
 
     def _hand_over(self, local: LocalCounters) -> None:
         """Let the background thread send; does not wait."""
+        if local.wake_requested:
+            return
         try:
             local.note_wake()
             syncer.current().wake(local)
@@ -414,11 +415,3 @@ def _release(counters: PerProcess[_Counters]) -> None:
     made = counters.peek()
     if made:
         made.release()
-
-
-async def _flush(sender: syncer.Sender) -> None:
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    syncer.current().wake(sender, lambda: loop.call_soon_threadsafe(done.set))
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(done.wait(), syncer.FLUSH_TIMEOUT_S)

@@ -219,11 +219,12 @@ class Syncer:
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
                 _log.exception("Sending counts failed; retrying")
                 time.sleep(_AFTER_FAULT_S)
+        self._wake_up.set()  # the thread that has replaced this one may be asleep
 
     def _serve_next(self) -> None:
         """A function of its own, so that no sender is kept alive while there is nothing to do."""
-        while self._inbox:
-            self._carry_out(self._inbox.popleft())
+        while request := self._next_request():
+            self._carry_out(request)
             if self._ended:
                 return
         sender, due = self._first_due()
@@ -232,6 +233,12 @@ class Syncer:
             return
         del sender
         self._wake_up.wait(due - time.monotonic())
+
+    def _next_request(self) -> _Request | None:
+        try:
+            return self._inbox.popleft()
+        except IndexError:
+            return None
 
     def _first_due(self) -> tuple[Sender | None, float]:
         due: list[tuple[Sender | None, float]] = [*self._due.items()]
@@ -247,12 +254,14 @@ class Syncer:
         elif request.ask is _Ask.RELEASE:
             if sender in self._due:
                 sender.released = True
-                self._due[sender] = -math.inf
+                self._due[sender] = time.monotonic()
         else:
             self._prepare(sender)
             if request.done:
                 self._waiting.setdefault(sender, []).append(request.done)
-            when = -math.inf if request.ask is _Ask.SYNC else sender.next_sync(time.monotonic())
+            # Not before those that are due already: under constant load it is asked for all the time.
+            now = time.monotonic()
+            when = now if request.ask is _Ask.SYNC else sender.next_sync(now)
             self._due[sender] = min(self._due.get(sender, math.inf), when)
 
     def _end_by(self, request: _Request) -> None:

@@ -20,6 +20,7 @@ from bench_parts.report import Section, targets_section
 from bench_parts.sections import (
     capacity,
     direct,
+    event_loop,
     footprint,
     layouts,
     log,
@@ -34,6 +35,7 @@ from bench_parts.sections import (
 SECTIONS = {
     "log": log,
     "direct": direct,
+    "event_loop": event_loop,
     "sync": sync,
     "pause": pause,
     "rotate": rotate,

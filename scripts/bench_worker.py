@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench_parts.coroutines import Coroutines, log_times
 from bench_parts.footprint import files_kb, idle, memory_kb
 from bench_parts.libraries import Call, Empty, event_names, log_calls
 from bench_parts.stopwatch import PauseWatch, Stopwatch
@@ -33,6 +34,7 @@ class Worker:
         self._folder = folder
         self._stopwatches: dict[str, Stopwatch] = {}
         self._groups: dict[int, Any] = {}
+        self._coroutines: Coroutines | None = None
 
     def sample(
         self, call: str, base: str, events: int, intervals: int, threads: int, sample_ms: float
@@ -87,11 +89,32 @@ class Worker:
         time.sleep(0.5)  # a background thread may start and connect
         return memory_kb() - before + files_kb(self._folder)
 
-    def idle(self, seconds: float) -> tuple[float, int]:
+    def idle(self, seconds: float, sync_interval: float = 60) -> tuple[float, int]:
         """See `idle`; a second after counting."""
-        self._library.count_each(["e"])("e")
+        self._library.count_each(["e"], sync_interval)("e")
         time.sleep(1)
         return idle(seconds)
+
+    def log_times(self, group: str, events: list[str], in_loop: bool) -> list[int]:
+        """See `log_times`: of a direct group in a coroutine, of one with `sync_interval: 0` in no loop."""
+        settings = {} if in_loop else {"sync_interval": 0}
+        return log_times(self._library.group(group, events, **settings), events, in_loop)
+
+    def first_call_us(self, group: str) -> float:
+        """See `Coroutines`; of a direct group, which the next two use, too."""
+        events = ["warm-up", "e", "visit"]
+        self._coroutines = Coroutines(self._library.group(group, events, sessions={}))
+        return self._coroutines.first_call_us()
+
+    def longest_calls_us(self, seconds: float) -> dict[str, float]:
+        """See `Coroutines`."""
+        assert self._coroutines
+        return self._coroutines.longest_calls_us(seconds)
+
+    def expected(self) -> dict[str, int]:
+        """See `Coroutines`."""
+        assert self._coroutines
+        return self._coroutines.expected()
 
     def rotate(self, group: str, interval: str) -> float:
         """Milliseconds; only for 1.1, which has no public way to rotate at a given time."""

@@ -23,6 +23,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
     for title in (
         "Cost of log()",
         "Direct log()",
+        "Event loops",
         "Sync",
         "Rotate",
         "Capacity of a node",

@@ -108,7 +108,8 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
             own_server.start()
     told = json.loads(workers.communicate()[0])
     config = from_dicts(
-        {name: group(directory) for name in ("direct", "quick", "limited", "slow")}, own_server.config
+        {name: group(directory) for name in ("direct", "at_once", "quick", "limited", "slow")},
+        own_server.config,
     )
     recover(config)
     assert not spool_file.find(directory)

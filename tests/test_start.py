@@ -80,6 +80,6 @@ def test_all_goes_as_it_stands_there(
 
 
 def test_the_page_shows_all_that() -> None:
-    assert set(FILES) == {"ecl.yml", "count.py", "crash.py"}
-    assert len(steps()) == 9
+    assert set(FILES) == {"ecl.yml", "count.py", "coroutine.py", "crash.py"}
+    assert len(steps()) == 11
     assert len(LOGGED) == 3

@@ -77,3 +77,33 @@ def test_whoever_waits_for_a_sync_is_told_when_it_is_done(sender: Recorder) -> N
     syncer.watch(sender)
     syncer.flush(sender, timeout_s=10)
     assert sender.synced.is_set()
+
+
+class Restless(Recorder):
+    """Is asked for again while it is synced, as counters are under load without rest."""
+
+    def __init__(self, syncer: Syncer) -> None:
+        super().__init__()
+        self._syncer = syncer
+
+    def sync(self, timeout_s: float) -> None:
+        super().sync(timeout_s)
+        if not self.released:
+            self._syncer.wake(self)
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, asked_for: bool) -> None:
+    syncer = Syncer()
+    restless = Restless(syncer)
+    syncer.wake(restless)
+    assert restless.synced.wait(10)
+    try:
+        if asked_for:
+            syncer.wake(sender)
+        else:
+            sender.next_sync = lambda now: now + 0.1  # type: ignore[method-assign]
+            syncer.watch(sender)
+        assert sender.synced.wait(10)
+    finally:
+        restless.released = True

@@ -14,7 +14,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import NEVER, Cell
 from event_count_logger.counters.keeper import Keeper
-from event_count_logger.counters.layout import distance, has_reached
+from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
@@ -38,6 +38,7 @@ class LocalCounters:
 
     Attributes:
         cells: The cells, by event.
+        wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
     """
 
@@ -78,10 +79,12 @@ class LocalCounters:
 
     def expect_wake(self) -> None:
         """Have `log()` ask for a sync as soon as enough is unsent."""
+        self.wake_requested = False
         self.cells.sync_at = self._sync_at if process.has_threads() else 1
 
     def note_wake(self) -> None:
         """A sync was asked for: until it begins, `log()` has nothing more to ask for."""
+        self.wake_requested = True
         if not self.config.direct and process.has_threads():
             self.cells.sync_at = NEVER
 
@@ -145,7 +148,7 @@ class LocalCounters:
 
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
-        return {cell.event_id: distance(cell.total, cell.acked) for cell in self.cells.unsent()}
+        return {cell.event_id: unsent(cell) for cell in self.cells.unsent()}
 
     def unsent_in_words(self) -> str:
         """How much that is; '' for nothing."""

@@ -87,7 +87,8 @@ class Cell:
     @acked.setter
     def acked(self, value: int) -> None:
         self._words[self._at + 2] = value
-        self._acked = self._total - (self._total - value & _MASK)
+        total = self._total  # read once: another thread may add meanwhile
+        self._acked = total - (total - value & _MASK)
 
 
 class CellMap:

@@ -99,14 +99,17 @@ class SpoolFile:
         """See `Storage`."""
         if not self.is_held():
             raise OSError(f"descriptors of {self.path} were closed")
-        offset = self.words[HeaderWord.SIZE]
+        words, end = self.words, int(HeaderWord.SIZE)
+        offset = words[end]
         size = min(offset, _LARGEST_EXTENT)
         memory = _reserve(self._descriptors[-1], offset, size)
         self._mappings.append(memory.obj)
         extent = Extent.new(memory)
-        self.words[HeaderWord.SIZE] = offset + size
-        self.extents.append(extent)
-        return extent
+        # No function is called here, and so no signal handler, which may have let the file grow before.
+        if words[end] == offset:
+            words[end] = offset + size
+            self.extents.append(extent)
+        return self.extents[-1]
 
     def is_held(self) -> bool:
         """Whether no other code of this process has closed the descriptors."""

@@ -108,7 +108,8 @@ class Sync:
 
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
-        return min(self._refused.values(), default=None)
+        # A copy: a thread that sends may be taking note of a refusal.
+        return min(list(self._refused.values()), default=None)
 
     def is_refused(self, event_id: str) -> bool:
         """Whether Redis has refused this event, and not accepted it since."""

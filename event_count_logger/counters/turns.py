@@ -111,7 +111,8 @@ class Turn:
             # Not before: gevent and eventlet may have replaced the locks of the standard library by then.
             self._awake = threading.Lock()
             self._awake.acquire()
-        self._awake.acquire(timeout=timeout_s)
+        else:  # the first time, the caller looks again: `wake()` may have come before there was a lock
+            self._awake.acquire(timeout=timeout_s)
 
     def wake(self) -> None:
         """Let `wait()` return."""

@@ -55,7 +55,8 @@ class Cluster:
         self._options = options
         self._log = log
         self._contact = Contact(log)  # with those that know who has what
-        self._owners: dict[int, Address] = {}  # by slot
+        # By slot. Replaced, and never changed, because other threads iterate over it.
+        self._owners: dict[int, Address] = {}
         self._nodes: dict[Address, Node] = {}
         self._left_alone: dict[Node, float] = {}  # of those that are away: until when, by the monotonic clock
         self._is_stale = True  # whether `_owners` is to be asked for again
@@ -71,7 +72,7 @@ class Cluster:
                 asking = not isinstance(error, MovedError)
                 address = (error.host or self._address_of(node)[0], error.port)
                 if not asking:
-                    self._owners[error.slot_id] = address
+                    self._owners = {**self._owners, error.slot_id: address}
                 node = self._node_at(address)
             except ClusterDownError as error:  # not all of it
                 self._is_stale = True
@@ -120,7 +121,7 @@ class Cluster:
 
     def close(self) -> None:
         """See `Route`, in routes.py."""
-        for node in tuple(self._nodes.values()):
+        for node in list(self._nodes.values()):
             node.close()
 
     def _node_of(self, key: str, connect: bool) -> Node:
@@ -177,7 +178,7 @@ class Cluster:
         self._owners, self._learned_at = owners, time.monotonic()
         self._contact.made(self._config.location)
         needed = {*owners.values(), *self._config.nodes}
-        for address in self._nodes.keys() - needed:
+        for address in set(self._nodes) - needed:
             node = self._nodes.pop(address, None)
             if node:  # else another thread was quicker
                 self._left_alone.pop(node, None)
@@ -193,7 +194,7 @@ class Cluster:
         return node
 
     def _address_of(self, node: Node) -> Address:
-        nodes = tuple(self._nodes.items())
+        nodes = list(self._nodes.items())
         return next((address for address, each in nodes if each is node), self._config.nodes[0])
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from event_count_logger.config import Config
-from event_count_logger.counters.layout import distance
+from event_count_logger.counters.layout import unsent
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
@@ -109,7 +109,8 @@ def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
         OverflowError: Too much would be unsent of an event.
     """
     for event_id, count in counts.items():
-        if _unsent(group, event_id) + count > _MOST_UNSENT:
+        cell = group.local.cells.by_id.get(event_id)
+        if cell and unsent(cell) + count > _MOST_UNSENT:
             raise OverflowError(f"more than 2^62 counts of event {event_id!r} would be unsent")
     for event_id, count in counts.items():
         group.log(event_id, count)
@@ -119,14 +120,6 @@ def _tell(group: EventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
     {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
-
-
-def _unsent(group: EventGroup, event_id: str) -> int:
-    cell = group.local.cells.by_id.get(event_id)
-    if cell is None:
-        return 0
-    acked = cell.acked  # before the total, which others only increase
-    return distance(cell.total, acked)
 
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:

@@ -83,6 +83,25 @@ class Server:
             time.sleep(0.02)
         sys.exit("ERROR: the server could not be started")
 
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """The server takes connections and requests, and answers none."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Connections are refused; afterwards the server has forgotten everything."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
     def restart(self) -> None:
         """Begin anew, with nothing in it."""
         self.stop()
@@ -196,9 +215,13 @@ class Effort:
     sample_ms: float = 20
     sizes: tuple[int, int, int] = (100, 10_000, 100_000)
     idle_s: float = 5
+    calls_s: float = 3
+    latencies: int = 500
 
 
-QUICK = Effort(processes=1, repeats=1, sample_ms=1, sizes=(10, 100, 1_000), idle_s=0.5)
+QUICK = Effort(
+    processes=1, repeats=1, sample_ms=1, sizes=(10, 100, 1_000), idle_s=0.5, calls_s=0.1, latencies=10
+)
 
 
 class Bench:

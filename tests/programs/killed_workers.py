@@ -22,6 +22,7 @@ from event_count_logger import EventCountLogger
 PLAIN = {"auto_declare_events": True, "intervals": ["1h", "2h"], "spool_dir": sys.argv[2]}
 GROUPS = {
     "direct": PLAIN,
+    "at_once": {**PLAIN, "sync_interval": 0},
     "quick": {**PLAIN, "sync_interval": 0.002},
     "limited": {**PLAIN, "sync_limit": 10},
     "slow": {**PLAIN, "sync_interval": 3600},

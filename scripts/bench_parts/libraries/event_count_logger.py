@@ -38,10 +38,12 @@ class Library:
         return logger[name]
 
     def call(self, name: str, events: int, intervals: int) -> Call:
-        """The call `log` or `inc` on a cached group, `direct` for log() without cache, `incr` of redis-py."""
+        """The call `log` or `inc` on a cached group; `direct` for log() without cache; `at-once` for log()
+        with `sync_interval: 0`; `incr` of redis-py.
+        """
         if name == "incr":
             return Call('target.incr("e")', redis.Redis(**self._redis))
-        settings = {} if name == "direct" else {"sync_interval": NEVER_S}
+        settings = {"direct": {}, "at-once": {"sync_interval": 0}}.get(name, {"sync_interval": NEVER_S})
         names = event_names(events) if events > 1 else ["e"]
         group = self.group(f"{name}-{events}-{intervals}", names, intervals, **settings)
         if name != "inc":
@@ -49,9 +51,9 @@ class Library:
         counters = [group.counter(event_id) for event_id in names]
         return Call("each.inc()", None, counters) if events > 1 else Call("target.inc()", counters[0])
 
-    def count_each(self, names: list[str]) -> Any:
+    def count_each(self, names: list[str], sync_interval: float = 60) -> Any:
         """Make a cached group, and give the function that counts an event in it."""
-        return self.group("counted", names, sync_interval=60).log
+        return self.group("counted", names, sync_interval=sync_interval).log
 
     def master(self, group: str, interval: str) -> EventCountLoggerMaster:
         """For a group of dynamic events."""
