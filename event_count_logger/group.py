@@ -150,8 +150,8 @@ class EventGroup(Counting):
         """A session of this group, to be told of when it starts, is there, and ends.
 
         It is counted once as `event`, and its time in milliseconds as `event:ms`. Each call tries to have
-        it confirmed by Redis, for no longer than the configured time-out; while Redis is away it is kept in
-        memory and sent later.
+        it confirmed by Redis, for no longer than the configured time-out, and not at all in a thread with a
+        running event loop; while Redis is unavailable it is kept in memory and sent later.
 
         Example:
             session = group.session(request.cookies["visit"], "shop")

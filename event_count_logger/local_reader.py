@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from event_count_logger.config import Config
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.hot import LARGEST
-from event_count_logger.counters.layout import Contents, Damaged, distance
+from event_count_logger.counters.layout import Contents, Damaged, Description, distance
 from event_count_logger.counters.spool_file import Window
 
 
@@ -47,6 +47,31 @@ class LocalSnapshot:
     counts: Mapping[str, LocalCount]
 
 
+@dataclass(frozen=True, slots=True)
+class UndeliveredFile:
+    """A spool file whose process has ended, and whose counts are not in Redis.
+
+    Attributes:
+        path: Where it is.
+        size: Bytes of it.
+        since: When its process began to count, Unix seconds; when it was last written if that is not known.
+        group: Name of the group; '' if it is not known.
+        redis: Which database the counts are for; '' if it is not known.
+        is_ours: Whether that is the one of this configuration, or not known.
+        unsent: Counts that Redis has not confirmed; None if it was not looked into.
+        fault: Why it cannot be read, if so.
+    """
+
+    path: Path
+    size: int
+    since: float
+    group: str = ""
+    redis: str = ""
+    is_ours: bool = True
+    unsent: int | None = None
+    fault: str = ""
+
+
 class LocalReader:
     """The files that belong to one configuration, on this machine."""
 
@@ -60,14 +85,37 @@ class LocalReader:
         Raises:
             OSError: A spool directory cannot be used.
         """
-        snapshots = []
+        return self.examine()[0]
+
+    def examine(self) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
+        """The same, and the files that wait to be delivered, in the order of their names.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        snapshots: list[LocalSnapshot] = []
+        undelivered: list[UndeliveredFile] = []
         for path in self.paths():
-            with suppress(FileNotFoundError, Damaged), Window(path) as window:
-                alive, contents = window.is_held(), window.contents()
-                if self.is_ours(contents):
-                    described = contents.description
-                    snapshots.append(LocalSnapshot(described.group, described.pid, alive, _counts(contents)))
-        return sorted(snapshots, key=lambda snapshot: (snapshot.group, snapshot.pid))
+            with suppress(FileNotFoundError):
+                try:
+                    snapshot, file = self._examine(path)
+                except (Damaged, OSError) as error:
+                    snapshot, file = None, _unreadable(path, error)
+                snapshots += [snapshot] if snapshot else []
+                undelivered += [file] if file else []
+        return sorted(snapshots, key=lambda snapshot: (snapshot.group, snapshot.pid)), undelivered
+
+    def _examine(self, path: Path) -> tuple[LocalSnapshot | None, UndeliveredFile | None]:
+        """Reads a file for this Redis as a whole, and of any other one the header."""
+        with Window(path) as window:
+            alive, described, size = window.is_held(), window.description(), window.size()
+            file = UndeliveredFile(path, size, described.started, described.group, described.redis)
+            if not self.is_ours(described):
+                return None, None if alive else replace(file, is_ours=False)
+            counts = _counts(window.contents())
+        unsent = sum(count.unsent for count in counts.values())
+        snapshot = LocalSnapshot(described.group, described.pid, alive, counts)
+        return snapshot, None if alive or not unsent else replace(file, unsent=unsent)
 
     def paths(self) -> list[Path]:
         """All spool files, also those of other configurations.
@@ -77,9 +125,9 @@ class LocalReader:
         """
         return [path for directory in self._config.spool_dirs for path in spool_file.find(directory)]
 
-    def is_ours(self, contents: Contents) -> bool:
+    def is_ours(self, description: Description) -> bool:
         """Whether a file belongs to this configuration."""
-        return contents.description.redis == self._config.redis.identity
+        return description.redis == self._config.redis.identity
 
 
 class LocalRates:
@@ -100,6 +148,7 @@ class LocalRates:
             OSError: A spool directory cannot be used.
         """
         there = set(self._reader.paths())
+        self._ignored &= there
         for path in there - self._watched.keys() - self._ignored:
             self._watch(path)
         sums = [0] * len(self._events)
@@ -119,18 +168,34 @@ class LocalRates:
         self._watched.clear()
 
     def _watch(self, path: Path) -> None:
-        with suppress(FileNotFoundError, Damaged):
+        with suppress(OSError, Damaged):
             window = Window(path)
-            contents = window.contents()
-            if self._reader.is_ours(contents) and contents.description.group == self._group:
+            if self._is_wanted(window):
                 self._watched[path] = window, [0] * len(self._events)
                 return
             window.close()
         self._ignored.add(path)
 
+    def _is_wanted(self, window: Window) -> bool:
+        try:
+            description = window.description()
+            if not self._reader.is_ours(description) or description.group != self._group:
+                return False
+            window.contents()
+        except Damaged:
+            return False
+        return True
+
     def _totals(self, window: Window) -> list[int]:
         counts = _counts(window.contents())
         return [counts[event_id].total if event_id in counts else 0 for event_id in self._events]
+
+
+def _unreadable(path: Path, error: Exception) -> UndeliveredFile:
+    """Raises FileNotFoundError if the file is gone meanwhile."""
+    status = path.lstat()
+    fault = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return UndeliveredFile(path, status.st_size, status.st_mtime, fault=fault)
 
 
 def _counts(contents: Contents) -> dict[str, LocalCount]:

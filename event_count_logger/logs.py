@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 else:
     _Adapter = logging.LoggerAdapter  # not generic at run time before Python 3.11
 
+#: Warnings that `WarnsOnce` remembers, at most: names of files are part of them.
+_MOST_WARNINGS = 10_000
+
 
 class Log(_Adapter):
     """A logger that never raises: a handler that fails, for example on a closed file, stops no counting."""
@@ -26,3 +29,23 @@ class Log(_Adapter):
             return  # a handler's lock may be held by a thread that was stopped for good
         with suppress(Exception):
             super().log(level, msg, *args, **kwargs)
+
+
+class WarnsOnce(Log):
+    """A `Log` that logs each warning once, for what is looked at again and again."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log.logger.name)
+        self._warned: set[tuple[object, ...]] = set()
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """See `Log.log`."""
+        # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
+        args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
+        if level >= logging.WARNING:
+            if (msg, *args) in self._warned:
+                return
+            if len(self._warned) >= _MOST_WARNINGS:
+                self._warned.clear()
+            self._warned.add((msg, *args))
+        super().log(level, msg, *args, **kwargs)

@@ -102,6 +102,7 @@ class EventCountLoggerMaster(EventCountLogger):
     def reload(self, config: Config) -> None:
         """Go on with another configuration, without its section `redis`. Only for `on_step` of `run`."""
         self.config = config
+        self._recovery.log_recovered()
         self._recovery = Recovery(config, self._counters, self.log)
         self._set_alarms()
 
@@ -150,6 +151,7 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._stopping = True
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
+            self._recovery.log_recovered()
             self._counters.forget_master({*self._told, *self.config.groups.values()}, self._info)
 
     def _set_alarms(self) -> None:

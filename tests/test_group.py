@@ -375,7 +375,7 @@ def test_a_source_whose_request_may_still_be_under_way_stays_known(server: Serve
         proxy.lose_replies = 1
     assert proxy.lost == 1
     assert server.counts("g", "1h", "cur") == {"a": 3}
-    assert list(server.everything()["g:@sources"].values()) == ["1"]
+    assert len(server.everything()["g:@sources"]) == 1
 
 
 def test_counts_of_a_group_that_nobody_holds_any_more_are_sent(server: Server) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger, EventCountLoggerMaster
+from event_count_logger import embedded as embedded_server
 from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
 from event_count_logger.store import MasterInfo, Store
@@ -180,6 +181,7 @@ def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, co
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
+    assert b"GLIBC_TUNABLES=glibc.malloc.mxfast=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
     assert run("ecl_log_event", path, "g", "e", 3).returncode == 0
     with EventCountLogger.from_file(path) as logger:
         logger["g"].log("e", 4)
@@ -192,6 +194,19 @@ def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, co
     master.terminate()
     assert master.wait(10) == 0
     assert gone(pid)
+
+
+def test_environment_of_the_embedded_server_does_not_replace_that_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    with embedded_server._environment():
+        assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.mxfast=0"
+    assert "GLIBC_TUNABLES" not in os.environ
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=1")
+    with embedded_server._environment():
+        assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
 
 
 def test_without_the_master_the_error_says_how_to_start_it(run: Run, config_file: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -22,6 +23,7 @@ from event_count_logger.config import Config, from_dicts
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.recovery import Finding, Outcome, Recovery
+from event_count_logger.counters.tally import Tally
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, free_port, wait_until
@@ -76,9 +78,19 @@ def stores_are_closed() -> Iterator[None]:
         stores.pop().close()
 
 
-def recovery_of(config: Config) -> Recovery:
+def recovery_of(config: Config, clock: Callable[[], float] = time.monotonic) -> Recovery:
     stores.append(Store(config.redis))
-    return Recovery(config, stores[-1], Log("test"))
+    return Recovery(config, stores[-1], Log("test"), clock)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def recover(config: Config) -> list[Finding]:
@@ -212,7 +224,7 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
     assert counted(server) == {"a": 3, "b": 4}
     assert not [*directory.iterdir()]
     assert all(finding.description and finding.description.group == "g" for finding in found)
-    assert caplog.text.count("counts of group 'g' from process") == 2
+    assert caplog.text.count("Recovered 7 counts of group 'g' from 2 processes that have ended") == 1
 
 
 @pytest.mark.parametrize("is_configured", [True, False])
@@ -261,7 +273,7 @@ def test_files_stay_while_redis_is_away(own_server: Server, directory: Path) -> 
     with pytest.raises(Unavailable):
         for finding in recovery_of(config).run():
             found.append(finding)
-    assert outcomes(found) == {"dead": 3}
+    assert outcomes(found) == {"dead": 0}
     assert len(spool_file.find(directory)) == 1
     own_server.start()
     recover(config)
@@ -290,7 +302,7 @@ def test_the_files_for_another_redis_are_left_alone(
     leave(groups, theirs, {"a": 3})
     leave(groups, server.config, {"b": 4})
     found = recover(from_dicts(groups, server.config))
-    assert outcomes(found) == {"recovered": 4, "foreign": 3}
+    assert outcomes(found) == {"recovered": 4, "foreign": 0}
     assert counted(server) == {"b": 4}
     if "db" in other:
         assert outcomes(recover(from_dicts(groups, theirs))) == {"recovered": 3}
@@ -352,10 +364,12 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     leave(groups, server.config, {"bad": 3, "good": 4})
     server.client.rpush("g:1h:cur:bad", "in the way")
     config = from_dicts(groups, server.config)
-    recovery = recovery_of(config)
+    clock = Clock()
+    recovery = recovery_of(config, clock)
     for sent in (4, 0, 0):
         (finding,) = recovery.run()
         assert (finding.outcome, finding.counts) == (Outcome.KEPT, sent)
+        clock.now += 60
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     server.client.delete("g:1h:cur:bad")
     (finding,) = recovery.run()
@@ -441,3 +455,202 @@ print(sum(finding.outcome.value == "recovered" for finding in recovery.run()))
     recover(from_dicts(groups, server.config))
     assert 0 < sum(map(int, done)) <= n_files
     assert counted(server) == {f"e{number}": number + 1 for number in range(n_files)}
+
+
+def left(directory: Path, redis: str, counts: int = 1) -> Path:
+    """A spool file as a killed process leaves it."""
+    file = spool_file.create(directory, "g", ["1h", "2h"], redis)
+    Cells.found(file).add("a").total = counts
+    file.close()
+    return file.path
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How files were opened: `header`, `whole` for those that are read or mapped as a whole."""
+    kinds: list[str] = []
+    for owner, name, kind in (
+        (spool_file.Window, "description", "header"),
+        (spool_file.Window, "contents", "whole"),
+        (spool_file, "take_over", "whole"),
+    ):
+        monkeypatch.setattr(owner, name, _noted(getattr(owner, name), kinds, kind))
+    return kinds
+
+
+def _noted(function: Callable[..., Any], kinds: list[str], kind: str) -> Callable[..., Any]:
+    def noted(*args: Any) -> Any:
+        kinds.append(kind)
+        return function(*args)
+
+    return noted
+
+
+def test_foreign_file_is_read_by_its_header_every_five_minutes(
+    server: Server, directory: Path, opened: list[str]
+) -> None:
+    left(directory, "gone:1/0")
+    clock = Clock()
+    recovery = recovery_of(from_dicts({"g": group(directory)}, server.config), clock)
+    for _ in range(100):
+        assert outcomes([*recovery.run()]) == {"foreign": 0}
+        clock.now += 2.9
+    assert opened == ["header"]
+    clock.now += 10.1
+    assert outcomes([*recovery.run()]) == {"foreign": 0}
+    assert opened == ["header"] * 2
+
+
+def test_other_file_in_place_of_a_foreign_one_is_recovered_at_once(server: Server, directory: Path) -> None:
+    config = from_dicts({"g": group(directory)}, server.config)
+    foreign = left(directory, "gone:1/0")
+    recovery = recovery_of(config, Clock())
+    assert outcomes([*recovery.run()]) == {"foreign": 0}
+    left(directory, config.redis.identity, 3).rename(foreign)
+    assert outcomes([*recovery.run()]) == {"recovered": 3}
+    assert counted(server) == {"a": 3}
+
+
+def test_rejected_file_is_read_less_and_less_often(
+    own_server: Server, directory: Path, opened: list[str]
+) -> None:
+    config = from_dicts({"g": group(directory)}, own_server.config)
+    left(directory, config.redis.identity)
+    own_server.client.config_set("min-replicas-to-write", 1)
+    clock = Clock()
+    recovery = recovery_of(config, clock)
+    read_after = []
+    for second in range(200):
+        clock.now = 1000 + second
+        opened.clear()
+        assert outcomes([*recovery.run()]) == {"kept": 0}
+        read_after += [second] if "whole" in opened else []
+    assert read_after == [0, 3, 9, 21, 45, 93, 153]
+    own_server.client.config_set("min-replicas-to-write", 0)
+    clock.now += 60
+    assert outcomes([*recovery.run()]) == {"recovered": 1}
+
+
+def test_file_is_not_read_as_a_whole_while_redis_is_down(
+    own_server: Server, directory: Path, opened: list[str]
+) -> None:
+    config = from_dicts({"g": group(directory)}, own_server.config)
+    for _ in range(3):
+        left(directory, config.redis.identity)
+    own_server.kill()
+    recovery = recovery_of(config)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            for _ in recovery.run():
+                pass
+    assert opened.count("whole") == 1  # before it was known
+    own_server.start()
+    assert len([*recovery.run()]) == 3
+    assert counted(own_server) == {"a": 3}
+
+
+def test_start_of_a_process_gets_past_many_foreign_files(
+    server: Server, directory: Path, opened: list[str]
+) -> None:
+    config = from_dicts({"g": group(directory)}, server.config)
+    for _ in range(20):
+        left(directory, "gone:1/0")
+    left(directory, config.redis.identity).rename(directory / "z.ecl")
+    recovery = recovery_of(config, lambda: 0.3 * len(opened))  # each file that is opened takes so long
+    for _ in range(6):
+        assert not counted(server)
+        recovery.run_once()
+    assert counted(server) == {"a": 1}
+    assert opened == ["header"] * 21 + ["whole"]
+
+
+def test_unreadable_file_is_kept_and_the_others_are_recovered(
+    server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = from_dicts({"g": group(directory)}, server.config)
+    unreadable = left(directory, config.redis.identity)
+    left(directory, config.redis.identity, 3)
+    open_file = os.open
+
+    def denied(path: Any, *args: Any, **kwargs: Any) -> int:  # the tests may run as root
+        if path == unreadable:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", denied)
+    recovery = recovery_of(config)
+    for _ in range(3):
+        assert outcomes([*recovery.run()])["kept"] == 0
+    assert outcomes([*recovery.look()]) == {"kept": 0}
+    assert caplog.text.count("cannot be opened") == 1
+    assert counted(server) == {"a": 3}
+
+
+def test_recovered_counts_of_a_minute_are_one_line_for_each_group(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    tally = Tally(Log("test"), clock)
+    for pid in range(90):
+        tally.add("web", pid, 100)
+        tally.add("api", pid, 1)
+        tally.log_if_due()
+        clock.now += 1
+    tally.log()
+    tally.log()
+    assert caplog.messages == [
+        "Recovered 100 counts of group 'web' from process 0, which has ended",
+        "Recovered 1 count of group 'api' from process 0, which has ended",
+        "Recovered 6,000 counts of group 'web' from 60 processes that have ended",
+        "Recovered 60 counts of group 'api' from 60 processes that have ended",
+        "Recovered 2,900 counts of group 'web' from 29 processes that have ended",
+        "Recovered 29 counts of group 'api' from 29 processes that have ended",
+    ]
+
+
+def test_starting_process_logs_what_it_recovered_after_a_minute(
+    server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = from_dicts({"g": group(directory)}, server.config)
+    left(directory, config.redis.identity, 3)
+    clock = Clock()
+    recovery = recovery_of(config, clock)
+    recovery.run_once()
+    clock.now += 59
+    recovery.run_once()
+    assert counted(server) == {"a": 3}
+    assert not caplog.messages
+    clock.now += 1
+    recovery.run_once()
+    assert caplog.messages == [f"Recovered 3 counts of group 'g' from process {os.getpid()}, which has ended"]
+
+
+JOBS = """
+import json, os, sys
+from event_count_logger import EventCountLogger
+groups, redis, n_jobs = json.loads(sys.argv[1])
+for number in range(n_jobs):
+    if os.fork() == 0:
+        logger = EventCountLogger(groups, redis)
+        logger["g"].log("a")
+        logger["g"].log(f"job-{number}", 2)
+        if number % 5 == 0:
+            logger["g"].sync()  # which recovers what others have left
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_jobs_without_exit_handlers_cause_few_lines(
+    server: Server, directory: Path, config_file: Callable[..., Path], start: Callable[..., Any]
+) -> None:
+    groups, n_jobs = {"g": group(directory)}, 50
+    master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))
+    jobs = start(sys.executable, "-c", JOBS, json.dumps([groups, server.config, n_jobs]))
+    said = jobs.communicate(timeout=60)[1]
+    expected = {"a": n_jobs} | {f"job-{number}": 2 for number in range(n_jobs)}
+    wait_until(lambda: counted(server) == expected, 60)
+    left(directory, from_dicts(groups, server.config).redis.identity)
+    wait_until(lambda: not spool_file.find(directory), what="the master recovers")
+    master.terminate()
+    said += master.communicate(timeout=60)[1]
+    lines = [line for line in said.splitlines() if "Recovered" in line]
+    assert 1 <= len(lines) <= 2, lines

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,10 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_file
-from event_count_logger.local_status import LocalStatus, examine_machine
+from event_count_logger.counters import spool_file
+from event_count_logger.counters.cells import Cells
+from event_count_logger.local_reader import UndeliveredFile
+from event_count_logger.local_status import LocalStatus, MachineStatus, after_recovery, examine_machine
 from event_count_logger.render import status as render
 from event_count_logger.status import IntervalStatus, Status
 from event_count_logger.store import MasterInfo
@@ -101,7 +106,7 @@ sys.stdin.read()
     done = run("ecl", "status", file)
     assert (done.returncode, done.stderr) == (3, "")
     assert last_line(done).startswith(f"UNREACHABLE: Redis at 127.0.0.1:{redis['port']}/0 cannot be reached")
-    assert examine_machine(from_file(str(file))) == [LocalStatus("web", 1, 7, 1, 7)]
+    assert examine_machine(from_file(str(file))).groups == [LocalStatus("web", 1, 7, 1, 7)]
     as_json = found(run, file)
     assert (as_json["state"], as_json["masters"]) == ("unreachable", None)
     assert as_json["machine"] == [{"group": "web", "alive": 1, "unsent": 7, "dead": 1, "unrecovered": 7}]
@@ -144,3 +149,88 @@ def test_the_sentence_says_what_there_is(
 ) -> None:
     intervals = [IntervalStatus("web", "5m", overdue_s, hidden) for overdue_s, hidden in lags]
     assert render.summary(Status(masters, intervals, {})) == sentence
+
+
+def left(directory: Path, redis: str, group: str = "web") -> Path:
+    """A spool file with a count, as a killed process leaves it."""
+    file = spool_file.create(directory, group, ["24h"], redis)
+    Cells.found(file).add("ok").total = 1
+    file.close()
+    return file.path
+
+
+def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
+    run: Run, server: Server, file: Path, spool_dir: Path
+) -> None:
+    path = left(spool_dir, f"localhost:{server.port}/0")
+    left(spool_dir, f"localhost:{server.port}/0", "secret")
+    done = run("ecl", "status", file)
+    assert done.returncode == 4
+    assert last_line(done) == (
+        "UNRECOVERED: no sign of a master, 0 intervals in time, 2 not begun yet; "
+        "2 counts in 2 spool files of this machine not recovered (see ecl recover)"
+    )
+    assert re.search(rf"\n  {path}  +[\d.]+s  +4.1 kB  this Redis: 1 count\n", done.stdout)
+    assert "secret" not in done.stdout
+    run("ecl", "recover", file)
+    assert run("ecl", "status", file).returncode == 0
+
+
+def test_file_for_another_redis_is_named_and_no_fault(
+    run: Run, server: Server, file: Path, spool_dir: Path
+) -> None:
+    path = left(spool_dir, "gone:6379/0")
+    done = run("ecl", "status", file)
+    assert done.returncode == 0
+    assert last_line(done).endswith(", 2 not begun yet; 1 spool file for another Redis")
+    assert re.search(rf"\n  {path}  +[\d.]+s  +4.1 kB  another Redis: gone:6379/0\n", done.stdout)
+    (listed,) = found(run, file)["undelivered"]
+    assert listed.pop("since") == pytest.approx(time.time(), abs=120)
+    assert listed == {
+        "file": str(path),
+        "group": "web",
+        "redis": "gone:6379/0",
+        "ours": False,
+        "size": 4096,
+        "unsent": None,
+        "fault": None,
+    }
+
+
+def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_dir: Path, file: Path) -> None:
+    config = from_file(str(file))
+    path = left(spool_dir, config.redis.identity)
+    before = examine_machine(config)
+    assert [each.path for each in before.unrecovered] == [path]
+    looks: list[float] = []
+
+    def recover(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            path.unlink()
+            left(spool_dir, config.redis.identity)  # of a process that has just ended
+
+    assert after_recovery(config, before, recover).unrecovered == []
+    assert len(looks) == 3
+    later = examine_machine(config)
+    assert after_recovery(config, later, looks.append).unrecovered == later.unrecovered
+    assert sum(looks[3:]) == pytest.approx(5)
+
+
+def test_file_that_cannot_be_read_is_a_fault(spool_dir: Path, file: Path) -> None:
+    (spool_dir / "web.1.ecl").write_bytes(b"something else")
+    (unreadable,) = examine_machine(from_file(str(file))).unrecovered
+    assert (unreadable.fault, unreadable.size) == ("it is not a spool file", 14)
+
+
+def test_thousands_of_undelivered_files_are_listed_in_short() -> None:
+    files = [
+        UndeliveredFile(
+            Path(f"/spool/{number}.ecl"), 45_000_000, 1000 - number, redis="gone:1/0", is_ours=False
+        )
+        for number in range(3000)
+    ]
+    lines = render.render(None, MachineStatus([], files), now=3_601_000.0).splitlines()
+    assert lines[-22].split() == ["file", "age", "size", "counts", "for"]
+    assert lines[-21].split("  ")[1:] == ["/spool/0.ecl", "41d 16h", "45.0 MB", "another Redis: gone:1/0"]
+    assert lines[-1] == "  ... and 2,980 more, 134,100.0 MB"

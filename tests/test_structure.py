@@ -54,7 +54,7 @@ FLOORS = [
     ["counters.hot"],
     ["counters.layout"],
     ["arguments", "counters.spool_file", "counters.cells"],
-    ["counters.acknowledged"],
+    ["counters.acknowledged", "counters.postponed", "counters.tally"],
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],

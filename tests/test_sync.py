@@ -71,6 +71,11 @@ class Worker:
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count
 
+    def forget(self, n_batches: int) -> None:
+        """Let Redis have the source where it was that many batches ago."""
+        before = self.cells.position - (n_batches << 24)
+        self.server.client.hset("g:@sources", self.cells.source, before)
+
     def counted(self) -> dict[str, int]:
         one, other = (self.server.counts("g", interval.name, "cur") for interval in INTERVALS)
         assert one == other
@@ -116,6 +121,21 @@ def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
     assert worker.store.batches == [{"a": 3}] * (times + 1) + [{"a": 10 * times}]
     assert worker.counted() == {"a": 3 + 10 * times}
     assert worker.sync.unanswered
+
+
+def test_a_count_that_a_resumed_batch_has_sent_is_not_sent_as_0(worker: Worker) -> None:
+    worker.log("a", 3)
+    worker.store.cut = "answer"
+    with pytest.raises(Unavailable):
+        worker.sync.run()
+    worker.store.cut = None
+    unconfirmed = worker.cells.unsent()
+    worker.server.client.flushdb()  # the interval ends
+    worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.next_position)
+    worker.log("b", 1)
+    worker.sync.run([*unconfirmed, worker.cells.add("b")])
+    assert worker.counted() == {"b": 1}
+    assert worker.server.client.smembers("g:1h:cur:@events") == {"b"}
 
 
 def test_nothing_unsent_asks_redis_for_nothing(worker: Worker) -> None:
@@ -231,16 +251,17 @@ def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker
     assert worker.counted() == {"a": 2}
 
 
-@pytest.mark.parametrize(("stored", "batches", "lost"), [("1", 2, 20), (None, 3, 30)])
+@pytest.mark.parametrize(("is_known", "batches", "lost"), [(True, 2, 20), (False, 3, 30)])
 def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doubled(
-    stored: str | None, batches: int, lost: int, worker: Worker, caplog: pytest.LogCaptureFixture
+    is_known: bool, batches: int, lost: int, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
         worker.log("a", 10)
         worker.sync.run()
-    worker.server.client.delete("g:@sources")
-    if stored:
-        worker.server.client.hset("g:@sources", worker.cells.source, stored)
+    if is_known:
+        worker.forget(batches)
+    else:
+        worker.server.client.delete("g:@sources")
     for _ in range(2):
         worker.log("a", 1)
         worker.sync.run()
@@ -270,7 +291,7 @@ def test_what_is_lost_is_told_from_what_was_confirmed_since_the_last_loss(worker
         for _ in range(3):
             worker.log("a", 10**round)
             worker.sync.run()
-        worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.position - 2)
+        worker.forget(2)
         lost += 2 * 10**round
         worker.log("a", 5)
         worker.sync.run()
@@ -285,7 +306,7 @@ def test_when_a_process_ends_it_sees_what_was_forgotten(
             worker.log("a", 10)
             worker.sync.run()
         worker.sync.unanswered = unanswered
-        worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.position - 2)
+        worker.forget(2)
         caplog.clear()
         worker.sync.retire()
         assert caplog.text.count("has lost data: the last 2 batches") == 1

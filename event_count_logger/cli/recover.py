@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 
@@ -41,7 +43,7 @@ def recover(config_file: str, dry_run: bool) -> None:
     outcomes: Counter[Outcome] = Counter()
     counts = 0
     try:
-        for finding in recovery.look() if dry_run else recovery.run():
+        for finding in recovery.look() if dry_run else _recovered(recovery):
             print(f"{finding.path}: {_words(finding, dry_run)}")
             outcomes[finding.outcome] += 1
             counts += finding.counts if finding.outcome in (Outcome.RECOVERED, Outcome.KEPT) else 0
@@ -49,6 +51,16 @@ def recover(config_file: str, dry_run: bool) -> None:
         print(
             f"recovered {outcomes[Outcome.RECOVERED]} files, {counts} events; {outcomes[Outcome.LIVE]} live"
         )
+
+
+def _recovered(recovery: Recovery) -> Iterator[Finding]:
+    """Recovers; of a file that stays because Redis is unavailable, counts what is in it."""
+    for finding in recovery.run():
+        if finding.outcome is Outcome.DEAD:
+            with suppress(FileNotFoundError):
+                yield recovery.look_into(finding.path)
+        else:
+            yield finding
 
 
 def _words(finding: Finding, dry_run: bool) -> str:

@@ -302,6 +302,15 @@ class Contents:
                 raise Damaged(f"the counts of event '{cell.event_id}' are impossible")
 
 
+def read_description(beginning: memoryview) -> Description:
+    """Returns the description of a file, given at least its header.
+
+    Raises:
+        Damaged: It is not a spool file.
+    """
+    return _read_header(beginning)[0]
+
+
 def size_in_use(beginning: memoryview) -> int:
     """How much of a file is in use, given at least its header.
 

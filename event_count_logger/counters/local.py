@@ -183,6 +183,7 @@ class LocalCounters:
         """
         with Turn(self._turns, 0) as mine:
             fate = self._keeper.put_away(mine and not self.has_unsent())
+        self._recovery.log_recovered()
         if self.released:
             self._store.close()  # it may be garbage by now, whose finalizer has run before this used it again
         return fate

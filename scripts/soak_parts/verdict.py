@@ -12,7 +12,7 @@ from soak_parts.page import GROUPS, Page
 
 #: What programs may say while the server comes and goes.
 _EXPECTED = re.compile(
-    r"cannot be reached|is back|Recovered \d+ counts|ECL Master|rotated .* to|Closed with \d+ counts"
+    r"cannot be reached|is back|Recovered [\d,]+ counts?|ECL Master|rotated .* to|Closed with \d+ counts"
     r"|The process ends with \d+ counts"
 )
 
@@ -70,4 +70,5 @@ def unexpected_lines(log_file: Path) -> Iterator[str]:
 
 def recovered_files(log_file: Path) -> int:
     """How many spool files somebody has finished."""
-    return len(re.findall(r"Recovered \d+ counts", log_file.read_text(errors="replace")))
+    found = re.findall(r"Recovered .* from (?:([\d,]+) )?process", log_file.read_text(errors="replace"))
+    return sum(int(number.replace(",", "") or 1) for number in found)

@@ -20,7 +20,7 @@ from event_count_logger.store.connections import SCRIPTS, Connections
 from event_count_logger.store.values import Finished, Position, Reading, Rotation
 from event_count_logger.store.wire import count, ms, seconds, text
 
-#: Counts that are read at once, where there are too many to read all at once.
+#: Events in one request, where there are too many for all at once.
 _PAGE = 2_500
 
 #: How often a read begins anew because an interval was rotated meanwhile.
@@ -206,8 +206,9 @@ class HashLayout:
         key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
         key_names += [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         declared = set(group.events)
-        if declared:
-            self._redis._ask("ZREM", key_names[1], *declared, key=key_names[1])
+        for first in range(0, len(group.events), _PAGE):
+            some = group.events[first : first + _PAGE]
+            self._redis._ask("ZREM", key_names[1], *some, key=key_names[1])
         cursor = "0"
         while True:
             next_cursor, words = self._redis._ask(

@@ -20,6 +20,9 @@ from event_count_logger.store.wire import count, ms, seconds, text
 #: Events that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
 
+#: Declared events that are named to read all at once. Of more, read.lua answers only that they are too many.
+_MOST_NAMED = 10_000
+
 #: How often what is new is asked for, before it is left for the next read.
 _MOST_ROUNDS = 3
 
@@ -90,7 +93,7 @@ class KeyLayout:
         """See `Store.read`."""
         request = _Request(group, interval, now, totals)
         events: _Events = {half: list(group.events) for half in halves}
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MOST_ROUNDS if len(group.events) <= _MOST_NAMED else 0):
             reading, unnamed = self._read_at_once(request, events, "all")
             if reading:
                 return reading
@@ -131,8 +134,11 @@ class KeyLayout:
         )
 
     def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
-        whole, _ = self._read_at_once(request, {half: list(request.group.events)}, "all")
-        if whole:  # the last interval out of the history is never too much
+        declared = request.group.events
+        named = list(declared) if len(declared) <= _MOST_NAMED else []
+        whole, _ = self._read_at_once(request, {half: named}, "all")
+        # The last interval out of the history is never too much, and needs no names.
+        if whole and (whole.last_position or len(named) == len(declared)):
             yield whole
             return
         # Before the events are looked up: should an interval end meanwhile, this page shows it.

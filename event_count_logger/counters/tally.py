@@ -1,0 +1,63 @@
+"""Log lines about recovered counts: one for each group and minute, however many processes have ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from event_count_logger.logs import Log
+
+#: Seconds between two lines about a group. Processes that leave without exit handlers, such as RQ's
+#: work-horses, leave a file each; a line for each of them would fill the log.
+_EVERY_S = 60.0
+
+
+class Tally:
+    """Adds up recovered counts until a line about them is due. Threads may share it."""
+
+    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        """The first line is due at once."""
+        self._log = log
+        self._clock = clock
+        self._due_at = clock()
+        self._added: deque[tuple[str, int, int]] = deque()  # group, pid and counts of each process
+
+    def start_over(self) -> None:
+        """Forget what was added; the next line is due in a minute."""
+        self._added.clear()
+        self._due_at = self._clock() + _EVERY_S
+
+    def add(self, group: str, pid: int, counts: int) -> None:
+        """Note what was recovered from one process."""
+        self._added.append((group, pid, counts))
+
+    def log_if_due(self) -> None:
+        """Log a line for each group, unless the last lines are less than a minute old."""
+        if self._added and self._clock() >= self._due_at:
+            self.log()
+
+    def log(self) -> None:
+        """Log a line for each group now."""
+        self._due_at = self._clock() + _EVERY_S
+        pids: dict[str, list[int]] = {}
+        sums: dict[str, int] = {}
+        with suppress(IndexError):  # none is left, perhaps because another thread has taken the last
+            while True:
+                group, pid, counts = self._added.popleft()
+                pids.setdefault(group, []).append(pid)
+                sums[group] = sums.get(group, 0) + counts
+        for group, counts in sums.items():
+            self._log.info(
+                "Recovered %s of group '%s' from %s", _counts(counts), group, _processes(pids[group])
+            )
+
+
+def _counts(number: int) -> str:
+    return f"{number:,} count{'' if number == 1 else 's'}"
+
+
+def _processes(pids: list[int]) -> str:
+    if len(pids) == 1:
+        return f"process {pids[0]}, which has ended"
+    return f"{len(pids):,} processes that have ended"

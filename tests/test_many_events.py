@@ -1,0 +1,76 @@
+"""Groups with more events than one request to an old server has room for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store, connections
+from tests.servers import Server
+
+ONE_M, ONE_H = Interval.parse("1m"), Interval.parse("1h")
+NOW = 1_700_000_000.0
+MANY = tuple(f"event {number}" for number in range(12_000))
+GROUP = GroupConfig("g", (ONE_H,), events=MANY)
+TOO_MANY = "takes 1400 words in one request, and this one has [0-9]+: use 'layout: hash'"
+
+
+def limit(monkeypatch: pytest.MonkeyPatch, words: int, first_without: int = 99) -> None:
+    """The servers here take any number of words; Redis 6.2 closes the connection at some number."""
+    monkeypatch.setattr(connections, "_MOST_WORDS", words)
+    monkeypatch.setattr(connections, "_TAKES_ANY_NUMBER", first_without)
+
+
+def fill(store: Store, group: GroupConfig) -> None:
+    """A last interval with 1 of each event, and a current one with 2."""
+    events = group.events
+    batches = [dict.fromkeys(events[first : first + 1000], 1) for first in range(0, len(events), 1000)]
+    for number, batch in enumerate(batches):
+        store.commit(group, f"source {number}", 0, 1, batch, NOW)
+    assert store.rotate(group, ONE_H, NOW + 3600).outcome == "rotated"
+    for number, batch in enumerate(batches):
+        store.commit(group, f"source {number}", 1, 2, dict.fromkeys(batch, 2), NOW + 3600)
+
+
+@pytest.mark.parametrize("history", [60, 0])
+def test_many_declared_events_are_read_some_at_a_time(
+    history: int, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = GroupConfig("g", (ONE_H,), events=MANY, history=history)
+    fill(store, group)
+    limit(monkeypatch, words=6_000)
+    reading = store.read(group, ONE_H, ["cur", "last"])
+    assert reading.counts == {"cur": dict.fromkeys(MANY, 2), "last": dict.fromkeys(MANY, 1)}
+    assert store.read(group, ONE_H, ["cur"], totals=True).totals == dict.fromkeys(MANY, 1)
+
+
+def test_counters_without_an_index_are_read_among_many(store: Store, any_server: Server) -> None:
+    any_server.client.set("g:1h:cur:event 11999", 5)  # by a program of version 1.1
+    assert store.read(GROUP, ONE_H, ["cur"]).counts == {"cur": {"event 11999": 5}}
+
+
+def test_rotation_of_too_many_events_is_rejected_with_the_way_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = replace(GROUP, events=MANY[:500])
+    fill(store, group)
+    before = store.read(group, ONE_H, ["cur", "last"])
+    limit(monkeypatch, words=1_400)
+    for some, interval in ((group, ONE_H), (replace(group, intervals=(ONE_M,)), ONE_M)):
+        with pytest.raises(Rejected, match=TOO_MANY):
+            store.rotate(some, interval, NOW + 7200)
+    monkeypatch.undo()
+    assert replace(store.read(group, ONE_H, ["cur", "last"]), now=before.now) == before
+
+
+def test_rotation_of_many_events_is_left_to_a_server_that_takes_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = replace(GROUP, events=MANY[:500])
+    fill(store, group)
+    limit(monkeypatch, words=1_400, first_without=7)
+    assert store.rotate(group, ONE_H, NOW + 7200).outcome == "rotated"
