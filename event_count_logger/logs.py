@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
 else:
     _Adapter = logging.LoggerAdapter  # not generic at run time before Python 3.11
-
-#: Warnings that `WarnsOnce` remembers, at most: names of files are part of them.
-_MOST_WARNINGS = 10_000
 
 
 class Log(_Adapter):
@@ -32,11 +30,21 @@ class Log(_Adapter):
 
 
 class WarnsOnce(Log):
-    """A `Log` that logs each warning once, for what is looked at again and again."""
+    """A `Log` that logs each warning about a file once, as long as the file exists.
+
+    Attributes:
+        subject: The file or directory that is looked at now.
+    """
 
     def __init__(self, log: Log) -> None:
         super().__init__(log.logger.name)
-        self._warned: set[tuple[object, ...]] = set()
+        self.subject = ""
+        self._warned: dict[tuple[object, ...], str] = {}  # warning -> subject
+
+    def forget_all_but(self, subjects: Collection[str]) -> None:
+        """Forget the warnings about files that are gone."""
+        warned = list(self._warned.items())
+        self._warned = {warning: subject for warning, subject in warned if subject in subjects}
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
@@ -45,7 +53,5 @@ class WarnsOnce(Log):
         if level >= logging.WARNING:
             if (msg, *args) in self._warned:
                 return
-            if len(self._warned) >= _MOST_WARNINGS:
-                self._warned.clear()
-            self._warned.add((msg, *args))
+            self._warned[(msg, *args)] = self.subject
         super().log(level, msg, *args, **kwargs)

@@ -71,7 +71,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._progressed_at = time.monotonic()
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
-        self._obstacles: set[str] = set()
+        self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # as of the last rotation
         self._is_untold = False
         self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
 
@@ -158,6 +158,8 @@ class EventCountLoggerMaster(EventCountLogger):
         """One for each interval of the configuration; those that there are stay as they are planned."""
         wanted = set(_rotations(self.config))
         self._alarms = {alarm for alarm in self._alarms if alarm.rotation in wanted}
+        self._failing &= wanted
+        self._obstacles = {rotation: self._obstacles.get(rotation, set()) for rotation in wanted}
         for rotation in wanted - {alarm.rotation for alarm in self._alarms}:
             alarm = _Alarm(rotation)
             self._alarms.add(alarm)
@@ -261,10 +263,16 @@ class EventCountLoggerMaster(EventCountLogger):
                 _utc(rotation.end),
                 f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
             )
-        for key in set(rotation.obstacles) - self._obstacles:
-            self.log.warning("Key %s holds something else than it should: it is left as it is", key)
-        self._obstacles.update(rotation.obstacles)
+        self._note_obstacles((shard, interval), rotation)
         return rotation
+
+    def _note_obstacles(self, rotated: tuple[GroupConfig, Interval], rotation: Rotation) -> None:
+        """Warn of each key once. A key that is out of the way at a later rotation is forgotten."""
+        found = set(rotation.obstacles)
+        for key in found.difference(*tuple(self._obstacles.values())):
+            self.log.warning("Key %s holds something else than it should: it is left as it is", key)
+        is_over = rotation.outcome == "rotated"  # otherwise not all keys were looked at
+        self._obstacles[rotated] = found if is_over else found | self._obstacles.get(rotated, set())
 
 
 class _Alarm:

@@ -251,6 +251,7 @@ class Syncer:
             self._end_by(request)
         elif request.ask is _Ask.FORGET:
             self._due.pop(sender, None)
+            self._waiting.pop(sender, None)
         elif request.ask is _Ask.RELEASE:
             if sender in self._due:
                 sender.released = True

@@ -36,8 +36,8 @@ N_COUNTING, N_SYNCING, N_OF_CHILD = 6, 2, 100
 
 SWITCH_INTERVAL_S = 1e-6
 
-#: Without one, children are forked while no thread but the one that sends runs: in CPython 3.13, a child may wait
-#: for the lock of a dictionary that another thread of its parent was handed at that time.
+#: Without one, children are forked while no thread counts: with CPython 3.13, a child may wait for ever for
+#: the lock of a dictionary that several threads of its parent were using.
 HAS_GLOBAL_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 GROUPS = ("direct", "cached", "limited")
@@ -201,7 +201,7 @@ def end_while_threads_count(port: int) -> None:
 
 
 def faults_at_the_end(server: Server, seconds: float) -> tuple[int, list[str]]:
-    """How many processes were ended, and what went wrong."""
+    """Returns the number of processes that were ended, and what went wrong."""
     n, faults, deadline = 0, [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         n += 1

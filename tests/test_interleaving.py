@@ -206,7 +206,7 @@ class SleeplessLock:
 
 
 def falls_asleep(interrupted: Interruption) -> bool:
-    """Whether a thread that waits for its turn sleeps though the turn before ends meanwhile."""
+    """Returns True if a thread sleeps though the turn that it waits for ends meanwhile."""
     turns = Turns()
     first, second = Turn(turns, 0), Turn(turns, 0)
     first.thread = 0  # another one

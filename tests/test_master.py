@@ -419,6 +419,26 @@ def test_what_is_in_the_way_of_its_sign_is_told_once_and_stops_nothing(
     assert err.count("It cannot be noted that this master is there: Redis refuses (key g:@masters)") == 1
 
 
+def test_key_that_is_in_the_way_again_is_reported_again(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, groups = "g:0.1s:@history", {"g": {"events": ["e"], "intervals": ["0.1s"]}}
+    master = EventCountLoggerMaster(groups, server.config, "INFO")
+
+    def rotate_twice() -> None:
+        rotated = caplog.text.count("rotated")
+        while caplog.text.count("rotated") < rotated + 2:
+            master.rotate_due()
+
+    for _ in range(2):
+        server.client.delete(key)
+        rotate_twice()
+        server.client.delete(key)
+        server.client.set(key, "in the way")
+        rotate_twice()
+    assert caplog.text.count(f"Key {key} holds something else") == 2
+
+
 def test_run_once_leaves_no_sign(server: Server, run: Run, config_file: Write) -> None:
     assert (
         run("ecl_master", "--once", config_file({"redis": server.config, "groups": GROUPS})).returncode == 0

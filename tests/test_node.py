@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
+from redis._parsers import BaseParser
 from redis.exceptions import ResponseError
 
 from event_count_logger.errors import NotConnected, Unavailable
@@ -50,6 +52,25 @@ def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own
     assert other.exchange([request("PING")]) == [b"PONG"]
     assert other.contact.reachable
     other.close()
+
+
+def parsers() -> int:
+    """Parsers of redis-py that exist, each of which has a buffer."""
+    return sum(isinstance(each, BaseParser) for each in gc.get_objects())
+
+
+def test_closed_connections_leave_no_garbage(node: Node) -> None:
+    node.exchange([request("PING")])
+    gc.collect()
+    before = parsers()
+    gc.disable()
+    try:
+        for _ in range(20):
+            node.close()
+            node.exchange([request("PING")])
+        assert parsers() == before
+    finally:
+        gc.enable()
 
 
 def test_connections_may_be_made_anew_for_ever(node: Node) -> None:

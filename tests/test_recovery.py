@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import logging
 import os
 import random
 import signal
@@ -422,6 +423,42 @@ def open_in(directory: Path) -> list[str]:
     return [file for file in found if file.startswith(str(directory))]
 
 
+def damage(directory: Path, name: str) -> None:
+    """Leave a spool file that cannot be used."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    (directory / f"{name}.ecl").write_bytes(b"no spool file")
+
+
+def test_damaged_file_that_comes_back_is_reported_again(
+    server: Server, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recovery = recovery_of(from_dicts({"g": group(directory)}, server.config))
+    for comes_back in (True, False, True):
+        if comes_back:
+            damage(directory, "one")
+        list(recovery.run())
+    assert caplog.text.count("one.ecl cannot be used") == 2
+
+
+def test_recovery_keeps_nothing_of_files_that_are_gone(server: Server, directory: Path) -> None:
+    log = Log("silent")  # pytest would keep what is logged
+    log.setLevel(logging.CRITICAL)
+    config = from_dicts({"g": group(directory)}, server.config)
+    stores.append(Store(config.redis))
+    recovery = Recovery(config, stores[-1], log)
+
+    def paths_after(rounds: int) -> int:
+        for number in range(rounds):
+            damage(directory, str(number))
+            list(recovery.run())
+            (directory / f"{number}.ecl.bad").unlink()
+        gc.collect()
+        return sum(isinstance(each, Path) for each in gc.get_objects())
+
+    before = paths_after(5)
+    assert paths_after(50) <= before
+
+
 def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:
     groups = {"g": group(directory)}
     n_files = 12
@@ -467,7 +504,7 @@ def left(directory: Path, redis: str, counts: int = 1) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How files were opened: `header`, `whole` for those that are read or mapped as a whole."""
+    """Notes each file that is read: `header`, or `whole` if it is read or mapped as a whole."""
     kinds: list[str] = []
     for owner, name, kind in (
         (spool_file.Window, "description", "header"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
 from tests.servers import Sentinel, SentinelSetup, Server, free_port, role, wait_until
+from tests.test_node import parsers
 
 PROGRAMS = Path(__file__).parent / "programs"
 GROUPS: dict[str, Any] = {
@@ -61,6 +63,22 @@ def test_workers_find_the_new_master_by_themselves(setup: SentinelSetup, start: 
         told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
     after = counted(setup.primary())
     assert all(before[name] < after[name] <= told[name] for name in GROUPS)
+
+
+def test_asking_sentinels_leaves_no_garbage(setup: SentinelSetup) -> None:
+    with EventCountLogger(GROUPS, setup.config) as logger, setup.primary().client as client:
+        client.ping()
+        logger["direct"].log("a")
+        gc.collect()
+        before = parsers()
+        gc.disable()
+        try:
+            for _ in range(20):
+                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                logger["direct"].log("a")
+            assert parsers() <= before + 2, "but for a connection of the background thread"
+        finally:
+            gc.enable()
 
 
 def workers(start: Start, setup: SentinelSetup, durability: str) -> list[subprocess.Popen[str]]:

@@ -75,7 +75,7 @@ def distance(later: int, earlier: int) -> int:
 
 
 def unsent(cell: Cell) -> int:
-    """How many counts of an event Redis has not confirmed. Other threads may log and send meanwhile."""
+    """Returns the counts of an event that Redis has not confirmed. Other threads may be logging."""
     acked = cell.acked  # read before `total`, which never is behind it
     return distance(cell.total, acked)
 

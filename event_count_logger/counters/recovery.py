@@ -116,6 +116,7 @@ class Recovery:
         for entry in self._entries(unusable):
             key: Key = entry.path, entry.inode()
             listed.add(key)
+            self._log.subject = entry.path
             if finding := self._postponed.get(key):
                 yield finding
                 continue
@@ -128,6 +129,7 @@ class Recovery:
                 self._postpone(key, finding)
                 yield finding
         self._postponed.forget_all_but(listed)
+        self._log.forget_all_but({path for path, _ in listed} | set(map(str, self._config.spool_dirs)))
         self._tally.log_if_due()
         if unavailable:
             try:
@@ -165,6 +167,7 @@ class Recovery:
 
     def _entries(self, unusable: int) -> Iterator[os.DirEntry[str]]:
         for directory in self._config.spool_dirs:
+            self._log.subject = str(directory)
             try:
                 yield from spool_file.entries(directory)
             except OSError as error:

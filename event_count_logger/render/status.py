@@ -44,7 +44,7 @@ def render(
 
 
 def summary(status: Status, machine: MachineStatus | None = None) -> str:
-    """Whether all is well, in one sentence that begins with OK, OVERDUE or UNRECOVERED."""
+    """Returns one sentence that begins with OK, OVERDUE or UNRECOVERED."""
     parts = [_state_of(status, machine)]
     if machine and machine.foreign:
         parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")

@@ -100,6 +100,8 @@ class ViaSentinel:
         self._config = config
         self._options = options
         self._contact = Contact(log)
+        assert config.sentinel
+        self._sentinels = [_sentinel(options, config.sentinel.options, *at) for at in config.sentinel.nodes]
         self._node: Node | None = None
         self._epoch = 0  # of the newest master that was named
 
@@ -155,13 +157,11 @@ class ViaSentinel:
         A sentinel that is behind may name the master before this one, which, started again, takes counts
         until it is told that it is none, and then loses them. Each failover increases the epoch.
         """
-        assert self._config.sentinel
-        nodes = self._config.sentinel.nodes
         failure: object = None
         outdated: list[tuple[int, Address]] = []
-        for host, port in random.sample(nodes, len(nodes)):
+        for sentinel in random.sample(self._sentinels, len(self._sentinels)):
             try:
-                epoch, master = self._ask_sentinel(host, port)
+                epoch, master = self._ask_sentinel(sentinel)
             except (Unavailable, ResponseError, LookupError) as error:
                 failure = error
                 continue
@@ -176,7 +176,7 @@ class ViaSentinel:
         self._contact.lost(lost)
         raise lost
 
-    def _ask_sentinel(self, host: str, port: int) -> tuple[int, Address]:
+    def _ask_sentinel(self, sentinel: Node) -> tuple[int, Address]:
         """The master that it names, and since which epoch.
 
         Raises:
@@ -186,9 +186,6 @@ class ViaSentinel:
         """
         settings = self._config.sentinel
         assert settings
-        options = {name: value for name, value in self._options.items() if name not in _OF_THE_DATABASE}
-        there = {**options, **settings.options, "host": host, "port": port}
-        sentinel = Node(there, f"{host}:{port}", Contact(None))
         try:
             found, state = sentinel.exchange(
                 [request("SENTINEL", word, settings.service) for word in _QUESTIONS]
@@ -196,9 +193,19 @@ class ViaSentinel:
         finally:
             sentinel.close()
         if not found:
-            raise LookupError(f"{host}:{port} does not know it")
+            raise LookupError(f"{sentinel.location} does not know it")
         return _epoch(state), (text(found[0]), int(found[1]))
 
+
+def _sentinel(options: Options, own_options: Options, host: str, port: int) -> Node:
+    """One sentinel, reached as the database is where it has no options of its own."""
+    common = {name: value for name, value in options.items() if name not in _OF_THE_DATABASE}
+    there = {**common, **own_options, "host": host, "port": port, "socket_read_size": _SENTINEL_BUFFER}
+    return Node(there, f"{host}:{port}", Contact(None))
+
+
+#: Bytes of the buffer of each connection to a sentinel, of which each thread may have one; replies take 1 KiB
+_SENTINEL_BUFFER = 4096
 
 #: What sentinels are asked: the first answer has the address, which changes there first, and the second one
 #: the epoch.
