@@ -62,7 +62,8 @@ class Interval:
         match = _SYNTAX.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)")
-        length_ms, rest = divmod(*_exact_ms(match))
+        length, divisor = _exact_ms(match)
+        length_ms, rest = divmod(length, divisor)
         if rest:
             raise ValueError(f"{text!r} is not a whole number of milliseconds")
         if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:

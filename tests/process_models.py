@@ -62,7 +62,7 @@ class Site:
     imports: int = 1
     log_at_import: bool = False
     hooks: int = 0
-    n_requests: int = 300
+    n_requests: int = 200
     workers: int = 3
     signals: Sequence[signal.Signals] = ()
 

@@ -37,7 +37,7 @@ UWSGI_SITES = [
 ]
 
 
-def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 300) -> Site:
+def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 200) -> Site:
     command = [sys.executable, "-m", "gunicorn", "--bind", "{address}", "--workers", "2", "-k", worker]
     if logs == "in post_fork":
         command += ["-c", "python:tests.programs.gunicorn_hooks"]
@@ -54,9 +54,8 @@ def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int
 
 GUNICORN_SITES = [
     *(
-        _gunicorn(worker, "--preload", logs=logs, n_requests=1000)
-        for worker in ["gevent"]
-        for logs in ("nothing", "at import", "in post_fork")
+        _gunicorn("gevent", "--preload", logs=logs, n_requests=n_requests)
+        for logs, n_requests in (("nothing", 200), ("at import", 200), ("in post_fork", 1000))
     ),
     _gunicorn("gevent", logs="at import"),
     _gunicorn("sync", "--preload", logs="at import"),
@@ -64,7 +63,7 @@ GUNICORN_SITES = [
 ]
 
 
-def _eventlet(logs: str) -> Site:
+def _eventlet(logs: str, n_requests: int = 200) -> Site:
     hook = ["hook"] if logs == "after the fork" else []
     return Site(
         f"eventlet, logs {logs} before",
@@ -72,11 +71,11 @@ def _eventlet(logs: str) -> Site:
         log_at_import=logs == "at import",
         hooks=2 * len(hook),
         workers=2,
-        n_requests=1000,
+        n_requests=n_requests,
     )
 
 
-EVENTLET_SITES = [_eventlet(logs) for logs in ("nothing", "at import", "after the fork")]
+EVENTLET_SITES = [_eventlet("nothing"), _eventlet("at import"), _eventlet("after the fork", 1000)]
 
 SITES = [*UWSGI_SITES, *GUNICORN_SITES, *EVENTLET_SITES]
 
