@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 
 _SYNTAX = re.compile(r"([0-9]*\.[0-9]+|[0-9]+)([smh])", re.IGNORECASE)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
@@ -23,7 +23,21 @@ def parse_duration(text: str) -> float:
     match = _SYNTAX.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a length of time (use <number><s|m|h>, for example 72h)")
-    return float(Decimal(match[1]) * _UNIT_MS[match[2].lower()] / 1000)
+    length, divisor = _exact_ms(match)
+    try:
+        return length / (divisor * 1000)
+    except OverflowError:
+        return math.inf
+
+
+def _exact_ms(match: re.Match[str]) -> tuple[int, int]:
+    """Returns a length of time as a fraction of integers, in milliseconds.
+
+    A `Decimal` would be shorter, but is not safe in a process with several interpreters: once one of them has
+    ended, CPython 3.11 may crash in the others.
+    """
+    whole, _, part = match[1].partition(".")
+    return int(whole + part) * _UNIT_MS[match[2].lower()], 10 ** len(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +62,13 @@ class Interval:
         match = _SYNTAX.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)")
-        length_ms = Decimal(match[1]) * _UNIT_MS[match[2].lower()]
-        if length_ms != int(length_ms):
+        length, divisor = _exact_ms(match)
+        length_ms, rest = divmod(length, divisor)
+        if rest:
             raise ValueError(f"{text!r} is not a whole number of milliseconds")
         if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
             raise ValueError(f"{text!r} is not an interval from 0.1s to 100000h")
-        return cls(text, int(length_ms))
+        return cls(text, length_ms)
 
     @property
     def length_s(self) -> float:

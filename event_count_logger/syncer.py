@@ -13,6 +13,7 @@ Where no thread can run, requests are carried out in the thread that makes them.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import math
 import sys
@@ -106,6 +107,7 @@ class Syncer:
         self._due: dict[Sender, float] = {}
         self._waiting: dict[Sender, list[Callable[[], object]]] = {}  # called after the next sync
         self._wake_up = WakeUp()
+        self._starts_threads = _thread.start_new_thread
         self._runner: threading.Thread | None = None
         self._ended = False
 
@@ -195,15 +197,29 @@ class Syncer:
             self._sync(sender, _GRACE_S)
 
     def _runs(self) -> bool:
-        return not self._ended and self._runner is not None and self._runner.is_alive()
+        runner = self._runner
+        return not self._ended and runner is not None and runner.is_alive() and not self._is_patched()
+
+    def _is_patched(self) -> bool:
+        """Whether gevent or eventlet has replaced threads and locks since the thread was started."""
+        return self._starts_threads is not _thread.start_new_thread
+
+    def _begin_patched(self) -> None:
+        """Let the old thread end, and use locks of the new kind, which it could not release."""
+        self._starts_threads = _thread.start_new_thread
+        old, self._wake_up = self._wake_up, WakeUp()
+        self._runner = None
+        old.set()
 
     def _ensure_running(self) -> bool:
         if self._runs():
             return True
         if self._ended or not process.has_threads():
             return False
+        if self._is_patched():
+            self._begin_patched()
         # Two threads may come here at once: the loop of the runner that is replaced ends.
-        runner = threading.Thread(target=lambda: self._loop(runner), name="event-count-logger", daemon=True)
+        runner = _Runner(target=lambda: self._loop(runner), name="event-count-logger", daemon=True)
         self._runner = runner
         try:
             runner.start()
@@ -213,13 +229,14 @@ class Syncer:
         return True
 
     def _loop(self, runner: threading.Thread) -> None:
+        wake_up = self._wake_up
         while self._runner is runner and not self._ended:
             try:
                 self._serve_next()
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
                 _log.exception("Sending counts failed; retrying")
                 time.sleep(_AFTER_FAULT_S)
-        self._wake_up.set()  # the thread that has replaced this one may be asleep
+        wake_up.set()  # the thread that has replaced this one may be asleep
 
     def _serve_next(self) -> None:
         """A function of its own, so that no sender is kept alive while there is nothing to do."""
@@ -292,6 +309,12 @@ class Syncer:
             self._due.pop(sender, None)
         elif sender in self._due:  # not forgotten meanwhile
             self._due[sender] = sender.next_sync(time.monotonic())
+
+
+class _Runner(threading.Thread):
+    def _delete(self) -> None:
+        with suppress(KeyError):  # gevent or eventlet has replaced the idents of threads meanwhile
+            super()._delete()  # type: ignore[misc]
 
 
 def _time_of(item: tuple[object, float]) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
 import re
+import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from threading import get_native_id
 from typing import Any
 
 import redis
@@ -94,7 +96,7 @@ class Node:
         self._hint = hint
         self._pool = redis.ConnectionPool(**options)
         # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
-        self._idle: deque[Any] = deque()
+        self._idle: deque[tuple[Hashable, Any]] = deque()
         weakref.finalize(self, _disconnect, self._idle).atexit = False
 
     def close(self) -> None:
@@ -117,7 +119,8 @@ class Node:
             Unavailable: No answer, and what was asked may have been done; or the server serves nobody now.
             ResponseError: The reply to the first request; one to another is among the replies.
         """
-        connection = self._idle_connection()
+        owner = _owner()
+        connection = self._idle_connection(owner)
         replies: list[Any] = []
         try:
             replies = _exchange_on(connection, requests, connect)
@@ -127,7 +130,7 @@ class Node:
             if not replies:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
                 connection.disconnect()
-            self._idle.append(connection)
+            self._idle.append((owner, connection))
         return self._checked(replies)
 
     def gone(self, reason: object) -> Unavailable:
@@ -143,11 +146,13 @@ class Node:
         if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
             self.clock_offset_s = server_time - (asked_at + answered_at) / 2
 
-    def _idle_connection(self) -> Any:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
+    def _idle_connection(self, owner: Hashable) -> Any:
+        with suppress(IndexError):  # other threads take connections, too
+            for _ in range(len(self._idle)):
+                made_by, connection = self._idle.pop()
+                if made_by == owner:
+                    return connection
+                self._idle.appendleft((made_by, connection))
         try:
             return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
@@ -170,14 +175,24 @@ class Node:
         return with_first_raised(replies)
 
 
-def _disconnect(idle: deque[Any]) -> list[Any]:
+def _disconnect(idle: deque[tuple[Hashable, Any]]) -> list[tuple[Hashable, Any]]:
     """Take the connections out and close them; returns them."""
     closed = []
     with suppress(IndexError):
         while True:
             closed.append(idle.pop())
-            closed[-1].disconnect()
+            closed[-1][1].disconnect()
     return closed
+
+
+def _owner() -> Hashable:
+    """Returns what must be the same for a connection to be used again.
+
+    gevent and eventlet replace `socket.socket`, perhaps long after this was imported. Their sockets work only
+    in the OS thread that made them, and a socket made before that blocks all green threads of its user.
+    """
+    made = socket.socket
+    return made if made.__module__ == "socket" else (made, get_native_id())
 
 
 def _is_of_whole_server(error: ResponseError) -> bool:
@@ -233,6 +248,8 @@ def _is_stale(connection: Any) -> bool:
         return bool(connection.can_read())
     except (RedisError, OSError):
         return True
+    except AttributeError:  # eventlet removes select.poll, perhaps after redis-py has found it: unknown
+        return False
 
 
 def make_ready(options: Options) -> None:

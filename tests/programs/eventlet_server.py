@@ -1,0 +1,46 @@
+"""Two processes that serve tests/programs/served.py with eventlet, which patches them after the fork.
+
+Usage: eventlet_server.py HOST:PORT [hook]; with `hook`, each process logs an event before it is patched.
+Eventlet workers of gunicorn did the same with `--preload`; newer versions have none.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from tests.programs import served
+
+
+def serve(listener: socket.socket) -> None:
+    """Serve until SIGTERM, and end as programs do."""
+    import eventlet
+    import eventlet.wsgi
+    from eventlet.greenio import GreenSocket
+
+    eventlet.monkey_patch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    eventlet.wsgi.server(GreenSocket(listener), served.application, log_output=False)
+    sys.exit(0)
+
+
+def main() -> None:
+    host, port = sys.argv[1].split(":")
+    listener = socket.create_server((host, int(port)), backlog=100)
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            if sys.argv[2:] == ["hook"]:
+                served.log("hook")
+            serve(listener)
+        pids.append(pid)
+    signal.signal(signal.SIGINT, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in pids])
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Forks that run no hook of Python, forks in signal handlers, and several interpreters in a process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import textwrap
+
+import pytest
+
+from tests.servers import Server
+from tests.test_process_end import HEADER, run_program
+
+#: With `ECL_NATIVE=0`, Python counts in place of the C extension.
+both_implementations = pytest.mark.parametrize("native", ["1", "0"], ids=["C", "Python"])
+
+#: `c_fork` holds the interpreter's lock, as C code does that was called by Python, and runs no hook. If
+#: another thread waits for that lock, only the C extension can repair it in the child: Python needs a pause.
+C_FORK = """
+    import ctypes, random, signal
+    c_fork = ctypes.PyDLL(None).fork
+
+    def pause():
+        if os.environ["ECL_NATIVE"] == "0":
+            time.sleep(0.2)
+
+    def start(function, fork=c_fork):
+        pause()
+        pid = fork()
+        if pid == 0:
+            function()
+            ecl.close()
+            os._exit(0)
+        return pid
+
+    def wait(*pids):
+        assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * len(pids)
+"""
+
+FORKS = {
+    "before anything was logged": (
+        """
+        child = start(lambda: log(3))
+        log(2)
+        wait(child)
+        """,
+        5,
+    ),
+    "after the parent has logged, and all count at the same time": (
+        """
+        log(10)
+        children = [start(lambda: log(200)) for _ in range(3)]
+        log(200)
+        wait(*children)
+        """,
+        810,
+    ),
+    "of a child that never logs": (
+        """
+        log(1)
+        wait(start(lambda: wait(start(lambda: log(5)))))
+        log(1)
+        """,
+        7,
+    ),
+    "of a child that logs before and after it": (
+        """
+        def child():
+            log(3)
+            grandchild = start(lambda: log(50))
+            log(40)
+            wait(grandchild)
+
+        log(1)
+        wait(start(child))
+        log(1)
+        """,
+        95,
+    ),
+    "by Python of a child by C, and the other way round": (
+        """
+        log(1)
+        wait(start(lambda: wait(start(lambda: log(5), os.fork))))
+        wait(start(lambda: wait(start(lambda: log(5))), os.fork))
+        log(1)
+        """,
+        12,
+    ),
+    "with counters bound before": (
+        """
+        counters = [direct.counter("e"), cached.counter("e")]
+
+        def inc(n):
+            for counter in counters:
+                counter.inc(n)
+
+        inc(1)
+        children = [start(lambda: [inc(2) for _ in range(100)]) for _ in range(2)]
+        inc(1)
+        wait(*children)
+        """,
+        402,
+    ),
+    "of a child that ends as programs do": (
+        """
+        log(1)
+        pause()
+        child = c_fork()
+        if child == 0:
+            log(3)
+            sys.exit()
+        wait(child)
+        log(1)
+        """,
+        5,
+    ),
+    "of a child that does nothing and ends as programs do": (
+        """
+        log(1)
+        pause()
+        child = c_fork()
+        if child == 0:
+            sys.exit()
+        wait(child)
+        log(1)
+        """,
+        2,
+    ),
+}
+
+
+@both_implementations
+@pytest.mark.parametrize(("program", "count"), FORKS.values(), ids=FORKS.keys())
+def test_fork_by_c_code(
+    program: str, count: int, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECL_NATIVE", native)
+    check(textwrap.dedent(C_FORK) + textwrap.dedent(program), server, count)
+
+
+def check(program: str, server: Server, count: int | None = None) -> None:
+    """Run a program, which prints how often it has logged the event, if that is not known before."""
+    done = run_program(program, server.config)
+    assert done.returncode == 0, done
+    assert done.stderr == ""
+    expected = {"e": int(done.stdout) if count is None else count}
+    counted = {group: server.counts(group, "1h", "cur") for group in ("direct", "cached")}
+    assert counted == {"direct": expected, "cached": expected}
+
+
+IN_A_HANDLER = """
+    n_forks, n_logged = 0, 0
+
+    def handler(*_):
+        global n_forks
+        if n_forks < 20:
+            n_forks += 1
+            wait(start(log, {fork}))
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.002))
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    while n_forks < 20:
+        log()
+        n_logged += 1
+    print(n_logged + n_forks)
+"""
+
+
+@both_implementations
+@pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
+def test_fork_in_a_signal_handler_that_interrupts_log(
+    fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECL_NATIVE", native)
+    check(textwrap.dedent(C_FORK) + textwrap.dedent(IN_A_HANDLER).format(fork=fork), server)
+
+
+#: The grandchild has the pid of the process that has made the groups, has counted, and has ended.
+SAME_PID = """
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        while True:
+            try:
+                os.wait()
+            except ChildProcessError:
+                sys.exit()
+    first = os.getpid()
+    log(3)
+    second = {fork}()
+    if second:
+        ecl.close()
+        os._exit(0)
+    while os.path.exists(f"/proc/{{first}}"):
+        time.sleep(0.01)
+    with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+        last.write(str(first - 1))
+    third = {fork}()
+    if third:
+        os.waitpid(third, 0)
+    else:
+        assert os.getpid() == first
+        log(4)
+        ecl.close()
+    os._exit(0)
+"""
+
+
+@both_implementations
+@pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
+def test_grandchild_with_the_pid_of_a_dead_ancestor(
+    fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("pids cannot be chosen here")
+    monkeypatch.setenv("ECL_NATIVE", native)
+    program = textwrap.dedent(C_FORK) + textwrap.dedent(SAME_PID).format(fork=fork)
+    check(program, server, 7)
+
+
+INTERPRETERS = {
+    "that counts and ends": (
+        """
+        log(2)
+        in_another_interpreter("log(3)")
+        log(2)
+        """,
+        7,
+    ),
+    "that counts first": (
+        """
+        in_another_interpreter("log(3)")
+        in_another_interpreter("log(3)")
+        log(2)
+        """,
+        8,
+    ),
+    "that only makes groups": (
+        """
+        log(2)
+        in_another_interpreter("")
+        log(2)
+        """,
+        4,
+    ),
+    "that counts while the first one does": (
+        """
+        other = threading.Thread(target=in_another_interpreter, args=("log(200)",))
+        other.start()
+        log(200)
+        other.join()
+        """,
+        400,
+    ),
+    "that counts and ends in a child by C": (
+        """
+        log(1)
+        in_another_interpreter("log(1)")
+        wait(start(lambda: (log(2), in_another_interpreter("log(2)"))))
+        log(1)
+        """,
+        7,
+    ),
+}
+
+#: Runs source text between Py_NewInterpreter and Py_EndInterpreter, as mod_wsgi does with an application.
+ANOTHER_INTERPRETER = """
+    import _testcapi
+
+    def in_another_interpreter(source):
+        before = "import sys; sys.argv = %r\\n" % sys.argv + {header!r}
+        assert _testcapi.run_in_subinterp(before + source) == 0
+"""
+
+
+@both_implementations
+@pytest.mark.parametrize(("program", "count"), INTERPRETERS.values(), ids=INTERPRETERS.keys())
+def test_another_interpreter(
+    program: str, count: int, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("_testcapi")
+    monkeypatch.setenv("ECL_NATIVE", native)
+    helpers = textwrap.dedent(ANOTHER_INTERPRETER).format(header=textwrap.dedent(HEADER))
+    check(textwrap.dedent(C_FORK) + helpers + textwrap.dedent(program), server, count)
