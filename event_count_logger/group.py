@@ -292,7 +292,7 @@ class EventGroup(Counting):
         if found is None:
             self._log.error("Interval '%s' is not defined for group '%s'!", interval, self.group_name)
             return {}
-        group = replace(self._config, events=tuple(list(self.admission.declared)))
+        group = replace(self._config, events=(*self.admission.declared,))
         (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
         return dict(snapshot.counts)
 
