@@ -117,7 +117,9 @@ class Syncer:
 
     def remind(self, sender: Sender) -> None:
         """Make sure that it has a time to be synced at, if it has anything to send."""
-        if self._due.get(sender, math.inf) > time.monotonic() + _SOON_S:
+        due, now = self._due.get(sender, math.inf), time.monotonic()
+        is_missed = due <= now and not self._runs()  # without a thread, the next event is the occasion
+        if is_missed or due > now + _SOON_S:
             self._request(_Request(_Ask.PLAN, sender))
 
     def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from event_count_logger import EventCountLogger, process
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.syncer import Sender, Syncer
+from tests.servers import Server, wait_until
 
 
 class Recorder:
@@ -107,3 +109,24 @@ def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, as
         assert sender.synced.wait(10)
     finally:
         restless.released = True
+
+
+def test_sender_without_a_thread_is_retried_by_later_events(
+    own_server: Server, logger: Callable[..., EventCountLogger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "has_threads", lambda: False)
+    port = own_server.port
+    group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
+    events = logger({"g": group}, {"port": port})["g"]
+    own_server.kill()
+    events.log("a")
+    own_server.start()
+    logged = 1
+
+    def is_counted() -> bool:
+        nonlocal logged
+        logged += 1
+        events.log("a")
+        return own_server.counts("g", "1h", "cur") == {"a": logged}
+
+    wait_until(is_counted)
