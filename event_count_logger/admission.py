@@ -138,10 +138,10 @@ class Admission:
         """Log a warning, unless there was one within `expire_after`."""
         if now >= self._warn_of_overflow_at:
             self._warn_of_overflow_at = now + self._config.expire_after
-            limit = self._config.max_events
             self._log.warning(
-                "More than %d events (max_events): '%s' and all that follow are counted as %s",
-                limit,
+                "More than %d events (max_events): '%s' and new ones that follow are counted as %s, "
+                "until others are idle",
+                self._config.max_events,
                 event_id,
                 keys.OVERFLOW,
             )
