@@ -7,12 +7,13 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.hot import NEVER, Cell
+from event_count_logger.counters.hot import NEVER, Cell, CellMap
 from event_count_logger.counters.keeper import Keeper
 from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
@@ -32,6 +33,12 @@ _AT_ONCE_S = 0.5
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
 
+#: How often within `expire_after` it is looked at which events are in use.
+_LOOKS = 8
+
+#: Returns a function that looks at which events are in use, given the time; None if it is not there any more.
+Look = Callable[[], Callable[[float], object] | None]
+
 
 class LocalCounters:
     """The cells of a group, and the one way out of them.
@@ -40,12 +47,25 @@ class LocalCounters:
         cells: The cells, by event.
         wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
+        is_replaced: Whether that is because other counters of the same group go on.
     """
 
-    def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
+    def __init__(
+        self,
+        config: GroupConfig,
+        store: Store,
+        recovery: Recovery,
+        log: Log,
+        cell_map: CellMap | None = None,
+        look: Look | None = None,
+    ) -> None:
+        """See `Cells` for `cell_map`; `look` is called some times within `expire_after`, if given."""
         self.config = config
+        self.is_replaced = False
         self._keeper = Keeper(config, store.identity, log)
-        self.cells = Cells(self._keeper.open, self._keeper.note_full)
+        self.cells = Cells(self._keeper.open, self._keeper.note_full, cell_map)
+        self._look = look
+        self._look_at = time.monotonic() + config.expire_after / _LOOKS
         self._sync_at = 1 if config.direct or config.sync_interval == 0 else config.sync_limit or NEVER
         self.expect_wake()
         self.released = False
@@ -58,6 +78,7 @@ class LocalCounters:
         self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
         self._failed = False  # the last sync
+        self._is_closing = False  # everything is sent at once
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
         # constant load as much is left to the next interval as was left by the one before.
         self._own_pace = random.Random().uniform(0.6, 1)
@@ -71,11 +92,20 @@ class LocalCounters:
                 if mine:
                     self._keeper.look_after()
                     self._show_alive()
+                    self._to_confirm.clear()  # what is in there is among all that is sent now
                     self._run()
             self._failed = not mine
             self._recovery.run_once()
         if self._failed:
             self._expect_retry()
+        self._look_if_due(time.monotonic())
+
+    def _look_if_due(self, now: float) -> None:
+        if now >= self._look_at and self._look is not None and not self.released:
+            self._look_at = now + self.config.expire_after / _LOOKS
+            look = self._look()
+            if look:
+                look(now)
 
     def expect_wake(self) -> None:
         """Have `log()` ask for a sync as soon as enough is unsent."""
@@ -104,8 +134,30 @@ class LocalCounters:
 
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""
+        self._is_closing = True
         self._sync_at = 1
         self.expect_wake()
+
+    def close(self) -> bool:
+        """Add no events from now on, because other counters take the place of these; may be called again.
+
+        The background thread sends what is left, and then leaves nothing behind.
+
+        Returns:
+            False if that is impossible now; see `Cells.close`.
+        """
+        if not self.cells.close():
+            return False
+        self.is_replaced = self.released = True
+        return True
+
+    def replaced_by(self, cell_map: CellMap) -> LocalCounters:
+        """The counters that take the place of these, which are closed."""
+        new = LocalCounters(self.config, self._store, self._recovery, self._log, cell_map, self._look)
+        new._own_pace = self._own_pace
+        if self._is_closing:
+            new.send_at_once()
+        return new
 
     def prepare(self) -> None:
         """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
@@ -184,7 +236,7 @@ class LocalCounters:
         with Turn(self._turns, 0) as mine:
             fate = self._keeper.put_away(mine and not self.has_unsent())
         self._recovery.log_recovered()
-        if self.released:
+        if self.released and not self.is_replaced:
             self._store.close()  # it may be garbage by now, whose finalizer has run before this used it again
         return fate
 
@@ -194,9 +246,12 @@ class LocalCounters:
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        if (self._failed or self.config.direct or self._store.is_away(self.config)) and self.has_unsent():
+        is_waiting = self._failed or self.config.direct or self._store.is_away(self.config)
+        if self.released or (is_waiting and self.has_unsent()):
             return now + _RETRY_S * self._own_pace
         when = min(max(self._show_alive_at, now + _RETRY_S), self._sync.retry_at() or math.inf)
+        if self._look is not None:
+            when = min(when, max(self._look_at, now))
         if self._sync_at == 1:
             return when
         return min(when, now + (self.config.sync_interval or math.inf), now + self._until_boundary())
