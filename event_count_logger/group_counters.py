@@ -121,6 +121,7 @@ class GroupCounters:
             total = cell.total
             self._carrier.log(cell.event_id, distance(total, cell.acked))
             cell.acked = total
+        syncer.current().wake(self._local)
 
     def look(self, now: float) -> None:
         """Let events leave that were not used for `expire_after`, if it is worth while."""

@@ -115,7 +115,8 @@ class Syncer:
 
     def remind(self, sender: Sender) -> None:
         """Make sure that it has a time to be synced at, if it has anything to send."""
-        if self._due.get(sender, math.inf) > time.monotonic() + _SOON_S:
+        due, now = self._due.get(sender, math.inf), time.monotonic()
+        if due > now + _SOON_S or (due <= now and not self._runs()):
             self._request(_Request(_Ask.PLAN, sender))
 
     def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -126,3 +127,46 @@ def test_counts_are_exact_while_descriptors_are_closed_and_files_recovered(
     list(recovery.run())
     assert server.counts("g", "24h", "cur") == json.loads(logged), errors
     assert n_recovered
+
+
+WITHOUT_THREADS = """
+import json, sys
+from event_count_logger import EventCountLogger, process
+process.has_threads = lambda: False
+settings = {"auto_declare_events": True, "intervals": ["24h"], "sync_interval": 3600}
+group = EventCountLogger({"g": settings}, {**json.loads(sys.argv[1]), "socket_timeout": 0.5})["g"]
+for line in sys.stdin:
+    group.log("a", int(line))
+    print("logged", flush=True)
+"""
+
+
+def test_process_without_background_thread_gives_up_the_file_that_it_cannot_send(
+    own_server: Server, spool_dir: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    config = from_dicts({"g": CACHED}, {**own_server.config, "socket_timeout": 0.5})
+    program = start(
+        sys.executable, "-c", WITHOUT_THREADS, json.dumps(own_server.config), stdin=subprocess.PIPE
+    )
+    own_server.kill()
+
+    def log(count: int) -> None:
+        assert program.stdin and program.stdout
+        print(count, file=program.stdin, flush=True)
+        assert program.stdout.readline() == "logged\n"
+
+    log(3)
+    log(4)
+    assert len(files(spool_dir)) == 1
+    own_server.start()
+    store = Store(config.redis)
+    list(Recovery(config, store, Log("test")).run())
+    store.close()
+    assert own_server.counts("g", "24h", "cur") == {"a": 7}
+    sent = itertools.count(8)
+
+    def next_is_counted() -> bool:
+        log(1)  # not before half a second after the last attempt, counts are sent again
+        return own_server.counts("g", "24h", "cur") == {"a": next(sent)}
+
+    wait_until(next_is_counted)

@@ -15,10 +15,11 @@ from event_count_logger.logs import Log
 class Hold(Enum):
     """What has become of a spool file whose process lives.
 
-    HELD <-> the descriptors are closed by other code of the process (os.closerange)
-               no other process took the file over            -> REGAINED, which is HELD again
-               another process sends what is in it            -> TAKEN, until that ends
-               another process has sent and deleted it        -> FINISHED
+    The lock is free when other code of the process closes the descriptors (os.closerange), or `give_up` does:
+
+        no other process has taken the file over    -> REGAINED, which is HELD again
+        another process sends what is in it         -> TAKEN, until that ends
+        another process has sent and deleted it     -> FINISHED
     """
 
     HELD = auto()
@@ -37,6 +38,7 @@ class Keeper:
         self._log = log
         self._file: SpoolFile | None = None
         self._is_lost = False
+        self._is_given_up = False
 
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
@@ -68,6 +70,12 @@ class Keeper:
             self._warn("are", "somebody has deleted the spool file", self._file.path)
         return Hold.HELD
 
+    def give_up(self) -> None:
+        """Let other processes send what is in the file, as long as this one cannot; see `Hold`."""
+        if self._file is not None and not self._is_lost:
+            self._is_given_up = True
+            self._file.close()
+
     def is_held(self) -> bool:
         """Whether no other process can have taken the file over."""
         return self._file is None or self._is_lost or self._file.is_held()
@@ -82,7 +90,11 @@ class Keeper:
         except (OSError, Damaged) as error:
             self._log.warning("Spool file %s cannot be opened again: %s", file.path, error)
             return Hold.TAKEN
-        self._log.warning("Spool file %s was closed by other code of this process; opened again", file.path)
+        if not self._is_given_up:
+            self._log.warning(
+                "Spool file %s was closed by other code of this process; opened again", file.path
+            )
+        self._is_given_up = False
         return Hold.REGAINED
 
     def put_away(self, all_is_sent: bool) -> str:

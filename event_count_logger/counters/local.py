@@ -29,6 +29,9 @@ _RETRY_S = 0.5
 #: Seconds: what fails sooner did not wait for an answer in vain, and may be tried again when a process ends.
 _AT_ONCE_S = 0.5
 
+#: Seconds that a process without a background thread waits for another one that sends what is in its file.
+_TAKEN_S = 1.0
+
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
@@ -113,11 +116,17 @@ class LocalCounters:
             self._recovery.run_once()
         if self._failed:
             self._expect_retry()
+        if self._failed and not process.has_threads():
+            self._keeper.give_up()  # no background thread retries
         self._look_if_due(time.monotonic())
 
     def _may_send(self) -> bool:
         """Make sure that no other process sends what is in the file: that may have been taken over."""
         hold = self._keeper.look_after()
+        deadline = time.monotonic() + _TAKEN_S
+        while hold is Hold.TAKEN and not process.has_threads() and time.monotonic() < deadline:
+            time.sleep(_TAKEN_S / 20)  # no background thread looks again
+            hold = self._keeper.look_after()
         self._is_taken = hold is Hold.TAKEN
         if hold is Hold.REGAINED:  # another process may have finished a batch meanwhile
             self._sync = Sync(self.config, self.cells, self._store, self._log)
