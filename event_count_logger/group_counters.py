@@ -33,7 +33,7 @@ _LONGEST_WAIT_S = 1.0
 
 
 class GroupCounters:
-    """What one process has counted for one group.
+    """The local counters and the session outbox of one group in one process.
 
     Events that are no longer in use leave the process in one way only: all counters are replaced, as if the
     process had been restarted. The new ones have a file and a source of their own, in which events that are
@@ -98,7 +98,7 @@ class GroupCounters:
             syncer.current().watch(local)
 
     def pending(self) -> Pending:
-        """What is unsent now."""
+        """The counts that are unsent now."""
         return Pending(self.all_local(), self.outbox)
 
     def flush_replaced(self, timeout_s: float) -> None:

@@ -13,7 +13,7 @@ from event_count_logger.logs import Log
 
 
 class Hold(Enum):
-    """What has become of a spool file whose process lives.
+    """States of a spool file whose process lives.
 
     The lock is free when other code of the process closes the descriptors (os.closerange), or `give_up` does:
 
@@ -77,7 +77,7 @@ class Keeper:
             self._file.close()
 
     def is_held(self) -> bool:
-        """Whether no other process can have taken the file over."""
+        """Returns False if another process can have taken the file over."""
         return self._file is None or self._is_lost or self._file.is_held()
 
     def _regain(self, file: SpoolFile) -> Hold:

@@ -65,7 +65,7 @@ class LocalCounters:
         look: Look | None = None,
         carry: Carry | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Opens nothing.
 
         Args:
             config: The group, or the shard of it.
