@@ -6,14 +6,15 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 
 from event_count_logger import process, syncer
 from event_count_logger.admission import IDLE_PART, Admission
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Closed, unless_ending
-from event_count_logger.counters.hot import CellMap
-from event_count_logger.counters.layout import has_reached
+from event_count_logger.counters.hot import Cell, CellMap, Counting
+from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.usage import Usage
@@ -32,7 +33,7 @@ _LONGEST_WAIT_S = 1.0
 
 
 class GroupCounters:
-    """What one process has counted for one group.
+    """The local counters and the session outbox of one group in one process.
 
     Events that are no longer in use leave the process in one way only: all counters are replaced, as if the
     process had been restarted. The new ones have a file and a source of their own, in which events that are
@@ -57,7 +58,9 @@ class GroupCounters:
         # One shard for each process, drawn at random; the spool file says which one it is.
         shard = config.shard(random.Random().randrange(config.n_shards))
         look = weakref.WeakMethod(self.look) if config.auto_declare_events else None
-        self._local = LocalCounters(shard, store, recovery, log, self.cell_map, look)
+        carry = weakref.WeakMethod(self.carry_over)
+        self._local = LocalCounters(shard, store, recovery, log, self.cell_map, look, carry)
+        self._carrier = _Carrier(weakref.WeakMethod(self.add), self.cell_map)
         self._usage = Usage(self._local.cells)
         self._replaced: list[LocalCounters] = []
         self._watched: LocalCounters | None = None
@@ -95,7 +98,7 @@ class GroupCounters:
             syncer.current().watch(local)
 
     def pending(self) -> Pending:
-        """What is unsent now."""
+        """The counts that are unsent now."""
         return Pending(self.all_local(), self.outbox)
 
     def flush_replaced(self, timeout_s: float) -> None:
@@ -110,6 +113,15 @@ class GroupCounters:
             local.is_replaced = False  # none take its place any more
         for sender in (self._local, self.outbox):
             syncer.current().release(sender)
+
+    def carry_over(self, finished: LocalCounters) -> None:
+        """Move what is unsent to new counters: another process has sent the rest and deleted the file."""
+        self._replace(finished)
+        for cell in finished.cells.unsent():
+            total = cell.total
+            self._carrier.log(cell.event_id, distance(total, cell.acked))
+            cell.acked = total
+        syncer.current().wake(self._local)
 
     def look(self, now: float) -> None:
         """Let events leave that were not used for `expire_after`, if it is worth while."""
@@ -168,6 +180,23 @@ class GroupCounters:
                 self._local, self._usage = new, usage
                 self._replaced.append(old)
         syncer.current().wake(old)
+
+
+class _Carrier(Counting):
+    """Adds counts to the cells of a group; threads may log meanwhile."""
+
+    def __init__(self, add: Callable[[], Callable[[str], None] | None], cell_map: CellMap) -> None:
+        self._add = add
+        self.cells = cell_map
+
+    def _log_unusual(self, event_id: object, count: object) -> None:
+        add = self._add()
+        assert add and isinstance(event_id, str) and isinstance(count, int)
+        add(event_id)
+        self.log(event_id, count)
+
+    def _send(self, cell: Cell, total: int) -> None:
+        """They are sent with the next sync."""
 
 
 class Pending:

@@ -259,7 +259,7 @@ class Cells:
         return self._differing(Column.PENDING, Column.ACKED)
 
     def has_unsent(self) -> bool:
-        """Whether Redis has not confirmed all, or a thread may still add to closed cells."""
+        """Returns True if Redis has not confirmed all, or a thread may still add to closed cells."""
         # The threads come first: what one adds until it is done must be seen by the comparison.
         return any(words() is not None for words in self._let_go) or any(
             extent.differ(Column.TOTAL, Column.ACKED) for extent in self.extents()

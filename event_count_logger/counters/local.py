@@ -14,7 +14,7 @@ from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import NEVER, Cell, CellMap
-from event_count_logger.counters.keeper import Keeper
+from event_count_logger.counters.keeper import Hold, Keeper
 from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
@@ -29,6 +29,9 @@ _RETRY_S = 0.5
 #: Seconds: what fails sooner did not wait for an answer in vain, and may be tried again when a process ends.
 _AT_ONCE_S = 0.5
 
+#: Seconds that a process without a background thread waits for another one that sends what is in its file.
+_TAKEN_S = 1.0
+
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
@@ -38,6 +41,9 @@ _LOOKS = 8
 
 #: Returns a function that looks at which events are in use, given the time; None if it is not there any more.
 Look = Callable[[], Callable[[float], object] | None]
+
+#: Returns a function that moves the counts of these counters to others; None if it is not there any more.
+Carry = Callable[[], "Callable[[LocalCounters], object] | None"]
 
 
 class LocalCounters:
@@ -58,13 +64,26 @@ class LocalCounters:
         log: Log,
         cell_map: CellMap | None = None,
         look: Look | None = None,
+        carry: Carry | None = None,
     ) -> None:
-        """See `Cells` for `cell_map`; `look` is called some times within `expire_after`, if given."""
+        """Opens nothing.
+
+        Args:
+            config: The group, or the shard of it.
+            store: Where the counts go.
+            recovery: Runs once, with the first sync.
+            log: Of the group.
+            cell_map: See `Cells`.
+            look: What is called some times within `expire_after`, if anything.
+            carry: What moves counts to other counters, once another process has finished the file of these.
+        """
         self.config = config
         self.is_replaced = False
         self._keeper = Keeper(config, store.identity, log)
         self.cells = Cells(self._keeper.open, self._keeper.note_full, cell_map)
         self._look = look
+        self._carry = carry
+        self._is_taken = False  # another process sends what is in the file
         self._look_at = time.monotonic() + config.expire_after / _LOOKS
         self._sync_at = 1 if config.direct or config.sync_interval == 0 else config.sync_limit or NEVER
         self.expect_wake()
@@ -89,16 +108,35 @@ class LocalCounters:
         self._failed = True
         with suppress(StoreError):  # logged where noticed; the counts are kept
             with Turn(self._turns, timeout_s) as mine:
-                if mine:
-                    self._keeper.look_after()
+                may_send = mine and self._may_send()
+                if may_send:
                     self._show_alive()
                     self._to_confirm.clear()  # what is in there is among all that is sent now
                     self._run()
-            self._failed = not mine
+            self._failed = not may_send
             self._recovery.run_once()
         if self._failed:
             self._expect_retry()
+        if self._failed and not process.has_threads():
+            self._keeper.give_up()  # no background thread retries
         self._look_if_due(time.monotonic())
+
+    def _may_send(self) -> bool:
+        """Make sure that no other process sends what is in the file: that may have been taken over."""
+        hold = self._keeper.look_after()
+        deadline = time.monotonic() + _TAKEN_S
+        while hold is Hold.TAKEN and not process.has_threads() and time.monotonic() < deadline:
+            time.sleep(_TAKEN_S / 20)  # no background thread looks again
+            hold = self._keeper.look_after()
+        self._is_taken = hold is Hold.TAKEN
+        if hold is Hold.REGAINED:  # another process may have finished a batch meanwhile
+            self._sync = Sync(self.config, self.cells, self._store, self._log)
+            self._sync.unanswered = True
+        if hold is Hold.FINISHED:
+            carry = self._carry() if self._carry else None
+            if carry:
+                carry(self)
+        return hold in (Hold.HELD, Hold.REGAINED)
 
     def _look_if_due(self, now: float) -> None:
         if now >= self._look_at and self._look is not None and not self.released:
@@ -153,7 +191,9 @@ class LocalCounters:
 
     def replaced_by(self, cell_map: CellMap) -> LocalCounters:
         """The counters that take the place of these, which are closed."""
-        new = LocalCounters(self.config, self._store, self._recovery, self._log, cell_map, self._look)
+        new = LocalCounters(
+            self.config, self._store, self._recovery, self._log, cell_map, self._look, self._carry
+        )
         new._own_pace = self._own_pace
         if self._is_closing:
             new.send_at_once()
@@ -176,6 +216,8 @@ class LocalCounters:
         self._to_confirm.append(cell)
         with Turn(self._turns, timeout_s) as mine:
             if not mine or has_reached(cell.acked, total):
+                return True
+            if not (self._keeper.is_held() or self._may_send()):
                 return True
             try:
                 self._run(self._all_to_confirm(), connect=False)
@@ -218,6 +260,8 @@ class LocalCounters:
         with Turn(self._turns, 0) as mine:
             if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
+            if not self._keeper.is_held():
+                return
             began = time.monotonic()
             with suppress(StoreError):  # what is left of it only takes up room
                 try:
@@ -242,7 +286,8 @@ class LocalCounters:
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
-        return self._store.is_away(self.config) or self._in_trouble or self._sync.is_refused(event_id)
+        is_waiting = self._is_taken or self._in_trouble
+        return is_waiting or self._store.is_away(self.config) or self._sync.is_refused(event_id)
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""

@@ -1,4 +1,4 @@
-"""Which events of some cells are in use: found by comparing totals, so that counting itself costs no more."""
+"""Finds the events that are in use by comparing totals, so that counting itself costs no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Usage:
     """Copies of the totals of one group's cells, 8 bytes for each event."""
 
     def __init__(self, cells: Cells) -> None:
-        """What was counted so far counts as used."""
+        """The first call of `used` returns all events that were counted so far."""
         self._cells = cells
         self._totals: list[array[int]] = []
 
