@@ -11,8 +11,8 @@ import pytest
 from tests.servers import Server
 from tests.test_process_end import HEADER, run_program
 
-#: With `ECL_NATIVE=0`, Python counts in place of the C extension.
-both_implementations = pytest.mark.parametrize("native", ["1", "0"], ids=["C", "Python"])
+#: What counts: the C extension, or Python, with `ECL_NATIVE=0`.
+C, PYTHON = "1", "0"
 
 #: `c_fork` holds the interpreter's lock, as C code does that was called by Python, and runs no hook. If
 #: another thread waits for that lock, only the C extension can repair it in the child: Python needs a pause.
@@ -129,12 +129,23 @@ FORKS = {
 }
 
 
-@both_implementations
-@pytest.mark.parametrize(("program", "count"), FORKS.values(), ids=FORKS.keys())
-def test_fork_by_c_code(
-    program: str, count: int, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", FORKS)
+def test_fork_by_c_code(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_fork(name, C, server, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "name", ["before anything was logged", "of a child that never logs", "with counters bound before"]
+)
+def test_fork_by_c_code_without_the_c_extension(
+    name: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    check_fork(name, PYTHON, server, monkeypatch)
+
+
+def check_fork(name: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECL_NATIVE", native)
+    program, count = FORKS[name]
     check(textwrap.dedent(C_FORK) + textwrap.dedent(program), server, count)
 
 
@@ -153,22 +164,21 @@ IN_A_HANDLER = """
 
     def handler(*_):
         global n_forks
-        if n_forks < 20:
+        if n_forks < 12:
             n_forks += 1
             wait(start(log, {fork}))
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.002))
 
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001)
-    while n_forks < 20:
+    while n_forks < 12:
         log()
         n_logged += 1
     print(n_logged + n_forks)
 """
 
 
-@both_implementations
-@pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
+@pytest.mark.parametrize(("fork", "native"), [("os.fork", C), ("c_fork", C), ("os.fork", PYTHON)])
 def test_fork_in_a_signal_handler_that_interrupts_log(
     fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,8 +217,7 @@ SAME_PID = """
 """
 
 
-@both_implementations
-@pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
+@pytest.mark.parametrize(("fork", "native"), [("c_fork", C), ("c_fork", PYTHON)])
 def test_grandchild_with_the_pid_of_a_dead_ancestor(
     fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,27 +232,13 @@ def test_grandchild_with_the_pid_of_a_dead_ancestor(
 INTERPRETERS = {
     "that counts and ends": (
         """
-        log(2)
         in_another_interpreter("log(3)")
         log(2)
-        """,
-        7,
-    ),
-    "that counts first": (
-        """
         in_another_interpreter("log(3)")
-        in_another_interpreter("log(3)")
-        log(2)
-        """,
-        8,
-    ),
-    "that only makes groups": (
-        """
-        log(2)
         in_another_interpreter("")
         log(2)
         """,
-        4,
+        10,
     ),
     "that counts while the first one does": (
         """
@@ -275,12 +270,12 @@ ANOTHER_INTERPRETER = """
 """
 
 
-@both_implementations
-@pytest.mark.parametrize(("program", "count"), INTERPRETERS.values(), ids=INTERPRETERS.keys())
-def test_another_interpreter(
-    program: str, count: int, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "native"), [*((name, C) for name in INTERPRETERS), ("that counts and ends", PYTHON)]
+)
+def test_another_interpreter(name: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("_testcapi")
     monkeypatch.setenv("ECL_NATIVE", native)
+    program, count = INTERPRETERS[name]
     helpers = textwrap.dedent(ANOTHER_INTERPRETER).format(header=textwrap.dedent(HEADER))
     check(textwrap.dedent(C_FORK) + helpers + textwrap.dedent(program), server, count)
