@@ -77,12 +77,12 @@ class EventGroup(Counting):
 
     @property
     def local(self) -> LocalCounters:
-        """What this process has counted, without counters that were replaced."""
+        """The counters of this process, without counters that were replaced."""
         return self._counters.get().local
 
     @property
     def all_local(self) -> list[LocalCounters]:
-        """What this process has counted, with counters that were replaced and are not yet done."""
+        """The counters of this process, with those that were replaced and are not yet done."""
         return self._counters.get().all_local()
 
     @property
@@ -92,7 +92,7 @@ class EventGroup(Counting):
 
     @property
     def outbox(self) -> Outbox:
-        """What this process has to report of sessions."""
+        """The session actions that this process has to send."""
         return self._counters.get().outbox
 
     @property

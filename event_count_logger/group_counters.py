@@ -50,7 +50,7 @@ class GroupCounters:
     def __init__(
         self, config: GroupConfig, store: Store, recovery: Recovery, log: Log, admission: Admission
     ) -> None:
-        """Nothing is opened yet."""
+        """Opens nothing before the first event."""
         self.cell_map = CellMap()
         self.outbox = Outbox(config, store, log)
         self._config = config
@@ -212,7 +212,7 @@ class Pending:
         return [sender for sender in self._senders if sender.has_unsent()]
 
     def is_confirmed(self) -> bool:
-        """Whether Redis has confirmed the counts, and everything of sessions."""
+        """Returns whether Redis has confirmed the counts, and everything of sessions."""
         return (
             all(has_reached(cell.acked, total) for cell, total in self._totals)
             and not self._outbox.has_unsent()

@@ -69,7 +69,7 @@ class Site:
 
 @dataclass
 class Answers:
-    """What clients have seen.
+    """The requests of one run, as clients saw them.
 
     Attributes:
         by_process: How many requests each process has answered, by its pid.
@@ -113,7 +113,7 @@ class Answers:
 
 @dataclass
 class Outcome:
-    """What came of it all.
+    """The result of one run.
 
     Attributes:
         answers: What clients have seen.
@@ -249,7 +249,7 @@ def _parts(number: int, n_parts: int) -> list[int]:
 
 
 def _ask(port: int, n_requests: int) -> Answers:
-    """What one client sees, which gives up after the first failure."""
+    """The requests of one client, which gives up after the first failure."""
     answers = Answers()
     for _ in range(n_requests):
         if not answers.ask(port):

@@ -82,7 +82,7 @@ SITES = [*UWSGI_SITES, *GUNICORN_SITES, *EVENTLET_SITES]
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """What came of each site that a selected test is about, by its name; some run at the same time."""
+    """The result of each site that a selected test is about, by its name; some run at the same time."""
     server = Server("valkey", tmp_path_factory.mktemp("server"))
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     selected = {each.params["site"].name for each in parameters if each and "site" in each.params}
