@@ -121,8 +121,8 @@ def full_file(directory: Path) -> tuple[Cells, SpoolFile]:
     cells = Cells(lambda: file)
     names = (f"event {number}" for number in itertools.count())
     cells.add(next(names))
-    while cell := file.extents[0].add(next(names)):
-        cells.put(cell)
+    while file.extents[0].add(next(names)):
+        pass
     return cells, file
 
 

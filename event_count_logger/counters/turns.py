@@ -34,22 +34,18 @@ class Turns:
         if process.current() != self._process:
             return False
         deadline = time.monotonic() + timeout_s
-        try:
-            self._queue.append(weakref.ref(turn))
-            while self._holder() is not turn:
-                wait_s = deadline - time.monotonic()
-                # A signal handler may have interrupted the very thread that holds the lock or waits for it.
-                if wait_s <= 0 or self._is_ahead(turn):
-                    self._remove(weakref.ref(turn))
-                    return False
-                turn.wait(min(wait_s, _LOOK_AGAIN_S))
-        except BaseException:
-            self.end(turn)  # the exception refers to this frame: while it exists, so does the turn
-            raise
+        self._queue.append(weakref.ref(turn))
+        while self._holder() is not turn:
+            wait_s = deadline - time.monotonic()
+            # A signal handler may have interrupted the very thread that holds the lock or waits for it.
+            if wait_s <= 0 or self._is_ahead(turn):
+                self._remove(weakref.ref(turn))
+                return False
+            turn.wait(min(wait_s, _LOOK_AGAIN_S))
         return True
 
     def end(self, turn: Turn) -> None:
-        """Release the lock."""
+        """Release the lock, if this turn holds it or waits for it."""
         self._remove(weakref.ref(turn))
         holder = self._holder()
         if holder:
@@ -101,12 +97,19 @@ class Turn:
         self._awake: threading.Lock | None = None
 
     def __enter__(self) -> bool:
-        self._mine = self._turns.take(self, self._timeout_s)
-        return self._mine
+        try:
+            self._mine = self._turns.take(self, self._timeout_s)
+            return self._mine
+        except BaseException:
+            self._turns.end(self)  # the exception may be kept, and refers to this frame, and so to the turn
+            raise
 
     def __exit__(self, *error: object) -> None:
-        if self._mine:
+        try:
             self._turns.end(self)
+        except BaseException:
+            self._turns.end(self)
+            raise
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until `wake()`, or until the time is over."""

@@ -1,0 +1,87 @@
+"""The lock of a group's senders: fair, and never left locked."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from event_count_logger.counters.turns import Turn, Turns
+from tests.interruptions import Interruption, at_each_line
+from tests.servers import wait_until
+
+
+class Interrupted(Exception):
+    """Raised as if by a signal handler."""
+
+
+def hold(turns: Turns) -> None:
+    with Turn(turns, 0) as mine:
+        assert mine
+
+
+def interrupted(interruption: Interruption, turns: Turns) -> BaseException | None:
+    """Returns the exception that ended it, with its traceback, which refers to all frames."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    try:
+        interruption(lambda: hold(turns), interrupt)
+    except Interrupted as error:
+        return error
+    return None
+
+
+def is_free(turns: Turns) -> bool:
+    """Whether another thread can have a turn."""
+    found: list[bool] = []
+
+    def take() -> None:
+        with Turn(turns, 0) as mine:
+            found.append(mine)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_turn_is_over_when_the_exception_that_ended_it_is_gone() -> None:
+    for interruption in at_each_line():
+        turns = Turns()
+        interrupted(interruption, turns)
+        assert is_free(turns)
+
+
+def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
+    kept, blocked_at = [], []
+    for number, interruption in enumerate(at_each_line()):
+        turns = Turns()
+        kept.append(interrupted(interruption, turns))
+        if not is_free(turns):
+            blocked_at.append(number)
+    assert len(kept) > 20
+    assert len(blocked_at) <= 2, "at most where `__exit__` begins"
+
+
+@pytest.mark.parametrize("n_threads", [2, 8])
+def test_turns_are_given_in_the_order_in_which_they_are_asked_for(n_threads: int) -> None:
+    turns, order = Turns(), list[int]()
+
+    def take(number: int) -> None:
+        with Turn(turns, 10) as mine:
+            assert mine
+            order.append(number)
+
+    with Turn(turns, 0) as mine:
+        assert mine
+        threads = []
+        for number in range(n_threads):
+            thread = threading.Thread(target=take, args=(number,))
+            threads.append(thread)
+            thread.start()
+            wait_until(lambda n=number + 2: len(turns._queue) == n)  # type: ignore[misc]
+    for thread in threads:
+        thread.join()
+    assert order == list(range(n_threads))
