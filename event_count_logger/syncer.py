@@ -203,7 +203,7 @@ class Syncer:
         return not self._ended and runner is not None and runner.is_alive() and not self._is_patched()
 
     def _is_patched(self) -> bool:
-        """Whether gevent or eventlet has replaced threads and locks since the thread was started."""
+        """Returns whether gevent or eventlet has replaced threads and locks since the thread was started."""
         return self._starts_threads is not _thread.start_new_thread
 
     def _begin_patched(self) -> None:
