@@ -36,6 +36,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *by_id;
     uint64_t sync_at;
+    uint64_t version;  /* another one after each `clear`; no two maps ever have the same */
 } CellMap;
 
 typedef struct Counting {
@@ -49,8 +50,8 @@ typedef struct {
     PyObject_HEAD
     Counting *group;
     PyObject *event_id;
-    CellMap *cells;  /* those of the group when the cell was found */
-    Cell *cell;
+    Cell *cell;        /* borrowed from the map of the group, as long as that has this version */
+    uint64_t version;
 } Counter;
 
 static PyTypeObject CellType, CellMapType, CountingType, CounterType;
@@ -144,6 +145,14 @@ static PyTypeObject CellType = {
 
 /* ---- CellMap ---- */
 
+/* The first one is 1: a Counter that has found no cell so far has version 0. */
+static uint64_t
+next_version(void)
+{
+    static uint64_t version = 0;
+    return __atomic_add_fetch(&version, 1, __ATOMIC_RELAXED);
+}
+
 static PyObject *
 CellMap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -151,6 +160,7 @@ CellMap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL)
         return NULL;
     self->sync_at = LARGEST + 1;
+    self->version = next_version();
     self->by_id = PyDict_New();
     if (self->by_id == NULL) {
         Py_DECREF(self);
@@ -193,6 +203,14 @@ CellMap_put(CellMap *self, PyObject *cell)
 }
 
 static PyObject *
+CellMap_clear_cells(CellMap *self, PyObject *unused)
+{
+    self->version = next_version();  /* no Counter uses a cell from now on without finding it */
+    PyDict_Clear(self->by_id);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 CellMap_get_by_id(CellMap *self, void *closure)
 {
     return PyDictProxy_New(self->by_id);
@@ -200,6 +218,7 @@ CellMap_get_by_id(CellMap *self, void *closure)
 
 static PyMethodDef CellMap_methods[] = {
     {"put", (PyCFunction)CellMap_put, METH_O, NULL},
+    {"clear", (PyCFunction)CellMap_clear_cells, METH_NOARGS, NULL},
     {NULL},
 };
 
@@ -226,7 +245,9 @@ static PyTypeObject CellMapType = {
     .tp_members = CellMap_members,
 };
 
-/* The cell of an event, or NULL without an exception. Borrowed: a CellMap never loses a cell. */
+/* The cell of an event, or NULL; with an exception, if the event cannot be looked up. With a global lock the
+   cell is borrowed: finding it and adding to it is one step, in which no other thread can clear the map.
+   Without one the reference is the caller's, so that a cell which is added to exists; see `let_go`. */
 static Cell *
 find(CellMap *cells, PyObject *event_id)
 {
@@ -236,10 +257,17 @@ find(CellMap *cells, PyObject *event_id)
     PyObject *cell;
     if (PyDict_GetItemRef(cells->by_id, event_id, &cell) <= 0)
         return NULL;
-    Py_DECREF(cell);
     return (Cell *)cell;
 #else
     return (Cell *)PyDict_GetItemWithError(cells->by_id, event_id);
+#endif
+}
+
+static inline void
+let_go(Cell *cell)
+{
+#ifdef Py_GIL_DISABLED
+    Py_XDECREF(cell);
 #endif
 }
 
@@ -366,10 +394,15 @@ count_unusual(Counting *self, PyObject *event_id, PyObject *count)
 static PyObject *
 count_reached(Counting *self, Cell *cell, uint64_t total, uint64_t unsent)
 {
+    PyObject *result;
+    Py_INCREF(cell);  /* what is called may clear the map */
     if (unsent > LARGEST)
-        return PyErr_Format(PyExc_OverflowError, "more than 2^63-1 counts of event %R would be unsent",
-                            cell->event_id);
-    return PyObject_CallMethod((PyObject *)self, "_send", "OK", cell, (unsigned long long)total);
+        result = PyErr_Format(PyExc_OverflowError, "more than 2^63-1 counts of event %R would be unsent",
+                              cell->event_id);
+    else
+        result = PyObject_CallMethod((PyObject *)self, "_send", "OK", cell, (unsigned long long)total);
+    Py_DECREF(cell);
+    return result;
 }
 
 static inline PyObject *
@@ -412,11 +445,14 @@ log_event(Counting *self, PyObject *event_id, PyObject *count)
     Cell *cell = PyUnicode_CheckExact(event_id) ? find(cells, event_id) : NULL;
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
+        let_go(cell);
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self, event_id, count);
     }
-    return add(self, cells, cell, value);
+    PyObject *result = add(self, cells, cell, value);
+    let_go(cell);
+    return result;
 }
 
 /* Arguments other than one or two positional ones. */
@@ -599,7 +635,6 @@ static int
 Counter_traverse(Counter *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->group);
-    Py_VISIT(self->cells);
     return 0;
 }
 
@@ -607,7 +642,6 @@ static int
 Counter_clear(Counter *self)
 {
     Py_CLEAR(self->group);
-    Py_CLEAR(self->cells);
     return 0;
 }
 
@@ -624,13 +658,14 @@ static inline Cell *
 cell_of(Counter *self, CellMap *cells)
 {
 #ifndef Py_GIL_DISABLED
-    if (self->cells == cells)
+    if (cells == NULL)
+        return NULL;
+    if (self->version == cells->version)
         return self->cell;
     Cell *cell = find(cells, self->event_id);
     if (cell != NULL) {
-        Py_INCREF(cells);
         self->cell = cell;
-        Py_XSETREF(self->cells, cells);
+        self->version = cells->version;
     }
     return cell;
 #else
@@ -656,11 +691,14 @@ Counter_inc(Counter *self, PyObject *const *args, Py_ssize_t n_args, PyObject *n
     Cell *cell = cell_of(self, cells);
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
+        let_go(cell);
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self->group, self->event_id, count);
     }
-    return add(self->group, cells, cell, value);
+    PyObject *result = add(self->group, cells, cell, value);
+    let_go(cell);
+    return result;
 }
 
 PyDoc_STRVAR(inc_doc, "inc($self, /, n=1)\n--\n\nCount the event `n` times; otherwise as `EventGroup.log`.");

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import time
+from collections.abc import Callable, Iterable
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
@@ -11,20 +13,38 @@ from event_count_logger.logs import Log
 #: Topics that are warned of, each once, in one group and process.
 _MOST_WARNINGS = 1000
 
+#: The time of last use of events that stay for good.
+_FOREVER = math.inf
+
+#: Under pressure, events that were idle for this part of `expire_after` make room for new ones.
+IDLE_PART = 1 / 3
+
+#: Seconds between attempts to make room: at most this, and this part of `expire_after`.
+_ROOM_AGAIN_S, _ROOM_AGAIN_PART = 60.0, 1 / 12
+
 
 class Admission:
-    """The events of one group that this process has counted so far, and the room that there is for more.
+    """The events of one group that are in use in this process, and the room that there is for more.
+
+    Events of the configuration, and those given to `declare`, stay for good. The others leave when they were
+    not used for `expire_after`, or for a third of it when a new event finds no room.
 
     Attributes:
-        declared: Their IDs, in order.
+        declared: Their IDs, in order, with the time of the last use, by `clock`.
+        clock: The time; `time.monotonic`.
+        find_room: Called with the time when a new event finds no room; drops events. If None, events are
+            dropped by their times alone, which is for those without counters.
     """
 
     def __init__(self, config: GroupConfig, log: Log) -> None:
         """The log is told once of each event that is not counted as itself."""
-        self.declared = dict.fromkeys(config.events)
+        self.declared: dict[str, float] = dict.fromkeys(config.events, _FOREVER)
+        self.clock: Callable[[], float] = time.monotonic
+        self.find_room: Callable[[float], object] | None = None
         self._config = config
         self._log = log
         self._warned: set[str] = set()
+        self._find_room_at = self._warn_of_overflow_at = -math.inf
 
     def declare(self, event_id: str) -> None:
         """Count an event as if the configuration declared it.
@@ -33,7 +53,7 @@ class Admission:
             ValueError: Not an event ID.
         """
         check_event_id(event_id)
-        self.declared[event_id] = None
+        self.declared[event_id] = _FOREVER
 
     def counted_as(self, event_id: str) -> str | None:
         """The ID that an event is counted as; None if it is not counted.
@@ -41,20 +61,23 @@ class Admission:
         Raises:
             ValueError: Not an event ID.
         """
-        if event_id in self.declared:
-            return event_id
+        used = self.declared.get(event_id)
+        if used is None:
+            return self._admit(event_id)
+        if used != _FOREVER:
+            self.declared[event_id] = self.clock()
+        return event_id
+
+    def _admit(self, event_id: str) -> str | None:
         if not self._config.auto_declare_events:
             self.warn_once(event_id, f"Event '{event_id}' is not declared!")
             return None
         check_event_id(event_id)
-        if len(self.declared) >= self._config.max_events:
-            self.warn_once(
-                keys.OVERFLOW,
-                f"More than {self._config.max_events} events (max_events): '{event_id}' and all that "
-                f"follow are counted as {keys.OVERFLOW}",
-            )
+        now = self.clock()
+        if not self._has_room_for(1, now):
+            self._warn_of_overflow(event_id, now)
             return keys.OVERFLOW
-        self.declared[event_id] = None
+        self.declared[event_id] = now
         return event_id
 
     def session_counted_as(self, event_id: str) -> str | None:
@@ -68,7 +91,7 @@ class Admission:
             raise ValueError(f"{event_id!r} is not an event of sessions: it {fault}")
         counted_as = self.counted_as(event_id)
         if counted_as is not None:
-            self.declared[keys.session_time(counted_as)] = None
+            self.declared[keys.session_time(counted_as)] = self.declared.get(counted_as, self.clock())
         return counted_as
 
     def fault(self, event_ids: Iterable[str]) -> str | None:
@@ -80,9 +103,48 @@ class Admission:
             fault = keys.event_id_fault(event_id)
             if fault:
                 return f"{event_id!r} is not an event ID: it {fault}"
-        if new and len(self.declared) + len(new) > self._config.max_events:
+        if new and not self._has_room_for(len(new), self.clock()):
             return f"group '{self._config.name}' has room for {self._config.max_events} events (max_events)"
         return None
+
+    def note_used(self, event_ids: Iterable[str], now: float) -> None:
+        """Events were counted without `counted_as`, which is for events without counters only."""
+        for event_id in event_ids:
+            if self.declared.get(event_id) != _FOREVER and event_id not in (keys.OVERFLOW, keys.LOST):
+                self.declared[event_id] = now
+
+    def idle(self, since: float) -> list[str]:
+        """The events that were not used since a time, and may leave."""
+        return [event_id for event_id, used in self.declared.copy().items() if used <= since]
+
+    def drop(self, event_ids: Iterable[str], since: float) -> None:
+        """Forget events, except those that were used since that time after all."""
+        for event_id in event_ids:
+            if self.declared.get(event_id, _FOREVER) <= since:
+                self.declared.pop(event_id, None)
+
+    def _has_room_for(self, n: int, now: float) -> bool:
+        if len(self.declared) + n > self._config.max_events and now >= self._find_room_at:
+            expire_after = self._config.expire_after
+            self._find_room_at = now + min(_ROOM_AGAIN_S, expire_after * _ROOM_AGAIN_PART)
+            if self.find_room:
+                self.find_room(now)
+            else:
+                since = now - expire_after * IDLE_PART
+                self.drop(self.idle(since), since)
+        return len(self.declared) + n <= self._config.max_events
+
+    def _warn_of_overflow(self, event_id: str, now: float) -> None:
+        """Log a warning, unless there was one within `expire_after`."""
+        if now >= self._warn_of_overflow_at:
+            self._warn_of_overflow_at = now + self._config.expire_after
+            self._log.warning(
+                "More than %d events (max_events): '%s' and new ones that follow are counted as %s, "
+                "until others are idle",
+                self._config.max_events,
+                event_id,
+                keys.OVERFLOW,
+            )
 
     def warn_once(self, topic: str, message: str) -> None:
         """Log a warning, unless there was one of this topic."""

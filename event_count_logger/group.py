@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from event_count_logger.counters.layout import has_reached
 from event_count_logger.counters.local import LocalCounters
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.errors import NotConfigured
+from event_count_logger.group_counters import GroupCounters
 from event_count_logger.logs import Log
 from event_count_logger.outcome import Outcome
 from event_count_logger.process import PerProcess
@@ -68,17 +69,30 @@ class EventGroup(Counting):
         self._log = Log(f"EventGroup({config.name})")
         self._log.setLevel(log_level)
         self.admission = Admission(config, self._log)
-        self._counters = PerProcess(partial(_Counters, config, store, recovery, self._log))
+        self._counters = PerProcess(
+            partial(GroupCounters, config, store, recovery, self._log, self.admission)
+        )
+        self.admission.find_room = _room_finder(weakref.ref(self._counters))
         weakref.finalize(self, _release, self._counters).atexit = False
 
     @property
     def local(self) -> LocalCounters:
-        """What this process has counted."""
+        """The counters of this process, without counters that were replaced."""
         return self._counters.get().local
 
     @property
+    def all_local(self) -> list[LocalCounters]:
+        """The counters of this process, with those that were replaced and are not yet done."""
+        return self._counters.get().all_local()
+
+    @property
+    def senders(self) -> list[syncer.Sender]:
+        """Everything of this process that may have something to send."""
+        return self._counters.get().senders()
+
+    @property
     def outbox(self) -> Outbox:
-        """What this process has to report of sessions."""
+        """The session actions that this process has to send."""
         return self._counters.get().outbox
 
     @property
@@ -257,9 +271,11 @@ class EventGroup(Counting):
             self._log.warning("Event '%s' is not declared!", event_id)
             return None
         self.sync()
-        local = self.local
-        with local.at_rest():
-            unsent = local.unsent().get(event_id, 0)
+        with ExitStack() as at_rest:
+            unsent = 0
+            for local in self.all_local:
+                at_rest.enter_context(local.at_rest())
+                unsent += local.unsent().get(event_id, 0)
             return {name: self.get_current_count(event_id, name) + unsent for name in self.intervals}
 
     def get_last_count(self, event_id: str, interval: str) -> int:
@@ -299,19 +315,22 @@ class EventGroup(Counting):
     def _log_unusual(self, event_id: object, count: object) -> None:
         event_id, count = checked_event(event_id, count)
         # In a new process there are no cells so far; see `process`.
-        self.cells = self.local.cells
+        self.cells = self._counters.get().cell_map
         counted_as = self._make_cell(event_id) if count else None
         if counted_as:
             EventGroup.log(self, counted_as, count)
 
     def _send(self, cell: Cell, total: int) -> None:
-        local = self.local
+        counters = self._counters.get()
+        local = counters.local
         if local.held_up(cell.event_id):
             syncer.current().remind(local)
         elif not self._config.direct or event_loops.is_running_here() or process.is_ending():
             self._hand_over(local)
-        else:
+        elif local.cells.by_id.get(cell.event_id) is cell:
             self._confirm(local, cell, total)
+        else:  # the counters were replaced meanwhile, and those that were are being sent
+            counters.flush_replaced(self._timeout_s)
 
     def _hand_over(self, local: LocalCounters) -> None:
         """Let the background thread send; does not wait."""
@@ -359,59 +378,20 @@ class EventGroup(Counting):
         counted_as = self.admission.counted_as(event_id)
         if counted_as is None:
             return None
-        counters = self._counters.get()
-        counters.local.cells.add(counted_as)
-        counters.watch()
+        self._counters.get().add(counted_as)
         return counted_as
 
 
-class _Counters:
-    """What one process has counted for one group."""
-
-    def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
-        # One shard for each process, drawn at random; the spool file says which one it is.
-        shard = config.shard(random.Random().randrange(config.n_shards))
-        self.local = LocalCounters(shard, store, recovery, log)
-        self.outbox = Outbox(config, store, log)
-        self._watched = False
-
-    def watch(self) -> None:
-        """Have the background thread send these counts from now on."""
-        if not self._watched:
-            self._watched = True
-            syncer.current().watch(self.local)
-
-    def pending(self) -> _Pending:
-        """What is unsent now."""
-        return _Pending(self.local, self.outbox)
-
-    def release(self) -> None:
-        """Nothing will be counted any more: send what is left."""
-        for sender in (self.local, self.outbox):
-            syncer.current().release(sender)
-
-
-class _Pending:
-    """The counts that were unsent when this was made."""
-
-    def __init__(self, local: LocalCounters, outbox: Outbox) -> None:
-        self._local = local
-        self._outbox = outbox
-        self._totals = [(cell, cell.total) for cell in local.cells.unsent()]
-
-    def senders(self) -> list[syncer.Sender]:
-        """The senders that have something to send."""
-        return [sender for sender in (self._local, self._outbox) if sender.has_unsent()]
-
-    def is_confirmed(self) -> bool:
-        """Whether Redis has confirmed the counts, and everything of sessions."""
-        return (
-            all(has_reached(cell.acked, total) for cell, total in self._totals)
-            and not self._outbox.has_unsent()
-        )
-
-
-def _release(counters: PerProcess[_Counters]) -> None:
+def _release(counters: PerProcess[GroupCounters]) -> None:
     made = counters.peek()
     if made:
         made.release()
+
+
+def _room_finder(counters: weakref.ref[PerProcess[GroupCounters]]) -> Callable[[float], None]:
+    def find_room(now: float) -> None:
+        found = counters()
+        if found is not None:
+            found.get().find_room(now)
+
+    return find_room

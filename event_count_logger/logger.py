@@ -137,7 +137,7 @@ class EventCountLogger:
         Args:
             timeout: Seconds that this may take.
         """
-        some = [sender for group in list(self._groups.values()) for sender in (group.local, group.outbox)]
+        some = [sender for group in list(self._groups.values()) for sender in group.senders]
         for local in syncer.current().close(some, timeout):
             self.log.warning(
                 "Closed with %s of group '%s' unsent: they are tried again until the process ends",

@@ -137,12 +137,12 @@ class PerProcess(Generic[T]):
 
 
 def is_ending() -> bool:
-    """Whether the interpreter ends: other threads were stopped for good, and may hold any lock."""
+    """Returns whether the interpreter ends: other threads were stopped for good, and may hold any lock."""
     return sys.is_finalizing()
 
 
 def has_threads() -> bool:
-    """Whether a background thread may be started in this process.
+    """Returns whether a background thread may be started in this process.
 
     False in uWSGI's master, which forks in C: a thread that holds the interpreter's lock at that time would
     leave it locked for ever in the worker. Without a master that process becomes a worker itself, so the

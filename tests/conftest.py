@@ -148,7 +148,7 @@ def logger() -> Iterator[Callable[..., EventCountLogger]]:
     for each in made:
         each.close(timeout=0)
         for group in each._groups.values():
-            for sender in (group.local, group.outbox):
+            for sender in group.senders:
                 syncer.current().forget(sender)
 
 

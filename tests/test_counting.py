@@ -246,6 +246,40 @@ def test_a_counter_follows_its_group_to_other_cells(module: Any, group: Any) -> 
     assert (before.total, after.total) == (1, 3)
 
 
+def test_counter_finds_the_new_cell_after_the_map_was_cleared(module: Any, group: Any) -> None:
+    counter, before = module.Counter(group, "e"), group.cells.by_id["e"]
+    counter.inc()
+    group.cells.clear()
+    counter.inc()
+    group.log("e")
+    assert (group.unusual, dict(group.cells.by_id)) == ([("e", 1), ("e", 1)], {})
+    after = group.cells.put(make_cell(module))
+    counter.inc(3)
+    group.log("e")
+    assert (before.total, after.total) == (1, 4)
+
+
+def test_map_may_be_cleared_by_what_is_called_for_a_cell(module: Any) -> None:
+    class Clearing(module.Counting):  # type: ignore[misc, name-defined]
+        def _log_unusual(self, event_id: object, count: object) -> None:
+            self.cells.put(make_cell(module))
+
+        def _send(self, cell: Any, total: int) -> None:
+            self.cells.clear()
+            gc.collect()
+            sent.append((cell.event_id, cell.total, total))
+
+    sent: list[Any] = []
+    group = Clearing()
+    group.cells = module.CellMap()
+    group.cells.sync_at = 1
+    counter = module.Counter(group, "e")
+    for _ in range(3):
+        group.log("x")
+        counter.inc(2)
+    assert sent == [("e", 2, 2)] * 3
+
+
 def test_threads_lose_no_count(module: Any, group: Any) -> None:
     counter = module.Counter(group, "e")
     each = 20_000

@@ -58,7 +58,8 @@ FLOORS = [
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
-    ["syncer", "reader", "local_reader", "sources.source", "sources.sessions"],
+    ["counters.usage", "syncer", "reader", "local_reader", "sources.source", "sources.sessions"],
+    ["group_counters"],
     ["sources.requests", "sources.dashboards"],
     [
         "sources.stream",

@@ -185,10 +185,12 @@ def _events(config: Config, group: GroupConfig) -> EventGroup:
 def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
     """Waits until Redis has everything; what it has not confirmed in time is given up, and said."""
     background = syncer.current()
-    background.close([events.local], syncer.FLUSH_TIMEOUT_S)
-    unsent = sum(events.local.unsent().values())
+    all_local = events.all_local
+    background.close(all_local, syncer.FLUSH_TIMEOUT_S)
+    unsent = sum(sum(local.unsent().values()) for local in all_local)
     if unsent:
-        background.forget(events.local)
+        for local in all_local:
+            background.forget(local)
         message = f"{warnings.message}; {unsent} counts of group '{events.group_name}' are not confirmed"
         raise Failure(message, Status.UNREACHABLE)
 

@@ -195,12 +195,13 @@ class GroupConfig:
         auto_declare_events: Whether other event IDs are counted too, for as long as they are in use.
         sync_interval: Seconds after which local counts are sent at the latest, or None; see `at_once`.
         sync_limit: Number of unsent counts of one event at which they are sent, or None.
-        max_events: How many event IDs are told apart; the rest is counted as `@overflow`.
+        max_events: How many event IDs may be in use in one process; the rest is counted as `@overflow`.
         spool: Whether local counters are kept in files, so that they survive the process.
         spool_dir: Where these files are; None for the default.
         history: How many finished intervals are kept, for each of `intervals`; 0 for none.
         totals: Whether it is kept what each event has counted since ever.
-        expire_after: Seconds after which the total of an undeclared event is dropped, if it is not logged.
+        expire_after: Seconds after which an undeclared event is dropped, if it is not logged: its total, and
+            its place among `max_events`. Where a new event finds no place, a third of that is enough.
         hidden: Whether the group is left out of what exports or lists groups.
         title: For people, such as the title of a chart; the name if None.
         unit: What is counted, in the plural.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from typing import Protocol
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
-from event_count_logger import process
+from event_count_logger import keys, process
 from event_count_logger.counters.hot import Cell, CellMap
 from event_count_logger.counters.layout import Column, Extent, HeaderWord, State
 
@@ -71,34 +72,74 @@ _STATE, _POSITION, _NEXT_POSITION, _GENERATION = list(HeaderWord)[:4]
 _STATES = tuple(State)
 
 
-class Cells(CellMap):
-    """The cells of one group in one process, and the batch under way."""
+class Closed(Exception):
+    """These cells get no more events: others have taken their place."""
+
+
+class Cells:
+    """The cells of one source, and the batch under way.
+
+    A process that counts for long replaces its cells from time to time, so that events which are no longer in
+    use take up no room:
+
+        open      events get cells, which `log()` finds in the map of the group
+        closed    the map is empty, and belongs to the cells that replace these; a thread that has found a
+                  cell before may still add to it
+        done      no thread can have such a cell, and everything is sent: `has_unsent()` is False
+
+    Attributes:
+        is_closed: Whether `close()` was called.
+    """
 
     def __init__(
         self,
         open_storage: Callable[[], Storage] = Memory,
         on_full: Callable[[OSError], None] = lambda error: None,
+        cell_map: CellMap | None = None,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             open_storage: Called when the first cell is needed.
             on_full: Told when the storage has no more room; further cells are kept in memory.
+            cell_map: Where `log()` finds the cells; a new map if None.
         """
-        super().__init__()
+        self.is_closed = False
+        self._map = CellMap() if cell_map is None else cell_map
+        self._let_go: list[weakref.ref[Any]] = []
+        self._is_adding = False
         self._open_storage = open_storage
         self._on_full = on_full
         self._storages: list[Storage] = []
         self._words = Memory().words  # until there is a storage, which begins with the same
         # Reentrant, because a signal handler may count an event that has no cell yet.
         self._growing = threading.RLock()
+        self._switching = threading.RLock()
 
     @classmethod
     def found(cls, storage: Storage) -> Cells:
         """Those that somebody has left behind in a storage; they are only to be sent."""
         cells = cls(lambda: storage)
         cells._begin()
+        for cell in cells._all():
+            cells._map.put(cell)
         return cells
+
+    @property
+    def by_id(self) -> Mapping[str, Cell]:
+        """The cells that `log()` finds."""
+        return self._map.by_id
+
+    @property
+    def sync_at(self) -> int:
+        """Number of unsent counts of one event at which `log()` asks for a sync."""
+        return self._map.sync_at
+
+    @sync_at.setter
+    def sync_at(self, number: int) -> None:
+        with unless_ending(self._switching):
+            if not self.is_closed:
+                self._map.sync_at = number
 
     @property
     def storage(self) -> Storage | None:
@@ -150,9 +191,42 @@ class Cells(CellMap):
         self.state = State.IDLE
 
     def add(self, event_id: str) -> Cell:
-        """The cell of an event, made if it has none."""
-        with nullcontext() if process.is_ending() else self._growing:
-            return self.by_id.get(event_id) or self.put(self._new(event_id))
+        """The cell of an event, made if it has none.
+
+        Raises:
+            Closed: Other cells have taken the place of these.
+        """
+        with unless_ending(self._growing):
+            was_adding, self._is_adding = self._is_adding, True
+            try:
+                if self.is_closed:
+                    raise Closed
+                return self.by_id.get(event_id) or self._map.put(self._new(event_id))
+            finally:
+                self._is_adding = was_adding
+
+    def add_lost(self) -> Cell:
+        """The cell that counts losses, made if there is none; closed cells have one of their own."""
+        with unless_ending(self._growing):
+            if not self.is_closed:
+                return self.add(keys.LOST)
+            found = (cell for cell in self._all() if cell.event_id == keys.LOST)
+            return next(found, None) or self._new(keys.LOST)
+
+    def close(self) -> bool:
+        """Empty the map, for the cells that take the place of these; may be called again.
+
+        Returns:
+            False if that is impossible now: the caller has interrupted this thread while it adds a cell.
+        """
+        with unless_ending(self._growing):
+            if self._is_adding and not self.is_closed:
+                return False
+            with unless_ending(self._switching):
+                self.is_closed = True
+            self._map.clear()
+            self._let_go += [extent.let_go_of_cells() for extent in self.extents()]
+            return True
 
     def _new(self, event_id: str) -> Cell:
         if not self._storages:
@@ -185,12 +259,25 @@ class Cells(CellMap):
         return self._differing(Column.PENDING, Column.ACKED)
 
     def has_unsent(self) -> bool:
-        """Whether there is anything that Redis has not confirmed."""
-        return any(extent.differ(Column.TOTAL, Column.ACKED) for extent in self._extents())
+        """Returns True if Redis has not confirmed all, or a thread may still add to closed cells."""
+        # The threads come first: what one adds until it is done must be seen by the comparison.
+        return any(words() is not None for words in self._let_go) or any(
+            extent.differ(Column.TOTAL, Column.ACKED) for extent in self.extents()
+        )
 
     def _differing(self, one: Column, other: Column) -> list[Cell]:
-        return [cell for extent in self._extents() for cell in extent.differing(one, other)]
+        return [cell for extent in self.extents() for cell in extent.differing(one, other)]
 
-    def _extents(self) -> Iterator[Extent]:
+    def _all(self) -> Iterator[Cell]:
+        for extent in self.extents():
+            yield from extent.all()
+
+    def extents(self) -> Iterator[Extent]:
+        """The parts of the storage, in order."""
         for storage in self._storages:
             yield from tuple(storage.extents)
+
+
+def unless_ending(lock: threading.RLock) -> AbstractContextManager[Any]:
+    """The lock; none while the interpreter ends, since a thread that was stopped for good may hold it."""
+    return nullcontext() if process.is_ending() else lock

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Memory, Storage
-from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.counters.layout import Damaged
+from event_count_logger.counters.spool_file import InUse, SpoolFile
 from event_count_logger.logs import Log
+
+
+class Hold(Enum):
+    """States of a spool file whose process lives.
+
+    The lock is free when other code of the process closes the descriptors (os.closerange), or `give_up` does:
+
+        no other process has taken the file over    -> REGAINED, which is HELD again
+        another process sends what is in it         -> TAKEN, until that ends
+        another process has sent and deleted it     -> FINISHED
+    """
+
+    HELD = auto()
+    REGAINED = auto()
+    TAKEN = auto()
+    FINISHED = auto()
 
 
 class Keeper:
@@ -19,6 +38,7 @@ class Keeper:
         self._log = log
         self._file: SpoolFile | None = None
         self._is_lost = False
+        self._is_given_up = False
 
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
@@ -39,11 +59,43 @@ class Keeper:
         """The file has no room for another event."""
         self._warn("of further events are", "the spool file cannot grow", error)
 
-    def look_after(self) -> None:
-        """See whether the file is still there."""
-        if self._file and not self._is_lost and self._file.is_deleted():
+    def look_after(self) -> Hold:
+        """See whether the file is still there, and still held by this process; hold it again if not."""
+        if self._file is None or self._is_lost:
+            return Hold.HELD
+        if not self._file.is_held():
+            return self._regain(self._file)
+        if self._file.is_deleted():
             self._is_lost = True
             self._warn("are", "somebody has deleted the spool file", self._file.path)
+        return Hold.HELD
+
+    def give_up(self) -> None:
+        """Let other processes send what is in the file, as long as this one cannot; see `Hold`."""
+        if self._file is not None and not self._is_lost:
+            self._is_given_up = True
+            self._file.close()
+
+    def is_held(self) -> bool:
+        """Returns False if another process can have taken the file over."""
+        return self._file is None or self._is_lost or self._file.is_held()
+
+    def _regain(self, file: SpoolFile) -> Hold:
+        try:
+            file.regain()
+        except InUse:
+            return Hold.TAKEN
+        except FileNotFoundError:
+            return Hold.FINISHED
+        except (OSError, Damaged) as error:
+            self._log.warning("Spool file %s cannot be opened again: %s", file.path, error)
+            return Hold.TAKEN
+        if not self._is_given_up:
+            self._log.warning(
+                "Spool file %s was closed by other code of this process; opened again", file.path
+            )
+        self._is_given_up = False
+        return Hold.REGAINED
 
     def put_away(self, all_is_sent: bool) -> str:
         """At the end; returns what becomes of what is not sent, in words."""
@@ -51,6 +103,7 @@ class Keeper:
             return "they are lost"
         if all_is_sent:
             self._file.delete()
+            self._is_lost = True  # on purpose
         return f"they are kept in {self._file.path}, and sent by ecl_master or the next process"
 
     def _warn(self, which: str, why: str, detail: object) -> None:

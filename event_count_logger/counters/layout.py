@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import weakref
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import get_args
+from itertools import zip_longest
+from typing import Any, get_args
 from zlib import crc32
 
 from event_count_logger import keys
@@ -185,14 +188,14 @@ class Extent:
         self._words = memory.cast("Q")
         self._slots = self._words[1]
         self._used = 0
-        self._names_end = (_WORDS_OF_EXTENT + self._slots * _WORDS_OF_CELL) * _WORD
+        self._names_begin = self._names_end = (_WORDS_OF_EXTENT + self._slots * _WORDS_OF_CELL) * _WORD
         if self._names_end > len(memory):
             raise Damaged("an extent of it has an impossible number of cells")
         self._cells: list[Cell | None] = [None] * self._slots
         # Made once: CPython 3.13 without a global lock counts the views of a memory wrongly when two threads
         # make some at the same time, and then frees the memory.
         self._blocks = [self._columns(first) for first in range(0, self._slots, _BLOCK)]
-        for name in self._names():
+        for name in self._names(self._names_end):
             self._cells[self._used] = self._cell_found(name)
             self._used += 1
             self._names_end += _LENGTH_OF_NAME.size + len(name)
@@ -217,12 +220,37 @@ class Extent:
             return None
         self._used, self._names_end = slot + 1, at + needed
         self._memory[at : at + needed] = length + name
-        cell = self._cells[slot] = self._cell(event_id, slot)
+        cell = self._cell(event_id, slot)
+        if self._cells:
+            self._cells[slot] = cell
         return cell
 
     def all(self) -> list[Cell]:
         """Every cell."""
-        return [cell for cell in self._cells if cell]
+        return [cell for cell in self._cells or self._make_cells_again() if cell]
+
+    def let_go_of_cells(self) -> weakref.ref[Any]:
+        """Make new cells from now on, for the same words.
+
+        Returns:
+            A reference that is dead as soon as the cells that there were are all gone.
+        """
+        words = weakref.ref(self._words)  # each cell refers to it
+        self._words = self._memory.cast("Q")
+        self._cells = []
+        return words
+
+    def totals(self) -> array[int]:
+        """A copy of the totals of all cells."""
+        used, totals = self._used, array("Q")
+        for block in self._blocks[: -(-used // _BLOCK)]:
+            totals.frombytes(block[Column.TOTAL].tobytes())
+        return totals[:used]
+
+    def counted_between(self, earlier: array[int], later: array[int]) -> Iterator[Cell]:
+        """The cells whose totals differ in two copies of them."""
+        pairs = enumerate(zip_longest(earlier, later, fillvalue=0))
+        yield from filter(None, (self._cell_in(slot) for slot, (one, other) in pairs if one != other))
 
     def differ(self, one: Column, other: Column) -> bool:
         """Whether there are cells in which two words differ."""
@@ -234,8 +262,20 @@ class Extent:
         for first, block in zip(range(0, used, _BLOCK), self._blocks, strict=False):
             if block[one] != block[other]:
                 slots = zip(range(first, used), block[one], block[other], strict=False)
-                found = [self._cells[slot] for slot, word, other_word in slots if word != other_word]
+                found = [self._cell_in(slot) for slot, word, other_word in slots if word != other_word]
                 yield from filter(None, found)  # None: another thread is making the cell
+
+    def _cell_in(self, slot: int) -> Cell | None:
+        cells = self._cells
+        return cells[slot] if cells else self._make_cells_again()[slot]
+
+    def _make_cells_again(self) -> list[Cell | None]:
+        """After `let_go_of_cells`: cells for all names that there are."""
+        names = zip(range(self._used), self._names(self._names_begin), strict=False)
+        cells: list[Cell | None] = [self._cell(name.decode(), slot) for slot, name in names]
+        cells += [None] * (self._slots - len(cells))
+        self._cells = cells
+        return cells
 
     def _columns(self, first: int) -> tuple[memoryview[int], ...]:
         """The columns of a block, which begins with the slot `first`."""
@@ -246,8 +286,7 @@ class Extent:
     def _cell(self, event_id: str, slot: int) -> Cell:
         return Cell(event_id, self._words, _WORDS_OF_EXTENT + slot * _WORDS_OF_CELL)
 
-    def _names(self) -> Iterator[bytes]:
-        at = self._names_end
+    def _names(self, at: int) -> Iterator[bytes]:
         for _ in range(self._slots):
             begin = at + _LENGTH_OF_NAME.size
             if begin > len(self._memory):

@@ -7,13 +7,14 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.hot import NEVER, Cell
-from event_count_logger.counters.keeper import Keeper
+from event_count_logger.counters.hot import NEVER, Cell, CellMap
+from event_count_logger.counters.keeper import Hold, Keeper
 from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
@@ -28,9 +29,21 @@ _RETRY_S = 0.5
 #: Seconds: what fails sooner did not wait for an answer in vain, and may be tried again when a process ends.
 _AT_ONCE_S = 0.5
 
+#: Seconds that a process without a background thread waits for another one that sends what is in its file.
+_TAKEN_S = 1.0
+
 #: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
 #: counts to the next interval, later may miss the end when the machine is busy.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
+
+#: How often within `expire_after` it is looked at which events are in use.
+_LOOKS = 8
+
+#: Returns a function that looks at which events are in use, given the time; None if it is not there any more.
+Look = Callable[[], Callable[[float], object] | None]
+
+#: Returns a function that moves the counts of these counters to others; None if it is not there any more.
+Carry = Callable[[], "Callable[[LocalCounters], object] | None"]
 
 
 class LocalCounters:
@@ -40,12 +53,38 @@ class LocalCounters:
         cells: The cells, by event.
         wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
+        is_replaced: Whether that is because other counters of the same group go on.
     """
 
-    def __init__(self, config: GroupConfig, store: Store, recovery: Recovery, log: Log) -> None:
+    def __init__(
+        self,
+        config: GroupConfig,
+        store: Store,
+        recovery: Recovery,
+        log: Log,
+        cell_map: CellMap | None = None,
+        look: Look | None = None,
+        carry: Carry | None = None,
+    ) -> None:
+        """Opens nothing.
+
+        Args:
+            config: The group, or the shard of it.
+            store: Where the counts go.
+            recovery: Runs once, with the first sync.
+            log: Of the group.
+            cell_map: See `Cells`.
+            look: What is called some times within `expire_after`, if anything.
+            carry: What moves counts to other counters, once another process has finished the file of these.
+        """
         self.config = config
+        self.is_replaced = False
         self._keeper = Keeper(config, store.identity, log)
-        self.cells = Cells(self._keeper.open, self._keeper.note_full)
+        self.cells = Cells(self._keeper.open, self._keeper.note_full, cell_map)
+        self._look = look
+        self._carry = carry
+        self._is_taken = False  # another process sends what is in the file
+        self._look_at = time.monotonic() + config.expire_after / _LOOKS
         self._sync_at = 1 if config.direct or config.sync_interval == 0 else config.sync_limit or NEVER
         self.expect_wake()
         self.released = False
@@ -58,6 +97,7 @@ class LocalCounters:
         self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
         self._failed = False  # the last sync
+        self._is_closing = False  # everything is sent at once
         # Each process has its own moment, so that not all come at once. It stays the same, so that under
         # constant load as much is left to the next interval as was left by the one before.
         self._own_pace = random.Random().uniform(0.6, 1)
@@ -68,14 +108,42 @@ class LocalCounters:
         self._failed = True
         with suppress(StoreError):  # logged where noticed; the counts are kept
             with Turn(self._turns, timeout_s) as mine:
-                if mine:
-                    self._keeper.look_after()
+                may_send = mine and self._may_send()
+                if may_send:
                     self._show_alive()
+                    self._to_confirm.clear()  # what is in there is among all that is sent now
                     self._run()
-            self._failed = not mine
+            self._failed = not may_send
             self._recovery.run_once()
         if self._failed:
             self._expect_retry()
+        if self._failed and not process.has_threads():
+            self._keeper.give_up()  # no background thread retries
+        self._look_if_due(time.monotonic())
+
+    def _may_send(self) -> bool:
+        """Make sure that no other process sends what is in the file: that may have been taken over."""
+        hold = self._keeper.look_after()
+        deadline = time.monotonic() + _TAKEN_S
+        while hold is Hold.TAKEN and not process.has_threads() and time.monotonic() < deadline:
+            time.sleep(_TAKEN_S / 20)  # no background thread looks again
+            hold = self._keeper.look_after()
+        self._is_taken = hold is Hold.TAKEN
+        if hold is Hold.REGAINED:  # another process may have finished a batch meanwhile
+            self._sync = Sync(self.config, self.cells, self._store, self._log)
+            self._sync.unanswered = True
+        if hold is Hold.FINISHED:
+            carry = self._carry() if self._carry else None
+            if carry:
+                carry(self)
+        return hold in (Hold.HELD, Hold.REGAINED)
+
+    def _look_if_due(self, now: float) -> None:
+        if now >= self._look_at and self._look is not None and not self.released:
+            self._look_at = now + self.config.expire_after / _LOOKS
+            look = self._look()
+            if look:
+                look(now)
 
     def expect_wake(self) -> None:
         """Have `log()` ask for a sync as soon as enough is unsent."""
@@ -104,8 +172,32 @@ class LocalCounters:
 
     def send_at_once(self) -> None:
         """Do not wait for the next sync with what is logged from now on."""
+        self._is_closing = True
         self._sync_at = 1
         self.expect_wake()
+
+    def close(self) -> bool:
+        """Add no events from now on, because other counters take the place of these; may be called again.
+
+        The background thread sends what is left, and then leaves nothing behind.
+
+        Returns:
+            False if that is impossible now; see `Cells.close`.
+        """
+        if not self.cells.close():
+            return False
+        self.is_replaced = self.released = True
+        return True
+
+    def replaced_by(self, cell_map: CellMap) -> LocalCounters:
+        """The counters that take the place of these, which are closed."""
+        new = LocalCounters(
+            self.config, self._store, self._recovery, self._log, cell_map, self._look, self._carry
+        )
+        new._own_pace = self._own_pace
+        if self._is_closing:
+            new.send_at_once()
+        return new
 
     def prepare(self) -> None:
         """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
@@ -124,6 +216,8 @@ class LocalCounters:
         self._to_confirm.append(cell)
         with Turn(self._turns, timeout_s) as mine:
             if not mine or has_reached(cell.acked, total):
+                return True
+            if not (self._keeper.is_held() or self._may_send()):
                 return True
             try:
                 self._run(self._all_to_confirm(), connect=False)
@@ -166,6 +260,8 @@ class LocalCounters:
         with Turn(self._turns, 0) as mine:
             if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
+            if not self._keeper.is_held():
+                return
             began = time.monotonic()
             with suppress(StoreError):  # what is left of it only takes up room
                 try:
@@ -184,19 +280,23 @@ class LocalCounters:
         with Turn(self._turns, 0) as mine:
             fate = self._keeper.put_away(mine and not self.has_unsent())
         self._recovery.log_recovered()
-        if self.released:
+        if self.released and not self.is_replaced:
             self._store.close()  # it may be garbage by now, whose finalizer has run before this used it again
         return fate
 
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
-        return self._store.is_away(self.config) or self._in_trouble or self._sync.is_refused(event_id)
+        is_waiting = self._is_taken or self._in_trouble
+        return is_waiting or self._store.is_away(self.config) or self._sync.is_refused(event_id)
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        if (self._failed or self.config.direct or self._store.is_away(self.config)) and self.has_unsent():
+        is_waiting = self._failed or self.config.direct or self._store.is_away(self.config)
+        if self.released or (is_waiting and self.has_unsent()):
             return now + _RETRY_S * self._own_pace
         when = min(max(self._show_alive_at, now + _RETRY_S), self._sync.retry_at() or math.inf)
+        if self._look is not None:
+            when = min(when, max(self._look_at, now))
         if self._sync_at == 1:
             return when
         return min(when, now + (self.config.sync_interval or math.inf), now + self._until_boundary())

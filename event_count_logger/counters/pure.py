@@ -115,8 +115,12 @@ class CellMap:
         return nullcontext() if sys.is_finalizing() else self._adding
 
     def put(self, cell: Cell) -> Cell:
-        """Give an event its cell, unless it has one; returns the one that it has. It has it for ever."""
+        """Give an event its cell, unless it has one; returns the one that it has, until `clear`."""
         return self._by_id.setdefault(cell.event_id, cell)
+
+    def clear(self) -> None:
+        """Forget all cells. A thread that has found one before may still add to it."""
+        self._by_id.clear()
 
 
 #: Before the first event of a process.

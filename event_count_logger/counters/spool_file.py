@@ -115,13 +115,31 @@ class SpoolFile:
         return extents[-1]
 
     def is_held(self) -> bool:
-        """Whether no other code of this process has closed the descriptors."""
+        """Returns whether no other code of this process has closed the descriptors."""
         return bool(self._descriptors) and all(
             _identity(descriptor) == self._identity for descriptor in self._descriptors
         )
 
+    def regain(self) -> None:
+        """Open and lock the file again, after other code of this process has closed the descriptors.
+
+        Raises:
+            InUse: Another process has taken it over.
+            FileNotFoundError: Another process has finished it.
+            Damaged: It cannot be used.
+            OSError: It cannot be opened.
+        """
+        self.close()
+        with _descriptors() as descriptors:
+            descriptors.append(_open(self.path))
+            _lock(descriptors[0])
+            descriptors.append(_open(self.path))
+            if any(_identity(descriptor) != self._identity for descriptor in descriptors):
+                raise FileNotFoundError(self.path)
+            self._descriptors += descriptors
+
     def is_deleted(self) -> bool:
-        """Whether the file was deleted, so that no process can find it after the end of this one."""
+        """Returns whether the file was deleted, so that no process can find it after the end of this one."""
         return self.is_held() and os.fstat(self._descriptors[0]).st_nlink == 0
 
     def delete(self) -> None:
@@ -142,7 +160,7 @@ class SpoolFile:
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Which file a descriptor belongs to; None if it was closed."""
+    """Returns the file of a descriptor; None if it was closed."""
     try:
         status = os.fstat(descriptor)
     except OSError:

@@ -303,7 +303,7 @@ class Sync:
             _in_words(loss, self._config.name),
         )
         if loss.counts:
-            cell = self._cells.add(keys.LOST)
+            cell = self._cells.add_lost()
             cell.total += loss.counts
             self._found_lost = [cell]
 

@@ -77,7 +77,7 @@ class Turns:
                 continue
 
     def _is_ahead(self, turn: Turn) -> bool:
-        """Whether a turn of the same thread stands before this one."""
+        """Returns whether a turn of the same thread stands before this one."""
         # By place: without a global lock, a deque that other threads change cannot even be copied.
         with suppress(IndexError):
             for place in itertools.count():

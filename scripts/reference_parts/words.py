@@ -57,7 +57,8 @@ MEANINGS = {
     "`sync_interval: 0`.",
     "groups.NAME.spool": "Whether local counters are in files, so that they survive the process.",
     "groups.NAME.spool_dir": "Where these files are, relative to the configuration.",
-    "groups.NAME.expire_after": "When the total of an event that is not declared is dropped, if it is not logged.",
+    "groups.NAME.expire_after": "When an event that is not declared is dropped, if it is not logged: its total, and "
+    "its place among `max_events`. Where a new event finds no place, a third of that is enough.",
     "groups.NAME.title": "What people see, such as the title of a chart.",
     "groups.NAME.labels": "What events are called for people.",
     "groups.NAME.sessions": "That [sessions](sources.md#sessions) are counted, and how. May be empty.",

@@ -58,6 +58,8 @@ def use(number: int) -> None:
     fail(_native.Cell, event_id, words, 6)
     fail(setattr, group, "cells", {})
     fail(setattr, cell, "total", -1)
+    cells.clear()
+    fail(counter.inc)
     dict(cells.by_id), cells.sync_at, group.cells, cell.event_id
     type("Subclass", (Group,), {})
 

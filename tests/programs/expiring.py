@@ -1,0 +1,103 @@
+"""Counts with threads while the counters are replaced again and again, then prints what was logged.
+
+Usage: expiring.py CONFIG SECONDS [STEP], where STEP is that of a replacement at which it kills itself
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from event_count_logger import EventCountLogger
+from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.local import LocalCounters
+from event_count_logger.counters.spool_file import SpoolFile
+
+#: Seconds that it may take beyond the given ones until the counters were replaced some times.
+_MOST_S = 30.0
+
+#: The first step of a replacement that is not done when the process is killed.
+STEPS: dict[str, tuple[type, str]] = {
+    "close": (Cells, "close"),
+    "replace": (LocalCounters, "replaced_by"),
+    "send": (LocalCounters, "sync"),
+    "retire": (LocalCounters, "retire"),
+    "delete": (SpoolFile, "delete"),
+}
+
+
+def kill_at(step: str, logged: Counter[str]) -> None:
+    def kill(*arguments: Any) -> None:
+        print(json.dumps(logged), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(*STEPS[step], kill)
+
+
+class Counting:
+    """Threads that log events which never expire, with bound counters, too."""
+
+    def __init__(self, group: Any) -> None:
+        self.logged: Counter[str] = Counter()
+        self._group = group
+        self._stop = False
+        self._threads = [threading.Thread(target=self._count, args=(number,)) for number in range(3)]
+        for thread in self._threads:
+            thread.start()
+
+    def _count(self, number: int) -> None:
+        counter, n = self._group.counter("common"), 0
+        while not self._stop:
+            self._group.log("common")
+            counter.inc(2)
+            self._group.log(f"own {number}")
+            n += 1
+        self.logged += Counter({"common": 3 * n, f"own {number}": n})
+
+    def stop(self) -> None:
+        self._stop = True
+        for thread in self._threads:
+            thread.join()
+
+
+def main(path: str, seconds: str, step: str = "") -> None:
+    group: Any = EventCountLogger.from_file(path)["g"]
+    counters = group._counters.get()
+    logged: Counter[str] = Counter()
+    if step:
+        for event_id, count in (("old", 3), ("new", 4)):
+            group.log(event_id, count)
+            logged[event_id] += count
+        group.sync()
+        counters.look(time.monotonic() + 1e3)
+        group.log("new", 5)
+        logged["new"] += 5
+        kill_at(step, logged)
+        counters.look(time.monotonic() + 1e6)
+        group.sync()
+        time.sleep(60)
+    sys.setswitchinterval(1e-6)
+    counting, now, n_replaced = Counting(group), time.monotonic(), 0
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until or (n_replaced < 5 and time.monotonic() < until + _MOST_S):
+        now += group._config.expire_after
+        before = counters.local
+        group.log(f"once {now}")
+        logged[f"once {now}"] += 1
+        counters.look(now)
+        time.sleep(0.01)  # other threads count
+        n_replaced += counters.local is not before
+    counting.stop()
+    assert n_replaced >= 5
+    assert group.sync()
+    print(json.dumps(logged + counting.logged))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
