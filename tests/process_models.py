@@ -71,11 +71,7 @@ class Site:
 
 @dataclass
 class Answers:
-<<<<<<< HEAD
     """Answers as clients see them.
-=======
-    """The requests of one run, as clients saw them.
->>>>>>> main
 
     Attributes:
         by_process: How many requests each process has answered, by its pid.
@@ -119,11 +115,7 @@ class Answers:
 
 @dataclass
 class Outcome:
-<<<<<<< HEAD
     """The outcome of a run.
-=======
-    """The result of one run.
->>>>>>> main
 
     Attributes:
         answers: What clients have seen.
@@ -261,11 +253,7 @@ def _parts(number: int, n_parts: int) -> list[int]:
 
 
 def _ask(port: int, n_requests: int) -> Answers:
-<<<<<<< HEAD
     """Send requests as one client, which gives up after the first failure."""
-=======
-    """The requests of one client, which gives up after the first failure."""
->>>>>>> main
     answers = Answers()
     for _ in range(n_requests):
         if not answers.ask(port):
