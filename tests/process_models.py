@@ -63,7 +63,7 @@ class Site:
     imports: int = 1
     log_at_import: bool = False
     hooks: int = 0
-    n_requests: int = 200
+    n_requests: int = 100
     workers: int = 3
     signals: Sequence[signal.Signals] = ()
     end: signal.Signals = signal.SIGTERM

@@ -40,7 +40,7 @@ UWSGI_SITES = [
 ]
 
 
-def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 200) -> Site:
+def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 100) -> Site:
     command = [sys.executable, "-m", "gunicorn", "--bind", "{address}", "--workers", "2", "-k", worker]
     if logs == "in post_fork":
         command += ["-c", "python:tests.programs.gunicorn_hooks"]
@@ -58,7 +58,7 @@ def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int
 GUNICORN_SITES = [
     *(
         _gunicorn("gevent", "--preload", logs=logs, n_requests=n_requests)
-        for logs, n_requests in (("nothing", 200), ("at import", 200), ("in post_fork", 1000))
+        for logs, n_requests in (("nothing", 100), ("at import", 100), ("in post_fork", 1000))
     ),
     _gunicorn("gevent", logs="at import"),
     _gunicorn("sync", "--preload", logs="at import"),
@@ -66,7 +66,7 @@ GUNICORN_SITES = [
 ]
 
 
-def _eventlet(logs: str, n_requests: int = 200) -> Site:
+def _eventlet(logs: str, n_requests: int = 100) -> Site:
     hook = ["hook"] if logs == "after the fork" else []
     return Site(
         f"eventlet, logs {logs} before",
