@@ -55,6 +55,7 @@ class Site:
         n_requests: How many requests it is sent.
         workers: How many processes are to answer at least.
         signals: What its first process is sent after half of the requests.
+        end: What its first process is sent at the end.
     """
 
     name: str
@@ -62,14 +63,15 @@ class Site:
     imports: int = 1
     log_at_import: bool = False
     hooks: int = 0
-    n_requests: int = 200
+    n_requests: int = 100
     workers: int = 3
     signals: Sequence[signal.Signals] = ()
+    end: signal.Signals = signal.SIGTERM
 
 
 @dataclass
 class Answers:
-    """The requests of one run, as clients saw them.
+    """Answers as clients see them.
 
     Attributes:
         by_process: How many requests each process has answered, by its pid.
@@ -113,7 +115,7 @@ class Answers:
 
 @dataclass
 class Outcome:
-    """The result of one run.
+    """The outcome of a run.
 
     Attributes:
         answers: What clients have seen.
@@ -178,7 +180,9 @@ def _run(site: Site, server: Server, directory: Path) -> Outcome:
             )
         exact = _counted(server, groups) == {"direct": expected, "cached": expected}
         exact_after_s = time.monotonic() - asked_at if exact else None
-        _end(process)
+        process.send_signal(site.end)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(15)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -249,7 +253,7 @@ def _parts(number: int, n_parts: int) -> list[int]:
 
 
 def _ask(port: int, n_requests: int) -> Answers:
-    """The requests of one client, which gives up after the first failure."""
+    """Send requests as one client, which gives up after the first failure."""
     answers = Answers()
     for _ in range(n_requests):
         if not answers.ask(port):
@@ -267,10 +271,3 @@ def _expected(site: Site, answers: Answers) -> dict[str, int]:
 
 def _counted(server: Server, groups: str) -> dict[str, dict[str, int]]:
     return {kind: server.counts(f"{groups}-{kind}", "1h", "cur") for kind in ("direct", "cached")}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """uWSGI ends in order by SIGINT, gunicorn too."""
-    process.send_signal(signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(15)

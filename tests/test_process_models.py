@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,6 +24,7 @@ def _uwsgi(name: str, *options: str, log_at_import: bool, imports: int = 1) -> S
         [*command, "--disable-logging", "--master", "--processes", "3", *options],
         imports=imports,
         log_at_import=log_at_import,
+        end=signal.SIGINT,  # by SIGTERM it reloads
     )
 
 
@@ -37,7 +40,7 @@ UWSGI_SITES = [
 ]
 
 
-def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 200) -> Site:
+def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int = 100) -> Site:
     command = [sys.executable, "-m", "gunicorn", "--bind", "{address}", "--workers", "2", "-k", worker]
     if logs == "in post_fork":
         command += ["-c", "python:tests.programs.gunicorn_hooks"]
@@ -55,7 +58,7 @@ def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int
 GUNICORN_SITES = [
     *(
         _gunicorn("gevent", "--preload", logs=logs, n_requests=n_requests)
-        for logs, n_requests in (("nothing", 200), ("at import", 200), ("in post_fork", 1000))
+        for logs, n_requests in (("nothing", 100), ("at import", 100), ("in post_fork", 1000))
     ),
     _gunicorn("gevent", logs="at import"),
     _gunicorn("sync", "--preload", logs="at import"),
@@ -63,7 +66,7 @@ GUNICORN_SITES = [
 ]
 
 
-def _eventlet(logs: str, n_requests: int = 200) -> Site:
+def _eventlet(logs: str, n_requests: int = 100) -> Site:
     hook = ["hook"] if logs == "after the fork" else []
     return Site(
         f"eventlet, logs {logs} before",
@@ -77,20 +80,36 @@ def _eventlet(logs: str, n_requests: int = 200) -> Site:
 
 EVENTLET_SITES = [_eventlet("nothing"), _eventlet("at import"), _eventlet("after the fork", 1000)]
 
-SITES = [*UWSGI_SITES, *GUNICORN_SITES, *EVENTLET_SITES]
+#: Seconds. Several servers start at the same time, each with several processes.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """The result of each site that a selected test is about, by its name; some run at the same time."""
+def server_of_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in which all sites count, each in groups of its own."""
     server = Server("valkey", tmp_path_factory.mktemp("server"))
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    selected = {each.params["site"].name for each in parameters if each and "site" in each.params}
-    sites = [site for site in SITES if site.name in selected]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        outcomes = list(pool.map(lambda site: run(site, server), sites))
+    yield server
     server.kill()
-    return {site.name: outcome for site, outcome in zip(sites, outcomes, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Outcome]:
+    """The outcomes so far, by the name of the site."""
+    return {}
+
+
+@pytest.fixture
+def outcome(
+    site: Site, known: dict[str, Outcome], server_of_sites: Server, request: pytest.FixtureRequest
+) -> Outcome:
+    """The outcome of a site. The sites of all selected tests of the same function run at once."""
+    if site.name not in known:
+        alike = [item for item in request.session.items if getattr(item, "function", 0) == request.function]
+        sites = [item.callspec.params["site"] for item in alike if isinstance(item, pytest.Function)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            outcomes = list(pool.map(lambda each: run(each, server_of_sites), sites))
+        known.update((each.name, outcome) for each, outcome in zip(sites, outcomes, strict=True))
+    return known[site.name]
 
 
 def check(site: Site, outcome: Outcome) -> None:
@@ -110,15 +129,15 @@ def check(site: Site, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("site", UWSGI_SITES, ids=lambda site: site.name)
-def test_uwsgi_worker_counts_what_it_answers(site: Site, outcomes: dict[str, Outcome]) -> None:
-    check(site, outcomes[site.name])
+def test_uwsgi_worker_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+    check(site, outcome)
 
 
 @pytest.mark.parametrize("site", GUNICORN_SITES, ids=lambda site: site.name)
-def test_gunicorn_worker_counts_what_it_answers(site: Site, outcomes: dict[str, Outcome]) -> None:
-    check(site, outcomes[site.name])
+def test_gunicorn_worker_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+    check(site, outcome)
 
 
 @pytest.mark.parametrize("site", EVENTLET_SITES, ids=lambda site: site.name)
-def test_process_patched_by_eventlet_counts_what_it_answers(site: Site, outcomes: dict[str, Outcome]) -> None:
-    check(site, outcomes[site.name])
+def test_process_patched_by_eventlet_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+    check(site, outcome)

@@ -37,7 +37,7 @@ def main() -> None:
                 served.log("hook")
             serve(listener)
         pids.append(pid)
-    signal.signal(signal.SIGINT, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in pids])
+    signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in pids])
     for pid in pids:
         os.waitpid(pid, 0)
 
