@@ -58,7 +58,7 @@ def _gunicorn(worker: str, *options: str, logs: str = "nothing", n_requests: int
 GUNICORN_SITES = [
     *(
         _gunicorn("gevent", "--preload", logs=logs, n_requests=n_requests)
-        for logs, n_requests in (("nothing", 100), ("at import", 100), ("in post_fork", 1000))
+        for logs, n_requests in (("nothing", 100), ("at import", 100), ("in post_fork", 400))
     ),
     _gunicorn("gevent", logs="at import"),
     _gunicorn("sync", "--preload", logs="at import"),
@@ -78,7 +78,7 @@ def _eventlet(logs: str, n_requests: int = 100) -> Site:
     )
 
 
-EVENTLET_SITES = [_eventlet("nothing"), _eventlet("at import"), _eventlet("after the fork", 1000)]
+EVENTLET_SITES = [_eventlet("nothing"), _eventlet("at import"), _eventlet("after the fork", 400)]
 
 #: Seconds. Several servers start at the same time, each with several processes.
 pytestmark = pytest.mark.timeout(300)
