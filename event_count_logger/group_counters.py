@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
-from event_count_logger import process, syncer
+from event_count_logger import event_loops, process, syncer
 from event_count_logger.admission import IDLE_PART, Admission
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters.cells import Closed, unless_ending
@@ -94,8 +94,8 @@ class GroupCounters:
                 local.cells.add(event_id)
                 break
         if self._watched is not local:
-            self._watched = local
             syncer.current().watch(local)
+            self._watched = local
 
     def pending(self) -> Pending:
         """The counts that are unsent now."""
@@ -132,15 +132,20 @@ class GroupCounters:
         self._expire(now, self._config.expire_after * IDLE_PART, at_once=True)
 
     def _expire(self, now: float, idle_s: float, at_once: bool) -> None:
-        if process.is_ending() or not self._replacing.acquire(timeout=_LONGEST_WAIT_S):
+        if process.is_ending():
             return
+        acquired = False
         try:
+            acquired = self._replacing.acquire(
+                timeout=0 if event_loops.is_running_here() else _LONGEST_WAIT_S
+            )
             local = self.local
             # A signal handler may have interrupted this thread right here.
-            if self._is_busy or not self._let_leave(now, now - idle_s, at_once):
+            if not acquired or self._is_busy or not self._let_leave(now, now - idle_s, at_once):
                 return
         finally:
-            self._replacing.release()
+            if acquired:
+                self._replacing.release()
         self._replace(local)
 
     def _let_leave(self, now: float, since: float, at_once: bool) -> bool:

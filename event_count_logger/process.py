@@ -90,10 +90,9 @@ def _renew() -> int:
     acquired = _renewing.acquire(timeout=_RENEWAL_S)
     try:
         if not MARK[0]:
-            for reference in _members.valuerefs():
-                member = reference()
-                if member is not None:
-                    member.leave_to_parent()
+            # All at once: a member that another one refers to must not be gone before its turn.
+            for member in [member for ref in _members.valuerefs() if (member := ref()) is not None]:
+                member.leave_to_parent()
             _number += 1
             MARK[0] = _number
         return _number

@@ -71,6 +71,9 @@ class Sender(Protocol):
     def send_at_once(self) -> None:
         """From now on, send everything as soon as it comes."""
 
+    def expect_wake(self) -> None:
+        """Ask for the next sync when there is something to send: none was asked for."""
+
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
 
@@ -117,10 +120,16 @@ class Syncer:
 
     def remind(self, sender: Sender) -> None:
         """Make sure that it has a time to be synced at, if it has anything to send."""
-        due, now = self._due.get(sender, math.inf), time.monotonic()
-        is_missed = due <= now and not self._runs()  # without a thread, the next event is the occasion
-        if is_missed or due > now + _SOON_S:
-            self._request(_Request(_Ask.PLAN, sender))
+        due, now, runs = self._due.get(sender), time.monotonic(), self._runs()
+        if due is None or not runs:
+            if (
+                due is None or due <= now or due > now + _SOON_S
+            ):  # without a thread, the next event is the occasion
+                self._request(_Request(_Ask.PLAN, sender))
+        elif due > now + _SOON_S:
+            # No request: there may be one for each event, while the thread waits for a server.
+            self._due[sender] = now + _SOON_S
+            self._wake_up.set()
 
     def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:
         """Sync it soon, without waiting; the thread calls `done` when that was tried."""
@@ -130,7 +139,8 @@ class Syncer:
         """Sync it; waits until that was tried, or the time is over."""
         done = Done()
         self.wake(sender, done.set)
-        done.wait(timeout_s)
+        if threading.current_thread() is not self._runner:  # a handler of its log messages that counts
+            done.wait(timeout_s)
 
     def release(self, sender: Sender) -> None:
         """Send what is left of a sender to which nothing will be added, then let go of it.
@@ -196,7 +206,10 @@ class Syncer:
             sender.send_at_once()
         # While modules are torn down, anything may fail.
         with suppress(Exception) if process.is_ending() else nullcontext():
-            self._sync(sender, _GRACE_S)
+            try:
+                self._sync(sender, _GRACE_S)
+            finally:
+                sender.expect_wake()  # if that failed, no thread retries
 
     def _runs(self) -> bool:
         runner = self._runner
@@ -276,9 +289,9 @@ class Syncer:
                 sender.released = True
                 self._due[sender] = time.monotonic()
         else:
-            self._prepare(sender)
             if request.done:
                 self._waiting.setdefault(sender, []).append(request.done)
+            self._prepare(sender)
             # Not before those that are due already: under constant load it is asked for all the time.
             now = time.monotonic()
             when = now if request.ask is _Ask.SYNC else sender.next_sync(now)
@@ -287,14 +300,18 @@ class Syncer:
     def _end_by(self, request: _Request) -> None:
         _drain(list(self._due), request.deadline, lambda each: self._sync(each, _GRACE_S))
         self._ended = True
+        for done in [done for waiting in self._waiting.values() for done in waiting]:
+            with suppress(Exception):
+                done()
         if request.done:
             request.done()
 
     def _prepare(self, sender: Sender) -> None:
         if sender not in self._due:
-            self._due[sender] = math.inf
+            self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
             if self._runs():
                 sender.prepare()
+            self._due[sender] = math.inf
 
     def _sync(self, sender: Sender, timeout_s: float) -> None:
         self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
@@ -323,16 +340,21 @@ def _time_of(item: tuple[object, float]) -> float:
     return item[1]
 
 
+def _unsent(some: Iterable[Sender]) -> list[Sender]:
+    """Those with counts to send; a reference to a cell of closed counters is no reason to wait."""
+    return [sender for sender in some if sender.has_unsent() and sender.unsent_in_words()]
+
+
 def _drain(some: Iterable[Sender], deadline: float, sync: Callable[[Sender], None]) -> list[Sender]:
     """Sync until all is sent or the time is over, then retire those that are done; returns the others."""
     some = list(some)
     for sender in some:
         sender.send_at_once()
-    left = [sender for sender in some if sender.has_unsent()]
+    left = _unsent(some)
     while left and time.monotonic() < deadline:
         for sender in left:
             sync(sender)
-        left = [sender for sender in left if sender.has_unsent()]
+        left = _unsent(left)
         if left:
             time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
     for sender in some:

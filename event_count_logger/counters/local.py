@@ -108,18 +108,26 @@ class LocalCounters:
         self._failed = True
         with suppress(StoreError):  # logged where noticed; the counts are kept
             with Turn(self._turns, timeout_s) as mine:
-                may_send = mine and self._may_send()
-                if may_send:
-                    self._show_alive()
-                    self._to_confirm.clear()  # what is in there is among all that is sent now
-                    self._run()
-            self._failed = not may_send
+                if mine:
+                    self._failed = not self._send_all()
             self._recovery.run_once()
         if self._failed:
             self._expect_retry()
-        if self._failed and not process.has_threads():
-            self._keeper.give_up()  # no background thread retries
         self._look_if_due(time.monotonic())
+
+    def _send_all(self) -> bool:
+        """Returns False if another process sends what is in the file. The turn is this thread's."""
+        self._to_confirm.clear()  # what is in there is among all that is sent now
+        try:
+            if not self._may_send():
+                return False
+            self._show_alive()
+            self._run()
+        except StoreError:
+            if not process.has_threads():
+                self._keeper.give_up()  # no background thread retries
+            raise
+        return True
 
     def _may_send(self) -> bool:
         """Make sure that no other process sends what is in the file: that may have been taken over."""
@@ -136,6 +144,8 @@ class LocalCounters:
             carry = self._carry() if self._carry else None
             if carry:
                 carry(self)
+            # It refers to cells of a batch that was under way, and they keep the file from being deleted.
+            self._sync = Sync(self.config, self.cells, self._store, self._log)
         return hold in (Hold.HELD, Hold.REGAINED)
 
     def _look_if_due(self, now: float) -> None:
@@ -291,7 +301,8 @@ class LocalCounters:
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        is_waiting = self._failed or self.config.direct or self._store.is_away(self.config)
+        # Where all is sent at once, nothing else would send what came while `log()` found no reason to ask.
+        is_waiting = self._failed or self._sync_at == 1 or self._store.is_away(self.config)
         if self.released or (is_waiting and self.has_unsent()):
             return now + _RETRY_S * self._own_pace
         when = min(max(self._show_alive_at, now + _RETRY_S), self._sync.retry_at() or math.inf)

@@ -48,6 +48,7 @@ class Sync:
         """`is_found` says that the cells are those of a file whose process has ended, or of a copy of it."""
         self.unanswered = False
         self._is_found = is_found
+        self._furthest = 0  # position before Redis lost data: a late copy may bring the source there again
         self._process = process.current()
         self._config = config
         self._cells = cells
@@ -209,6 +210,7 @@ class Sync:
     def _start_over(self) -> None:
         self._cells.start_over()
         self._acknowledged = Acknowledged()
+        self._furthest = 0
 
     def _end(self, position: int) -> None:
         self._cells.position = position
@@ -265,10 +267,12 @@ class Sync:
         """The server has the source at another position, so it has not counted the batch under way."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
-        if int(stored) > self._cells.position:
+        if int(stored) > max(self._cells.position, self._furthest):
             self._leave_to_clone()
             return
+        self._furthest = max(self._cells.position, self._furthest)
         self._note_loss(self._cells.position, int(stored), self._acknowledged)
+        self._cells.next_position = max(self._cells.next_position, self._after(int(stored)))
         self._cells.position = int(stored)
 
     def _leave_to_clone(self) -> None:

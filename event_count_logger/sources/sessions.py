@@ -130,6 +130,9 @@ class Outbox:
     def send_at_once(self) -> None:
         """It always does."""
 
+    def expect_wake(self) -> None:
+        """Each action asks for a sync."""
+
     def retire(self) -> None:
         """Leaves nothing in Redis."""
 
