@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,8 @@ class Recorder:
         return now + 3600
 
     def send_at_once(self) -> None: ...
+
+    def expect_wake(self) -> None: ...
 
     def has_unsent(self) -> bool:
         return not self.synced.is_set()
@@ -130,3 +133,47 @@ def test_sender_without_a_thread_is_retried_by_later_events(
         return own_server.counts("g", "1h", "cur") == {"a": logged}
 
     wait_until(is_counted)
+
+
+def test_second_group_without_a_thread_is_sent_after_an_outage(
+    own_server: Server, logger: Callable[..., EventCountLogger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "has_threads", lambda: False)
+    group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
+    ecl = logger({"one": group, "other": group}, own_server.config)
+    own_server.kill()
+    for name in ("one", "other"):
+        ecl[name].log("a")
+    own_server.start()
+    wait_until(lambda: ecl["one"].log("a") or not ecl["one"].local.has_unsent())
+    ecl["other"].log("a")
+    assert own_server.counts("other", "1h", "cur") == {"a": 2}
+
+
+def test_reminders_of_one_sender_make_no_queue(sender: Recorder) -> None:
+    syncer = Syncer()
+    syncer.watch(sender)
+    syncer.flush(sender, timeout_s=10)
+    wait_until(lambda: syncer._due.get(sender, 0) > time.monotonic() + 60)
+    release = threading.Event()
+    blocking = Recorder()
+    blocking.sync = lambda timeout_s: release.wait(10)  # type: ignore[method-assign, assignment, return-value]
+    syncer.wake(blocking)
+    wait_until(lambda: not syncer._inbox)
+    for _ in range(1000):
+        syncer.remind(sender)
+    assert len(syncer._inbox) < 2
+    release.set()
+
+
+def test_handler_of_the_threads_own_messages_does_not_wait_for_the_thread(sender: Recorder) -> None:
+    syncer = Syncer()
+    waited = threading.Event()
+
+    def prepare() -> None:
+        syncer.flush(sender, timeout_s=60)
+        waited.set()
+
+    sender.prepare = prepare  # type: ignore[method-assign]
+    syncer.watch(sender)
+    assert waited.wait(20)
