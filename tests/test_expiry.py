@@ -193,13 +193,13 @@ def test_30_new_events_a_day_do_not_overflow_100(server: Server, aging: Callable
     assert "@overflow" not in server.counts("g", "24h", "cur")
 
 
-def test_year_of_200_new_events_a_day_takes_bounded_memory_and_files(
+def test_year_of_50_new_events_a_day_takes_bounded_memory_and_files(
     server: Server, aging: Callable[..., Aging], spool_dir: Path
 ) -> None:
     group = aging(layout="hash")
     most = {"names": 0, "cells": 0, "bytes": 0, "files": 0}
     for day in range(365):
-        for number in range(200):
+        for number in range(50):
             group.group.log(f"{day} {number}")
         group.pass_time(24 * HOUR)
         group.wait_until_old_counters_are_done()
@@ -209,9 +209,9 @@ def test_year_of_200_new_events_a_day_takes_bounded_memory_and_files(
                 sizes.append(path.stat().st_size)
         now = (len(group.names), len(group.group.cells.by_id), sum(sizes), len(sizes))
         most = {key: max(value, of_now) for (key, value), of_now in zip(most.items(), now, strict=True)}
-    assert most["names"] <= 1000 and most["cells"] <= 1000
-    assert most["bytes"] <= 1 << 18 and most["files"] <= 2
-    assert sum(server.counts("g", "24h", "cur").values()) == 365 * 200
+    assert most["names"] <= 250 and most["cells"] <= 250
+    assert most["bytes"] <= 1 << 16 and most["files"] <= 2
+    assert sum(server.counts("g", "24h", "cur").values()) == 365 * 50
 
 
 def test_overflow_ends_and_is_warned_of_again(

@@ -59,7 +59,7 @@ def run_to_the_end(program: str, redis: dict[str, Any], **environment: str) -> s
 
 LOCKS = {
     "cells are added": "cached.local.cells._growing",
-    "cells are added to": "cached.local.cells._adding",
+    "cells are added to": "cached.cells._adding",
     "a group sends": "Turn(cached.local._turns, 5)",
     "sessions are sent": "cached.outbox._sending",
     "a fork is noticed": "process._renewing",
