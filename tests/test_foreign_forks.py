@@ -186,6 +186,7 @@ SAME_PID = """
                 sys.exit()
     first = os.getpid()
     log(3)
+    pause()
     second = {fork}()
     if second:
         ecl.close()

@@ -208,7 +208,7 @@ def test_the_end_without_redis_is_bounded_in_time_and_says_what_becomes_of_count
 ) -> None:
     before = time.monotonic()
     done = run_program("log(3)", {"port": free_port()}, spool)
-    assert time.monotonic() - before < 9
+    assert time.monotonic() - before < 20
     assert done.returncode == 0
     for group in ("direct", "cached"):
         message = (
