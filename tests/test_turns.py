@@ -34,7 +34,7 @@ def interrupted(interruption: Interruption, turns: Turns) -> BaseException | Non
 
 
 def is_free(turns: Turns) -> bool:
-    """Whether another thread can have a turn."""
+    """Returns whether another thread can have a turn."""
     found: list[bool] = []
 
     def take() -> None:
