@@ -1,5 +1,6 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
+from event_count_logger.store import parser  # noqa: F401 - before redis is imported
 from event_count_logger.store.store import Store, prune_every_s
 from event_count_logger.store.values import (
     ActionName,
