@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from event_count_logger.config import Config
-from event_count_logger.reader import Reader
+from event_count_logger.group_reader import GroupReader
 from event_count_logger.store import Store
 
 
@@ -24,7 +24,8 @@ class Finished:
 class Follower:
     """Reads one interval of a group again and again, and keeps every finished interval.
 
-    The sum of all that have finished and of the running one is read as of one moment.
+    The sum of all finished intervals and of the current one is read as of one time. The history yields the
+    intervals that ended while the machine was too busy for this thread.
     """
 
     config: Config
@@ -33,7 +34,8 @@ class Follower:
     finished: list[Finished] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._reader = Reader(Store(self.config.redis, timeout_s=10))
+        self._reader = GroupReader(self.config.groups[self.group], Store(self.config.redis, timeout_s=10))
+        self._history = self._reader.follower(self.interval, after=0)
         self._stop = threading.Event()
         self._current: Counter[str] = Counter()
         self.look()
@@ -41,15 +43,21 @@ class Follower:
         self._thread.start()
 
     def look(self) -> None:
-        group = self.config.groups[self.group]
-        interval = group.interval(self.interval)
-        assert interval
-        last, current = self._reader.read(group, interval, "last", "cur")
-        before = self.finished[-1].end if self.finished else last.start
-        if last.start is not None and last.end is not None and last.end != before:
-            assert last.start == before, "no interval was missed"
-            self.finished.append(Finished(last.start, last.end, Counter(last.counts)))
+        while True:
+            last, current = self._reader.both(self.interval)
+            self._take_finished()
+            if last.end == (self.finished[-1].end if self.finished else None):
+                break  # no interval ended between the two
+        if self.finished:
+            assert self.finished[-1].counts == Counter(last.counts)
         self._current = Counter(current.counts)
+
+    def _take_finished(self) -> None:
+        while snapshot := self._history.step()[0]:
+            assert not snapshot.missed
+            assert snapshot.start is not None and snapshot.end is not None
+            assert not self.finished or snapshot.start == self.finished[-1].end
+            self.finished.append(Finished(snapshot.start, snapshot.end, Counter(snapshot.counts)))
 
     def _follow(self) -> None:
         while not self._stop.wait(0.05):

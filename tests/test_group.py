@@ -471,6 +471,7 @@ def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None
         divide(1, 0)
     with pytest.raises(ZeroDivisionError):
         asyncio.run(divide_later(1, 0))
+    assert group.sync()
     assert server.counts("g", "1h", "cur") == {"a": 2, "b": 2}
 
 

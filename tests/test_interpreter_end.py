@@ -98,12 +98,13 @@ def test_process_ends_while_threads_count_new_events(native: str, server: Server
 
 def test_background_thread_has_ended_before_modules_are_torn_down(server: Server) -> None:
     program = """
-    import atexit, event_count_logger.syncer
+    import atexit
+    from event_count_logger import syncer
     def look():
         print([thread.name for thread in threading.enumerate()], file=sys.stderr)
-    atexit._clear()
+    atexit.unregister(syncer._end)
     atexit.register(look)
-    atexit.register(event_count_logger.syncer._end)
+    atexit.register(syncer._end)
     cached.log("e")
     """
     assert run_to_the_end(program, server.config) == "['MainThread']\n"

@@ -114,10 +114,17 @@ def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, as
         restless.released = True
 
 
-def test_sender_without_a_thread_is_retried_by_later_events(
-    own_server: Server, logger: Callable[..., EventCountLogger], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in which no background thread can run; that of other tests does not serve it."""
     monkeypatch.setattr(process, "has_threads", lambda: False)
+    monkeypatch.setattr("event_count_logger.syncer._syncer", process.PerProcess(Syncer))
+
+
+@pytest.mark.usefixtures("without_thread")
+def test_sender_without_a_thread_is_retried_by_later_events(
+    own_server: Server, logger: Callable[..., EventCountLogger]
+) -> None:
     port = own_server.port
     group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
     events = logger({"g": group}, {"port": port})["g"]
@@ -135,10 +142,10 @@ def test_sender_without_a_thread_is_retried_by_later_events(
     wait_until(is_counted)
 
 
+@pytest.mark.usefixtures("without_thread")
 def test_second_group_without_a_thread_is_sent_after_an_outage(
-    own_server: Server, logger: Callable[..., EventCountLogger], monkeypatch: pytest.MonkeyPatch
+    own_server: Server, logger: Callable[..., EventCountLogger]
 ) -> None:
-    monkeypatch.setattr(process, "has_threads", lambda: False)
     group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
     ecl = logger({"one": group, "other": group}, own_server.config)
     own_server.kill()
