@@ -25,7 +25,7 @@ def main() -> None:
                 for event in ("a", "b"):
                     logger[name].log(event)
                 logged[name] += 1
-                time.sleep(0.001)
+                time.sleep(0.003)
     print(json.dumps(logged))
 
 

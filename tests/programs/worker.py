@@ -15,6 +15,9 @@ from typing import Any
 
 from event_count_logger import EventCountLogger
 
+#: Seconds after each round, so that the tests that run at the same time have a part of the machine.
+_PAUSE_S = 0.005
+
 
 def count(logger: EventCountLogger, until: float, logged: Counter[str]) -> None:
     number = 0
@@ -28,6 +31,7 @@ def count(logger: EventCountLogger, until: float, logged: Counter[str]) -> None:
             logger["cached"].log("fast")
         logged["cached:fast"] += 20
         number += 1
+        time.sleep(_PAUSE_S)
 
 
 def count_in_threads(logger: EventCountLogger, until: float, n_threads: int) -> Counter[str]:
