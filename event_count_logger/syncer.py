@@ -39,6 +39,9 @@ _GRACE_S = 0.5
 #: Seconds between attempts to send what is left.
 _DRAIN_PAUSE_S = 0.05
 
+#: Seconds that the thread leaves the interpreter to the one that started it, which waits in `Thread.start()`.
+_START_PAUSE_S = 0.001
+
 #: Seconds until counters are looked at again after a fault in this program.
 _AFTER_FAULT_S = 1.0
 
@@ -245,6 +248,7 @@ class Syncer:
 
     def _loop(self, runner: threading.Thread) -> None:
         wake_up = self._wake_up
+        time.sleep(_START_PAUSE_S)
         while self._runner is runner and not self._ended:
             try:
                 self._serve_next()

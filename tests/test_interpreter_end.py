@@ -84,13 +84,16 @@ def test_process_ends_while_threads_count_new_events(native: str, server: Server
     program = """
     sys.setswitchinterval(1e-6)
     late = Late()
+    counting = threading.Barrier(4)
     def count(name):
         for n in range(10**9):
             for group in groups.values():
                 group.log(f"{name}.{n % 1000}")
+            if n == 1:
+                counting.wait()
     for name in "abc":
         threading.Thread(target=count, args=(name,), daemon=True).start()
-    time.sleep(0.2)
+    counting.wait()
     """
     run_to_the_end(program, server.config, ECL_NATIVE=native)
     assert server.counts("at_once", "1h", "cur")

@@ -20,10 +20,14 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger
+from event_count_logger.config import from_dicts
 from event_count_logger.counters import layout, spool_file
 from event_count_logger.counters.cells import Cells, Memory, Storage
 from event_count_logger.counters.layout import Contents, Damaged, Extent, HeaderWord, State
+from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
 from tests.servers import Server, wait_until
 
 Make = Callable[..., EventCountLogger]
@@ -283,12 +287,13 @@ def test_what_is_no_file_is_not_used(what: str, tmp_path: Path) -> None:
 
 
 def test_what_is_left_of_a_file_that_was_never_finished_is_removed(directory: Path) -> None:
-    spool_file.create(directory, "web", ["5m"], "").delete()
+    config = from_dicts({"g": {"events": ["e"], "intervals": ["1h"]}}, {"port": 1}, spool_dir=str(directory))
+    directory.mkdir(mode=0o700)
     young, old = directory / "young.new", directory / "old.new"
     for path in (young, old):
         path.touch()
     os.utime(old, (time.time() - 3600,) * 2)
-    spool_file.create(directory, "web", ["5m"], "").delete()
+    list(Recovery(config, Store(config.redis), Log("test")).run())
     assert [*directory.iterdir()] == [young]
 
 

@@ -113,6 +113,9 @@ class Recovery:
         """
         unavailable = None
         listed = set()
+        for directory in self._config.spool_dirs:
+            with suppress(OSError):  # logged below
+                spool_file.remove_unfinished(directory)
         for entry in self._entries(unusable):
             key: Key = entry.path, entry.inode()
             listed.add(key)

@@ -203,7 +203,6 @@ def create(
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_directory(directory)
-    _remove_unfinished(directory)
     with _descriptors() as descriptors:
         descriptors.append(os.open(new, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600))
         try:
@@ -278,7 +277,7 @@ def find(directory: Path) -> list[Path]:
     return [directory / entry.name for entry in entries(directory)]
 
 
-def entries(directory: Path) -> list[os.DirEntry[str]]:
+def entries(directory: Path, suffix: str = _SUFFIX) -> list[os.DirEntry[str]]:
     """The same as `find`, as directory entries: listing thousands of files opens none of them.
 
     Raises:
@@ -287,18 +286,22 @@ def entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
         check_directory(directory)
         with os.scandir(directory) as listed:
-            found = [entry for entry in listed if entry.name.endswith(_SUFFIX)]
+            found = [entry for entry in listed if entry.name.endswith(suffix)]
     except FileNotFoundError:
         return []
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _remove_unfinished(directory: Path) -> None:
-    """Delete what is left of files whose process was stopped while it made them; nothing was counted yet."""
-    for path in directory.glob(f"*{_NEW_SUFFIX}"):
+def remove_unfinished(directory: Path) -> None:
+    """Delete what is left of files whose process was stopped while it made them; nothing was counted yet.
+
+    Raises:
+        OSError: The directory cannot be read, or is not private.
+    """
+    for entry in entries(directory, _NEW_SUFFIX):
         with suppress(OSError):
-            if time.time() - path.lstat().st_mtime > _UNFINISHED_S:
-                path.unlink()
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _UNFINISHED_S:
+                os.unlink(entry.path)
 
 
 def take_over(path: Path) -> SpoolFile:
