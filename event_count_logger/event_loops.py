@@ -5,33 +5,42 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 
 def is_running_here() -> bool:
     """True if an event loop runs in this thread."""
-    return asyncio._get_running_loop() is not None or _trio() is not None
+    return asyncio._get_running_loop() is not None or _trio("in_trio_run") is not None
 
 
 async def wait_for_call(ask: Callable[[Callable[[], object]], object], timeout_s: float) -> None:
     """Give `ask` a function, and wait until any thread calls that function, or the time is over."""
-    trio = _trio()
+    trio = _trio("in_trio_task")  # trio may also be a guest in the loop of asyncio
     if trio is not None:
         called = trio.Event()
         ask(partial(trio.lowlevel.current_trio_token().run_sync_soon, called.set))
         with trio.move_on_after(timeout_s):
             await called.wait()
         return
-    is_called = asyncio.Event()
-    ask(partial(asyncio.get_running_loop().call_soon_threadsafe, is_called.set))
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(is_called.wait(), timeout_s)
+    # No asyncio.wait_for: before CPython 3.12 it swallows a cancellation that comes with the call.
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    timer = loop.call_later(timeout_s, end)
+    try:
+        ask(partial(loop.call_soon_threadsafe, end))
+        await ended
+    finally:
+        timer.cancel()
 
 
-def _trio() -> Any:
-    """The module trio, if its loop runs in this thread; its versions before 0.23 cannot answer that."""
+def _trio(in_it: str) -> Any:
+    """Returns the module trio, if its function of that name says yes; versions before 0.23 have none."""
     trio = sys.modules.get("trio")
-    in_trio_run = getattr(getattr(trio, "lowlevel", None), "in_trio_run", None)
-    return trio if in_trio_run is not None and in_trio_run() else None
+    is_in_it = getattr(getattr(trio, "lowlevel", None), in_it, None)
+    return trio if is_in_it is not None and is_in_it() else None

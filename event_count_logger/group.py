@@ -131,7 +131,7 @@ class EventGroup(Counting):
             Whether Redis has confirmed all of it; what other threads count meanwhile is left out.
         """
         pending = self._counters.get().pending()
-        for sender in pending.senders():
+        for sender in pending.attempts():
             syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
         return pending.is_confirmed()
 
@@ -142,7 +142,7 @@ class EventGroup(Counting):
             Whether Redis has confirmed all that was counted in this process before.
         """
         pending = self._counters.get().pending()
-        for sender in pending.senders():
+        for sender in pending.attempts():
             ask = partial(syncer.current().wake, sender)
             await event_loops.wait_for_call(ask, syncer.FLUSH_TIMEOUT_S)
         return pending.is_confirmed()

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from event_count_logger import event_loops, process, syncer
@@ -27,6 +27,9 @@ _IDLE_PART_OF_EVENTS, _CROWDED = 1 / 8, 3 / 4
 
 #: Counters that were replaced and are not yet done, at most: while Redis is unavailable, none are.
 _MOST_REPLACED = 3
+
+#: How often the counts that somebody waits for are sent at most.
+_ATTEMPTS = 2
 
 #: Seconds that a thread waits for another one that replaces the counters.
 _LONGEST_WAIT_S = 1.0
@@ -209,16 +212,16 @@ class Pending:
 
     def __init__(self, all_local: list[LocalCounters], outbox: Outbox) -> None:
         self._senders: list[syncer.Sender] = [*all_local, outbox]
-        self._outbox = outbox
+        self._outbox, self._end = outbox, outbox.end()
         self._totals = [(cell, cell.total) for local in all_local for cell in local.cells.unsent()]
 
-    def senders(self) -> list[syncer.Sender]:
-        """The senders that have something to send."""
-        return [sender for sender in self._senders if sender.has_unsent()]
+    def attempts(self) -> Iterator[syncer.Sender]:
+        """The senders that have something to send; once more where a connection has just broken."""
+        for _ in range(_ATTEMPTS):
+            if not self.is_confirmed():
+                yield from (sender for sender in self._senders if sender.has_unsent())
 
     def is_confirmed(self) -> bool:
-        """Returns whether Redis has confirmed the counts, and everything of sessions."""
-        return (
-            all(has_reached(cell.acked, total) for cell, total in self._totals)
-            and not self._outbox.has_unsent()
-        )
+        """Returns whether Redis has confirmed the counts, and what was reported of sessions."""
+        are_confirmed = all(has_reached(cell.acked, total) for cell, total in self._totals)
+        return are_confirmed and self._outbox.is_sent(self._end)

@@ -258,17 +258,24 @@ class Syncer:
         wake_up.set()  # the thread that has replaced this one may be asleep
 
     def _serve_next(self) -> None:
-        """A function of its own, so that no sender is kept alive while there is nothing to do."""
-        while request := self._next_request():
-            self._carry_out(request)
+        """A function of its own, so that no sender is kept alive while there is nothing to do.
+
+        As many syncs that are due follow as requests were carried out, so that neither holds up the other.
+        """
+        n_requests = len(self._inbox)
+        for _ in range(n_requests):
+            request = self._next_request()
+            if request:
+                self._carry_out(request)
             if self._ended:
                 return
-        sender, due = self._first_due()
-        if sender is not None and due <= time.monotonic():
+        for _ in range(max(1, n_requests)):
+            sender, due = self._first_due()
+            if sender is None or due > time.monotonic():
+                del sender
+                self._wake_up.wait(due - time.monotonic())
+                return
             self._sync(sender, FLUSH_TIMEOUT_S)
-            return
-        del sender
-        self._wake_up.wait(due - time.monotonic())
 
     def _next_request(self) -> _Request | None:
         try:

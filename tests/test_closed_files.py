@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -93,6 +94,18 @@ def test_file_that_another_process_has_finished_is_replaced(
     wait_until(lambda: group.sync() and server.counts("g", "24h", "cur")["a"] == 8)
     assert server.counts("g", "24h", "cur") == {"first": 1, "a": 8, "b": 5}
     assert len(files(spool_dir)) == 1
+
+
+def test_counts_after_the_file_was_finished_outlive_their_group(server: Server, recovery: Recovery) -> None:
+    ecl: Any = EventCountLogger({"g": CACHED}, server.config)
+    ecl["g"].log("e")
+    assert ecl["g"].sync()
+    close_descriptors(ecl["g"])
+    list(recovery.run())
+    ecl["g"].log("e", 10)
+    del ecl
+    gc.collect()
+    wait_until(lambda: server.counts("g", "24h", "cur") == {"e": 11})
 
 
 def test_file_that_another_process_holds_is_not_sent_meanwhile(

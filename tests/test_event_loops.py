@@ -20,10 +20,10 @@ from typing import Any
 import anyio
 import pytest
 
-from event_count_logger import EventCountLogger, syncer
+from event_count_logger import EventCountLogger, event_loops, syncer
 from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
 from event_count_logger.group import EventGroup
-from tests.servers import Server, wait_until
+from tests.servers import Proxy, Server, wait_until
 
 #: Seconds for which a call that waits for Redis would wait, and which are far more than any other call takes.
 TIMEOUT_S, LONGEST_S = 10.0, 5.0
@@ -330,6 +330,38 @@ def test_cancelled_flush_leaves_group_and_later_flushes_working(
     assert not errors(caplog)
 
 
+@pytest.mark.parametrize("n_ticks", range(6))
+def test_cancellation_right_after_the_call_is_not_swallowed(n_ticks: int) -> None:
+    async def main() -> None:
+        calls: list[Callable[[], object]] = []
+        task = asyncio.create_task(event_loops.wait_for_call(calls.append, LONGEST_S))
+        await asyncio.sleep(0)
+        calls[0]()
+        for _ in range(n_ticks):
+            await asyncio.sleep(0)
+        is_to_be_cancelled = task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() == is_to_be_cancelled
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_flush_is_true_although_an_answer_is_lost(
+    name: str, server: Server, proxy: Proxy, logger: Logger
+) -> None:
+    group = logger(GROUPS, proxy.config)[name]
+
+    async def main() -> None:
+        for number in range(1, 6):
+            proxy.lose_replies = 1
+            group.log("e")
+            assert await group.flush()
+            assert server.counts(name, "1h", "cur")["e"] == number
+
+    asyncio.run(main())
+
+
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     ours = [record for record in caplog.records if not record.name.startswith("asyncio")]
     return [record.getMessage() for record in ours if record.levelno >= logging.ERROR]
@@ -419,6 +451,27 @@ HEADER = """
 def program(source: str, server: Server) -> list[str]:
     source = textwrap.dedent(HEADER) + textwrap.dedent(source)
     return [sys.executable, "-c", source, json.dumps(GROUPS), json.dumps(server.config)]
+
+
+def test_flush_beside_trio_as_guest_of_asyncio_is_true(server: Server) -> None:
+    pytest.importorskip("trio")
+    source = """
+    import trio
+    async def main():
+        loop, ended, stop = asyncio.get_running_loop(), asyncio.Event(), trio.Event()
+        trio.lowlevel.start_guest_run(
+            stop.wait, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=lambda _: ended.set()
+        )
+        for _ in range(20):
+            await asyncio.sleep(0)
+            ecl["at-once"].log("e")
+            assert await ecl["at-once"].flush()
+        stop.set()
+        await ended.wait()
+    asyncio.run(main())
+    """
+    subprocess.run(program(source, server), check=True, timeout=60)
+    assert server.counts("at-once", "1h", "cur")["e"] == 20
 
 
 def test_idle_process_with_sync_interval_of_zero_does_no_work(server: Server) -> None:

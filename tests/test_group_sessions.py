@@ -159,6 +159,17 @@ def test_without_redis_nothing_raises_or_waits_and_all_is_sent_later(
     assert counted(own_server) == (1, 201_000)
 
 
+def test_sync_is_true_although_later_actions_wait(server: Server, logger: Make) -> None:
+    group = logger({"g": {**SETTINGS, "sync_interval": 0}}, server.config)["g"]
+    outbox = group.outbox
+    outbox.put(sessions.checked_action("s1", "dash", "start", B))
+    pending = group._counters.get().pending()
+    assert not pending.is_confirmed()
+    outbox.sync(5)
+    outbox.put(sessions.checked_action("s2", "dash", "start", B))
+    assert pending.is_confirmed()
+
+
 def test_a_lost_answer_counts_nothing_twice(server: Server, proxy: Proxy, logger: Make) -> None:
     group = logger({"g": SETTINGS}, proxy.config)["g"]
     for number in range(10):

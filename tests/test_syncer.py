@@ -114,6 +114,30 @@ def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, as
         restless.released = True
 
 
+class Multiplying(Recorder):
+    """Has another one synced as soon as it is prepared."""
+
+    released = False
+
+    def __init__(self, syncer: Syncer) -> None:
+        super().__init__()
+        self._syncer = syncer
+
+    def prepare(self) -> None:
+        if not Multiplying.released:
+            self._syncer.wake(Multiplying(self._syncer))
+
+
+def test_due_sender_is_synced_while_new_ones_come_all_the_time(sender: Recorder) -> None:
+    syncer = Syncer()
+    syncer.wake(Multiplying(syncer))
+    try:
+        syncer.wake(sender)
+        assert sender.synced.wait(10)
+    finally:
+        Multiplying.released = True
+
+
 @pytest.fixture
 def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in which no background thread can run; that of other tests does not serve it."""

@@ -76,6 +76,10 @@ class Keeper:
             self._is_given_up = True
             self._file.close()
 
+    def go_on_without_file(self) -> None:
+        """Keep the counters in memory: another process has finished and deleted the file."""
+        self._is_lost = True
+
     def is_held(self) -> bool:
         """Returns False if another process can have taken the file over."""
         return self._file is None or self._is_lost or self._file.is_held()

@@ -144,6 +144,10 @@ class LocalCounters:
             carry = self._carry() if self._carry else None
             if carry:
                 carry(self)
+            else:  # the group is gone, so that no other counters take the counts
+                self._keeper.go_on_without_file()
+                self.cells.start_over()
+                hold = Hold.HELD
             # It refers to cells of a batch that was under way, and they keep the file from being deleted.
             self._sync = Sync(self.config, self.cells, self._store, self._log)
         return hold in (Hold.HELD, Hold.REGAINED)

@@ -67,6 +67,7 @@ class Outbox:
         self._store = store
         self._log = log
         self._waiting: deque[SessionAction] = deque()
+        self._n_sent = 0
         self._sending = threading.Lock()
         self._troubles: set[str] = set()  # told since Redis last took something
 
@@ -102,6 +103,7 @@ class Outbox:
             self._tell_once(f"{error}; sessions are kept and tried again")
             raise
         self._troubles.clear()
+        self._n_sent += len(actions)
         for _ in actions:
             self._waiting.popleft()
 
@@ -118,6 +120,16 @@ class Outbox:
     def has_unsent(self) -> bool:
         """Whether anything waits."""
         return bool(self._waiting)
+
+    def end(self) -> int:
+        """Returns the place behind the last action that waits; see `is_sent`."""
+        # In this order, an action that is being sent may count twice, so that the place is too far at worst.
+        n_waiting = len(self._waiting)
+        return n_waiting + self._n_sent
+
+    def is_sent(self, end: int) -> bool:
+        """Returns whether all actions before this place are confirmed."""
+        return self._n_sent >= end or not self._waiting
 
     def unsent_in_words(self) -> str:
         """How much waits; '' for nothing."""

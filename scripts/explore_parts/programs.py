@@ -94,7 +94,9 @@ class Process:
                 world.store.prune(world.group, world.server.now)
 
     def end(self) -> None:
-        if self._file and not self._cells.has_unsent():
+        if self._cells.has_unsent():
+            self._world.was_killed = True  # it knows as little of its batches as if it had been killed
+        elif self._file:
             self._file.delete()
         self.release()
 

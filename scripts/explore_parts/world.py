@@ -59,7 +59,7 @@ class World:
         may_reject: Whether Redis may begin and cease to reject event `b`.
         other_thread: Logs something in the process that counts, while that is possible.
         has_forgotten: Whether Redis has forgotten anything.
-        was_killed: Whether a process was killed.
+        was_killed: Whether a process was killed, or ended with unsent counts.
         unnoticed: Whether no process has looked at Redis since it forgot something.
         silent: Whether a loss may never be reported.
         messages: Reported losses.
@@ -114,6 +114,7 @@ class World:
             rival: Another process that may try to recover the same file.
         """
         self._source, self._rival, self._is_calm = source, rival, False
+        self._is_in_doubt = False
 
     def remove_files(self) -> None:
         """Of a run that is over."""
@@ -160,10 +161,18 @@ class World:
         if "killed" in answer:
             self._kill()
         if answer != "answered":
+            self._is_in_doubt = True
             raise Unavailable("redis", answer)
-        if not self.was_killed:
+        if not (self.was_killed or self._tells_nothing(place)):
             self.unnoticed = False
         return reply
+
+    def _tells_nothing(self, place: str) -> bool:
+        """Returns whether a process learns nothing of a loss by this answer.
+
+        While a copy of a request may be under way, a process waits for the answer to its next commit.
+        """
+        return place == "HDEL" or (place == "HGET" and self._is_in_doubt)
 
     def _kill(self) -> None:
         self.was_killed = True
@@ -188,7 +197,8 @@ class World:
     def _state(self) -> object:
         files = [(path.name, path.read_bytes()) for path in sorted(self.directory.iterdir())]
         commits = [(_frozen(commit.before), commit.source) for commit in self._commits if self.may_forget]
-        flags = self.has_forgotten, self.was_killed, self.unnoticed, self.silent, bool(self.messages)
+        doubts = self.unnoticed, self.silent, self._is_in_doubt
+        flags = self.has_forgotten, self.was_killed, *doubts, bool(self.messages)
         server = _frozen(self.server.data), self.server.rejected, self.server.now
         return files, commits, flags, server, sorted(self._late), sorted(self.logged.items())
 
@@ -212,7 +222,8 @@ class World:
             if change == "as before":
                 return
             if change.endswith("late"):
-                self._do(self._late.pop(int(change.split()[1])))
+                reply = self._do(self._late.pop(int(change.split()[1])))
+                self.silent |= self.unnoticed and reply is not None  # nobody gets the answer
             elif change.startswith("b is"):
                 self.reject(change == "b is rejected")
             else:
