@@ -17,6 +17,7 @@ Recovery and the locks of senders compare `current()` with the process that they
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - registers its hook first, see below
 import mmap
 import os
 import sys
@@ -67,8 +68,12 @@ _renewing = threading.RLock()
 class Member(Protocol):
     """An object that belongs to one process."""
 
-    def leave_to_parent(self) -> None:
-        """Give up what belongs to the parent. Runs in a forked child; must wait for no lock."""
+    def leave_to_parent(self, number: int) -> None:
+        """Give up what belongs to the parent. Runs in a forked child; must wait for no lock.
+
+        Args:
+            number: Of the child. A signal handler may have made something for it already, which stays.
+        """
 
 
 _members: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -89,26 +94,48 @@ def _renew() -> int:
     # A handler of a signal may interrupt this and come here again: the lock is reentrant.
     acquired = _renewing.acquire(timeout=_RENEWAL_S)
     try:
+        number = _number + 1
         if not MARK[0]:
             # All at once: a member that another one refers to must not be gone before its turn.
             for member in [member for ref in _members.valuerefs() if (member := ref()) is not None]:
-                member.leave_to_parent()
-            _number += 1
-            MARK[0] = _number
+                member.leave_to_parent(number)
+            # No function is called in between: a handler that interrupted this has done the same.
+            if _number != number:
+                _number = number
+                MARK[0] = number
         return _number
     finally:
         if acquired:
             _renewing.release()
 
 
-def _after_fork() -> None:
-    global _renewing
+#: The thread that forks with the hooks of Python, and the number of its process; 0 if none does.
+_forking = _forked = 0
+
+
+def _before_fork() -> None:
+    global _forking, _forked
+    _forking, _forked = threading.get_ident(), current()
+
+
+def _after_fork_in_parent() -> None:
+    global _forking
+    _forking = 0
+
+
+def _after_fork_in_child() -> None:
+    global _forking, _renewing
     _renewing = threading.RLock()  # another thread of the parent may have held it
-    MARK[0] = 0  # where the kernel does not clear it
-    _renew()
+    if _number == _forked:  # else a signal handler has counted in this child before
+        MARK[0] = 0  # where the kernel does not clear it
+    current()
+    _forking = 0
 
 
-os.register_at_fork(after_in_child=_after_fork)
+# Imported before, logging has renewed its locks in a child when it comes to this.
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
 
 
 class PerProcess(Generic[T]):
@@ -130,9 +157,11 @@ class PerProcess(Generic[T]):
         """The value of this process, or None if it was not needed so far."""
         return self._values.get(current())
 
-    def leave_to_parent(self) -> None:
+    def leave_to_parent(self, number: int) -> None:
         """See `Member`."""
-        self._values = {}
+        for of_process in list(self._values):
+            if of_process != number:
+                self._values.pop(of_process, None)
 
 
 def is_ending() -> bool:
@@ -146,8 +175,11 @@ def has_threads() -> bool:
     False in uWSGI's master, which forks in C: a thread that holds the interpreter's lock at that time would
     leave it locked for ever in the worker. Without a master that process becomes a worker itself, so the
     answer may change. False also in uWSGI before 2.0.27 without `--enable-threads`, where no thread runs
-    between requests.
+    between requests. And False while this thread forks: a signal handler may count in the child before the
+    hooks of other modules, such as logging, have renewed the locks that a thread would wait for.
     """
+    if _forking == threading.get_ident():
+        return False
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is None:
         return True

@@ -192,6 +192,8 @@ class Syncer:
                 _log.warning(
                     "The process ends with %s of group '%s' unsent: %s", unsent, sender.config.name, fate
                 )
+            elif sender.has_unsent():  # a signal handler has counted while this was put away
+                self._sync(sender, _GRACE_S)
 
     def _request(self, request: _Request) -> None:
         if self._ensure_running():

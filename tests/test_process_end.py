@@ -32,9 +32,11 @@ HEADER = """
 """
 
 
-def run_program(program: str, redis: dict[str, Any], spool: str = "") -> subprocess.CompletedProcess[str]:
+def run_program(
+    program: str, redis: dict[str, Any], spool: str = "", before: str = ""
+) -> subprocess.CompletedProcess[str]:
     header = HEADER.replace("json.loads(sys.argv[1])", f"json.loads(sys.argv[1]){spool}")
-    source = textwrap.dedent(header) + textwrap.dedent(program)
+    source = textwrap.dedent(before) + textwrap.dedent(header) + textwrap.dedent(program)
     return subprocess.run(
         [sys.executable, "-c", source, json.dumps(redis)], capture_output=True, text=True, timeout=60
     )

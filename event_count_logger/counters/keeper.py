@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from enum import Enum, auto
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.counters import spool_file
-from event_count_logger.counters.cells import Memory, Storage
+from event_count_logger.counters.cells import Cells, Memory, Storage
 from event_count_logger.counters.layout import Damaged
 from event_count_logger.counters.spool_file import InUse, SpoolFile
 from event_count_logger.logs import Log
@@ -29,16 +30,27 @@ class Hold(Enum):
 
 
 class Keeper:
-    """Knows where the counters of one group in one process are kept. It does not know the counters."""
+    """Knows where the counters of one group in one process are kept. It does not know what they count."""
 
     def __init__(self, config: GroupConfig, redis: str, log: Log) -> None:
         """`redis` says which database the counts are for; nothing is made yet."""
         self._config = config
         self._redis = redis
         self._log = log
-        self._file: SpoolFile | None = None
+        self._cells: weakref.ref[Cells] | None = None
         self._is_lost = False
         self._is_given_up = False
+
+    def keep(self, cells: Cells) -> None:
+        """Look after the file that these cells are in."""
+        self._cells = weakref.ref(cells)
+
+    @property
+    def _file(self) -> SpoolFile | None:
+        # A signal handler may open a file while one is being opened: the cells know which one they use.
+        cells = self._cells() if self._cells else None
+        storage = cells.storage if cells else None
+        return storage if isinstance(storage, SpoolFile) else None
 
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
@@ -49,11 +61,10 @@ class Keeper:
         intervals = [interval.name for interval in config.intervals]
         try:
             where = (self._redis, config.prefix, config.layout)
-            self._file = spool_file.create(directory, config.name, intervals, *where)
+            return spool_file.create(directory, config.name, intervals, *where)
         except OSError as error:
             self._warn("are", "no spool file can be made", error)
             return Memory()
-        return self._file
 
     def note_full(self, error: OSError) -> None:
         """The file has no room for another event."""

@@ -81,6 +81,7 @@ class LocalCounters:
         self.is_replaced = False
         self._keeper = Keeper(config, store.identity, log)
         self.cells = Cells(self._keeper.open, self._keeper.note_full, cell_map)
+        self._keeper.keep(self.cells)
         self._look = look
         self._carry = carry
         self._is_taken = False  # another process sends what is in the file

@@ -146,7 +146,7 @@ class Counting:
         process.register(self)
         return self
 
-    def leave_to_parent(self) -> None:
+    def leave_to_parent(self, number: int) -> None:
         """In a forked child: begin without cells; see `process.Member`."""
         self.cells = _EMPTY
 

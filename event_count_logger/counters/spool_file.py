@@ -75,6 +75,7 @@ class SpoolFile:
         self._identity = _identity(descriptors[0])
         self._mappings = [contents.words.obj]
         weakref.finalize(self, _close, descriptors, self._identity).atexit = False
+        self._process = process.current()
         process.register(self)
 
     @property
@@ -152,8 +153,10 @@ class SpoolFile:
         """Let go of it: from now on others may take it over."""
         _close(self._descriptors, self._identity)
 
-    def leave_to_parent(self) -> None:
+    def leave_to_parent(self, number: int) -> None:
         """In a forked child: give up the lock, and make the parent's memory unreachable."""
+        if self._process == number:
+            return
         self.close()
         for mapping in self._mappings:
             detach(mapping)
@@ -170,10 +173,11 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 def _close(descriptors: list[int], identity: tuple[int, int] | None) -> None:
     """Close descriptors, except those that other code has closed: their numbers may belong to other files."""
-    while descriptors:
-        descriptor = descriptors.pop()
-        if _identity(descriptor) == identity:
-            os.close(descriptor)
+    with suppress(IndexError):  # a signal handler may have done the same
+        while True:
+            descriptor = descriptors.pop()
+            if _identity(descriptor) == identity:
+                os.close(descriptor)
 
 
 def create(
