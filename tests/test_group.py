@@ -258,6 +258,45 @@ def test_counts_are_kept_while_redis_is_away_and_arrive_later(
     assert len(messages(caplog, "INFO")) == 1
 
 
+def n_scripts(server: Server) -> int:
+    """How many scripts a server was sent by name, whether or not it ran them."""
+    with server.client as client:
+        stats = client.info("commandstats").get("cmdstat_evalsha", {})
+    return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))
+
+
+@pytest.mark.parametrize("serves_reads", ["yes", "no"], ids=["READONLY", "MASTERDOWN"])
+def test_replica_retried_often_logs_one_warning_and_one_return(
+    serves_reads: str, own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_sessions = {**CACHED, "sessions": {"timeout": "60s"}}
+    groups = {"d": DIRECT, "c": {**DIRECT, "sync_interval": 0.2}, "o": {**DIRECT, "sync_interval": 0}}
+    made = logger({**groups, "s": with_sessions}, own_server.config)
+    for name in groups:
+        made[name].log("a")
+        assert made[name].sync()
+    own_server.client.config_set("replica-serve-stale-data", serves_reads)
+    own_server.client.replicaof("127.0.0.1", 1)
+    for name in groups:
+        made[name].log("a")
+    made["s"].session("x", "b").start()
+    wait_until(lambda: made._store.is_away(made.config.group("d")))
+    before, states = n_scripts(own_server), set()
+    while n_scripts(own_server) < before + 15:
+        made._store.server_time(made.config.group("d"))  # as recovery does: a replica answers that
+        states.add(made._store.is_away(made.config.group("d")))
+    assert states == {True}
+    own_server.client.replicaof("NO", "ONE")
+    for name in groups:
+        wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 2})
+    wait_until(lambda: own_server.counts("s", "1h", "cur").get("b") == 1)
+    wait_until(lambda: not made._store.is_away(made.config.group("d")))
+    (warning,) = messages(caplog, "WARNING")
+    assert ("READONLY" if serves_reads == "yes" else "Link with MASTER is down") in warning
+    (info,) = messages(caplog, "INFO")
+    assert info.endswith("is back")
+
+
 def test_direct_counts_arrive_by_themselves_when_redis_is_back(own_server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": 0.3})["g"]
     own_server.kill()

@@ -9,7 +9,7 @@ import pytest
 from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Commit, Refusal, Rotation, SessionAction, Store
+from event_count_logger.store import Commit, MasterInfo, Refusal, Rotation, SessionAction, Store
 from tests.conftest import only_keys
 from tests.groups import group_of
 from tests.servers import Server
@@ -291,6 +291,38 @@ def test_a_server_that_has_become_a_replica_serves_nobody(store: Store, any_serv
     finally:
         any_server.client.replicaof("NO", "ONE")
     assert commit(store, 1, 2, {"a": 1}).outcome == "applied"
+
+
+@pytest.mark.parametrize("write", ["commit", "touch", "note_master", "rotate"])
+def test_reads_from_a_replica_leave_it_unavailable_until_a_write(
+    write: str, store: Store, any_server: Server
+) -> None:
+    group = group_of("g", BOTH)
+    commit(store, 0, 1, {"a": 1})
+
+    def write_something() -> None:
+        if write == "commit":
+            commit(store, 1, 2, {"a": 1})
+        elif write == "touch":
+            store.touch(group, "src")
+        elif write == "note_master":
+            store.note_master([group], MasterInfo("host", 1, "1", 0.0))
+        else:
+            assert store.rotate(group, FIVE_S, NOW + 60).outcome == "rotated"
+
+    any_server.client.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(Unavailable, match="read only replica"):
+            write_something()
+        assert store.position(group, "src") == "1"
+        store.server_time(group)
+        assert store.is_away(group)
+    finally:
+        any_server.client.replicaof("NO", "ONE")
+    assert store.position(group, "src") == "1"
+    assert store.is_away(group)
+    write_something()
+    assert not store.is_away(group)
 
 
 def test_a_value_that_is_no_count_counts_nothing(store: Store, any_server: Server) -> None:

@@ -15,7 +15,7 @@ from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.node import is_not_serving, plain
+from event_count_logger.store.node import plain
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
@@ -206,6 +206,8 @@ class CommittingStore(ShardedStore):
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000, key)
         commit = self._outcome(key, outcome, detail)
+        if commit.outcome in _OUTCOMES.values():
+            self._note_written(key)
         if sure and commit.outcome in ("applied", "duplicate"):
             try:
                 self._confirmation.check(group, sure, commit.stored)
@@ -245,8 +247,6 @@ class CommittingStore(ShardedStore):
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
         refusals = tuple(map(Refusal, words[::3], words[1::3], map(plain, words[2::3])))
-        if any(is_not_serving(refusal.reason) for refusal in refusals):
-            raise self._gone(key, refusals[0].reason)
         self._note_refusal(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 

@@ -208,6 +208,12 @@ class Connections:
             self._note_refusal(key, str(error))
             raise Rejected(key, error) from error
 
+    def _note_written(self, key: str) -> None:
+        """Record that the server which has a key has written something."""
+        node = self._route.node(key)
+        if node:
+            node.note_written()
+
     def _note_refusal(self, key: str, reason: str) -> None:
         if "NOREPLICAS" in reason:
             self._doubt(key)

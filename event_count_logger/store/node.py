@@ -10,6 +10,7 @@ import weakref
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
+from enum import IntEnum
 from threading import get_native_id
 from typing import Any
 
@@ -17,6 +18,7 @@ import redis
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    BusyLoadingError,
     ClusterDownError,
     ReadOnlyError,
     RedisError,
@@ -25,6 +27,7 @@ from redis.exceptions import (
 
 from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
+from event_count_logger.store.wire import request, text
 
 #: Error codes of a server that answers but cannot serve anyone now. What was asked was not done; UNBLOCKED is
 #: for whoever waits for a confirmation while the server becomes a replica.
@@ -32,6 +35,12 @@ _NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNB
 
 #: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
 _OF_ONE_SLOT = "Hash slot not served"
+
+#: The one among them that only writes lead to: a replica answers reads.
+_NOT_WRITING = "READONLY"
+
+#: Requests that a server answers even while it is LOADING, or MASTERDOWN.
+_ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
 
 #: What Redis 6.2 puts before an error that it has for a script.
 _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
@@ -50,25 +59,45 @@ NO_KEY = "-"
 Options = Mapping[str, Any]
 
 
+class Proof(IntEnum):
+    """What shows that a server can be used, from the weakest proof to the strongest."""
+
+    ANSWER = 0
+    READ = 1
+    WRITE = 2
+
+
 class Contact:
-    """Whether somebody answers; the log is told each time that this changes.
+    """Whether a server can be used; each change is logged.
+
+        unknown or reachable -- lost(needs=P) -----------> unreachable until P
+        unreachable until P --- lost(needs=Q) -----------> unreachable until the stronger of P and Q
+        unreachable until P --- made(a weaker proof) ----> the same
+        unreachable until P --- made(P or a stronger) ---> reachable
+
+    Without the proofs, each read from a replica would end an outage that the next write begins again.
 
     Attributes:
-        reachable: Whether the last request was answered; None before the first one.
+        reachable: Whether the server can be used; None before the first request.
     """
 
     def __init__(self, log: Log | None) -> None:
         self.reachable: bool | None = None
         self._log = log
+        self._needs = Proof.ANSWER
 
-    def lost(self, error: Unavailable) -> None:
-        """There was no answer."""
+    def lost(self, error: Unavailable, needs: Proof = Proof.ANSWER) -> None:
+        """Record that a request failed, and the proof which ends the outage."""
         before, self.reachable = self.reachable, False
+        self._needs = max(self._needs, needs)
         if self._log and before is not False:
             self._log.warning("%s", error)
 
-    def made(self, location: str) -> None:
-        """There was one."""
+    def made(self, location: str, proof: Proof = Proof.ANSWER) -> None:
+        """Record that a request succeeded."""
+        if proof < self._needs:
+            return
+        self._needs = Proof.ANSWER
         before, self.reachable = self.reachable, True
         if self._log and before is False:
             self._log.info("Redis at %s is back", location)
@@ -131,14 +160,19 @@ class Node:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
                 connection.disconnect()
             self._idle.append((owner, connection))
-        return self._checked(replies)
+        return self._checked(requests, replies)
 
     def gone(self, reason: object) -> Unavailable:
         """Its connections lead to a server that serves nobody: the next ones may lead to another."""
         error = Unavailable(self.location, reason)
-        self.contact.lost(error)
+        self.contact.lost(error, _proof_after(reason))
         self.close()
         return error
+
+    def note_written(self) -> None:
+        """Record that the server has written something, which ends any outage."""
+        if not self.contact.reachable:
+            self.contact.made(self.location, Proof.WRITE)
 
     def learn_clock(self, asked_at: float, server_time: float) -> None:
         """Take note of what its clock said in answer to a request; both are Unix seconds."""
@@ -163,15 +197,18 @@ class Node:
             lost: Unavailable = Unauthorized(self.location, error)
         else:
             lost = Unavailable(self.location, error, self._hint)
-        self.contact.lost(lost)
+        self.contact.lost(lost, _proof_after(error))
         return lost
 
-    def _checked(self, replies: list[Any]) -> list[Any]:
+    def _checked(self, requests: Sequence[bytes], replies: list[Any]) -> list[Any]:
         for reply in replies:
             if isinstance(reply, ResponseError) and _is_of_whole_server(reply):
                 raise self.gone(reply) from reply
+            if isinstance(reply, list) and (reason := _refusal_of_all(reply)):
+                raise self.gone(reason)
         if not self.contact.reachable:
-            self.contact.made(self.location)
+            is_weak = requests[0] in _ALWAYS_ANSWERED
+            self.contact.made(self.location, Proof.ANSWER if is_weak else Proof.READ)
         return with_first_raised(replies)
 
 
@@ -199,6 +236,22 @@ def _is_of_whole_server(error: ResponseError) -> bool:
     if isinstance(error, ClusterDownError):
         return str(error) != _OF_ONE_SLOT
     return isinstance(error, ReadOnlyError) or is_not_serving(str(error))
+
+
+def _refusal_of_all(reply: list[Any]) -> str:
+    """Returns the first reason in a reply of commit.lua, if the server serves nobody; otherwise ''."""
+    if reply[:1] != [b"refused"] or len(reply) < 3 or not isinstance(reply[2], list):
+        return ""
+    reasons = [plain(text(word)) for word in reply[2][2::3]]
+    return reasons[0] if any(map(is_not_serving, reasons)) else ""
+
+
+def _proof_after(reason: object) -> Proof:
+    """Returns what shows that the server serves again. redis-py takes the code out of most errors."""
+    if isinstance(reason, ReadOnlyError) or _NOT_WRITING in str(reason):
+        return Proof.WRITE
+    is_refusal = isinstance(reason, ResponseError | BusyLoadingError) or is_not_serving(str(reason))
+    return Proof.READ if is_refusal else Proof.ANSWER
 
 
 def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:

@@ -60,7 +60,9 @@ class Store(CommittingStore):
             Rejected: There is something else under those keys.
         """
         seconds = int(self.server_time(group) if now is None else now)
-        self._run("touch", [keys.sources(group.prefix), keys.sources_seen(group.prefix)], [source, seconds])
+        both = [keys.sources(group.prefix), keys.sources_seen(group.prefix)]
+        if self._run("touch", both, [source, seconds]):
+            self._note_written(both[0])
 
     def prune(self, group: GroupConfig, now: float | None = None) -> int:
         """Forget the positions of processes that have not been seen for the group's `source_ttl`.
@@ -122,6 +124,8 @@ class Store(CommittingStore):
         """
         strangers = self.strangers(group, interval)
         rotation = self._layout(group).rotate(group, interval, now)
+        if rotation.outcome != "waiting":
+            self._note_written(keys.sources(group.prefix))
         return replace(rotation, obstacles=(*rotation.obstacles, *strangers))
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
@@ -144,6 +148,7 @@ class Store(CommittingStore):
                 continue
             try:
                 self._run("heartbeat", [_masters(group)], arguments)
+                self._note_written(_masters(group))
             except (Rejected, Unavailable) as error:
                 failure = error
         if failure:
