@@ -355,6 +355,31 @@ def test_threads_of_a_direct_group_wait_no_longer_than_the_time_out_together(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 11})
 
 
+def test_stalled_redis_of_many_groups_does_not_hold_up_another_redis(
+    server: Server, own_server: Server, logger: Make
+) -> None:
+    at_once = {"events": ["a"], "intervals": ["1h"], "sync_interval": 0}
+    names = [f"g{number}" for number in range(20)]
+    stalled, healthy = (
+        logger(dict.fromkeys(names, at_once), own_server.config),
+        logger({"g": at_once}, server.config),
+    )
+    for group in (*map(stalled.get_group, names), healthy["g"]):
+        group.log("a")
+        assert group.sync()
+    own_server.stall()
+    for n in range(2, 5):
+        for name in names:
+            stalled[name].log("a")
+        wait_until(lambda: stalled._store.is_away(stalled.config.group("g0")))
+        healthy["g"].log("a")
+        assert healthy["g"].sync(), "the other groups wait for their Redis one after the other"
+        assert server.counts("g", "1h", "cur") == {"a": n}
+    own_server.go_on()
+    for name in names:
+        wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 4})
+
+
 def test_a_cached_log_does_not_wait_at_all(own_server: Server, logger: Make) -> None:
     group = logger({"g": {**DIRECT, "sync_limit": 1000}}, {**own_server.config, "socket_timeout": 2})["g"]
     group.log("a")

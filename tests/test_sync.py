@@ -12,10 +12,10 @@ from event_count_logger.counters.acknowledged import RECENT, Acknowledged
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.layout import State
 from event_count_logger.counters.sync import RETRY_REFUSED_S, Sync
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import NotConnected, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.store import Commit, Store
+from event_count_logger.store import Commit, Store, node
 from tests.servers import Server
 
 INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
@@ -408,3 +408,70 @@ def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None
     worker.server.client.delete("g:@sources")
     worker.sync.run()
     assert worker.counted() == {"a": 2}
+
+
+# A server that makes everybody wait
+
+
+def was_asked(store: Store, sender: str) -> bool:
+    try:
+        with store.attempt(GroupConfig("g", INTERVALS), sender):
+            store.position(GroupConfig("g", INTERVALS), "x")
+    except NotConnected:
+        return False
+    except Unavailable:
+        pass
+    return True
+
+
+def test_stalled_server_is_asked_by_one_sender_at_a_time(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_REST_S", 3600)
+    store = Store(RedisConfig(**own_server.config), timeout_s=0.3)
+    own_server.stall()
+    assert was_asked(store, "first")
+    assert not was_asked(store, "second")
+    assert was_asked(store, "first"), "its own attempts have a pace"
+    monkeypatch.setattr(node, "_REST_S", 0)
+    assert was_asked(store, "first")
+    assert was_asked(store, "second"), "the time is over"
+    monkeypatch.setattr(node, "_REST_S", 3600)
+    assert was_asked(store, "second")
+    assert not was_asked(store, "first")
+    own_server.go_on()
+    assert was_asked(store, "second")
+    assert was_asked(store, "first"), "the server has answered"
+    store.close()
+
+
+def test_server_that_rejects_connections_is_asked_by_all_senders(own_server: Server) -> None:
+    store = Store(RedisConfig(**own_server.config))
+    own_server.kill()
+    assert was_asked(store, "first")
+    assert was_asked(store, "second")
+
+
+def test_recovery_asks_a_server_for_which_another_sender_has_waited(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_REST_S", 3600)
+    store = Store(RedisConfig(**own_server.config), timeout_s=0.3)
+
+    def sync(is_found: bool) -> Sync:
+        cells = Cells()
+        cells.add("a").total += 1
+        return Sync(GroupConfig("g", INTERVALS), cells, store, Log("test"), is_found=is_found)
+
+    background, found = sync(is_found=False), sync(is_found=True)
+    own_server.stall()
+    with pytest.raises(Unavailable):
+        sync(is_found=False).run()
+    with pytest.raises(NotConnected):
+        background.run()
+    assert not background.unanswered, "nothing was asked"
+    own_server.go_on()
+    found.run()
+    background.run()
+    assert own_server.counts("g", "1h", "cur")["a"] >= 2
+    store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
@@ -116,7 +117,8 @@ class Sync:
             StoreError: It could not be said.
         """
         if self._cells.next_position:
-            self._store.touch(self._config, self._cells.source)
+            with self._attempt():
+                self._store.touch(self._config, self._cells.source)
 
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
@@ -227,14 +229,15 @@ class Sync:
             raise NotConnected  # a forked child that goes on where its parent was: the parent sends these
         cells, answered = self._cells, False
         try:
-            commit = self._store.commit(
-                self._config,
-                cells.source,
-                cells.position,
-                next_position,
-                batch,
-                connect=self._connect,
-            )
+            with self._attempt():
+                commit = self._store.commit(
+                    self._config,
+                    cells.source,
+                    cells.position,
+                    next_position,
+                    batch,
+                    connect=self._connect,
+                )
             answered = True
         except (Unconfirmed, NotDurable) as error:
             answered = True
@@ -251,6 +254,12 @@ class Sync:
         if not commit.stored and commit.outcome == "applied":
             self._note_position("")
         return commit
+
+    def _attempt(self) -> AbstractContextManager[None]:
+        """See `Store.attempt`. Recovery always asks, and a direct `log()` first uses what is connected."""
+        if self._is_found or not self._connect:
+            return nullcontext()
+        return self._store.attempt(self._config, self._cells.source)
 
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:

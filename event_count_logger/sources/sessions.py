@@ -96,7 +96,8 @@ class Outbox:
         # Others may append meanwhile, which an iterator does not bear.
         actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
         try:
-            commit = self._store.commit_actions(self.config, actions)
+            with self._store.attempt(self.config, f"sessions of {self.config.prefix}"):
+                commit = self._store.commit_actions(self.config, actions)
             for refusal in commit.refusals:
                 raise Rejected(refusal.key, refusal.reason)
         except (Rejected, NotYet) as error:

@@ -7,8 +7,8 @@ caller, since it carries its position.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.errors import Rejected, Unavailable
+from event_count_logger.errors import NotConnected, Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
 from event_count_logger.store.routes import Route, route_to
@@ -84,6 +84,31 @@ class Connections:
     def is_away(self, group: GroupConfig) -> bool:
         """Whether requests about a group are known to find no answer for now."""
         return self._route.is_away(keys.sources(group.shard(0).prefix))
+
+    @contextmanager
+    def attempt(self, group: GroupConfig, sender: str) -> Iterator[None]:
+        """Let only one sender wait for a server that does not answer.
+
+        The senders of a process share one thread. If each waited for the time-out, a server that is stalled
+        would hold up the counts for all others.
+
+        Args:
+            group: What is sent is about it.
+            sender: Who sends it; other groups, and other senders of the same group, have other names.
+
+        Raises:
+            NotConnected: Another sender has just waited in vain: nothing was asked.
+        """
+        node = self._route.node(keys.sources(group.prefix))
+        if node and process.has_threads() and not node.contact.may_try(sender):
+            raise NotConnected
+        began = time.monotonic()
+        try:
+            yield
+        except Unavailable:
+            if node:
+                node.contact.note_failure(sender, time.monotonic() - began)
+            raise
 
     def settings(self) -> Mapping[str, Mapping[str, str]]:
         """What each server tells of itself that bears on keeping counts, by where it is; what it does not

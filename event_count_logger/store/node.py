@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
+import math
 import re
 import socket
 import time
@@ -52,6 +53,12 @@ FAILURES = (RedisError, OSError, ValueError)
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
 
+#: Seconds: a request that fails sooner keeps nobody waiting.
+_SLOW_S = 0.05
+
+#: Seconds between attempts of senders to reach a server that makes them wait: the pace of each one's retries.
+_REST_S = 0.5
+
 #: In place of a key, for what any server can answer.
 NO_KEY = "-"
 
@@ -85,6 +92,7 @@ class Contact:
         self.reachable: bool | None = None
         self._log = log
         self._needs = Proof.ANSWER
+        self._waited = ("", -math.inf)  # who has waited in vain last, and until when others need not try
 
     def lost(self, error: Unavailable, needs: Proof = Proof.ANSWER) -> None:
         """Record that a request failed, and the proof which ends the outage."""
@@ -101,6 +109,16 @@ class Contact:
         before, self.reachable = self.reachable, True
         if self._log and before is False:
             self._log.info("Redis at %s is back", location)
+
+    def may_try(self, sender: str) -> bool:
+        """Returns False if another sender has just waited in vain for the server."""
+        waited, until = self._waited
+        return self.reachable is not False or sender == waited or time.monotonic() >= until
+
+    def note_failure(self, sender: str, took_s: float) -> None:
+        """Record how long a sender has waited in vain."""
+        if took_s > _SLOW_S:
+            self._waited = (sender, time.monotonic() + _REST_S)
 
     def ended(self, location: str) -> None:
         """Nothing will be asked there any more."""
