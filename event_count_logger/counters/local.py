@@ -219,7 +219,8 @@ class LocalCounters:
         processes that were killed have left.
         """
         with suppress(StoreError):  # told where noticed
-            self._store.server_time(self.config)
+            with self._store.attempt(self.config, self.config.prefix):
+                self._store.server_time(self.config)
             self._recovery.run_once()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
