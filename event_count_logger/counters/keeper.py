@@ -38,6 +38,7 @@ class Keeper:
         self._redis = redis
         self._log = log
         self._cells: weakref.ref[Cells] | None = None
+        self._found: Storage | None = None  # where the cells are, which does not change
         self._is_lost = False
         self._is_given_up = False
 
@@ -48,9 +49,9 @@ class Keeper:
     @property
     def _file(self) -> SpoolFile | None:
         # A signal handler may open a file while one is being opened: the cells know which one they use.
-        cells = self._cells() if self._cells else None
-        storage = cells.storage if cells else None
-        return storage if isinstance(storage, SpoolFile) else None
+        if self._found is None and self._cells and (cells := self._cells()):
+            self._found = cells.storage
+        return self._found if isinstance(self._found, SpoolFile) else None
 
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
@@ -93,7 +94,8 @@ class Keeper:
 
     def is_held(self) -> bool:
         """Returns False if another process can have taken the file over."""
-        return self._file is None or self._is_lost or self._file.is_held()
+        file = self._file
+        return file is None or self._is_lost or file.is_held()
 
     def _regain(self, file: SpoolFile) -> Hold:
         try:

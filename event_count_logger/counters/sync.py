@@ -25,6 +25,9 @@ _TOKEN_BITS = 24
 #: A source is retired; if Redis had forgotten some of it, so is the one by which that is counted.
 _RETIREMENTS = 2
 
+#: No limit to attempts.
+_UNLIMITED = nullcontext()
+
 #: Seconds after which a count that Redis refused is tried again.
 RETRY_REFUSED_S = 1.0
 
@@ -258,7 +261,7 @@ class Sync:
     def _attempt(self) -> AbstractContextManager[None]:
         """See `Store.attempt`. Recovery always asks, and a direct `log()` first uses what is connected."""
         if self._is_found or not self._connect:
-            return nullcontext()
+            return _UNLIMITED
         return self._store.attempt(self._config, self._cells.source)
 
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:

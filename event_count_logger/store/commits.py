@@ -206,8 +206,6 @@ class CommittingStore(ShardedStore):
         outcome, now_ms, detail = reply[:3]
         self._learn_clock(asked_at, now_ms / 1000, key)
         commit = self._outcome(key, outcome, detail)
-        if commit.outcome in _OUTCOMES.values():
-            self._note_written(key)
         if sure and commit.outcome in ("applied", "duplicate"):
             try:
                 self._confirmation.check(group, sure, commit.stored)

@@ -43,6 +43,9 @@ _NOT_WRITING = "READONLY"
 #: Requests that a server answers even while it is LOADING, or MASTERDOWN.
 _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
 
+#: First words of the answers of commit.lua, all of which write the position.
+_WRITTEN = (b"applied", b"duplicate", b"conflict")
+
 #: What Redis 6.2 puts before an error that it has for a script.
 _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
@@ -225,8 +228,7 @@ class Node:
             if isinstance(reply, list) and (reason := _refusal_of_all(reply)):
                 raise self.gone(reason)
         if not self.contact.reachable:
-            is_weak = requests[0] in _ALWAYS_ANSWERED
-            self.contact.made(self.location, Proof.ANSWER if is_weak else Proof.READ)
+            self.contact.made(self.location, _proof(requests[0], replies[0]))
         return with_first_raised(replies)
 
 
@@ -258,10 +260,18 @@ def _is_of_whole_server(error: ResponseError) -> bool:
 
 def _refusal_of_all(reply: list[Any]) -> str:
     """Returns the first reason in a reply of commit.lua, if the server serves nobody; otherwise ''."""
-    if reply[:1] != [b"refused"] or len(reply) < 3 or not isinstance(reply[2], list):
+    if not reply or reply[0] != b"refused" or len(reply) < 3 or not isinstance(reply[2], list):
         return ""
     reasons = [plain(text(word)) for word in reply[2][2::3]]
     return reasons[0] if any(map(is_not_serving, reasons)) else ""
+
+
+def _proof(request: bytes, reply: Any) -> Proof:
+    """Returns what an answer shows."""
+    if request in _ALWAYS_ANSWERED:
+        return Proof.ANSWER
+    is_commit = isinstance(reply, list) and bool(reply) and reply[0] in _WRITTEN
+    return Proof.WRITE if is_commit else Proof.READ
 
 
 def _proof_after(reason: object) -> Proof:
