@@ -103,7 +103,8 @@ class Outbox:
         except (Rejected, NotYet) as error:
             self._tell_once(f"{error}; sessions are kept and tried again")
             raise
-        self._troubles.clear()
+        if len(self._waiting) < _MOST_KEPT / 2:  # else the queue may be full again at once
+            self._troubles.clear()
         self._n_sent += len(actions)
         for _ in actions:
             self._waiting.popleft()
