@@ -70,7 +70,7 @@ Options = Mapping[str, Any]
 
 
 class Proof(IntEnum):
-    """What shows that a server can be used, from the weakest proof to the strongest."""
+    """Answers that show that a server can be used, from the weakest proof to the strongest."""
 
     ANSWER = 0
     READ = 1
@@ -78,7 +78,7 @@ class Proof(IntEnum):
 
 
 class Contact:
-    """Whether a server can be used; each change is logged.
+    """The record of whether a server can be used; each change is logged.
 
         unknown or reachable -- lost(needs=P) -----------> unreachable until P
         unreachable until P --- lost(needs=Q) -----------> unreachable until the stronger of P and Q
@@ -259,7 +259,7 @@ def _is_of_whole_server(error: ResponseError) -> bool:
 
 
 def _refusal_of_all(reply: list[Any]) -> str:
-    """Returns the first reason in a reply of commit.lua, if the server serves nobody; otherwise ''."""
+    """Returns the first reason in a reply of commit.lua, if the server serves no client; otherwise ''."""
     if not reply or reply[0] != b"refused" or len(reply) < 3 or not isinstance(reply[2], list):
         return ""
     reasons = [plain(text(word)) for word in reply[2][2::3]]

@@ -223,7 +223,7 @@ class World:
                 return
             if change.endswith("late"):
                 reply = self._do(self._late.pop(int(change.split()[1])))
-                self.silent |= self.unnoticed and reply is not None  # nobody gets the answer
+                self.silent |= self.unnoticed and reply is not None  # no process gets the answer
             elif change.startswith("b is"):
                 self.reject(change == "b is rejected")
             else:

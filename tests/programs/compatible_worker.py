@@ -24,7 +24,7 @@ while not is_told_to_end:  # at least once, however late it starts
         for count, event in enumerate(config["groups"][name]["events"], 1):
             group.log(event, count)
             counted[name][event] += count
-    is_told_to_end = bool(select.select([sys.stdin], [], [], 0.001)[0])
+    is_told_to_end = bool(select.select([sys.stdin], [], [], 0.005)[0])
 
 for group in groups.values():
     group.sync()

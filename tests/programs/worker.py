@@ -16,7 +16,7 @@ from typing import Any
 from event_count_logger import EventCountLogger
 
 #: Seconds after each round, so that the tests that run at the same time have a part of the machine.
-_PAUSE_S = 0.005
+_PAUSE_S = 0.01
 
 
 def count(logger: EventCountLogger, until: float, logged: Counter[str]) -> None:
