@@ -28,7 +28,7 @@ _IDLE_PART_OF_EVENTS, _CROWDED = 1 / 8, 3 / 4
 #: Counters that were replaced and are not yet done, at most: while Redis is unavailable, none are.
 _MOST_REPLACED = 3
 
-#: How often the counts that somebody waits for are sent at most.
+#: Attempts to send counts that a caller waits for, at most.
 _ATTEMPTS = 2
 
 #: Seconds that a thread waits for another one that replaces the counters.

@@ -405,7 +405,7 @@ def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
         assert ecl["a"].local.unsent() == {"y": 2}
         assert caplog.text.count(told) == 1
     wait_until(lambda: not ecl["a"].local.has_unsent(), 5, what="it is counted soon")
-    wait_until(lambda: "Redis accepts the counts of group 'a' again" in caplog.text, what="it is told")
+    wait_until(lambda: "Redis accepts the counts of group 'a' again" in caplog.text, what="it is logged")
     assert cluster.counts("{a}", "24h", "cur") == {"x": 2, "y": 2}
 
 

@@ -259,7 +259,7 @@ def test_counts_are_kept_while_redis_is_away_and_arrive_later(
 
 
 def n_scripts(server: Server) -> int:
-    """How many scripts a server was sent by name, whether or not it ran them."""
+    """Returns the number of scripts that a server was sent by name, including those that it did not run."""
     with server.client as client:
         stats = client.info("commandstats").get("cmdstat_evalsha", {})
     return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))

@@ -56,7 +56,7 @@ FAILURES = (RedisError, OSError, ValueError)
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
 
-#: Seconds: a request that fails sooner keeps nobody waiting.
+#: Seconds: a request that fails sooner holds up no other sender.
 _SLOW_S = 0.05
 
 #: Seconds between attempts of senders to reach a server that makes them wait: the pace of each one's retries.

@@ -18,13 +18,13 @@ ecl = event_count_logger.EventCountLogger(config["groups"], config["redis"])
 groups = {name: ecl.get_group(name) for name in config["groups"]}
 counted = {name: Counter() for name in groups}
 
-is_told_to_end = False
-while not is_told_to_end:  # at least once, however late it starts
+is_over = False
+while not is_over:  # at least once, however late it starts
     for name, group in groups.items():
         for count, event in enumerate(config["groups"][name]["events"], 1):
             group.log(event, count)
             counted[name][event] += count
-    is_told_to_end = bool(select.select([sys.stdin], [], [], 0.005)[0])
+    is_over = bool(select.select([sys.stdin], [], [], 0.005)[0])
 
 for group in groups.values():
     group.sync()
