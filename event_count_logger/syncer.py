@@ -266,9 +266,7 @@ class Syncer:
         """
         n_requests = len(self._inbox)
         for _ in range(n_requests):
-            request = self._next_request()
-            if request:
-                self._carry_out(request)
+            self._carry_out_next()
             if self._ended:
                 return
         for _ in range(max(1, n_requests)):
@@ -279,11 +277,12 @@ class Syncer:
                 return
             self._sync(sender, FLUSH_TIMEOUT_S)
 
-    def _next_request(self) -> _Request | None:
+    def _carry_out_next(self) -> None:
         try:
-            return self._inbox.popleft()
-        except IndexError:
-            return None
+            request = self._inbox.popleft()
+        except IndexError:  # another thread has taken it
+            return
+        self._carry_out(request)
 
     def _first_due(self) -> tuple[Sender | None, float]:
         due: list[tuple[Sender | None, float]] = [*self._due.items()]
