@@ -69,10 +69,10 @@ class Admission:
         return event_id
 
     def _admit(self, event_id: str) -> str | None:
+        check_event_id(event_id)
         if not self._config.auto_declare_events:
             self.warn_once(event_id, f"Event '{event_id}' is not declared!")
             return None
-        check_event_id(event_id)
         now = self.clock()
         if not self._has_room_for(1, now):
             self._warn_of_overflow(event_id, now)

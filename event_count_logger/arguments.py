@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import cast
 
 from event_count_logger import keys
@@ -29,16 +30,21 @@ def checked_event(event_id: object, count: object) -> tuple[str, int]:
     return str.__str__(event_id), number
 
 
-def checked_id(id: object, what: str) -> str:
+def checked_id(id: object, what: str, find_fault: Callable[[str], str | None] = keys.id_fault) -> str:
     """The ID of something, such as 'a session'.
+
+    Args:
+        id: What was passed.
+        what: What it is the ID of.
+        find_fault: Returns what keeps a string from being one, as `keys.id_fault`.
 
     Raises:
         TypeError: Not a string.
-        ValueError: Cannot be the ID of anything.
+        ValueError: Cannot be the ID of that.
     """
     if not isinstance(id, str):
         raise TypeError(f"the ID of {what} must be a string, not {id!r}")
-    fault = keys.id_fault(id)
+    fault = find_fault(id)
     if fault:
         raise ValueError(f"{id!r} is not the ID of {what}: it {fault}")
     return str.__str__(id)

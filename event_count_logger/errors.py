@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 
 class EventCountLoggerError(Exception):
@@ -45,24 +46,63 @@ class NotConfigured(EventCountLoggerError, LookupError):
     """There is no such group or interval in the configuration, or it does not keep what was asked for."""
 
 
+#: Whether Redis has done what it was asked.
+Applied: TypeAlias = Literal["yes", "no", "unknown"]
+
+#: When to send a request again: at any time, once somebody has changed the configuration or the server, or
+#: not at all. Sending a commit again never counts twice.
+Retry: TypeAlias = Literal["now", "later", "never"]
+
+
 class StoreError(EventCountLoggerError):
-    """Redis did not do what it was asked; nothing says that it will not do so later."""
+    """A request to Redis failed.
+
+    Attributes:
+        applied: Whether Redis has done what it was asked.
+        retry: When to send the request again.
+    """
+
+    applied: Applied = "unknown"
+    retry: Retry = "now"
 
 
 class Unavailable(StoreError):
-    """Redis gave no answer: whether it did what it was asked is unknown."""
+    """Redis gave no answer that helps. The store logs an outage once, and its end."""
 
-    def __init__(self, location: str, reason: object, hint: str = "") -> None:
+    def __init__(self, location: str, reason: object, applied: Applied = "unknown") -> None:
         self.location = location
-        super().__init__(f"Redis at {location} cannot be reached: {reason}{hint}")
+        self.applied = applied
+        super().__init__(f"Redis at {location} cannot be reached: {reason}")
+
+
+class NotServing(Unavailable):
+    """Redis answers, and serves no client now: it is loading, a read-only replica, busy with a script."""
+
+    def __init__(self, location: str, reason: object, applied: Applied) -> None:
+        self.location = location
+        self.applied = applied
+        Exception.__init__(self, f"Redis at {location} cannot be used now: {reason}")
+
+
+class ConnectionRejected(Unavailable):
+    """Redis answers, and accepts no connection with this configuration: wrong password, unknown database."""
+
+    applied = "no"
+    retry = "later"
+
+    def __init__(self, location: str, reason: object) -> None:
+        self.location = location
+        Exception.__init__(self, f"Redis at {location} rejects the connection: {reason}")
 
 
 class NotYet(Unavailable):
-    """Redis answers, but what it was asked is not done, or not wholly: repeat. Whoever asks tells of it."""
+    """Redis answers, and the request is not done, or not as safely as wanted. The caller logs it."""
 
 
 class Unserved(NotYet):
-    """The cluster lets nobody at a key for now: nothing was done."""
+    """No node of the cluster serves a key now: nothing was done."""
+
+    applied = "no"
 
     def __init__(self, location: str, key: str, reason: str) -> None:
         self.location = location
@@ -70,11 +110,13 @@ class Unserved(NotYet):
 
 
 class Unconfirmed(NotYet):
-    """Redis has done what it was asked, but not yet as safely as the setting `durability` wants it: repeat.
+    """Redis has done what it was asked, but not yet as safely as the setting `durability` wants it.
 
     Attributes:
         stored: Position that was stored for the source before; '' for none.
     """
+
+    applied = "yes"
 
     def __init__(self, location: str, confirmation: str, stored: str) -> None:
         self.location = location
@@ -82,37 +124,42 @@ class Unconfirmed(NotYet):
         Exception.__init__(self, f"What Redis at {location} counts is not confirmed by {confirmation}")
 
 
+class NotDurable(Unconfirmed):
+    """The server cannot do what the setting `durability` wants; it has done what it was asked."""
+
+    retry = "later"
+
+    def __init__(self, location: str, key: str, durability: str, reason: object, stored: str) -> None:
+        self.location = location
+        self.key = key
+        self.stored = stored
+        Exception.__init__(self, f"'durability: {durability}' cannot be kept (key {key}): {reason}")
+
+
 class NotConnected(StoreError):
     """There is no connection, and none was to be made: nothing was asked."""
 
-
-class Unauthorized(Unavailable):
-    """Redis does not let this user in, so it does nothing for it."""
+    applied = "no"
 
 
 class Rejected(StoreError):
     """Redis answered with an error, and changed nothing."""
+
+    applied = "no"
+    retry = "later"
 
     def __init__(self, key: str, reason: object) -> None:
         self.key = key
         super().__init__(f"Redis refuses (key {key}): {reason}")
 
 
-class NotDurable(Rejected):
-    """The server cannot keep what the setting `durability` promises; it has done what it was asked.
-
-    Attributes:
-        stored: See `Unconfirmed`.
+class SourceMoved(StoreError):
+    """The stored position of a source is not the expected one: something else has committed it, or Redis has
+    lost data. Nothing was counted.
     """
 
-    def __init__(self, key: str, durability: str, reason: object, stored: str) -> None:
-        self.key = key
-        self.stored = stored
-        Exception.__init__(self, f"'durability: {durability}' cannot be kept (key {key}): {reason}")
-
-
-class SourceMoved(StoreError):
-    """A source is not where it was left: something else has committed it, or Redis has lost data."""
+    applied = "no"
+    retry = "never"
 
     def __init__(self, source: str, expected: str, stored: str) -> None:
         self.source = source

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from event_count_logger import event_loops, process, syncer
+from event_count_logger import event_loops, keys, process, syncer
 from event_count_logger.admission import Admission, check_event_id
 from event_count_logger.arguments import checked_event, checked_id
 from event_count_logger.config import GroupConfig
@@ -118,8 +118,7 @@ class EventGroup(Counting):
             ValueError: Not an event ID.
         """
         event_id, _ = checked_event(event_id, 0)
-        if event_id not in self.admission.declared:
-            check_event_id(event_id)
+        self._check(event_id)
         return Counter(self, event_id)
 
     def sync(self) -> bool:
@@ -218,7 +217,8 @@ class EventGroup(Counting):
                 group.consume("numbers.txt", ((at, "sum", int(line)) for at, line in enumerate(lines)))
 
         Args:
-            source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer.
+            source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer. It must
+                not begin with '@'.
             records: (position, event, count) each, in the order of their positions; or a function that gives
                 those after a stored position, which is '' at first. None in place of a record commits
                 what there is so far, for streams on which nothing may come for a while.
@@ -236,10 +236,14 @@ class EventGroup(Counting):
             SourceMoved: Another consumer has moved the stream on: what it counted is not counted here. Or
                 Redis has lost data and is behind it, and `records` is no function, which is asked again.
             Rejected: Redis cannot count an event: nothing of the batch was counted.
+            errors.NotDurable: The batch was counted, and the server cannot do what the group's `durability`
+                wants.
             TypeError: A record has a position, event or count of a wrong type.
             ValueError: Positions go back, or a position, event or count cannot be one.
         """
-        source = Source(self._store, self._config, checked_id(source_id, "a source"), self._log)
+        source = Source(
+            self._store, self._config, checked_id(source_id, "a source", keys.name_fault), self._log
+        )
         fields = Fields(position, key, count)
         return Consumer(source, self.admission, fields, batch_size, committed).run(records)
 
@@ -314,10 +318,19 @@ class EventGroup(Counting):
 
     def _log_unusual(self, event_id: object, count: object) -> None:
         event_id, count = checked_event(event_id, count)
+        counters = self._counters.get()
         # In a new process there are no cells so far; see `process`.
-        self.cells = self._counters.get().cell_map
-        counted_as = self._make_cell(event_id) if count else None
-        if counted_as:
+        self.cells = counters.maps.events
+        if not count:
+            self._check(event_id)
+            return
+        counted_as = self.admission.counted_as(event_id)
+        if counted_as is None:
+            return
+        counters.add(counted_as)
+        if keys.is_reserved(counted_as):
+            counters.adder(counted_as, self._send).log(counted_as, count)
+        else:
             EventGroup.log(self, counted_as, count)
 
     def _send(self, cell: Cell, total: int) -> None:
@@ -327,7 +340,7 @@ class EventGroup(Counting):
             syncer.current().remind(local)
         elif not self._config.direct or event_loops.is_running_here() or process.is_ending():
             self._hand_over(local)
-        elif local.cells.by_id.get(cell.event_id) is cell:
+        elif local.cells.holds(cell):
             self._confirm(local, cell, total)
         else:  # the counters were replaced meanwhile, and those that were are being sent
             counters.flush_replaced(self._timeout_s)
@@ -373,13 +386,10 @@ class EventGroup(Counting):
         else:
             background.flush(outbox, self._timeout_s)
 
-    def _make_cell(self, event_id: str) -> str | None:
-        """Make sure that an event has a cell; returns the ID that it is counted as, None if it is not."""
-        counted_as = self.admission.counted_as(event_id)
-        if counted_as is None:
-            return None
-        self._counters.get().add(counted_as)
-        return counted_as
+    def _check(self, event_id: str) -> None:
+        """Raises ValueError for a string that is not an event ID."""
+        if event_id not in self.admission.declared:
+            check_event_id(event_id)
 
 
 def _release(counters: PerProcess[GroupCounters]) -> None:

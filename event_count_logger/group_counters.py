@@ -12,7 +12,7 @@ from contextlib import suppress
 from event_count_logger import event_loops, process, syncer
 from event_count_logger.admission import IDLE_PART, Admission
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.cells import Closed, unless_ending
+from event_count_logger.counters.cells import CellMaps, Closed, unless_ending
 from event_count_logger.counters.hot import Cell, CellMap, Counting
 from event_count_logger.counters.layout import distance, has_reached
 from event_count_logger.counters.local import LocalCounters
@@ -46,7 +46,7 @@ class GroupCounters:
         -> new counters -> the background thread sends and deletes the old ones
 
     Attributes:
-        cell_map: Where `log()` finds its cells; the same one for as long as the process lives.
+        maps: Where cells are found; the same maps for as long as the process lives.
         outbox: What this process has to report of sessions.
     """
 
@@ -54,7 +54,7 @@ class GroupCounters:
         self, config: GroupConfig, store: Store, recovery: Recovery, log: Log, admission: Admission
     ) -> None:
         """Opens nothing before the first event."""
-        self.cell_map = CellMap()
+        self.maps = CellMaps.new()
         self.outbox = Outbox(config, store, log)
         self._config = config
         self._admission = admission
@@ -62,8 +62,7 @@ class GroupCounters:
         shard = config.shard(random.Random().randrange(config.n_shards))
         look = weakref.WeakMethod(self.look) if config.auto_declare_events else None
         carry = weakref.WeakMethod(self.carry_over)
-        self._local = LocalCounters(shard, store, recovery, log, self.cell_map, look, carry)
-        self._carrier = _Carrier(weakref.WeakMethod(self.add), self.cell_map)
+        self._local = LocalCounters(shard, store, recovery, log, self.maps, look, carry)
         self._usage = Usage(self._local.cells)
         self._replaced: list[LocalCounters] = []
         self._watched: LocalCounters | None = None
@@ -117,12 +116,16 @@ class GroupCounters:
         for sender in (self._local, self.outbox):
             syncer.current().release(sender)
 
+    def adder(self, event_id: str, send: Callable[[Cell, int], object]) -> Adder:
+        """Returns what adds to an event without asking whether it may be counted; see `Counting._send`."""
+        return Adder(self.maps.of(event_id), self.add, send)
+
     def carry_over(self, finished: LocalCounters) -> None:
         """Move what is unsent to new counters: another process has sent the rest and deleted the file."""
         self._replace(finished)
         for cell in finished.cells.unsent():
             total = cell.total
-            self._carrier.log(cell.event_id, distance(total, cell.acked))
+            self.adder(cell.event_id, _leave_to_next_sync).log(cell.event_id, distance(total, cell.acked))
             cell.acked = total
         syncer.current().wake(self._local)
 
@@ -181,7 +184,7 @@ class GroupCounters:
         with unless_ending(self._replacing):
             if self._local is not old or not old.close():
                 return
-            new = old.replaced_by(self.cell_map)
+            new = old.replaced_by(self.maps)
             usage = Usage(new.cells)
             # No function is called in between: a signal handler may have done the same.
             if self._local is old:
@@ -190,21 +193,28 @@ class GroupCounters:
         syncer.current().wake(old)
 
 
-class _Carrier(Counting):
-    """Adds counts to the cells of a group; threads may log meanwhile."""
+class Adder(Counting):
+    """Adds counts to the cells of one map; threads may log meanwhile."""
 
-    def __init__(self, add: Callable[[], Callable[[str], None] | None], cell_map: CellMap) -> None:
-        self._add = add
+    def __init__(
+        self, cell_map: CellMap, add: Callable[[str], None], send: Callable[[Cell, int], object]
+    ) -> None:
+        """`add` makes sure that an event has a cell in the map; `send` is called as `Counting._send`."""
         self.cells = cell_map
+        self._add = add
+        self._on_enough = send
 
     def _log_unusual(self, event_id: object, count: object) -> None:
-        add = self._add()
-        assert add and isinstance(event_id, str) and isinstance(count, int)
-        add(event_id)
+        assert isinstance(event_id, str) and isinstance(count, int)
+        self._add(event_id)
         self.log(event_id, count)
 
     def _send(self, cell: Cell, total: int) -> None:
-        """They are sent with the next sync."""
+        self._on_enough(cell, total)
+
+
+def _leave_to_next_sync(cell: Cell, total: int) -> None:
+    """Sends nothing."""
 
 
 class Pending:

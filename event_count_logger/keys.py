@@ -27,8 +27,8 @@ UNMATCHED = "@unmatched"
 #: What a group's name may look like.
 GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-#: 32 digits that no other process has, and how often it has begun anew; see `Cells.source`.
-_PROCESS = re.compile(r"[0-9a-f]{32}\.[0-9]+")
+#: Begins the names of what the package itself makes, so that no name given by a user is the same.
+_RESERVED = "@"
 
 #: Bytes of UTF-8.
 _LONGEST_ID = 512
@@ -79,9 +79,19 @@ def sources_seen(prefix: str) -> str:
     return f"{prefix}:@sources_seen"
 
 
+def process(id: str, generation: int) -> str:
+    """Returns the ID of a source that is a process.
+
+    Args:
+        id: 32 hexadecimal digits that no other process has.
+        generation: Number of times that the process has started over as a new source.
+    """
+    return f"{_RESERVED}{id}.{generation}"
+
+
 def is_process(source: str) -> bool:
-    """Whether a source is a process, whose position is needed only as long as it may come back."""
-    return bool(_PROCESS.fullmatch(source))
+    """Returns whether a source is a process, whose position is needed only as long as it may come back."""
+    return source.startswith(_RESERVED)
 
 
 def request(prefix: str, key: str) -> str:
@@ -171,11 +181,14 @@ def belongs_to(key: str, group: str) -> bool:
     return bool(re.match(rf"(?:{name}|\{{{name}(?:#[0-9]+)?\}}):(?:@|{_OF_INTERVAL})", key))
 
 
+def is_reserved(event_id: str) -> bool:
+    """Returns whether an event is one that the package itself counts, such as `OVERFLOW`."""
+    return event_id.startswith(_RESERVED)
+
+
 def event_id_fault(event_id: str) -> str | None:
     """What keeps a string from being an event ID, in words that follow the ID; None if nothing does."""
-    if event_id.startswith("@"):
-        return "begins with '@', which is reserved"
-    return id_fault(event_id)
+    return name_fault(event_id)
 
 
 def session_event_fault(event_id: str) -> str | None:
@@ -187,6 +200,13 @@ def session_event_fault(event_id: str) -> str | None:
         return fault
     fault = id_fault(session_time(event_id))
     return f"leaves no room for '{_SESSION_TIME}', with which it {fault}" if fault else None
+
+
+def name_fault(name: str) -> str | None:
+    """Returns what keeps a string from being a name given by a user, in words that follow it, or None."""
+    if name.startswith(_RESERVED):
+        return f"begins with '{_RESERVED}', which is reserved"
+    return id_fault(name)
 
 
 def id_fault(id: str) -> str | None:

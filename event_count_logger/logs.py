@@ -29,6 +29,11 @@ class Log(_Adapter):
             super().log(level, msg, *args, **kwargs)
 
 
+def counted(number: int, noun: str, ending: str = "s") -> str:
+    """A number of things: `1 master`, `3,471 counts`; `ending` makes the plural."""
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
 class WarnsOnce(Log):
     """A `Log` that logs each warning about a file once, as long as the file exists.
 

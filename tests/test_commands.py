@@ -278,7 +278,7 @@ def test_lines_that_cannot_be_counted_do_not_hold_up_the_others(run: Run, file: 
     done = run("ecl_log_event", file, "web", "-", input="ok\nnope\nok\nnope\n@ts\nerror\n")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith("ERROR: 3 lines were not counted: 'nope' not configured for this group")
+    assert done.stderr.startswith("ERROR: 3 lines not counted: 'nope' not configured for this group")
     assert "(2 lines)" in done.stderr
     assert done.stderr.count("\n") == 1
     assert server.counts("web", "24h", "cur") == {"ok": 2, "error": 1}
@@ -287,7 +287,7 @@ def test_lines_that_cannot_be_counted_do_not_hold_up_the_others(run: Run, file: 
 def test_the_message_about_lines_stays_short(run: Run, file: Path) -> None:
     done = run("ecl_log_event", file, "web", "-", input="".join(f"{'x' * 600}{n}\n" for n in range(1000)))
     assert done.returncode == 1
-    assert "1000 lines were not counted" in done.stderr
+    assert "1,000 lines not counted" in done.stderr
     assert len(done.stderr) < 1500
 
 
@@ -652,7 +652,7 @@ def test_an_endless_line_is_no_event_and_takes_no_memory(start: Start, file: Pat
     process = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE)
     _, err = process.communicate("x" * 50_000_000 + "\na\n", timeout=30)
     assert process.returncode == 1
-    assert "more than 512 (1 lines)" in err
+    assert "more than 512 (1 line)" in err
     assert server.counts("http", "24h", "cur") == {"a": 1}
 
 

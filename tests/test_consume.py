@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, Rejected, SourceMoved
+from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store import Store
 from tests.conftest import ROOT
 from tests.servers import Proxy, Server, wait_until
 
@@ -53,6 +56,24 @@ def test_records_are_counted_once_however_often_they_are_given(group: EventGroup
     assert group.consume("s", numbers()) == "100"
     assert counted(server) == SUMS
     assert server.client.hgetall("g:@sources") == {"s": "100"}
+
+
+def test_stream_named_like_a_process_keeps_its_position(group: EventGroup, server: Server) -> None:
+    """Once, 32 hexadecimal digits, a dot and digits were a process, whatever they were the name of."""
+    name = "5d41402abc4b2a76b9719d911017c592.20240101"
+    config = GroupConfig("g", (Interval.parse("1h"), Interval.parse("2h")), source_ttl=3600)
+    store = Store(RedisConfig(**server.config))
+    assert group.consume(name, numbers()) == "100"
+    for hours in (0, 2, 4, 6):
+        store.prune(config, time.time() + hours * 3600)
+    assert group.consume(name, numbers()) == "100"
+    assert counted(server) == SUMS
+    store.close()
+
+
+def test_reserved_name_of_a_stream_is_a_value_error(group: EventGroup) -> None:
+    with pytest.raises(ValueError, match="'@s' is not the ID of a source: it begins with '@'"):
+        group.consume("@s", numbers())
 
 
 def test_streams_of_different_names_count_on_their_own(group: EventGroup, server: Server) -> None:

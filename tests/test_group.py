@@ -158,6 +158,25 @@ def test_a_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("settings", [{**DYNAMIC, "max_events": 1}, DIRECT], ids=["dynamic", "declared"])
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("event_id", ["@overflow", "@lost"])
+def test_reserved_event_is_a_value_error_at_any_time(
+    event_id: str, count: int, settings: dict[str, Any], server: Server, logger: Make
+) -> None:
+    group = logger({"g": settings}, server.config)["g"]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="it begins with '@', which is reserved"):
+            group.log(event_id, count)
+        with pytest.raises(ValueError, match="it begins with '@', which is reserved"):
+            group.counter(event_id)
+        group.local.cells.add_lost()
+        for other in ("a", "x", "y"):
+            group.log(other)
+    expected = {"a": 2, "@overflow": 4} if settings is not DIRECT else {"a": 2}
+    assert {key: n for key, n in group.get_counts("1h", current=True).items() if n} == expected
+
+
 def test_events_beyond_the_limit_are_counted_together_and_told_once(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,7 +311,7 @@ def test_replica_retried_often_logs_one_warning_and_one_return(
     wait_until(lambda: own_server.counts("s", "1h", "cur").get("b") == 1)
     wait_until(lambda: not made._store.is_away(made.config.group("d")))
     (warning,) = messages(caplog, "WARNING")
-    assert ("READONLY" if serves_reads == "yes" else "Link with MASTER is down") in warning
+    assert ("READONLY" if serves_reads == "yes" else "MASTERDOWN") in warning
     (info,) = messages(caplog, "INFO")
     assert info.endswith("is back")
 
@@ -428,7 +447,7 @@ def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(
     before = time.monotonic()
     made.close(timeout=0.5)
     assert time.monotonic() - before < 1.5
-    assert "Closed with 3 counts of 1 events of group 'g' unsent" in caplog.text
+    assert "Closed with 3 counts of 1 event of group 'g' unsent" in caplog.text
     own_server.start()
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 3})
 

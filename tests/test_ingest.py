@@ -240,6 +240,32 @@ def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
     assert own_server.counts("web", "24h", "cur") == {"req1": 3}
 
 
+def test_counted_but_not_durable_request_says_so(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.config_set("appendonly", "no")
+    group = {"events": ["a"], "intervals": ["24h"], "durability": "fsync", "sessions": {"timeout": "1h"}}
+    site = Serving(start, config_file({"redis": own_server.config, "groups": {"g": group}}))
+    for _ in range(2):
+        status, problem = site.post("/api/v1/groups/g/events", {"events": {"a": 1}}, Idempotency_Key="k")
+        assert (status, problem["applied"]) == (503, "yes")
+        assert problem["detail"].startswith("Redis has counted, but has not confirmed it as the setting 'dur")
+    assert own_server.counts("g", "24h", "cur") == {"a": 1}
+    status, problem = site.post("/api/v1/groups/g/sessions", {"id": "s", "action": "end"})
+    assert (status, problem["applied"]) == (503, "yes")
+
+
+def test_rejected_request_says_that_nothing_was_counted(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    own_server.client.set("web:24h:cur:req1", "foreign")
+    site = Serving(start, write(config_file, own_server.config))
+    status, problem = site.post(EVENTS, {"events": {"req1": 1, "req2": 1}}, Idempotency_Key="k")
+    assert (status, problem["applied"]) == (503, "no")
+    assert problem["detail"].startswith("nothing was counted: Redis refuses to count")
+    assert own_server.client.get("web:24h:cur:req2") is None
+
+
 def test_many_events_are_handed_over_without_waiting_for_redis(
     server: Server, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,9 +213,7 @@ def test_the_end_without_redis_is_bounded_in_time_and_says_what_becomes_of_count
     assert time.monotonic() - before < 20
     assert done.returncode == 0
     for group in ("direct", "cached"):
-        message = (
-            f"The process ends with 3 counts of 1 events of group '{group}' unsent: {fate.format(group)}"
-        )
+        message = f"The process ends with 3 counts of 1 event of group '{group}' unsent: {fate.format(group)}"
         assert re.search(message, done.stderr), done.stderr
 
 

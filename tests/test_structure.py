@@ -35,7 +35,7 @@ FLOORS = [
     ["config.changes", "config.yaml_file", "config.redis", "config.tail"],
     ["config"],
     ["admission"],
-    ["store.wire"],
+    ["store.wire", "store.server_errors"],
     ["store.values"],
     ["store.node"],
     ["store.cluster"],
@@ -134,7 +134,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.cluster", "store.connections", "store.node", "store.routes"},
+    "redis": {"store.cluster", "store.connections", "store.node", "store.routes", "store.server_errors"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"master"},

@@ -268,7 +268,7 @@ def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doub
     assert worker.counted() == {"a": 32, "@lost": lost}
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    gone = f"the last {batches} batches that it had confirmed are gone"
+    gone = f"has lost data: {batches} confirmed batch{'' if batches == 1 else 'es'}"
     assert f"{gone}, with {lost} counts of group 'g' (counted as @lost)" in warnings[0]
 
 
@@ -309,7 +309,7 @@ def test_when_a_process_ends_it_sees_what_was_forgotten(
         worker.forget(2)
         caplog.clear()
         worker.sync.retire()
-        assert caplog.text.count("has lost data: the last 2 batches") == 1
+        assert caplog.text.count("has lost data: 2 confirmed batches") == 1
     assert worker.counted() == {"a": 60, "@lost": 40}
     assert list(worker.server.client.hgetall("g:@sources")) == [worker.cells.source], "it may still be needed"
 

@@ -629,4 +629,4 @@ def test_lines_that_redis_has_forgotten_are_read_again(
     caught_up.counts()
     assert caught_up.counts() == {"line": 10}
     (warning,) = messages(caplog)
-    assert "has lost data: the last 2 batches of source" in warning
+    assert "has lost data: 2 confirmed batches of source" in warning

@@ -61,7 +61,7 @@ def test_what_log_event_could_not_send_is_counted_later(
     own_server.kill()
     done = run("ecl_log_event", file, "web", "ok")
     assert done.returncode == 3
-    assert done.stderr.endswith("; 1 counts of group 'web' are not confirmed\n")
+    assert done.stderr.endswith("; 1 count of group 'web' is not confirmed\n")
     own_server.start()
     assert run("ecl", "recover", file).returncode == 0
     assert own_server.counts("web", "24h", "cur") == {"ok": 1}

@@ -10,7 +10,7 @@ from event_count_logger import config as configuration
 from event_count_logger import diagnosis
 from event_count_logger.cli.common import OneLineErrors, config_argument, tell, with_version
 from event_count_logger.config import Config
-from event_count_logger.errors import ConfigError, Unauthorized, Unavailable, Unserved
+from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.store import Store
 
 
@@ -50,7 +50,7 @@ def _problems_of_server(config_file: str, config: Config) -> list[str]:
         for problem in diagnosis.examine(config, store):
             problems.append(f"{config_file}: {problem}")
         servers = store.settings()
-    except (Unauthorized, Unserved) as error:
+    except (ConnectionRejected, Unserved) as error:
         return [*problems, f"{config_file}: {error}"]
     except Unavailable as error:
         tell(f"NOTE: the server is not checked: {error}")

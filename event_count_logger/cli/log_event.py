@@ -19,6 +19,7 @@ from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_v
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
+from event_count_logger.logs import counted
 
 #: Bytes read from standard input at once.
 _CHUNK_BYTES = 1 << 20
@@ -127,8 +128,8 @@ def _log_lines(config: Config, group: GroupConfig) -> None:
                 events.log(event_id, count)
     _confirm(events, warnings)
     if skipped:
-        faults = "; ".join(f"{fault} ({count} lines)" for fault, count in skipped.items())
-        raise Failure(f"{skipped.total()} lines were not counted: {faults}", Status.UNKNOWN)
+        faults = "; ".join(f"{fault} ({counted(count, 'line')})" for fault, count in skipped.items())
+        raise Failure(f"{counted(skipped.total(), 'line')} not counted: {faults}", Status.UNKNOWN)
     if lines.ended_by:
         sys.exit(128 + lines.ended_by)
 
@@ -191,8 +192,9 @@ def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
     if unsent:
         for local in all_local:
             background.forget(local)
-        message = f"{warnings.message}; {unsent} counts of group '{events.group_name}' are not confirmed"
-        raise Failure(message, Status.UNREACHABLE)
+        counts = f"{counted(unsent, 'count')} of group '{events.group_name}'"
+        is_or_are = "is" if unsent == 1 else "are"
+        raise Failure(f"{warnings.message}; {counts} {is_or_are} not confirmed", Status.UNREACHABLE)
 
 
 class _LastMessage(logging.Handler):

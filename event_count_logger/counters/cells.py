@@ -7,7 +7,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from event_count_logger import keys, process
 from event_count_logger.counters.hot import Cell, CellMap
@@ -72,6 +72,29 @@ _STATE, _POSITION, _NEXT_POSITION, _GENERATION = list(HeaderWord)[:4]
 _STATES = tuple(State)
 
 
+class CellMaps(NamedTuple):
+    """Where the cells of a group are found.
+
+    `log()` looks an event up before it checks the ID, so it must not find the cells of reserved events.
+
+    Attributes:
+        events: The cells that `log()` finds.
+        reserved: The cells of reserved events; see `keys.is_reserved`.
+    """
+
+    events: CellMap
+    reserved: CellMap
+
+    @classmethod
+    def new(cls) -> CellMaps:
+        """Two empty maps."""
+        return cls(CellMap(), CellMap())
+
+    def of(self, event_id: str) -> CellMap:
+        """Returns the map in which the cell of an event belongs."""
+        return self.reserved if keys.is_reserved(event_id) else self.events
+
+
 class Closed(Exception):
     """These cells get no more events: others have taken their place."""
 
@@ -82,8 +105,8 @@ class Cells:
     A process that counts for long replaces its cells from time to time, so that events which are no longer in
     use take up no room:
 
-        open      events get cells, which `log()` finds in the map of the group
-        closed    the map is empty, and belongs to the cells that replace these; a thread that has found a
+        open      events get cells, which are found in the maps of the group
+        closed    the maps are empty, and belong to the cells that replace these; a thread that has found a
                   cell before may still add to it
         done      no thread can have such a cell, and everything is sent: `has_unsent()` is False
 
@@ -95,17 +118,17 @@ class Cells:
         self,
         open_storage: Callable[[], Storage] = Memory,
         on_full: Callable[[OSError], None] = lambda error: None,
-        cell_map: CellMap | None = None,
+        maps: CellMaps | None = None,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
             open_storage: Called when the first cell is needed.
             on_full: Told when the storage has no more room; further cells are kept in memory.
-            cell_map: Where `log()` finds the cells; a new map if None.
+            maps: Where the cells are found; new maps if None.
         """
         self.is_closed = False
-        self._map = CellMap() if cell_map is None else cell_map
+        self._maps = CellMaps.new() if maps is None else maps
         self._let_go: list[weakref.ref[Any]] = []
         self._is_adding = False
         self._open_storage = open_storage
@@ -122,24 +145,29 @@ class Cells:
         cells = cls(lambda: storage)
         cells._begin()
         for cell in cells._all():
-            cells._map.put(cell)
+            cells._maps.of(cell.event_id).put(cell)
         return cells
 
     @property
     def by_id(self) -> Mapping[str, Cell]:
         """The cells that `log()` finds."""
-        return self._map.by_id
+        return self._maps.events.by_id
+
+    def holds(self, cell: Cell) -> bool:
+        """Returns whether a cell is found in the maps, and so was not replaced."""
+        return self._maps.of(cell.event_id).by_id.get(cell.event_id) is cell
 
     @property
     def sync_at(self) -> int:
         """Number of unsent counts of one event at which `log()` asks for a sync."""
-        return self._map.sync_at
+        return self._maps.events.sync_at
 
     @sync_at.setter
     def sync_at(self, number: int) -> None:
         with unless_ending(self._switching):
             if not self.is_closed:
-                self._map.sync_at = number
+                for cell_map in self._maps:
+                    cell_map.sync_at = number
 
     @property
     def storage(self) -> Storage | None:
@@ -149,7 +177,7 @@ class Cells:
     @property
     def source(self) -> str:
         """The source's ID; there is none before the first cell."""
-        return f"{self._storages[0].source}.{self._words[_GENERATION]}"
+        return keys.process(self._storages[0].source, self._words[_GENERATION])
 
     @property
     def state(self) -> State:
@@ -201,7 +229,8 @@ class Cells:
             try:
                 if self.is_closed:
                     raise Closed
-                return self.by_id.get(event_id) or self._map.put(self._new(event_id))
+                cell_map = self._maps.of(event_id)
+                return cell_map.by_id.get(event_id) or cell_map.put(self._new(event_id))
             finally:
                 self._is_adding = was_adding
 
@@ -214,7 +243,7 @@ class Cells:
             return next(found, None) or self._new(keys.LOST)
 
     def close(self) -> bool:
-        """Empty the map, for the cells that take the place of these; may be called again.
+        """Empty the maps, for the cells that take the place of these; may be called again.
 
         Returns:
             False if that is impossible now: the caller has interrupted this thread while it adds a cell.
@@ -224,7 +253,8 @@ class Cells:
                 return False
             with unless_ending(self._switching):
                 self.is_closed = True
-            self._map.clear()
+            for cell_map in self._maps:
+                cell_map.clear()
             self._let_go += [extent.let_go_of_cells() for extent in self.extents()]
             return True
 

@@ -12,15 +12,15 @@ from contextlib import suppress
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.hot import NEVER, Cell, CellMap
+from event_count_logger.counters.cells import CellMaps, Cells
+from event_count_logger.counters.hot import NEVER, Cell
 from event_count_logger.counters.keeper import Hold, Keeper
 from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
 #: Seconds between attempts while Redis is away or refuses everything.
@@ -38,6 +38,13 @@ _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
 
 #: How often within `expire_after` it is looked at which events are in use.
 _LOOKS = 8
+
+#: What becomes of counts after an error, by `StoreError.applied`.
+_FATES = {
+    "yes": "the batch is in Redis, and further counts are kept until it is confirmed",
+    "no": "counts are kept and tried again",
+    "unknown": "counts are kept and tried again",
+}
 
 #: Returns a function that looks at which events are in use, given the time; None if it is not there any more.
 Look = Callable[[], Callable[[float], object] | None]
@@ -62,7 +69,7 @@ class LocalCounters:
         store: Store,
         recovery: Recovery,
         log: Log,
-        cell_map: CellMap | None = None,
+        maps: CellMaps | None = None,
         look: Look | None = None,
         carry: Carry | None = None,
     ) -> None:
@@ -73,14 +80,14 @@ class LocalCounters:
             store: Where the counts go.
             recovery: Runs once, with the first sync.
             log: Of the group.
-            cell_map: See `Cells`.
+            maps: See `Cells`.
             look: What is called some times within `expire_after`, if anything.
             carry: What moves counts to other counters, once another process has finished the file of these.
         """
         self.config = config
         self.is_replaced = False
         self._keeper = Keeper(config, store.identity, log)
-        self.cells = Cells(self._keeper.open, self._keeper.note_full, cell_map)
+        self.cells = Cells(self._keeper.open, self._keeper.note_full, maps)
         self._keeper.keep(self.cells)
         self._look = look
         self._carry = carry
@@ -204,10 +211,10 @@ class LocalCounters:
         self.is_replaced = self.released = True
         return True
 
-    def replaced_by(self, cell_map: CellMap) -> LocalCounters:
+    def replaced_by(self, maps: CellMaps) -> LocalCounters:
         """The counters that take the place of these, which are closed."""
         new = LocalCounters(
-            self.config, self._store, self._recovery, self._log, cell_map, self._look, self._carry
+            self.config, self._store, self._recovery, self._log, maps, self._look, self._carry
         )
         new._own_pace = self._own_pace
         if self._is_closing:
@@ -263,7 +270,9 @@ class LocalCounters:
     def unsent_in_words(self) -> str:
         """How much that is; '' for nothing."""
         unsent = self.unsent()
-        return f"{sum(unsent.values())} counts of {len(unsent)} events" if unsent else ""
+        if not unsent:
+            return ""
+        return f"{counted(sum(unsent.values()), 'count')} of {counted(len(unsent), 'event')}"
 
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
@@ -333,7 +342,7 @@ class LocalCounters:
             self._sync.run(some, connect)
         except (Rejected, NotYet) as error:
             if not self._in_trouble:
-                self._log.warning("%s; counts are kept and tried again", error)
+                self._log.warning("%s; %s", error, _FATES[error.applied])
             self._in_trouble = True
             raise
         if self._in_trouble:

@@ -12,8 +12,8 @@ from event_count_logger.counters.acknowledged import Acknowledged, Loss
 from event_count_logger.counters.cells import Cells
 from event_count_logger.counters.hot import Cell
 from event_count_logger.counters.layout import Damaged, State, distance
-from event_count_logger.errors import NotConnected, NotDurable, Rejected, Unconfirmed, Unserved
-from event_count_logger.logs import Log
+from event_count_logger.errors import NotConnected, Rejected, StoreError, Unconfirmed
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import Commit, Refusal, Store
 
 #: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
@@ -242,12 +242,10 @@ class Sync:
                     connect=self._connect,
                 )
             answered = True
-        except (Unconfirmed, NotDurable) as error:
-            answered = True
-            self._note_position(error.stored)
-            raise
-        except (Rejected, NotConnected, Unserved):
-            answered = True
+        except StoreError as error:
+            answered = error.applied != "unknown"
+            if isinstance(error, Unconfirmed):
+                self._note_position(error.stored)
             raise
         finally:
             self.unanswered |= not answered
@@ -313,9 +311,9 @@ class Sync:
             return
         loss = acknowledged.back_to(stored)
         self._log.warning(
-            "Redis at %s has lost data: the last %d batches that it had confirmed are gone, %s",
+            "Redis at %s has lost data: %s, %s",
             self._store.location,
-            (position >> _TOKEN_BITS) - (stored >> _TOKEN_BITS),
+            counted((position >> _TOKEN_BITS) - (stored >> _TOKEN_BITS), "confirmed batch", "es"),
             _in_words(loss, self._config.name),
         )
         if loss.counts:
@@ -326,6 +324,6 @@ class Sync:
 
 def _in_words(loss: Loss, group: str) -> str:
     if not (loss.counts or loss.is_all):
-        return f"and how many counts of group '{group}' were in them is not known"
+        return f"with an unknown number of counts of group '{group}'"
     least = "" if loss.is_all else "at least "
-    return f"with {least}{loss.counts} counts of group '{group}' (counted as {keys.LOST})"
+    return f"with {least}{counted(loss.counts, 'count')} of group '{group}' (counted as {keys.LOST})"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 
 #: Seconds between two lines about a group. Processes that leave without exit handlers, such as RQ's
 #: work-horses, leave a file each; a line for each of them would fill the log.
@@ -49,12 +49,8 @@ class Tally:
                 sums[group] = sums.get(group, 0) + counts
         for group, counts in sums.items():
             self._log.info(
-                "Recovered %s of group '%s' from %s", _counts(counts), group, _processes(pids[group])
+                "Recovered %s of group '%s' from %s", counted(counts, "count"), group, _processes(pids[group])
             )
-
-
-def _counts(number: int) -> str:
-    return f"{number:,} count{'' if number == 1 else 's'}"
 
 
 def _processes(pids: list[int]) -> str:

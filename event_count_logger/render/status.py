@@ -10,8 +10,9 @@ from typing import Any
 
 from event_count_logger.local_reader import UndeliveredFile
 from event_count_logger.local_status import LocalStatus, MachineStatus
+from event_count_logger.logs import counted
 from event_count_logger.render import table
-from event_count_logger.render.words import counted, duration, size, utc
+from event_count_logger.render.words import duration, size, utc
 from event_count_logger.status import IntervalStatus, Status
 
 #: Files in the table of those that wait, at most; JSON has all.

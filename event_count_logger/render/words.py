@@ -36,11 +36,6 @@ def utc(time_s: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 master`, `3 masters`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def size(n_bytes: int) -> str:
     """A number of bytes, such as `38.1 MB`, or `4.1 kB` below a million."""
     return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 999_950 else f"{n_bytes / 1e3:.1f} kB"

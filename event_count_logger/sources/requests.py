@@ -25,8 +25,7 @@ def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, 
         False if something else was counted under this key: then nothing is counted.
 
     Raises:
-        Unavailable: Whether it was counted is unknown; to be repeated.
-        Rejected: Redis cannot count one of the events: nothing was counted.
+        StoreError: See its attribute `applied`; to be repeated with the same key.
     """
     counted = {event_id: count for event_id, count in counts.items() if count}
     shard = group.shard_of(key)
@@ -38,8 +37,7 @@ def act(store: Store, group: GroupConfig, action: SessionAction) -> None:
     """Tell Redis what happened to a session.
 
     Raises:
-        Unavailable: Whether it knows is unknown; to be repeated.
-        Rejected: It cannot count the session.
+        StoreError: See its attribute `applied`; may be repeated.
     """
     _confirmed(lambda: store.commit_actions(group, [action]))
 
@@ -48,8 +46,8 @@ def _confirmed(send: Callable[[], Commit]) -> Commit:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             commit = send()
-        except Unavailable:
-            if attempt == _ATTEMPTS:
+        except Unavailable as error:
+            if attempt == _ATTEMPTS or error.retry != "now":
                 raise
             time.sleep(_RETRY_S)
         else:

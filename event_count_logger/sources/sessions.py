@@ -11,7 +11,7 @@ from contextlib import suppress
 from event_count_logger.arguments import checked_id
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import ActionName, SessionAction, Store
 
 #: Unix seconds of the end of the year 9999.
@@ -135,7 +135,7 @@ class Outbox:
 
     def unsent_in_words(self) -> str:
         """How much waits; '' for nothing."""
-        return f"{len(self._waiting)} actions of sessions" if self._waiting else ""
+        return f"{counted(len(self._waiting), 'action')} of sessions" if self._waiting else ""
 
     def next_sync(self, now: float) -> float:
         """When to try again; `now` and the result are `time.monotonic()`."""

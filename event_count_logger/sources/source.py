@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import NotYet, Rejected, SourceMoved, Unavailable, Unconfirmed
+from event_count_logger.errors import NotDurable, NotYet, Rejected, SourceMoved, Unavailable, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
@@ -67,10 +67,13 @@ class Source:
             SourceMoved: Something else has moved the source: nothing was counted.
             Unavailable: It is to stop, and whether the batch was counted is not known.
             Rejected: Redis cannot count one of the events: nothing was counted.
+            NotDurable: The batch was counted, and the server cannot do what the setting `durability` wants.
         """
         while True:
             try:
                 commit = self._send(next, batch, actions)
+            except NotDurable:
+                raise
             except Unavailable as error:
                 self._tell(error)
                 if self._stop.wait(_RETRY_S):

@@ -19,9 +19,10 @@ from redis.exceptions import (
 )
 
 from event_count_logger.config import Address, RedisConfig
-from event_count_logger.errors import NotConnected, Unauthorized, Unavailable, Unserved
+from event_count_logger.errors import ConnectionRejected, NotConnected, Unavailable, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_first_raised
+from event_count_logger.store.server_errors import plain
 from event_count_logger.store.wire import encoded, request, text
 
 #: How often a request is sent on from one node to another.
@@ -93,7 +94,7 @@ class Cluster:
             return exchange(node, requests, connect)
         began = time.monotonic()
         if began < self._left_alone.get(node, 0):
-            raise Unavailable(node.location, "it did not answer, and will be asked again soon")
+            raise Unavailable(node.location, "it did not answer, and will be asked again soon", "no")
         self._left_alone[node] = math.inf  # by others, meanwhile
         try:
             return exchange(node, requests, connect)
@@ -152,16 +153,16 @@ class Cluster:
             node = self._node_at(address)
             try:
                 (slots,) = node.exchange([_CLUSTER_SLOTS])
-            except Unauthorized:
+            except ConnectionRejected:
                 raise
             except NoPermissionError as error:
-                raise Unauthorized(node.location, error) from error
+                raise ConnectionRejected(node.location, plain(error)) from error
             except (Unavailable, ResponseError) as error:
                 failure = error
             else:
                 self._learn(slots, address)
                 return
-        lost = Unavailable(self._config.location, f"none of these nodes tells who has what ({failure})")
+        lost = Unavailable(self._config.location, f"none of these nodes tells who has what ({failure})", "no")
         self._contact.lost(lost)
         raise lost
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.errors import NotDurable, Rejected, Unconfirmed
+from event_count_logger.errors import Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.node import plain
+from event_count_logger.store.server_errors import plain
 from event_count_logger.store.shards import ShardedStore
 from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
@@ -209,8 +209,9 @@ class CommittingStore(ShardedStore):
         if sure and commit.outcome in ("applied", "duplicate"):
             try:
                 self._confirmation.check(group, sure, commit.stored)
-            except Unconfirmed:
-                self._doubt(key)
+            except Unconfirmed as error:
+                if error.retry == "now":  # else another connection leads to nothing better
+                    self._doubt(key)
                 raise
         return commit
 
@@ -234,7 +235,7 @@ class CommittingStore(ShardedStore):
         _, *answers = self._exchange([request("HLEN", key), *behind], key)
         try:
             self._confirmation.check(group, answers)
-        except (NotDurable, Unconfirmed) as error:
+        except Unconfirmed as error:
             return str(error)
         return None
 

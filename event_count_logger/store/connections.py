@@ -16,10 +16,11 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.errors import NotConnected, Rejected, Unavailable
+from event_count_logger.errors import NotConnected, NotServing, Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
 from event_count_logger.store.routes import Route, route_to
+from event_count_logger.store.server_errors import refusal_in_words
 from event_count_logger.store.wire import Script, packed, request, script, text
 
 _PARTS = {
@@ -231,7 +232,7 @@ class Connections:
             raise
         except ResponseError as error:
             self._note_refusal(key, str(error))
-            raise Rejected(key, error) from error
+            raise Rejected(key, refusal_in_words(error)) from error
 
     def _note_written(self, key: str) -> None:
         """Record that the server which has a key has written something."""
@@ -252,7 +253,7 @@ class Connections:
     def _gone(self, key: str, reason: str) -> Unavailable:
         """Whoever has a key serves nobody: the next connections may lead to another server."""
         node = self._route.node(key)
-        return node.gone(reason) if node else Unavailable(self.location, reason)
+        return node.gone(reason, "unknown") if node else NotServing(self.location, reason, "unknown")
 
 
 def _settings(node: Node) -> Mapping[str, str]:
@@ -288,5 +289,5 @@ def ask_node(node: Node, *words: str) -> Any:
     try:
         (reply,) = node.exchange([request(*words)])
     except ResponseError as error:
-        raise Rejected(NO_KEY, error) from error
+        raise Rejected(NO_KEY, refusal_in_words(error)) from error
     return reply

@@ -12,6 +12,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotDurable, Unconfirmed
+from event_count_logger.store.server_errors import plain
 from event_count_logger.store.wire import request
 
 #: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
@@ -52,8 +53,8 @@ class Confirmation:
         """
         for answer in answers:
             if isinstance(answer, Exception):
-                key, reason = keys.sources(group.prefix), f"{answer}{_hint(group)}"
-                raise NotDurable(key, group.durability, reason, stored)
+                key, reason = keys.sources(group.prefix), f"{plain(answer)}{_hint(group)}"
+                raise NotDurable(self._location, key, group.durability, reason, stored)
         if group.durability == "fsync":
             if answers[0][0] < 1:
                 raise Unconfirmed(self._location, f"its disk within {self._wait_ms} ms", stored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - see make_ready
 import math
-import re
 import socket
 import time
 import weakref
@@ -16,42 +15,33 @@ from threading import get_native_id
 from typing import Any
 
 import redis
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
+from redis.exceptions import RedisError, ResponseError
+
+from event_count_logger.errors import (
+    Applied,
+    ConnectionRejected,
+    NotConnected,
+    NotServing,
+    Unavailable,
 )
-
-from event_count_logger.errors import NotConnected, Unauthorized, Unavailable
 from event_count_logger.logs import Log
+from event_count_logger.store.server_errors import (
+    FAILURES,
+    READONLY,
+    code_of_whole_server,
+    failure_in_words,
+    in_words,
+    is_rejection,
+    plain,
+    rejection_in_words,
+)
 from event_count_logger.store.wire import request, text
-
-#: Error codes of a server that answers but cannot serve anyone now. What was asked was not done; UNBLOCKED is
-#: for whoever waits for a confirmation while the server becomes a replica.
-_NOT_SERVING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "UNBLOCKED")
-
-#: The same code, CLUSTERDOWN, with these words is about one slot only, which belongs to nobody.
-_OF_ONE_SLOT = "Hash slot not served"
-
-#: The one among them that only writes lead to: a replica answers reads.
-_NOT_WRITING = "READONLY"
 
 #: Requests that a server answers even while it is LOADING, or MASTERDOWN.
 _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
 
 #: First words of the answers of commit.lua, all of which write the position.
 _WRITTEN = (b"applied", b"duplicate", b"conflict")
-
-#: What Redis 6.2 puts before an error that it has for a script.
-_OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
-
-#: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
-#: else: an exception that a signal handler raises is for the program.
-FAILURES = (RedisError, OSError, ValueError)
 
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
@@ -172,10 +162,14 @@ class Node:
         owner = _owner()
         connection = self._idle_connection(owner)
         replies: list[Any] = []
+        applied: Applied = "no"
         try:
-            replies = _exchange_on(connection, requests, connect)
+            _make_connected(connection, connect)
+            applied = "unknown"
+            connection.send_packed_command(requests)
+            replies = [_reply(connection) for _ in requests]
         except FAILURES as error:
-            raise self._lost(without_frames(error)) from error
+            raise self._lost(without_frames(error), applied) from error
         finally:
             if not replies:
                 # Also when interrupted: the answer to this request must not be taken for the next one's.
@@ -183,10 +177,17 @@ class Node:
             self._idle.append((owner, connection))
         return self._checked(requests, replies)
 
-    def gone(self, reason: object) -> Unavailable:
-        """Its connections lead to a server that serves nobody: the next ones may lead to another."""
-        error = Unavailable(self.location, reason)
-        self.contact.lost(error, _proof_after(reason))
+    def gone(self, reason: str, applied: Applied, needs: Proof = Proof.ANSWER) -> Unavailable:
+        """Close the connections, because they lead to a server that serves nobody: the next ones may lead to
+        another.
+
+        Args:
+            reason: Why, for the message.
+            applied: Whether the request was done; see `StoreError`.
+            needs: What ends the outage; see `Contact`.
+        """
+        error = NotServing(self.location, reason, applied)
+        self.contact.lost(error, needs)
         self.close()
         return error
 
@@ -211,22 +212,26 @@ class Node:
         try:
             return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left
-            raise self._lost(error) from error
+            raise self._lost(error, "no") from error
 
-    def _lost(self, error: BaseException) -> Unavailable:
-        if isinstance(error, AuthenticationError | AuthorizationError):
-            lost: Unavailable = Unauthorized(self.location, error)
+    def _lost(self, error: BaseException, applied: Applied) -> Unavailable:
+        code = code_of_whole_server(error)
+        if code:
+            lost: Unavailable = NotServing(self.location, in_words(code), applied)
+        elif is_rejection(error):
+            lost = ConnectionRejected(self.location, rejection_in_words(error))
         else:
-            lost = Unavailable(self.location, error, self._hint)
-        self.contact.lost(lost, _proof_after(error))
+            lost = Unavailable(self.location, f"{failure_in_words(error)}{self._hint}", applied)
+        self.contact.lost(lost, _proof_after(code))
         return lost
 
     def _checked(self, requests: Sequence[bytes], replies: list[Any]) -> list[Any]:
         for reply in replies:
-            if isinstance(reply, ResponseError) and _is_of_whole_server(reply):
-                raise self.gone(reply) from reply
-            if isinstance(reply, list) and (reason := _refusal_of_all(reply)):
-                raise self.gone(reason)
+            code = _code_of_whole_server(reply)
+            if code:
+                # An error in reply to what follows the first request says nothing about that one.
+                applied: Applied = "no" if reply is replies[0] else "unknown"
+                raise self.gone(in_words(code), applied, _proof_after(code))
         if not self.contact.reachable:
             self.contact.made(self.location, _proof(requests[0], replies[0]))
         return with_first_raised(replies)
@@ -252,18 +257,15 @@ def _owner() -> Hashable:
     return made if made.__module__ == "socket" else (made, get_native_id())
 
 
-def _is_of_whole_server(error: ResponseError) -> bool:
-    if isinstance(error, ClusterDownError):
-        return str(error) != _OF_ONE_SLOT
-    return isinstance(error, ReadOnlyError) or is_not_serving(str(error))
-
-
-def _refusal_of_all(reply: list[Any]) -> str:
-    """Returns the first reason in a reply of commit.lua, if the server serves no client; otherwise ''."""
-    if not reply or reply[0] != b"refused" or len(reply) < 3 or not isinstance(reply[2], list):
+def _code_of_whole_server(reply: Any) -> str:
+    """Returns the code of an error, also one in a reply of commit.lua, if the server serves no client."""
+    if isinstance(reply, ResponseError):
+        return code_of_whole_server(reply)
+    is_refusal = isinstance(reply, list) and len(reply) >= 3 and reply[0] == b"refused"
+    if not is_refusal or not isinstance(reply[2], list):
         return ""
-    reasons = [plain(text(word)) for word in reply[2][2::3]]
-    return reasons[0] if any(map(is_not_serving, reasons)) else ""
+    codes = (code_of_whole_server(plain(text(word))) for word in reply[2][2::3])
+    return next(filter(None, codes), "")
 
 
 def _proof(request: bytes, reply: Any) -> Proof:
@@ -274,15 +276,14 @@ def _proof(request: bytes, reply: Any) -> Proof:
     return Proof.WRITE if is_commit else Proof.READ
 
 
-def _proof_after(reason: object) -> Proof:
-    """Returns what shows that the server serves again. redis-py takes the code out of most errors."""
-    if isinstance(reason, ReadOnlyError) or _NOT_WRITING in str(reason):
-        return Proof.WRITE
-    is_refusal = isinstance(reason, ResponseError | BusyLoadingError) or is_not_serving(str(reason))
-    return Proof.READ if is_refusal else Proof.ANSWER
+def _proof_after(code: str) -> Proof:
+    """Returns what shows that the server serves again after an error code; '' for no answer."""
+    if code == READONLY:
+        return Proof.WRITE  # a replica answers reads
+    return Proof.READ if code else Proof.ANSWER
 
 
-def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> list[Any]:
+def _make_connected(connection: Any, connect: bool) -> None:
     connected = connection.is_connected
     if connected and _is_stale(connection):
         connection.disconnect()
@@ -291,8 +292,6 @@ def _exchange_on(connection: Any, requests: Sequence[bytes], connect: bool) -> l
         if not connect:
             raise NotConnected
         connection.connect()
-    connection.send_packed_command(requests)
-    return [_reply(connection) for _ in requests]
 
 
 def _reply(connection: Any) -> Any:
@@ -343,13 +342,3 @@ def make_ready(options: Options) -> None:
 def _connection_of(pool: redis.ConnectionPool) -> Any:
     """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
     return pool.connection_class(**pool.connection_kwargs)
-
-
-def plain(error: str) -> str:
-    """What a script was told by the server, without what Redis 6.2 puts around it."""
-    return _OF_SCRIPT.sub("", error).strip()
-
-
-def is_not_serving(error: str) -> bool:
-    """Whether an error says that the server serves nobody now; scripts put words of their own before it."""
-    return any(word.lstrip("-") in _NOT_SERVING for word in error.split())

@@ -172,7 +172,7 @@ class ViaSentinel:
         if outdated:  # nobody knows better, perhaps because all were set up anew
             self._epoch, master = max(outdated)
             return master
-        lost = Unavailable(self._config.location, f"none of them names the master ({failure})")
+        lost = Unavailable(self._config.location, f"none of them names the master ({failure})", "no")
         self._contact.lost(lost)
         raise lost
 

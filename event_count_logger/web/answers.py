@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing_extensions import TypedDict  # pydantic does not take typing's own before Python 3.12
 
 from event_count_logger.config import Config, GroupConfig
-from event_count_logger.errors import Rejected, StoreError, Unauthorized
+from event_count_logger.errors import ConnectionRejected, Rejected, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reader import Snapshot, Totals
 from event_count_logger.status import IntervalStatus, Status
@@ -187,7 +187,7 @@ def readiness(found: Status | StoreError) -> Readiness:
 
 
 def _why_untold(error: StoreError) -> str:
-    refuses = isinstance(error, Rejected | Unauthorized)
+    refuses = isinstance(error, Rejected | ConnectionRejected)
     return "Redis refuses to answer" if refuses else "Redis does not answer"
 
 

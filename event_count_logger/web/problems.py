@@ -15,7 +15,14 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import NotRequired, TypedDict
 
-from event_count_logger.errors import NotConfigured, Rejected, StoreError, Unauthorized
+from event_count_logger.errors import (
+    Applied,
+    ConnectionRejected,
+    NotConfigured,
+    NotServing,
+    Rejected,
+    StoreError,
+)
 from event_count_logger.logs import Log
 
 _log = Log("event_count_logger.web")
@@ -32,14 +39,23 @@ _LONGEST_DETAIL = 500
 _END_OF_DETAIL = 200
 
 
+#: Addresses, names of keys and the like are not for everybody.
+_LOGGED = "and the log of this server says why"
+
+
 class Problem(TypedDict):
-    """What went wrong; `field` is the place in the body, such as `events.req1`, if it is about one."""
+    """What went wrong.
+
+    `field` is the place in the body, such as `events.req1`, if the problem has one. `applied` is there if
+    Redis failed, and says whether it has done what was asked.
+    """
 
     type: str
     title: str
     status: int
     detail: str
     field: NotRequired[str]
+    applied: NotRequired[Applied]
 
 
 class Refusal(Exception):
@@ -51,8 +67,14 @@ class Refusal(Exception):
         super().__init__(f"{field}: {detail}" if field else detail)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, field: str = "") -> Response:
-    """A response that tells what went wrong."""
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    field: str = "",
+    applied: Applied | None = None,
+) -> Response:
+    """Returns a response that describes what went wrong."""
     document: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -61,6 +83,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
     }
     if field:
         document["field"] = field[:_LONGEST_DETAIL]
+    if applied:
+        document["applied"] = applied
     return Response(json.dumps(document), status, dict(headers or {}), MEDIA_TYPE)
 
 
@@ -91,10 +115,8 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(NotConfigured, _unknown)
-    app.add_exception_handler(Rejected, _redis_refuses)
-    app.add_exception_handler(Unauthorized, _redis_refuses)
-    app.add_exception_handler(StoreError, _redis_away)
-    app.add_exception_handler(asyncio.TimeoutError, _redis_away)
+    app.add_exception_handler(StoreError, _store_failed)
+    app.add_exception_handler(asyncio.TimeoutError, _store_failed)
     app.add_exception_handler(OverflowError, _no_room)
     app.add_exception_handler(Exception, _mistake)
 
@@ -119,14 +141,35 @@ async def _unknown(request: Request, error: Exception) -> Response:
     return problem(404, str(error))
 
 
-async def _redis_away(request: Request, error: Exception) -> Response:
-    return problem(503, "Redis does not answer", _RETRY_LATER)
+async def _store_failed(request: Request, error: Exception) -> Response:
+    # A time-out leaves unknown what Redis has done, as an error without an answer does.
+    failure = error if isinstance(error, StoreError) else StoreError()
+    if failure.retry != "now":
+        _log.warning("%s", failure)
+    if request.method == "GET":
+        return problem(503, _why_untold(failure), _RETRY_LATER)
+    return problem(503, _why_uncounted(failure), _RETRY_LATER, applied=failure.applied)
 
 
-async def _redis_refuses(request: Request, error: Exception) -> Response:
-    _log.warning("%s", error)
-    refused = "tell" if request.method == "GET" else "count"
-    return problem(503, f"Redis refuses to {refused}, and the log of this server says why", _RETRY_LATER)
+def _why_untold(failure: StoreError) -> str:
+    if isinstance(failure, Rejected | ConnectionRejected):
+        return f"Redis refuses to tell, {_LOGGED}"
+    return "Redis cannot be used now" if isinstance(failure, NotServing) else "Redis does not answer"
+
+
+def _why_uncounted(failure: StoreError) -> str:
+    if failure.applied == "yes":
+        counted = "Redis has counted, but has not confirmed it as the setting 'durability' asks for"
+        return counted if failure.retry == "now" else f"{counted}, {_LOGGED}"
+    if failure.applied == "no":
+        return f"nothing was counted: {_why_unavailable(failure)}"
+    return f"{_why_unavailable(failure)}: whether it has counted is unknown"
+
+
+def _why_unavailable(failure: StoreError) -> str:
+    if failure.retry != "now":
+        return f"Redis refuses to count, {_LOGGED}"
+    return "Redis cannot be used now" if isinstance(failure, NotServing) else "Redis does not answer"
 
 
 async def _no_room(request: Request, error: Exception) -> Response:

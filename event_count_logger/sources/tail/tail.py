@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from event_count_logger import keys
 from event_count_logger.admission import Admission
 from event_count_logger.config.values import GroupConfig, TailConfig
-from event_count_logger.errors import Rejected, SourceMoved
-from event_count_logger.logs import Log
+from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreError
+from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.tail.crew import Crew
@@ -144,7 +144,7 @@ class Tail:
             return
         try:
             self._source.commit(str(ledger), self._batch, self._actions)
-        except Rejected as error:
+        except (Rejected, NotDurable) as error:
             self._tell_refusal(error)
             self._refused = ledger
         except SourceMoved as error:
@@ -165,8 +165,8 @@ class Tail:
         if n_gone > 0:
             self._admission.warn_once(
                 f"{error}",
-                f"Redis at {self._store.location} has lost data: the last {n_gone} batches of source "
-                f"'{error.source}' are gone; their lines are read again as far as they are there",
+                f"Redis at {self._store.location} has lost data: {counted(n_gone, 'confirmed batch', 'es')} "
+                f"of source '{error.source}'; their lines are read again as far as they are there",
             )
         else:
             self._admission.warn_once("moved", f"{error}: it is read on from there")
@@ -180,7 +180,7 @@ class Tail:
                 if self._stop.wait(_REJECTED_S):
                     raise
 
-    def _tell_refusal(self, error: Rejected) -> None:
+    def _tell_refusal(self, error: StoreError) -> None:
         self._admission.warn_once(f"{error}", f"{error}; it is tried again, and nothing is lost")
 
     def _forget_batch(self) -> None:
