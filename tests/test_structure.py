@@ -65,6 +65,7 @@ FLOORS = [
         "sources.stream",
         "sources.tail.time_limit",
         "sources.tail.files",
+        "sources.tail.machine",
         "follow",
         "positions",
         "status",

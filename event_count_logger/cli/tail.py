@@ -22,7 +22,7 @@ from event_count_logger.cli.service import Service
 from event_count_logger.config import Config, GroupConfig, TailConfig
 from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
-from event_count_logger.sources.tail.tail import Tail
+from event_count_logger.sources.tail.tail import ForeignPosition, Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
 
@@ -141,6 +141,7 @@ class _Following:
         self._stop = stop
         self._admissions: dict[GroupConfig, Admission] = {}
         self._tails: dict[tuple[TailConfig, GroupConfig], Tail] = {}
+        self._dropped: set[tuple[TailConfig, GroupConfig]] = set()
 
     @property
     def tails(self) -> Sequence[Tail]:
@@ -161,7 +162,9 @@ class _Following:
         self._admissions = {
             group: self._admissions.get(group) or Admission(group, self._log) for _, group in wanted
         }
-        faults = [self._begin(entry, group) for entry, group in wanted if (entry, group) not in self._tails]
+        self._dropped &= set(wanted)
+        known = self._tails.keys() | self._dropped
+        faults = [self._begin(entry, group) for entry, group in wanted if (entry, group) not in known]
         for fault in filter(None, faults):
             raise fault
 
@@ -171,6 +174,13 @@ class _Following:
             self.use(config)
         except ValueError as error:
             self._log.error("An entry of 'tail' is not followed: %s", error)
+
+    def drop(self, tail: Tail, error: ForeignPosition) -> None:
+        """Follow an entry no longer; the others go on. It is not begun again before its settings change."""
+        self._log.error("%s", error)
+        tail.close()
+        self._dropped |= {key for key, each in self._tails.items() if each is tail}
+        self._tails = {key: each for key, each in self._tails.items() if each is not tail}
 
     def close(self) -> None:
         """Let go of all files."""
@@ -205,7 +215,12 @@ def _run(following: _Following, once: bool, stop: _Stop, service: Service) -> No
             service.step(following.use_instead)
             n = 0
             for tail in following.tails:
-                n += tail.advance()
+                try:
+                    n += tail.advance()
+                except ForeignPosition as error:
+                    if once:
+                        raise
+                    following.drop(tail, error)
                 service.alive()
             moved(n)
             if n == 0:

@@ -93,11 +93,13 @@ class Ledger:
         number: Of commits, so that no position comes twice.
         done: When the last modified of the files was modified that were read and are gone, Unix seconds.
         marks: Of the files that are there.
+        machine: Identity of the machine that has the files; '' if it has none.
     """
 
     number: int = 0
     done: float = 0.0
     marks: tuple[Mark, ...] = ()
+    machine: str = ""
 
     @classmethod
     def parse(cls, position: str) -> Ledger:
@@ -107,14 +109,14 @@ class Ledger:
             ValueError: It is not one.
         """
         try:
-            number, done, marks = json.loads(position)
-            return cls(int(number), float(done), tuple(Mark(*mark) for mark in marks))
+            number, done, marks, machine = json.loads(position)
+            return cls(int(number), float(done), tuple(Mark(*mark) for mark in marks), str(machine))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{position[:60]!r} is not a position in log files") from error
 
     def __str__(self) -> str:
         marks = [astuple(mark) for mark in self.marks]
-        return json.dumps((self.number, self.done, marks), separators=(",", ":"))
+        return json.dumps((self.number, self.done, marks, self.machine), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
@@ -96,6 +96,17 @@ class Inventory:
         self._done = ledger.done
         self._searches = [_Search(mark) for mark in ledger.marks]
         self.look()
+
+    def recognizes(self, ledger: Ledger) -> bool:
+        """Returns whether any of the files that a ledger describes is here."""
+        for mark in ledger.marks:
+            for sighting in _candidates(mark, look(self._pattern, (mark,)).sightings):
+                with suppress(OSError):
+                    found = FollowedFile.reopen(sighting, mark)
+                    if found:
+                        found.close()
+                        return True
+        return False
 
     def look(self) -> None:
         """See what has become of the files, and take up new ones."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from event_count_logger import keys
 from event_count_logger.admission import Admission
@@ -19,6 +20,7 @@ from event_count_logger.sources.tail.crew import Crew
 from event_count_logger.sources.tail.files import Ledger
 from event_count_logger.sources.tail.following import FollowedFile
 from event_count_logger.sources.tail.inventory import Inventory
+from event_count_logger.sources.tail.machine import identity
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import SessionAction, Store
@@ -46,6 +48,16 @@ _OWN = (keys.SKIPPED, keys.UNMATCHED)
 _REJECTED_S = 1.0
 
 
+class ForeignPosition(ValueError):
+    """The stored position describes files of another machine: no file is read on from it."""
+
+    def __init__(self, config: TailConfig) -> None:
+        super().__init__(
+            f"{config.file}: source '{config.source}' is also used by another machine, which has stored its "
+            "position; not followed here (give each machine its own 'source' in the section 'tail')"
+        )
+
+
 class Tail:
     """Follows the files of one entry; to be used by the main thread, see `TimeLimit`."""
 
@@ -64,6 +76,7 @@ class Tail:
         self._admission = admission
         self._store = store
         self._stop = stop
+        self._machine = identity()
         self._source = Source(store, group, config.source_id, log, stop)
         self._matcher = Matcher(config.rules, limit)
         self._crew: Crew | None = None
@@ -93,11 +106,13 @@ class Tail:
 
         Raises:
             Unavailable: It is to stop.
+            ForeignPosition: Another machine uses the same source.
             ValueError: The stored position is none of log files.
         """
         position = self._load()
         self._ledger = Ledger.parse(position) if position else Ledger()
         if position:
+            self._check_machine(self._ledger)
             self._inventory.resume(self._ledger)
         else:
             self._inventory.begin(from_start)
@@ -108,6 +123,7 @@ class Tail:
 
         Raises:
             Unavailable: It is to stop; what was not counted will be read again.
+            ForeignPosition: Another machine uses the same source.
             ValueError: Something else has stored a position that is none of log files.
         """
         if self._refused:
@@ -133,12 +149,13 @@ class Tail:
 
         Raises:
             Unavailable: It is to stop, and whether it was counted is not known.
+            ForeignPosition: Another machine uses the same source.
             ValueError: Something else has stored a position that is none of log files.
         """
         if self._refused and time.monotonic() < self._committed_at + _REJECTED_S:
             return
         self._committed_at = time.monotonic()
-        ledger = self._refused or self._inventory.ledger(self._ledger.number + 1)
+        ledger = self._refused or self._next_ledger()
         is_new = ledger.marks != self._ledger.marks or not self._source.position
         if not (is_new or self._batch or self._actions):
             return
@@ -150,6 +167,7 @@ class Tail:
         except SourceMoved as error:
             before = self._ledger.number
             self._forget_batch()
+            self._check_files(Ledger.parse(error.stored))
             self.begin()
             self._tell_moved(error, before - self._ledger.number)
         else:
@@ -160,6 +178,29 @@ class Tail:
         """Let go of all files; what was read and not counted will be read again."""
         self._inventory.close()
         self._dismiss_crew()
+
+    def _next_ledger(self) -> Ledger:
+        return replace(self._inventory.ledger(self._ledger.number + 1), machine=self._machine)
+
+    def _check_machine(self, ledger: Ledger) -> None:
+        """Raise ForeignPosition for a ledger of another machine, unless its files are here: a machine may get
+        another identity.
+        """
+        is_foreign = ledger.machine and self._machine and ledger.machine != self._machine
+        if is_foreign and not self._inventory.recognizes(ledger):
+            raise ForeignPosition(self._config)
+
+    def _check_files(self, ledger: Ledger) -> None:
+        """Raise ForeignPosition for a newer ledger that does not describe the files that are followed here.
+
+        Another process of this machine has the same files. Without this check, two machines without an
+        identity would take turns, each reading its files from their start.
+        """
+        known = {mark.identity for mark in self._ledger.marks}
+        files = self._inventory.files.values()
+        has_known = any(file.identity in known and not file.is_deleted for file in files)
+        if ledger.number >= self._ledger.number and has_known and not self._inventory.recognizes(ledger):
+            raise ForeignPosition(self._config)
 
     def _tell_moved(self, error: SourceMoved, n_gone: int) -> None:
         if n_gone > 0:
