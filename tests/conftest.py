@@ -20,7 +20,7 @@ from event_count_logger.config import Config, RedisConfig, from_dicts
 from event_count_logger.config.values import Layout
 from event_count_logger.store import Store
 from tests import groups
-from tests.servers import BINARIES, Proxy, Server
+from tests.servers import BINARIES, Proxy, Server, wait_until
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -147,9 +147,10 @@ def logger() -> Iterator[Callable[..., EventCountLogger]]:
     yield make
     for each in made:
         each.close(timeout=0)
-        for group in each._groups.values():
-            for sender in group.senders:
-                syncer.current().forget(sender)
+    background = syncer.current()
+    for sender in tuple(background._due):  # also counters that were replaced and are still in Redis
+        background.forget(sender)
+    wait_until(lambda: not background._inbox, what="the background thread has forgotten them")
 
 
 @pytest.fixture
