@@ -68,7 +68,7 @@ class Interval:
             raise ValueError(f"{text!r} is not a whole number of milliseconds")
         if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
             raise ValueError(f"{text!r} is not an interval from 0.1s to 100000h")
-        return cls(text, length_ms)
+        return cls(str(text), length_ms)
 
     @property
     def length_s(self) -> float:

@@ -30,6 +30,7 @@ FLOORS = [
     ],
     ["logs"],
     ["config.values", "config.places"],
+    ["config.environment"],
     ["config.checks"],
     ["config.rules", "config.redis_rules", "config.tail_rules"],
     ["config.changes", "config.yaml_file", "config.redis", "config.tail"],

@@ -14,6 +14,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.checks import check, show, slip_of
+from event_count_logger.config.environment import Expansion
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.redis import check_redis
 from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS, group_name_fault
@@ -81,8 +82,17 @@ def from_dicts(
 def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, base: Path) -> Config:
     problems: list[Problem] = []
 
-    def report(place: Place, message: str, *, fatal: bool = True) -> None:
+    def note(place: Place, message: str, *, fatal: bool = True) -> None:
         problems.append(Problem(written(place), message, file, line_of(place), fatal))
+
+    expansion = Expansion(note)
+    content = {
+        key: expansion.expand(value, (key,)) if key in _OURS else value for key, value in content.items()
+    }
+
+    def report(place: Place, message: str, *, fatal: bool = True) -> None:
+        if not expansion.has_failed(place):
+            note(place, message, fatal=fatal)
 
     for key in content:
         section = slip_of(key, _OURS)

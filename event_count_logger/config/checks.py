@@ -14,6 +14,7 @@ from typing import Any
 import voluptuous as vol
 
 from event_count_logger import keys
+from event_count_logger.config.environment import FromEnvironment, as_written
 from event_count_logger.config.places import Place, Report
 from event_count_logger.intervals import parse_duration
 from event_count_logger.templates import Template
@@ -79,7 +80,8 @@ def a_line(value: object) -> str:
 def a_list(value: object) -> list[Any]:
     """A list of anything."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        hint = f" (write [{value}] for a single one)" if isinstance(value, str | int | float) else ""
+        is_single = isinstance(value, str | int | float)
+        hint = f" (write [{as_written(value)}] for a single one)" if is_single else ""
         raise vol.Invalid(f"{show(value)} is not a list{hint}")
     return list(value)
 
@@ -106,10 +108,11 @@ def a_mapping(
 def a_number(kind: type, what: str, lowest: float = 0, highest: float = LONGEST_S) -> Callable[[object], Any]:
     """A number above `lowest` and up to `highest`; `what` says so."""
 
-    def check(value: object) -> Any:
+    def check(given: object) -> Any:
+        value = given.as_number() if isinstance(given, FromEnvironment) else given
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         if not numeric or not lowest < value <= highest or kind(value) != value:  # type: ignore[operator]
-            raise vol.Invalid(f"{show(value)} is not {what}")
+            raise vol.Invalid(f"{show(given)} is not {what}")
         return kind(value)
 
     return check

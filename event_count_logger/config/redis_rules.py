@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import voluptuous as vol
 
 from event_count_logger.config.checks import a_boolean, a_list, a_number, a_text, optional, show
+from event_count_logger.config.environment import as_written
 from event_count_logger.config.values import Address, without_password
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -22,6 +23,7 @@ _ADDRESS = re.compile(r"\[?([^\s/@\[\]]+)\]?:([0-9]{1,5})")
 
 def _shown(value: object) -> str:
     """A value that may be an address, without the password in it."""
+    value = as_written(value)
     return show(_NO_PORT.sub(r"\1***", without_password(value)) if isinstance(value, str) else value)
 
 
@@ -96,7 +98,7 @@ def _address(value: object) -> Address:
 
 
 def _list_of_nodes(value: object) -> list[Any]:
-    return a_list(without_password(value) if isinstance(value, str) else value)
+    return a_list(without_password(str(as_written(value))) if isinstance(value, str) else value)
 
 
 def _some(nodes: list[Address]) -> tuple[Address, ...]:

@@ -58,6 +58,8 @@ def read(file: str, ours: Container[object]) -> tuple[dict[object, Any], LineOf]
 
 def _without_words(problem: str) -> str:
     """What YAML found, without words of the file: a password may begin with '*' or '!'."""
+    if problem.endswith("but got '{'"):
+        return f"{problem} (quote text that contains '{{', such as ${{NAME}})"
     found, n = re.subn("(alias|anchor|handle|tag) ['\"].*['\"]", r"\1", problem)
     return f"{found} (quote text that begins with '&', '*' or '!')" if n else found
 

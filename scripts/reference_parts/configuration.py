@@ -21,6 +21,31 @@ A length of time is a number and a unit: `90s`, `5m`, `72h`. A number of seconds
 which `{name}` stands for a value. Event IDs are strings of at most 512 bytes of UTF-8, without control characters,
 that do not begin with `@`; quote what YAML takes for something else: `'404'`, `'on'`. Names of groups are made of
 letters, digits, `_`, `-` and `.`. In the names of settings `-` is the same as `_`.
+
+## Environment variables
+
+`${NAME}` in a value is replaced by the environment variable of that name, and `$$` by one `$`:
+
+    tail:
+      - file: access.log
+        group: http
+        source: "${NODE_NAME}"
+
+A variable that is not set, and a `${` without a name and a `}`, is a problem like any other:
+
+    $ ecl check ecl.yml
+    ecl.yml:6: tail[0].source: refers to environment variable NODE_NAME, which is not set (write $${NODE_NAME} for the text ${NODE_NAME})
+    ecl.yml: 1 problem
+
+* Variables are read with the configuration, in dictionaries of a program, too. A service that reads it again at SIGHUP
+  still has the environment that it was started with.
+* Every value that is text may have them, in any number and place. Names of groups, and whatever else stands before a
+  colon, are left alone. Within `{}` and `[]`, YAML needs quotes around such text.
+* The value of a variable may be a number where one is expected: `history: ${HISTORY}`.
+* A single `$`, as in a regular expression, stays.
+* In `username`, `password` and `url` of `redis`, and in the `events` of a group, `$$` is one `$` only beside a `${NAME}`: the
+  password `pa$$word` stays.
+* Messages show `${NAME}` where a value cannot be used, since that of a variable may be secret.
 """
 
 #: What is said of a section before its settings.
