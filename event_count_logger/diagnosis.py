@@ -1,4 +1,4 @@
-"""What about a Redis server, what is in it, or this machine, would make counts wrong, late or lost."""
+"""What about a Redis server, or what is in it, would make counts wrong, late or lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from event_count_logger.config import Config, GroupConfig
-from event_count_logger.counters import spool_file
 from event_count_logger.errors import Rejected
 from event_count_logger.reader import Reader
 from event_count_logger.status import OVERDUE_TOLERANCE_S
@@ -16,15 +15,6 @@ from event_count_logger.store import Store
 _CLOCK_TOLERANCE_S = 1.0
 
 _OLDEST_VERSION = (6, 2)
-
-
-def examine_spool(config: Config) -> Iterator[str]:
-    """Every spool directory that cannot be used, a sentence each."""
-    for directory in config.spool_dirs:
-        try:
-            spool_file.find(directory)
-        except OSError as error:
-            yield f"counts are kept in memory, and lost when a process is killed: {error}"
 
 
 def examine(config: Config, store: Store) -> Iterator[str]:

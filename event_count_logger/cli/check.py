@@ -7,7 +7,7 @@ import sys
 import click
 
 from event_count_logger import config as configuration
-from event_count_logger import diagnosis
+from event_count_logger import diagnosis, machine
 from event_count_logger.cli.common import OneLineErrors, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
@@ -36,12 +36,20 @@ def check(config_file: str) -> None:
         problems = [str(problem) for problem in error.problems]
     else:
         problems = [str(problem) for problem in config.warnings]
-        problems += [f"{config_file}: {problem}" for problem in diagnosis.examine_spool(config)]
+        problems += [f"{config_file}: {problem}" for problem in machine.spool_problems(config)]
         problems += _problems_of_server(config_file, config)
+        _print_machine(config_file, config)
     for problem in problems:
         print(problem)
     print(f"{config_file}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
     sys.exit(1 if problems else 0)
+
+
+def _print_machine(config_file: str, config: Config) -> None:
+    for fact in machine.spool_facts(config):
+        print(f"{config_file}: {fact}")
+    if warning := machine.spool_warning(config):
+        tell(f"WARNING: {warning}")
 
 
 def _problems_of_server(config_file: str, config: Config) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from zlib import crc32
 
 from event_count_logger import keys
+from event_count_logger.config.spool_places import default_spool_dir, default_spool_dirs
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
 from event_count_logger.templates import Template
@@ -57,23 +57,6 @@ Durability = Literal["memory", "fsync", "replicas"]
 DEFAULT_GRAFANA_EVENT = Template.parse("{dashboard.name}")
 
 DEFAULT_PORT = 6379
-
-
-def default_spool_dir() -> Path:
-    """Where counters survive their process unless a configuration says otherwise: memory that is a file.
-
-    `ECL_SPOOL_DIR` in the environment names another place.
-    """
-    named = os.environ.get("ECL_SPOOL_DIR")
-    if named:
-        return Path(named).absolute()
-    shared_memory = Path("/dev/shm")
-    usable = os.access(shared_memory, os.W_OK | os.X_OK)
-    if not usable:
-        import tempfile
-
-        shared_memory = Path(tempfile.gettempdir())
-    return shared_memory / f"event-count-logger-{os.geteuid()}"
 
 
 #: Host and TCP port.
@@ -270,8 +253,15 @@ class GroupConfig:
 
     @property
     def spool_directory(self) -> Path | None:
-        """Where its files are; None if there are none. The default depends on who the process runs as now."""
+        """Where this process makes its files; None if it makes none. The default depends on its user now."""
         return (self.spool_dir or default_spool_dir()) if self.spool else None
+
+    @property
+    def spool_directories(self) -> list[Path]:
+        """Where its processes may have made files."""
+        if not self.spool:
+            return []
+        return [self.spool_dir] if self.spool_dir else default_spool_dirs()
 
     @property
     def direct(self) -> bool:
@@ -429,8 +419,7 @@ class Config:
     @property
     def spool_dirs(self) -> list[Path]:
         """Where there may be spool files of its groups."""
-        directories = {group.spool_directory for group in self.groups.values()}
-        return sorted(directory for directory in directories if directory)
+        return sorted({each for group in self.groups.values() for each in group.spool_directories})
 
 
 def has_year(format: str) -> bool:

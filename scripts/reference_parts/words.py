@@ -111,7 +111,8 @@ DEFAULTS = {
     "redis.sentinel.password_file": "none",
     "redis.sentinel.password_env": "none",
     "redis.socket_connect_timeout": "`socket_timeout`",
-    "groups.NAME.spool_dir": "`ECL_SPOOL_DIR` in the environment, else `/dev/shm/event-count-logger-UID`",
+    "groups.NAME.spool_dir": "`ECL_SPOOL_DIR` in the environment, else `event-count-logger-UID` in the first "
+    "of `/dev/shm`, `/tmp` and `/var/tmp` that is writable",
     "groups.NAME.title": "the name of the group",
     "tail[].source": "the name of the host",
     "tail[].rules[].session.event": "none",

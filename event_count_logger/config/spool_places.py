@@ -1,0 +1,44 @@
+"""The directories for spool files of a user, unless a configuration names one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+#: Parents of the directory, the best first: memory, then what every system has. The list is the same in every
+#: process: with TMPDIR in it, nobody could find what a process with another TMPDIR has left.
+PARENTS = ("/dev/shm", "/tmp", "/var/tmp")
+
+
+def default_spool_dir() -> Path:
+    """Returns `ECL_SPOOL_DIR` of the environment, else a directory in the first parent that is writable."""
+    named = os.environ.get("ECL_SPOOL_DIR")
+    if named:
+        return Path(named).absolute()
+    writable = (parent for parent in PARENTS if os.access(parent, os.W_OK | os.X_OK))
+    return _in(next(writable, "/tmp"))
+
+
+def default_spool_dirs() -> list[Path]:
+    """Returns every directory that `default_spool_dir` may have given another process of this user.
+
+    `/dev/shm` may be read-only for one process and not for another, or for some time. Directories of other
+    users, which anybody can make in `/tmp`, are left out.
+    """
+    chosen = default_spool_dir()
+    if os.environ.get("ECL_SPOOL_DIR"):
+        return [chosen]
+    return [chosen, *(each for each in map(_in, PARENTS) if each != chosen and _is_own(each))]
+
+
+def _in(parent: str) -> Path:
+    return Path(parent) / f"event-count-logger-{os.geteuid()}"
+
+
+def _is_own(directory: Path) -> bool:
+    try:
+        status = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
