@@ -1,4 +1,4 @@
-"""What about a Redis server, or what is in it, would make counts wrong, late or lost."""
+"""Checks of the Redis server and its data, for `ecl check`."""
 
 from __future__ import annotations
 

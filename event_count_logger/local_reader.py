@@ -39,12 +39,14 @@ class LocalSnapshot:
         pid: The process.
         alive: Whether it still runs; if not, what is unsent is to be recovered.
         counts: Per event, in the order in which the events first came.
+        native: Whether it counts in C, and not in Python.
     """
 
     group: str
     pid: int
     alive: bool
     counts: Mapping[str, LocalCount]
+    native: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class LocalReader:
                 return None, None if alive else replace(file, is_ours=False)
             counts = _counts(window.contents())
         unsent = sum(count.unsent for count in counts.values())
-        snapshot = LocalSnapshot(described.group, described.pid, alive, counts)
+        snapshot = LocalSnapshot(described.group, described.pid, alive, counts, described.native)
         return snapshot, None if alive or not unsent else replace(file, unsent=unsent)
 
     def paths(self) -> list[Path]:

@@ -8,17 +8,23 @@ from pathlib import Path
 
 from event_count_logger.config import Config
 from event_count_logger.config.spool_places import PARENTS, default_spool_dir
-from event_count_logger.counters import spool_file
+from event_count_logger.counters import hot, spool_file
 
 #: Types of file systems that are memory.
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
-def spool_facts(config: Config) -> Iterator[str]:
-    """Returns a sentence for each directory in which processes of this user make spool files."""
-    for directory in _chosen(config):
-        kind = _file_system(directory)
-        yield f"spool directory: {directory}{f' ({kind})' if kind else ''}"
+def counting_fact() -> str:
+    """Returns how processes count that have this installation and this environment."""
+    if hot.NATIVE:
+        return f"counting: {hot.implementation()}"
+    return f"counting: {hot.implementation()} ({hot.WHY_NOT_NATIVE})"
+
+
+def spool_facts(config: Config) -> list[str]:
+    """Returns the directories in which processes of this user make spool files."""
+    kinds = {directory: _file_system(directory) for directory in _chosen(config)}
+    return [f"spool directory: {each}{f' ({kind})' if kind else ''}" for each, kind in kinds.items()]
 
 
 def spool_problems(config: Config) -> Iterator[str]:
@@ -30,8 +36,10 @@ def spool_problems(config: Config) -> Iterator[str]:
             if directory in chosen:
                 _check_writable(directory)
         except OSError as error:
-            lost = "counts are kept in memory, and lost when a process is killed"
-            yield f"{lost if directory in chosen else 'spool files are not recovered'}: {error}"
+            if directory in chosen:
+                yield f"counts are kept in memory, and lost when a process is killed: {error}"
+            else:
+                yield f"spool files are not recovered: {error}"
 
 
 def spool_warning(config: Config) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_dicts
+from event_count_logger.counters.hot import implementation
 from tests.conftest import BIN
 from tests.days import Days
 from tests.servers import Server, free_port, wait_until
@@ -363,15 +364,16 @@ def test_a_rotation_from_cron(run: Run, file: Path, server: Server, days: Days) 
 
 def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
     """All that was printed but the facts about the server and this machine."""
-    facts = (": Valkey ", ": spool directory: ")
+    facts = (": Valkey ", ": counting: ", ": spool directory: ")
     return [line for line in done.stdout.splitlines() if not any(fact in line for fact in facts)]
 
 
 def test_nothing_is_wrong(run: Run, file: Path, spool_dir: Path) -> None:
     run("ecl_master", "--once", file)
     done = run("ecl", "check", file)
-    server_line, spool_line, verdict = done.stdout.splitlines()
+    server_line, counting_line, spool_line, verdict = done.stdout.splitlines()
     assert server_line.startswith(f"{file}: Valkey ")
+    assert counting_line.startswith(f"{file}: counting: {implementation()}")
     assert spool_line.startswith(f"{file}: spool directory: {spool_dir}")
     assert verdict == f"{file}: no problems"
     assert (done.returncode, done.stderr) == (0, "")
@@ -617,7 +619,8 @@ def test_help_has_an_example(run: Run, command: list[str], option: str) -> None:
 @pytest.mark.parametrize("command", ["ecl_reader", "ecl_log_event", "ecl_master", "ecl"])
 def test_every_command_tells_its_version(run: Run, command: str) -> None:
     done = run(command, "--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{command} 2.0.0\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{command} 2.0.0 (counting: {implementation()})\n"
 
 
 def test_the_environment_may_name_the_configuration(run: Run, file: Path, server: Server) -> None:

@@ -19,6 +19,7 @@ import pytest
 from event_count_logger.config import from_file
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.hot import implementation
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -148,22 +149,38 @@ def test_each_process_and_group_is_a_block(run: Run, file: Path, writer: Callabl
     two.kill()
     done = run("ecl", "local", file)
     assert done.stdout == (
-        f"group http, pid {one.pid}, alive\n"
+        f"group http, pid {one.pid}, alive, {implementation()}\n"
         "  event             total         unsent\n"
         "  GET /a b              7              7\n"
         "  x         1099511627776  1099511627776\n"
         "  é                    10             10\n"
         "\n"
-        f"group web, pid {one.pid}, alive\n"
+        f"group web, pid {one.pid}, alive, {implementation()}\n"
         "  event  total  unsent\n"
         "  a          3       0\n"
         "  b         56       2\n"
         "\n"
-        f"group web, pid {two.pid}, dead\n"
+        f"group web, pid {two.pid}, dead, {implementation()}\n"
         "  event  total  unsent\n"
         "  a          5       5\n"
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_each_process_is_an_object_in_json(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+    one = writer(file)
+    one.log("web", b=54, a=3)
+    one.log("web")
+    one.log("web", b=2)
+    (found,) = json.loads(run("ecl", "local", "--json", file).stdout)
+    assert found == {
+        "group": "web",
+        "pid": one.pid,
+        "alive": True,
+        "native": implementation() == "native",
+        "counts": {"a": 3, "b": 56},
+        "unsent": {"a": 0, "b": 2},
+    }
 
 
 @pytest.mark.parametrize("options", [[], ["--sum"]])
@@ -190,11 +207,11 @@ def test_sums_are_over_all_processes(run: Run, file: Path, writer: Callable[[Pat
     one.log("http", x=1)
     done = run("ecl", "local", "--sum", file)
     assert done.stdout == (
-        "group http, 1 alive, 0 dead\n"
+        f"group http, 1 alive, 0 dead, 1 {implementation()}\n"
         "  event  total  unsent\n"
         "  x          1       1\n"
         "\n"
-        "group web, 2 alive, 1 dead\n"
+        f"group web, 2 alive, 1 dead, 3 {implementation()}\n"
         "  event  total  unsent\n"
         "  a        157      57\n"
         "  b          1       0\n"
@@ -538,7 +555,7 @@ def test_files_that_cannot_be_used_are_not_listed(
     before = contents(spool)
     listed = run("ecl", "local", file)
     assert listed.stdout.splitlines() == [
-        f"group web, pid {os.getpid()}, dead",
+        f"group web, pid {os.getpid()}, dead, {implementation()}",
         "  event  total  unsent",
         "  a          1       1",
     ]

@@ -46,7 +46,7 @@ def check(config_file: str) -> None:
 
 
 def _print_machine(config_file: str, config: Config) -> None:
-    for fact in machine.spool_facts(config):
+    for fact in (machine.counting_fact(), *machine.spool_facts(config)):
         print(f"{config_file}: {fact}")
     if warning := machine.spool_warning(config):
         tell(f"WARNING: {warning}")

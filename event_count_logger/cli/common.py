@@ -140,4 +140,23 @@ def with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return arguments
 
 
-with_version = click.version_option(package_name="event-count-logger", message="%(prog)s %(version)s")
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    from event_count_logger.counters.hot import implementation
+
+    name = context.find_root().info_name
+    click.echo(f"{name} {version('event-count-logger')} (counting: {implementation()})")
+    context.exit()
+
+
+with_version = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)

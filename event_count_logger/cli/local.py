@@ -17,17 +17,21 @@ from event_count_logger.render import local as render
 @click.option("--poll", is_flag=True, help="Print what is logged of some events, a row at a time.")
 @click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two rows (1).")
 @click.option("-c", "rows", metavar="COUNT", type=int, help="Rows to print, instead of going on for ever.")
+@click.option("--json", "as_json", is_flag=True, help="JSON: an object for each process and group.")
 @with_version
-def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, rows: int | None) -> None:
+def local(
+    arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, rows: int | None, as_json: bool
+) -> None:
     """Print what processes of this machine have logged, and what of it Redis has not confirmed yet.
 
+    `native` processes count in C, others in pure Python: see `ecl check` for the reason.
     Hidden groups are not listed. With --poll, the first row is what the events of GROUP have come to, in
     all processes together; each following one is what was added since.
 
     \b
     Example:
       $ ecl local ecl.yml
-      group requests, pid 4711, alive
+      group requests, pid 4711, alive, native
         event   total  unsent
         error       3       0
         req1       54       2
@@ -46,13 +50,15 @@ def local(arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, ro
         raise click.UsageError("expected CONFIG, or --poll CONFIG GROUP EVENT...")
     if delay_s <= 0 or (rows is not None and rows < 1):
         raise click.UsageError("SECONDS and COUNT must be above 0")
+    if as_json and (poll or sums):
+        raise click.UsageError(f"--json does not go with {'--poll' if poll else '--sum'}")
     config = from_file(config_file)
     try:
         if poll:
             _poll(config, rest[0], rest[1:], delay_s, rows)
         else:
-            snapshots = _listed(config)
-            print(render.render_sums(snapshots) if sums else render.render(snapshots), end="")
+            rendered = render.as_json if as_json else render.render_sums if sums else render.render
+            print(rendered(_listed(config)), end="")
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 #: Parents of the directory, the best first: memory, then what every system has. The list is the same in every
-#: process: with TMPDIR in it, nobody could find what a process with another TMPDIR has left.
+#: process. With TMPDIR in it, files of a process with another TMPDIR could not be found.
 PARENTS = ("/dev/shm", "/tmp", "/var/tmp")
 
 

@@ -102,6 +102,7 @@ class Description:
         started: When it began, Unix seconds.
         prefix: What the keys of the counts begin with; '' for the name of the group.
         layout: How the counts of the group lie in Redis.
+        native: Whether the process counts in C.
     """
 
     source: str
@@ -112,6 +113,7 @@ class Description:
     started: float
     prefix: str = ""
     layout: Layout = "keys"
+    native: bool = True
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError for values that a header cannot have."""
@@ -124,6 +126,8 @@ class Description:
             raise TypeError("a value of it has the wrong type")
         if self.layout not in get_args(Layout):
             raise ValueError(f"there is no layout {self.layout!r}")
+        if not isinstance(self.native, bool):
+            raise TypeError("a value of it has the wrong type")
 
 
 def header(description: Description) -> bytes:
@@ -134,6 +138,8 @@ def header(description: Description) -> bytes:
         del said["prefix"]
     if said["layout"] == "keys":
         del said["layout"]
+    if said["native"]:
+        del said["native"]
     text = json.dumps(said).encode()
     words_at = -(-(_DESCRIPTION_AT + len(text)) // _WORD) * _WORD
     size = words_at + len(HeaderWord) * _WORD

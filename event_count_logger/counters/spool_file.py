@@ -18,7 +18,7 @@ from pathlib import Path
 from event_count_logger import process
 from event_count_logger.config.values import Layout
 from event_count_logger.counters import layout
-from event_count_logger.counters.hot import detach
+from event_count_logger.counters.hot import NATIVE, detach
 from event_count_logger.counters.layout import Contents, Damaged, Description, Extent, HeaderWord
 
 _SUFFIX = ".ecl"
@@ -202,7 +202,7 @@ def create(
         OSError: It cannot be made there, or the directory is not private.
     """
     source, now = uuid.uuid4().hex, time.time()
-    description = Description(source, group, intervals, redis, os.getpid(), now, prefix, redis_layout)
+    description = Description(source, group, intervals, redis, os.getpid(), now, prefix, redis_layout, NATIVE)
     path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
     new = path.with_suffix(_NEW_SUFFIX)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from event_count_logger.local_reader import LocalCount, LocalSnapshot
@@ -13,11 +14,28 @@ def render(snapshots: Iterable[LocalSnapshot]) -> str:
     """One block for each process and group."""
     return "\n".join(
         _block(
-            f"group {snapshot.group}, pid {snapshot.pid}, {'alive' if snapshot.alive else 'dead'}",
+            f"group {snapshot.group}, pid {snapshot.pid}, {'alive' if snapshot.alive else 'dead'}, "
+            f"{'native' if snapshot.native else 'pure Python'}",
             snapshot.counts,
         )
         for snapshot in snapshots
     )
+
+
+def as_json(snapshots: Iterable[LocalSnapshot]) -> str:
+    """A list with an object for each process and group."""
+    objects = [
+        {
+            "group": snapshot.group,
+            "pid": snapshot.pid,
+            "alive": snapshot.alive,
+            "native": snapshot.native,
+            "counts": {event_id: count.total for event_id, count in sorted(snapshot.counts.items())},
+            "unsent": {event_id: count.unsent for event_id, count in sorted(snapshot.counts.items())},
+        }
+        for snapshot in snapshots
+    ]
+    return json.dumps(objects, indent=2) + "\n"
 
 
 def render_sums(snapshots: Iterable[LocalSnapshot]) -> str:
@@ -29,9 +47,17 @@ def render_sums(snapshots: Iterable[LocalSnapshot]) -> str:
         for snapshot in some:
             for event_id, count in snapshot.counts.items():
                 sums[event_id] = sums.get(event_id, LocalCount()) + count
-        alive = sum(snapshot.alive for snapshot in some)
-        blocks.append(_block(f"group {group}, {alive} alive, {len(some) - alive} dead", sums))
+        blocks.append(_block(f"group {group}, {_processes(some)}", sums))
     return "\n".join(blocks)
+
+
+def _processes(snapshots: Sequence[LocalSnapshot]) -> str:
+    """Returns how many processes run, and how they count."""
+    alive = sum(snapshot.alive for snapshot in snapshots)
+    native = sum(snapshot.native for snapshot in snapshots)
+    kinds = {"native": native, "pure Python": len(snapshots) - native}
+    parts = [f"{alive} alive", f"{len(snapshots) - alive} dead"]
+    return ", ".join(parts + [f"{number} {kind}" for kind, number in kinds.items() if number])
 
 
 def _block(title: str, counts: Mapping[str, LocalCount]) -> str:
