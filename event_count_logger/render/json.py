@@ -31,7 +31,7 @@ def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> 
 def render_totals(totals: Totals) -> str:
     """An object with what the events of a group have counted since ever."""
     counts = dict(sorted(totals.counts.items()))
-    return _document({"group": totals.group, "server_time": totals.now, "totals": counts})
+    return _document({"group": totals.group, "server_time": totals.now, "counts": counts})
 
 
 def as_object(snapshot: Snapshot, rate: bool = False) -> dict[str, Any]:
