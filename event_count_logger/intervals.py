@@ -6,8 +6,20 @@ import math
 import re
 from dataclasses import dataclass
 
-_SYNTAX = re.compile(r"([0-9]*\.[0-9]+|[0-9]+)([smh])", re.IGNORECASE)
+_NUMBER = r"[0-9]*\.[0-9]+|[0-9]+"
+_SYNTAX = re.compile(rf"({_NUMBER})([smh])", re.IGNORECASE)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
+
+#: Other ways to write a length of time, each with the factor and the unit to write instead.
+_OTHER_SYNTAX = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*", re.IGNORECASE)
+_OTHER_UNITS = {
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), (0.001, "s")),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), (1, "s")),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), (1, "m")),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), (1, "h")),
+    **dict.fromkeys(("d", "day", "days"), (24, "h")),
+    **dict.fromkeys(("w", "week", "weeks"), (168, "h")),
+}
 
 #: Milliseconds; shorter intervals would end faster than they can be rotated and read, and the ends of
 #: longer ones (11 years) are of no use to anybody.
@@ -22,12 +34,23 @@ def parse_duration(text: str) -> float:
     """
     match = _SYNTAX.fullmatch(text)
     if not match:
-        raise ValueError(f"{text!r} is not a length of time (use <number><s|m|h>, for example 72h)")
+        example = _example(text, "72h")
+        raise ValueError(f"{text!r} is not a length of time (use <number><s|m|h>, for example {example})")
     length, divisor = _exact_ms(match)
     try:
         return length / (divisor * 1000)
     except OverflowError:
         return math.inf
+
+
+def _example(text: str, default: str) -> str:
+    """Returns the same length of time in the right form, such as 24h for 1d; the default if there is none."""
+    match = _OTHER_SYNTAX.fullmatch(text)
+    if not match or match[2].lower() not in _OTHER_UNITS:
+        return default
+    factor, unit = _OTHER_UNITS[match[2].lower()]
+    number = float(match[1]) * factor
+    return f"{number:.10g}{unit}" if _SHORTEST_MS <= number * _UNIT_MS[unit] <= _LONGEST_MS else default
 
 
 def _exact_ms(match: re.Match[str]) -> tuple[int, int]:
@@ -61,7 +84,8 @@ class Interval:
         """
         match = _SYNTAX.fullmatch(text)
         if not match:
-            raise ValueError(f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)")
+            example = _example(text, "5m")
+            raise ValueError(f"{text!r} is not an interval (use <number><s|m|h>, for example {example})")
         length, divisor = _exact_ms(match)
         length_ms, rest = divmod(length, divisor)
         if rest:

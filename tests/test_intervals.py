@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from event_count_logger.intervals import Interval
+from event_count_logger.intervals import Interval, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,37 @@ def test_nothing_else_is_an_interval(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         Interval.parse(text)
     assert str(caught.value) == f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)"
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("1d", "24h"),
+        ("1D", "24h"),
+        ("1.5 days", "36h"),
+        ("1w", "168h"),
+        ("2 weeks", "336h"),
+        ("1min", "1m"),
+        ("5 Minutes", "5m"),
+        ("90 s", "90s"),
+        ("90sec", "90s"),
+        ("1hr", "1h"),
+        ("500ms", "0.5s"),
+    ],
+)
+def test_length_with_another_unit_names_what_to_write(text: str, instead: str) -> None:
+    for parse in (Interval.parse, parse_duration):
+        with pytest.raises(ValueError, match=rf"\(use <number><s\|m\|h>, for example {instead}\)$"):
+            parse(text)
+    assert Interval.parse(instead).length_s == parse_duration(instead)
+
+
+@pytest.mark.parametrize("text", ["20000d", f"{'9' * 400}d", "1y", "1 m 5 s"])
+def test_length_that_cannot_be_written_otherwise_has_a_usual_example(text: str) -> None:
+    with pytest.raises(ValueError, match="for example 5m"):
+        Interval.parse(text)
+    with pytest.raises(ValueError, match="for example 72h"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["0s", "0.0h", "0.09s", "0.001m"])

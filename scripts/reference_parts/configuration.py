@@ -17,10 +17,10 @@ most settings in use.
 
 In programs, the sections `redis` and `groups` can be dictionaries: `EventCountLogger(groups, redis)`.
 
-A length of time is a number and a unit: `90s`, `5m`, `72h`. A number of seconds has no unit. A template is text in
-which `{name}` stands for a value. Event IDs are strings of at most 512 bytes of UTF-8, without control characters,
-that do not begin with `@`; quote what YAML takes for something else: `'404'`, `'on'`. Names of groups are made of
-letters, digits, `_`, `-` and `.`. In the names of settings `-` is the same as `_`.
+A length of time is a number and a unit: `90s`, `5m`, `72h`; a day is `24h`. A number of seconds has no unit. A template
+is text in which `{name}` stands for a value. Event IDs are strings of at most 512 bytes of UTF-8, without control
+characters, that do not begin with `@`; quote what YAML takes for something else: `'404'`, `'on'`. Names of groups are
+made of letters, digits, `_`, `-` and `.`. In the names of settings `-` is the same as `_`.
 
 ## Environment variables
 
