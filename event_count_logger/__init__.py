@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from event_count_logger import system
 from event_count_logger.errors import (
     ConfigError,
     EmbeddedServerError,
@@ -42,6 +43,8 @@ __all__ = [
     "Unavailable",
 ]
 
+system.require()
+
 #: Where the names are that are imported when they are first used: a command that reads does not count.
 _LATER = {
     "AsyncGroupReader": "group_reader",
@@ -59,4 +62,9 @@ _LATER = {
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    module = f"{__name__}.{_LATER[name]}"
+    try:
+        return getattr(import_module(module), name)
+    except AttributeError as error:
+        # Python replaces an AttributeError by "cannot import name", without its cause.
+        raise ImportError(f"{module} cannot be imported: {error}", name=module) from error

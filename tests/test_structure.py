@@ -25,6 +25,7 @@ FLOORS = [
         "notify",
         "outcome",
         "process",
+        "system",
         "templates",
         "wake_up",
     ],

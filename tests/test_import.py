@@ -1,0 +1,52 @@
+"""Importing the package where it cannot be imported names the cause."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+#: What makes Python like that of a system without POSIX.
+WITHOUT = {
+    "the module fcntl": "import sys; sys.modules['fcntl'] = None",
+    "os.register_at_fork": "import os; del os.register_at_fork",
+}
+
+IMPORTS = (
+    "import event_count_logger",
+    "from event_count_logger import EventCountLogger",
+    "from event_count_logger.config import from_file",
+    "from event_count_logger.cli import main",
+)
+
+
+def last_error(*lines: str) -> str:
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+@pytest.mark.parametrize("lacking", [*WITHOUT, " and ".join(WITHOUT)])
+def test_import_on_another_system_names_those_that_will_do(lacking: str, statement: str) -> None:
+    assert last_error(*(WITHOUT[each] for each in lacking.split(" and ")), statement) == (
+        "ImportError: event-count-logger needs Python on Linux, macOS or another POSIX system: "
+        f"this one, on {sys.platform}, lacks {lacking}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "cause"),
+    [
+        ("import threading; del threading.local", "module 'threading' has no attribute 'local'"),
+        ("import struct; del struct.Struct", "module 'struct' has no attribute 'Struct'"),
+        ("import sys; sys.modules['mmap'] = None", "import of mmap halted; None in sys.modules"),
+    ],
+)
+@pytest.mark.parametrize("name", ["EventCountLogger", "EventCountLoggerMaster", "EventGroup"])
+def test_fault_within_a_module_is_the_error_of_the_import(damage: str, cause: str, name: str) -> None:
+    error = last_error(damage, f"from event_count_logger import {name}")
+    assert cause in error
+    assert not re.search("cannot import name", error)
