@@ -10,6 +10,7 @@ from event_count_logger.errors import Rejected
 from event_count_logger.reader import Reader
 from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import Store
+from event_count_logger.unrotated import find_unrotated
 
 #: Seconds that the clocks of this machine and of Redis may be apart. Intervals follow the clock of Redis.
 _CLOCK_TOLERANCE_S = 1.0
@@ -41,6 +42,9 @@ def examine(config: Config, store: Store) -> Iterator[str]:
             if fault:
                 yield f"group '{shard.label}': {fault}"
     yield from _overdue(config, store)
+    for group in config.groups.values():
+        with suppress(Rejected):  # the key was named before
+            yield from map(str, find_unrotated(group, store))
 
 
 def _settings(settings: Mapping[str, str]) -> Iterator[str]:

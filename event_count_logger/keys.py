@@ -170,6 +170,11 @@ def masters(prefix: str) -> str:
     return f"{prefix}:@masters"
 
 
+def intervals(prefix: str) -> str:
+    """The hash of the intervals that processes count in to when they last did, in Unix seconds."""
+    return f"{prefix}:@intervals"
+
+
 def probe(prefix: str) -> str:
     """Scratch key on which the commands that are needed are tried out."""
     return f"{prefix}:@probe"

@@ -22,6 +22,7 @@ from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
+from event_count_logger.unrotated import UnrotatedWatch
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -35,6 +36,9 @@ _RECOVER_S = 3.0
 
 #: Seconds between signs that this master is there.
 _HEARTBEAT_S = 5.0
+
+#: Seconds between looks for intervals that are counted in and not rotated.
+_COMPARE_S = 10.0
 
 #: Seconds between looks at how it goes, and until a signal is noticed that came in the very moment in which
 #: the main thread fell asleep: Python runs the handler when that wakes up.
@@ -63,6 +67,7 @@ class EventCountLoggerMaster(EventCountLogger):
         super()._use(config, log_level)
         self._counters = Store(config.redis, self.log)
         self._recovery = Recovery(config, self._counters, self.log)
+        self._unrotated = UnrotatedWatch(self._counters, self.log)
         # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
@@ -120,6 +125,7 @@ class EventCountLoggerMaster(EventCountLogger):
         except Unavailable as error:
             failure = error
         self._prune()
+        self._unrotated.look(self.config)
         for shard, interval in _rotations(self.config):
             if failure and self._counters.is_away(shard):
                 continue
@@ -137,6 +143,7 @@ class EventCountLoggerMaster(EventCountLogger):
         scheduler.add_job(self._recover_on_and_on)
         scheduler.add_job(self._tell_on_and_on)
         scheduler.add_job(self._prune_on_and_on)
+        scheduler.add_job(self._compare_on_and_on)
         scheduler.start()
         try:
             while not self._stopping:
@@ -217,6 +224,13 @@ class EventCountLoggerMaster(EventCountLogger):
                         self.log.info(
                             "Group '%s': forgot the positions of %d processes that have ended", shard.label, n
                         )
+
+    def _compare_on_and_on(self) -> None:
+        """Look for intervals that are counted in and not rotated, and plan the next look."""
+        try:
+            self._unrotated.look(self.config)
+        finally:
+            self._plan(_COMPARE_S, self._compare_on_and_on)
 
     def _tell_on_and_on(self) -> None:
         """Say that this master is there, and plan to say so again."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from event_count_logger.config import Config
 from event_count_logger.reader import Reader
 from event_count_logger.store import MasterInfo, Store
+from event_count_logger.unrotated import Unrotated, find_unrotated
 
 #: Seconds that a rotation may be late before it is said to be overdue.
 OVERDUE_TOLERANCE_S = 2.0
@@ -43,11 +44,13 @@ class Status:
         masters: Those that were there within the last hour, each once, the oldest first.
         intervals: In the order of the configuration.
         sources: For each group, how many sources of counts are known to Redis.
+        unrotated: The intervals that processes count in and no master ends.
     """
 
     masters: Sequence[MasterInfo]
     intervals: Sequence[IntervalStatus]
     sources: dict[str, int]
+    unrotated: Sequence[Unrotated] = ()
 
     @property
     def overdue(self) -> list[IntervalStatus]:
@@ -71,10 +74,12 @@ def examine(config: Config, store: Store) -> Status:
     masters: dict[str, MasterInfo] = {}
     intervals = []
     sources = {}
+    unrotated: list[Unrotated] = []
     for group in config.groups.values():
         masters |= {master.id: master for master in store.masters(group)}
         sources[group.name] = store.n_sources(group)
         for interval in group.intervals:
             overdue_s = reader.overdue_s(group, interval)
             intervals.append(IntervalStatus(group.name, interval.name, overdue_s, group.hidden))
-    return Status(sorted(masters.values(), key=lambda master: master.since), intervals, sources)
+        unrotated += find_unrotated(group, store)
+    return Status(sorted(masters.values(), key=lambda master: master.since), intervals, sources, unrotated)

@@ -151,7 +151,7 @@ class Server:
         return forget
 
     def everything(self) -> dict[str, Any]:
-        """All keys with their values, to compare two moments."""
+        """All keys with their values, to compare two moments, without the times of `@intervals`."""
         with self.client as client:
             readers = {
                 "string": client.get,
@@ -161,7 +161,8 @@ class Server:
                 "stream": client.xrange,
                 "zset": lambda key: dict(client.zrange(key, 0, -1, withscores=True)),
             }
-            return {key: readers[client.type(key)](key) for key in client.scan_iter("*")}
+            found = [key for key in client.scan_iter("*") if not key.endswith(":@intervals")]
+            return {key: readers[client.type(key)](key) for key in found}
 
 
 class Proxy:

@@ -30,6 +30,7 @@ from event_count_logger import keys
         (keys.totals_interval("web"), "web:@totals_interval"),
         (keys.idle("web"), "web:@idle"),
         (keys.masters("web"), "web:@masters"),
+        (keys.intervals("web"), "web:@intervals"),
     ],
 )
 def test_key_strings_never_change(key: str, literal: str) -> None:

@@ -152,7 +152,7 @@ def test_the_sentence_says_what_there_is(
 
 def left(directory: Path, redis: str, group: str = "web") -> Path:
     """A spool file with a count, as a killed process leaves it."""
-    file = spool_file.create(directory, group, ["24h"], redis)
+    file = spool_file.create(directory, group, ["0.5s"], redis)
     Cells.found(file).add("ok").total = 1
     file.close()
     return file.path

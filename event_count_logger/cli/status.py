@@ -35,7 +35,8 @@ def status(config_file: str, as_json: bool) -> None:
 
     \b
     Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable, or it refuses to
-    answer; 4 a rotation is overdue, or spool files for this Redis are not recovered.
+    answer; 4 a rotation is overdue, processes count in an interval that no master
+    ends, or spool files for this Redis are not recovered.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)
@@ -50,7 +51,7 @@ def status(config_file: str, as_json: bool) -> None:
     else:
         if machine and machine.unrecovered:
             machine = _examine_machine(config, machine)
-        is_well = not found.overdue and not (machine and machine.unrecovered)
+        is_well = not found.overdue and not found.unrotated and not (machine and machine.unrecovered)
         outcome, sentence = Status.OK if is_well else Status.STALE, render.summary(found, machine)
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")

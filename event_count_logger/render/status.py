@@ -14,6 +14,7 @@ from event_count_logger.logs import counted
 from event_count_logger.render import table
 from event_count_logger.render.words import duration, size, utc
 from event_count_logger.status import IntervalStatus, Status
+from event_count_logger.unrotated import Unrotated
 
 #: Files in the table of those that wait, at most; JSON has all.
 _MOST_FILES = 20
@@ -45,7 +46,7 @@ def render(
 
 
 def summary(status: Status, machine: MachineStatus | None = None) -> str:
-    """Returns one sentence that begins with OK, OVERDUE or UNRECOVERED."""
+    """Returns one sentence that begins with OK, OVERDUE, UNROTATED or UNRECOVERED."""
     parts = [_state_of(status, machine)]
     if machine and machine.foreign:
         parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")
@@ -56,8 +57,11 @@ def _state_of(status: Status, machine: MachineStatus | None) -> str:
     alive = sum(master.alive for master in status.masters)
     masters = counted(alive, "master") if alive else "no sign of a master"
     unrecovered = f"; {_unrecovered(machine.unrecovered)}" if machine and machine.unrecovered else ""
+    unrotated = f"; {_unrotated(status.unrotated)}" if status.unrotated else ""
     if status.overdue:
-        return f"OVERDUE: {_overdue(status)}; {masters}{unrecovered}"
+        return f"OVERDUE: {_overdue(status)}; {masters}{unrotated}{unrecovered}"
+    if unrotated:
+        return f"UNROTATED: {masters}, {_in_time(status)}{unrotated}{unrecovered}"
     if unrecovered:
         return f"UNRECOVERED: {masters}, {_in_time(status)}{unrecovered}"
     return f"OK: {masters}, {_in_time(status)}"
@@ -70,6 +74,14 @@ def _in_time(status: Status) -> str:
     if len(begun) < len(shown):
         parts.append(f"{len(shown) - len(begun)} not begun yet")
     return ", ".join(parts)
+
+
+def _unrotated(intervals: Sequence[Unrotated]) -> str:
+    """The names of the intervals, without those of hidden groups."""
+    hidden = sum(each.hidden for each in intervals)
+    parts = [f"interval '{each.interval}' of group '{each.part}'" for each in intervals if not each.hidden]
+    parts += [counted(hidden, "hidden interval")] if hidden else []
+    return f"counted in, and ended by no master: {', '.join(parts)} (see ecl check)"
 
 
 def _unrecovered(files: Sequence[UndeliveredFile]) -> str:
@@ -98,6 +110,8 @@ def as_json(
         "masters": status and [asdict(master) | {"alive": master.alive} for master in status.masters],
         "intervals": status and [_interval_object(interval) for interval in _shown(status)],
         "hidden_overdue": status and sum(interval.hidden for interval in status.overdue),
+        "unrotated": status and [_unrotated_object(each) for each in status.unrotated if not each.hidden],
+        "hidden_unrotated": status and sum(each.hidden for each in status.unrotated),
         "sources": status and _shown_sources(status),
         "machine": machine and [asdict(group) for group in machine.groups],
         "undelivered": machine and [_file_object(file) for file in _shown_files(machine, hidden)],
@@ -111,6 +125,16 @@ def _interval_object(interval: IntervalStatus) -> dict[str, Any]:
         "interval": interval.interval,
         "overdue_s": interval.overdue_s,
         "overdue": interval.overdue,
+    }
+
+
+def _unrotated_object(each: Unrotated) -> dict[str, Any]:
+    return {
+        "group": each.group,
+        "part": each.part,
+        "interval": each.interval,
+        "counted_s": each.counted_s,
+        "reason": each.reason,
     }
 
 

@@ -14,6 +14,7 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import Rejected, Unconfirmed
 from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
+from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
 from event_count_logger.store.server_errors import plain
 from event_count_logger.store.shards import ShardedStore
@@ -67,6 +68,7 @@ class CommittingStore(ShardedStore):
         super().__init__(config, log, timeout_s)
         self._forms: dict[tuple[str, ...], _Form] = {}
         self._confirmation = Confirmation(self.location, self._timeout_s)
+        self._notes = IntervalNotes()
 
     def position(self, group: GroupConfig, source: str) -> str:
         """The last committed position of a source; '' if there is none.
@@ -196,11 +198,15 @@ class CommittingStore(ShardedStore):
         rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
         n_words, sure = form.n_words + (len(actions) or 1), ()
         asked_at = time.time()
-        if group.durability == "memory":
-            reply = self._call(form.script, n_words, rest, key, connect)
+        notes = self._notes.requests(group, asked_at)
+        behind = [] if group.durability == "memory" else self._requests_behind(group, key, connect)
+        if notes or behind:
+            reply, *answers = self._call(form.script, n_words, rest, key, connect, [*notes, *behind])
+            sure = answers[len(notes) :]
         else:
-            behind = self._requests_behind(group, key, connect)
-            reply, *sure = self._call(form.script, n_words, rest, key, connect, behind)
+            reply = self._call(form.script, n_words, rest, key, connect)
+        if notes:  # an error in reply to them is named by `ecl check`
+            self._notes.note_sent(group, asked_at)
         if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
             raise self._gone(key, "it answered another request")
         outcome, now_ms, detail = reply[:3]

@@ -29,6 +29,7 @@ _PARTS = {
     "expire_hash": (),
     "finished_hash": (),
     "heartbeat": (),
+    "intervals": (),
     "move_history": (),
     "move_to_hash": (),
     "move_to_keys": (),
@@ -186,7 +187,7 @@ class Connections:
 
     def _check_takes(self, n_words: int, key: str) -> None:
         """Raise Rejected if the server takes fewer words in one request. HELLO needs no permission."""
-        version = text(_pairs(self._ask("HELLO", key=key))[b"version"])
+        version = text(pairs(self._ask("HELLO", key=key))[b"version"])
         if int(version.partition(".")[0]) < _TAKES_ANY_NUMBER:
             raise Rejected(
                 key,
@@ -264,12 +265,12 @@ def _settings(node: Node) -> Mapping[str, str]:
         found = {"server": server, "version": info[f"{server.lower()}_version"]}
     for name in ("maxmemory-policy", "appendonly", "save"):
         with suppress(Rejected):
-            reply = _pairs(ask_node(node, "CONFIG", "GET", name))
+            reply = pairs(ask_node(node, "CONFIG", "GET", name))
             found |= {text(key): text(value) for key, value in reply.items()}
     return found
 
 
-def _pairs(reply: Any) -> Mapping[bytes, Any]:
+def pairs(reply: Any) -> Mapping[bytes, Any]:
     """A map in a reply, which is a list of keys and values in version 2 of the protocol."""
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 

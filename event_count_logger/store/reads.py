@@ -8,10 +8,11 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.connections import Connections
+from event_count_logger.store.connections import Connections, pairs
+from event_count_logger.store.interval_notes import COUNTED_IN_S
 from event_count_logger.store.layouts import LAYOUTS, HashLayout, KeyLayout
 from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
-from event_count_logger.store.wire import seconds
+from event_count_logger.store.wire import seconds, text
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
@@ -139,6 +140,30 @@ class ReadingStore(Connections):
         """
         return self._layout(group).count(group, interval, half, event_id)
 
+    def counted_in(self, group: GroupConfig) -> dict[str, float]:
+        """The intervals that processes count in, whatever this configuration says, as they call them.
+
+        Version 1.1 does not note that.
+
+        Args:
+            group: A shard of it, if it has some.
+
+        Returns:
+            For each, the seconds since it was last noted, which happens at most once a minute.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        key = keys.intervals(group.prefix)
+        noted = pairs(self._ask("HGETALL", key, key=key))
+        if not noted:
+            return {}
+        now = self.server_time(group)
+        times = {text(name): seconds(at) for name, at in noted.items()}
+        ages = {name: max(0.0, now - at) for name, at in times.items() if at is not None}
+        return {name: age for name, age in ages.items() if age < COUNTED_IN_S}
+
     def expected_types(self, group: GroupConfig) -> Mapping[str, str]:
         """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
         name = group.prefix
@@ -147,6 +172,7 @@ class ReadingStore(Connections):
             keys.sources(name): "hash",
             keys.sources_seen(name): "hash",
             keys.idle(name): "zset",
+            keys.intervals(name): "hash",
         }
         types |= self._layout(group).expected_types(group)
         return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}

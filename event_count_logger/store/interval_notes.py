@@ -1,0 +1,47 @@
+"""Notes in Redis in which intervals a group is counted, so that one that nobody rotates is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.store.connections import SCRIPTS
+from event_count_logger.store.wire import packed
+
+#: Seconds after its last note when an interval is no longer taken for one that is counted in. More than an
+#: hour, so that the interval of an hourly job does not come and go.
+COUNTED_IN_S = 65 * 60
+
+#: Seconds between notes of a process about a group.
+_NOTE_EVERY_S = 60.0
+
+
+class IntervalNotes:
+    """When this process has last noted the intervals of each group.
+
+    A note goes behind a commit, in the same packet, at most once a minute: other commits cost nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._noted: dict[str, tuple[tuple[Interval, ...], float]] = {}  # by prefix: which, and when
+
+    def requests(self, group: GroupConfig, now: float) -> Sequence[bytes]:
+        """The request that notes the intervals of a group; none if it was done within the last minute.
+
+        Args:
+            group: A shard of it, if it has some.
+            now: Unix seconds of this machine.
+        """
+        noted = self._noted.get(group.prefix)
+        if noted and noted[0] == group.intervals and 0 <= now - noted[1] < _NOTE_EVERY_S:
+            return ()
+        names = [interval.name for interval in group.intervals]
+        words: list[str | int] = [1, keys.intervals(group.prefix), COUNTED_IN_S, *names]
+        # In full: the server may not know the script yet, and an error would not be noticed.
+        return [b"*%d\r\n%b%b" % (2 + len(words), SCRIPTS["intervals"].in_full, packed(words))]
+
+    def note_sent(self, group: GroupConfig, now: float) -> None:
+        """Record that the request was answered at about `now`, Unix seconds of this machine."""
+        self._noted[group.prefix] = (group.intervals, now)

@@ -1,0 +1,236 @@
+"""Intervals that are counted in and that no master ends, because configurations differ."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
+from event_count_logger.errors import NotYet
+from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
+from event_count_logger.store import SessionAction, Store
+from event_count_logger.unrotated import UnrotatedWatch, find_unrotated
+from tests.groups import group_of
+from tests.servers import Server, wait_until
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+Write = Callable[..., Path]
+
+SIXTY_S, ONE_M, ONE_H = map(Interval.parse, ("60s", "1m", "1h"))
+
+WARNING = (
+    "Group 'g', interval '60s': processes count in it, and no master ends it: this configuration has 1m, 1h"
+)
+
+
+def count(store: Store, group: GroupConfig, source: str = "s") -> None:
+    assert store.commit(group, source, "", 1, {"e": 1}).outcome == "applied"
+
+
+def names(store: Store, group: GroupConfig) -> list[tuple[str, str]]:
+    return [(each.part, each.interval) for each in find_unrotated(group, store)]
+
+
+def age(server: Server, key: str, interval: str, by_s: int) -> None:
+    """Let an interval be counted in so long ago."""
+    with server.client as client:
+        client.hset(key, interval, int(client.time()[0]) - by_s)
+
+
+def test_interval_of_workers_alone_is_named_by_master_check_and_status(
+    server: Server, config_file: Write, start: Start, run: Run
+) -> None:
+    groups = {"g": {"events": ["e"], "intervals": ["1m", "1h"]}}
+    ours = config_file({"redis": server.config, "groups": groups})
+    theirs = config_file(
+        {"redis": server.config, "groups": {"g": {**groups["g"], "intervals": ["60s"]}}}, "w.yml"
+    )
+    master = start("ecl_master", ours)
+    wait_until(lambda: server.client.exists("g:1h:cur:@ts"), what="the master begins the intervals")
+    assert run("ecl", "check", ours).returncode == 0
+    assert run("ecl", "status", ours).returncode == 0
+
+    assert run("ecl", "log_event", theirs, "g", "e").returncode == 0
+    assert master.stderr and master.stderr.readline().rstrip().endswith(WARNING)
+    checked = run("ecl", "check", ours)
+    assert (checked.returncode, checked.stdout.count(WARNING[1:])) == (1, 1)
+    status = run("ecl", "status", ours)
+    assert status.returncode == 4
+    assert status.stdout.splitlines()[-1] == (
+        "UNROTATED: 1 master, 2 intervals in time; counted in, and ended by no master: "
+        "interval '60s' of group 'g' (see ecl check)"
+    )
+    found = json.loads(run("ecl", "status", "--json", ours).stdout)
+    assert (found["state"], found["hidden_unrotated"]) == ("unrotated", 0)
+    assert [(each["group"], each["interval"]) for each in found["unrotated"]] == [("g", "60s")]
+
+
+@pytest.mark.parametrize("layout", ["keys", "hash"], indirect=True)
+def test_every_way_to_count_notes_its_intervals(layout: str, any_server: Server, store: Store) -> None:
+    ways: dict[str, Callable[[GroupConfig], object]] = {
+        "commits": lambda group: store.commit(group, "s", "", 1, {"e": 1}),
+        "requests": lambda group: store.commit_request(group, "k", "c", {"e": 1}, 60),
+        "sessions": lambda group: store.commit_actions(group, [SessionAction("id", "e", "start", 1e9)]),
+    }
+    for name, commit in ways.items():
+        theirs = group_of(name, [SIXTY_S], sessions=SessionsConfig())
+        commit(theirs)
+        assert names(store, replace(theirs, intervals=(ONE_M,))) == [(name, "60s")]
+        assert names(store, theirs) == []
+
+
+@pytest.mark.parametrize("durability", ["fsync", "replicas"])
+def test_durable_commit_is_confirmed_beside_the_note(durability: str, own_server: Server) -> None:
+    with own_server.client as client:
+        client.config_set("appendfsync", "always")
+    store = Store(RedisConfig(**own_server.config))
+    group = group_of("g", [SIXTY_S], durability=durability)
+    if durability == "fsync":
+        count(store, group)
+    else:
+        with pytest.raises(NotYet, match="not confirmed by 1 of 1 replicas"):
+            count(store, group)
+    assert list(store.counted_in(group)) == ["60s"]
+    store.close()
+
+
+def test_shards_are_looked_at_one_by_one(any_server: Server, store: Store) -> None:
+    ours = group_of("g", [ONE_M], n_shards=3, key_prefix="{g}")
+    count(store, replace(ours.shard(2), intervals=(SIXTY_S,)))
+    assert names(store, ours) == [("g#2", "60s")]
+
+
+def test_another_number_of_shards_is_named(any_server: Server, store: Store) -> None:
+    whole = group_of("g", [ONE_M], key_prefix="{g}")
+    count(store, replace(whole, n_shards=2).shard(1))
+    assert names(store, replace(whole, n_shards=2)) == []
+    assert names(store, whole) == []  # shard 0 will be counted in, too
+    count(store, replace(whole, n_shards=2).shard(0))
+    assert names(store, whole) == [("g#0", "1m")]
+    count(store, whole)
+    assert names(store, replace(whole, n_shards=2)) == [("g", "1m")]
+    (found,) = find_unrotated(replace(whole, n_shards=2), store)
+    assert found.reason == "this configuration has 'shards: 2'"
+    assert names(store, replace(whole, n_shards=1)) == [("g#0", "1m")]
+
+
+def test_interval_that_another_master_ends_is_not_named(any_server: Server, store: Store) -> None:
+    theirs, ours = group_of("g", [ONE_H]), group_of("g", [ONE_M])
+    count(store, theirs)
+    assert names(store, ours) == [("g", "1h")]
+    now = store.server_time(theirs)
+    with any_server.client as client:
+        client.set("g:1h:cur:@ts", int(now) - 2 * 3600)
+    assert store.rotate(theirs, ONE_H).outcome == "rotated"
+    assert names(store, ours) == []
+    with any_server.client as client:
+        client.set("g:1h:cur:@ts", int(now) - 2 * 3600)
+    assert names(store, ours) == [("g", "1h")]
+
+
+def test_interval_is_named_until_65_minutes_after_its_last_count(any_server: Server, store: Store) -> None:
+    ours, theirs = group_of("g", [ONE_M]), group_of("g", [SIXTY_S])
+    count(store, theirs)
+    age(any_server, "g:@intervals", "60s", 64 * 60)
+    assert names(store, ours) == [("g", "60s")]
+    age(any_server, "g:@intervals", "60s", 66 * 60)
+    assert names(store, ours) == []
+    count(store, ours, "other")
+    with any_server.client as client:
+        assert client.hkeys("g:@intervals") == ["1m"]
+
+
+def test_note_is_sent_with_one_commit_a_minute(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, group = Store(RedisConfig(**server.config)), group_of("g", [ONE_M, ONE_H])
+
+    def n_evals() -> int:
+        with server.client as client:
+            return int(client.info("commandstats").get("cmdstat_eval", {"calls": 0})["calls"])
+
+    with server.client as client:
+        client.config_resetstat()
+    count(store, group, "s0")
+    before = n_evals()  # the script of the commit and that of the note
+    for i in range(1, 50):
+        count(store, group, f"s{i}")
+    assert n_evals() == before
+    now = time.time()
+    monkeypatch.setattr("event_count_logger.store.commits.time.time", lambda: now + 61)
+    count(store, group, "s50")
+    assert n_evals() == before + 1
+    count(store, replace(group, intervals=(SIXTY_S,)), "s51")
+    assert n_evals() == before + 2
+    store.close()
+
+
+def test_key_in_the_way_of_the_note_does_not_stop_counts(
+    server: Server, run: Run, config_file: Write
+) -> None:
+    file = config_file({"redis": server.config, "groups": {"g": {"events": ["e"], "intervals": ["1h"]}}})
+    with server.client as client:
+        client.set("g:@intervals", "foreign")
+    assert run("ecl", "log_event", file, "g", "e").returncode == 0
+    assert server.counts("g", "1h", "cur") == {"e": 1}
+    assert run("ecl", "master", file, "--once").returncode == 0
+    checked = run("ecl", "check", file)
+    assert checked.stdout.count("g:@intervals") == 1
+    assert "key g:@intervals holds a string, where a hash is expected (rename or delete it)" in checked.stdout
+
+
+def test_master_warns_once_and_logs_when_it_is_settled(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    def config(*intervals: str) -> Config:
+        return from_dicts({"g": {"events": ["e"], "intervals": list(intervals)}}, server.config)
+
+    store = Store(config("1m").redis)
+    watch = UnrotatedWatch(store, Log("EventCountLogger"))
+    count(store, group_of("g", [SIXTY_S]))
+    for _ in range(3):
+        watch.look(config("1m", "1h"))
+    assert [record.getMessage() for record in caplog.records] == [WARNING]
+    assert caplog.records[0].levelno == logging.WARNING
+    caplog.clear()
+    for _ in range(3):
+        watch.look(config("60s", "1h"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "Group 'g', interval '60s': it is rotated, or no longer counted in"
+    ]
+    store.close()
+
+
+def test_outage_does_not_settle_what_was_warned_of(
+    own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = from_dicts({"g": {"events": ["e"], "intervals": ["1m", "1h"]}}, own_server.config)
+    store = Store(config.redis)
+    watch = UnrotatedWatch(store, Log("EventCountLogger"))
+    count(store, group_of("g", [SIXTY_S]))
+    watch.look(config)
+    own_server.kill()
+    watch.look(config)
+    own_server.start()
+    watch.look(config)
+    assert [record.getMessage() for record in caplog.records] == [WARNING]
+    store.close()
+
+
+def test_hidden_group_is_counted_and_not_called_by_name(server: Server, run: Run, config_file: Write) -> None:
+    groups: dict[str, Any] = {"secret": {"events": ["e"], "intervals": ["1h"], "hidden": True}}
+    file = config_file({"redis": server.config, "groups": groups})
+    store = Store(from_dicts(groups, server.config).redis)
+    count(store, group_of("secret", [SIXTY_S]))
+    status = run("ecl", "status", file)
+    assert status.returncode == 4
+    assert "1 hidden interval" in status.stdout and "secret" not in status.stdout
+    store.close()
