@@ -7,6 +7,7 @@ of a group begins with its prefix.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Literal
 
 #: The running interval and the last finished one.
@@ -30,6 +31,9 @@ GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 #: Begins the names of what the package itself makes, so that no name given by a user is the same.
 _RESERVED = "@"
 
+#: The counters that a group may have without an index; see `parse_counter`.
+_COUNTER = re.compile(rf"({GROUP_NAME.pattern}):([0-9.]+[smhSMH]):(cur|last):(.+)")
+
 #: Bytes of UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
@@ -52,6 +56,20 @@ def prefix(group: str, in_cluster: bool = False, shard: int | None = None) -> st
 def counter(prefix: str, interval: str, half: Half, event_id: str) -> str:
     """The count of one event."""
     return f"{prefix}:{interval}:{half}:{event_id}"
+
+
+def counters_pattern(groups: Collection[str]) -> str:
+    """A pattern for SCAN that all counters of these groups match, and few other keys."""
+    group = f"{next(iter(groups))}:" if len(groups) == 1 else ""
+    return f"{group}*:[cl]*[rt]:[^@]*"  # `cur` or `last`
+
+
+def parse_counter(key: str) -> tuple[str, str, Half, str] | None:
+    """Returns group, interval, half and event ID of a counter; None if the key is none of a valid event."""
+    match = _COUNTER.fullmatch(key)
+    if not match or event_id_fault(match[4]):
+        return None
+    return match[1], match[2], "cur" if match[3] == "cur" else "last", match[4]
 
 
 def timestamp(prefix: str, interval: str, half: Half) -> str:

@@ -22,6 +22,7 @@ from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
+from event_count_logger.unindexed import UnindexedCounters
 from event_count_logger.unrotated import UnrotatedWatch
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._counters = Store(config.redis, self.log)
         self._recovery = Recovery(config, self._counters, self.log)
         self._unrotated = UnrotatedWatch(self._counters, self.log)
+        self._unindexed = UnindexedCounters(self._counters, self.log)
         # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
@@ -126,6 +128,8 @@ class EventCountLoggerMaster(EventCountLogger):
             failure = error
         self._prune()
         self._unrotated.look(self.config)
+        with suppress(Unavailable):  # so are the rotations
+            self._unindexed.look(self.config)
         for shard, interval in _rotations(self.config):
             if failure and self._counters.is_away(shard):
                 continue
@@ -144,6 +148,7 @@ class EventCountLoggerMaster(EventCountLogger):
         scheduler.add_job(self._tell_on_and_on)
         scheduler.add_job(self._prune_on_and_on)
         scheduler.add_job(self._compare_on_and_on)
+        scheduler.add_job(self._index_on_and_on)
         scheduler.start()
         try:
             while not self._stopping:
@@ -232,6 +237,14 @@ class EventCountLoggerMaster(EventCountLogger):
         finally:
             self._plan(_COMPARE_S, self._compare_on_and_on)
 
+    def _index_on_and_on(self) -> None:
+        """Look for counters of version 1.1, and plan the next look."""
+        try:
+            with suppress(Unavailable):  # logged by the store
+                self._unindexed.look(self.config)
+        finally:
+            self._plan(self._unindexed.next_look_s, self._index_on_and_on)
+
     def _tell_on_and_on(self) -> None:
         """Say that this master is there, and plan to say so again."""
         groups = tuple(self.config.groups.values())
@@ -258,6 +271,8 @@ class EventCountLoggerMaster(EventCountLogger):
 
     def _rotate(self, shard: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
         """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
+        with suppress(Unavailable):  # so is the rotation
+            self._unindexed.look_before_rotation(self.config, shard, interval)
         rotation = self._counters.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from event_count_logger.config import from_dicts
+from event_count_logger.store import Store
 from tests.servers import Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -407,3 +409,101 @@ def test_log_event_counts_and_exits_the_same(
     assert (result.returncode, result.stdout) == (status, "")
     unchanged = {"web": {"a": 1, "B": 4}, "jobs": {"done": 1}, "auto": {"new": 6}}
     assert {group: server.counts(group, "1h", "cur") for group in unchanged} == unchanged | counted
+
+
+DYNAMIC: dict[str, Any] = {"auto": {"events": ["a"], "intervals": ["5m", "1h"], "auto_declare_events": True}}
+
+#: What is counted in each interval by 1.1 alone: new events, some that go on, some that come back.
+COUNTED_BY_1_1: list[dict[str, int]] = [
+    {"a": 1, "x": 3},
+    {"x": 2, "http:404": 1},
+    {"http:404": 4},
+    {},
+    {"x": 1, "č": 2, "a": 5},
+]
+
+
+@dataclass
+class Caller:
+    """A process of one version that counts what it is told to, and waits for it to be done."""
+
+    version: Version
+    server: Server
+    start: Start
+    groups: dict[str, Any] = field(default_factory=lambda: DYNAMIC)
+
+    def __post_init__(self) -> None:
+        task = (json.dumps(self.groups), json.dumps(self.server.config))
+        command = (sys.executable, PROGRAMS / "compatible_dynamic.py", *task)
+        self.process = self.start(*command, stdin=subprocess.PIPE, env=self.version.environ)
+        assert self.process.stdout and self.version.made(self.process.stdout.readline().rstrip())
+
+    def log(self, counts: dict[str, int]) -> None:
+        assert self.process.stdin and self.process.stdout
+        for event in Counter(counts).elements():
+            print(event, file=self.process.stdin, flush=True)
+            assert self.process.stdout.readline() == "\n"
+
+    def stop(self) -> None:
+        self.process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("others", [{}, {"x": 7, "ours": 1, "č": 1}], ids=["1.1 alone", "ours, too"])
+def test_dynamic_events_of_1_1_are_rotated_in_their_intervals(
+    server: Server, start: Start, others: dict[str, int]
+) -> None:
+    config = from_dicts(DYNAMIC, server.config)
+    store, group = Store(config.redis), config.group("auto")
+    five_m, one_h = group.intervals
+    old, ours = Caller(OLD, server, start), Caller(OURS, server, start)
+    store.rotate(group, five_m, 3000)
+    expected = [dict(Counter(counts) + Counter(others)) for counts in COUNTED_BY_1_1]
+    for n, counts in enumerate(COUNTED_BY_1_1):
+        old.log(counts)
+        ours.log(others)
+        list(store.index_counters([group]))
+        assert store.rotate(group, five_m, 3300 + 300 * n).outcome == "rotated"
+        (finished,) = store.history(group, five_m, 1)
+        assert {event: count for event, count in finished.counts.items() if count} == expected[n]
+    reading = store.read(group, one_h, ["cur"], 5000)
+    assert reading.counts["cur"] == dict(sum(map(Counter, expected), Counter()))
+    totals = store.read(group, five_m, ["cur"], 5000, totals=True).totals
+    assert totals == dict(sum(map(Counter, expected), Counter()))
+    old.stop()
+    ours.stop()
+    store.close()
+
+
+def test_our_master_rotates_events_that_1_1_alone_counts(
+    server: Server, start: Start, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {"auto": {**DYNAMIC["auto"], "intervals": ["1s", "1h"]}}
+    file = config_file({"redis": server.config, "groups": groups})
+    config = from_dicts(groups, server.config)
+    store, group = Store(config.redis), config.group("auto")
+    one_s = group.intervals[0]
+    with server.client as client:
+        client.set("auto:1s:last:gone", 861)  # as the master of 1.1 leaves it
+    master = start("ecl_master", file)
+    old = Caller(OLD, server, start, groups)
+    logged: Counter[str] = Counter()
+
+    def count_until_rotated(event: str) -> None:
+        before = store.n_finished(group, one_s)
+        while store.n_finished(group, one_s) < before + 2:
+            old.log({event: 1, "always": 1})
+            logged.update([event, "always"])
+
+    for event in ("first", "second", "first"):
+        count_until_rotated(event)
+    old.stop()
+    before = store.n_finished(group, one_s)
+    wait_until(lambda: store.n_finished(group, one_s) >= before + 2, what="all is rotated")
+    finished = store.history(group, one_s, 100)
+    assert sum((Counter(each.counts) for each in finished), Counter()) == logged
+    for each in finished[:-2]:
+        assert each.counts.get("always") or each is finished[0]
+    printed = run(*OLD.script("ecl_reader"), file, "-g", "auto", "-i", "1s", **OLD.variables).stdout
+    assert printed == "a:0\n", "nothing is frozen at its last value"
+    master.terminate()
+    store.close()

@@ -44,7 +44,7 @@ FLOORS = [
     ["store.cluster"],
     ["store.routes", "store.durability"],
     ["store.connections"],
-    ["store.sealing", "store.interval_notes"],
+    ["store.sealing", "store.interval_notes", "store.unindexed"],
     ["store.layouts.keys", "store.layouts.hash"],
     ["store.layouts"],
     ["store.reads"],
@@ -62,7 +62,7 @@ FLOORS = [
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
     ["counters.usage", "syncer", "reader", "local_reader", "sources.source", "sources.sessions"],
-    ["group_counters", "unrotated"],
+    ["group_counters", "unindexed", "unrotated"],
     ["sources.requests", "sources.dashboards"],
     [
         "sources.stream",

@@ -2,6 +2,7 @@
 
 from event_count_logger.store import parser  # noqa: F401 - before redis is imported
 from event_count_logger.store.store import Store, prune_every_s
+from event_count_logger.store.unindexed import may_be_unindexed
 from event_count_logger.store.values import (
     ActionName,
     Commit,
@@ -25,5 +26,6 @@ __all__ = [
     "Rotation",
     "SessionAction",
     "Store",
+    "may_be_unindexed",
     "prune_every_s",
 ]

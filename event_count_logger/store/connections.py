@@ -29,6 +29,7 @@ _PARTS = {
     "expire_hash": (),
     "finished_hash": (),
     "heartbeat": (),
+    "index": (),
     "intervals": (),
     "move_history": (),
     "move_to_hash": (),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.config.values import Layout
+from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.layouts import LAYOUTS, KeyLayout
@@ -77,6 +79,9 @@ class Migration:
         if self._to == "keys" and self._group.totals:
             self._ask("SETNX", key, self._group.totals_interval.name)
         obstacles: list[str] = []
+        with suppress(Rejected):  # this user may not search
+            for _ in self._store.index_counters([self._group]):
+                pass
         for interval in self._group.intervals:
             self._move_history(interval)
             for half in _HALVES:

@@ -15,6 +15,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store.cluster import slot_of
 from event_count_logger.store.commits import CommittingStore
 from event_count_logger.store.connections import ask_node
+from event_count_logger.store.unindexed import index_counters
 from event_count_logger.store.values import MasterInfo, Rotation
 from event_count_logger.store.wire import seconds, text
 
@@ -127,6 +128,23 @@ class Store(CommittingStore):
         if rotation.outcome != "waiting":
             self._note_written(keys.sources(group.prefix))
         return replace(rotation, obstacles=(*rotation.obstacles, *strangers))
+
+    def index_counters(self, groups: Sequence[GroupConfig]) -> Iterator[int]:
+        """Find counters of undeclared events that only version 1.1 knows of, and add them to the indexes.
+
+        Searches the whole database, some keys at a time.
+
+        Args:
+            groups: Those that version 1.1 cannot count in are left out. If none is left, nothing is asked.
+
+        Returns:
+            How many counters were added, for each step of the search.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: This user may not search.
+        """
+        return index_counters(self, groups)
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Note that a master is there, which rotates these groups.

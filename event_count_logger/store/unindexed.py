@@ -1,0 +1,66 @@
+"""Finds the counters that version 1.1 has made for events which no configuration names.
+
+Version 1.1 increments a key and leaves no other trace, so that only a search of the database finds them. Once
+a counter is in the index of its interval, rotations and reads include it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from event_count_logger import keys
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.keys import Half
+from event_count_logger.store.connections import Connections
+from event_count_logger.store.wire import text
+
+#: Keys that the server looks at before it answers others again.
+_SCANNED = 1000
+
+#: Counters that are added to an index at once.
+_CHUNK = 500
+
+
+def may_be_unindexed(group: GroupConfig) -> bool:
+    """Whether version 1.1 may count events of a group that its configuration does not name.
+
+    It knows neither hashes nor shards nor clusters.
+    """
+    return (
+        group.auto_declare_events and group.layout == "keys" and group.n_shards == 1 and not group.key_prefix
+    )
+
+
+def index_counters(redis: Connections, groups: Sequence[GroupConfig]) -> Iterator[int]:
+    """See `Store.index_counters`."""
+    by_name = {group.name: group for group in groups if may_be_unindexed(group)}
+    declared = {name: frozenset(group.events) for name, group in by_name.items()}
+    cursor = "0" if by_name else ""
+    while cursor:
+        pattern = keys.counters_pattern(by_name)
+        reply = redis._ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
+        cursor = text(reply[0]).lstrip("0")
+        found: dict[tuple[str, str, Half], list[str]] = defaultdict(list)
+        for key in map(text, reply[1]):
+            name, interval, half, event_id = keys.parse_counter(key) or ("", "", "cur", "")
+            group = by_name.get(name)
+            if group and group.interval(interval) and event_id not in declared[name]:
+                found[name, interval, half].append(event_id)
+        yield sum(_index(redis, *place, events) for place, events in found.items())
+
+
+def _index(redis: Connections, group: str, interval: str, half: Half, events: Sequence[str]) -> int:
+    """Add events to an index; returns how many were not there before."""
+    index, n_added = keys.index(group, interval, half), 0
+    with suppress(Rejected):  # something else is under that key, which every rotation reports
+        for first in range(0, len(events), _CHUNK):
+            some = events[first : first + _CHUNK]
+            known = redis._ask("SMISMEMBER", index, *some, key=index)
+            new = [event_id for event_id, is_known in zip(some, known, strict=True) if not is_known]
+            if new:
+                counters = [keys.counter(group, interval, half, event_id) for event_id in new]
+                n_added += redis._run("index", [index, *counters], new)
+    return n_added

@@ -1,0 +1,115 @@
+"""Includes what programs of version 1.1 count beside a master of this version."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
+from event_count_logger.store import Store, may_be_unindexed
+
+#: Seconds after the start, and after the last find, for which a program of version 1.1 may be at work.
+_ACTIVE_S = 3600.0
+
+#: Seconds between looks while one may be at work, and otherwise: a program of 1.1 may start at any time.
+_EVERY_S, _SELDOM_S = 10.0, 600.0
+
+#: How often a look is made, at most, in times of what the last one took: they take 1 % of the time.
+_REST = 100
+
+#: Seconds that a rotation waits for a look, at most.
+_LONGEST_WAIT_S = 0.5
+
+
+class UnindexedCounters:
+    """Looks for counters that version 1.1 has made, before rotations and in between.
+
+    An event that 1.1 has counted in the last interval, too, needs no look: rotations include it. A look is
+    for events that are new, or were not counted for an interval.
+    """
+
+    def __init__(self, store: Store, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            store: Where the counters are.
+            log: Is told when such counters are found.
+            clock: Seconds that never go back.
+        """
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._active_until = clock() + _ACTIVE_S
+        self._has_found = False
+        self._is_allowed = True
+        self._began_at = 0.0  # the last whole look, in Unix seconds of the server
+        self._ended_at, self._took_s = clock(), 0.0  # the last look, whole or not
+
+    @property
+    def next_look_s(self) -> float:
+        """Seconds until the next look that no rotation asks for."""
+        every_s = _EVERY_S if self._clock() < self._active_until else _SELDOM_S
+        return max(every_s, _REST * self._took_s)
+
+    def look(self, config: Config) -> None:
+        """Look at the whole database.
+
+        Raises:
+            Unavailable: No answer.
+        """
+        with self._turn:
+            self._look(config)
+
+    def look_before_rotation(self, config: Config, group: GroupConfig, interval: Interval) -> None:
+        """Look at the whole database, unless that was done since the latest boundary, or takes too long.
+
+        Counters that were made before the boundary are found, so that the rotation includes them.
+
+        Raises:
+            Unavailable: No answer.
+        """
+        if (
+            not may_be_unindexed(group)
+            or self._took_s > _LONGEST_WAIT_S
+            or self._clock() >= self._active_until
+        ):
+            return
+        if self._turn.acquire(timeout=_LONGEST_WAIT_S):
+            try:
+                has_rested = self._clock() - self._ended_at >= _REST * self._took_s
+                if has_rested and self._began_at < interval.start_of(self._store.now()):
+                    self._look(config, _LONGEST_WAIT_S)
+            finally:
+                self._turn.release()
+
+    def _look(self, config: Config, longest_s: float = float("inf")) -> None:
+        groups = [group for group in config.groups.values() if may_be_unindexed(group)]
+        if not groups or not self._is_allowed:
+            return
+        began_at, began, n_found = self._store.now(), self._clock(), 0
+        try:
+            for n in self._store.index_counters(groups):
+                n_found += n
+                if self._clock() - began > longest_s:
+                    break
+            else:
+                self._began_at = began_at
+        except Rejected as error:
+            self._is_allowed = False
+            self._log.info("Counters of event-count-logger 1.1 are not looked for: %s", error)
+        self._ended_at = self._clock()
+        self._took_s = self._ended_at - began
+        self._note_found(n_found)
+
+    def _note_found(self, n_found: int) -> None:
+        now = self._clock()
+        if n_found and not (self._has_found and now < self._active_until):
+            names = "event-count-logger 1.1 counts undeclared events"
+            self._log.info("%s: %d counters found, which are rotated from now on", names, n_found)
+        if n_found:
+            self._has_found, self._active_until = True, now + _ACTIVE_S
