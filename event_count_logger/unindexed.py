@@ -18,8 +18,9 @@ _ACTIVE_S = 3600.0
 #: Seconds between looks while one may be at work, and otherwise: a program of 1.1 may start at any time.
 _EVERY_S, _SELDOM_S = 10.0, 600.0
 
-#: How often a look is made, at most, in times of what the last one took: they take 1 % of the time.
-_REST = 100
+#: Seconds without a look, at least, in times of what the last one took: 1 % of the time, and up to 10 % where
+#: intervals are very short.
+_REST, _REST_BEFORE_ROTATION = 100, 10
 
 #: Seconds that a rotation waits for a look, at most.
 _LONGEST_WAIT_S = 0.5
@@ -33,11 +34,11 @@ class UnindexedCounters:
     """
 
     def __init__(self, store: Store, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
-        """Looks at nothing yet.
+        """Expects a program of version 1.1 for the first hour.
 
         Args:
             store: Where the counters are.
-            log: Is told when such counters are found.
+            log: Gets a message when such counters are found.
             clock: Seconds that never go back.
         """
         self._store = store
@@ -81,7 +82,8 @@ class UnindexedCounters:
             return
         if self._turn.acquire(timeout=_LONGEST_WAIT_S):
             try:
-                has_rested = self._clock() - self._ended_at >= _REST * self._took_s
+                rested_s = self._clock() - self._ended_at
+                has_rested = rested_s >= _REST_BEFORE_ROTATION * self._took_s
                 if has_rested and self._began_at < interval.start_of(self._store.now()):
                     self._look(config, _LONGEST_WAIT_S)
             finally:

@@ -14,7 +14,7 @@ from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
 from event_count_logger.store import Store
 
-#: Seconds that a rotation may be late before no master is taken to do it.
+#: Seconds that a rotation may be late.
 _TOLERANCE_S = 2.0
 
 
@@ -85,7 +85,7 @@ class UnrotatedWatch:
 def find_unrotated(group: GroupConfig, store: Store) -> Iterator[Unrotated]:
     """Every interval of a group that is counted in, is not in this configuration, and is not rotated.
 
-    An interval that this configuration lacks may be in that of a master: it is not named if it was ended in
+    An interval that this configuration lacks may be in that of a master: it is not named while it is ended in
     time. The same holds for shards.
 
     Raises:
@@ -107,14 +107,17 @@ def _unrotated(
 ) -> Iterator[Unrotated]:
     for name, counted_s in store.counted_in(part).items():
         with suppress(ValueError):  # not the name of an interval
-            if name not in known and not _is_rotated(part, Interval.parse(name), store):
+            if name not in known and not _is_rotated(part, Interval.parse(name), counted_s, store):
                 yield Unrotated(group.name, part.label, name, counted_s, reason, group.hidden)
 
 
-def _is_rotated(part: GroupConfig, interval: Interval, store: Store) -> bool:
-    """Whether an interval has ended before, and is not overdue now."""
-    overdue_s = Reader(store).overdue_s(part, interval)
-    return overdue_s is not None and overdue_s <= _TOLERANCE_S and store.n_finished(part, interval) > 0
+def _is_rotated(part: GroupConfig, interval: Interval, counted_s: float, store: Store) -> bool:
+    """Returns False for an interval that never ended, or was counted in after it should have ended.
+
+    An interval that was taken out of all configurations is overdue for ever, and not counted in any more.
+    """
+    overdue_s = Reader(store).overdue_s(part, interval) or 0.0
+    return counted_s >= overdue_s - _TOLERANCE_S and store.n_finished(part, interval) > 0
 
 
 def _other_parts(group: GroupConfig) -> Iterator[GroupConfig]:

@@ -151,7 +151,7 @@ class Server:
         return forget
 
     def everything(self) -> dict[str, Any]:
-        """All keys with their values, to compare two moments, without the times of `@intervals`."""
+        """All keys with their values, to compare them later; without the times of `@intervals`."""
         with self.client as client:
             readers = {
                 "string": client.get,

@@ -425,7 +425,7 @@ COUNTED_BY_1_1: list[dict[str, int]] = [
 
 @dataclass
 class Caller:
-    """A process of one version that counts what it is told to, and waits for it to be done."""
+    """A process of one version that counts given events, and waits until each is counted."""
 
     version: Version
     server: Server

@@ -46,7 +46,7 @@ def test_what_the_code_says_is_on_the_page(pattern: str) -> None:
 
 def test_keys_are_called_as_the_concepts_say() -> None:
     group, interval = "requests", "5m"
-    known = {keys.history(group, interval), keys.totals(group), keys.sources(group)}
+    known = {keys.history(group, interval), keys.totals(group), keys.sources(group), keys.intervals(group)}
     for half in ("cur", "last"):
         known |= {keys.counter(group, interval, half, "ok"), keys.timestamp(group, interval, half)}
         known |= {keys.index(group, interval, half)}

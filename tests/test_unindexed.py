@@ -15,7 +15,7 @@ from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 from event_count_logger.unindexed import UnindexedCounters
 from tests.groups import group_of
-from tests.servers import Server
+from tests.servers import Server, wait_until
 
 FIVE_M, ONE_H = Interval.parse("5m"), Interval.parse("1h")
 GROUP = GroupConfig("g", (FIVE_M, ONE_H), ("declared",), auto_declare_events=True)
@@ -48,7 +48,7 @@ class Looks:
 
     @property
     def n(self) -> int:
-        """How many requests of searches there were."""
+        """Number of SCAN requests."""
         with self._server.client as client:
             return int(client.info("commandstats").get("cmdstat_scan", {"calls": 0})["calls"])
 
@@ -162,6 +162,27 @@ def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(looks: Callable
     made.counters.look(made.config)
     made.before_rotation()
     assert (made.n, made.counters.next_look_s) == (2, 10)
+
+
+def test_rotation_soon_after_a_look_does_not_look_again(looks: Callable[..., Looks]) -> None:
+    made = looks(g={**SPEC, "intervals": ["0.1s"]})
+    search = made.store.index_counters
+
+    def search_for_a_while(groups: Any) -> Iterator[int]:
+        made.clock.now += 0.4
+        yield from search(groups)
+
+    made.store.index_counters = search_for_a_while  # type: ignore[method-assign]
+    made.counters.look(made.config)
+    (interval,) = made.config.group("g").intervals
+    began = made.store.now()
+    wait_until(lambda: interval.start_of(made.store.now()) > began, what="the next boundary")
+    made.clock.now += 3.9
+    made.before_rotation()
+    assert made.n == 1
+    made.clock.now += 0.2
+    made.before_rotation()
+    assert made.n == 2
 
 
 def test_user_without_permission_to_search_is_asked_once(

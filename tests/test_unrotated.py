@@ -138,6 +138,21 @@ def test_interval_that_another_master_ends_is_not_named(any_server: Server, stor
     assert names(store, ours) == [("g", "1h")]
 
 
+def test_interval_that_is_no_longer_used_is_not_named(any_server: Server, store: Store) -> None:
+    before, after = group_of("g", [ONE_M, ONE_H]), group_of("g", [ONE_M])
+    count(store, before)
+    now = int(store.server_time(before))
+    with any_server.client as client:
+        client.set("g:1h:cur:@ts", now - 7200)
+        assert store.rotate(before, ONE_H).outcome == "rotated"
+        client.set("g:1h:cur:@ts", now - 3600 - 300)  # it should have ended up to 5 minutes ago
+    overdue_s = int(store.server_time(before) - ONE_H.end_of(now - 3600 - 300))
+    age(any_server, "g:@intervals", "1h", overdue_s + 60)
+    assert names(store, after) == []
+    age(any_server, "g:@intervals", "1h", overdue_s - 60)
+    assert names(store, after) == [("g", "1h")]
+
+
 def test_interval_is_named_until_65_minutes_after_its_last_count(any_server: Server, store: Store) -> None:
     ours, theirs = group_of("g", [ONE_M]), group_of("g", [SIXTY_S])
     count(store, theirs)

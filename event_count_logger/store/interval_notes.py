@@ -1,4 +1,4 @@
-"""Notes in Redis in which intervals a group is counted, so that one that nobody rotates is noticed."""
+"""Notes in Redis of the intervals that are counted in, so that one that no master ends can be found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store.connections import SCRIPTS
 from event_count_logger.store.wire import packed
 
-#: Seconds after its last note when an interval is no longer taken for one that is counted in. More than an
-#: hour, so that the interval of an hourly job does not come and go.
+#: Seconds for which an interval is counted in after its last note. More than an hour, so that the interval of
+#: an hourly job does not come and go.
 COUNTED_IN_S = 65 * 60
 
 #: Seconds between notes of a process about a group.

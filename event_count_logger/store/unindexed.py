@@ -25,9 +25,9 @@ _CHUNK = 500
 
 
 def may_be_unindexed(group: GroupConfig) -> bool:
-    """Whether version 1.1 may count events of a group that its configuration does not name.
+    """Returns whether version 1.1 may count undeclared events of a group.
 
-    It knows neither hashes nor shards nor clusters.
+    Version 1.1 supports no hashes, no shards and no clusters.
     """
     return (
         group.auto_declare_events and group.layout == "keys" and group.n_shards == 1 and not group.key_prefix
