@@ -26,7 +26,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 GROUPS: dict[str, Any] = {
     "web": {"events": ["ok", "error"], "intervals": ["0.5s", "24h"]},
-    "secret": {"events": ["a"], "intervals": ["0.5s"], "hidden": True},
+    "secret": {"events": ["a"], "intervals": ["0.5s", "24h"], "hidden": True},
 }
 MASTER = MasterInfo("web1", 4711, "2.0.0", 1_700_000_000.0, seen_s=2.0)
 
@@ -152,7 +152,7 @@ def test_the_sentence_says_what_there_is(
 
 def left(directory: Path, redis: str, group: str = "web") -> Path:
     """A spool file with a count, as a killed process leaves it."""
-    file = spool_file.create(directory, group, ["0.5s"], redis)
+    file = spool_file.create(directory, group, ["24h"], redis)
     Cells.found(file).add("ok").total = 1
     file.close()
     return file.path
