@@ -4,15 +4,17 @@
 --
 -- ARGV[1]  seconds after which an interval that is not counted in is forgotten; then the intervals
 --
--- Returns nothing.
+-- Returns nothing, and never an error of a command: this is sent behind a commit, whose reply says what is
+-- wrong with the server.
 
+local try = redis.pcall
 local now = tonumber(redis.call('TIME')[1])
 for i = 2, #ARGV do
-    redis.call('HSET', KEYS[1], ARGV[i], now)
+    try('HSET', KEYS[1], ARGV[i], now)
 end
-local intervals = redis.call('HGETALL', KEYS[1])
+local intervals = try('HGETALL', KEYS[1])
 for i = 1, #intervals, 2 do
     if now - (tonumber(intervals[i + 1]) or 0) > tonumber(ARGV[1]) then
-        redis.call('HDEL', KEYS[1], intervals[i])
+        try('HDEL', KEYS[1], intervals[i])
     end
 end
