@@ -198,9 +198,13 @@ class CommittingStore(ShardedStore):
         rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
         n_words, sure = form.n_words + (len(actions) or 1), ()
         asked_at = time.time()
-        notes = self._notes.requests(group, asked_at)
-        behind = [] if group.durability == "memory" else self._requests_behind(group, key, connect)
-        if notes or behind:
+        last_group, since, until = self._notes.last  # most commits are of the same group as the one before
+        if group is last_group and since <= asked_at < until:
+            notes: Sequence[bytes] = ()
+        else:
+            notes = self._notes.requests(group, asked_at)
+        if notes or group.durability != "memory":
+            behind = self._requests_behind(group, key, connect)
             reply, *answers = self._call(form.script, n_words, rest, key, connect, [*notes, *behind])
             sure = answers[len(notes) :]
         else:

@@ -22,10 +22,14 @@ class IntervalNotes:
     """When this process has last noted the intervals of each group.
 
     A note goes behind a commit, in the same packet, at most once a minute: other commits cost nothing more.
+
+    Attributes:
+        last: The group that was asked about last, and from when until when it needs no note, Unix seconds.
     """
 
     def __init__(self) -> None:
         self._noted: dict[str, tuple[tuple[Interval, ...], float]] = {}  # by prefix: which, and when
+        self.last: tuple[GroupConfig | None, float, float] = (None, 0.0, 0.0)
 
     def requests(self, group: GroupConfig, now: float) -> Sequence[bytes]:
         """The request that notes the intervals of a group; none if it was done within the last minute.
@@ -34,8 +38,9 @@ class IntervalNotes:
             group: A shard of it, if it has some.
             now: Unix seconds of this machine.
         """
-        noted = self._noted.get(group.prefix)
-        if noted and noted[0] == group.intervals and 0 <= now - noted[1] < _NOTE_EVERY_S:
+        intervals, noted_at = self._noted.get(group.prefix, ((), 0.0))
+        if intervals == group.intervals and 0 <= now - noted_at < _NOTE_EVERY_S:
+            self.last = (group, noted_at, noted_at + _NOTE_EVERY_S)
             return ()
         names = [interval.name for interval in group.intervals]
         words: list[str | int] = [1, keys.intervals(group.prefix), COUNTED_IN_S, *names]
