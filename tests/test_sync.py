@@ -281,7 +281,7 @@ def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
     worker.server.client.delete("g:@sources")
     worker.log("a", 1)
     Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
-    assert "the last 3 batches that it had confirmed are gone, and how many counts" in caplog.text
+    assert "has lost data: 3 confirmed batches, with an unknown number of counts" in caplog.text
     assert worker.counted() == {"a": 31}
 
 
@@ -382,7 +382,7 @@ def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
     worker.server.client.delete("g:@sources")
     worker.log("a")
     recovering.run()
-    assert "the last 1 batches that it had confirmed are gone, with at least 4 counts" in caplog.text
+    assert "has lost data: 1 confirmed batch, with at least 4 counts" in caplog.text
 
 
 def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() -> None:
