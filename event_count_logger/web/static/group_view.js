@@ -20,7 +20,7 @@ export class GroupView {
   #table;
   #selected = null; // the ID of an event
   #shown = null; // what show() was last called with
-  #charted = ""; // what the chart is of
+  #charted = ""; // what the chart is of, within the group and interval
 
   /** `changes({filter})` and `changes({sort})` are called with what is to be in the route. */
   constructor(changes) {
@@ -50,6 +50,7 @@ export class GroupView {
   clear() {
     this.#selected = null;
     this.#shown = null;
+    this.#charted = "";
     find("#figures").hidden = true;
   }
 

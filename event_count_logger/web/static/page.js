@@ -15,6 +15,9 @@ import { token, TokenForm } from "./token_form.js";
 /** Milliseconds between two looks at the state of all groups. */
 const GROUPS_MS = 5000;
 
+/** The title of the page while it shows no group. */
+const TITLE = document.title;
+
 const find = (selector) => document.querySelector(selector);
 
 class Page {
@@ -23,7 +26,7 @@ class Page {
   #overview = null; // the last answer about all groups
   #problem = null; // why there was none
   #feed = null;
-  #fed = ""; // what the feed is of
+  #fed = ""; // what the feed is of, and how long its history is
   #stop = new AbortController();
   #tokenForm = new TokenForm(find("#token"), () => this.start());
   #badges = new Badges(find("#badges"), find("#announcer"));
@@ -83,20 +86,26 @@ class Page {
     const interval = group.intervals.find(({ name }) => name === this.#route.interval) ?? group.intervals[0];
     this.#view.name(group, interval, this.#route);
     const place = { group: group.name, interval: interval.name };
-    if (this.#fed !== JSON.stringify(place)) this.#follow(place, group.history);
+    if (this.#fed !== JSON.stringify([place, group.history])) this.#follow(place, group.history);
     else this.#showFigures();
   }
 
   #close() {
+    document.title = TITLE;
+    this.#forget();
+  }
+
+  /** Shows no figures until there are those of another group or interval. */
+  #forget() {
     this.#feed?.stop();
     this.#feed = null;
     this.#fed = "";
+    this.#view.clear();
   }
 
   #follow(place, historyLength) {
-    this.#close();
-    this.#fed = JSON.stringify(place);
-    this.#view.clear();
+    this.#forget();
+    this.#fed = JSON.stringify([place, historyLength]);
     this.#feed = new Feed(this.#api, place, historyLength, () => {
       this.#showFigures();
       this.#showConditions();
