@@ -104,15 +104,28 @@ def test_groups_that_are_not_shown_are_counted(site: Serving, shared: Server) ->
 
 def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, shared: Server) -> None:
     key = "order 7!~"
-    for body in ({"req1": 3, "error": 0}, {"req1": 3, "error": 0}, {"error": 0, "req1": 3}):
-        assert site.post(EVENTS, {"events": body}, Idempotency_Key=key) == (200, {"committed": True})
-    for other in ({"req1": 4, "error": 0}, {"req1": 3}, {}):
-        status, document = site.post(EVENTS, {"events": other}, Idempotency_Key=key)
+    same: list[dict[str, int]] = [
+        {"req1": 3, "req2": 1},
+        {"req2": 1, "req1": 3},
+        {"req1": 3, "req2": 1, "error": 0},
+    ]
+    for counts in same:
+        assert site.post(EVENTS, {"events": counts}, Idempotency_Key=key) == (200, {"committed": True})
+    others: list[dict[str, int]] = [{"req1": 4, "req2": 1}, {"req1": 3}, {"req1": 1, "req2": 3}, {}]
+    for counts in others:
+        status, document = site.post(EVENTS, {"events": counts}, Idempotency_Key=key)
         assert (status, document["title"]) == (409, "Conflict")
-    assert shared.counts("web", "24h", "cur") == {"req1": 3}
+    assert shared.counts("web", "24h", "cur") == {"req1": 3, "req2": 1}
     with shared.client as client:
         (known,) = client.scan_iter("web:@request:*")
         assert 86_300 < client.ttl(known) <= 86_400
+
+
+def test_keyed_requests_that_count_nothing_are_the_same(site: Serving, shared: Server) -> None:
+    for counts in ({}, {"req1": 0}, {"error": 0, "req2": 0}):
+        assert site.post(EVENTS, {"events": counts}, Idempotency_Key="k") == (200, {"committed": True})
+    assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 409
+    assert shared.counts("web", "24h", "cur") == {}
 
 
 def test_a_request_has_one_key_or_none(site: Serving, shared: Server) -> None:
@@ -203,6 +216,23 @@ def test_a_request_that_is_not_for_counting_counts_nothing(
     answer, content, answered = site.ask("POST", path, body, **{"Content_Type": JSON, **headers})
     assert (answer, answered["content-type"]) == (status, "application/problem+json"), content
     assert shared.everything() == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "origin", "status"),
+    [
+        ("http://127.0.0.1:1", "evil.example", "http://127.0.0.1:1", 202),
+        ("http://127.0.0.1:1", "evil.example", "http://evil.example", 403),
+        ("http://evil.example", "127.0.0.1:1", "http://127.0.0.1:1", 421),
+        ("http://evil.example", "127.0.0.1:1", "http://evil.example", 421),
+    ],
+)
+def test_origin_is_compared_with_the_host_of_a_whole_address(
+    site: Serving, target: str, host: str, origin: str, status: int
+) -> None:
+    body, headers = {"events": {"req1": 0}}, {"Content_Type": JSON, "Host": host, "Origin": origin}
+    answer, content, _ = site.ask("POST", f"{target}{EVENTS}", body, **headers)
+    assert answer == status, content
 
 
 def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, shared: Server) -> None:

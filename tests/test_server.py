@@ -387,6 +387,7 @@ def test_other_methods_are_refused(site: Site, method: str) -> None:
         "/static/.",
         "/static/%c0%ae%c0%ae/app.py",
         "http://127.0.0.1/../etc/passwd",
+        "http://127.0.0.1/static/../app.py",
         "file:///etc/passwd",
     ],
 )
@@ -442,6 +443,31 @@ def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
 )
 def test_a_web_site_whose_name_leads_here_gets_nothing(site: Site, host: str, status: int) -> None:
     assert site.get("/healthz", Host=host)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://127.0.0.1/healthz", "localhost", 200),
+        ("HTTP://localhost:8917/healthz", "localhost", 200),
+        ("https://localhost/healthz?a=http://b/", "localhost", 200),
+        ("http://localhost", "localhost", 200),
+        ("http://localhost?a=b", "localhost", 200),
+        ("http://localhost/healthz", "evil.example", 200),
+        ("http://localhost/none", "localhost", 404),
+        ("http://localhost/%68ealthz", "localhost", 200),
+        ("http://evil.example/healthz", "localhost", 421),
+        ("http://localhost@evil.example/healthz", "localhost", 404),
+        ("http://evil.example@localhost/healthz", "localhost", 404),
+        ("http:///healthz", "localhost", 404),
+        ("ftp://localhost/healthz", "localhost", 404),
+    ],
+)
+def test_whole_address_as_target_says_which_host_is_asked(
+    site: Site, target: str, host: str, status: int
+) -> None:
+    answer = site.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
 
 
 def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:

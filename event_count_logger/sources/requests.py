@@ -29,7 +29,7 @@ def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, 
     """
     counted = {event_id: count for event_id, count in counts.items() if count}
     shard = group.shard_of(key)
-    commit = _confirmed(lambda: store.commit_request(shard, key, _digest(counts), counted, KEPT_S))
+    commit = _confirmed(lambda: store.commit_request(shard, key, _digest(counted), counted, KEPT_S))
     return commit.outcome != "conflict"
 
 
@@ -58,5 +58,5 @@ def _confirmed(send: Callable[[], Commit]) -> Commit:
 
 
 def _digest(counts: Mapping[str, int]) -> str:
-    """The same for the same counts in any order."""
+    """A hash of counts above 0; their order makes no difference."""
     return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Security
 from fastapi.security import HTTPBearer
@@ -39,6 +40,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+#: A request target in absolute form, without its query.
+_WHOLE_ADDRESS = re.compile(rb"(?i:https?)://(?P<authority>[^/@]+)(?P<path>/.*)?", re.DOTALL)
 
 #: Bytes: of a token, of what follows the host in an address, and of all headers together.
 _LONGEST_TOKEN, _LONGEST_TARGET, _LONGEST_HEADERS = 4096, 8 << 10, 16 << 10
@@ -95,6 +99,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        scope = _in_origin_form(scope)
         origins = self._origins
         origin = origins.counting(scope)
 
@@ -135,6 +140,21 @@ class Guard:
         scheme, _, token = authorization.partition(" ")
         given = f"{scheme.capitalize()} {token.strip()}"
         return hmac.compare_digest(given.encode(), self._expected)
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """Returns the scope of a request whose target is no more than a path.
+
+    A target in absolute form, such as `http://host/path`, names the host, and the header `Host` is
+    ignored (RFC 9112, section 3.2.2).
+    """
+    match = _WHOLE_ADDRESS.fullmatch(scope["raw_path"])
+    if not match:
+        return scope
+    path = match["path"] or b"/"
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    headers.append((b"host", match["authority"]))
+    return {**scope, "raw_path": path, "path": unquote(path.decode()), "headers": headers}
 
 
 def _is_this_machine(host: str) -> bool:
