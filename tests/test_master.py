@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -279,6 +280,92 @@ def test_a_path_too_long_for_a_socket_is_named(run: Run, config_file: Write) -> 
     done = run("ecl_master", config_file({"redis": {"embedded": "x" * 120}, "groups": GROUPS}))
     assert done.returncode == 3
     assert "is too long for a unix socket (at most 107 bytes)" in done.stderr
+
+
+def test_embedded_server_keeps_its_files_private_with_any_umask(
+    start: Start, config_file: Write, tmp_path: Path
+) -> None:
+    path = config_file({"redis": {"embedded": "a/b/data"}, "groups": GROUPS})
+    before = os.umask(0)
+    try:
+        master = start("ecl_master", path)
+    finally:
+        os.umask(before)
+    wait_until(serving(path))
+    found = {file: file.stat().st_mode for file in (tmp_path / "a" / "b" / "data").rglob("*")}
+    assert [file.name for file, mode in found.items() if stat.S_ISREG(mode) and mode & 0o077] == []
+    assert {file.name for file in found} >= {"appendonlydir", "valkey.conf", "valkey.log", "valkey.sock"}
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/data")}
+    assert modes == {"a": 0o755, "a/b": 0o755, "a/b/data": 0o700}
+    master.terminate()
+    assert master.wait(10) == 0
+
+
+def test_empty_directory_of_an_embedded_server_is_made_private(
+    start: Start, config_file: Write, tmp_path: Path
+) -> None:
+    path, directory = config_file(embedded()), tmp_path / "data"
+    directory.mkdir(mode=0o755)
+    master = start("ecl_master", "-v", path)
+    assert master.stderr
+    assert f"Mode of the empty directory {directory} set to 0700" in master.stderr.readline()
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    wait_until(serving(path))
+    master.terminate()
+    assert master.wait(10) == 0
+
+
+def plant(name: str) -> Callable[[Path], object]:
+    """Makes a symbolic link that leads from the directory to a file beside it."""
+
+    def plant(directory: Path) -> None:
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).symlink_to(directory.with_name("victim"))
+
+    return plant
+
+
+def plant_foreign(directory: Path) -> None:
+    file = directory / "appendonlydir" / "appendonly.aof.manifest"
+    file.parent.mkdir()
+    file.touch()
+    os.chown(file, 12345, -1)
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "open to others": (lambda path: (path.chmod(0o755), (path / "x").touch()), "has mode 0755, not 0700"),
+    "writable by others": (lambda path: (path.chmod(0o777), (path / "x").touch()), "has mode 0777, not"),
+    "a symbolic link": (
+        lambda path: (path.rmdir(), path.with_name("real").mkdir(0o700), path.symlink_to("real")),
+        "is a symbolic link",
+    ),
+    "a file": (lambda path: (path.rmdir(), path.touch()), "File exists"),
+    "of somebody else": (lambda path: os.chown(path, 12345, -1), "belongs to user 12345, not to"),
+    "with a linked configuration": (plant("valkey.conf"), "valkey.conf is a symbolic link"),
+    "with a linked log": (plant("valkey.log"), "valkey.log is a symbolic link"),
+    "with a linked lock": (plant("master.lock"), "master.lock is a symbolic link"),
+    "with linked data": (plant("appendonlydir/x.aof"), "x.aof is a symbolic link"),
+    "with data of somebody else": (plant_foreign, "manifest belongs to user 12345, not to"),
+}
+
+
+@pytest.mark.parametrize("why", UNUSABLE)
+def test_directory_that_others_could_use_runs_no_server(
+    why: str, run: Run, config_file: Write, tmp_path: Path
+) -> None:
+    if os.geteuid() and "somebody else" in why:
+        pytest.skip("only root can give files away")
+    directory, victim = tmp_path / "data", tmp_path / "victim"
+    directory.mkdir(mode=0o700)
+    victim.write_text("unchanged")
+    spoil, message = UNUSABLE[why]
+    spoil(directory)
+    done = run("ecl_master", config_file(embedded()))
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith("ERROR: redis.embedded: ")
+    assert message in done.stderr
+    assert victim.read_text() == "unchanged"
+    assert not (directory / "valkey.sock").exists()
 
 
 def test_without_the_extra_the_error_says_how_to_install_it(

@@ -24,6 +24,7 @@ FLOORS = [
         "hangup",
         "notify",
         "outcome",
+        "private_directory",
         "process",
         "system",
         "templates",

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from event_count_logger import process
+from event_count_logger import private_directory, process
 from event_count_logger.config.values import Layout
 from event_count_logger.counters import layout
 from event_count_logger.counters.hot import NATIVE, detach
@@ -205,8 +205,7 @@ def create(
     description = Description(source, group, intervals, redis, os.getpid(), now, prefix, redis_layout, NATIVE)
     path = directory / f"{group[:_LONGEST_PREFIX]}.{description.source}{_SUFFIX}"
     new = path.with_suffix(_NEW_SUFFIX)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_directory(directory)
+    private_directory.make(directory)
     with _descriptors() as descriptors:
         descriptors.append(os.open(new, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600))
         try:
@@ -260,18 +259,6 @@ def _descriptors() -> Iterator[list[int]]:
         raise
 
 
-def check_directory(directory: Path) -> None:
-    """Raises OSError unless it is a directory of this user, closed to all others, and no symbolic link."""
-    status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no directory"
-        raise OSError(f"{directory} is {what}")
-    if status.st_uid != os.geteuid():
-        raise OSError(f"{directory} belongs to user {status.st_uid}, not to {os.geteuid()}")
-    if status.st_mode & 0o077:
-        raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
-
-
 def find(directory: Path) -> list[Path]:
     """The files in a directory; none if it is not there.
 
@@ -288,7 +275,7 @@ def entries(directory: Path, suffix: str = _SUFFIX) -> list[os.DirEntry[str]]:
         OSError: It cannot be read, or is not private.
     """
     try:
-        check_directory(directory)
+        private_directory.check(directory)
         with os.scandir(directory) as listed:
             found = [entry for entry in listed if entry.name.endswith(suffix)]
     except FileNotFoundError:

@@ -1,0 +1,74 @@
+"""A directory that no other user can read or change, and the files in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def make(directory: Path) -> None:
+    """Create a directory that is private, unless it is there, and directories above it that are missing.
+
+    Raises:
+        OSError: It cannot be created, or is not private.
+    """
+    _make(directory, 0o700)
+    check(directory)
+
+
+def _make(directory: Path, mode: int) -> None:
+    """Also with a umask of 0, nobody else can change what is made here."""
+    try:
+        try:
+            os.mkdir(directory, mode)
+        except FileNotFoundError:
+            _make(directory.parent, 0o755)
+            os.mkdir(directory, mode)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+
+
+def check(directory: Path) -> None:
+    """Raises OSError unless it is a directory of this user, closed to all others, and no symbolic link."""
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no directory"
+        raise OSError(f"{directory} is {what}")
+    _check_owner(directory, status)
+    if status.st_mode & 0o077:
+        raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
+
+
+def close_if_empty(directory: Path) -> bool:
+    """Set the mode of an empty directory of this user to 0700; returns whether that changed it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    status = directory.lstat()
+    is_open = stat.S_ISDIR(status.st_mode) and status.st_mode & 0o077
+    if not is_open or status.st_uid != os.geteuid() or any(directory.iterdir()):
+        return False
+    directory.chmod(0o700)
+    if any(directory.iterdir()):  # somebody was faster
+        directory.chmod(stat.S_IMODE(status.st_mode))
+        return False
+    return True
+
+
+def check_file(path: Path) -> None:
+    """Raises OSError if a file or directory is there that is a symbolic link, or belongs to another user."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(f"{path} is a symbolic link")
+    _check_owner(path, status)
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise OSError(f"{path} belongs to user {status.st_uid}, not to {os.geteuid()}")
