@@ -6,13 +6,16 @@ import asyncio
 import json
 import os
 import random
+import re
+import select
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 from playwright.sync_api import Browser, Page
+from starlette.types import Message
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
@@ -28,6 +33,7 @@ from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
 from event_count_logger.web import recorder
+from event_count_logger.web.content import Intake
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -37,6 +43,7 @@ GROUPS: dict[str, Any] = {
     "web": {"events": ["req1", "req2", "error"], "intervals": ["24h"]},
     "buffered": {"events": ["a"], "intervals": ["24h"], "sync_interval": 3600},
     "open": {"auto_declare_events": True, "intervals": ["24h"], "max_events": 5, "sync_interval": 0.1},
+    "many": {"auto_declare_events": True, "intervals": ["24h"], "sync_interval": 0.1},
     "secret": {"events": ["a"], "intervals": ["24h"], "hidden": True},
     "visits": {"events": ["shop"], "intervals": ["24h"], "sessions": {"timeout": "1h"}},
 }
@@ -164,6 +171,12 @@ WRONG = [
         for wrong in (True, 1.5, "3", -1, None, LARGEST + 1, 10**400, {})
     ],
     ({"events": {f"e{n}": 1 for n in range(10_001)}}, 422, "events"),
+    ({"events": {f"e{n}": 1 for n in range(20_002)}}, 413, None),
+    ({"events": {f"e{n}": "" for n in range(20_002)}}, 413, None),
+    ({"events": {"e": [1] * 20_002}}, 413, None),
+    ({"events": {}, **{f"e{n}": "" for n in range(20_002)}}, 413, None),
+    (b'{"events": {"req1": ' + b'{"a": ' * 33 + b"1" + b"}" * 35, 400, None),
+    (b'{"events": {"req1": 0.%s}}' % (b"9" * 5000), 400, None),
     (b'{"events": {"req1": 1}}' + b" " * (1 << 20), 413, None),
 ]
 
@@ -179,6 +192,88 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
                 assert f'"field": "{field}"' in content.decode()
                 assert f"{field}: " in content.decode()
     assert shared.everything() == before
+
+
+def test_commas_in_strings_are_no_values(site: Serving, shared: Server) -> None:
+    events = {f'{n}"\\,\\",' + "," * 30: 1 for n in range(1000)}
+    status, document = site.post("/api/v1/groups/many/events?wait=1", {"events": events})
+    assert (status, document) == (200, {"committed": True})
+    assert shared.counts("many", "24h", "cur") == events
+
+
+def test_hostile_bodies_take_little_memory(site: Serving) -> None:
+    def peak_mb() -> float:
+        status = Path(f"/proc/{site.process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
+
+    head = b'{"uuid": "u", "type": "start", "time": 1, "dashboard": {"name": "n"}, "variables": ['
+    bodies = [
+        ("/write", head + b"1," * 520_000 + b"1]}"),
+        ("/write", head + b"{}," * 340_000 + b"{}]}"),
+        ("/write", head + b"[" * 900_000),
+        (EVENTS, b'{"events": {' + b",".join(b'"%d":""' % n for n in range(90_000)) + b"}}"),
+        (EVENTS, b'{"events": {' + b",".join(b'"%d":[]' % n for n in range(90_000)) + b"}}"),
+        (SESSIONS, b'{"id": "s", ' + b",".join(b'"%d":1' % n for n in range(90_000)) + b"}"),
+        (SESSIONS, b'{"id": "' + b"\\u0041" * 170_000 + b'"}'),
+    ]
+    assert site.post("/write", head + b"]}")[0] == 201
+    before = peak_mb()
+    for path, body in bodies:
+        status, content, _ = site.ask("POST", path, body, Content_Type=JSON)
+        assert status in (400, 413, 422), content
+    assert peak_mb() - before < 40
+
+
+def test_large_body_is_parsed_while_others_are_answered() -> None:
+    answered = threading.Event()
+
+    async def body() -> Message:
+        return {"type": "http.request", "body": json.dumps(["x" * 100_000]).encode()}
+
+    async def both() -> bool:
+        request = Request({"type": "http", "method": "POST", "headers": []}, body)
+        parsed = asyncio.ensure_future(Intake().read(request, lambda document: answered.wait(10)))
+        for _ in range(3):  # until it is under way
+            await asyncio.sleep(0)
+        answered.set()
+        return await parsed
+
+    assert asyncio.run(both())
+
+
+def test_number_of_large_bodies_is_limited_and_small_ones_are_taken(site: Serving) -> None:
+    head = (
+        f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nContent-Length: 50000\r\n\r\n"
+    )
+    large = json.dumps({"events": {"req1": 1}}).encode() + b" " * 50_000
+    with ExitStack() as stack:
+        for _ in range(32):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+            connection.sendall(head.encode() + b"{")
+        _, _, headers = wait_until(
+            lambda: (answer := site.ask("POST", EVENTS, large, Content_Type=JSON))[0] == 503 and answer
+        )
+        assert headers["retry-after"] == "1"
+        assert site.post(EVENTS, {"events": {"req1": 1}})[0] == 202
+    wait_until(lambda: site.post(EVENTS, large)[0] == 202)
+
+
+def test_tiny_chunks_of_one_body_hold_nobody_up(site: Serving) -> None:
+    head = f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\n"
+    head += "Transfer-Encoding: chunked\r\n\r\n"
+    asked = 0
+    with (
+        socket.create_connection(("127.0.0.1", site.port), timeout=60) as connection,
+        ThreadPoolExecutor(1) as sending,
+    ):
+        chunks = head.encode() + b"1\r\n \r\n" * 170_000 + b"0\r\n\r\n"
+        sent = sending.submit(connection.sendall, chunks)
+        while not select.select([connection], [], [], 0)[0]:
+            assert site.ask("GET", "/healthz")[0] == 200
+            asked += 1
+        sent.result()
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert asked > 10
 
 
 def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:

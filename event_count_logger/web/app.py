@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from event_count_logger.web import api, grafana, ingest, monitoring, page
+from event_count_logger.web.content import Intake
 from event_count_logger.web.problems import tell_problems
 from event_count_logger.web.queries import VERSION, Queries
 from event_count_logger.web.recorder import Recorder
@@ -34,8 +35,9 @@ def create_app(
     )
     tell_problems(app)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_TO_COMPRESS, compresslevel=_COMPRESSION)
-    app.include_router(ingest.router(recorder))
-    app.include_router(grafana.router(recorder, session_log))
+    intake = Intake()
+    app.include_router(ingest.router(recorder, intake))
+    app.include_router(grafana.router(recorder, intake, session_log))
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
-import reprlib
-from collections import Counter
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Request
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
 from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.config.checks import show
 from event_count_logger.sources.sessions import LATEST_S
+from event_count_logger.web.content import Intake
 from event_count_logger.web.origins import PAGE
 from event_count_logger.web.problems import Refusal
 
 _T = TypeVar("_T")
 
-#: Bytes of a body.
-LARGEST_BODY = 1 << 20
+#: Events in one request.
+_MOST_EVENTS = 10_000
 
 #: The greatest integer that every program reads from JSON as it is (RFC 8259, section 6).
 _LARGEST_COUNT = 2**53 - 1
-
-#: Events in one request.
-_MOST_EVENTS = 10_000
 
 #: pydantic's own are about Python.
 _WORDS = {
@@ -93,22 +86,26 @@ class Form(Generic[_T]):
         self._adapter: TypeAdapter[_T] = TypeAdapter(type)
         self._invalid = invalid
         self._any_media_type = any_media_type
-        content = {"schema": self._adapter.json_schema(), "example": example}
-        self.description = {"requestBody": {"required": True, "content": {"application/json": content}}}
+        described = {"schema": self._adapter.json_schema(), "example": example}
+        self.description = {"requestBody": {"required": True, "content": {"application/json": described}}}
 
-    async def read(self, request: Request) -> _T:
+    async def read(self, request: Request, intake: Intake) -> _T:
         """The body of a request.
 
         Raises:
             Refusal: It is too large, no JSON, or of another form.
+            OverflowError: Too many large bodies are being received.
         """
         if not self._any_media_type:
             _check_media_type(request)
-        document = _parse(await _content(request))
+        return await intake.read(request, self._understand)
+
+    def _understand(self, document: Any) -> _T:
         try:
             return self._adapter.validate_python(document)
         except ValidationError as error:
-            raise self._refusal(error) from error
+            refusal = self._refusal(error)
+        raise refusal  # out here, where it does not keep what was wrong in memory
 
     def _refusal(self, error: ValidationError) -> Refusal:
         first, *others = error.errors(include_url=False)
@@ -142,50 +139,3 @@ def _check_media_type(request: Request) -> None:
     is_beacon = media_type == "text/plain" and request.scope[PAGE] is not None
     if media_type != "application/json" and not is_beacon:
         raise Refusal(415, f"Content-Type: expected application/json, not {media_type!r}")
-
-
-async def _content(request: Request) -> bytes:
-    too_large = Refusal(413, f"the body is larger than {LARGEST_BODY} bytes")
-    if int(request.headers.get("content-length", 0)) > LARGEST_BODY:
-        raise too_large
-    content = bytearray()
-    try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LARGEST_BODY:
-                raise too_large
-    except ClientDisconnect as error:
-        raise Refusal(400, "the body ends early") from error
-    return bytes(content)
-
-
-def _parse(content: bytes) -> Any:
-    try:
-        return json.loads(
-            content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
-        )
-    except UnicodeDecodeError as error:
-        raise Refusal(400, "the body is not UTF-8") from error
-    except ValueError as error:
-        raise Refusal(400, f"the body is not JSON: {error}") from error
-    except RecursionError as error:
-        raise Refusal(400, "the body is nested too deeply") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{reprlib.repr(repeated)} is given twice")
-    return found
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{reprlib.repr(text)} is too large a number")
-    return number
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")

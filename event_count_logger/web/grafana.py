@@ -13,6 +13,7 @@ from event_count_logger.sources import dashboards
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import ActionName, SessionAction
 from event_count_logger.web import bodies
+from event_count_logger.web.content import Intake
 from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
@@ -33,12 +34,12 @@ class SessionLog(Log):
             self.info("Session data: %s", dashboards.as_line(payload, self._with_variables))
 
 
-def router(recorder: Recorder, log: SessionLog) -> APIRouter:
+def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
     """The route, which is the one that the panel's own server has."""
     routes = APIRouter(dependencies=[BEARER], responses=described(400, 401, 403, 404, 413, 503))
     routes.add_api_route(
         "/write",
-        _Grafana(recorder, log).write,
+        _Grafana(recorder, intake, log).write,
         methods=["POST"],
         status_code=201,
         response_class=Response,
@@ -50,13 +51,14 @@ def router(recorder: Recorder, log: SessionLog) -> APIRouter:
 class _Grafana:
     """Counts sessions of dashboards."""
 
-    def __init__(self, recorder: Recorder, log: SessionLog) -> None:
+    def __init__(self, recorder: Recorder, intake: Intake, log: SessionLog) -> None:
         self._recorder = recorder
+        self._intake = intake
         self._log = log
 
     async def write(self, request: Request) -> Response:
         """Take note of what happened to the session of a dashboard."""
-        payload = await bodies.PAYLOAD.read(request)
+        payload = await bodies.PAYLOAD.read(request, self._intake)
         group, action = self._counted(payload)
         if dashboards.is_saved(payload):
             with refusing(400, "event"):

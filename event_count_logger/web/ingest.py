@@ -13,6 +13,7 @@ from event_count_logger.group import EventGroup
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
 from event_count_logger.web import bodies
+from event_count_logger.web.content import Intake
 from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
@@ -35,9 +36,9 @@ class Accepted(TypedDict):
     committed: bool
 
 
-def router(recorder: Recorder) -> APIRouter:
+def router(recorder: Recorder, intake: Intake) -> APIRouter:
     """The routes."""
-    ingest = _Ingest(recorder)
+    ingest = _Ingest(recorder, intake)
     responses = described(400, 401, 403, 404, 413, 415, 422, 503)
     routes = APIRouter(prefix="/api/v1/groups/{group}", dependencies=[BEARER], responses=responses)
 
@@ -59,8 +60,9 @@ def router(recorder: Recorder) -> APIRouter:
 class _Ingest:
     """Counts."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, intake: Intake) -> None:
         self._recorder = recorder
+        self._intake = intake
 
     async def events(
         self,
@@ -75,7 +77,7 @@ class _Ingest:
         given = request.headers.getlist("idempotency-key")
         if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
             raise Refusal(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
-        counts = (await bodies.EVENTS.read(request))["events"]
+        counts = (await bodies.EVENTS.read(request, self._intake))["events"]
         _admit(chosen, counts)
         if idempotency_key is None:
             committed = await self._recorder.count(chosen, counts, wait == "1")
@@ -92,7 +94,8 @@ class _Ingest:
         config = self._recorder.config.group(group)
         if config.sessions is None:
             raise NotConfigured(f"group '{group}' has no sessions")
-        action = _checked_session(chosen, await bodies.ACTION.read(request), self._recorder.store.now())
+        told = await bodies.ACTION.read(request, self._intake)
+        action = _checked_session(chosen, told, self._recorder.store.now())
         await self._recorder.act(chosen, action)
         return {"committed": True}
 

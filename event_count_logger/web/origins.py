@@ -80,7 +80,7 @@ class Origins:
         """In the log, because a browser keeps the answer from its page."""
         if origin not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(origin)
-            _log.warning("Pages of %r may not count here (serve.allowed_origins)", origin)
+            _log.warning("Pages of %.200r may not count here (serve.allowed_origins)", origin)
 
 
 def _preflight() -> Response:

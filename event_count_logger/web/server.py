@@ -22,6 +22,9 @@ _MOST_CONNECTIONS = 900
 #: Bytes of the first line and the headers of a request together.
 _LONGEST_HEAD = 16 << 10
 
+#: Bytes that are parsed without a break for other connections.
+_LONGEST_PIECE = 4 << 10
+
 #: Seconds for a request to arrive.
 _LONGEST_REQUEST_S = 5
 
@@ -55,6 +58,7 @@ def run(
         log_config=None,
         access_log=False,
         lifespan="off",
+        loop="asyncio",  # uvloop reads up to 32 pieces of one connection before it looks at another one
         ws="none",
         http=_Connection,
         server_header=False,
@@ -98,12 +102,25 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Connection(H11Protocol):
-    """Closes a connection on which no request arrives, or only part of one: uvicorn itself waits for ever."""
+class _Connection(H11Protocol, asyncio.BufferedProtocol):
+    """Closes a connection on which no request arrives, or only part of one: uvicorn itself waits for ever.
+
+    It takes what arrives in small pieces: parsing 256 KiB of tiny chunks at once would take a second.
+    """
+
+    _piece = memoryview(bytearray(_LONGEST_PIECE))  # of all connections: it is copied as soon as it is filled
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._look_later()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See `asyncio.BufferedProtocol`."""
+        return self._piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self.data_received(bytes(self._piece[:nbytes]))
 
     def _look_later(self) -> None:
         self.loop.call_later(_LONGEST_REQUEST_S, self._look, self.cycle)
