@@ -669,11 +669,13 @@ def test_browsers_count_from_allowed_pages_and_from_no_others(
         ("serve: {allowed_origins: [a.example]}", "serve.allowed_origins[0]: 'a.example' is not an origin"),
         ("serve: {allowed_origins: ['*', http://a]}", "serve.allowed_origins: has '*'"),
         ("serve: {allowed_origins: http://a}", "serve.allowed_origins: 'http://a' is not a list"),
+        ("serve: {connections_per_client: -1}", "serve.connections_per_client: -1 is not a whole number, 0"),
+        ("serve: {connections_per_client: many}", "serve.connections_per_client: 'many' is not a whole"),
         ("serve: {origins: []}", "serve.origins: is not known"),
         ("serve: 5", "serve: is not a mapping"),
     ],
 )
-def test_origins_are_checked(config_file: Callable[..., Path], text: str, told: str) -> None:
+def test_section_of_the_server_is_checked(config_file: Callable[..., Path], text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_file(config_file(f"{text}\ngroups: {{g: {{events: [a], intervals: [5m]}}}}"))
     assert f"ecl.yml:1: {told}" in str(refused.value)

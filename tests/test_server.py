@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ import pytest
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Position
 from event_count_logger.web import streams
+from event_count_logger.web.connections import Connections
 from event_count_logger.web.listening import Address
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
@@ -484,6 +486,173 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
         with closing(connection), suppress(ConnectionResetError):
             while connection.recv(1000):
                 pass
+
+
+def test_body_that_arrives_slowly_is_not_waited_for(serve: Any, file: Path) -> None:
+    site = serve(file)
+    head = b"POST /write HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", site.port), timeout=1) as connection:
+        connection.sendall(head + b"Content-Length: 1000\r\n\r\n")
+
+        def is_cut_off() -> bool:
+            try:
+                connection.sendall(b" ")
+                return connection.recv(100) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        wait_until(is_cut_off)
+
+
+# Limits
+
+
+def test_idle_connections_make_room_and_the_oldest_goes_first(serve: Any, file: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    site = serve(file)
+    try:
+        with ExitStack() as stack:
+            stream = stack.enter_context(site.open(STREAM))
+            active = stack.enter_context(closing(HTTPConnection("127.0.0.1", site.port, timeout=10)))
+
+            def ask() -> int:
+                active.request("GET", "/api/v1/groups")
+                response = active.getresponse()
+                return len(response.read()) and response.status
+
+            assert ask() == 200
+            idle = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=10))
+                for _ in range(100)
+            ]
+            assert ask() == 200, "it is not the one that has been idle for longest any more"
+            for number in range(850):
+                stack.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=10))
+                if number % 100 == 0:
+                    assert ask() == 200
+            for path in ("/healthz", "/api/v1/groups"):
+                assert site.get(path)[0] == 200
+            assert idle[0].recv(1) == b""
+            assert ask() == 200
+            assert stream.readline() == b"retry: 1000\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Line:
+    """A connection of `Connections`."""
+
+    def __init__(self, host: str | None, is_idle: bool = True) -> None:
+        self.client = None if host is None else (host, 1)
+        self.is_idle = is_idle
+        self.is_dropped = False
+
+    def drop(self) -> None:
+        self.is_dropped = True
+
+
+def connections(per_client: int) -> Connections:
+    return Connections(from_dicts(GROUPS, serve={"connections_per_client": per_client}))
+
+
+@pytest.mark.parametrize(
+    ("others", "shared"),
+    [
+        (["192.0.2.1"], True),
+        (["::ffff:192.0.2.1"], True),
+        (["192.0.2.2", "2001:db8::1", "127.0.0.1", None], False),
+    ],
+)
+def test_client_makes_room_only_for_itself(others: list[str | None], shared: bool) -> None:
+    lines = [Line("192.0.2.1", is_idle=False), Line("192.0.2.1"), Line("192.0.2.1")]
+    room = connections(3)
+    for each in lines:
+        room.add(each)
+    for host in others:
+        room.add(Line(host))
+    assert [each.is_dropped for each in lines] == [False, shared, False]
+
+
+@pytest.mark.parametrize("setting", [0, None])
+def test_limit_of_each_client_can_be_changed_and_left_out(setting: int | None) -> None:
+    room = connections(1)
+    room.use(from_dicts(GROUPS, serve={"connections_per_client": setting}))
+    lines = [Line("192.0.2.1") for _ in range(150)]
+    for each in lines:
+        room.add(each)
+    assert not any(each.is_dropped for each in lines)
+    room.use(from_dicts(GROUPS, serve={"connections_per_client": 1}))
+    room.add(Line("192.0.2.1"))
+    assert [each.is_dropped for each in lines[:2]] == [True, False]
+
+
+def test_ipv6_client_is_a_network() -> None:
+    lines = [Line(f"2001:db8::{n}") for n in range(1, 4)]
+    room = connections(2)
+    for each in lines:
+        room.add(each)
+    assert [each.is_dropped for each in lines] == [True, False, False]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1", None])
+def test_clients_of_this_machine_have_no_limit(host: str | None) -> None:
+    lines = [Line(host) for _ in range(10)]
+    room = connections(2)
+    for each in lines:
+        room.add(each)
+    assert not any(each.is_dropped for each in lines)
+
+
+def test_connection_that_finds_no_idle_one_is_closed() -> None:
+    room = connections(0)
+    used = [Line(f"192.0.2.{n % 250}", is_idle=False) for n in range(900)]
+    for each in used:
+        room.add(each)
+    new = Line("192.0.2.251")
+    room.add(new)
+    assert new.is_dropped
+    room.remove(used[0])
+    new = Line("192.0.2.251")
+    room.add(new)
+    assert not new.is_dropped
+
+
+def test_requests_are_limited_in_all_and_per_client_but_health_is_not() -> None:
+    async def statuses() -> list[Any]:
+        room = connections(3)
+        over = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/":
+                await over.wait()
+
+        limited = room.limited(app)
+        told: list[Any] = []
+
+        async def ask(host: str, path: str = "/") -> None:
+            async def send(message: Any) -> None:
+                told.append((host, path, message.get("status")))
+
+            await limited({"type": "http", "path": path, "client": (host, 1)}, None, send)  # type: ignore[arg-type]
+
+        waiting = [asyncio.ensure_future(ask("192.0.2.1")) for _ in range(4)]
+        waiting += [asyncio.ensure_future(ask("127.0.0.1")) for _ in range(846)]
+        await asyncio.sleep(0)
+        first, told[:] = [each for each in told if each[2]], []
+        waiting.append(asyncio.ensure_future(ask("127.0.0.1")))
+        await asyncio.sleep(0)
+        for path in ("/healthz", "/readyz", "/other"):
+            await ask("192.0.2.9", path)
+        second, told[:] = [each for each in told if each[2]], []
+        over.set()
+        await asyncio.gather(*waiting)
+        await ask("192.0.2.1")
+        return [first, second, told]
+
+    assert asyncio.run(statuses()) == [[("192.0.2.1", "/", 503)], [("192.0.2.9", "/other", 503)], []]
 
 
 # The token

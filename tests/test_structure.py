@@ -110,7 +110,7 @@ FLOORS = [
     ["logger"],
     ["master"],
     ["web.listening", "web.answers", "web.sharing", "web.problems", "web.negotiation"],
-    ["web.queries", "web.streams", "web.origins", "web.recorder", "web.content"],
+    ["web.queries", "web.streams", "web.origins", "web.recorder", "web.content", "web.connections"],
     ["web.security", "web.bodies"],
     ["web.api", "web.grafana", "web.ingest", "web.monitoring", "web.page", "web.server"],
     ["web.app"],
@@ -162,6 +162,7 @@ ONLY = {
     "starlette": {
         "web.api",
         "web.app",
+        "web.connections",
         "web.content",
         "web.origins",
         "web.problems",

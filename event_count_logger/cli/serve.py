@@ -112,6 +112,7 @@ def _listen(text: str, for_others: bool) -> socket.socket:
 
 def _run(service: Service, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
     from event_count_logger.web import app, queries, recorder, server, streams
+    from event_count_logger.web.connections import Connections
 
     log = Log("event_count_logger.serve")
     for each in (log, session_log):
@@ -119,14 +120,15 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
     store = Store(service.config.redis, log)
     hub = streams.Hub(store)
     asking, counting = queries.Queries(service.config, store), recorder.Recorder(service.config, store)
-    guarded = app.create_app(asking, hub, counting, session_log, access)
+    connections = Connections(service.config)
+    guarded = app.create_app(asking, hub, counting, session_log, access, connections)
 
     def use(config: Config) -> None:
-        for part in (asking, counting, hub, guarded):
+        for part in (asking, counting, hub, guarded, connections):
             part.use(config)
 
     log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
-    server.run(guarded, hub, listener, lambda: service.step(use), service.stopping)
+    server.run(guarded, hub, listener, connections, lambda: service.step(use), service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
     os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

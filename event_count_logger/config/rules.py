@@ -155,6 +155,11 @@ SESSIONS = vol.Schema(
     }
 )
 
-SERVE = vol.Schema({"allowed_origins": optional(vol.All(a_list, [_origin], _origins))})
+SERVE = vol.Schema(
+    {
+        "allowed_origins": optional(vol.All(a_list, [_origin], _origins)),
+        "connections_per_client": optional(a_number(int, "a whole number, 0 or more", lowest=-1)),
+    }
+)
 
 GRAFANA = vol.Schema({"group": optional(a_template), "event": optional(a_template)})

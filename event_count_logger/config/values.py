@@ -360,9 +360,11 @@ class ServeConfig:
 
     Attributes:
         allowed_origins: Whose pages may count, as browsers name them; '*' for any.
+        connections_per_client: Limit for each address but those of this machine; 0 for none.
     """
 
     allowed_origins: tuple[str, ...] = ()
+    connections_per_client: int = 200
 
 
 @dataclass(frozen=True, slots=True)

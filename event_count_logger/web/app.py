@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from event_count_logger.web import api, grafana, ingest, monitoring, page
+from event_count_logger.web.connections import Connections
 from event_count_logger.web.content import Intake
 from event_count_logger.web.problems import tell_problems
 from event_count_logger.web.queries import VERSION, Queries
@@ -18,7 +19,12 @@ _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 
 def create_app(
-    queries: Queries, hub: Hub, recorder: Recorder, session_log: grafana.SessionLog, access: Access
+    queries: Queries,
+    hub: Hub,
+    recorder: Recorder,
+    session_log: grafana.SessionLog,
+    access: Access,
+    connections: Connections,
 ) -> Guard:
     """The application.
 
@@ -28,6 +34,7 @@ def create_app(
         recorder: Where it counts.
         session_log: Where it tells of the sessions of dashboards.
         access: Who gets in.
+        connections: Limits how many requests are answered at once.
     """
     # The description comes from the code; pages that show it would load their scripts from other hosts.
     app = FastAPI(
@@ -41,4 +48,4 @@ def create_app(
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())
-    return Guard(app, access)
+    return Guard(connections.limited(app), access)

@@ -7,17 +7,17 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from event_count_logger.web.connections import Connections
 from event_count_logger.web.streams import Hub
-
-#: Connections; each open stream is one. Systems allow a process 1024 open files if nobody says otherwise.
-_MOST_CONNECTIONS = 900
 
 #: Bytes of the first line and the headers of a request together.
 _LONGEST_HEAD = 16 << 10
@@ -36,6 +36,7 @@ def run(
     app: ASGIApp,
     hub: Hub,
     listener: socket.socket,
+    connections: Connections,
     on_step: Callable[[], object],
     on_stop: Callable[[], object],
 ) -> None:
@@ -45,6 +46,7 @@ def run(
         app: What answers.
         hub: Its streams.
         listener: Where it listens.
+        connections: Limits how many there may be.
         on_step: Is called between answers, every second or so.
         on_stop: Is called when it is to stop.
     """
@@ -60,10 +62,9 @@ def run(
         lifespan="off",
         loop="asyncio",  # uvloop reads up to 32 pieces of one connection before it looks at another one
         ws="none",
-        http=_Connection,
+        http=partial(_Connection, connections),  # type: ignore[arg-type]
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
         callback_notify=step,
@@ -110,9 +111,31 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
 
     _piece = memoryview(bytearray(_LONGEST_PIECE))  # of all connections: it is copied as soon as it is filled
 
+    def __init__(self, connections: Connections, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._connections = connections
+
+    @property
+    def is_idle(self) -> bool:
+        """See `connections.Connection`."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def drop(self) -> None:
+        """See `connections.Connection`."""
+        self.transport.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._connections.add(self)
         self._look_later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.remove(self)
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._connections.now_idle(self)
+        super().on_response_complete()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See `asyncio.BufferedProtocol`."""

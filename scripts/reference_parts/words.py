@@ -77,6 +77,8 @@ MEANINGS = {
     "tail[].rules[].time": "When the line was written, which is when the session was there.",
     "tail[].rules[].session.event": "What the session is counted as; an `end` needs none.",
     "serve.allowed_origins": "Whose [pages may count](sources.md#web-pages), as browsers name them; `['*']` for any.",
+    "serve.connections_per_client": "Limit of the [connections](server.md#limits) of each address but those of this "
+    "machine, and of the requests that are answered at once for it. `0`: no limit, for a reverse proxy on another machine.",
     "grafana.group": "The group that [dashboards](sources.md#grafana-dashboards) are counted in, filled from what "
     "their panel sends.",
     "grafana.event": "The event in it, filled in the same way.",
