@@ -24,6 +24,8 @@ from tests.days import let_midnight_pass
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
+expect.set_options(timeout=20_000)
+
 Start = Callable[..., subprocess.Popen[str]]
 
 DAY = Interval.parse("24h")
@@ -135,7 +137,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page, of which nothing may go wrong, and nothing may be loaded from elsewhere."""
     context = browser.new_context(locale="en-GB", timezone_id="UTC", color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(20_000)
     complaints: list[str] = []
     hosts: set[str | None] = set()
 
@@ -273,6 +275,11 @@ class Ticking:
         self.store.commit(group_of("ticks", intervals), "test", self._sent, self._sent + 1, counts)
         self._sent += 1
 
+    def newest(self) -> int:
+        """The number of the last finished interval; 0 for none."""
+        finished = self.store.history(group_of("ticks"), self.config.group("ticks").intervals[0], 1)
+        return finished[0].position.number if finished else 0
+
     def stop(self, process: subprocess.Popen[str]) -> None:
         process.kill()
         process.wait(10)
@@ -280,7 +287,7 @@ class Ticking:
 
 def spans(page: Page) -> list[tuple[float, float]]:
     """Left and right of each finished interval in the chart."""
-    path = page.locator("#chart .base").get_attribute("d", timeout=10_000) or ""
+    path = page.locator("#chart .base").get_attribute("d") or ""
     return [(float(left), float(right)) for left, right in re.findall(r"M(\S+) \S+H([^M]+)", path)]
 
 
@@ -332,7 +339,7 @@ def test_redis_may_go_and_come_back(ticking: Ticking, page: Page) -> None:
     expect(page.locator(".layout.old")).to_be_visible()
     assert cells(page, "a")[3] == "12345"
     ticking.server.start()
-    expect(page.locator(".badge")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".badge")).to_have_count(0)
     expect(page.locator(".layout.old")).to_have_count(0)
     ticking.count({"a": 1})
     expect(row(page, "a").locator(".total")).to_have_text("12\u202f346")
@@ -345,7 +352,7 @@ def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Tic
     expect(badge(page, "The server does not answer")).to_contain_text(re.compile(r"\d+ s old"))
     before = len(spans(page))
     ticking.start_serving()
-    expect(page.locator(".badge")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".badge")).to_have_count(0)
     wait_until(lambda: len(spans(page)) >= before + 4)
     assert has_no_gap(spans(page))
 
@@ -353,15 +360,9 @@ def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Tic
 def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
     ticking: Ticking, page: Page
 ) -> None:
-    interval = ticking.config.group("ticks").intervals[0]
-
-    def newest() -> int:
-        finished = ticking.store.history(group_of("ticks"), interval, 1)
-        return finished[0].position.number if finished else 0
-
-    wait_until(lambda: newest() > 0)
+    wait_until(lambda: ticking.newest() > 0)
     ticking.stop(ticking.master)
-    before = newest()
+    before = ticking.newest()
     page.goto(f"http://127.0.0.1:{ticking.port}/healthz")
     begun = stream_beginnings(page)
     page.evaluate(
@@ -374,7 +375,7 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
     wait_until(lambda: page.evaluate("true") and begun(), what="the browser is told where its stream begins")
     ticking.stop(ticking.serving)
     ticking.start_master()
-    wait_until(lambda: newest() > before + 1)
+    wait_until(lambda: ticking.newest() > before + 1)
     ticking.start_serving()
     ids = wait_until(lambda: page.evaluate("() => window.ids"))
     assert int(ids[0].partition("-")[2]) == before + 1
@@ -402,8 +403,8 @@ def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, 
     set_hidden(page, True)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    before = len(spans(page))
-    page.wait_for_timeout(2500)  # more than two polls and two rotations
+    before, newest = len(spans(page)), ticking.newest()
+    wait_until(lambda: page.evaluate("true") and ticking.newest() > newest + 2, what="more intervals end")
     assert (asked, len(spans(page))) == ([], before)
     set_hidden(page, False)
     wait_until(lambda: len(spans(page)) >= before + 3)
