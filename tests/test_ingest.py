@@ -32,8 +32,9 @@ from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
-from event_count_logger.web import recorder
+from event_count_logger.web import bodies, recorder
 from event_count_logger.web.content import Intake
+from event_count_logger.web.problems import Refusal
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -171,6 +172,7 @@ WRONG = [
         for wrong in (True, 1.5, "3", -1, None, LARGEST + 1, 10**400, {})
     ],
     ({"events": {f"e{n}": 1 for n in range(10_001)}}, 422, "events"),
+    ({"events": {}, **{f"e{n}": 1 for n in range(100)}}, 422, None),
     ({"events": {f"e{n}": 1 for n in range(20_002)}}, 413, None),
     ({"events": {f"e{n}": "" for n in range(20_002)}}, 413, None),
     ({"events": {"e": [1] * 20_002}}, 413, None),
@@ -192,6 +194,16 @@ def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Ser
                 assert f'"field": "{field}"' in content.decode()
                 assert f"{field}: " in content.decode()
     assert shared.everything() == before
+
+
+def posted(body: bytes) -> Request:
+    """A request with this body."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    headers = [(b"content-type", b"application/json")]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
 def test_commas_in_strings_are_no_values(site: Serving, shared: Server) -> None:
@@ -227,18 +239,16 @@ def test_hostile_bodies_take_little_memory(site: Serving) -> None:
 def test_large_body_is_parsed_while_others_are_answered() -> None:
     answered = threading.Event()
 
-    async def body() -> Message:
-        return {"type": "http.request", "body": json.dumps(["x" * 100_000]).encode()}
-
     async def both() -> bool:
-        request = Request({"type": "http", "method": "POST", "headers": []}, body)
-        parsed = asyncio.ensure_future(Intake().read(request, lambda document: answered.wait(10)))
+        request = posted(json.dumps(["x" * 100_000]).encode())
+        parsed = asyncio.ensure_future(intake.read(request, lambda document: answered.wait(10)))
         for _ in range(3):  # until it is under way
             await asyncio.sleep(0)
         answered.set()
         return await parsed
 
-    assert asyncio.run(both())
+    with closing(Intake()) as intake:
+        assert asyncio.run(both())
 
 
 def test_number_of_large_bodies_is_limited_and_small_ones_are_taken(site: Serving) -> None:
@@ -281,6 +291,37 @@ def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
     assert status == 422
     assert document["detail"].endswith("is not an event ID: it has 600 bytes in UTF-8, more than 512")
     assert len(document["detail"]) == 500
+
+
+@pytest.mark.parametrize(
+    ("form", "document"),
+    [
+        (bodies.EVENTS, {"events": {f"e{n}": 1 for n in range(9_999)} | {"wrong": ""}}),
+        (bodies.EVENTS, {"events": {f"e{n}": "" for n in range(10_000)}}),
+        (bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{}] * 9_999 + [1]}),
+        (bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [1] * 10_000}),
+    ],
+)
+def test_first_wrong_entries_of_many_are_reported(form: bodies.Form[Any], document: Any) -> None:
+    told = ""
+    try:
+        read(form, document)
+    except Refusal as refusal:
+        told = str(refusal)
+    assert re.match(r"(events|variables)\.", told)
+    assert sum(map(int, re.findall(r"and (\d+) more", told))) < 100
+
+
+def read(form: bodies.Form[Any], document: Any) -> Any:
+    with closing(Intake()) as intake:
+        return asyncio.run(form.read(posted(json.dumps(document).encode()), intake))
+
+
+def test_many_right_entries_are_read() -> None:
+    events = {"events": {f"e{n}": n for n in range(10_000)}}
+    payload = {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{"n": n} for n in range(9_000)]}
+    for form, document in ((bodies.EVENTS, events), (bodies.PAYLOAD, payload)):
+        assert read(form, document) == document
 
 
 @pytest.mark.parametrize(

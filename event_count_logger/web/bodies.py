@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Request
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
 from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.config.checks import show
@@ -16,8 +19,12 @@ from event_count_logger.web.problems import Refusal
 
 _T = TypeVar("_T")
 
-#: Events in one request.
-_MOST_EVENTS = 10_000
+#: Events, or variables of a dashboard, in one request; and how many of them are checked before an error
+#: is reported.
+_MOST_ENTRIES, _PART = 10_000, 100
+
+#: Fields of a document itself.
+_MOST_FIELDS = 100
 
 #: The greatest integer that every program reads from JSON as it is (RFC 8259, section 6).
 _LARGEST_COUNT = 2**53 - 1
@@ -38,12 +45,29 @@ _Time = Annotated[float, Field(ge=0, lt=LATEST_S)]
 _Object = dict[str, Any] | None
 
 
+def _in_parts(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """Stop after a few errors: pydantic collects all of them, which takes 1 KB of memory for each."""
+    if not isinstance(value, dict | list) or len(value) <= _PART:
+        return validate(value)
+    if len(value) > _MOST_ENTRIES:
+        raise PydanticCustomError("too_long", f"expected at most {_MOST_ENTRIES} entries")
+    if isinstance(value, list):
+        return [each for at in range(0, len(value), _PART) for each in validate(value[at : at + _PART])]
+    entries, valid = iter(value.items()), {}
+    while part := dict(islice(entries, _PART)):
+        valid.update(validate(part))
+    return valid
+
+
+_IN_PARTS = WrapValidator(_in_parts)
+
+
 class Events(TypedDict):
     """How often events have happened."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
-    events: Annotated[dict[str, _Count], Field(max_length=_MOST_EVENTS)]
+    events: Annotated[dict[str, _Count], Field(max_length=_MOST_ENTRIES), _IN_PARTS]
 
 
 class Action(TypedDict):
@@ -69,7 +93,7 @@ class Payload(TypedDict):
     host: NotRequired[_Object]
     user: NotRequired[_Object]
     options: NotRequired[_Object]
-    variables: NotRequired[list[dict[str, Any]] | None]
+    variables: NotRequired[Annotated[list[dict[str, Any]], _IN_PARTS] | None]
 
 
 class Form(Generic[_T]):
@@ -101,6 +125,8 @@ class Form(Generic[_T]):
         return await intake.read(request, self._understand)
 
     def _understand(self, document: Any) -> _T:
+        if isinstance(document, dict) and len(document) > _MOST_FIELDS:
+            raise Refusal(self._invalid, f"expected at most {_MOST_FIELDS} fields")
         try:
             return self._adapter.validate_python(document)
         except ValidationError as error:

@@ -89,6 +89,10 @@ class Intake:
         except ClientDisconnect as error:
             raise Refusal(400, "the body ends early") from error
 
+    def close(self) -> None:
+        """End the thread."""
+        self._parsing.shutdown()
+
     def _place(self) -> asyncio.Semaphore:
         if self._room.locked():
             raise OverflowError(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from typing_extensions import TypedDict
 
+from event_count_logger.admission import Admission
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.sources.sessions import checked_action
@@ -105,11 +106,19 @@ def _admit(group: EventGroup, counts: dict[str, int]) -> None:
     admission = group.admission
     fault = admission.fault(counts)
     if fault:
-        faulty = next((f"events.{event_id}" for event_id in counts if admission.fault([event_id])), "events")
-        raise Refusal(422, fault, faulty)
+        faulty = _faulty(admission, list(counts))
+        raise Refusal(422, fault, "events" if faulty is None else f"events.{faulty}")
     for event_id, count in counts.items():
         if count:
             admission.counted_as(event_id)
+
+
+def _faulty(admission: Admission, event_ids: list[str]) -> str | None:
+    """Returns an event that has a fault by itself; None if there is only too little room for all of them."""
+    while len(event_ids) > 1:
+        half = event_ids[: len(event_ids) // 2]
+        event_ids = half if admission.fault(half) else event_ids[len(half) :]
+    return event_ids[0] if admission.fault(event_ids) else None
 
 
 def _checked_session(group: EventGroup, action: bodies.Action, now: float) -> SessionAction:
