@@ -18,7 +18,7 @@ def make(directory: Path) -> None:
 
 
 def _make(directory: Path, mode: int) -> None:
-    """Also with a umask of 0, nobody else can change what is made here."""
+    """Create a directory and missing ones above it, which only this user can change, with any umask."""
     try:
         try:
             os.mkdir(directory, mode)
@@ -52,7 +52,7 @@ def close_if_empty(directory: Path) -> bool:
     if not is_open or status.st_uid != os.geteuid() or any(directory.iterdir()):
         return False
     directory.chmod(0o700)
-    if any(directory.iterdir()):  # somebody was faster
+    if any(directory.iterdir()):  # another process has used it meanwhile
         directory.chmod(stat.S_IMODE(status.st_mode))
         return False
     return True

@@ -268,7 +268,7 @@ def test_number_of_large_bodies_is_limited_and_small_ones_are_taken(site: Servin
     wait_until(lambda: site.post(EVENTS, large)[0] == 202)
 
 
-def test_tiny_chunks_of_one_body_hold_nobody_up(site: Serving) -> None:
+def test_tiny_chunks_of_a_body_do_not_delay_other_requests(site: Serving) -> None:
     head = f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\n"
     head += "Transfer-Encoding: chunked\r\n\r\n"
     asked = 0
@@ -303,13 +303,13 @@ def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
     ],
 )
 def test_first_wrong_entries_of_many_are_reported(form: bodies.Form[Any], document: Any) -> None:
-    told = ""
+    refusal_text = ""
     try:
         read(form, document)
     except Refusal as refusal:
-        told = str(refusal)
-    assert re.match(r"(events|variables)\.", told)
-    assert sum(map(int, re.findall(r"and (\d+) more", told))) < 100
+        refusal_text = str(refusal)
+    assert re.match(r"(events|variables)\.", refusal_text)
+    assert sum(map(int, re.findall(r"and (\d+) more", refusal_text))) < 100
 
 
 def read(form: bodies.Form[Any], document: Any) -> Any:

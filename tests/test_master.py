@@ -340,12 +340,12 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         "is a symbolic link",
     ),
     "a file": (lambda path: (path.rmdir(), path.touch()), "File exists"),
-    "of somebody else": (lambda path: os.chown(path, 12345, -1), "belongs to user 12345, not to"),
+    "of another user": (lambda path: os.chown(path, 12345, -1), "belongs to user 12345, not to"),
     "with a linked configuration": (plant("valkey.conf"), "valkey.conf is a symbolic link"),
     "with a linked log": (plant("valkey.log"), "valkey.log is a symbolic link"),
     "with a linked lock": (plant("master.lock"), "master.lock is a symbolic link"),
     "with linked data": (plant("appendonlydir/x.aof"), "x.aof is a symbolic link"),
-    "with data of somebody else": (plant_foreign, "manifest belongs to user 12345, not to"),
+    "with data of another user": (plant_foreign, "manifest belongs to user 12345, not to"),
 }
 
 
@@ -353,7 +353,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_directory_that_others_could_use_runs_no_server(
     why: str, run: Run, config_file: Write, tmp_path: Path
 ) -> None:
-    if os.geteuid() and "somebody else" in why:
+    if os.geteuid() and "another user" in why:
         pytest.skip("only root can give files away")
     directory, victim = tmp_path / "data", tmp_path / "victim"
     directory.mkdir(mode=0o700)

@@ -630,27 +630,27 @@ def test_requests_are_limited_in_all_and_per_client_but_health_is_not() -> None:
                 await over.wait()
 
         limited = room.limited(app)
-        told: list[Any] = []
+        sent: list[Any] = []
 
         async def ask(host: str, path: str = "/") -> None:
             async def send(message: Any) -> None:
-                told.append((host, path, message.get("status")))
+                sent.append((host, path, message.get("status")))
 
             await limited({"type": "http", "path": path, "client": (host, 1)}, None, send)  # type: ignore[arg-type]
 
         waiting = [asyncio.ensure_future(ask("192.0.2.1")) for _ in range(4)]
         waiting += [asyncio.ensure_future(ask("127.0.0.1")) for _ in range(846)]
         await asyncio.sleep(0)
-        first, told[:] = [each for each in told if each[2]], []
+        first, sent[:] = [each for each in sent if each[2]], []
         waiting.append(asyncio.ensure_future(ask("127.0.0.1")))
         await asyncio.sleep(0)
         for path in ("/healthz", "/readyz", "/other"):
             await ask("192.0.2.9", path)
-        second, told[:] = [each for each in told if each[2]], []
+        second, sent[:] = [each for each in sent if each[2]], []
         over.set()
         await asyncio.gather(*waiting)
         await ask("192.0.2.1")
-        return [first, second, told]
+        return [first, second, sent]
 
     assert asyncio.run(statuses()) == [[("192.0.2.1", "/", 503)], [("192.0.2.9", "/other", 503)], []]
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from event_count_logger.config import Config
 from event_count_logger.web.problems import problem
 
-#: Open connections. Systems allow a process 1024 open files if nobody says otherwise.
+#: Open connections. The usual limit of a process is 1024 open files.
 _MOST_CONNECTIONS = 900
 
 #: Requests that are being answered; each open stream is one. The other connections are for `_ALWAYS`.
@@ -33,7 +33,7 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it waits for a request."""
+        """True while no request is being answered."""
 
     def drop(self) -> None:
         """Close it at once."""

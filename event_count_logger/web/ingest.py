@@ -95,8 +95,8 @@ class _Ingest:
         config = self._recorder.config.group(group)
         if config.sessions is None:
             raise NotConfigured(f"group '{group}' has no sessions")
-        told = await bodies.ACTION.read(request, self._intake)
-        action = _checked_session(chosen, told, self._recorder.store.now())
+        sent = await bodies.ACTION.read(request, self._intake)
+        action = _checked_session(chosen, sent, self._recorder.store.now())
         await self._recorder.act(chosen, action)
         return {"committed": True}
 
