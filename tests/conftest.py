@@ -163,10 +163,11 @@ def nothing_is_left_running() -> Iterator[None]:
     """No test may leave a thread behind, except the one sync thread of the process."""
     before = set(threading.enumerate())
     yield
-    gc.collect()
     left = [thread for thread in set(threading.enumerate()) - before if thread.name != "event-count-logger"]
-    for thread in left:
-        thread.join(5)
+    for wait_s in (0.5, 5):  # during the first collection, a thread of an executor may still refer to that
+        gc.collect()
+        for thread in left:
+            thread.join(wait_s)
     assert not [thread for thread in left if thread.is_alive()]
 
 
