@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,22 @@ def test_a_direct_count_is_in_redis_when_log_returns(server: Server, logger: Mak
     group.log("a")
     group.log("a", 4)
     assert server.counts("g", "1h", "cur") == server.counts("g", "2h", "cur") == {"a": 5}
+
+
+def test_first_logs_of_several_threads_are_all_confirmed(server: Server) -> None:
+    """None of them has a connection, and the first one makes it."""
+    together = threading.Barrier(6)
+    for _ in range(100):
+        with EventCountLogger({"g": DYNAMIC}, {**server.config, "socket_timeout": 20}) as made:
+            group = made["g"]
+
+            def log(event: str, group: EventGroup = group) -> bool:
+                together.wait()
+                group.log(event)
+                return event not in group.local.unsent()
+
+            with ThreadPoolExecutor(6) as pool:
+                assert all(pool.map(log, "abcdef"))
 
 
 def test_a_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> None:

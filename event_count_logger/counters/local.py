@@ -243,16 +243,19 @@ class LocalCounters:
             if not (self._keeper.is_held() or self._may_send()):
                 return True
             try:
-                self._run(self._all_to_confirm(), connect=False)
+                self._run(self._all_to_confirm(cell), connect=False)
             except (Rejected, NotYet):
                 return True
             except StoreError:
                 return False
             return True
 
-    def _all_to_confirm(self) -> list[Cell]:
-        """What those who wait for their turn have logged; only whoever has it takes from the list."""
-        cells = []
+    def _all_to_confirm(self, own: Cell) -> list[Cell]:
+        """Returns the own cell and those of the threads that wait for their turn.
+
+        The own one may be missing in the list: a turn that failed for want of a connection has taken it out.
+        """
+        cells = [own]
         while self._to_confirm:
             cell = self._to_confirm.popleft()
             if cell.total != cell.acked and cell not in cells:
