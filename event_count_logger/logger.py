@@ -16,7 +16,7 @@ from event_count_logger.group import EventGroup
 from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
-from event_count_logger.store import Store
+from event_count_logger.store import Store, confirmation_s
 
 _Logger = TypeVar("_Logger", bound="EventCountLogger")
 
@@ -103,7 +103,8 @@ class EventCountLogger:
             return group
         config = self.config.groups.get(name)
         if config is not None:
-            timeout_s = self.config.redis.socket_timeout
+            # The commit that another thread has under way must be confirmed first.
+            timeout_s = self.config.redis.socket_timeout + 2 * confirmation_s(config)
             made = EventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
             return self._groups.setdefault(name, made)
         if warn and name not in self._missing:

@@ -233,6 +233,85 @@ def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: S
     store.close()
 
 
+class EverySecond:
+    """Lets a server write to its disk once a second and no sooner, as Redis does with `appendfsync everysec`.
+
+    The bundled Valkey does so sooner with that setting.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        with self._server.client as client:
+            while not self._end.wait(1):
+                client.config_set("appendfsync", "always")
+                client.config_set("appendfsync", "no")
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.fixture(params=sorted(BINARIES))
+def every_second(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server that writes to its disk once a second: Redis itself where it is 7.2 or later."""
+    if request.param == "redis":
+        needs_debian("redis-server", "redis-server")
+    server = Server(request.param, tmp_path)
+    try:
+        if request.param == "valkey":
+            ticking = EverySecond(server)
+            yield server
+            ticking.close()
+        elif "waitaof" not in server.client.command():
+            pytest.skip("this Redis cannot wait for its disk")
+        else:
+            server.client.config_set("appendfsync", "everysec")
+            yield server
+    finally:
+        server.kill()
+
+
+def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
+    every_second: Server, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
+    for _ in range(3):
+        group.log("a")
+        assert not group.local.has_unsent()
+    assert warnings(caplog) == []
+
+
+def test_log_waits_for_the_commit_that_another_thread_has_under_way(
+    every_second: Server, logger: LoggerMaker
+) -> None:
+    group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
+
+    def log(event: str) -> bool:
+        group.log(event)
+        return event not in group.local.unsent()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(log, "abcdef"))
+
+
+def test_check_of_a_disk_written_each_second_finds_nothing(every_second: Server) -> None:
+    config = from_dicts(
+        {"g": {"events": ["a"], "intervals": ["1h"], "durability": "fsync"}},
+        {**every_second.config, "socket_timeout": 0.5},
+    )
+    store = Store(config.redis)
+    for number in range(3):
+        store.commit(ON_DISK, "src", number, number + 1, {"a": 1})
+        every_second.client.set("of another program", number)
+        assert store.durability_fault(config.group("g")) is None
+    store.close()
+
+
 def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_never_confirms(
     own_server: Server,
 ) -> None:

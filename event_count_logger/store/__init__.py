@@ -1,6 +1,7 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
 from event_count_logger.store import parser  # noqa: F401 - before redis is imported
+from event_count_logger.store.durability import confirmation_s
 from event_count_logger.store.store import Store, prune_every_s
 from event_count_logger.store.unindexed import may_be_unindexed
 from event_count_logger.store.values import (
@@ -26,6 +27,7 @@ __all__ = [
     "Rotation",
     "SessionAction",
     "Store",
+    "confirmation_s",
     "may_be_unindexed",
     "prune_every_s",
 ]

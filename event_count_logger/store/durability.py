@@ -13,11 +13,15 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotDurable, Unconfirmed
 from event_count_logger.store.server_errors import plain
-from event_count_logger.store.wire import request
+from event_count_logger.store.wire import Waiting, request
 
 #: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
 #: its clock ten times a second.
 _PART_OF_TIMEOUT = 0.5
+
+#: Seconds that a server with `appendfsync everysec` may take: an fsync begins 1 s after the one before at the
+#: earliest, and waits for that one to end.
+_FSYNC_S = 2.0
 
 _ROLE = request("ROLE")
 
@@ -28,16 +32,22 @@ class Confirmation:
     def __init__(self, location: str, timeout_s: float) -> None:
         """`timeout_s` is for one answer."""
         self._location = location
-        self._wait_ms = max(1, int(timeout_s * _PART_OF_TIMEOUT * 1000))
+        self._timeout_s = timeout_s
         self._n_replicas: dict[str, int] = {}  # online when last seen, by the prefix of the group
 
     def requests(self, group: GroupConfig) -> list[bytes]:
         """What is to be sent behind a commit; nothing if it is enough that Redis answers."""
         if group.durability == "memory":
             return []
+        wait_ms = self._wait_ms(group)
         if group.durability == "fsync":
-            return [request("WAITAOF", 1, 0, self._wait_ms)]
-        return [request("WAIT", self._n_replicas.get(group.prefix, 1), self._wait_ms), _ROLE]
+            return [Waiting.request(self._timeout_s + wait_ms / 1000, "WAITAOF", 1, 0, wait_ms)]
+        return [request("WAIT", self._n_replicas.get(group.prefix, 1), wait_ms), _ROLE]
+
+    def _wait_ms(self, group: GroupConfig) -> int:
+        """Milliseconds that the server waits at most."""
+        wait_s = max(self._timeout_s * _PART_OF_TIMEOUT, confirmation_s(group))
+        return max(1, int(wait_s * 1000))
 
     def check(self, group: GroupConfig, answers: Sequence[Any], stored: str = "") -> None:
         """See whether the commit is sure.
@@ -57,7 +67,7 @@ class Confirmation:
                 raise NotDurable(self._location, key, group.durability, reason, stored)
         if group.durability == "fsync":
             if answers[0][0] < 1:
-                raise Unconfirmed(self._location, f"its disk within {self._wait_ms} ms", stored)
+                raise Unconfirmed(self._location, f"its disk within {self._wait_ms(group)} ms", stored)
         elif group.durability == "replicas":
             self._check_replicas(group, answers[0], answers[1], stored)
 
@@ -76,8 +86,13 @@ class Confirmation:
     def _check_replicas(self, group: GroupConfig, n_confirmed: int, role: Sequence[Any], stored: str) -> None:
         n_needed = self.note_role(group, role)
         if n_confirmed < n_needed:
-            which = f"{n_needed - n_confirmed} of {n_needed} replicas within {self._wait_ms} ms"
+            which = f"{n_needed - n_confirmed} of {n_needed} replicas within {self._wait_ms(group)} ms"
             raise Unconfirmed(self._location, which, stored)
+
+
+def confirmation_s(group: GroupConfig) -> float:
+    """Seconds that a server with nothing wrong may take to confirm a commit, beyond those for its answer."""
+    return _FSYNC_S if group.durability == "fsync" else 0.0
 
 
 def _hint(group: GroupConfig) -> str:

@@ -35,7 +35,7 @@ from event_count_logger.store.server_errors import (
     plain,
     rejection_in_words,
 )
-from event_count_logger.store.wire import request, text
+from event_count_logger.store.wire import Waiting, request, text
 
 #: Requests that a server answers even while it is LOADING, or MASTERDOWN.
 _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
@@ -167,7 +167,7 @@ class Node:
             _make_connected(connection, connect)
             applied = "unknown"
             connection.send_packed_command(requests)
-            replies = [_reply(connection) for _ in requests]
+            replies = [_reply(connection, request) for request in requests]
         except FAILURES as error:
             raise self._lost(without_frames(error), applied) from error
         finally:
@@ -294,8 +294,10 @@ def _make_connected(connection: Any, connect: bool) -> None:
         connection.connect()
 
 
-def _reply(connection: Any) -> Any:
+def _reply(connection: Any, request: bytes) -> Any:
     try:
+        if isinstance(request, Waiting):
+            return connection.read_response(timeout=request.timeout_s)
         return connection.read_response()
     except ResponseError as error:
         return error.with_traceback(None)  # those to the other requests are still to be read

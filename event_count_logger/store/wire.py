@@ -26,6 +26,23 @@ def request(*words: str | int) -> bytes:
     return b"*%d\r\n%b" % (len(words), packed(words))
 
 
+class Waiting(bytes):
+    """A request that makes the server wait before it answers.
+
+    Attributes:
+        timeout_s: Seconds that the answer may take, instead of the time-out of the connection.
+    """
+
+    timeout_s: float
+
+    @classmethod
+    def request(cls, timeout_s: float, *words: str | int) -> Waiting:
+        """A command with its arguments, as it goes over the wire."""
+        waiting = cls(request(*words))
+        waiting.timeout_s = timeout_s
+        return waiting
+
+
 class Script(NamedTuple):
     """A Lua script: how a request begins that names it, and one that brings it along."""
 

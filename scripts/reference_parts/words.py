@@ -35,7 +35,8 @@ MEANINGS = {
     "redis.url": "Address of the server, `redis://`, `rediss://` or `unix://`, instead of host, port and db.",
     "redis.embedded": "Directory of a server of our own, which `ecl_master` starts, instead of host, port, db and "
     "url. It is relative to the configuration. It needs the extra `embedded`.",
-    "redis.socket_timeout": "Seconds for one answer; a direct `log()` waits no longer. Too short a time costs a "
+    "redis.socket_timeout": "Seconds for one answer; a direct `log()` waits no longer, except for a disk "
+    "(`durability: fsync`). Too short a time costs a "
     "repeated request, never a wrong count.",
     "redis.username": "Who logs in.",
     "redis.password": "With what.",
