@@ -16,6 +16,7 @@ import pytest
 
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
+from tests.conftest import ROOT
 from tests.servers import Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -145,7 +146,16 @@ def call_all(version: Version, server: Server) -> Outcome:
             {"direct:1h:last:a": 7, "direct:1h:last:foreign": 5, "auto:1h:last:of another process": 6}
         )
         client.sadd("auto:1h:last:@events", "of another process")
-    task = {"groups": CALLED_GROUPS, "redis": server.config, "calls": [call for call, _ in CALLS]}
+    answers = answers_of(version, server, CALLED_GROUPS, [call for call, _ in CALLS])
+    places = [
+        (group, name, half) for group in CALLED_GROUPS for name in ("1h", "1.5H") for half in ("cur", "last")
+    ]
+    return Outcome(answers, {":".join(place): server.counts(*place) for place in places})
+
+
+def answers_of(version: Version, server: Server, groups: dict[str, Any], calls: list[str]) -> list[Any]:
+    """What a process with this version answers to calls, each with the messages that it logged."""
+    task = {"groups": groups, "redis": server.config, "calls": calls}
     program = subprocess.run(
         [sys.executable, PROGRAMS / "compatible_calls.py", json.dumps(task)],
         env=version.environ,
@@ -155,10 +165,7 @@ def call_all(version: Version, server: Server) -> Outcome:
     )
     printed = json.loads(program.stdout)
     assert version.made(printed["module"])
-    places = [
-        (group, name, half) for group in CALLED_GROUPS for name in ("1h", "1.5H") for half in ("cur", "last")
-    ]
-    return Outcome(printed["answers"], {":".join(place): server.counts(*place) for place in places})
+    return list(printed["answers"])
 
 
 @pytest.mark.parametrize(
@@ -175,6 +182,27 @@ def test_call_answers_and_logs_the_same(
 def test_calls_leave_the_same_counters(called: dict[Version, Outcome]) -> None:
     assert called[OURS].counters == called[OLD].counters
     assert called[OURS].counters["direct:1.5H:cur"] == {"a": 3, "b": 4, "d": 9}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "event", "counted"),
+    [
+        ("sync-interval", 600, "a", (1, 0)),
+        ("sync-limit", 100, "a", (1, 0)),
+        ("auto-declare-events", True, "new", (0, 1)),
+    ],
+)
+def test_setting_with_a_hyphen_is_ignored_by_1_1_and_works_now(
+    setting: str, value: object, event: str, counted: tuple[int, int], server: Server
+) -> None:
+    groups = {"direct": {"events": ["a"], "intervals": ["1h"], setting: value}}
+    calls = [f"direct.log('{event}')", f"direct.get_current_count('{event}', '1h')"]
+    for version, expected in zip(VERSIONS, counted, strict=True):
+        with server.client as client:
+            client.flushall()
+        _, (answer, _) = answers_of(version, server, groups, calls)
+        assert answer == expected, version.name
+    assert f"| `{setting}" in (ROOT / "docs" / "upgrading.md").read_text()
 
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
