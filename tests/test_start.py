@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import BIN, ROOT
+from tests.conftest import ROOT
 from tests.servers import wait_until
+from tests.shells import Shell, copy_project, install
 
 PAGE = (ROOT / "docs" / "start.md").read_text()
 FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+(INSTALLING,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+SECOND_TERMINAL = re.findall(r"`([^`]*)`", PAGE.partition("second terminal, with")[2].partition("\n")[0])
 LOGGED = re.findall(r"^\d{4}-\S+ \[INFO\] .*$", PAGE, re.MULTILINE)
 
 #: Commands that only look, and so may be given again until they show what has happened meanwhile.
@@ -41,16 +41,17 @@ def alike(text: str, folder: Path | str = "/home/me/counts") -> str:
     return re.sub(r"\b(process|Valkey) [\d.]+", r"\1 N", text)
 
 
-def do(command: str) -> str:
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
-    return "Killed\n" if done.returncode == -9 else done.stdout + done.stderr
+def give(shell: Shell, command: str) -> str:
+    """What a command shows, and what a shell on a terminal says of one that was killed."""
+    status, output = shell.run(command)
+    return "Killed\n" if status == 128 + 9 else output
 
 
-def follow(step: Step, folder: Path) -> None:
+def follow(step: Step, shell: Shell, folder: Path) -> None:
     """Give a command, and see what it shows."""
 
     def shows_that() -> bool:
-        seen.append(alike(do(step.command), folder))
+        seen.append(alike(give(shell, step.command), folder))
         return seen[-1] == alike(step.output)
 
     seen: list[str] = []
@@ -59,27 +60,28 @@ def follow(step: Step, folder: Path) -> None:
         wait_until(shows_that, what=f"{step}, not {seen[0]}")
 
 
-def test_all_goes_as_it_stands_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
-    for name, content in FILES.items():
-        Path(name).write_text(content)
+@pytest.mark.timeout(300)  # it installs in a new virtual environment
+def test_all_goes_as_it_stands_there(short_path: Path) -> None:
+    checkout = copy_project(short_path)
+    folder = checkout / "counts"
     (master, _), *others = steps()
-    log = Path("master.log")
-    with log.open("w") as output:
-        process = start(*master.split(), stdout=output, stderr=output)
-    wait_until(lambda: "Master starting" in log.read_text(), what="the master runs")
-    wait_until(lambda: time.time() % 5 < 1, what="an interval of 5 seconds has just begun")
-    for step in others:
-        follow(step, tmp_path)
-    process.terminate()
-    assert process.wait(10) == 0
-    assert {alike(line) for line in LOGGED} <= set(alike(log.read_text(), tmp_path).splitlines())
+    with Shell(checkout, short_path / "first") as first, Shell(checkout, short_path / "second") as second:
+        install(first, INSTALLING)
+        for name, content in FILES.items():
+            (folder / name).write_text(content)
+        first.begin(master)
+        wait_until(lambda: "Master starting" in first.printed, what="the master runs")
+        for command in SECOND_TERMINAL:
+            assert second.run(command) == (0, "")
+        wait_until(lambda: time.time() % 5 < 1, what="an interval of 5 seconds has just begun")
+        for step in others:
+            follow(step, second, folder)
+        assert first.interrupt() == 0
+        assert {alike(line) for line in LOGGED} <= set(alike(first.printed, folder).splitlines())
 
 
 def test_the_page_shows_all_that() -> None:
     assert set(FILES) == {"ecl.yml", "count.py", "coroutine.py", "crash.py"}
+    assert SECOND_TERMINAL == ["cd counts", ". venv/bin/activate"]
     assert len(steps()) == 11
     assert len(LOGGED) == 3

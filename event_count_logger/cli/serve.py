@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from event_count_logger.web.grafana import SessionLog
     from event_count_logger.web.security import Access
 
-_NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]'"
+_NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]>=2'"
 #: Seconds that sending what is left may take at the end; what cannot be sent stays in its file.
 _FLUSH_S = 1.0
 

@@ -108,7 +108,7 @@ def _show(config: Config, target: Target | None, sort: str, delay_s: float, read
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise
-        message = "ecl top needs rich on a terminal: pip install 'event-count-logger[top]'"
+        message = "ecl top needs rich on a terminal: pip install 'event-count-logger[top]>=2'"
         raise Failure(message, Status.USAGE) from error
     show(config, View(target, sort), delay_s, reads)
 
