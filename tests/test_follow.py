@@ -182,19 +182,17 @@ def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: P
     assert steps(follower) == [(0, 8)]
 
 
-def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("ends_in_s", "wait_s"),
+    [(4, 4), (1, 1), (0.25, 0.25), (0, 0.01), (-0.0625, 0.0625), (-0.125, 0.125), (-55, 0.25)],
+)
+def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(
+    ends_in_s: float, wait_s: float, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(RedisConfig(**server.config))
-    waits = []
-    for start in (-1.0, -4.0, -4.99, -5.02, -5.1, -60.0):
-        server.client.set("g:5s:cur:@ts", store.server_time() + start)
-        waits.append(Follower(store, GROUP, FIVE_S, 0).step()[1])
-    until_end, soon, sooner, just_ended, late, very_late = waits
-    assert 3.5 < until_end <= 4
-    assert 0.5 < soon <= 1
-    assert 0 < sooner < 0.02
-    assert 0.01 <= just_ended < 0.1
-    assert 0.1 <= late < 0.2
-    assert very_late == 0.25
+    monkeypatch.setattr(store, "now", lambda: BEGIN + 5 - ends_in_s)
+    server.client.set("g:5s:cur:@ts", BEGIN)
+    assert Follower(store, GROUP, FIVE_S, 0).step() == (None, wait_s)
     store.close()
 
 

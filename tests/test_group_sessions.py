@@ -148,10 +148,10 @@ def test_without_redis_nothing_raises_or_waits_and_all_is_sent_later(
     session = group.session("s1", "dash")
     session.start(B)
     own_server.stall() if gone == "stalled" else own_server.kill()
+    before = time.monotonic()
     for number in range(1, 201):
-        before = time.monotonic()
         session.heartbeat(B + number)
-        assert time.monotonic() - before < timeout_s + 0.6, number
+    assert time.monotonic() - before < 200 * timeout_s / 4, "once it is known, nobody waits"
     own_server.go_on() if gone == "stalled" else own_server.start()
     wait_until(lambda: counted(own_server) == (1, 200_000))
     assert group.sync()

@@ -184,7 +184,7 @@ def test_messages_are_those_of_sd_notify(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(f"{directory}/notify")
-        end.settimeout(5)
+        end.settimeout(20)
         Notifier({"NOTIFY_SOCKET": f"{directory}/notify"}).stopping()
         assert end.recv(100) == b"STOPPING=1"
 

@@ -428,7 +428,7 @@ def test_stalled_server_is_asked_by_one_sender_at_a_time(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node, "_REST_S", 3600)
-    store = Store(RedisConfig(**own_server.config), timeout_s=0.3)
+    store = Store(RedisConfig(**own_server.config), timeout_s=1)
     own_server.stall()
     assert was_asked(store, "first")
     assert not was_asked(store, "second")
@@ -456,7 +456,7 @@ def test_recovery_asks_a_server_for_which_another_sender_has_waited(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node, "_REST_S", 3600)
-    store = Store(RedisConfig(**own_server.config), timeout_s=0.3)
+    store = Store(RedisConfig(**own_server.config), timeout_s=1)
 
     def sync(is_found: bool) -> Sync:
         cells = Cells()
