@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -269,3 +270,37 @@ def test_all_public_names_are_there() -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
+
+
+#: Clocks, and what tests call a time that they have taken.
+_CLOCKS = {"monotonic", "perf_counter", "process_time", "time"}
+_TIMES = re.compile("longest|slowest|shortest|waits?|took|elapsed|durations?|seconds")
+
+
+def is_time(expression: ast.expr) -> bool:
+    return any(
+        (isinstance(each, ast.Attribute) and each.attr in _CLOCKS)
+        or (isinstance(each, ast.Name) and _TIMES.fullmatch(each.id))
+        for each in ast.walk(expression)
+    )
+
+
+def is_short(limit: ast.expr) -> bool:
+    return isinstance(limit, ast.Constant) and isinstance(limit.value, int | float) and limit.value < 5
+
+
+def test_no_test_asserts_a_time_limit_under_5_s() -> None:
+    """A busy machine may exceed it although nothing is wrong."""
+    limits = [
+        f"{path.name}:{each.lineno}"
+        for path in sorted(Path(__file__).parent.rglob("*.py"))
+        for asserted in ast.walk(ast.parse(path.read_text()))
+        if isinstance(asserted, ast.Assert)
+        for each in ast.walk(asserted.test)
+        if isinstance(each, ast.Compare) and is_time(each.left)
+        if any(
+            isinstance(operator, ast.Lt | ast.LtE) and is_short(limit)
+            for operator, limit in zip(each.ops, each.comparators, strict=True)
+        )
+    ]
+    assert limits == []
