@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from event_count_logger.config import Config
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.hot import LARGEST
-from event_count_logger.counters.layout import Contents, Damaged, Description, distance
+from event_count_logger.counters.layout import Contents, Damaged, Description, HeaderWord, distance
 from event_count_logger.counters.spool_file import Window
 
 
@@ -26,6 +27,11 @@ class LocalCount:
     total: int = 0
     unsent: int = 0
 
+    @property
+    def sent(self) -> int:
+        """What Redis has confirmed."""
+        return self.total - self.unsent
+
     def __add__(self, other: LocalCount) -> LocalCount:
         return LocalCount(self.total + other.total, self.unsent + other.unsent)
 
@@ -39,6 +45,8 @@ class LocalSnapshot:
         pid: The process.
         alive: Whether it still runs; if not, what is unsent is to be recovered.
         counts: Per event, in the order in which the events first came.
+        path: Its spool file.
+        sent_s: Seconds since Redis has confirmed all that was logged by then; or since the process began.
         native: Whether it counts in C, and not in Python.
     """
 
@@ -46,7 +54,21 @@ class LocalSnapshot:
     pid: int
     alive: bool
     counts: Mapping[str, LocalCount]
+    path: Path
+    sent_s: float
     native: bool = True
+
+    @property
+    def unsent(self) -> int:
+        """How many counts Redis has not confirmed."""
+        return sum(count.unsent for count in self.counts.values())
+
+    def has_sent(self, earlier: LocalSnapshot) -> bool:
+        """Returns whether Redis has confirmed all that had been logged at an earlier look."""
+        return all(
+            self.counts.get(event_id, LocalCount()).sent >= count.total
+            for event_id, count in earlier.counts.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +117,13 @@ class LocalReader:
         Raises:
             OSError: A spool directory cannot be used.
         """
+        return self.examine_files(self.paths())
+
+    def examine_files(self, paths: Iterable[Path]) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
+        """The same of some spool files. Those that are gone are left out."""
         snapshots: list[LocalSnapshot] = []
         undelivered: list[UndeliveredFile] = []
-        for path in self.paths():
+        for path in paths:
             with suppress(FileNotFoundError):
                 try:
                     snapshot, file = self._examine(path)
@@ -114,10 +140,11 @@ class LocalReader:
             file = UndeliveredFile(path, size, described.started, described.group, described.redis)
             if not self.is_ours(described):
                 return None, None if alive else replace(file, is_ours=False)
-            counts = _counts(window.contents())
-        unsent = sum(count.unsent for count in counts.values())
-        snapshot = LocalSnapshot(described.group, described.pid, alive, counts, described.native)
-        return snapshot, None if alive or not unsent else replace(file, unsent=unsent)
+            contents = window.contents()
+        sent_s = (time.monotonic_ns() - contents.words[HeaderWord.SENT_UNTIL]) / 1e9
+        whose = (described.group, described.pid, alive)
+        snapshot = LocalSnapshot(*whose, _counts(contents), path, sent_s, described.native)
+        return snapshot, None if alive or not snapshot.unsent else replace(file, unsent=snapshot.unsent)
 
     def paths(self) -> list[Path]:
         """All spool files, also those of other configurations.

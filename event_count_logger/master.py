@@ -164,7 +164,7 @@ class EventCountLoggerMaster(EventCountLogger):
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
             self._recovery.log_recovered()
-            self._counters.forget_master({*self._told, *self.config.groups.values()}, self._info)
+            self._counters.note_stop({*self._told, *self.config.groups.values()}, self._info)
 
     def _set_alarms(self) -> None:
         """One for each interval of the configuration; those that there are stay as they are planned."""
@@ -249,8 +249,7 @@ class EventCountLoggerMaster(EventCountLogger):
         """Say that this master is there, and plan to say so again."""
         groups = tuple(self.config.groups.values())
         try:
-            with suppress(Rejected):
-                self._counters.forget_master(_without(self._told, groups), self._info)
+            self._counters.note_stop(_without(self._told, groups), self._info)
             self._told = groups
             self._counters.note_master(groups, self._info)
         except (Rejected, NotYet) as error:

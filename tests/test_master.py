@@ -471,7 +471,7 @@ def test_a_master_says_that_it_is_there_until_it_ends(
     assert found.version == version("event-count-logger")
     master.terminate()
     master.wait(10)
-    assert masters(server) == []
+    assert [(each.pid, each.stopped, each.alive) for each in masters(server)] == [(master.pid, True, False)]
 
 
 def test_each_of_several_masters_is_known(server: Server, start: Start, config_file: Write) -> None:
@@ -480,7 +480,7 @@ def test_each_of_several_masters_is_known(server: Server, start: Start, config_f
     wait_until(lambda: {master.pid for master in masters(server)} == pids)
 
 
-def test_a_master_that_was_not_there_for_a_while_is_dead_and_later_forgotten(server: Server) -> None:
+def test_master_that_stopped_or_was_not_there_for_long_is_forgotten(server: Server) -> None:
     store = Store(RedisConfig(**server.config))
     now = int(store.server_time())
     silent = MasterInfo("h", 1, "2.0.0", now - 9000.0)
@@ -490,6 +490,7 @@ def test_a_master_that_was_not_there_for_a_while_is_dead_and_later_forgotten(ser
         value = server.client.hget("g:@masters", master.id)
         server.client.hset("g:@masters", master.id, f"{seen} {value.partition(' ')[2]}")
     server.client.hset("g:@masters", "foreign", "x")
+    store.note_stop([group_of("g")], MasterInfo("h", 4, "2.0.0", now - 1000.0))
     store.note_master([group_of("g")], MasterInfo("h", 3, "2.0.0", float(now)))
     assert [(master.pid, master.alive) for master in store.masters(group_of("g"))] == [(1, False), (3, True)]
     store.close()

@@ -361,14 +361,17 @@ def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> 
 
 def test_without_a_running_interval_one_is_started(store: Store, any_server: Server) -> None:
     assert rotate(store, NOW) == Rotation("started", 1.75)
-    assert any_server.everything() == {"g:5s:cur:@ts": "1700000010"}
+    assert any_server.everything() == {"g:5s:cur:@ts": "1700000010", "g:5s:@finished": "0"}
 
 
-def test_before_the_boundary_nothing_changes(store: Store, any_server: Server) -> None:
+def test_before_the_boundary_nothing_but_the_interval_is_taken(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     before = any_server.everything()
-    assert rotate(store, 1_700_000_014.999) == Rotation("waiting", 0.001)
-    assert any_server.everything() == before
+    assert not store.is_taken(group_of("g", [FIVE_S]), FIVE_S)
+    for _ in range(2):
+        assert rotate(store, 1_700_000_014.999) == Rotation("waiting", 0.001)
+        assert any_server.everything() == before | {"g:5s:@finished": "0"}
+    assert store.is_taken(group_of("g", [FIVE_S]), FIVE_S)
 
 
 @only_keys

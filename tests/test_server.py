@@ -161,7 +161,13 @@ def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) 
     assert abs(found["server_time"] - time.time()) < 60
     assert (found["master_alive"], found["masters"]) == (False, [])
     web, bare, fresh = (found["groups"][i] for i in (0, 2, 3))
-    assert web.pop("intervals")[0] == {"name": "24h", "length_s": DAY_S, "overdue_s": 0, "stale": False}
+    assert web.pop("intervals")[0] == {
+        "name": "24h",
+        "length_s": DAY_S,
+        "overdue_s": 0,
+        "stale": False,
+        "started": True,
+    }
     assert web == {
         "name": "web",
         "title": "Web",
@@ -169,11 +175,12 @@ def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) 
         "labels": {"ok": "Fine"},
         "history": 60,
         "totals": True,
+        "master_alive": False,
     }
     assert (bare["title"], bare["history"], bare["totals"]) == ("bare", 0, False)
     assert bare["intervals"][0]["stale"]
     assert bare["intervals"][0]["overdue_s"] > 0
-    assert fresh["intervals"][0]["overdue_s"] is None
+    assert (fresh["intervals"][0]["overdue_s"], fresh["intervals"][0]["started"]) == (None, False)
 
 
 def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
@@ -868,7 +875,26 @@ def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
         return status == 503 and len(found["problems"]) == 2 and found["problems"]
 
     overdue = wait_until(problems)[1]
-    assert re.fullmatch(r"1 of 1 intervals are overdue, by up to \d+ s", overdue)
+    assert re.fullmatch(r"1 of 1 interval is overdue, by up to \d+ s", overdue)
+
+
+def test_a_group_or_interval_without_master_is_not_ready(
+    serve: Any, start: Start, server: Server, config_file: Callable[..., Path]
+) -> None:
+    master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}, "master.yml"))
+    some = {"web": {**GROUPS["web"], "intervals": [*GROUPS["web"]["intervals"], "7m"]}}
+    site = serve(
+        config_file({"redis": server.config, "groups": {**GROUPS, **some, "new": {"intervals": ["1h"]}}})
+    )
+    n_groups, n_intervals = len(GROUPS) + 1, sum(len(each["intervals"]) for each in GROUPS.values()) + 2
+    problems = [
+        f"no master of 1 of {n_groups} groups is alive",
+        f"1 of {n_intervals} intervals is not taken by a master yet",
+    ]
+    wait_until(lambda: site.get("/readyz") == (503, {"ready": False, "problems": problems}))
+    assert master.poll() is None
+    listed = {group["name"]: group["master_alive"] for group in site.get("/api/v1/groups")[1]["groups"]}
+    assert (listed["web"], listed["new"]) == (True, False)
 
 
 def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(

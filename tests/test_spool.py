@@ -80,7 +80,9 @@ def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
     assert checksum == zlib.crc32(data[:20] + description)
     assert b'"group": "web", "intervals": ["5m", "1h"], "redis": "localhost:6379/0"' in description
     assert f'"pid": {os.getpid()}'.encode() in description
-    state, position, next_position, generation, size = struct.unpack_from("=5Q", data, header_size - 40)
+    sent_until, state, position, *others = struct.unpack_from("=6Q", data, header_size - 48)
+    next_position, generation, size = others
+    assert 0 < sent_until <= time.monotonic_ns()
     assert (state, position, next_position, generation, size) == (1, 4, 5, 0, len(data))
     found, at = {}, header_size
     while at < size:

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import from_file
+from event_count_logger.config import from_dicts, from_file
 from event_count_logger.counters import spool_file
 from event_count_logger.counters.cells import Cells
-from event_count_logger.local_reader import UndeliveredFile
-from event_count_logger.local_status import LocalStatus, MachineStatus, after_recovery, examine_machine
+from event_count_logger.local_reader import LocalReader, UndeliveredFile
+from event_count_logger.local_status import LocalStatus, MachineStatus, examine_machine, settled
 from event_count_logger.render import status as render
-from event_count_logger.status import IntervalStatus, Status
-from event_count_logger.store import MasterInfo
+from event_count_logger.render.state import summary
+from event_count_logger.status import GroupStatus, IntervalStatus, Status, examine
+from event_count_logger.store import MasterInfo, Store
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,6 +36,15 @@ MASTER = MasterInfo("web1", 4711, "2.0.0", 1_700_000_000.0, seen_s=2.0)
 @pytest.fixture
 def file(server: Server, config_file: Callable[..., Path]) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
+
+
+@pytest.fixture
+def started_file(run: Run, server: Server, config_file: Callable[..., Path]) -> Path:
+    """Of a group whose interval a master has taken, and which is far from its end."""
+    groups = {name: {**group, "intervals": ["1000h"]} for name, group in GROUPS.items()}
+    path = config_file({"redis": server.config, "groups": groups})
+    assert run("ecl_master", "--once", path).returncode == 0
+    return path
 
 
 def found(run: Run, file: Path) -> dict[str, Any]:
@@ -63,18 +74,128 @@ def test_without_a_master_a_rotation_becomes_overdue(run: Run, start: Start, fil
     wait_until(lambda: run("ecl", "status", file).returncode == 4, what="it is overdue")
     done = run("ecl", "status", file)
     assert last_line(done).startswith("OVERDUE: 1 of 2 intervals and 1 hidden interval by up to ")
-    assert last_line(done).endswith("; no sign of a master")
+    assert last_line(done).endswith("; no sign of a master, 1 interval in time")
     assert "overdue by" in done.stdout and "secret" not in done.stdout
     as_json = found(run, file)
-    assert (as_json["state"], as_json["hidden_overdue"], as_json["masters"]) == ("overdue", 1, [])
+    assert (as_json["state"], as_json["hidden_overdue"]) == ("overdue", 1)
+    assert [(each["stopped"], each["alive"]) for each in as_json["masters"]] == [(True, False)]
     assert [each["overdue"] for each in as_json["intervals"]] == [True, False]
 
 
-def test_an_interval_that_never_began_is_not_in_time(run: Run, file: Path) -> None:
+def count(file: Path, group: str = "web", event_id: str = "ok") -> None:
+    """Commit one count, which begins the intervals of its group."""
+    config = from_file(str(file))
+    assert Store(config.redis).commit(config.groups[group], "s", 0, 1, {event_id: 1}).outcome == "applied"
+
+
+def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
+    sentence = (
+        "NOT STARTED: 2 of 2 intervals and 1 hidden interval have no master yet (start ecl_master); "
+        "no sign of a master, 0 intervals in time"
+    )
     done = run("ecl", "status", file)
-    assert done.returncode == 0
-    assert last_line(done) == "OK: no sign of a master, 0 intervals in time, 2 not begun yet"
-    assert [each["overdue_s"] for each in found(run, file)["intervals"]] == [None, None]
+    assert (done.returncode, last_line(done)) == (4, sentence)
+    as_json = found(run, file)
+    assert as_json["state"] == "not_started"
+    assert [(each["overdue_s"], each["started"]) for each in as_json["intervals"]] == [(None, False)] * 2
+    count(file)  # which begins the intervals, though nobody will end them
+    done = run("ecl", "status", file)
+    assert (done.returncode, last_line(done)) == (4, sentence)
+    assert [each["started"] for each in found(run, file)["intervals"]] == [False, False]
+
+
+def test_master_once_counts_as_started(run: Run, file: Path) -> None:
+    count(file)
+    assert run("ecl_master", "--once", file).returncode == 0
+    assert "not started" not in run("ecl", "status", file).stdout
+
+
+def test_interval_ended_by_a_master_of_version_1_1_is_started(server: Server, file: Path) -> None:
+    count(file)
+    config = from_file(str(file))
+    (short, long), store = config.groups["web"].intervals, Store(config.redis)
+    with server.client as client:  # as a master of version 1.1 does it
+        client.rename("web:24h:cur:ok", "web:24h:last:ok")
+        client.set("web:24h:cur:ok", 0)
+    assert [store.is_taken(config.groups["web"], each) for each in (short, long)] == [False, True]
+    store.close()
+
+
+def test_interval_added_later_is_not_started_though_a_master_runs(
+    run: Run, start: Start, config_file: Callable[..., Path], server: Server, file: Path
+) -> None:
+    start("ecl_master", file)
+    wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all is well")
+    groups = {"web": {**GROUPS["web"], "intervals": ["0.5s", "24h", "7m"]}, "secret": GROUPS["secret"]}
+    later = config_file({"redis": server.config, "groups": groups}, "later.yml")
+    done = run("ecl", "status", later)
+    assert (done.returncode, last_line(done)) == (
+        4,
+        "NOT STARTED: 1 of 3 intervals has no master yet (have ecl_master read the configuration: SIGHUP); "
+        "1 master, 2 intervals in time",
+    )
+
+
+def test_master_of_other_groups_only_is_no_master_of_this_one(
+    run: Run, start: Start, config_file: Callable[..., Path], server: Server, file: Path
+) -> None:
+    only_web = config_file({"redis": server.config, "groups": {"web": GROUPS["web"]}}, "web.yml")
+    start("ecl_master", only_web)
+    wait_until(lambda: run("ecl", "status", only_web).returncode == 0, what="all is well there")
+    done = run("ecl", "status", file)
+    assert (done.returncode, last_line(done)) == (
+        4,
+        "NOT STARTED: 1 hidden interval has no master yet (start ecl_master); "
+        "1 master (none of 1 group), 2 intervals in time",
+    )
+
+
+def seen(server: Server, group: str, ago_s: float) -> None:
+    """Have the masters of a group be seen some time ago."""
+    with server.client as client:
+        for master_id, value in client.hgetall(f"{group}:@masters").items():
+            at = int(client.time()[0] - ago_s)
+            client.hset(f"{group}:@masters", master_id, f"{at} {value.partition(' ')[2]}")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_group_whose_last_master_is_gone_is_not_well_though_nothing_is_overdue(
+    stop: signal.Signals, run: Run, start: Start, server: Server, started_file: Path
+) -> None:
+    master = start("ecl_master", started_file)
+    wait_until(lambda: len(found(run, started_file)["masters"]) == 1, what="the master has a heartbeat")
+    master.send_signal(stop)
+    master.wait(20)
+    assert run("ecl", "status", started_file).returncode == 0, "it may be restarted at once"
+    for group in GROUPS:
+        seen(server, group, 7200)
+    done = run("ecl", "status", started_file)
+    assert (done.returncode, last_line(done)) == (
+        4,
+        "NO MASTER: 2 groups have had no master for up to 2h (start ecl_master); "
+        "no sign of a master, 1 interval in time",
+    )
+    assert f"{'stopped' if stop is signal.SIGTERM else 'gone'}, seen 2h ago" in done.stdout
+    assert "in time, but no master for 2h" in done.stdout
+    assert found(run, started_file)["groups"][0]["abandoned_s"] == pytest.approx(7200, abs=60)
+
+
+def test_group_that_another_program_rotated_since_its_last_master_is_well(
+    server: Server, started_file: Path
+) -> None:
+    config = from_file(str(started_file))
+    store, group = Store(config.redis), config.groups["web"]
+    store.note_master([group], MASTER)
+    seen(server, "web", 7200)
+    assert [each.group for each in examine(config, store).abandoned] == ["web"]
+    now = store.server_time()
+    with server.client as client:  # as a master of version 1.1 has it after a rotation
+        client.set("web:1000h:cur:@ts", int(now - 7200 + 10))
+    assert examine(config, store).abandoned, "the master itself may have rotated after its last heartbeat"
+    with server.client as client:
+        client.set("web:1000h:cur:@ts", int(now - 3600))
+    assert examine(config, store).abandoned == []
+    store.close()
 
 
 def test_without_groups_redis_is_asked_nevertheless(run: Run, config_file: Callable[..., Path]) -> None:
@@ -108,6 +229,7 @@ sys.stdin.read()
     assert examine_machine(from_file(str(file))).groups == [LocalStatus("web", 1, 7, 1, 7)]
     as_json = found(run, file)
     assert (as_json["state"], as_json["masters"]) == ("unreachable", None)
+    assert as_json["stuck"] == []
     assert as_json["machine"] == [{"group": "web", "alive": 1, "unsent": 7, "dead": 1, "unrecovered": 7}]
 
 
@@ -125,12 +247,171 @@ def test_a_wrong_configuration_is_no_state(run: Run, config_file: Callable[..., 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_spool_directory_that_cannot_be_used_is_warned_of(run: Run, file: Path, tmp_path: Path) -> None:
+def test_unusable_spool_directory_is_a_fault(run: Run, started_file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    done = run("ecl", "status", file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
-    assert done.returncode == 0
-    assert done.stderr.startswith("WARNING: spool files cannot be read: ")
-    assert "this machine" not in done.stdout
+    done = run("ecl", "status", started_file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
+    assert (done.returncode, last_line(done)) == (
+        4,
+        f"UNREADABLE: spool files of this machine cannot be read: {tmp_path / 'taken'} is no directory; "
+        "no sign of a master, 1 interval in time",
+    )
+    done = run("ecl", "status", "--json", started_file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
+    assert json.loads(done.stdout)["unreadable"] == [f"{tmp_path / 'taken'} is no directory"]
+
+
+def test_group_without_spool_files_has_no_number_of_processes(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": server.config, "groups": {"web": {**GROUPS["web"], "spool": False}}})
+    assert "not known of groups without spool files (spool: false): web" in run("ecl", "status", file).stdout
+    assert found(run, file)["machine"] == []
+
+
+COUNTING = """
+import sys
+from event_count_logger import EventCountLogger
+group = EventCountLogger.from_file(sys.argv[1])["web"]
+for line in sys.stdin:
+    for _ in range(int(line)):
+        group.log("ok")
+    print("logged", flush=True)
+"""
+
+
+class Counting:
+    """A process that counts in the group `web` when it is told to."""
+
+    def __init__(self, start: Start, file: Path) -> None:
+        self.process = start("python", "-c", COUNTING, file, stdin=subprocess.PIPE)
+        self.pid = self.process.pid
+
+    def log(self, number: int) -> None:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "logged\n"
+
+
+def age(spool_dir: Path, seconds: float) -> None:
+    """Have all spool files say that everything was sent some time ago."""
+    for path in spool_dir.glob("*.ecl"):
+        header_size = int.from_bytes(path.read_bytes()[12:16], sys.byteorder)
+        with path.open("r+b") as file:
+            file.seek(header_size - 48)
+            file.write((time.monotonic_ns() - int(seconds * 1e9)).to_bytes(8, sys.byteorder))
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit_s"),
+    [({}, 0), ({"sync_interval": 0}, 0), ({"sync_interval": 60}, 60)],
+)
+def test_stopped_process_with_counts_that_are_due_is_told_until_it_goes_on(
+    settings: dict[str, Any],
+    limit_s: float,
+    run: Run,
+    start: Start,
+    server: Server,
+    spool_dir: Path,
+    config_file: Callable[..., Path],
+) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["1000h"], **settings}}
+    file = config_file({"redis": server.config, "groups": groups})
+    assert run("ecl_master", "--once", file).returncode == 0
+    counting = Counting(start, file)
+    counting.log(7)
+    if not limit_s:
+        wait_until(lambda: found(run, file)["machine"][0]["unsent"] == 0, what="what came first is sent")
+    counting.process.send_signal(signal.SIGSTOP)
+    (path,) = spool_dir.glob("*.ecl")
+    with spool_file.Window(path) as window:
+        (cell,) = window.contents().cells()
+    with path.open("r+b") as raw:  # as if the process had been stopped right after 3 more calls of log()
+        data = path.read_bytes()
+        header_size = int.from_bytes(data[12:16], sys.byteorder)
+        raw.seek(header_size + 16)
+        raw.write((cell.total + 3).to_bytes(8, sys.byteorder))
+    unsent = cell.total + 3 - cell.acked
+    age(spool_dir, limit_s + 2)
+    assert run("ecl", "status", file).returncode == 0, "it is not late yet"
+    age(spool_dir, limit_s + 60)
+    done = run("ecl", "status", file)
+    assert done.returncode == 4
+    assert re.fullmatch(
+        rf"UNSENT: {unsent} counts of process {counting.pid} of this machine unsent for up to [0-9hms ]+; "
+        "no sign of a master, 1 interval in time",
+        last_line(done),
+    )
+    assert re.search(rf"\n  web +{counting.pid} +{unsent} ", done.stdout)
+    (stuck,) = found(run, file)["stuck"]
+    assert stuck.pop("sent_s") >= limit_s + 60
+    assert stuck == {"group": "web", "pid": counting.pid, "unsent": unsent}
+    counting.process.send_signal(signal.SIGCONT)
+    counting.log(1)
+    if not limit_s:
+        wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all is sent")
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit_s"),
+    [
+        ({}, 0),
+        ({"sync_interval": 0}, 0),
+        ({"sync_interval": 2}, 2),
+        ({"sync_interval": 900}, 300),
+        ({"sync_limit": 9}, 300),
+        ({"sync_limit": 9, "sync_interval": 2}, 2),
+    ],
+)
+def test_counts_are_due_by_sync_interval_or_the_end_of_an_interval(
+    settings: dict[str, Any], limit_s: float
+) -> None:
+    config = from_dicts({"web": {"intervals": ["1h", "5m"], **settings}})
+    assert config.groups["web"].longest_unsent_s == limit_s
+
+
+def test_process_that_always_has_something_unsent_is_well(
+    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["1000h"]}}
+    file = config_file({"redis": server.config, "groups": groups})
+    assert run("ecl_master", "--once", file).returncode == 0
+    program = """
+import sys, threading
+from event_count_logger import EventCountLogger
+group = EventCountLogger.from_file(sys.argv[1])["web"]
+def count():
+    while True:
+        group.log("ok")
+for _ in range(4):
+    threading.Thread(target=count, daemon=True).start()
+print("counting", flush=True)
+sys.stdin.read()
+"""
+    process = start("python", "-c", program, file, stdin=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline() == "counting\n"
+    wait_until(lambda: any(spool_dir.glob("*.ecl")), what="it counts")
+    config = from_file(str(file))
+
+    def first_look() -> MachineStatus | None:
+        age(spool_dir, 3600)
+        machine = examine_machine(config)
+        return machine if machine.late else None
+
+    late = wait_until(first_look, what="a look finds counts that are under way")
+    assert settled(config, late).late == []
+    assert run("ecl", "status", file).returncode == 0
+
+
+def test_sync_notes_that_all_was_sent(
+    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["1000h"], "sync_interval": 0.2}}
+    file = config_file({"redis": server.config, "groups": groups})
+    counting = Counting(start, file)
+    counting.log(1)
+    age(spool_dir, 3600)
+    reader = LocalReader(from_file(str(file)))
+    wait_until(lambda: reader.read()[0].sent_s < 60, what="an idle process notes it, too")
 
 
 @pytest.mark.parametrize(
@@ -138,16 +419,51 @@ def test_a_spool_directory_that_cannot_be_used_is_warned_of(run: Run, file: Path
     [
         ([MASTER], [(0, False)], "OK: 1 master, 1 interval in time"),
         ([MASTER, MASTER], [(1.9, False), (0, True)], "OK: 2 masters, 1 interval in time"),
-        ([], [(0, False), (None, False)], "OK: no sign of a master, 1 interval in time, 1 not begun yet"),
-        ([], [(90, False), (0, False)], "OVERDUE: 1 of 2 intervals by up to 1m 30s; no sign of a master"),
-        ([MASTER], [(0, False), (7200, True)], "OVERDUE: 1 hidden interval by up to 2h; 1 master"),
+        (
+            [],
+            [(0, False), (None, False)],
+            "NOT STARTED: 1 of 2 intervals has no master yet (start ecl_master); "
+            "no sign of a master, 1 interval in time",
+        ),
+        (
+            [],
+            [(90, False), (0, False)],
+            "OVERDUE: 1 of 2 intervals by up to 1m 30s; no sign of a master, 1 interval in time",
+        ),
+        (
+            [MASTER],
+            [(0, False), (7200, True)],
+            "OVERDUE: 1 hidden interval by up to 2h; 1 master, 1 interval in time",
+        ),
     ],
 )
 def test_the_sentence_says_what_there_is(
     masters: list[MasterInfo], lags: list[tuple[float | None, bool]], sentence: str
 ) -> None:
-    intervals = [IntervalStatus("web", "5m", overdue_s, hidden) for overdue_s, hidden in lags]
-    assert render.summary(Status(masters, intervals, {})) == sentence
+    intervals = [
+        IntervalStatus("web", "5m", overdue_s, hidden, overdue_s is not None) for overdue_s, hidden in lags
+    ]
+    groups = [GroupStatus("web", 1, bool(masters))]
+    assert summary(Status(masters, intervals, groups)) == sentence
+
+
+def test_all_faults_are_in_the_sentence_the_worst_first() -> None:
+    intervals = [
+        IntervalStatus("web", "5m", 9.0),
+        IntervalStatus("web", "1h", None, started=False),
+        IntervalStatus("api", "1h", 0.0),
+    ]
+    groups = [GroupStatus("web", 1, True), GroupStatus("api", 1, False, 90.0)]
+    left_behind = [UndeliveredFile(Path("/spool/a.ecl"), 1, 0.0, unsent=1)]
+    machine = MachineStatus(undelivered=left_behind, faults=["/x is no directory"])
+    assert summary(Status([MASTER], intervals, groups), machine) == (
+        "OVERDUE: 1 of 3 intervals by up to 9s; "
+        "1 of 3 intervals has no master yet (start ecl_master); "
+        "group 'api' has had no master for 1m 30s (start ecl_master); "
+        "1 count in 1 spool file of this machine not recovered (see ecl recover); "
+        "spool files of this machine cannot be read: /x is no directory; "
+        "1 master (none of 1 group), 1 interval in time"
+    )
 
 
 def left(directory: Path, redis: str, group: str = "web") -> Path:
@@ -159,15 +475,16 @@ def left(directory: Path, redis: str, group: str = "web") -> Path:
 
 
 def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
-    run: Run, server: Server, file: Path, spool_dir: Path
+    run: Run, server: Server, started_file: Path, spool_dir: Path
 ) -> None:
+    file = started_file
     path = left(spool_dir, f"localhost:{server.port}/0")
     left(spool_dir, f"localhost:{server.port}/0", "secret")
     done = run("ecl", "status", file)
     assert done.returncode == 4
     assert last_line(done) == (
-        "UNRECOVERED: no sign of a master, 0 intervals in time, 2 not begun yet; "
-        "2 counts in 2 spool files of this machine not recovered (see ecl recover)"
+        "UNRECOVERED: 2 counts in 2 spool files of this machine not recovered (see ecl recover); "
+        "no sign of a master, 1 interval in time"
     )
     assert re.search(rf"\n  {path}  +[\d.]+s  +4.1 kB  this Redis: 1 count\n", done.stdout)
     assert "secret" not in done.stdout
@@ -176,12 +493,13 @@ def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
 
 
 def test_file_for_another_redis_is_named_and_no_fault(
-    run: Run, server: Server, file: Path, spool_dir: Path
+    run: Run, server: Server, started_file: Path, spool_dir: Path
 ) -> None:
+    file = started_file
     path = left(spool_dir, "gone:6379/0")
     done = run("ecl", "status", file)
     assert done.returncode == 0
-    assert last_line(done).endswith(", 2 not begun yet; 1 spool file for another Redis")
+    assert last_line(done).endswith(", 1 interval in time; 1 spool file for another Redis")
     assert re.search(rf"\n  {path}  +[\d.]+s  +4.1 kB  another Redis: gone:6379/0\n", done.stdout)
     (listed,) = found(run, file)["undelivered"]
     assert listed.pop("since") == pytest.approx(time.time(), abs=120)
@@ -209,10 +527,10 @@ def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_d
             path.unlink()
             left(spool_dir, config.redis.identity)  # of a process that has just ended
 
-    assert after_recovery(config, before, recover).unrecovered == []
+    assert settled(config, before, recover).unrecovered == []
     assert len(looks) == 3
     later = examine_machine(config)
-    assert after_recovery(config, later, looks.append).unrecovered == later.unrecovered
+    assert settled(config, later, looks.append).unrecovered == later.unrecovered
     assert sum(looks[3:]) == pytest.approx(5)
 
 
@@ -229,7 +547,7 @@ def test_thousands_of_undelivered_files_are_listed_in_short() -> None:
         )
         for number in range(3000)
     ]
-    lines = render.render(None, MachineStatus([], files), now=3_601_000.0).splitlines()
+    lines = render.render(None, MachineStatus(undelivered=files), now=3_601_000.0).splitlines()
     assert lines[-22].split() == ["file", "age", "size", "counts", "for"]
     assert re.split("  +", lines[-21])[1:] == [
         "/spool/0.ecl",

@@ -102,6 +102,7 @@ FLOORS = [
         "render.local",
         "render.munin",
         "render.openmetrics",
+        "render.state",
         "render.status",
         "render.text",
         "diagnosis",

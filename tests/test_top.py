@@ -25,7 +25,7 @@ from event_count_logger.render import top as render
 from event_count_logger.render.event_table import bar
 from event_count_logger.render.words import duration, printable
 from event_count_logger.store import Store
-from event_count_logger.top.sample import Sample, Target
+from event_count_logger.top.sample import Overview, Sample, Target
 from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press
 from event_count_logger.top.watcher import Answer
 from tests.conftest import BIN, needs_debian
@@ -419,6 +419,27 @@ def drawn(view: View, found: Sample, width: int, height: int) -> list[str]:
     assert view.target
     lines = render.screen(view, Answer(view.target, found), arranged(view, found), [view.target], size, 0.0)
     return [line.plain for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("n_without", "state"),
+    [(0, ""), (1, "no sign of a master of 1 group"), (2, "no sign of a master")],
+)
+def test_list_says_of_how_many_groups_no_master_is_known(n_without: int, state: str) -> None:
+    pairs = [
+        (
+            Snapshot(name, "24h", "last", 0.0, 86_400.0, {}, 86_500.0, 0),
+            Snapshot(name, "24h", "cur", 86_400.0, None, {}, 86_500.0, 0),
+        )
+        for name in ("web", "api")
+    ]
+    targets = [
+        Target(group, group.intervals[0])
+        for group in from_dicts({name: {"intervals": ["24h"]} for name in ("web", "api")}).groups.values()
+    ]
+    answer = Answer(None, Overview(pairs, n_without, 0.0))
+    title = render.screen(View(), answer, [], targets, render.Size(100, 10), 0.0)[0].plain
+    assert title.removeprefix(" all groups ").strip() == state
 
 
 @given(

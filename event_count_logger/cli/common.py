@@ -26,7 +26,7 @@ class Status(IntEnum):
     UNKNOWN = 1  #: a group, interval or event that is not configured
     USAGE = 2  #: wrong arguments, or a configuration that cannot be used
     UNREACHABLE = 3  #: Redis does not answer
-    STALE = 4  #: an interval is not ended by any master, or spool files are not recovered
+    STALE = 4  #: counts do not flow from end to end, though Redis answers
     INTERRUPTED = 130  #: Ctrl-C
 
 

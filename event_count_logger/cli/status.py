@@ -7,11 +7,12 @@ import sys
 import click
 
 from event_count_logger import status as examination
-from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
-from event_count_logger.config import Config, from_file
+from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.config import from_file
 from event_count_logger.errors import StoreError, Unavailable
-from event_count_logger.local_status import MachineStatus, after_recovery, examine_machine
+from event_count_logger.local_status import examine_machine, settled
 from event_count_logger.render import status as render
+from event_count_logger.render.state import summary
 from event_count_logger.store import Store
 
 
@@ -20,13 +21,21 @@ from event_count_logger.store import Store
 @click.option("--json", "as_json", is_flag=True, help="JSON, with times in Unix seconds.")
 @with_version
 def status(config_file: str, as_json: bool) -> None:
-    """Print the masters, rotations and sources of CONFIG, and the processes of this machine that count.
+    """Print the masters, rotations and sources of CONFIG, and this machine's processes that count.
 
-    The last line sums it up. A master of version 1.1, and `ecl_master --once`, leave no sign of themselves:
-    what counts is whether a rotation is overdue. Hidden groups are not listed, but looked after.
+    Only processes of this user are seen: run it as the user who counts.
 
-    Spool files whose process has ended are listed with their age and size. Those for this Redis get 5 s to be
-    recovered. Those for another Redis are no fault here: they may belong to another configuration.
+    The last line begins with OK, or with the worst fault: OVERDUE (a rotation is late), NOT STARTED (no
+    master has taken an interval yet), NO MASTER (the last one has stopped or was killed), UNROTATED
+    (processes count in an interval that no master ends), UNSENT (a process has not sent its counts in time),
+    UNRECOVERED (spool files of killed processes), UNREADABLE (spool directory).
+    Hidden groups are not listed, but looked after.
+
+    A process sends within `sync_interval`, or before the shortest interval ends; 5 s more are in time. Late
+    processes, and spool files for this Redis whose process has ended, get 5 s to be sent.
+    Spool files for another Redis are no fault here: they may belong to another configuration.
+
+    A master of version 1.1, and `ecl_master --once`, have no heartbeat: they are known by what they rotate.
 
     \b
     Example:
@@ -34,14 +43,13 @@ def status(config_file: str, as_json: bool) -> None:
       OK: 1 master, 3 intervals in time
 
     \b
-    Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable, or it refuses to
-    answer; 4 a rotation is overdue, processes count in an interval that no master
-    ends, or spool files for this Redis are not recovered.
+    Exit status: 0 OK; 2 wrong usage or configuration; 3 Redis is unreachable, or rejects
+    the request (UNREACHABLE, REFUSED); 4 any other word than OK.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)
     hidden = {group.name for group in config.groups.values() if group.hidden}
-    machine = _examine_machine(config)
+    machine = examine_machine(config)
     found: examination.Status | None = None
     try:
         found = examination.examine(config, Store(config.redis))
@@ -49,21 +57,12 @@ def status(config_file: str, as_json: bool) -> None:
         state = "UNREACHABLE" if isinstance(error, Unavailable) else "REFUSED"
         outcome, sentence = Status.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
     else:
-        if machine and machine.unrecovered:
-            machine = _examine_machine(config, machine)
-        is_well = not found.overdue and not found.unrotated and not (machine and machine.unrecovered)
-        outcome, sentence = Status.OK if is_well else Status.STALE, render.summary(found, machine)
+        if machine.unrecovered or machine.late:
+            machine = settled(config, machine)
+        is_well = found.is_well and machine.is_well
+        outcome, sentence = Status.OK if is_well else Status.STALE, summary(found, machine)
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")
     else:
         print(f"{render.render(found, machine, hidden)}\n{sentence}")
     sys.exit(outcome)
-
-
-def _examine_machine(config: Config, before: MachineStatus | None = None) -> MachineStatus | None:
-    """As it is; or when there was time to recover what was found before."""
-    try:
-        return after_recovery(config, before) if before else examine_machine(config)
-    except OSError as error:
-        tell(f"WARNING: spool files cannot be read: {error}")
-        return None

@@ -273,6 +273,14 @@ class GroupConfig:
         """True if the background thread sends each count as soon as it can; `log()` does not wait for it."""
         return self.sync_interval == 0
 
+    @property
+    def longest_unsent_s(self) -> float:
+        """Seconds within which a process tries to send each count: at the latest before an interval ends."""
+        if self.direct or self.at_once:
+            return 0.0
+        shortest_s = min(interval.length_s for interval in self.intervals)
+        return shortest_s if self.sync_interval is None else min(self.sync_interval, shortest_s)
+
     def interval(self, name: str) -> Interval | None:
         """The interval written like this in the configuration, if there is one."""
         return next((interval for interval in self.intervals if interval.name == name), None)

@@ -67,7 +67,7 @@ class Memory:
         """See `Storage`."""
 
 
-_STATE, _POSITION, _NEXT_POSITION, _GENERATION = list(HeaderWord)[:4]
+_SENT_UNTIL, _STATE, _POSITION, _NEXT_POSITION, _GENERATION = list(HeaderWord)[:5]
 
 _STATES = tuple(State)
 
@@ -205,6 +205,10 @@ class Cells:
     @next_position.setter
     def next_position(self, position: int) -> None:
         self._words[_NEXT_POSITION] = position
+
+    def note_sent(self, until: float) -> None:
+        """Record that Redis has confirmed all that was logged before a time, as of `time.monotonic()`."""
+        self._words[_SENT_UNTIL] = round(until * 1e9)
 
     def start_over(self) -> None:
         """Go on as a new source; only while no batch is under way.

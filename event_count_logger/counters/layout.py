@@ -58,11 +58,12 @@ class State(IntEnum):
 class HeaderWord(IntEnum):
     """The words of the header that change, in the order in which they end it."""
 
-    STATE = 0
-    POSITION = 1
-    NEXT_POSITION = 2
-    GENERATION = 3
-    SIZE = 4
+    SENT_UNTIL = 0  #: time (CLOCK_MONOTONIC, nanoseconds): all that was logged before is confirmed by Redis
+    STATE = 1
+    POSITION = 2
+    NEXT_POSITION = 3
+    GENERATION = 4
+    SIZE = 5
 
 
 class Column(IntEnum):

@@ -227,7 +227,9 @@ def _formatted(file: int, description: Description) -> memoryview:
     memory = _reserve(file, 0, size)
     memory[: len(header)] = header
     Extent.new(memory[len(header) :])
-    layout.changing_words(memory, len(header))[HeaderWord.SIZE] = size
+    words = layout.changing_words(memory, len(header))
+    words[HeaderWord.SENT_UNTIL] = time.monotonic_ns()
+    words[HeaderWord.SIZE] = size
     return memory
 
 

@@ -77,6 +77,7 @@ class Sync:
             Rejected: The same, but nothing of it was counted.
         """
         self._connect = connect
+        began = self._clock()
         self._resume()
         todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo or self._found_lost:
@@ -85,6 +86,8 @@ class Sync:
                 todo, self._found_lost = [*others, *self._found_lost], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
+        if some is None and not self._refused:
+            self._cells.note_sent(began)
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more; in any case,

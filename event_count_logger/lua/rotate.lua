@@ -5,7 +5,7 @@
 -- KEYS[2]  string: start of the last finished interval, Unix seconds
 -- KEYS[3]  set: event IDs that have a counter in the running interval
 -- KEYS[4]  set: event IDs that have a counter in the last finished interval
--- KEYS[5]  string: how many intervals were finished so far
+-- KEYS[5]  string: how many intervals were finished so far; 0 from the first look of a master on
 -- KEYS[6]  stream: the finished intervals, each with start and end, and the event IDs and their
 --          counts as JSON. The ID is the end in milliseconds, and the number of the interval.
 -- KEYS[7]  hash: what each event has counted in the finished intervals since ever
@@ -67,6 +67,7 @@ end
 local start, boundary, answer = look(cur_ts, last_ts, start_then, length, now)
 if answer then
     if answer[1] ~= 'changed' then
+        take(finished)
         claim_totals()
     end
     return answer

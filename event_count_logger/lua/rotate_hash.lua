@@ -5,7 +5,7 @@
 -- KEYS[2]   string: start of the last finished interval, Unix seconds
 -- KEYS[3]   hash: event ID -> count in the running interval
 -- KEYS[4]   hash: event ID -> count in the last finished interval
--- KEYS[5]   string: how many intervals were finished so far
+-- KEYS[5]   string: how many intervals were finished so far; 0 from the first look of a master on
 -- KEYS[6]   stream: the finished intervals, each with start, end and number. The ID is the end in milliseconds,
 --           and the number of the interval.
 -- KEYS[7]   string: the ID in the stream of the interval whose counts are in KEYS[4]; not there if the stream
@@ -40,6 +40,9 @@ assert(#KEYS - 10 == #ARGV - 6, 'rotate_hash: KEYS do not fit ARGV')
 local now = milliseconds(ARGV[2])
 local start, boundary, answer = look(cur_ts, last_ts, ARGV[3], length, now)
 if answer then
+    if answer[1] ~= 'changed' then
+        take(finished)
+    end
     return answer
 end
 

@@ -1,5 +1,10 @@
 -- Part of rotate.lua and rotate_hash.lua: when an interval ends, and what is done besides.
 
+-- Notes that a master takes care of an interval that may not have finished yet: how many have is then 0, not missing.
+local function take(finished)
+    redis.pcall('SETNX', finished, '0')
+end
+
 -- Looks whether the running interval is over; if there is none, or it began in the future, it begins anew.
 -- Returns its start, the latest boundary, and what is to be answered unless it is to be rotated.
 local function look(cur_ts, last_ts, start_then, length, now)

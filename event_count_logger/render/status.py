@@ -1,4 +1,4 @@
-"""The state of everything as text, as JSON, and in one sentence."""
+"""The state of everything as text and as JSON."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from event_count_logger.local_reader import UndeliveredFile
-from event_count_logger.local_status import LocalStatus, MachineStatus
+from event_count_logger.local_status import MachineStatus, StuckProcess
 from event_count_logger.logs import counted
 from event_count_logger.render import table
 from event_count_logger.render.words import duration, size, utc
-from event_count_logger.status import IntervalStatus, Status
+from event_count_logger.status import GroupStatus, IntervalStatus, Status, by_group
+from event_count_logger.store import MasterInfo
 from event_count_logger.unrotated import Unrotated
 
 #: Files in the table of those that wait, at most; JSON has all.
@@ -38,66 +39,13 @@ def render(
     if status:
         tables += [_masters(status), _intervals(status), _sources(status)]
     if machine is not None:
-        tables.append(_groups(machine.groups))
+        tables.append(_groups(machine))
+        stuck = [process for process in machine.stuck if process.group not in hidden]
+        tables += [_stuck(stuck)] if stuck else []
         shown = _shown_files(machine, hidden)
         if shown:
             tables.append(_undelivered(shown, time.time() if now is None else now))
     return "\n".join(tables)
-
-
-def summary(status: Status, machine: MachineStatus | None = None) -> str:
-    """Returns one sentence that begins with OK, OVERDUE, UNROTATED or UNRECOVERED."""
-    parts = [_state_of(status, machine)]
-    if machine and machine.foreign:
-        parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")
-    return "; ".join(parts)
-
-
-def _state_of(status: Status, machine: MachineStatus | None) -> str:
-    alive = sum(master.alive for master in status.masters)
-    masters = counted(alive, "master") if alive else "no sign of a master"
-    unrecovered = f"; {_unrecovered(machine.unrecovered)}" if machine and machine.unrecovered else ""
-    unrotated = f"; {_unrotated(status.unrotated)}" if status.unrotated else ""
-    if status.overdue:
-        return f"OVERDUE: {_overdue(status)}; {masters}{unrotated}{unrecovered}"
-    if unrotated:
-        return f"UNROTATED: {masters}, {_in_time(status)}{unrotated}{unrecovered}"
-    if unrecovered:
-        return f"UNRECOVERED: {masters}, {_in_time(status)}{unrecovered}"
-    return f"OK: {masters}, {_in_time(status)}"
-
-
-def _in_time(status: Status) -> str:
-    shown = _shown(status)
-    begun = [interval for interval in shown if interval.overdue_s is not None]
-    parts = [f"{counted(len(begun), 'interval')} in time"]
-    if len(begun) < len(shown):
-        parts.append(f"{len(shown) - len(begun)} not begun yet")
-    return ", ".join(parts)
-
-
-def _unrotated(intervals: Sequence[Unrotated]) -> str:
-    """The names of the intervals, without those of hidden groups."""
-    hidden = sum(each.hidden for each in intervals)
-    parts = [f"interval '{each.interval}' of group '{each.part}'" for each in intervals if not each.hidden]
-    parts += [counted(hidden, "hidden interval")] if hidden else []
-    return f"counted in, and ended by no master: {', '.join(parts)} (see ecl check)"
-
-
-def _unrecovered(files: Sequence[UndeliveredFile]) -> str:
-    unsent = sum(file.unsent or 0 for file in files)
-    where = f"{counted(len(files), 'spool file')} of this machine"
-    return f"{counted(unsent, 'count')} in {where} not recovered (see ecl recover)"
-
-
-def _overdue(status: Status) -> str:
-    """How many intervals are, hidden ones without their names, and by how much."""
-    hidden = sum(interval.hidden for interval in status.overdue)
-    parts = [counted(hidden, "hidden interval")] if hidden else []
-    if len(status.overdue) > hidden:
-        parts.insert(0, f"{len(status.overdue) - hidden} of {counted(len(_shown(status)), 'interval')}")
-    longest = max(interval.overdue_s or 0 for interval in status.overdue)
-    return f"{' and '.join(parts)} by up to {duration(longest)}"
 
 
 def as_json(
@@ -105,15 +53,17 @@ def as_json(
 ) -> str:
     """All of it as one object; what is not known is null. Times are Unix seconds."""
     document = {
-        "state": sentence.partition(":")[0].lower(),
+        "state": sentence.partition(":")[0].lower().replace(" ", "_"),
         "summary": sentence,
         "masters": status and [asdict(master) | {"alive": master.alive} for master in status.masters],
         "intervals": status and [_interval_object(interval) for interval in _shown(status)],
         "hidden_overdue": status and sum(interval.hidden for interval in status.overdue),
         "unrotated": status and [_unrotated_object(each) for each in status.unrotated if not each.hidden],
         "hidden_unrotated": status and sum(each.hidden for each in status.unrotated),
-        "sources": status and _shown_sources(status),
+        "groups": status and [_group_object(group) for group in status.groups if not group.hidden],
         "machine": machine and [asdict(group) for group in machine.groups],
+        "stuck": machine and [asdict(process) for process in machine.stuck if process.group not in hidden],
+        "unreadable": machine and list(machine.faults),
         "undelivered": machine and [_file_object(file) for file in _shown_files(machine, hidden)],
     }
     return json.dumps(document, indent=2) + "\n"
@@ -125,6 +75,16 @@ def _interval_object(interval: IntervalStatus) -> dict[str, Any]:
         "interval": interval.interval,
         "overdue_s": interval.overdue_s,
         "overdue": interval.overdue,
+        "started": interval.started,
+    }
+
+
+def _group_object(group: GroupStatus) -> dict[str, Any]:
+    return {
+        "group": group.group,
+        "sources": group.sources,
+        "has_master": group.has_master,
+        "abandoned_s": group.abandoned_s,
     }
 
 
@@ -159,10 +119,6 @@ def _shown(status: Status) -> list[IntervalStatus]:
     return [interval for interval in status.intervals if not interval.hidden]
 
 
-def _shown_sources(status: Status) -> dict[str, int]:
-    return {interval.group: status.sources[interval.group] for interval in _shown(status)}
-
-
 def _masters(status: Status) -> str:
     if not status.masters:
         return "masters: no sign of one\n"
@@ -172,32 +128,50 @@ def _masters(status: Status) -> str:
             master.pid,
             master.version,
             utc(int(master.since)),
-            f"{'alive' if master.alive else 'gone'}, seen {duration(master.seen_s)} ago",
+            f"{_life(master)}, seen {duration(master.seen_s)} ago",
         )
         for master in status.masters
     ]
     return "masters:\n" + table.render(("host", "pid", "version", "since", "state"), rows)
 
 
+def _life(master: MasterInfo) -> str:
+    return "alive" if master.alive else "stopped" if master.stopped else "gone"
+
+
 def _intervals(status: Status) -> str:
-    rows = [(interval.group, interval.interval, _state(interval)) for interval in _shown(status)]
+    groups = by_group(status)
+    rows = [(each.group, each.interval, _state(each, groups[each.group])) for each in _shown(status)]
     return "rotation:\n" + table.render(("group", "interval", "state"), rows)
 
 
-def _state(interval: IntervalStatus) -> str:
-    if interval.overdue_s is None:
-        return "not begun yet"
-    return f"overdue by {duration(interval.overdue_s)}" if interval.overdue else "in time"
+def _state(interval: IntervalStatus, group: GroupStatus) -> str:
+    if not interval.started:
+        return "not started: no master has taken it yet"
+    if interval.overdue_s and interval.overdue:
+        return f"overdue by {duration(interval.overdue_s)}"
+    if group.abandoned_s is not None:
+        return f"in time, but no master for {duration(group.abandoned_s)}"
+    return "in time"
 
 
 def _sources(status: Status) -> str:
-    return "sources known to Redis:\n" + table.render(("group", "sources"), [*_shown_sources(status).items()])
+    rows = [(group.group, group.sources) for group in status.groups if not group.hidden]
+    return "sources known to Redis:\n" + table.render(("group", "sources"), rows)
 
 
-def _groups(groups: Sequence[LocalStatus]) -> str:
+def _groups(machine: MachineStatus) -> str:
     header = ("group", "processes", "unsent", "killed", "unrecovered")
-    rows = [(each.group, each.alive, each.unsent, each.dead, each.unrecovered) for each in groups]
-    return "this machine:\n" + table.render(header, rows)
+    rows = [(each.group, each.alive, each.unsent, each.dead, each.unrecovered) for each in machine.groups]
+    unseen = ", ".join(machine.unseen)
+    end = f"  not known of groups without spool files (spool: false): {unseen}\n" if unseen else ""
+    return f"this machine, processes of this user:\n{table.render(header, rows)}{end}"
+
+
+def _stuck(processes: Sequence[StuckProcess]) -> str:
+    header = ("group", "pid", "unsent", "for up to")
+    rows = [(each.group, each.pid, each.unsent, duration(each.sent_s)) for each in processes]
+    return "processes that have not sent their counts in time:\n" + table.render(header, rows)
 
 
 def _undelivered(files: Sequence[UndeliveredFile], now: float) -> str:

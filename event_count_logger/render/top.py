@@ -87,10 +87,19 @@ def _state(answer: Answer, now: float) -> tuple[str, str]:
     if answer.error or now > answer.next_read_at + _SLOW_S:
         return f"{duration(age_s)} old: {printable(answer.error or 'Redis is slow')}", "bold red"
     words, style = ("", "green") if isinstance(found, Overview) else _freshness(found.current)
-    if not found.has_master:
+    no_master = _no_master(found)
+    if no_master:
         style = style.replace("green", "yellow")
-    parts = (words, "" if found.has_master else "no sign of a master", _age(age_s))
-    return ", ".join(filter(None, parts)), style
+    return ", ".join(filter(None, (words, no_master, _age(age_s)))), style
+
+
+def _no_master(found: Sample | Overview) -> str:
+    if isinstance(found, Sample):
+        return "" if found.has_master else "no sign of a master"
+    n_without = found.n_without_master
+    n_groups = len({last.group for last, _ in found.pairs})
+    of_some = f" of {counted(n_without, 'group')}" if n_without < n_groups else ""
+    return f"no sign of a master{of_some}" if n_without else ""
 
 
 def _nothing(answer: Answer) -> Text:

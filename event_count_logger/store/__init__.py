@@ -5,6 +5,7 @@ from event_count_logger.store.durability import confirmation_s
 from event_count_logger.store.store import Store, prune_every_s
 from event_count_logger.store.unindexed import may_be_unindexed
 from event_count_logger.store.values import (
+    MASTER_ALIVE_S,
     ActionName,
     Commit,
     Finished,
@@ -17,6 +18,7 @@ from event_count_logger.store.values import (
 )
 
 __all__ = [
+    "MASTER_ALIVE_S",
     "ActionName",
     "Commit",
     "Finished",

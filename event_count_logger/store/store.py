@@ -153,35 +153,42 @@ class Store(CommittingStore):
             Unavailable: No answer.
             Rejected: Not noted for all of them.
         """
+        failure = None
+        for group in groups:
+            if failure and self.is_away(group.shard(0)):
+                continue
+            try:
+                self._heartbeat(group, master)
+            except (Rejected, Unavailable) as error:
+                failure = error
+        if failure:
+            raise failure
+
+    def note_stop(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
+        """Note that a master no longer rotates these groups, until another one notes that it does."""
+        for group in groups:
+            if self.is_away(group.shard(0)):
+                continue
+            with suppress(StoreError):  # it counts as gone after a while
+                self._heartbeat(group, replace(master, stopped=True))
+
+    def _heartbeat(self, group: GroupConfig, master: MasterInfo) -> None:
         described = {
             "host": master.host,
             "pid": master.pid,
             "version": master.version,
             "since": master.since,
         }
+        if master.stopped:
+            described["stopped"] = True
         arguments = [master.id, json.dumps(described), _MASTER_FORGOTTEN_S]
-        failure = None
-        for group in groups:
-            if failure and self.is_away(group.shard(0)):
-                continue
-            try:
-                self._run("heartbeat", [_masters(group)], arguments)
-                self._note_written(_masters(group))
-            except (Rejected, Unavailable) as error:
-                failure = error
-        if failure:
-            raise failure
-
-    def forget_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
-        """Note that a master has ended."""
-        for group in groups:
-            if self.is_away(group.shard(0)):
-                continue
-            with suppress(StoreError):  # it is forgotten after a while
-                self._ask("HDEL", _masters(group), master.id, key=_masters(group))
+        self._run("heartbeat", [_masters(group)], arguments)
+        self._note_written(_masters(group))
 
     def masters(self, group: GroupConfig) -> list[MasterInfo]:
-        """The masters that have said within the last hour that they rotate a group, oldest first.
+        """The masters of a group, oldest first.
+
+        Those that have stopped or were not seen for an hour are left out once another one was there since.
 
         Raises:
             Unavailable: No answer.
@@ -192,6 +199,23 @@ class Store(CommittingStore):
         now = self.server_time(group)
         found = [_master_info(text(value), now) for value in values]
         return sorted(filter(None, found), key=lambda master: master.since)
+
+    def is_taken(self, group: GroupConfig, interval: Interval) -> bool:
+        """Returns whether a master has rotated an interval, or is waiting for its end: in all shards.
+
+        A master of version 1.1 is known by what it has rotated.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: There is something else under that key.
+        """
+        return all(self._is_taken(shard, interval) for shard in group.shards)
+
+    def _is_taken(self, shard: GroupConfig, interval: Interval) -> bool:
+        key = keys.finished(shard.prefix, interval.name)
+        if self._ask("GET", key, key=key) is not None:
+            return True
+        return bool(self.read(shard, interval, ["last"]).counts["last"])
 
     def open_sessions(self, group: GroupConfig, now: float | None = None) -> int:
         """How many sessions have neither ended nor expired.

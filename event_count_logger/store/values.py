@@ -179,6 +179,7 @@ class MasterInfo:
         version: Of this package.
         since: When it started, Unix seconds.
         seen_s: Seconds since it was last there.
+        stopped: Whether it has stopped in good order, or no longer rotates the group.
     """
 
     host: str
@@ -186,11 +187,12 @@ class MasterInfo:
     version: str
     since: float
     seen_s: float = 0
+    stopped: bool = False
 
     @property
     def alive(self) -> bool:
-        """Whether it was there lately."""
-        return self.seen_s < MASTER_ALIVE_S
+        """Whether it was there lately, and has not stopped."""
+        return not self.stopped and self.seen_s < MASTER_ALIVE_S
 
     @property
     def id(self) -> str:

@@ -37,7 +37,7 @@ class Sample:
         current: The running one, as of the same moment.
         totals: Since ever; None if the group keeps none.
         trend: Counts per second of some finished intervals, oldest first.
-        has_master: Whether a master is at work.
+        has_master: Whether a master of the group is known to be alive.
         read_at: When it was read, by the monotonic clock.
     """
 
@@ -55,12 +55,12 @@ class Overview:
 
     Attributes:
         pairs: The last finished and the running interval of each target, in their order.
-        has_master: Whether a master is at work.
+        n_without_master: How many of the groups have no master that is known to be alive.
         read_at: When it was read, by the monotonic clock.
     """
 
     pairs: Sequence[tuple[Snapshot, Snapshot]]
-    has_master: bool
+    n_without_master: int
     read_at: float
 
 
@@ -97,8 +97,9 @@ class Sampler:
             StoreError: Redis does not answer.
         """
         pairs = [self._pair(target) for target in self._targets]
-        has_master = any(map(self._has_master, {target.group for target in self._targets}))
-        return Overview(pairs, has_master, time.monotonic())
+        groups = {target.group for target in self._targets}
+        n_without_master = sum(not self._has_master(group) for group in groups)
+        return Overview(pairs, n_without_master, time.monotonic())
 
     def _pair(self, target: Target) -> tuple[Snapshot, Snapshot]:
         last, current = self._reader.read(*target, "last", "cur")

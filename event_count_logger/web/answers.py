@@ -12,8 +12,9 @@ from typing_extensions import TypedDict  # pydantic does not take typing's own b
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import ConnectionRejected, Rejected, StoreError
 from event_count_logger.intervals import Interval
+from event_count_logger.logs import counted
 from event_count_logger.reader import Snapshot, Totals
-from event_count_logger.status import IntervalStatus, Status
+from event_count_logger.status import IntervalStatus, Status, by_group
 from event_count_logger.store import MasterInfo
 
 
@@ -29,16 +30,20 @@ class Master(TypedDict):
 
 
 class IntervalState(TypedDict):
-    """One interval of a group; `overdue_s` is null if it never began, and `stale` allows for two seconds."""
+    """One interval of a group; `overdue_s` is null if it never began, and `stale` allows for two seconds.
+
+    `started` is false as long as no master has taken it: counting alone begins an interval, too.
+    """
 
     name: str
     length_s: float
     overdue_s: float | None
     stale: bool
+    started: bool
 
 
 class GroupState(TypedDict):
-    """A group and how it is called for people."""
+    """A group and how it is called for people; `master_alive` is about the masters that rotate it."""
 
     name: str
     title: str
@@ -46,6 +51,7 @@ class GroupState(TypedDict):
     labels: Mapping[str, str]
     history: int
     totals: bool
+    master_alive: bool
     intervals: list[IntervalState]
 
 
@@ -129,12 +135,13 @@ class Readiness(TypedDict):
 def groups(config: Config, status: Status, server_time: float, version: str) -> Groups:
     """All groups that are not hidden, with the state of their intervals."""
     states = {(state.group, state.interval): state for state in status.intervals}
+    of_groups = by_group(status)
     return {
         "server_time": server_time,
         "version": version,
-        "master_alive": status.has_master,
+        "master_alive": any(master.alive for master in status.masters),
         "masters": [_master(master) for master in status.masters],
-        "groups": [_group(group, states) for group in config.shown_groups],
+        "groups": [_group(group, of_groups[group.name].has_master, states) for group in config.shown_groups],
     }
 
 
@@ -192,12 +199,22 @@ def _why_untold(error: StoreError) -> str:
 
 
 def _problems(status: Status) -> Iterable[str]:
-    if not status.has_master:
+    without_master = {group.group for group in status.without_master}
+    if not any(master.alive for master in status.masters):
         yield "no master is alive"
-    if status.overdue:
-        n_overdue, n_all = len(status.overdue), len(status.intervals)
-        longest_s = max(state.overdue_s or 0 for state in status.overdue)
-        yield f"{n_overdue} of {n_all} intervals are overdue, by up to {longest_s:.0f} s"
+    elif without_master:
+        yield f"no master of {len(without_master)} of {counted(len(status.groups), 'group')} is alive"
+    not_taken = [state for state in status.not_started if state.group not in without_master]
+    if not_taken:
+        yield f"{_so_many(not_taken, status)} not taken by a master yet"
+    overdue = [state for state in status.intervals if state.overdue]
+    if overdue:
+        longest_s = max(state.overdue_s or 0 for state in overdue)
+        yield f"{_so_many(overdue, status)} overdue, by up to {longest_s:.0f} s"
+
+
+def _so_many(some: Sequence[IntervalStatus], status: Status) -> str:
+    return f"{len(some)} of {counted(len(status.intervals), 'interval')} {'is' if len(some) == 1 else 'are'}"
 
 
 def _master(master: MasterInfo) -> Master:
@@ -211,7 +228,9 @@ def _master(master: MasterInfo) -> Master:
     }
 
 
-def _group(group: GroupConfig, states: Mapping[tuple[str, str], IntervalStatus]) -> GroupState:
+def _group(
+    group: GroupConfig, has_master: bool, states: Mapping[tuple[str, str], IntervalStatus]
+) -> GroupState:
     return {
         "name": group.name,
         "title": group.title or group.name,
@@ -219,6 +238,7 @@ def _group(group: GroupConfig, states: Mapping[tuple[str, str], IntervalStatus])
         "labels": group.labels,
         "history": group.history,
         "totals": group.totals,
+        "master_alive": has_master,
         "intervals": [_interval(interval, states[group.name, interval.name]) for interval in group.intervals],
     }
 
@@ -229,6 +249,7 @@ def _interval(interval: Interval, state: IntervalStatus) -> IntervalState:
         "length_s": interval.length_s,
         "overdue_s": state.overdue_s,
         "stale": state.overdue_s is None or state.overdue,
+        "started": state.started,
     }
 
 

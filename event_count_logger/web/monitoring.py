@@ -48,7 +48,10 @@ class _Monitoring:
         return {"status": "ok"}
 
     async def readyz(self, response: Response) -> answers.Readiness:
-        """Whether Redis answers, a master is alive, and no interval is overdue."""
+        """Whether Redis answers, each group has a master that rotates all its intervals, and none is late.
+
+        It says nothing about counts that processes have not sent: `ecl status` does, on their machine.
+        """
         readiness = await self._queries.readiness()
         response.status_code = 200 if readiness["ready"] else 503
         return readiness

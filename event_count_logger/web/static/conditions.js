@@ -14,7 +14,7 @@ export function isStale({ stale, overdue_s }) {
  * The badges of the page: each has a `kind` (its colour), a `text`, and a `detail`, which may change each second.
  *
  * @param problem why there was no answer, or null. What is then shown is `age_s` seconds old; null: nothing is.
- * @param masterAlive whether a master is at work; null if not known.
+ * @param masterAlive whether a master of the group is alive; null if not known.
  * @param answer the last one about this group and interval, or null.
  */
 export function conditionsOf({ problem, age_s, masterAlive, answer }) {

@@ -123,7 +123,8 @@ class Page {
     const { figures = null, problem = null, answeredAt = null } = this.#feed ?? {};
     const found = problem ?? this.#problem;
     const age_s = answeredAt === null ? null : (performance.now() - answeredAt) / 1000;
-    const masterAlive = this.#overview?.master_alive ?? null;
+    const group = this.#overview?.groups.find(({ name }) => name === figures?.answer.group);
+    const masterAlive = (group ?? this.#overview)?.master_alive ?? null;
     this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
     find(".layout").classList.toggle("old", found !== null);
   }

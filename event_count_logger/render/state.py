@@ -1,0 +1,109 @@
+"""The state of everything in one sentence: a word for the worst fault, every fault, and what is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from event_count_logger.local_reader import UndeliveredFile
+from event_count_logger.local_status import MachineStatus, StuckProcess
+from event_count_logger.logs import counted
+from event_count_logger.render.words import duration
+from event_count_logger.status import GroupStatus, IntervalStatus, Status
+from event_count_logger.unrotated import Unrotated
+
+#: One fault: the word for it, and a sentence.
+Fault = tuple[str, str]
+
+
+def faults(status: Status, machine: MachineStatus | None = None) -> list[Fault]:
+    """Returns all that keeps counts from flowing, the worst first; nothing hidden is named."""
+    return [*_of_redis(status), *(_of_machine(machine) if machine else ())]
+
+
+def summary(status: Status, machine: MachineStatus | None = None) -> str:
+    """Returns one sentence that begins with OK, or with the word for the worst fault."""
+    found = faults(status, machine)
+    parts = [*(words for _, words in found), f"{_masters(status)}, {_in_time(status)}"]
+    if machine and machine.foreign:
+        parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")
+    return f"{found[0][0] if found else 'OK'}: {'; '.join(parts)}"
+
+
+def _of_redis(status: Status) -> Iterator[Fault]:
+    if status.overdue:
+        longest_s = max(interval.overdue_s or 0 for interval in status.overdue)
+        yield "OVERDUE", f"{_intervals(status.overdue, status)} by up to {duration(longest_s)}"
+    if status.not_started:
+        yield "NOT STARTED", _not_started(status)
+    if status.abandoned:
+        yield "NO MASTER", f"{_abandoned(status.abandoned)} (start ecl_master)"
+    if status.unrotated:
+        yield "UNROTATED", _unrotated(status.unrotated)
+
+
+def _of_machine(machine: MachineStatus) -> Iterator[Fault]:
+    if machine.stuck:
+        yield "UNSENT", _unsent(machine.stuck)
+    if machine.unrecovered:
+        yield "UNRECOVERED", _unrecovered(machine.unrecovered)
+    for fault in machine.faults:
+        yield "UNREADABLE", f"spool files of this machine cannot be read: {fault}"
+
+
+def _not_started(status: Status) -> str:
+    verb = "has" if len(status.not_started) == 1 else "have"
+    what = "start ecl_master" if status.without_master else "have ecl_master read the configuration: SIGHUP"
+    return f"{_intervals(status.not_started, status)} {verb} no master yet ({what})"
+
+
+def _intervals(some: Sequence[IntervalStatus], status: Status) -> str:
+    """How many intervals of how many; hidden ones without their names."""
+    hidden = sum(interval.hidden for interval in some)
+    parts = [counted(hidden, "hidden interval")] if hidden else []
+    if len(some) > hidden:
+        n_shown = sum(not interval.hidden for interval in status.intervals)
+        parts.insert(0, f"{len(some) - hidden} of {counted(n_shown, 'interval')}")
+    return " and ".join(parts)
+
+
+def _abandoned(groups: Sequence[GroupStatus]) -> str:
+    longest = duration(max(group.abandoned_s or 0 for group in groups))
+    if len(groups) == 1:
+        name = "a hidden group" if groups[0].hidden else f"group '{groups[0].group}'"
+        return f"{name} has had no master for {longest}"
+    return f"{len(groups)} groups have had no master for up to {longest}"
+
+
+def _unrotated(intervals: Sequence[Unrotated]) -> str:
+    """The names of the intervals, without those of hidden groups."""
+    hidden = sum(each.hidden for each in intervals)
+    parts = [f"interval '{each.interval}' of group '{each.part}'" for each in intervals if not each.hidden]
+    parts += [counted(hidden, "hidden interval")] if hidden else []
+    return f"counted in, and ended by no master: {', '.join(parts)} (see ecl check)"
+
+
+def _unsent(stuck: Sequence[StuckProcess]) -> str:
+    counts = counted(sum(process.unsent for process in stuck), "count")
+    n_processes = len({process.pid for process in stuck})
+    processes = f"process {stuck[0].pid}" if n_processes == 1 else f"{n_processes} processes"
+    longest = duration(max(process.sent_s for process in stuck))
+    return f"{counts} of {processes} of this machine unsent for up to {longest}"
+
+
+def _unrecovered(files: Sequence[UndeliveredFile]) -> str:
+    unsent = sum(file.unsent or 0 for file in files)
+    where = f"{counted(len(files), 'spool file')} of this machine"
+    return f"{counted(unsent, 'count')} in {where} not recovered (see ecl recover)"
+
+
+def _masters(status: Status) -> str:
+    alive = sum(master.alive for master in status.masters)
+    without = len(status.without_master)
+    if not alive:
+        return "no sign of a master"
+    return counted(alive, "master") + (f" (none of {counted(without, 'group')})" if without else "")
+
+
+def _in_time(status: Status) -> str:
+    n_in_time = sum(each.started and not each.overdue and not each.hidden for each in status.intervals)
+    return f"{counted(n_in_time, 'interval')} in time"
