@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -20,7 +19,10 @@ from event_count_logger.counters.recovery import Recovery
 from event_count_logger.embedded import EmbeddedServer
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
+from event_count_logger.lateness import LateRotation, LateRotations, Punctuality, late_s
 from event_count_logger.logger import EventCountLogger
+from event_count_logger.render.words import duration, utc
+from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 from event_count_logger.unindexed import UnindexedCounters
 from event_count_logger.unrotated import UnrotatedWatch
@@ -80,6 +82,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # as of the last rotation
         self._is_untold = False
+        self._late = LateRotations(self.log)
         self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
 
     def run(self, on_step: Callable[[], object] | None = None) -> None:
@@ -134,7 +137,7 @@ class EventCountLoggerMaster(EventCountLogger):
             if failure and self._counters.is_away(shard):
                 continue
             try:
-                self._rotate(shard, interval, merging=logging.INFO)
+                self._rotate(shard, interval)
             except (Rejected, Unavailable) as error:
                 failure = failure or error
         if failure:
@@ -164,6 +167,7 @@ class EventCountLoggerMaster(EventCountLogger):
             scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
             scheduler.shutdown()
             self._recovery.log_recovered()
+            self._late.log()
             self._counters.note_stop({*self._told, *self.config.groups.values()}, self._info)
 
     def _set_alarms(self) -> None:
@@ -188,19 +192,32 @@ class EventCountLoggerMaster(EventCountLogger):
             return  # another configuration does not want it any more
         shard, interval = alarm.rotation
         wait_s = _RETRY_S
+        alarm.punctuality.begin()
         try:
-            wait_s = self._rotate(shard, interval).until_next_s + _AFTER_BOUNDARY_S
+            rotation = self._rotate(shard, interval)
+            self._note_lateness(alarm, rotation)
+            wait_s = rotation.until_next_s + _AFTER_BOUNDARY_S
             self._failing.discard((shard, interval))
         except (Rejected, NotYet) as error:
+            alarm.punctuality.fail(error)
             if (shard, interval) not in self._failing:
                 self.log.warning(
                     "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
                 )
             self._failing.add((shard, interval))
-        except Unavailable:
-            pass  # the store has told it
+        except Unavailable as error:  # logged by the store
+            alarm.punctuality.fail(error)
         finally:
             self._plan(wait_s, self._rotate_on_and_on, alarm)
+
+    def _note_lateness(self, alarm: _Alarm, rotation: Rotation) -> None:
+        """Log a rotation that was so late that it was overdue."""
+        shard, interval = alarm.rotation
+        seconds = late_s(interval, rotation)
+        if seconds > OVERDUE_TOLERANCE_S and rotation.start is not None and rotation.end is not None:
+            span, reason = (rotation.start, rotation.end), alarm.punctuality.reason(seconds)
+            self._late.note(LateRotation(shard.label, interval.name, seconds, *span, reason))
+        alarm.punctuality.succeed(rotation.until_next_s)
 
     def _recover_on_and_on(self) -> None:
         """Send what killed processes of this machine have left, and plan the next look."""
@@ -247,6 +264,7 @@ class EventCountLoggerMaster(EventCountLogger):
 
     def _tell_on_and_on(self) -> None:
         """Say that this master is there, and plan to say so again."""
+        self._late.log_if_due()
         groups = tuple(self.config.groups.values())
         try:
             self._counters.note_stop(_without(self._told, groups), self._info)
@@ -268,8 +286,8 @@ class EventCountLoggerMaster(EventCountLogger):
             if not self._stopping:
                 self._scheduler.add_job(job, "date", run_date=when, args=args)
 
-    def _rotate(self, shard: GroupConfig, interval: Interval, merging: int = logging.WARNING) -> Rotation:
-        """Rotate if it is time; `merging` is the log level at which several intervals in one are told."""
+    def _rotate(self, shard: GroupConfig, interval: Interval) -> Rotation:
+        """Rotate if it is time."""
         with suppress(Unavailable):  # so is the rotation
             self._unindexed.look_before_rotation(self.config, shard, interval)
         rotation = self._counters.rotate(shard, interval)
@@ -281,15 +299,14 @@ class EventCountLoggerMaster(EventCountLogger):
                 interval.name,
             )
         if rotation.start is not None and rotation.end is not None:
-            merged = round((rotation.end - rotation.start) / interval.length_s)
-            self.log.log(
-                logging.INFO if merged <= 1 else merging,
+            seconds = late_s(interval, rotation)
+            self.log.info(
                 "Group '%s', interval '%s': rotated %s to %s%s",
                 shard.label,
                 interval.name,
-                _utc(rotation.start),
-                _utc(rotation.end),
-                f"; {merged} intervals in one, because no master was running" if merged > 1 else "",
+                utc(rotation.start),
+                utc(rotation.end),
+                f", {duration(seconds)} late" if seconds > OVERDUE_TOLERANCE_S else "",
             )
         self._note_obstacles((shard, interval), rotation)
         return rotation
@@ -308,6 +325,7 @@ class _Alarm:
 
     def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
         self.rotation = rotation
+        self.punctuality = Punctuality()
 
 
 def _nothing() -> None:
@@ -331,7 +349,3 @@ def _scheduler() -> BackgroundScheduler:
 
     defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     return BackgroundScheduler(timezone=timezone.utc, job_defaults=defaults)
-
-
-def _utc(time_s: float) -> str:
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -109,7 +109,7 @@ FLOORS = [
         "machine",
         "embedded",
     ],
-    ["logger"],
+    ["logger", "lateness"],
     ["master"],
     ["web.listening", "web.answers", "web.sharing", "web.problems", "web.negotiation"],
     ["web.queries", "web.streams", "web.origins", "web.recorder", "web.content", "web.connections"],

@@ -67,8 +67,8 @@ def test_interval_of_workers_alone_is_named_by_master_check_and_status(
     status = run("ecl", "status", ours)
     assert status.returncode == 4
     assert status.stdout.splitlines()[-1] == (
-        "UNROTATED: 1 master, 2 intervals in time; counted in, and ended by no master: "
-        "interval '60s' of group 'g' (see ecl check)"
+        "UNROTATED: counted in, and ended by no master: interval '60s' of group 'g' (see ecl check); "
+        "1 master, 2 intervals in time"
     )
     found = json.loads(run("ecl", "status", "--json", ours).stdout)
     assert (found["state"], found["hidden_unrotated"]) == ("unrotated", 0)

@@ -129,7 +129,7 @@ export class Chart {
 /**
  * Heights of the borders between the series, from the base line up, for each span.
  *
- * They are counts per interval: in a span that is longer, since no master ran, as many as were on average.
+ * They are counts per interval: in a span that is longer, because it was rotated late, as many as were on average.
  */
 export function stackedHeights(spans, series, length_s) {
   const borders = [spans.map(() => 0)];

@@ -1,0 +1,132 @@
+"""Warnings about late rotations: each with its reason, and few of them in an outage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from event_count_logger.intervals import Interval
+from event_count_logger.logs import Log
+from event_count_logger.render.words import counted, duration, utc
+from event_count_logger.store import Rotation
+
+#: Seconds between two warnings. An outage makes all intervals late at once, and short ones again and again.
+_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LateRotation:
+    """A rotation that came late.
+
+    Attributes:
+        group: Name of the group or shard.
+        interval: Name of the interval.
+        late_s: Seconds from the end of the interval to its rotation, by the clock of Redis.
+        start: Of what was rotated, Unix seconds.
+        end: Of that, Unix seconds.
+        reason: Why it was late, as far as the master knows.
+    """
+
+    group: str
+    interval: str
+    late_s: float
+    start: float
+    end: float
+    reason: str
+
+
+def late_s(interval: Interval, rotation: Rotation) -> float:
+    """Seconds for which an interval went on beyond its end; 0 unless it was rotated."""
+    if rotation.start is None or rotation.end is None:
+        return 0.0
+    now = rotation.end + interval.length_s - rotation.until_next_s
+    return now - interval.end_of(rotation.start)
+
+
+class Punctuality:
+    """Knows when a master tried to rotate one interval, and so why a rotation came late."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_at = clock()
+        self._due_at: float | None = None  # None: this master has never seen how the interval stands
+        self._failure = ""
+
+    def begin(self) -> None:
+        """Record that a request is about to be sent."""
+        self._began_at = self._clock()
+
+    def fail(self, error: Exception) -> None:
+        """Record that it failed."""
+        self._failure = str(error)
+
+    def succeed(self, until_next_s: float) -> None:
+        """Record that it was answered, and when the interval ends."""
+        self._due_at = self._clock() + until_next_s
+        self._failure = ""
+
+    def reason(self, late_s: float) -> str:
+        """Returns why a rotation that has just been answered came late; call it before `succeed`."""
+        if self._failure:
+            return f"this master could not rotate it before: {self._failure}"
+        if self._due_at is None:
+            return "this master has just taken it, and no other one has rotated it"
+        took_s, waited_s = self._clock() - self._began_at, self._began_at - self._due_at
+        if took_s > late_s / 2:
+            return f"the request to Redis took {duration(took_s)}"
+        if waited_s > late_s / 2:
+            return f"this master came to it {duration(waited_s)} late (busy, stopped, or waiting for Redis)"
+        return "the clock of Redis was set forward, or this machine was suspended"
+
+
+class LateRotations:
+    """Logs the first late rotation at once, and those that follow within a minute in one line.
+
+    Threads may share it.
+    """
+
+    def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._due_at = clock()
+        self._noted: list[LateRotation] = []
+        self._noting = threading.Lock()
+
+    def note(self, late: LateRotation) -> None:
+        """Log a late rotation, now or with others."""
+        with self._noting:
+            self._noted.append(late)
+        self.log_if_due()
+
+    def log_if_due(self) -> None:
+        """Log those that are not logged yet, unless the last line is less than a minute old."""
+        self._log_noted(only_if_due=True)
+
+    def log(self) -> None:
+        """Log those that are not logged yet."""
+        self._log_noted(only_if_due=False)
+
+    def _log_noted(self, only_if_due: bool) -> None:
+        with self._noting:
+            now = self._clock()
+            if not self._noted or (only_if_due and now < self._due_at):
+                return
+            noted, self._noted = self._noted, []
+            self._due_at = now + _EVERY_S
+        worst = max(noted, key=lambda late: late.late_s)
+        more = ""
+        if len(noted) > 1:
+            n_intervals = len({(late.group, late.interval) for late in noted})
+            more = f" (the longest of {len(noted):,} late rotations of {counted(n_intervals, 'interval')})"
+        self._log.warning(
+            "Group '%s', interval '%s': rotated %s late, %s to %s in one interval: %s%s",
+            worst.group,
+            worst.interval,
+            duration(worst.late_s),
+            utc(worst.start),
+            utc(worst.end),
+            worst.reason,
+            more,
+        )
