@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import product
 
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected
+from event_count_logger.intervals import Interval
+from event_count_logger.logs import counted
 from event_count_logger.reader import Reader
+from event_count_logger.rejections import Rejections
 from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import Store
 from event_count_logger.unrotated import find_unrotated
@@ -16,6 +20,9 @@ from event_count_logger.unrotated import find_unrotated
 _CLOCK_TOLERANCE_S = 1.0
 
 _OLDEST_VERSION = (6, 2)
+
+#: Intervals that are named in one line.
+_MOST_NAMES = 3
 
 
 def examine(config: Config, store: Store) -> Iterator[str]:
@@ -30,21 +37,48 @@ def examine(config: Config, store: Store) -> Iterator[str]:
         yield from (f"{where}{problem}" for problem in _settings(settings))
     yield from _clock(config, store)
     shards = [shard for group in config.groups.values() for shard in group.shards]
+    rejections = _probe(shards, store)
+    yield from rejections.lines()
     for shard in shards:
-        try:
-            yield from (f"group '{shard.label}': {error}" for error in store.probe(shard))
-        except Rejected as error:
-            yield f"group '{shard.label}': {error}"
-    for shard in shards:
-        yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store))
+        yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store, rejections))
         with suppress(Rejected):  # the probe has told what is not allowed
-            fault = store.durability_fault(shard)
+            fault = "" if rejections.concern_server else store.durability_fault(shard)
             if fault:
                 yield f"group '{shard.label}': {fault}"
-    yield from _overdue(config, store)
+    yield from _overdue(config, store, rejections)
     for group in config.groups.values():
         with suppress(Rejected):  # the key was named before
             yield from map(str, find_unrotated(group, store))
+
+
+def notes(config: Config, store: Store) -> Iterator[str]:
+    """What is to be done, though nothing is wrong; a sentence each.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    not_taken = []
+    for group in config.groups.values():
+        for shard, interval in product(group.shards, group.intervals):
+            with suppress(Rejected):  # a problem
+                if not store.is_taken(shard, interval) and not _is_overdue(shard, interval, store):
+                    not_taken.append(f"group '{shard.label}', interval '{interval.name}'")
+    if not_taken:
+        named, more = "; ".join(not_taken[:_MOST_NAMES]), len(not_taken) - _MOST_NAMES
+        rest = f"; and {more:,} more" if more > 0 else ""
+        have = f"{counted(len(not_taken), 'interval')} {'has' if len(not_taken) == 1 else 'have'}"
+        what = "start ecl_master, or have it read the configuration: SIGHUP"
+        yield f"{have} no master yet ({what}): {named}{rest}"
+
+
+def _probe(shards: Sequence[GroupConfig], store: Store) -> Rejections:
+    rejections = Rejections(store.location)
+    for shard in shards:
+        try:
+            rejections.add(shard.label, store.probe(shard))
+        except Rejected as error:
+            rejections.add(shard.label, [error])
+    return rejections
 
 
 def _settings(settings: Mapping[str, str]) -> Iterator[str]:
@@ -69,7 +103,7 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"
 
 
-def _stored(shard: GroupConfig, store: Store) -> Iterator[str]:
+def _stored(shard: GroupConfig, store: Store, rejections: Rejections) -> Iterator[str]:
     """What is in place of the values that are kept beside the counts, so that they cannot be used."""
     for key, expected in store.expected_types(shard).items():
         with suppress(Rejected):  # a user that may not ask for types may count nevertheless
@@ -86,25 +120,36 @@ def _stored(shard: GroupConfig, store: Store) -> Iterator[str]:
         try:
             store.history(shard, interval, 1)
         except Rejected as error:
-            yield str(error)
+            if not rejections.include(shard.label, error):
+                yield str(error)
 
 
-def _overdue(config: Config, store: Store) -> Iterator[str]:
+def _overdue(config: Config, store: Store, rejections: Rejections) -> Iterator[str]:
     reader = Reader(store)
     for group in config.groups.values():
         for interval in group.intervals:
             where = f"group '{group.name}', interval '{interval.name}'"
             try:
                 (snapshot,) = reader.read(group, interval, "cur")
-                not_begun = [shard for shard in group.shards if store.start(shard, interval) is None]
             except Rejected as error:
-                yield f"{where}: {error}"
+                if not any(rejections.include(shard.label, error) for shard in group.shards):
+                    yield f"{where}: {error}"
                 continue
-            for shard in not_begun:
-                which = f"group '{shard.label}', interval '{interval.name}'"
-                yield f"{which}: no master has run yet (start ecl_master)"
             if snapshot.overdue_s and snapshot.overdue_s > OVERDUE_TOLERANCE_S:
-                yield f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue: no master is running"
+                overdue = f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue"
+                is_alive = _has_master(group, store)
+                yield f"{overdue}: {'see the log of the master' if is_alive else 'start ecl_master'}"
+
+
+def _has_master(group: GroupConfig, store: Store) -> bool:
+    with suppress(Rejected):  # what is in place of the key is named
+        return any(master.alive for master in store.masters(group))
+    return False
+
+
+def _is_overdue(group: GroupConfig, interval: Interval, store: Store) -> bool:
+    overdue_s = Reader(store).overdue_s(group, interval)
+    return overdue_s is not None and overdue_s > OVERDUE_TOLERANCE_S
 
 
 def _version(text: str) -> tuple[int, ...]:

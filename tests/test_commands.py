@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -395,16 +396,125 @@ def test_check_prints_every_problem_of_a_configuration(run: Run, config_file: Ca
 
 def test_check_without_a_server_says_so(run: Run, file_of_nothing: Path) -> None:
     done = run("ecl", "check", file_of_nothing)
-    assert (done.returncode, complaints(done)) == (0, [f"{file_of_nothing}: no problems"])
-    assert done.stderr.startswith("NOTE: the server is not checked: Redis at 127.0.0.1:")
+    assert (done.returncode, done.stderr) == (3, "")
+    (verdict,) = complaints(done)
+    assert verdict.startswith(
+        f"{file_of_nothing}: configuration has no problems; Redis could not be checked: Redis at 127.0.0.1:"
+    )
+
+
+def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: Callable[..., Path]) -> None:
+    redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
+    file = config_file({"redis": redis, "groups": {"web": {**GROUPS["web"], "colour": "red"}}})
+    done = run("ecl", "check", file)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith(
+        f"{file}: 1 problem; Redis could not be checked: Redis at "
+    )
+
+
+def test_check_of_a_database_that_is_not_there_says_why(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
+    done = run("ecl", "check", file)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert complaints(done) == [
+        f"{file}: Redis at 127.0.0.1:{server.port}/99999 rejects the connection: DB index is out of range "
+        "('db')",
+        f"{file}: 1 problem; Redis could not be checked: see above",
+    ]
+
+
+def test_check_before_the_first_master_notes_what_to_do(run: Run, file: Path) -> None:
+    done = run("ecl", "check", file)
+    note, verdict = complaints(done)
+    assert re.fullmatch(
+        rf"{file}: NOTE: \d+ intervals have no master yet \(start ecl_master, or have it read the "
+        r"configuration: SIGHUP\): group '\w+', interval '24h'; .*",
+        note,
+    )
+    assert (done.returncode, verdict) == (0, f"{file}: no problems")
 
 
 def test_check_finds_that_no_master_runs(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=1)
     done = run("ecl", "check", file)
     assert done.returncode == 1
-    assert f"{file}: group 'web', interval '24h': its rotation is " in done.stdout
-    assert f"{file}: group 'http', interval '24h': no master has run yet (start ecl_master)" in done.stdout
+    overdue = rf"{file}: group 'web', interval '24h': its rotation is \d+ s overdue: start ecl_master"
+    assert re.search(rf"^{overdue}$", done.stdout, re.MULTILINE)
+    assert re.search(
+        rf"^{file}: NOTE: .* no master yet .*group 'http', interval '24h'", done.stdout, re.MULTILINE
+    )
+    assert "group 'web', interval '24h'" not in done.stdout.partition("NOTE")[2]
+
+
+def broken(own_server: Server, state: str, directory: Path) -> tuple[dict[str, Any], Callable[[], object]]:
+    """Bring a server into a state in which it accepts no counts; returns how to reach it, and the undoing."""
+    client = own_server.client
+    if state == "replica":
+        replica = Server("valkey", directory, "--replicaof", "127.0.0.1", str(own_server.port))
+        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        return replica.config, replica.kill
+    if state == "memory":
+        client.config_set("maxmemory", 1)
+    elif state == "replicas":
+        client.config_set("min-replicas-to-write", 1)
+    else:
+        (own_server.directory / "dump.rdb").mkdir()
+        client.config_set("save", "3600 1000")
+        client.bgsave()
+        wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+    return own_server.config, client.close
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        ("replica", "a read-only replica accepts no counts: set 'redis' to its primary"),
+        ("memory", "counts are rejected, because the memory is full (OOM): raise maxmemory"),
+        (
+            "replicas",
+            "all writes are rejected, because too few replicas are connected (NOREPLICAS): see INFO",
+        ),
+        (
+            "disk",
+            "all writes are rejected, because the data cannot be saved (MISCONF): see the log of the server",
+        ),
+    ],
+)
+def test_check_says_once_that_a_server_accepts_no_counts(
+    state: str, problem: str, run: Run, own_server: Server, tmp_path: Path, config_file: Callable[..., Path]
+) -> None:
+    (tmp_path / "replica").mkdir()
+    redis, undo = broken(own_server, state, tmp_path / "replica")
+    groups = {f"g{number}": {**GROUPS["web"], "durability": "replicas"} for number in range(20)}
+    try:
+        file = config_file({"redis": redis, "groups": groups})
+        done = run("ecl", "check", file)
+    finally:
+        undo()
+    lines = [line for line in complaints(done) if "NOTE" not in line]
+    assert lines[0].startswith(f"{file}: Redis at 127.0.0.1:{redis['port']}/0: {problem}")
+    assert (done.returncode, lines[1:]) == (1, [f"{file}: 1 problem"])
+
+
+def test_check_names_missing_permissions_once_for_all_groups(
+    run: Run, any_server: Server, config_file: Callable[..., Path]
+) -> None:
+    with any_server.client as client:
+        client.execute_command(
+            "ACL", "SETUSER", "me", "on", ">hush5", "~*", "+@all", "-xadd", "-zadd", "-time"
+        )
+    redis = {**any_server.config, "username": "me", "password": "hush5"}
+    groups = {f"g{number}": GROUPS["web"] for number in range(5)}
+    done = run("ecl", "check", config_file({"redis": redis, "groups": groups}))
+    problem, verdict = [line for line in complaints(done) if ": Redis " not in line]
+    assert problem.endswith(
+        ": groups 'g0', 'g1', 'g2' and 2 more: the user has no permission for TIME, ZADD, XADD "
+        "(grant it with ACL SETUSER)"
+    )
+    assert (done.returncode, verdict.rpartition(": ")[2]) == (1, "1 problem")
 
 
 @pytest.mark.parametrize(
@@ -436,10 +546,10 @@ def test_check_finds_settings_that_lose_counts(
 @pytest.mark.parametrize(
     ("permissions", "problem"),
     [
-        (["~*", "+@all", "-sadd"], "group 'web': SADD web:@probe: "),
-        (["~*", "+@all", "-incrby", "-config"], "group 'web': INCRBY web:@probe: "),
-        (["~*", "+@all", "-evalsha", "-eval"], "group 'web': Redis refuses (key web:@probe): "),
-        (["~http:*", "+@all"], "group 'web': Redis refuses (key web:@probe): "),
+        (["~*", "+@all", "-sadd"], "the user has no permission for SADD "),
+        (["~*", "+@all", "-incrby", "-config"], "the user has no permission for INCRBY "),
+        (["~*", "+@all", "-evalsha", "-eval"], "the user has no permission for EVALSHA "),
+        (["~http:*", "+@all"], "the user has no permission for the keys of the group "),
     ],
 )
 def test_check_finds_missing_permissions(
@@ -450,7 +560,7 @@ def test_check_finds_missing_permissions(
     redis = {**own_server.config, "username": "me", "password": "hush5"}
     done = run("ecl", "check", config_file({"redis": redis, "groups": GROUPS}))
     assert done.returncode == 1
-    assert f": {problem}" in done.stdout
+    assert re.search(rf": groups? 'web'.*: {problem}", done.stdout)
     assert done.stderr == ""
 
 

@@ -241,6 +241,17 @@ def test_a_key_in_the_way_is_named(run: Run, server: Server, file: Path) -> None
     assert last_line(done).startswith("REFUSED: Redis refuses (key web:@sources)")
 
 
+def test_server_that_answers_is_not_called_unreachable(
+    run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
+    done = run("ecl", "status", file)
+    assert done.returncode == 3
+    assert last_line(done).startswith(
+        f"REFUSED: Redis at 127.0.0.1:{server.port}/99999 rejects the connection"
+    )
+
+
 def test_a_wrong_configuration_is_no_state(run: Run, config_file: Callable[..., Path]) -> None:
     done = run("ecl", "status", config_file({"groups": {"web": {"intervals": ["5x"]}}}))
     assert (done.returncode, done.stdout) == (2, "")

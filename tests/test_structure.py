@@ -73,6 +73,7 @@ FLOORS = [
         "sources.tail.machine",
         "follow",
         "positions",
+        "rejections",
         "status",
         "settled",
         "munin_graphs",

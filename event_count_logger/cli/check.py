@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 
 import click
 
 from event_count_logger import config as configuration
 from event_count_logger import diagnosis, machine
-from event_count_logger.cli.common import OneLineErrors, config_argument, tell, with_version
+from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
+from event_count_logger.logs import counted
 from event_count_logger.store import Store
 
 
@@ -18,7 +20,10 @@ from event_count_logger.store import Store
 @config_argument
 @with_version
 def check(config_file: str) -> None:
-    """Print every problem of CONFIG, of its spool directory and, if it can be reached, of its Redis.
+    """Print every problem of CONFIG, of its spool directory and of its Redis.
+
+    The last line says how many problems there are, and whether Redis could be checked. A NOTE names a next
+    step, and is no problem: before the first start of a master, for example.
 
     \b
     Example:
@@ -27,43 +32,62 @@ def check(config_file: str) -> None:
       ecl.yml: 1 problem
 
     \b
-    Exit status: 0 no problem; 1 problems.
+    Exit status: 0 no problem; 1 problems; 3 no problem, but Redis could not be checked.
     ECL_CONFIG in the environment stands for CONFIG.
     """
+    report = _examine(config_file)
+    for line in report.lines:
+        print(line)
+    verdict = counted(len(report.problems), "problem") if report.problems else "no problems"
+    if report.unchecked:
+        whose = "" if report.problems else "configuration has "
+        verdict = f"{whose}{verdict}; Redis could not be checked: {report.unchecked}"
+    print(f"{config_file}: {verdict}")
+    sys.exit(Status.PROBLEMS if report.problems else Status.UNREACHABLE if report.unchecked else Status.OK)
+
+
+@dataclass(slots=True)
+class _Report:
+    """What was found; `unchecked` says why Redis could not be checked, if so."""
+
+    facts: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unchecked: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        return [*self.facts, *self.problems, *self.notes]
+
+
+def _examine(config_file: str) -> _Report:
+    report = _Report()
     try:
         config = configuration.from_file(config_file)
     except ConfigError as error:
-        problems = [str(problem) for problem in error.problems]
-    else:
-        problems = [str(problem) for problem in config.warnings]
-        problems += [f"{config_file}: {problem}" for problem in machine.spool_problems(config)]
-        problems += _problems_of_server(config_file, config)
-        _print_machine(config_file, config)
-    for problem in problems:
-        print(problem)
-    print(f"{config_file}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
-    sys.exit(1 if problems else 0)
-
-
-def _print_machine(config_file: str, config: Config) -> None:
-    for fact in (machine.counting_fact(), *machine.spool_facts(config)):
-        print(f"{config_file}: {fact}")
+        report.problems += map(str, error.problems)
+        return report
+    report.problems += map(str, config.warnings)
+    report.problems += [f"{config_file}: {problem}" for problem in machine.spool_problems(config)]
+    _examine_server(config_file, config, report)
+    facts = [machine.counting_fact(), *machine.spool_facts(config)]
+    report.facts += [f"{config_file}: {fact}" for fact in facts]
     if warning := machine.spool_warning(config):
         tell(f"WARNING: {warning}")
+    return report
 
 
-def _problems_of_server(config_file: str, config: Config) -> list[str]:
-    store, problems = Store(config.redis), []
+def _examine_server(config_file: str, config: Config, report: _Report) -> None:
+    store = Store(config.redis)
     try:
+        for location, settings in store.settings().items():
+            server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
+            report.facts.append(f"{config_file}: {server} at {location}")
         for problem in diagnosis.examine(config, store):
-            problems.append(f"{config_file}: {problem}")
-        servers = store.settings()
+            report.problems.append(f"{config_file}: {problem}")
+        report.notes += [f"{config_file}: NOTE: {note}" for note in diagnosis.notes(config, store)]
     except (ConnectionRejected, Unserved) as error:
-        return [*problems, f"{config_file}: {error}"]
+        report.problems.append(f"{config_file}: {error}")
+        report.unchecked = "see above"
     except Unavailable as error:
-        tell(f"NOTE: the server is not checked: {error}")
-        return problems
-    for location, settings in servers.items():
-        server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
-        print(f"{config_file}: {server} at {location}")
-    return problems
+        report.unchecked = " ".join(str(error).split())

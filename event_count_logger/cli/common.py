@@ -24,6 +24,7 @@ class Status(IntEnum):
 
     OK = 0
     UNKNOWN = 1  #: a group, interval or event that is not configured
+    PROBLEMS = 1  #: of `ecl check`: some were found
     USAGE = 2  #: wrong arguments, or a configuration that cannot be used
     UNREACHABLE = 3  #: Redis does not answer
     STALE = 4  #: counts do not flow from end to end, though Redis answers

@@ -9,7 +9,7 @@ import click
 from event_count_logger import status as examination
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
-from event_count_logger.errors import StoreError, Unavailable
+from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
 from event_count_logger.local_status import examine_machine, settled
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
@@ -54,7 +54,8 @@ def status(config_file: str, as_json: bool) -> None:
     try:
         found = examination.examine(config, Store(config.redis))
     except StoreError as error:
-        state = "UNREACHABLE" if isinstance(error, Unavailable) else "REFUSED"
+        answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
+        state = "REFUSED" if answered else "UNREACHABLE"
         outcome, sentence = Status.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
     else:
         if machine.unrecovered or machine.late:
