@@ -524,7 +524,7 @@ def test_the_user_of_the_document_may_do_what_a_cluster_needs(
         allow(f"-{missing}")
         done = run("ecl", "check", file)
         assert done.returncode == 1
-        assert re.search(rf"permissions.*'{named}'", done.stdout), done.stdout
+        assert re.search(rf"permission.*\b{named}\b", done.stdout, re.IGNORECASE), done.stdout
 
 
 def test_check_names_the_node_that_is_set_up_wrongly(

@@ -91,7 +91,7 @@ def test_a_line_that_moves_changes_nothing(config_file: Write) -> None:
 
 
 def has_stopped(server: Server, group: str) -> bool:
-    """Whether all masters of a group that Redis knows have stopped in good order."""
+    """Returns whether all masters of a group that Redis knows have stopped in good order."""
     return all('"stopped": true' in value for value in server.client.hvals(f"{group}:@masters"))
 
 

@@ -98,7 +98,7 @@ def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
     as_json = found(run, file)
     assert as_json["state"] == "not_started"
     assert [(each["overdue_s"], each["started"]) for each in as_json["intervals"]] == [(None, False)] * 2
-    count(file)  # which begins the intervals, though nobody will end them
+    count(file)  # which begins the intervals, though no master will end them
     done = run("ecl", "status", file)
     assert (done.returncode, last_line(done)) == (4, sentence)
     assert [each["started"] for each in found(run, file)["intervals"]] == [False, False]
@@ -290,7 +290,7 @@ for line in sys.stdin:
 
 
 class Counting:
-    """A process that counts in the group `web` when it is told to."""
+    """A process that counts in the group `web` on request."""
 
     def __init__(self, start: Start, file: Path) -> None:
         self.process = start("python", "-c", COUNTING, file, stdin=subprocess.PIPE)
@@ -316,7 +316,7 @@ def age(spool_dir: Path, seconds: float) -> None:
     ("settings", "limit_s"),
     [({}, 0), ({"sync_interval": 0}, 0), ({"sync_interval": 60}, 60)],
 )
-def test_stopped_process_with_counts_that_are_due_is_told_until_it_goes_on(
+def test_stopped_process_with_due_counts_is_unsent_until_it_goes_on(
     settings: dict[str, Any],
     limit_s: float,
     run: Run,

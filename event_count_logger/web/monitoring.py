@@ -48,7 +48,7 @@ class _Monitoring:
         return {"status": "ok"}
 
     async def readyz(self, response: Response) -> answers.Readiness:
-        """Whether Redis answers, each group has a master that rotates all its intervals, and none is late.
+        """Ready if Redis answers, and each group has a master that rotates all its intervals in time.
 
         It says nothing about counts that processes have not sent: `ecl status` does, on their machine.
         """
