@@ -52,7 +52,7 @@ def examine(config: Config, store: Store) -> Iterator[str]:
 
 
 def notes(config: Config, store: Store) -> Iterator[str]:
-    """What is to be done, though nothing is wrong; a sentence each.
+    """Next steps where nothing is wrong; a sentence each.
 
     Raises:
         Unavailable: Redis does not answer.

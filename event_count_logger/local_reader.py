@@ -29,7 +29,7 @@ class LocalCount:
 
     @property
     def sent(self) -> int:
-        """What Redis has confirmed."""
+        """The counts that Redis has confirmed."""
         return self.total - self.unsent
 
     def __add__(self, other: LocalCount) -> LocalCount:
@@ -60,7 +60,7 @@ class LocalSnapshot:
 
     @property
     def unsent(self) -> int:
-        """How many counts Redis has not confirmed."""
+        """The number of counts that Redis has not confirmed."""
         return sum(count.unsent for count in self.counts.values())
 
     def has_sent(self, earlier: LocalSnapshot) -> bool:

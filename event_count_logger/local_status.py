@@ -95,7 +95,7 @@ class MachineStatus:
 
     @property
     def is_well(self) -> bool:
-        """Whether all counts of this machine are sent in time, as far as it can be seen."""
+        """True if all counts of this machine are sent in time, as far as its spool files show."""
         return not (self.late or self.unrecovered or self.faults)
 
 

@@ -40,7 +40,7 @@ class _Rejection(NamedTuple):
 
 
 class Rejections:
-    """What a server has rejected of the requests about some groups or shards."""
+    """The requests about some groups or shards that a server has rejected."""
 
     def __init__(self, location: str) -> None:
         """`location` is where the server is, for messages."""
@@ -55,7 +55,7 @@ class Rejections:
 
     @property
     def concern_server(self) -> bool:
-        """Whether the server accepts no counts at all."""
+        """True if the server accepts no counts at all."""
         return any(_meaning(each.reason) for each in self._found)
 
     def include(self, label: str, error: Exception) -> bool:

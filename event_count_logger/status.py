@@ -96,7 +96,7 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """Whether all intervals are rotated, as far as Redis shows it."""
+        """True if all intervals are rotated, as far as Redis shows it."""
         return not (self.overdue or self.not_started or self.abandoned or self.unrotated)
 
 

@@ -48,7 +48,7 @@ def check(config_file: str) -> None:
 
 @dataclass(slots=True)
 class _Report:
-    """What was found; `unchecked` says why Redis could not be checked, if so."""
+    """The findings, and in `unchecked` why Redis could not be checked; '' if it was."""
 
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
