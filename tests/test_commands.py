@@ -799,13 +799,6 @@ def test_what_is_for_standard_error_never_gets_among_the_data(
     assert output == data.replace("FILE", str(file_of_nothing))
 
 
-def test_check_prints_its_note_to_standard_error_only(file_of_nothing: Path, start: Start) -> None:
-    process = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / "ecl", "check", file_of_nothing)
-    output, _ = process.communicate(timeout=20)
-    assert "NOTE" not in output
-    assert output.endswith(f"\n{file_of_nothing}: no problems\n")
-
-
 def test_output_that_cannot_be_written_is_told(file: Path, days: Days) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(

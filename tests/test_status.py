@@ -90,7 +90,7 @@ def count(file: Path, group: str = "web", event_id: str = "ok") -> None:
 
 def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
     sentence = (
-        "NOT STARTED: 2 of 2 intervals and 1 hidden interval have no master yet (start ecl_master); "
+        "NOT STARTED: 2 of 2 intervals and 2 hidden intervals have no master yet (start ecl_master); "
         "no sign of a master, 0 intervals in time"
     )
     done = run("ecl", "status", file)
@@ -145,7 +145,7 @@ def test_master_of_other_groups_only_is_no_master_of_this_one(
     done = run("ecl", "status", file)
     assert (done.returncode, last_line(done)) == (
         4,
-        "NOT STARTED: 1 hidden interval has no master yet (start ecl_master); "
+        "NOT STARTED: 2 hidden intervals have no master yet (start ecl_master); "
         "1 master (none of 1 group), 2 intervals in time",
     )
 
@@ -477,9 +477,9 @@ def test_all_faults_are_in_the_sentence_the_worst_first() -> None:
     )
 
 
-def left(directory: Path, redis: str, group: str = "web") -> Path:
+def left(directory: Path, redis: str, group: str = "web", interval: str = "24h") -> Path:
     """A spool file with a count, as a killed process leaves it."""
-    file = spool_file.create(directory, group, ["24h"], redis)
+    file = spool_file.create(directory, group, [interval], redis)
     Cells.found(file).add("ok").total = 1
     file.close()
     return file.path
@@ -489,8 +489,8 @@ def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
     run: Run, server: Server, started_file: Path, spool_dir: Path
 ) -> None:
     file = started_file
-    path = left(spool_dir, f"localhost:{server.port}/0")
-    left(spool_dir, f"localhost:{server.port}/0", "secret")
+    path = left(spool_dir, f"localhost:{server.port}/0", "web", "1000h")
+    left(spool_dir, f"localhost:{server.port}/0", "secret", "1000h")
     done = run("ecl", "status", file)
     assert done.returncode == 4
     assert last_line(done) == (
