@@ -9,7 +9,7 @@ from collections.abc import Callable
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store, may_be_unindexed
 
 #: Seconds after the start, and after the last find, for which a program of version 1.1 may be at work.
@@ -112,6 +112,6 @@ class UnindexedCounters:
         now = self._clock()
         if n_found and not (self._has_found and now < self._active_until):
             names = "event-count-logger 1.1 counts undeclared events"
-            self._log.info("%s: %d counters found, which are rotated from now on", names, n_found)
+            self._log.info("%s; rotated from now on: %s", names, counted(n_found, "counter"))
         if n_found:
             self._has_found, self._active_until = True, now + _ACTIVE_S

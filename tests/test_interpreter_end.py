@@ -130,4 +130,4 @@ def test_process_that_logs_messages_ends_without_redis() -> None:
     late = Late()
     at_once.log("e")
     """
-    assert "The process ends with 1 counts" in run_to_the_end(program, {"port": free_port()})
+    assert "The process ends with 1 count of 1 event" in run_to_the_end(program, {"port": free_port()})

@@ -149,7 +149,7 @@ def test_counts_that_redis_refuses_are_missing_and_told(doomed: Monitoring) -> N
         client.set("dynamic:@totals", "something else")
     wait_until(lambda: not doomed.query('ecl_masters{group="dynamic"}'))
     assert doomed.value("ecl_up") == 1
-    assert doomed.query('ecl_events_total{group="web"}')
+    wait_until(lambda: doomed.query('ecl_events_total{group="web"}'))
     wait_until(lambda: doomed.alerts() == {"EclUnreadable"})
 
 

@@ -211,7 +211,7 @@ def test_find_is_logged_once(
             client.incr(f"g:5m:cur:e{n}")
         made.counters.look(made.config)
     assert [record.getMessage() for record in caplog.records] == [
-        "event-count-logger 1.1 counts undeclared events: 1 counters found, which are rotated from now on"
+        "event-count-logger 1.1 counts undeclared events; rotated from now on: 1 counter"
     ]
 
 
