@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from event_count_logger.counters.cells import Cells
+from event_count_logger.counters.layout import HeaderWord
 from event_count_logger.counters.sync import Sync
 
 
@@ -37,14 +38,14 @@ class Mutant(NamedTuple):
 def _start_over_in_the_wrong_order() -> None:
     def start_over(cells: Cells) -> None:
         cells.position = cells.next_position = 0
-        cells._words[3] += 1
+        cells._words[HeaderWord.GENERATION] += 1
 
     Cells.start_over = start_over  # type: ignore[method-assign]
 
 
 def _start_over_without_a_state() -> None:
     def start_over(cells: Cells) -> None:
-        cells._words[3] += 1
+        cells._words[HeaderWord.GENERATION] += 1
         cells.position = cells.next_position = 0
 
     Cells.start_over = start_over  # type: ignore[method-assign]
