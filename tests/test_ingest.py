@@ -421,6 +421,20 @@ def test_counted_but_not_durable_request_says_so(
     assert (status, problem["applied"]) == (503, "yes")
 
 
+def test_request_of_unknown_fate_says_so_and_counts_once(
+    own_server: Server, start: Start, config_file: Callable[..., Path]
+) -> None:
+    """The first attempt reaches the stalled server, and the further ones do not even connect."""
+    site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 0.5}))
+    assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="first")[0] == 200
+    own_server.stall()
+    status, problem = site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")
+    own_server.go_on()
+    assert (status, problem["applied"]) == (503, "unknown")
+    assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
+    assert own_server.counts("web", "24h", "cur") == {"req1": 2}
+
+
 def test_rejected_request_says_that_nothing_was_counted(
     own_server: Server, start: Start, config_file: Callable[..., Path]
 ) -> None:
@@ -428,7 +442,7 @@ def test_rejected_request_says_that_nothing_was_counted(
     site = Serving(start, write(config_file, own_server.config))
     status, problem = site.post(EVENTS, {"events": {"req1": 1, "req2": 1}}, Idempotency_Key="k")
     assert (status, problem["applied"]) == (503, "no")
-    assert problem["detail"].startswith("nothing was counted: Redis refuses to count")
+    assert problem["detail"].startswith("this request has counted nothing: Redis refuses to count")
     assert own_server.client.get("web:24h:cur:req2") is None
 
 

@@ -162,7 +162,7 @@ def _why_uncounted(failure: StoreError) -> str:
         counted = "Redis has counted, but has not confirmed it as the setting 'durability' asks for"
         return counted if failure.retry == "now" else f"{counted}, {_LOGGED}"
     if failure.applied == "no":
-        return f"nothing was counted: {_why_unavailable(failure)}"
+        return f"this request has counted nothing: {_why_unavailable(failure)}"
     return f"{_why_unavailable(failure)}: whether it has counted is unknown"
 
 
