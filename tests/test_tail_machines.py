@@ -5,10 +5,12 @@ A machine is a mount namespace with a machine ID and a log directory of its own.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +20,9 @@ from tests.servers import Server, wait_until
 Start = Callable[..., "subprocess.Popen[str]"]
 ConfigFile = Callable[..., Path]
 
-MACHINE_ID = Path("/etc/machine-id")
+MACHINE_IDS = [Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")]
 
-NAMES_SOURCE = "app.log: source 'localhost' is also used by another machine"
+NAMES_SOURCE = "app.log: the stored position of source 'localhost' is that of another machine"
 
 
 class Machines:
@@ -34,10 +36,18 @@ class Machines:
         self._directory = directory
         self.path = directory / "log"
         self.path.mkdir()
+        self._config_file = config_file
+        self._entries: list[dict[str, Any]] = []
+        self.follow("app.log", "localhost")
+
+    def follow(self, name: str, source: str) -> None:
+        """Add an entry to the configuration of all."""
         rules = [{"match": "x", "events": ["line"]}]
-        entry = {"file": str(self.path / "app.log"), "group": "g", "source": "localhost", "rules": rules}
+        self._entries.append({"file": str(self.path / name), "group": "g", "source": source, "rules": rules})
         groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
-        self._config = config_file({"redis": server.config, "groups": groups, "tail": [entry]})
+        self._config = self._config_file(
+            {"redis": self._server.config, "groups": groups, "tail": self._entries}
+        )
 
     def start(self, name: str, machine_id: str, *options: str) -> subprocess.Popen[str]:
         """Run `ecl tail` on a machine; `name` is that of its log directory."""
@@ -45,15 +55,25 @@ class Machines:
         id_file.write_text(machine_id and f"{machine_id}\n")
         log = self._directory / name
         log.mkdir(exist_ok=True)
-        mount = f"mount --bind {log} {self.path} && mount --bind {id_file} {MACHINE_ID}"
-        command = f"{mount} && exec {BIN / 'ecl'} tail {' '.join(options)} {self._config}"
+        ids = [path for path in MACHINE_IDS if path.exists()]
+        mounts = [f"mount --bind {log} {self.path}", *(f"mount --bind {id_file} {path}" for path in ids)]
+        command = f"{' && '.join(mounts)} && exec {BIN / 'ecl'} tail {' '.join(options)} {self._config}"
         return self._start("unshare", "--mount", "sh", "-c", command)
 
-    def write(self, name: str, n: int) -> None:
+    def write(self, name: str, n: int, file_name: str = "app.log") -> None:
         directory = self._directory / name
         directory.mkdir(exist_ok=True)
-        with open(directory / "app.log", "a") as file:
+        with open(directory / file_name, "a") as file:
             file.write("x\n" * n)
+
+    def a_clone_counts(self) -> None:
+        """Store what a machine with the same identity would store, whose file is another one."""
+        with self._server.client as client:
+            ((source, position),) = client.hgetall("g:@sources").items()
+            number, done, [mark], machine = json.loads(position)
+            _, _, inode, _, _, _, digest, _ = mark
+            mark[2], mark[6] = inode + 1, digest[::-1]
+            client.hset("g:@sources", source, json.dumps([number + 1, done, [mark], machine]))
 
     def counted(self) -> int:
         return self._server.counts("g", "24h", "cur").get("line", 0)
@@ -62,7 +82,7 @@ class Machines:
 @pytest.fixture
 def machines(start: Start, server: Server, config_file: ConfigFile, tmp_path: Path) -> Machines:
     needs_debian("util-linux", "unshare")
-    if os.geteuid() != 0 or not MACHINE_ID.exists():
+    if os.geteuid() != 0 or not MACHINE_IDS[0].exists():
         pytest.skip("only root can make mount namespaces, and a machine ID to hide is needed")
     return Machines(start, server, config_file, tmp_path)
 
@@ -92,20 +112,41 @@ def test_machine_with_a_new_identity_reads_its_files_on(machines: Machines) -> N
     assert machines.counted() == 1016
 
 
-def test_machines_without_identity_count_no_line_twice(machines: Machines) -> None:
+def test_containers_without_an_id_count_no_line_twice(machines: Machines) -> None:
+    """Their directories differ."""
     machines.write("one", 1000)
     machines.write("other", 500)
-    one = machines.start("one", "", "--from", "start")
+    for round in range(2):
+        assert machines.start("one", "", "--from", "start", "--once").wait(60) == 0
+        other = machines.start("other", "", "--from", "start", "--once")
+        _, errors = other.communicate(timeout=60)
+        assert (other.returncode, NAMES_SOURCE in errors) == (2, True)
+        assert machines.counted() == 1000 + 16 * round
+        machines.write("one", 16)
+
+
+def test_clones_that_run_at_once_count_no_line_twice(machines: Machines) -> None:
+    machines.write("one", 1000)
+    one = machines.start("one", ONE, "--from", "start")
     wait_until(lambda: machines.counted() == 1000)
-    other = machines.start("other", "")
-    wait_until(lambda: machines.counted() == 1500)
+    machines.a_clone_counts()
     machines.write("one", 16)
     assert one.stderr
     while NAMES_SOURCE not in one.stderr.readline():
         assert one.poll() is None
-    machines.write("other", 16)
-    wait_until(lambda: machines.counted() == 1516)
-    for process in (one, other):
-        process.terminate()
-        process.wait(60)
-    assert machines.counted() == 1516
+    one.terminate()
+    assert one.wait(60) == 0
+    assert machines.counted() == 1000
+
+
+def test_entry_of_another_machine_does_not_stop_the_others(machines: Machines) -> None:
+    machines.write("one", 1)
+    assert machines.start("one", ONE, "--from", "start", "--once").wait(60) == 0
+    machines.follow("own.log", "of the other")
+    machines.write("other", 1)
+    machines.write("other", 3, "own.log")
+    other = machines.start("other", OTHER, "--from", "start")
+    wait_until(lambda: machines.counted() == 4)
+    other.terminate()
+    _, errors = other.communicate(timeout=60)
+    assert (other.returncode, errors.count(NAMES_SOURCE)) == (0, 1)

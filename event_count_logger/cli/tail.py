@@ -151,9 +151,12 @@ class _Following:
     def use(self, config: Config) -> None:
         """End the tails that are not in a configuration, begin those that are new; waits for Redis.
 
+        An entry whose position is that of another machine is not followed; the others are.
+
         Raises:
             Unavailable: It is to stop.
-            ValueError: One of the new ones cannot begin where Redis has it; the others have.
+            ValueError: One of the new ones cannot begin where Redis has it; the others have. Or no entry is
+                followed.
         """
         wanted = [(entry, config.group(entry.group)) for entry in config.tail]
         for key in self._tails.keys() - set(wanted):
@@ -166,7 +169,10 @@ class _Following:
         known = self._tails.keys() | self._dropped
         faults = [self._begin(entry, group) for entry, group in wanted if (entry, group) not in known]
         for fault in filter(None, faults):
-            raise fault
+            if self._tails and isinstance(fault, ForeignPosition):
+                self._log.error("%s", fault)
+            else:
+                raise fault
 
     def use_instead(self, config: Config) -> None:
         """The same while others are followed, which go on whatever is wrong with the new ones."""
@@ -194,6 +200,8 @@ class _Following:
             tail.begin(self._from_start)
         except ValueError as error:
             tail.close()
+            if isinstance(error, ForeignPosition):
+                self._dropped.add((entry, group))
             return error
         self._tails[entry, group] = tail
         return None

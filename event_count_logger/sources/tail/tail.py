@@ -49,12 +49,12 @@ _REJECTED_S = 1.0
 
 
 class ForeignPosition(ValueError):
-    """The stored position describes files of another machine: no file is read on from it."""
+    """The stored position describes files of another machine: nothing is read on from it."""
 
     def __init__(self, config: TailConfig) -> None:
         super().__init__(
-            f"{config.file}: source '{config.source}' is also used by another machine, which has stored its "
-            "position; not followed here (give each machine its own 'source' in the section 'tail')"
+            f"{config.file}: the stored position of source '{config.source}' is that of another machine; "
+            "not followed (give each machine its own 'source' in the section 'tail')"
         )
 
 
@@ -76,7 +76,6 @@ class Tail:
         self._admission = admission
         self._store = store
         self._stop = stop
-        self._machine = identity()
         self._source = Source(store, group, config.source_id, log, stop)
         self._matcher = Matcher(config.rules, limit)
         self._crew: Crew | None = None
@@ -180,20 +179,21 @@ class Tail:
         self._dismiss_crew()
 
     def _next_ledger(self) -> Ledger:
-        return replace(self._inventory.ledger(self._ledger.number + 1), machine=self._machine)
+        return replace(self._inventory.ledger(self._ledger.number + 1), machine=identity(self._config.file))
 
     def _check_machine(self, ledger: Ledger) -> None:
         """Raise ForeignPosition for a ledger of another machine, unless its files are here: a machine may get
         another identity.
         """
-        is_foreign = ledger.machine and self._machine and ledger.machine != self._machine
+        here = identity(self._config.file)
+        is_foreign = ledger.machine and here and ledger.machine != here
         if is_foreign and not self._inventory.recognizes(ledger):
             raise ForeignPosition(self._config)
 
     def _check_files(self, ledger: Ledger) -> None:
         """Raise ForeignPosition for a newer ledger that does not describe the files that are followed here.
 
-        Another process of this machine has the same files. Without this check, two machines without an
+        Another process of this machine has the same files. Without this check, two machines with the same
         identity would take turns, each reading its files from their start.
         """
         known = {mark.identity for mark in self._ledger.marks}
