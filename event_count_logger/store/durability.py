@@ -12,6 +12,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotDurable, Unconfirmed
+from event_count_logger.logs import counted
 from event_count_logger.store.server_errors import plain
 from event_count_logger.store.wire import Waiting, request
 
@@ -72,22 +73,24 @@ class Confirmation:
             self._check_replicas(group, answers[0], answers[1], stored)
 
     def note_role(self, group: GroupConfig, role: Sequence[Any]) -> int:
-        """Take note of how many replicas are online, of which there must be one; returns how many are to
-        confirm. One that is not online gets what it has missed before it is.
+        """Record how many replicas are online, and return that. One replica at least is to confirm.
+
+        A replica that is not online gets what it has missed before it is.
         """
-        online = len(role[2]) if role[0] == b"master" else 0
-        self._n_replicas[group.prefix] = max(1, online)
-        return self._n_replicas[group.prefix]
+        n_online = len(role[2]) if role[0] == b"master" else 0
+        self._n_replicas[group.prefix] = max(1, n_online)
+        return n_online
 
     def knows(self, group: GroupConfig) -> bool:
         """Whether it is known how many replicas there are, if that matters."""
         return group.durability != "replicas" or group.prefix in self._n_replicas
 
     def _check_replicas(self, group: GroupConfig, n_confirmed: int, role: Sequence[Any], stored: str) -> None:
-        n_needed = self.note_role(group, role)
-        if n_confirmed < n_needed:
-            which = f"{n_needed - n_confirmed} of {n_needed} replicas within {self._wait_ms(group)} ms"
-            raise Unconfirmed(self._location, which, stored)
+        n_online = self.note_role(group, role)
+        if n_confirmed < max(1, n_online):
+            missing = f"{n_online - n_confirmed} of {counted(n_online, 'replica')}"
+            within = f"{missing} within {self._wait_ms(group)} ms"
+            raise Unconfirmed(self._location, within if n_online else "a replica: none is online", stored)
 
 
 def confirmation_s(group: GroupConfig) -> float:
