@@ -104,6 +104,26 @@ def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
     assert [each["started"] for each in found(run, file)["intervals"]] == [False, False]
 
 
+@pytest.mark.parametrize("number", [0, 5])
+def test_split_group_is_overdue_though_only_one_shard_has_begun(
+    number: int, run: Run, server: Server, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {"events": ["ok"], "intervals": ["2s"], "shards": 8}}
+    path = config_file({"redis": server.config, "groups": groups})
+    config = from_file(str(path))
+    store = Store(config.redis)
+    assert store.commit(config.groups["web"].shard(number), "s", 0, 1, {"ok": 1}).outcome == "applied"
+    store.close()
+    with server.client as client:
+        client.set(f"{{web#{number}}}:2s:cur:@ts", int(client.time()[0]) - 100)
+    done = run("ecl", "status", path)
+    assert (done.returncode, last_line(done).split(":")[0]) == (4, "NOT STARTED")
+    (interval,) = found(run, path)["intervals"]
+    assert (interval["overdue"], interval["started"]) == (True, False)
+    assert 90 < interval["overdue_s"] < 150
+    assert "its rotation is" in run("ecl", "check", path).stdout
+
+
 def test_master_once_counts_as_started(run: Run, file: Path) -> None:
     count(file)
     assert run("ecl_master", "--once", file).returncode == 0

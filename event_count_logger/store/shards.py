@@ -132,11 +132,10 @@ class ShardedStore(ReadingStore):
         return Position(round(min(known) * 1000) if len(known) == group.n_shards else 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
-        """Of a split group, that of the oldest running interval; None while one of its shards has none."""
+        """Of a split group, that of the oldest running interval; None if no shard has one."""
         if group.n_shards == 1:
             return super().start(group, interval)
-        starts = self._starts(group, interval)
-        return None if None in starts else min(starts)  # type: ignore[type-var]
+        return min((at for at in self._starts(group, interval) if at is not None), default=None)
 
     def _starts(self, group: GroupConfig, interval: Interval) -> list[float | None]:
         return [self.start(shard, interval) for shard in group.shards]
