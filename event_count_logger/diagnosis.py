@@ -12,6 +12,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
 from event_count_logger.reader import Reader
 from event_count_logger.rejections import Rejections
+from event_count_logger.running_masters import parts, running_masters
 from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import Store
 from event_count_logger.unrotated import find_unrotated
@@ -137,14 +138,18 @@ def _overdue(config: Config, store: Store, rejections: Rejections) -> Iterator[s
                 continue
             if snapshot.overdue_s and snapshot.overdue_s > OVERDUE_TOLERANCE_S:
                 overdue = f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue"
-                is_alive = _has_master(group, store)
-                yield f"{overdue}: {'see the log of the master' if is_alive else 'start ecl_master'}"
+                yield f"{overdue}: {_why_overdue(group, interval, store)}"
 
 
-def _has_master(group: GroupConfig, store: Store) -> bool:
-    with suppress(Rejected):  # what is in place of the key is named
-        return any(master.alive for master in store.masters(group))
-    return False
+def _why_overdue(group: GroupConfig, interval: Interval, store: Store) -> str:
+    """Returns the cause, or the next step."""
+    masters = running_masters(group, store)
+    if not masters:
+        return "start ecl_master"
+    lacking = [shard for shard, _ in parts(group) if interval.name not in masters.ended_in(shard)]
+    return (
+        f"configurations differ: {masters.difference(lacking[0])}" if lacking else "see the log of the master"
+    )
 
 
 def _is_overdue(group: GroupConfig, interval: Interval, store: Store) -> bool:

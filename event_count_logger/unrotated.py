@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from event_count_logger import keys
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.reader import Reader
+from event_count_logger.running_masters import other_parts, parts, running_masters
 from event_count_logger.store import Store
 
 #: Seconds that a rotation may be late.
@@ -60,7 +60,7 @@ class UnrotatedWatch:
             try:
                 found |= {
                     (each.group, each.part, each.interval): each
-                    for each in find_unrotated(group, self._store)
+                    for each in find_unrotated(group, self._store, is_master=True)
                 }
             except (
                 StoreError
@@ -82,48 +82,49 @@ class UnrotatedWatch:
         self._known = found
 
 
-def find_unrotated(group: GroupConfig, store: Store) -> Iterator[Unrotated]:
-    """Every interval of a group that is counted in, is not in this configuration, and is not rotated.
+def find_unrotated(group: GroupConfig, store: Store, is_master: bool = False) -> Iterator[Unrotated]:
+    """Every interval of a group that is counted in and not rotated, also in shards of another number of them.
 
-    An interval that this configuration lacks may be in that of a master: it is not named while it is ended in
-    time. The same holds for shards.
+    Running masters list the intervals that they end. Where none runs, those of this configuration are taken
+    for rotated. So are others that a master has taken, until they are counted in after their end: a master
+    of version 1.1, or `--once`, may rotate them, or all configurations have dropped them.
+
+    Args:
+        group: As the configuration has it.
+        store: Is asked.
+        is_master: Whether the caller ends the intervals of the group.
 
     Raises:
         Unavailable: No answer.
         Rejected: There is something else under a key.
     """
-    names = ", ".join(interval.name for interval in group.intervals)
-    for shard in group.shards:
-        reason = f"this configuration has {names}"
-        yield from _unrotated(group, shard, store, {interval.name for interval in group.intervals}, reason)
-    for part in _other_parts(group):
-        with suppress(Rejected):  # a user may have no permission for keys of other shards
-            reason = f"this configuration has 'shards: {group.n_shards}'"
-            yield from _unrotated(group, part, store, set(), reason)
+    masters = running_masters(group, store)
+    own = [interval.name for interval in group.intervals]
+    is_reference = is_master or not masters
+    for shard, part in parts(group):
+        ended = masters.ended_in(shard) + (own if is_reference else [])
+        reason = f"this configuration has {', '.join(own)}" if is_reference else masters.difference(shard)
+        yield from _unrotated(group, part, store, ended, reason)
+    with suppress(Rejected):  # a user may have no permission for keys of other shards
+        for shard, part in other_parts(group):
+            has_shards = f"this configuration has 'shards: {group.n_shards}'"
+            reason = has_shards if is_reference else masters.difference(shard)
+            yield from _unrotated(group, part, store, masters.ended_in(shard), reason)
 
 
 def _unrotated(
-    group: GroupConfig, part: GroupConfig, store: Store, known: set[str], reason: str
+    group: GroupConfig, part: GroupConfig, store: Store, ended: Collection[str], reason: str
 ) -> Iterator[Unrotated]:
     for name, counted_s in store.counted_in(part).items():
         with suppress(ValueError):  # not the name of an interval
-            if name not in known and not _is_rotated(part, Interval.parse(name), counted_s, store):
+            if name not in ended and not _is_rotated(part, Interval.parse(name), counted_s, store):
                 yield Unrotated(group.name, part.label, name, counted_s, reason, group.hidden)
 
 
 def _is_rotated(part: GroupConfig, interval: Interval, counted_s: float, store: Store) -> bool:
-    """Returns False for an interval that never ended, or was counted in after it should have ended.
+    """Returns False for an interval that no master has taken, or was counted in after it should have ended.
 
     An interval that was taken out of all configurations is overdue for ever, and not counted in any more.
     """
     overdue_s = Reader(store).overdue_s(part, interval) or 0.0
-    return counted_s >= overdue_s - _TOLERANCE_S and store.n_finished(part, interval) > 0
-
-
-def _other_parts(group: GroupConfig) -> Iterator[GroupConfig]:
-    """Parts in which a process counts that has another number of shards in its configuration."""
-    if group.n_shards > 1:
-        yield replace(group, n_shards=1)
-    if group.n_shards > 1 or group.key_prefix:  # shards are of no use without a cluster
-        first_after = group.n_shards if group.n_shards > 1 else 0
-        yield replace(group, key_prefix=keys.prefix(group.name, shard=first_after), n_shards=1)
+    return counted_s >= overdue_s - _TOLERANCE_S and store.is_taken(part, interval)

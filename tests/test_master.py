@@ -455,6 +455,7 @@ def test_a_master_says_that_it_is_there_until_it_ends(
     assert (found.pid, found.host, found.alive) == (master.pid, socket.gethostname(), True)
     assert abs(found.since - time.time()) < 30
     assert found.version == version("event-count-logger")
+    assert (found.intervals, found.shards) == (tuple(GROUPS["g"]["intervals"]), 1)
     master.terminate()
     master.wait(10)
     assert [(each.pid, each.stopped, each.alive) for each in masters(server)] == [(master.pid, True, False)]

@@ -63,7 +63,15 @@ FLOORS = [
     ["counters.sync", "counters.turns"],
     ["counters.recovery", "counters.keeper"],
     ["counters.local"],
-    ["counters.usage", "syncer", "reader", "local_reader", "sources.source", "sources.sessions"],
+    [
+        "counters.usage",
+        "syncer",
+        "reader",
+        "local_reader",
+        "running_masters",
+        "sources.source",
+        "sources.sessions",
+    ],
     ["group_counters", "unindexed", "unrotated"],
     ["sources.requests", "sources.dashboards"],
     [

@@ -17,7 +17,7 @@ from event_count_logger.config import Config, GroupConfig, RedisConfig, Sessions
 from event_count_logger.errors import NotYet
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.store import SessionAction, Store
+from event_count_logger.store import MasterInfo, SessionAction, Store
 from event_count_logger.unrotated import UnrotatedWatch, find_unrotated
 from tests.groups import group_of
 from tests.servers import Server, wait_until
@@ -26,7 +26,8 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
 Write = Callable[..., Path]
 
-SIXTY_S, ONE_M, ONE_H = map(Interval.parse, ("60s", "1m", "1h"))
+TWO_S, SIXTY_S, ONE_M, ONE_H = map(Interval.parse, ("2s", "60s", "1m", "1h"))
+MASTER = MasterInfo("web1", 1, "2.0.0", 1_700_000_000.0)
 
 WARNING = (
     "Group 'g', interval '60s': processes count in it, and no master ends it: this configuration has 1m, 1h"
@@ -62,8 +63,9 @@ def test_interval_of_workers_alone_is_named_by_master_check_and_status(
 
     assert run("ecl", "log_event", theirs, "g", "e").returncode == 0
     assert master.stderr and master.stderr.readline().rstrip().endswith(WARNING)
+    problem = WARNING[1:].replace("this configuration has", "running masters have")
     checked = run("ecl", "check", ours)
-    assert (checked.returncode, checked.stdout.count(WARNING[1:])) == (1, 1)
+    assert (checked.returncode, checked.stdout.count(problem)) == (1, 1)
     status = run("ecl", "status", ours)
     assert status.returncode == 4
     assert status.stdout.splitlines()[-1] == (
@@ -114,14 +116,97 @@ def test_another_number_of_shards_is_named(any_server: Server, store: Store) -> 
     whole = group_of("g", [ONE_M], key_prefix="{g}")
     count(store, replace(whole, n_shards=2).shard(1))
     assert names(store, replace(whole, n_shards=2)) == []
-    assert names(store, whole) == []  # shard 0 will be counted in, too
+    assert names(store, whole) == [("g#1", "1m")]
     count(store, replace(whole, n_shards=2).shard(0))
-    assert names(store, whole) == [("g#0", "1m")]
+    assert names(store, whole) == [("g#0", "1m"), ("g#1", "1m")]
     count(store, whole)
     assert names(store, replace(whole, n_shards=2)) == [("g", "1m")]
     (found,) = find_unrotated(replace(whole, n_shards=2), store)
     assert found.reason == "this configuration has 'shards: 2'"
-    assert names(store, replace(whole, n_shards=1)) == [("g#0", "1m")]
+
+
+@pytest.mark.parametrize(("n_own", "last"), [(1, 7), (2, 9), (4, 11)])
+def test_eight_shards_beyond_the_own_ones_are_looked_at(n_own: int, last: int, store: Store) -> None:
+    ours, theirs = (group_of("g", [ONE_M], n_shards=number) for number in (n_own, 16))
+    count(store, theirs.shard(last + 1))
+    assert names(store, ours) == []
+    count(store, theirs.shard(last))
+    assert names(store, ours) == [(f"g#{last}", "1m")]
+
+
+def test_shards_that_a_running_master_lacks_are_named_for_workers(store: Store) -> None:
+    workers = group_of("g", [ONE_M], n_shards=4)
+    for number in range(4):
+        count(store, workers.shard(number))
+    store.note_master([replace(workers, n_shards=2)], MASTER)
+    found = list(find_unrotated(workers, store))
+    assert [each.part for each in found] == ["g#2", "g#3"]
+    assert {each.reason for each in found} == {"running masters have 'shards: 2'"}
+    store.note_stop([replace(workers, n_shards=2)], MASTER)
+    assert names(store, workers) == []
+    store.note_master([replace(workers, n_shards=1)], MASTER)
+    assert names(store, workers) == [(f"g#{number}", "1m") for number in range(4)]
+    store.note_master([workers], replace(MASTER, pid=2))
+    assert names(store, workers) == []
+    assert names(store, replace(workers, n_shards=1)) == []
+
+
+def test_interval_in_its_first_span_is_not_named_while_a_master_lists_it(store: Store) -> None:
+    theirs, ours = group_of("g", [TWO_S, ONE_H]), group_of("g", [TWO_S])
+    count(store, theirs)
+    store.note_master([ours], replace(MASTER, pid=2))
+    assert names(store, ours) == [("g", "1h")]
+    (found,) = find_unrotated(theirs, store)
+    assert (found.interval, found.reason) == ("1h", "running masters have 2s")
+    store.note_master([theirs], MASTER)
+    assert names(store, ours) == names(store, theirs) == []
+    store.note_stop([theirs], MASTER)
+    assert names(store, ours) == [("g", "1h")]
+
+
+def test_master_that_has_no_heartbeat_yet_does_not_name_its_intervals(store: Store) -> None:
+    ours = group_of("g", [ONE_H])
+    count(store, ours)
+    store.note_master([group_of("g", [ONE_M])], MASTER)
+    assert names(store, ours) == [("g", "1h")]
+    assert list(find_unrotated(ours, store, is_master=True)) == []
+
+
+def test_interval_that_a_master_has_taken_is_not_named_before_its_end(
+    any_server: Server, store: Store
+) -> None:
+    before, after = group_of("g", [ONE_H]), group_of("g", [ONE_M])
+    count(store, before)
+    assert names(store, after) == [("g", "1h")]
+    assert store.rotate(before, ONE_H).outcome == "waiting"
+    assert names(store, after) == []
+    with any_server.client as client:
+        client.set("g:1h:cur:@ts", int(client.time()[0]) - 7200)
+    assert names(store, after) == [("g", "1h")]
+
+
+@pytest.mark.parametrize(
+    ("masters", "cause"),
+    [
+        ([], "start ecl_master"),
+        (["1m"], "configurations differ: running masters have 1m"),
+        (["1m", "1h"], "see the log of the master"),
+    ],
+)
+def test_check_names_why_a_rotation_is_overdue(
+    masters: list[str], cause: str, server: Server, run: Run, config_file: Write
+) -> None:
+    groups = {"g": {"events": ["e"], "intervals": ["1h"]}}
+    file = config_file({"redis": server.config, "groups": groups})
+    store = Store(from_dicts(groups, server.config).redis)
+    count(store, group_of("g", [ONE_H]))
+    with server.client as client:
+        client.set("g:1h:cur:@ts", int(client.time()[0]) - 7200)
+    if masters:
+        store.note_master([group_of("g", list(map(Interval.parse, masters)))], MASTER)
+    store.close()
+    (line,) = [line for line in run("ecl", "check", file).stdout.splitlines() if " s overdue: " in line]
+    assert line.endswith(f"overdue: {cause}")
 
 
 def test_interval_that_another_master_ends_is_not_named(any_server: Server, store: Store) -> None:

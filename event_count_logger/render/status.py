@@ -55,7 +55,7 @@ def as_json(
     document = {
         "state": sentence.partition(":")[0].lower().replace(" ", "_"),
         "summary": sentence,
-        "masters": status and [asdict(master) | {"alive": master.alive} for master in status.masters],
+        "masters": status and [_master_object(master) for master in status.masters],
         "intervals": status and [_interval_object(interval) for interval in _shown(status)],
         "hidden_overdue": status and sum(interval.hidden for interval in status.overdue),
         "unrotated": status and [_unrotated_object(each) for each in status.unrotated if not each.hidden],
@@ -67,6 +67,12 @@ def as_json(
         "undelivered": machine and [_file_object(file) for file in _shown_files(machine, hidden)],
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _master_object(master: MasterInfo) -> dict[str, Any]:
+    of_one_group = ("intervals", "shards")
+    fields = {name: value for name, value in asdict(master).items() if name not in of_one_group}
+    return fields | {"alive": master.alive}
 
 
 def _interval_object(interval: IntervalStatus) -> dict[str, Any]:

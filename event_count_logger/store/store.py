@@ -147,7 +147,7 @@ class Store(CommittingStore):
         return index_counters(self, groups)
 
     def note_master(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
-        """Note that a master is there, which rotates these groups.
+        """Note that a master is there, which rotates these groups: their intervals in all their shards.
 
         Raises:
             Unavailable: No answer.
@@ -178,6 +178,8 @@ class Store(CommittingStore):
             "pid": master.pid,
             "version": master.version,
             "since": master.since,
+            "intervals": [interval.name for interval in group.intervals],
+            "shards": group.n_shards,
         }
         if master.stopped:
             described["stopped"] = True
@@ -297,6 +299,8 @@ def _masters(group: GroupConfig) -> str:
 def _master_info(value: str, now: float) -> MasterInfo | None:
     seen, _, described = value.partition(" ")
     try:
-        return MasterInfo(**json.loads(described), seen_s=max(0.0, now - float(seen)))
+        fields = dict(json.loads(described))
+        fields["intervals"] = tuple(fields.get("intervals", ()))
+        return MasterInfo(**fields, seen_s=max(0.0, now - float(seen)))
     except (ValueError, TypeError):
         return None  # not noted by a master

@@ -180,6 +180,8 @@ class MasterInfo:
         since: When it started, Unix seconds.
         seen_s: Seconds since it was last there.
         stopped: Whether it has stopped in good order, or no longer rotates the group.
+        intervals: Names of those that it ends in the group that was asked about.
+        shards: Their number in that group; 1 if it is not split.
     """
 
     host: str
@@ -188,6 +190,8 @@ class MasterInfo:
     since: float
     seen_s: float = 0
     stopped: bool = False
+    intervals: tuple[str, ...] = ()
+    shards: int = 1
 
     @property
     def alive(self) -> bool:
