@@ -77,7 +77,8 @@ class Sync:
             Rejected: The same, but nothing of it was counted.
         """
         self._connect = connect
-        began = self._clock()
+        is_all = some is None
+        began = self._clock() if is_all else 0.0
         self._resume()
         todo = self._acceptable(self._cells.unsent() if some is None else some)
         while todo or self._found_lost:
@@ -86,7 +87,7 @@ class Sync:
                 todo, self._found_lost = [*others, *self._found_lost], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
-        if some is None and not self._refused:
+        if is_all and not self._refused:
             self._cells.note_sent(began)
 
     def retire(self) -> None:
