@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import voluptuous as vol
 
 from event_count_logger import ConfigError
 from event_count_logger.config import Config, from_dicts, from_file
+from event_count_logger.config.redis_rules import REDIS, SENTINEL
+from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS
+from event_count_logger.config.tail_rules import TAIL as TAIL_ENTRY
+from event_count_logger.config.tail_rules import TAIL_RULE, TAIL_SESSION, TAIL_TIME
 from tests.servers import Server
 
 Write = Callable[..., Path]
@@ -167,6 +173,104 @@ def test_problem_shows_no_value_of_a_variable(redis: dict[str, Any]) -> None:
     found = problems(lambda: from_dicts({"web": {"intervals": ["1h"]}}, redis))
     assert found
     assert "hush5" not in str(found)
+
+
+#: Values that some setting takes for wrong, or the other settings for a name that does not exist.
+SECRETS = [
+    "TOPSECRET",
+    "TOPSECRET{",
+    "{TOPSECRET}",
+    "@TOPSECRET",
+    "@" + "TOPSECRET" * 10,
+    "TOPSECRET%Q",
+    "(TOPSECRET",
+    "(?P<TOPSECRET!>x)",
+    "(?P<TOPSECRET>x)",
+    "TOPSECRET\nTOPSECRET",
+    "redis://h/TOPSECRET",
+    "redis://h?TOPSECRET=1",
+    "redis://h?db=TOPSECRET",
+    "redis://u:TOPSECRET@",
+    "TOPSECRET:99999",
+]
+
+WEB: dict[str, Any] = {"intervals": ["1h"], "sessions": {}}
+TIME = {"value": "{x}", "format": "%Y"}
+ENTRY = {"file": "a.log", "group": "web", "rules": []}
+
+
+def in_rule(key: str, value: object) -> dict[str, Any]:
+    return {"tail": [{**ENTRY, "rules": [{"match": "x", "events": ["{missing}"], key: value}]}]}
+
+
+#: For each table of settings, a configuration with one of them.
+TABLES: dict[str, tuple[vol.Schema, Callable[[str, object], dict[str, Any]]]] = {
+    "keeping": (KEEPING, lambda key, value: {key: value}),
+    "group": (GROUP, lambda key, value: {"groups": {"web": {**WEB, key: value}}}),
+    "sessions": (SESSIONS, lambda key, value: {"groups": {"web": {**WEB, "sessions": {key: value}}}}),
+    "serve": (SERVE, lambda key, value: {"serve": {key: value}}),
+    "grafana": (GRAFANA, lambda key, value: {"grafana": {key: value}}),
+    "redis": (REDIS, lambda key, value: {"redis": {key: value}}),
+    "sentinel": (
+        SENTINEL,
+        lambda key, value: {"redis": {"sentinel": {"nodes": ["h:1"], "service": "s", key: value}}},
+    ),
+    "tail": (TAIL_ENTRY, lambda key, value: {"tail": [{**ENTRY, key: value}]}),
+    "rule": (TAIL_RULE, in_rule),
+    "session": (
+        TAIL_SESSION,
+        lambda key, value: in_rule("session", {"id": "{x}", "action": "end", key: value}),
+    ),
+    "time": (TAIL_TIME, lambda key, value: in_rule("time", {**TIME, key: value})),
+}
+
+
+@pytest.mark.parametrize("shape", [lambda text: text, lambda text: [text], lambda text: {"a": text}])
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("table", TABLES)
+def test_no_setting_shows_the_value_of_a_variable(
+    table: str, secret: str, shape: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALUE", secret)
+    schema, make = TABLES[table]
+    for key in map(str, schema.schema):
+        for text in ("${VALUE}", "a${VALUE}b"):
+            try:
+                found = from_dicts(**{"groups": {"web": WEB}, **make(key, shape(text))}).warnings
+            except ConfigError as error:
+                found = tuple(error.problems)
+            assert not re.search("TOPSECRET", str([str(each) for each in found]), re.IGNORECASE), key
+
+
+@pytest.mark.parametrize(
+    ("secret", "key", "written", "fault"),
+    [
+        ("TOPSECRET{", "events", ["${VALUE}"], "'${VALUE}' is not a template: the brace at character 10"),
+        ("TOPSECRET", "events", ["@${VALUE}"], "'@${VALUE}' is not an event ID: it begins with '@'"),
+        ("x", "events", ["${VALUE}{"], "'${VALUE}{' is not a template: the brace at character 2"),
+        (
+            "(TOPSECRET",
+            "match",
+            "${VALUE}",
+            "'${VALUE}' is not a regular expression: missing ), unterminated",
+        ),
+        ("(?P<TOPSECRET!>x)", "match", "${VALUE}", "cannot be used (the reason is not shown, since"),
+        ("TOPSECRET", "time", {**TIME, "zone": "${VALUE}"}, "'${VALUE}' is not a time zone"),
+    ],
+)
+def test_problem_shows_text_with_a_variable_as_written(
+    secret: str, key: str, written: object, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALUE", secret)
+    config = {"groups": {"web": WEB}, "tail": [{**ENTRY, "rules": [{"match": "(?P<x>)", key: written}]}]}
+    (problem, *_) = problems(lambda: from_dicts(**config))
+    assert fault in problem
+
+
+def test_host_called_redis_is_no_secret_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST", "redis")
+    (problem,) = problems(lambda: from_dicts({"web": WEB}, {"url": "redis://${HOST}:port"}))
+    assert problem.endswith("is not an address of Redis (use redis://..., rediss://..., unix://...)")
 
 
 def test_variable_that_is_no_number_is_shown_by_its_name() -> None:

@@ -35,7 +35,7 @@ FLOORS = [
     ["config.spool_places"],
     ["config.values", "config.places"],
     ["config.environment"],
-    ["config.checks"],
+    ["config.checks", "config.concealment"],
     ["config.rules", "config.redis_rules", "config.tail_rules"],
     ["config.changes", "config.yaml_file", "config.redis", "config.tail"],
     ["config"],

@@ -14,6 +14,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.checks import check, show, slip_of
+from event_count_logger.config.concealment import concealed
 from event_count_logger.config.environment import Expansion
 from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.redis import check_redis
@@ -92,7 +93,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
 
     def report(place: Place, message: str, *, fatal: bool = True) -> None:
         if not expansion.has_failed(place):
-            note(place, message, fatal=fatal)
+            note(place, concealed(message, place, content, expansion.values), fatal=fatal)
 
     for key in content:
         section = slip_of(key, _OURS)

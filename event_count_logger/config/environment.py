@@ -30,6 +30,11 @@ class FromEnvironment(str):
     def __repr__(self) -> str:
         return repr(self.written)
 
+    @property
+    def names(self) -> list[str]:
+        """The variables that it refers to."""
+        return [reference["name"] for reference in _REFERENCE.finditer(self.written) if reference["name"]]
+
     def as_number(self) -> int | float | None:
         """Returns the number that the text stands for, or None: a variable has no other way to be one."""
         for kind in (int, float):
@@ -46,10 +51,15 @@ def as_written(value: object) -> object:
 
 
 class Expansion:
-    """Replaces `${NAME}` and `$$` in the values of one configuration; keys are left alone."""
+    """Replaces `${NAME}` and `$$` in the values of one configuration; keys are left alone.
+
+    Attributes:
+        values: The value of each variable that was put in.
+    """
 
     def __init__(self, report: Report) -> None:
         """`report` takes each variable that is not set, and each `${` without a name and `}`."""
+        self.values: dict[str, str] = {}
         self._report = report
         self._failed: set[Place] = set()
         self._done: dict[int, object] = {}  # by its aliases a value may stand in many places, even in itself
@@ -85,7 +95,8 @@ class Expansion:
             self._failed.add(_without_hyphens(place))
             self._report(place, problems[0])
             return text
-        expanded = _REFERENCE.sub(lambda found: os.environ[found["name"]] if found["name"] else "$", text)
+        self.values.update((each["name"], os.environ[each["name"]]) for each in references if each["name"])
+        expanded = _REFERENCE.sub(lambda found: self.values[found["name"]] if found["name"] else "$", text)
         return FromEnvironment(expanded, text) if references else text
 
 

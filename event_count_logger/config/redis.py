@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from event_count_logger.config.checks import check, show
+from event_count_logger.config.checks import check
 from event_count_logger.config.places import Place, Report
 from event_count_logger.config.redis_rules import (
     NO_EFFECT,
@@ -146,5 +146,5 @@ def _file(name: str, place: Place, report: Report, base: Path) -> str:
     try:
         path.open("rb").close()
     except OSError as error:
-        report(place, f"{show(str(path))} cannot be read: {error.strerror}")
+        report(place, f"'{path}' cannot be read: {error.strerror}")
     return str(path)
