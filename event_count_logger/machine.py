@@ -63,10 +63,14 @@ def _chosen(config: Config) -> list[Path]:
 
 
 def _check_writable(directory: Path) -> None:
-    """Raises OSError unless files can be made in a directory, or the directory itself can."""
+    """Raises OSError unless a spool file can be made in a directory, or where the directory is to be made."""
     existing = _existing(directory)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(f"{existing} cannot be written to")
+    try:
+        spool_file.check_room(existing)
+    except OSError as error:
+        raise OSError(f"no spool file can be made in {existing}: {error.strerror}") from error
 
 
 def _existing(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from event_count_logger import machine
 from event_count_logger.config import from_dicts, spool_places
 from event_count_logger.counters.recovery import Recovery
 from event_count_logger.local_reader import LocalReader
@@ -196,3 +198,22 @@ def test_check_finds_a_directory_that_cannot_be_made(inside: Callable[..., Any],
     assert done.returncode == 1
     problem = "counts are kept in memory, and lost when a process is killed: /dev/shm cannot be written to"
     assert f"{file}: {problem}\n" in done.stdout
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_check_finds_a_file_system_without_room_for_a_file(exists: bool, tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    if exists:
+        directory.mkdir(0o700)
+    config = from_dicts(GROUPS, spool_dir=str(directory))
+    assert [*machine.spool_problems(config)] == []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        (problem,) = machine.spool_problems(config)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    where = directory if exists else tmp_path
+    assert problem.endswith(f"is killed: no spool file can be made in {where}: File too large")
+    assert directory.exists() == exists
+    assert [*where.iterdir()] == []

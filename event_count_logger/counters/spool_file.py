@@ -8,6 +8,7 @@ import mmap
 import os
 import stat
 import sys
+import tempfile
 import time
 import uuid
 import weakref
@@ -240,6 +241,12 @@ def _reserve(file: int, offset: int, size: int) -> memoryview:
     else:
         os.pwrite(file, bytes(size), offset)
     return memoryview(mmap.mmap(file, size, offset=offset, **_MAPPING))
+
+
+def check_room(directory: Path) -> None:
+    """Raises OSError unless a new file of the usual size fits into a directory; leaves nothing behind."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        _reserve(file.fileno(), 0, mmap.PAGESIZE)
 
 
 def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
