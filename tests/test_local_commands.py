@@ -256,7 +256,7 @@ def test_processes_may_come_and_go_between_rows(
         staying.log("web", a=2)
     rows.add_up_to(202)
     with rows.between_rows():
-        assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 300 events; 1 live"
+        assert last_line(run("ecl", "recover", file)) == "recovered 1 file, 300 events; 1 live"
         staying.log("web", a=3)
         staying.log("web")
     rows.add_up_to(3)
@@ -400,9 +400,11 @@ def test_a_spool_directory_that_others_can_read_is_not_used(run: Run, file: Path
     local = run("ecl", "local", file)
     assert (local.returncode, local.stdout) == (2, "")
     assert local.stderr == f"ERROR: spool files cannot be read: {why}"
-    recovered = run("ecl", "recover", file)
-    assert recovered.stdout == "recovered 0 files, 0 events; 0 live\n"
-    assert recovered.stderr == f"WARNING: Spool files are not looked at: {why}"
+    for option in ((), ("--dry-run",)):
+        recovered = run("ecl", "recover", *option, file)
+        last = "recovered 0 files, 0 events; 0 live; 1 spool directory not read\n"
+        assert (recovered.returncode, recovered.stdout) == (4, last)
+        assert recovered.stderr == f"WARNING: Spool files are not looked at: {why}"
     assert contents(spool) == before
 
 
@@ -446,13 +448,13 @@ def test_a_file_stays_until_redis_is_there(
     own_server.kill()
     for _ in range(2):
         done = run("ecl", "recover", file)
-        assert (done.returncode, last_line(done)) == (3, "recovered 0 files, 0 events; 0 live")
+        assert (done.returncode, last_line(done)) == (3, "recovered 0 files, 0 events; 0 live; 1 dead")
         assert "dead, with 3 events to recover" in done.stdout
         assert done.stderr.splitlines()[-1].startswith(f"ERROR: Redis at 127.0.0.1:{own_server.port}/0 ")
         assert "Traceback" not in done.stderr
         assert run("ecl", "local", file).stdout.split()[-3:] == ["a", "3", "3"]
     own_server.start()
-    assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 3 events; 0 live"
+    assert last_line(run("ecl", "recover", file)) == "recovered 1 file, 3 events; 0 live"
     assert own_server.counts("web", "24h", "cur") == {"a": 3}
 
 
@@ -463,9 +465,9 @@ def test_what_redis_refuses_is_kept_and_recovered_later(
     server.client.set("web:24h:cur:b", "not a number")
     done = run("ecl", "recover", file)
     assert done.stdout.startswith(f"{path}: group web, pid {os.getpid()}: kept, with 3 events recovered: ")
-    assert last_line(done) == "recovered 0 files, 3 events; 0 live"
+    assert (done.returncode, last_line(done)) == (4, "recovered 0 files, 3 events; 0 live; 1 kept")
     server.client.delete("web:24h:cur:b")
-    assert last_line(run("ecl", "recover", file)) == "recovered 1 files, 4 events; 0 live"
+    assert last_line(run("ecl", "recover", file)) == "recovered 1 file, 4 events; 0 live"
     assert server.counts("web", "24h", "cur") == {"a": 3, "b": 4}
     assert not [*spool.iterdir()]
 
@@ -478,8 +480,14 @@ def test_several_may_recover_at_once(start: Start, file: Path, spool: Path, serv
     assert [(command.returncode, errors) for command, (_, errors) in zip(commands, ends, strict=True)] == [
         (0, "")
     ] * 3
-    said = [re.search(r"\nrecovered (\d+) files, (\d+) events; \d+ live\n$", f"\n{out}") for out, _ in ends]
-    assert [sum(int(match[n]) for match in said if match) for n in (1, 2)] == [100, 5050 + 100]
+    said = [
+        re.search(r"\nrecovered ([\d,]+) files?, ([\d,]+) events?; \d+ live\n$", f"\n{out}")
+        for out, _ in ends
+    ]
+    assert [sum(int(match[n].replace(",", "")) for match in said if match) for n in (1, 2)] == [
+        100,
+        5050 + 100,
+    ]
     assert server.counts("web", "24h", "cur") == {"a": 5050, "b": 100}
     assert not [*spool.iterdir()]
 
@@ -493,7 +501,7 @@ def test_files_for_another_redis_are_left_alone(
     words = f"left alone, because it is for another Redis (localhost:{nowhere['port']}/0)"
     before = contents(spool)
     leave_behind(file, a=1)
-    for expected in ("recovered 1 files, 1 events; 0 live", "recovered 0 files, 0 events; 0 live"):
+    for expected in ("recovered 1 file, 1 event; 0 live", "recovered 0 files, 0 events; 0 live"):
         done = run("ecl", "recover", file)
         assert last_line(done) == expected
         assert (done.returncode, done.stderr) == (0, "")
@@ -572,7 +580,7 @@ def test_files_that_cannot_be_used_are_set_aside_and_named_once(
     before = contents(spool)
     done = run("ecl", "recover", file)
     assert done.returncode == 0
-    assert last_line(done) == "recovered 1 files, 1 events; 0 live"
+    assert last_line(done) == "recovered 1 file, 1 event; 0 live"
     warnings = done.stderr.splitlines()
     assert len(warnings) == len(unusable)
     for path, why in unusable.items():
@@ -606,8 +614,8 @@ def test_a_dry_run_changes_nothing(
     assert contents(spool) == before
     assert server.everything() == server_before == {}
     assert (done.returncode, done.stderr) == (0, "")
-    assert last_line(done) == "recovered 0 files, 0 events; 1 live"
-    assert f"group web, pid {os.getpid()}: dead, with 1 events to recover\n" in done.stdout
+    assert last_line(done) == "recovered 0 files, 0 events; 1 live; 1 dead"
+    assert f"group web, pid {os.getpid()}: dead, with 1 event to recover\n" in done.stdout
     assert f"{spool / path.name}: live\n" in done.stdout
     assert f"{foreign}: group web, pid {os.getpid()}: left alone" in done.stdout
     for path, why in unusable.items():

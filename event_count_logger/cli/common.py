@@ -27,7 +27,7 @@ class Status(IntEnum):
     PROBLEMS = 1  #: of `ecl check`: some were found
     USAGE = 2  #: wrong arguments, or a configuration that cannot be used
     UNREACHABLE = 3  #: Redis does not answer
-    STALE = 4  #: counts do not flow from end to end, though Redis answers
+    STALE = 4  #: counts do not flow from end to end, or are kept in files, though Redis answers
     INTERRUPTED = 130  #: Ctrl-C
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
+from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.counters.recovery import Finding, Outcome, Recovery
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
 
@@ -30,11 +31,12 @@ def recover(config_file: str, dry_run: bool) -> None:
       $ ecl recover ecl.yml
       /dev/shm/event-count-logger-1000/requests.5f0c.ecl: group requests, pid 4711: recovered 12 events
       /dev/shm/event-count-logger-1000/requests.77a1.ecl: live
-      recovered 1 files, 12 events; 1 live
+      recovered 1 file, 12 events; 1 live
 
     \b
-    Exit status: 0; 2 wrong usage or configuration; 3 Redis unreachable: what is not
-    recovered yet is kept.
+    Exit status: 0 if nothing is left; 2 wrong usage or configuration; 3 Redis unreachable: what is not
+    recovered yet is kept; 4 a file is kept, because Redis rejects some of it, or a file or directory
+    cannot be read.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s")
@@ -48,9 +50,22 @@ def recover(config_file: str, dry_run: bool) -> None:
             outcomes[finding.outcome] += 1
             counts += finding.counts if finding.outcome in (Outcome.RECOVERED, Outcome.KEPT) else 0
     finally:
-        print(
-            f"recovered {outcomes[Outcome.RECOVERED]} files, {counts} events; {outcomes[Outcome.LIVE]} live"
-        )
+        print(_summary(outcomes, counts, len(recovery.unread)))
+    if outcomes[Outcome.KEPT] or recovery.unread:
+        sys.exit(Status.STALE)
+
+
+def _summary(outcomes: Mapping[Outcome, int], counts: int, n_unread: int) -> str:
+    """Returns the last line: what was recovered, and what is left."""
+    left = {"dead": outcomes[Outcome.DEAD], "kept": outcomes[Outcome.KEPT]}
+    parts = [f"recovered {counted(outcomes[Outcome.RECOVERED], 'file')}, {counted(counts, 'event')}"]
+    parts += [
+        f"{outcomes[Outcome.LIVE]} live",
+        *(f"{number} {what}" for what, number in left.items() if number),
+    ]
+    if n_unread:
+        parts.append(f"{n_unread} spool {'directory' if n_unread == 1 else 'directories'} not read")
+    return "; ".join(parts)
 
 
 def _recovered(recovery: Recovery) -> Iterator[Finding]:
@@ -71,9 +86,11 @@ def _words(finding: Finding, dry_run: bool) -> str:
     if finding.outcome is Outcome.FOREIGN and described:
         return f"{of}left alone, because it is for another Redis ({described.redis})"
     if finding.outcome is Outcome.DEAD:
-        return f"{of}dead, with {finding.counts} events to recover"
+        return f"{of}dead, with {counted(finding.counts, 'event')} to recover"
     if finding.outcome is Outcome.RECOVERED:
-        return f"{of}recovered {finding.counts} events"
+        return f"{of}recovered {counted(finding.counts, 'event')}"
     if finding.outcome is Outcome.KEPT:
-        return f"{of}kept, with {finding.counts} events recovered: {finding.reason}"
+        if dry_run:
+            return f"{of}cannot be read: {finding.reason}"
+        return f"{of}kept, with {counted(finding.counts, 'event')} recovered: {finding.reason}"
     return "live"

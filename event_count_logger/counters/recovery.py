@@ -66,12 +66,17 @@ class Finding:
 
 
 class Recovery:
-    """The files that belong to one configuration, on this machine."""
+    """The files that belong to one configuration, on this machine.
+
+    Attributes:
+        unread: The directories that could not be read when the files were listed last.
+    """
 
     def __init__(
         self, config: Config, store: Store, log: Log, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`store` is where the counts go."""
+        self.unread: list[Path] = []
         self._config = config
         self._store = store
         self._log = WarnsOnce(log)
@@ -169,11 +174,13 @@ class Recovery:
         return replace(found, counts=contents.unsent())
 
     def _entries(self, unusable: int) -> Iterator[os.DirEntry[str]]:
+        self.unread = []
         for directory in self._config.spool_dirs:
             self._log.subject = str(directory)
             try:
                 yield from spool_file.entries(directory)
             except OSError as error:
+                self.unread.append(directory)
                 self._log.log(unusable, "Spool files are not looked at: %s", error)
 
     def _look_at(self, path: Path) -> Finding:
