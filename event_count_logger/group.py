@@ -156,7 +156,14 @@ class EventGroup(Counting):
         Args:
             success: Event that is counted when the block ends normally, if any.
             failure: Event that is counted when it raises, if any. The exception passes on.
+
+        Raises:
+            TypeError: Not a string.
+            ValueError: Not an event ID.
         """
+        for event_id in (success, failure):
+            if event_id is not None:
+                self._check(checked_event(event_id, 0)[0])
         return Outcome(self.log, success, failure)
 
     def session(self, id: str, event: str) -> Session:

@@ -141,7 +141,7 @@ class EventCountLogger:
         some = [sender for group in list(self._groups.values()) for sender in group.senders]
         for local in syncer.current().close(some, timeout):
             self.log.warning(
-                "Closed with %s of group '%s' unsent: they are tried again until the process ends",
+                "Closed with %s of group '%s' unsent: retried until the process ends",
                 local.unsent_in_words(),
                 local.config.name,
             )

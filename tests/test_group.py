@@ -553,6 +553,23 @@ def test_a_block_is_counted_by_how_it_ends(server: Server, logger: Make) -> None
     assert server.counts("g", "1h", "cur") == {"a": 1, "b": 1}
 
 
+@pytest.mark.parametrize(
+    ("event_ids", "error"),
+    [
+        (("ok", 404), TypeError),
+        ((404, "failed"), TypeError),
+        (("ok", "@bad"), ValueError),
+        (("",), ValueError),
+    ],
+)
+def test_outcome_with_a_wrong_event_is_an_error_at_the_call(
+    event_ids: Any, error: type[Exception], server: Server, logger: Make
+) -> None:
+    group = logger({"g": DIRECT}, server.config)["g"]
+    with pytest.raises(error):
+        group.outcome(*event_ids)
+
+
 def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
 

@@ -262,7 +262,7 @@ def test_a_process_that_ends_without_redis_says_what_is_lost() -> None:
     program = "from event_count_logger import syncer; syncer.FLUSH_TIMEOUT_S = 0.3; session.start()"
     done = run_program(program, {"port": free_port(), "socket_timeout": 0.2})
     assert done.returncode == 0
-    assert "ends with 1 action of sessions of group 'g' unsent: they are lost" in done.stderr
+    assert "ends with 1 action of sessions of group 'g' unsent: lost" in done.stderr
 
 
 def test_a_key_in_the_way_is_told_once_and_all_is_counted_when_it_is_gone(

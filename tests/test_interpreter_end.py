@@ -121,7 +121,7 @@ def test_process_ends_in_time_while_redis_stalls(own_server: Server) -> None:
     """
     own_server.stall()
     messages = run_to_the_end(program, own_server.config)
-    assert "The process ends with 1 count of 1 event of group 'cached' unsent: they are kept in" in messages
+    assert "The process ends with 1 count of 1 event of group 'cached' unsent: kept in" in messages
 
 
 def test_process_that_logs_messages_ends_without_redis() -> None:

@@ -203,7 +203,7 @@ def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp
 
 
 @pytest.mark.parametrize(
-    ("spool", "fate"), [("", "they are kept in .*{}.*ecl, and sent by"), (", spool=False", "they are lost")]
+    ("spool", "fate"), [("", "kept in .*{}.*ecl, and sent by"), (", spool=False", "lost")]
 )
 def test_the_end_without_redis_is_bounded_in_time_and_says_what_becomes_of_counts(
     spool: str, fate: str

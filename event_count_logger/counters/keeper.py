@@ -117,11 +117,11 @@ class Keeper:
     def put_away(self, all_is_sent: bool) -> str:
         """At the end; returns what becomes of what is not sent, in words."""
         if self._file is None or self._is_lost:
-            return "they are lost"
+            return "lost"
         if all_is_sent:
             self._file.delete()
             self._is_lost = True  # on purpose
-        return f"they are kept in {self._file.path}, and sent by ecl_master or the next process"
+        return f"kept in {self._file.path}, and sent by ecl_master or the next process"
 
     def _warn(self, which: str, why: str, detail: object) -> None:
         self._log.warning(

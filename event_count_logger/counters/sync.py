@@ -269,11 +269,11 @@ class Sync:
     def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:
             self._log.warning(
-                "Redis refuses to count event '%s' (key %s): %s; %d of it are not sent",
+                "Redis refuses to count event '%s' (key %s): %s; %s not sent",
                 refusal.event_id,
                 refusal.key,
                 refusal.reason,
-                batch[refusal.event_id],
+                counted(batch[refusal.event_id], "count"),
             )
         self._refused[refusal.event_id] = self._clock() + RETRY_REFUSED_S
 

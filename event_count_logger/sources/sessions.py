@@ -152,7 +152,7 @@ class Outbox:
 
     def put_away(self) -> str:
         """What becomes of what was not sent, in words."""
-        return "they are lost"
+        return "lost"
 
 
 def checked_action(id: object, event: object, name: ActionName, at: object) -> SessionAction:
