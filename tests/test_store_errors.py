@@ -47,6 +47,22 @@ def test_refused_connection_names_the_address_once() -> None:
     assert axes(error) == ("no", "now")
 
 
+def test_server_without_tls_gives_a_client_with_tls_a_hint(server: Server) -> None:
+    error = error_of({**server.config, "ssl": True})
+    assert str(error).endswith("it did not answer in time (does the server use TLS? 'ssl')")
+
+
+def test_server_without_hello_is_reached_with_protocol_2(own_server: Server) -> None:
+    own_server.kill()
+    own_server.more = ("--rename-command", "HELLO", "HI")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Server, "client", property(lambda self: redis.Redis(port=self.port, protocol=2)))
+        own_server.start()
+    error = error_of(own_server.config)
+    assert str(error).endswith("unknown command 'HELLO' ('protocol: 2' connects without it)")
+    Store(from_dicts({}, {**own_server.config, "protocol": 2}).redis).ping()
+
+
 def test_server_stalled_while_connecting_has_not_counted(own_server: Server) -> None:
     own_server.stall()
     error = error_of(own_server.config)

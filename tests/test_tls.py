@@ -104,6 +104,13 @@ def test_a_server_that_nobody_vouches_for_is_not(
     Store(from_dicts({}, {**tls_server.config, "ssl_cert_reqs": "none"}).redis).ping()
 
 
+def test_error_of_a_client_without_tls_names_the_setting(tls_server: Server) -> None:
+    with pytest.raises(
+        Unavailable, match=r"reset by peer \(does the server require TLS\? 'ssl'\)$"
+    ):
+        Store(from_dicts({}, {**tls_server.config, "ssl": False}).redis).ping()
+
+
 def test_the_name_in_the_certificate_must_be_the_one_that_was_asked_for(
     tls_server: Server, directory: Path
 ) -> None:

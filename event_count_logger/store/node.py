@@ -34,6 +34,7 @@ from event_count_logger.store.server_errors import (
     is_rejection,
     plain,
     rejection_in_words,
+    tls_hint,
 )
 from event_count_logger.store.wire import Waiting, request, text
 
@@ -221,9 +222,15 @@ class Node:
         elif is_rejection(error):
             lost = ConnectionRejected(self.location, rejection_in_words(error))
         else:
-            lost = Unavailable(self.location, f"{failure_in_words(error)}{self._hint}", applied)
+            hint = self._hint or (self._tls_hint(error) if applied == "no" else "")
+            lost = Unavailable(self.location, f"{failure_in_words(error)}{hint}", applied)
         self.contact.lost(lost, _proof_after(code))
         return lost
+
+    def _tls_hint(self, error: BaseException) -> str:
+        if "host" not in self._pool.connection_kwargs:
+            return ""  # a unix socket
+        return tls_hint(error, issubclass(self._pool.connection_class, redis.SSLConnection))
 
     def _checked(self, requests: Sequence[bytes], replies: list[Any]) -> list[Any]:
         for reply in replies:

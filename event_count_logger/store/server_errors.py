@@ -52,7 +52,14 @@ _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 #: What Redis puts behind the name of a command that it does not know: here, all of a script.
 _ARGUMENTS = re.compile(r"(unknown command '[^']*').*", re.DOTALL | re.IGNORECASE)
 
+#: What the ssl module says when a server answers something else than TLS, or waits for a command.
+_NO_TLS = re.compile("handshake operation timed out|WRONG_VERSION_NUMBER", re.IGNORECASE)
+
 _UNKNOWN_COMMAND_HINT = " (renamed or disabled in the server's configuration, or the server is too old)"
+
+
+#: How to connect to a server where HELLO is renamed, or that is older than Redis 6.
+_NO_HELLO_HINT = " ('protocol: 2' connects without it)"
 
 
 def code_of_whole_server(error: BaseException | str) -> str:
@@ -101,7 +108,9 @@ def rejection_in_words(error: BaseException) -> str:
             return "wrong user name or password ('username', 'password')"
     if "DB index" in words:
         return f"{words} ('db')"
-    return words
+    if words.startswith("unknown command 'HELLO'"):
+        return f"{words}{_NO_HELLO_HINT}"
+    return f"{words}{_UNKNOWN_COMMAND_HINT}" if _ARGUMENTS.match(words) else words
 
 
 def failure_in_words(error: BaseException) -> str:
@@ -114,6 +123,16 @@ def failure_in_words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     return plain(error).rstrip(".")
+
+
+def tls_hint(error: BaseException, has_tls: bool) -> str:
+    """Returns a hint in parentheses if an error while connecting may mean that only one side uses TLS."""
+    for cause in _causes(error):
+        if has_tls and _NO_TLS.search(str(cause)):
+            return " (does the server use TLS? 'ssl')"
+        if not has_tls and isinstance(cause, ConnectionResetError):
+            return " (does the server require TLS? 'ssl')"
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
