@@ -105,9 +105,7 @@ def test_a_server_that_nobody_vouches_for_is_not(
 
 
 def test_error_of_a_client_without_tls_names_the_setting(tls_server: Server) -> None:
-    with pytest.raises(
-        Unavailable, match=r"reset by peer \(does the server require TLS\? 'ssl'\)$"
-    ):
+    with pytest.raises(Unavailable, match=r"reset by peer \(does the server require TLS\? 'ssl'\)$"):
         Store(from_dicts({}, {**tls_server.config, "ssl": False}).redis).ping()
 
 

@@ -52,7 +52,7 @@ _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 #: What Redis puts behind the name of a command that it does not know: here, all of a script.
 _ARGUMENTS = re.compile(r"(unknown command '[^']*').*", re.DOTALL | re.IGNORECASE)
 
-#: What the ssl module says when a server answers something else than TLS, or waits for a command.
+#: Errors of the ssl module where a server answers without TLS, or waits for a command.
 _NO_TLS = re.compile("handshake operation timed out|WRONG_VERSION_NUMBER", re.IGNORECASE)
 
 _UNKNOWN_COMMAND_HINT = " (renamed or disabled in the server's configuration, or the server is too old)"
