@@ -18,7 +18,7 @@ from event_count_logger.config import from_dicts
 from event_count_logger.counters.hot import implementation
 from tests.conftest import BIN
 from tests.days import Days
-from tests.servers import Server, free_port, wait_until
+from tests.servers import Proxy, Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -635,8 +635,56 @@ def test_an_unreachable_server_has_its_own_status(run: Run, file_of_nothing: Pat
 def test_lines_that_an_unreachable_server_has_not_counted_are_told(run: Run, file_of_nothing: Path) -> None:
     done = run("ecl_log_event", file_of_nothing, "http", "-", input="a\nb\na\n")
     assert done.returncode == 3
-    assert "3 counts of group 'http' are not confirmed" in done.stderr.splitlines()[-1]
+    assert "; 3 counts of group 'http' are kept in /" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+UNSPOOLED = {"web": {"events": ["ok"], "intervals": ["24h"], "spool": False}}
+
+
+def test_refused_count_is_kept_in_spool_file(
+    own_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": own_server.config, "groups": GROUPS})
+    own_server.client.config_set("maxmemory", 1)
+    (error,) = run("ecl_log_event", file, "web", "ok").stderr.splitlines()
+    assert error.count("kept") == 1
+    assert re.search(r"; 1 count of group 'web' is kept in /.+: do not repeat the command$", error)
+
+
+def test_refused_count_without_spool_file_is_lost(
+    own_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": own_server.config, "groups": UNSPOOLED})
+    own_server.client.config_set("maxmemory", 1)
+    done = run("ecl_log_event", file, "web", "ok")
+    assert done.returncode == 3
+    assert "kept" not in done.stderr
+    assert done.stderr.endswith("; 1 count of group 'web' is not counted, and lost\n")
+
+
+def test_unanswered_count_without_spool_file_may_be_counted(
+    server: Server, proxy: Proxy, run: Run, config_file: Callable[..., Path]
+) -> None:
+    redis = {**proxy.config, "socket_timeout": 0.3}
+    file = config_file({"redis": redis, "groups": UNSPOOLED})
+    assert run("ecl_log_event", file, "web", "ok", "2").returncode == 0  # Redis knows the script from now on
+    proxy.lose_replies = 1000
+    done = run("ecl_log_event", file, "web", "ok", "5")
+    assert (done.returncode, server.counts("web", "24h", "cur")) == (3, {"ok": 7})
+    unknown = "5 counts of group 'web' may be counted or lost, which is unknown: a repeat may count twice"
+    assert done.stderr.endswith(f"; {unknown}\n")
+
+
+def test_unconfirmed_count_without_spool_file_is_in_redis(
+    own_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    groups = {"web": {**UNSPOOLED["web"], "durability": "replicas"}}
+    file = config_file({"redis": own_server.config, "groups": groups})
+    done = run("ecl_log_event", file, "web", "ok")
+    assert (done.returncode, own_server.counts("web", "24h", "cur")) == (3, {"ok": 1})
+    told = "1 count of group 'web' is in Redis, though not confirmed: do not repeat the command"
+    assert done.stderr.endswith(f"; {told}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

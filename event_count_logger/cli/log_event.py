@@ -17,6 +17,7 @@ import click
 from event_count_logger import keys, syncer
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.counters.local import LocalCounters
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.logs import counted
@@ -54,8 +55,9 @@ def log_event(arguments: tuple[str, ...]) -> None:
     \b
     Exit status: 0 all is counted; 1 unknown group or event (of standard input, the
     other lines are counted); 2 wrong usage or configuration; 3 Redis has not confirmed
-    it: it is in a spool file, and counted once, later. Do not repeat the command,
-    unless the group has `spool: false`.
+    it: it is in a spool file, and counted once, later. Do not repeat the command.
+    With `spool: false`, the last line says whether it was counted, is lost, or that
+    this is unknown: a repeat may then count it twice.
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     config_file, group_name, event_id, count = _parse(arguments)
@@ -184,17 +186,35 @@ def _events(config: Config, group: GroupConfig) -> EventGroup:
 
 
 def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
-    """Waits until Redis has everything; what it has not confirmed in time is given up, and said."""
+    """Waits until Redis has everything.
+
+    Raises:
+        Failure: It has not confirmed everything in time; says what becomes of the rest.
+    """
     background = syncer.current()
     all_local = events.all_local
     background.close(all_local, syncer.FLUSH_TIMEOUT_S)
-    unsent = sum(sum(local.unsent().values()) for local in all_local)
-    if unsent:
+    left = [local for local in all_local if local.unsent()]
+    if left:
         for local in all_local:
             background.forget(local)
-        counts = f"{counted(unsent, 'count')} of group '{events.group_name}'"
-        is_or_are = "is" if unsent == 1 else "are"
-        raise Failure(f"{warnings.message}; {counts} {is_or_are} not confirmed", Status.UNREACHABLE)
+        reason = next((str(local.failure) for local in left if local.failure), "") or warnings.message
+        fates = (_fate(local, events.group_name) for local in left)
+        raise Failure("; ".join((reason, *fates)), Status.UNREACHABLE)
+
+
+def _fate(local: LocalCounters, group: str) -> str:
+    """What becomes of counts that Redis has not confirmed, and what to do."""
+    number = sum(local.unsent().values())
+    counts, is_or_are = f"{counted(number, 'count')} of group '{group}'", "is" if number == 1 else "are"
+    if local.spool_file:
+        kept = f"{is_or_are} kept in {local.spool_file}, and counted once, later"
+        return f"{counts} {kept}: do not repeat the command"
+    if local.applied == "no":
+        return f"{counts} {is_or_are} not counted, and lost"
+    if local.applied == "yes":
+        return f"{counts} {is_or_are} in Redis, though not confirmed: do not repeat the command"
+    return f"{counts} may be counted or lost, which is unknown: a repeat may count twice"
 
 
 class _LastMessage(logging.Handler):

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
@@ -17,9 +18,10 @@ from event_count_logger.counters.hot import NEVER, Cell
 from event_count_logger.counters.keeper import Hold, Keeper
 from event_count_logger.counters.layout import has_reached, unsent
 from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counters.spool_file import SpoolFile
 from event_count_logger.counters.sync import Sync
 from event_count_logger.counters.turns import Turn, Turns
-from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
+from event_count_logger.errors import SUREST_FIRST, Applied, NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
@@ -61,6 +63,8 @@ class LocalCounters:
         wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
         is_replaced: Whether that is because other counters of the same group go on.
+        failure: Why the last attempt to send failed; None if it did not.
+        applied: Whether the batch under way was counted, by all attempts to send it; see `StoreError`.
     """
 
     def __init__(
@@ -86,6 +90,9 @@ class LocalCounters:
         """
         self.config = config
         self.is_replaced = False
+        self.failure: StoreError | None = None
+        self.applied: Applied = "no"
+        self._failed_batch = 0  # position of the batch that `applied` is about
         self._keeper = Keeper(config, store.identity, log)
         self.cells = Cells(self._keeper.open, self._keeper.note_full, maps)
         self._keeper.keep(self.cells)
@@ -266,6 +273,12 @@ class LocalCounters:
         """While this is held, nothing is under way to Redis."""
         return Turn(self._turns, threading.TIMEOUT_MAX)
 
+    @property
+    def spool_file(self) -> Path | None:
+        """The spool file that the counts are in; None if they are in memory only."""
+        storage = self.cells.storage
+        return storage.path if isinstance(storage, SpoolFile) and not storage.is_deleted() else None
+
     def unsent(self) -> dict[str, int]:
         """What Redis has not confirmed, per event."""
         return {cell.event_id: unsent(cell) for cell in self.cells.unsent()}
@@ -343,11 +356,22 @@ class LocalCounters:
     def _run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
         try:
             self._sync.run(some, connect)
-        except (Rejected, NotYet) as error:
-            if not self._in_trouble:
-                self._log.warning("%s; %s", error, _FATES[error.applied])
-            self._in_trouble = True
+        except StoreError as error:
+            self._note_failure(error)
+            if isinstance(error, Rejected | NotYet):
+                if not self._in_trouble:
+                    self._log.warning("%s; %s", error, _FATES[error.applied])
+                self._in_trouble = True
             raise
+        self.failure, self.applied = None, "no"
         if self._in_trouble:
             self._log.info("Redis accepts the counts of group '%s' again", self.config.name)
         self._in_trouble = False
+
+    def _note_failure(self, error: StoreError) -> None:
+        batch = self.cells.next_position
+        known: tuple[Applied, ...] = (error.applied,)
+        if batch == self._failed_batch:  # an earlier attempt may have counted, though this one has not
+            known = (error.applied, self.applied)
+        self.failure, self._failed_batch = error, batch
+        self.applied = next(each for each in SUREST_FIRST if each in known)

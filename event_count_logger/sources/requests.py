@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import Applied, Rejected, StoreError
+from event_count_logger.errors import SUREST_FIRST, Applied, Rejected, StoreError
 from event_count_logger.store import Commit, SessionAction, Store
 
 #: Seconds for which a request is known by its key.
@@ -16,9 +16,6 @@ KEPT_S = 24 * 3600.0
 
 #: How often something is sent while it is unknown whether Redis has got it, and the seconds in between.
 _ATTEMPTS, _RETRY_S = 3, 0.2
-
-#: What of several attempts is true of all of them together.
-_SUREST_FIRST: tuple[Applied, ...] = ("yes", "unknown", "no")
 
 
 def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, int]) -> bool:
@@ -60,7 +57,7 @@ def _confirmed(send: Callable[[], Commit]) -> Commit:
         except StoreError as error:
             applied.add(error.applied)
             if attempt == _ATTEMPTS or error.retry != "now":
-                error.applied = next(each for each in _SUREST_FIRST if each in applied)
+                error.applied = next(each for each in SUREST_FIRST if each in applied)
                 raise
             attempt += 1
             time.sleep(_RETRY_S)
