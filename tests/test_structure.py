@@ -22,6 +22,7 @@ FLOORS = [
         "keys",
         "errors",
         "event_loops",
+        "extras",
         "hangup",
         "notify",
         "outcome",

@@ -371,7 +371,7 @@ def test_rich_is_needed_on_a_terminal_only(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert run("ecl", "top", file, "web", "-c", "1").stdout.split() == ["ok", "error", "0", "0"]
     top = terminal(file, "web")
-    top.sees("ERROR: ecl top needs rich on a terminal: pip install 'event-count-logger[top]>=2'")
+    top.sees("ERROR: ecl top needs rich on a terminal: install the extra 'top': pip install '.[top]'")
     assert top.ended() == 2
 
 

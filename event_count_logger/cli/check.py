@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import click
 
 from event_count_logger import config as configuration
-from event_count_logger import diagnosis, machine
+from event_count_logger import diagnosis, embedded, machine
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
@@ -69,6 +69,8 @@ def _examine(config_file: str) -> _Report:
         return report
     report.problems += map(str, config.warnings)
     report.problems += [f"{config_file}: {problem}" for problem in machine.spool_problems(config)]
+    if config.redis.embedded and (missing := embedded.missing_package()):
+        report.problems.append(f"{config_file}: {missing}")
     _examine_server(config_file, config, report)
     facts = [machine.counting_fact(), *machine.spool_facts(config)]
     report.facts += [f"{config_file}: {fact}" for fact in facts]

@@ -15,6 +15,7 @@ from event_count_logger.cli.common import Failure, OneLineErrors, Status, config
 from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.cli.service import Service
 from event_count_logger.config import Config
+from event_count_logger.extras import how_to_install
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from event_count_logger.web.grafana import SessionLog
     from event_count_logger.web.security import Access
 
-_NOT_INSTALLED = "ecl serve needs more than was installed: pip install 'event-count-logger[server]>=2'"
 #: Seconds that sending what is left may take at the end; what cannot be sent stays in its file.
 _FLUSH_S = 1.0
 
@@ -85,7 +85,8 @@ def serve(
     try:
         from event_count_logger.web import grafana, security
     except ImportError as error:
-        raise Failure(f"{_NOT_INSTALLED} ({error})", Status.USAGE) from error
+        message = f"ecl serve needs more than was installed ({error}): {how_to_install('server')}"
+        raise Failure(message, Status.USAGE) from error
     for_others = without_token or token_file is not None
     try:
         token = security.read_token(token_file) if token_file else None

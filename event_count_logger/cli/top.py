@@ -12,6 +12,7 @@ from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_c
 from event_count_logger.cli.rows import Row, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable
+from event_count_logger.extras import how_to_install
 from event_count_logger.group_rates import GroupRates
 from event_count_logger.group_reader import GroupReader
 from event_count_logger.reader import Reader
@@ -108,7 +109,7 @@ def _show(config: Config, target: Target | None, sort: str, delay_s: float, read
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise
-        message = "ecl top needs rich on a terminal: pip install 'event-count-logger[top]>=2'"
+        message = f"ecl top needs rich on a terminal: {how_to_install('top')}"
         raise Failure(message, Status.USAGE) from error
     show(config, View(target, sort), delay_s, reads)
 
