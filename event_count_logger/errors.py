@@ -152,8 +152,9 @@ class Rejected(StoreError):
     retry = "later"
 
     def __init__(self, key: str, reason: object) -> None:
+        """`key` is the one that the request was about, or ''."""
         self.key = key
-        super().__init__(f"Redis refuses (key {key}): {reason}")
+        super().__init__(f"Redis refuses{f' (key {key})' if key else ''}: {reason}")
 
 
 class SourceMoved(StoreError):

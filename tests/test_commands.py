@@ -639,6 +639,27 @@ def test_lines_that_an_unreachable_server_has_not_counted_are_told(run: Run, fil
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [(), ("-g", "web")])
+def test_munin_format_of_reader_exits_with_3_without_redis(
+    run: Run, file_of_nothing: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run("ecl_reader", file_of_nothing, "--format", "munin", *arguments)
+    assert done.returncode == 3
+    assert "ok.value U\nerror.value U\n" in done.stdout
+    assert done.stderr.startswith("WARNING: Redis at 127.0.0.1:")
+
+
+def test_full_memory_is_told_without_script(
+    own_server: Server, run: Run, config_file: Callable[..., Path]
+) -> None:
+    file = config_file({"redis": own_server.config, "groups": GROUPS})
+    own_server.client.config_set("maxmemory", 1)
+    done = run("ecl_master", "--once", file)
+    assert done.returncode == 3
+    assert "'maxmemory'" in done.stderr
+    assert "script" not in done.stderr
+
+
 UNSPOOLED = {"web": {"events": ["ok"], "intervals": ["24h"], "spool": False}}
 
 

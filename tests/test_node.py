@@ -96,3 +96,8 @@ def test_a_server_that_serves_nobody_is_known_by_its_errors(error: str) -> None:
 def test_what_redis_6_says_to_a_script_is_told_like_what_others_say() -> None:
     assert plain("@user_script: 416: -OOM command not allowed.\r\n") == "OOM command not allowed."
     assert plain("WRONGTYPE Operation against a key") == "WRONGTYPE Operation against a key"
+
+
+def test_error_of_full_memory_is_shown_without_script() -> None:
+    words = "command not allowed when used memory > 'maxmemory'"
+    assert plain(f"{words}. script: ae73{'0' * 36}, on @user_script:30.") == words

@@ -176,3 +176,14 @@ def test_without_redis_it_says_so(run: Run, config_file: Write) -> None:
     )
     assert done.returncode == 3
     assert "cannot be reached" in done.stderr
+
+
+def test_purge_without_permission_for_scan_names_no_key(
+    own_server: Server, run: Run, config_file: Write
+) -> None:
+    own_server.client.execute_command("ACL", "SETUSER", "counter", "on", ">pw", "~*", "+@all", "-scan")
+    redis = {**own_server.config, "username": "counter", "password": "pw"}
+    done = run("ecl", "purge", "--dry-run", config_file({"redis": redis, "groups": OTHER}), "gone")
+    assert done.returncode == 3
+    assert done.stderr.startswith("ERROR: Redis refuses: ")
+    assert "scan" in done.stderr

@@ -19,7 +19,7 @@ _Drawn = tuple[Graph, list[str], Snapshot | None]
 
 def print_graphs(
     graphs: Iterable[Graph], store: Store, *, headings: bool, looks: bool = False, values: bool = True
-) -> None:
+) -> bool:
     """Print graphs as a plugin of Munin does; what is odd about their counts goes to standard error.
 
     Args:
@@ -28,7 +28,11 @@ def print_graphs(
         headings: Whether to print which graph it is, which Munin needs to know of several.
         looks: Whether to print what the graph looks like.
         values: Whether to print the counts; `U` for those that are not known.
+
+    Returns:
+        Whether Redis has answered for all of them; a WARNING says why not.
     """
+    is_all_known = True
     for graph, events, snapshot in _read(graphs, store):
         if headings:
             print(render.heading(graph), end="")
@@ -36,6 +40,8 @@ def print_graphs(
             print(render.config(graph, events), end="")
         if values:
             print(render.values(events, snapshot), end="")
+        is_all_known = is_all_known and snapshot is not None
+    return is_all_known
 
 
 def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_Drawn]:

@@ -149,7 +149,8 @@ def _export(config: Config, group_name: str | None, chosen_format: str, interval
 
         chosen = interval and _choose_interval(groups[0], interval) or None
         graphs = [munin_graphs.of_group(groups[0], chosen)] if group_name else munin_graphs.all_graphs(config)
-        print_graphs(graphs, store, headings=group_name is None)
+        if not print_graphs(graphs, store, headings=group_name is None):
+            sys.exit(Status.UNREACHABLE)
         return
     from event_count_logger.cli.metrics import print_metrics
 

@@ -54,7 +54,7 @@ _SLOW_S = 0.05
 _REST_S = 0.5
 
 #: In place of a key, for what any server can answer.
-NO_KEY = "-"
+NO_KEY = ""
 
 #: How redis-py is to reach a server: arguments of its connection pool.
 Options = Mapping[str, Any]

@@ -49,6 +49,9 @@ _OF_ONE_SLOT = "Hash slot not served"
 #: What Redis 6.2 puts before an error that it has for a script.
 _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
+#: What Redis 7 and Valkey put behind it.
+_BEHIND_SCRIPT = re.compile(r"\.? script: (?:\w+, )?on @user_script:\d+\.?\s*$")
+
 #: What Redis puts behind the name of a command that it does not know: here, all of a script.
 _ARGUMENTS = re.compile(r"(unknown command '[^']*').*", re.DOTALL | re.IGNORECASE)
 
@@ -81,7 +84,8 @@ def in_words(code: str) -> str:
 
 def plain(error: object) -> str:
     """Returns the text of an error of the server, without what Redis puts around it."""
-    return _ARGUMENTS.sub(r"\1", _OF_SCRIPT.sub("", str(error))).strip()
+    words = _BEHIND_SCRIPT.sub("", _OF_SCRIPT.sub("", str(error)))
+    return _ARGUMENTS.sub(r"\1", words).strip()
 
 
 def refusal_in_words(error: BaseException) -> str:
