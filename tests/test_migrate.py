@@ -154,6 +154,23 @@ def test_what_is_no_count_is_left_and_named(store: Store, any_server: Server) ->
     assert any_server.client.get("g:5s:cur:e1") == "x"
 
 
+@pytest.mark.parametrize(("there", "to"), [("keys", "hash"), ("hash", "keys")])
+def test_full_memory_ends_migration_which_goes_on_later(
+    own_server: Server, config_file: Callable[..., Path], run: Run, there: str, to: str
+) -> None:
+    groups = {"g": {"intervals": ["24h"], "events": ["a"], "layout": there, "totals": False}}
+    path = config_file({"redis": own_server.config, "groups": groups})
+    assert run("ecl", "log_event", path, "g", "a").returncode == 0
+    own_server.client.config_set("maxmemory", 1)
+    full = run("ecl", "migrate", path, "g", "--to", to, "--yes")
+    assert full.returncode == 3
+    assert "something else" not in full.stderr
+    assert "'maxmemory'" in full.stderr and "script" not in full.stderr
+    own_server.client.config_set("maxmemory", 0)
+    assert run("ecl", "migrate", path, "g", "--to", to, "--yes").returncode == 0
+    assert own_server.counts("g", "24h", "cur") == {"a": 1}
+
+
 Run = Callable[..., "CompletedProcess[str]"]
 
 

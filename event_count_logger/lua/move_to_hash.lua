@@ -23,6 +23,9 @@ for i = 2, #ARGV do
     local value = redis.pcall('GET', key)
     local is_count = type(value) == 'string'
     local moved = not value or is_count and redis.pcall('HINCRBY', hash, event, value)
+    if type(moved) == 'table' and string.find(moved.err, 'OOM') then
+        return moved -- the memory is full: nothing is wrong with the key
+    end
     if type(moved) == 'table' or not moved then
         obstacles[#obstacles + 1] = key
     else

@@ -23,6 +23,9 @@ for i = 2, #ARGV do
     local value = redis.call('HGET', hash, event)
     if value then
         local moved = redis.pcall('INCRBY', key, value)
+        if type(moved) == 'table' and string.find(moved.err, 'OOM') then
+            return moved -- the memory is full: nothing is wrong with the key
+        end
         if type(moved) == 'table' then
             obstacles[#obstacles + 1] = key
         else
