@@ -21,6 +21,7 @@ from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.lateness import LateRotation, LateRotations, Punctuality, late_s
 from event_count_logger.logger import EventCountLogger
+from event_count_logger.logs import counted
 from event_count_logger.render.words import duration, utc
 from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
@@ -244,7 +245,9 @@ class EventCountLoggerMaster(EventCountLogger):
                     n = self._counters.prune(shard)
                     if n:
                         self.log.info(
-                            "Group '%s': forgot the positions of %d processes that have ended", shard.label, n
+                            "Group '%s': forgot the positions of %s",
+                            shard.label,
+                            counted(n, "ended process", "es"),
                         )
 
     def _compare_on_and_on(self) -> None:

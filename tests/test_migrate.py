@@ -180,7 +180,7 @@ def test_the_command_says_what_it_will_do_and_asks(
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "events": ["a"]}}})
     assert run("ecl", "log_event", path, "g", "a").returncode == 0
     dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
-    told = "g, 5s: 1 events running, 0 in the last interval, 0 intervals in the history\n"
+    told = "g, 5s: 1 event running, 0 in the last interval, 0 intervals in the history\n"
     assert (dry.returncode, dry.stdout) == (0, told)
     for answer in ("n\n", "\n", ""):
         refused = run("ecl", "migrate", path, "g", "--to", "hash", input=answer)

@@ -101,7 +101,7 @@ def test_nothing_is_left_of_what_was_counted_and_rotated(
         before = client.dbsize()
     assert before > 6000
     done = run("ecl", "purge", "--yes", config_file({"redis": any_server.config, "groups": OTHER}), "gone")
-    assert done.stdout == f"deleted {before} keys of group 'gone'\n"
+    assert done.stdout == f"deleted {before:,} keys of group 'gone'\n"
     assert any_server.everything() == {}
 
 
@@ -110,7 +110,7 @@ def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
     for answer in ("n\n", "\n", ""):
         done = run("ecl", "purge", config, "gone", input=answer)
         assert done.returncode == 1
-        assert "Delete 1 keys of group 'gone' in 127.0.0.1:" in done.stderr
+        assert "Delete 1 key of group 'gone' in 127.0.0.1:" in done.stderr
         assert done.stderr.endswith("ERROR: nothing was deleted\n")
         assert server.client.exists("gone:@sources")
     command = 'exec "$@" <&-'
@@ -119,13 +119,13 @@ def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
     )
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "ERROR: nothing was deleted")
     done = run("ecl", "purge", config, "gone", input="y\n")
-    assert (done.returncode, done.stdout) == (0, "deleted 1 keys of group 'gone'\n")
+    assert (done.returncode, done.stdout) == (0, "deleted 1 key of group 'gone'\n")
     assert not server.client.exists("gone:@sources")
 
 
 def test_dry_runs_only_count(server: Server, run: Run, config: Path) -> None:
     server.client.set("gone:@sources", 1)
-    assert run("ecl", "purge", "--dry-run", config, "gone").stdout == "1 keys of group 'gone'\n"
+    assert run("ecl", "purge", "--dry-run", config, "gone").stdout == "1 key of group 'gone'\n"
     done = run("ecl", "purge", "--dry-run", config, "other")
     assert done.stdout == f"0 keys of group 'other', which is in use: it is in {config}\n"
     assert server.client.exists("gone:@sources")
@@ -143,7 +143,7 @@ def test_what_is_in_the_configuration_stays_unless_forced(server: Server, run: R
     assert f"group 'other' is in use: it is in {config}" in done.stderr
     assert server.client.exists("other:@sources")
     done = run("ecl", "purge", "--yes", "--force", config, "other")
-    assert (done.returncode, done.stdout) == (0, "deleted 1 keys of group 'other'\n")
+    assert (done.returncode, done.stdout) == (0, "deleted 1 key of group 'other'\n")
     assert "WARNING: group 'other' is in use, and comes back" in done.stderr
 
 

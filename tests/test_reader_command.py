@@ -359,9 +359,16 @@ def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days
     following = follow("-g", "short", "--after", position, "--json")
     assert [(each["counts"]["a"], each["missed"]) for each in following.objects(2)] == [(3, 2), (2, 0)]
     assert following.errors.read_text() == (
-        "WARNING: interval '24h' of group 'short': "
-        "2 that finished before this one are gone from the history\n"
+        "WARNING: interval '24h' of group 'short': 2 intervals before this one are gone from the history\n"
     )
+
+
+def test_one_interval_that_is_gone_is_told_in_singular(follow: Callable[..., Following], days: Days) -> None:
+    for days_ago in (6, 5, 4, 3):
+        days.finish("short", {"a": days_ago}, days_ago)
+    following = follow("-g", "short", "--after", f"{days.start(5) * 1000}-1", "--json")
+    assert [each["missed"] for each in following.objects(2)] == [1, 0]
+    assert following.errors.read_text().endswith(": 1 interval before this one is gone from the history\n")
 
 
 def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], days: Days) -> None:

@@ -12,6 +12,7 @@ from event_count_logger.cli.common import OneLineErrors, config_argument, with_v
 from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
 from event_count_logger.cli.service import Service
 from event_count_logger.config import Config, from_file
+from event_count_logger.logs import counted
 from event_count_logger.master import EventCountLoggerMaster
 
 
@@ -59,4 +60,4 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
 
 def _describe(config: Config) -> str:
     n_intervals = sum(len(group.intervals) for group in config.groups.values())
-    return f"rotates {n_intervals} intervals of {len(config.groups)} groups"
+    return f"rotates {counted(n_intervals, 'interval')} of {counted(len(config.groups), 'group')}"

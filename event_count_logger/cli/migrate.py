@@ -16,6 +16,7 @@ from event_count_logger.cli.common import (
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.values import Layout
 from event_count_logger.local_reader import LocalReader, LocalSnapshot
+from event_count_logger.logs import counted
 from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 
@@ -36,7 +37,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     \b
     Example:
       $ ecl migrate ecl.yml requests --to hash
-      requests, 5m: 120000 events running, 118000 in the last interval, 60 intervals in the history
+      requests, 5m: 120,000 events running, 118,000 in the last interval, 60 intervals in the history
       Move this to the layout 'hash'? [y/N]: y
       requests is moved; set its 'layout: hash' in ecl.yml before it is used again
 
@@ -51,9 +52,10 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     migrations = [Migration(store, shard, layout) for shard in group.shards]
     for shard, migration in zip(group.shards, migrations, strict=True):
         for found in migration.contents():
+            running, history = counted(found.running, "event"), counted(found.history, "interval")
             print(
-                f"{shard.label}, {found.interval}: {found.running} events running, {found.finished} in the "
-                f"last interval, {found.history} intervals in the history"
+                f"{shard.label}, {found.interval}: {running} running, {found.finished:,} in the last interval, "
+                f"{history} in the history"
             )
     if dry_run:
         return

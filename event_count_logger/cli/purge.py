@@ -19,6 +19,7 @@ from event_count_logger.cli.common import (
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.checks import show
 from event_count_logger.errors import Rejected
+from event_count_logger.logs import counted
 from event_count_logger.store import MasterInfo, Store
 
 
@@ -56,8 +57,9 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
     store = Store(config.redis)
     usage = _usage(config, store, name)
     n_keys = sum(map(len, store.keys_of(name)))
+    found = counted(n_keys, "key")
     if dry_run:
-        print(f"{n_keys} keys of group '{name}'" + (f", which is in use: {usage}" if usage else ""))
+        print(f"{found} of group '{name}'" + (f", which is in use: {usage}" if usage else ""))
         return
     if usage and not force:
         raise Failure(
@@ -65,9 +67,9 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
         )
     if n_keys and not yes:
         tell(f"Programs that still count in group '{name}' bring it back.")
-        if not confirmed(f"Delete {n_keys} keys of group '{name}' in {config.redis.location}?"):
+        if not confirmed(f"Delete {found} of group '{name}' in {config.redis.location}?"):
             raise Failure("nothing was deleted", Status.UNKNOWN)
-    print(f"deleted {store.purge(name)} keys of group '{name}'")
+    print(f"deleted {counted(store.purge(name), 'key')} of group '{name}'")
     if usage:
         tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")
 

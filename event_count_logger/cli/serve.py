@@ -16,7 +16,7 @@ from event_count_logger.cli.log_format import LogFormat, log_format_option, set_
 from event_count_logger.cli.service import Service
 from event_count_logger.config import Config
 from event_count_logger.extras import how_to_install
-from event_count_logger.logs import Log
+from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
 
@@ -101,7 +101,7 @@ def serve(
 
 
 def _describe(config: Config) -> str:
-    return f"serves {len(config.groups)} groups"
+    return f"serves {counted(len(config.groups), 'group')}"
 
 
 def _listen(text: str, for_others: bool) -> socket.socket:

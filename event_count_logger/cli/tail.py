@@ -84,7 +84,8 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
 
 
 def _describe(config: Config) -> str:
-    return f"follows the log files of {len(config.tail)} entries"
+    number = len(config.tail)
+    return f"follows the log files of {number:,} {'entry' if number == 1 else 'entries'}"
 
 
 class _Stop(threading.Event):

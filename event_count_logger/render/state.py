@@ -71,7 +71,7 @@ def _abandoned(groups: Sequence[GroupStatus]) -> str:
     if len(groups) == 1:
         name = "a hidden group" if groups[0].hidden else f"group '{groups[0].group}'"
         return f"{name} has had no master for {longest}"
-    return f"{len(groups)} groups have had no master for up to {longest}"
+    return f"{len(groups):,} groups have had no master for up to {longest}"
 
 
 def _unrotated(intervals: Sequence[Unrotated]) -> str:
@@ -85,7 +85,7 @@ def _unrotated(intervals: Sequence[Unrotated]) -> str:
 def _unsent(stuck: Sequence[StuckProcess]) -> str:
     counts = counted(sum(process.unsent for process in stuck), "count")
     n_processes = len({process.pid for process in stuck})
-    processes = f"process {stuck[0].pid}" if n_processes == 1 else f"{n_processes} processes"
+    processes = f"process {stuck[0].pid}" if n_processes == 1 else f"{n_processes:,} processes"
     longest = duration(max(process.sent_s for process in stuck))
     return f"{counts} of {processes} of this machine unsent for up to {longest}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from event_count_logger.logs import counted
 from event_count_logger.reader import Snapshot, Totals
 from event_count_logger.render.words import utc
 
@@ -54,7 +55,9 @@ def warnings(snapshots: Sequence[Snapshot], rate: bool = False) -> Iterator[str]
 def gap_warnings(snapshot: Snapshot) -> Iterator[str]:
     """What is missing before a finished interval that was waited for."""
     if snapshot.missed:
-        yield f"{_where(snapshot)}: {snapshot.missed} that finished before this one are gone from the history"
+        are = "is" if snapshot.missed == 1 else "are"
+        missed = f"{counted(snapshot.missed, 'interval')} before this one {are} gone from the history"
+        yield f"{_where(snapshot)}: {missed}"
 
 
 def _where(snapshot: Snapshot) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from event_count_logger.logs import counted
 from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
 from event_count_logger.sources.tail.following import FollowedFile, end_of_lines, open_file
 
@@ -180,7 +181,8 @@ class Inventory:
     def _give_up(self, search: _Search) -> None:
         mark = search.mark
         if search.n_unread:
-            what = f"{search.n_unread} bytes after byte {mark.offset} are not counted"
+            are = "is" if search.n_unread == 1 else "are"
+            what = f"{counted(search.n_unread, 'byte')} after byte {mark.offset} {are} not counted"
             self._warn_once(f"{mark}", f"{mark.path} was truncated before it was read: {what}")
         elif search.n_unread is None:
             self._done = max(self._done, mark.modified)
