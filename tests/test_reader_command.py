@@ -363,7 +363,7 @@ def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days
     )
 
 
-def test_one_interval_that_is_gone_is_told_in_singular(follow: Callable[..., Following], days: Days) -> None:
+def test_one_missed_interval_is_logged_in_singular(follow: Callable[..., Following], days: Days) -> None:
     for days_ago in (6, 5, 4, 3):
         days.finish("short", {"a": days_ago}, days_ago)
     following = follow("-g", "short", "--after", f"{days.start(5) * 1000}-1", "--json")

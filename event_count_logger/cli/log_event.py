@@ -204,7 +204,7 @@ def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
 
 
 def _fate(local: LocalCounters, group: str) -> str:
-    """What becomes of counts that Redis has not confirmed, and what to do."""
+    """Describes the fate of counts that Redis has not confirmed, and the next step."""
     number = sum(local.unsent().values())
     counts, is_or_are = f"{counted(number, 'count')} of group '{group}'", "is" if number == 1 else "are"
     if local.spool_file:

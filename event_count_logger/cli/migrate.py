@@ -54,8 +54,8 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
         for found in migration.contents():
             running, history = counted(found.running, "event"), counted(found.history, "interval")
             print(
-                f"{shard.label}, {found.interval}: {running} running, {found.finished:,} in the last interval, "
-                f"{history} in the history"
+                f"{shard.label}, {found.interval}: {running} running, {found.finished:,} in the last "
+                f"interval, {history} in the history"
             )
     if dry_run:
         return
