@@ -372,6 +372,15 @@ def test_head_is_answered_as_get_without_the_body(site: Site, path: str) -> None
         assert head.read() == b""
 
 
+def test_head_of_a_stream_ends_after_the_head(site: Site) -> None:
+    with closing(HTTPConnection("127.0.0.1", site.port, timeout=10)) as connection:
+        for method, path in (("HEAD", STREAM), ("GET", "/healthz")):
+            connection.request(method, path)
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
 def test_other_methods_are_refused(site: Site, method: str) -> None:
     with site.open("/api/v1/groups", method=method) as response:

@@ -59,9 +59,12 @@ class Intake:
             understand: Makes the result of the document. It is called in a thread if the body is large.
 
         Raises:
-            Refusal: The body is too large, or not JSON.
+            Refusal: The body is too large, compressed, or not JSON.
             OverflowError: Too many large bodies are being received.
         """
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise Refusal(415, f"Content-Encoding: expected none, not {reprlib.repr(encoding)}")
         async with AsyncExitStack() as stack:
             content = await self._receive(request, stack)
             if len(content) <= _SMALL_BODY:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from event_count_logger.config import Config
 from event_count_logger.web.origins import PAGE, Origins
 from event_count_logger.web.problems import problem
+from event_count_logger.web.unread import has_body, reading_on
 
 #: For the OpenAPI description only: the guard looks at the token.
 BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
@@ -102,18 +103,25 @@ class Guard:
         scope = _in_origin_form(scope)
         origins = self._origins
         origin = origins.counting(scope)
+        is_head, is_ended = scope["method"] == "HEAD", False
+        receive, send = reading_on(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_ended
+            if is_ended:
+                return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
                 headers.update(origins.headers_for(origin))
+            elif is_head:  # a stream would never end by itself
+                is_ended, message = True, {"type": "http.response.body"}
             await send(message)
 
         answer = self._refusal(scope, origin) or self._app
-        # Routes answer to GET alone; to HEAD, the server leaves out the body of the same answer.
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        # Routes answer to GET alone; to HEAD, the body of the same answer is left out.
+        method = "GET" if is_head else scope["method"]
         await answer({**scope, "method": method, PAGE: origin}, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, origin: str | None) -> Response | None:
@@ -129,8 +137,7 @@ class Guard:
         if not self._may_ask(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})
-        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        if has_body and scope["method"] in ("GET", "HEAD"):
+        if has_body(scope) and scope["method"] in ("GET", "HEAD"):
             return problem(400, f"a {scope['method']} request has no body", {"Connection": "close"})
         return None
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from event_count_logger.web.connections import Connections
+from event_count_logger.web.framing import Framing
 from event_count_logger.web.streams import Hub
 
 #: Bytes of the first line and the headers of a request together.
@@ -65,7 +66,6 @@ def run(
         http=partial(_Connection, connections),  # type: ignore[arg-type]
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
         callback_notify=step,
         timeout_notify=0,
@@ -106,13 +106,14 @@ class _Server(uvicorn.Server):
 class _Connection(H11Protocol, asyncio.BufferedProtocol):
     """Closes a connection on which no request arrives, or only part of one: uvicorn itself waits for ever.
 
-    It takes what arrives in small pieces: parsing 256 KiB of tiny chunks at once would take a second.
+    It takes what arrives in small pieces, so that a large body does not delay other connections.
     """
 
     _piece = memoryview(bytearray(_LONGEST_PIECE))  # of all connections: it is copied as soon as it is filled
 
     def __init__(self, connections: Connections, **settings: Any) -> None:
         super().__init__(**settings)
+        self.conn = Framing(_LONGEST_HEAD)
         self._connections = connections
 
     @property
@@ -136,6 +137,15 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
     def on_response_complete(self) -> None:
         self._connections.now_idle(self)
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a malformed request and close; without an answer if it has one already."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()
+            return
+        if not self.is_idle:
+            self.cycle.disconnected = True  # the application must not answer, too
+        super().send_400_response(msg)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """See `asyncio.BufferedProtocol`."""

@@ -1,0 +1,42 @@
+"""HTTP/1.1 as h11 parses it, without messages that take long to parse or have two lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h11
+
+#: Chunks of a body that may have any size; parsing all of them takes a few milliseconds.
+_FREE_CHUNKS = 100
+
+#: Bytes that the chunks of a body must have on average before further ones.
+_SMALLEST_CHUNK = 64
+
+
+class Framing(h11.Connection):
+    """The server's end of a connection; what it refuses is answered 400, and the connection closed."""
+
+    def __init__(self, longest_head: int) -> None:
+        """`longest_head` is in bytes: the first line and all headers."""
+        super().__init__(h11.SERVER, longest_head)
+        self._chunks = self._content = 0
+
+    def next_event(self) -> Any:
+        """See `h11.Connection`.
+
+        Raises:
+            h11.RemoteProtocolError: The request is malformed, has both `Content-Length` and
+                `Transfer-Encoding` (RFC 9112, section 6.3), or a body of tiny chunks.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._content = 0
+            if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                raise h11.RemoteProtocolError("two lengths")
+        elif isinstance(event, h11.Data):
+            if event.chunk_start:
+                if self._chunks >= _FREE_CHUNKS and self._content < self._chunks * _SMALLEST_CHUNK:
+                    raise h11.RemoteProtocolError("tiny chunks")
+                self._chunks += 1
+            self._content += len(event.data)
+        return event
