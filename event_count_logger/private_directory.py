@@ -4,7 +4,34 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
+
+
+class Kind(Enum):
+    """Kinds of files, by their type in `st_mode`; the values are for messages."""
+
+    FILE = "a regular file"
+    DIRECTORY = "a directory"
+    SOCKET = "a socket"
+    LINK = "a symbolic link"
+    FIFO = "a FIFO"
+    DEVICE = "a device"
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Kind:
+        """The kind of a file with this status."""
+        return _KINDS.get(stat.S_IFMT(status.st_mode), cls.DEVICE)
+
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFSOCK: Kind.SOCKET,
+    stat.S_IFLNK: Kind.LINK,
+    stat.S_IFIFO: Kind.FIFO,
+}
 
 
 def make(directory: Path) -> None:
@@ -19,26 +46,45 @@ def make(directory: Path) -> None:
 
 def _make(directory: Path, mode: int) -> None:
     """Create a directory and missing ones above it, which only this user can change, with any umask."""
-    try:
+    with suppress(FileExistsError):
         try:
             os.mkdir(directory, mode)
         except FileNotFoundError:
             _make(directory.parent, 0o755)
             os.mkdir(directory, mode)
-    except FileExistsError:
-        if not directory.is_dir():
-            raise
 
 
 def check(directory: Path) -> None:
     """Raises OSError unless it is a directory of this user, closed to all others, and no symbolic link."""
     status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "no directory"
-        raise OSError(f"{directory} is {what}")
+    _check_kind(directory, status, Kind.DIRECTORY)
     _check_owner(directory, status)
     if status.st_mode & 0o077:
         raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
+
+
+def check_parents(directory: Path) -> None:
+    """Check that no other user can put another directory in the place of this one.
+
+    Directories above it that are missing are left out. Root may own those above it, and others may
+    write to one that has the sticky bit.
+
+    Raises:
+        OSError: Another user can rename a directory on the way to it, or one above it is a file.
+    """
+    for parent in {*directory.absolute().parents, *directory.resolve().parents}:
+        try:
+            status = parent.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # what is above it is looked at, too
+        _check_kind(parent, status, Kind.DIRECTORY)
+        if status.st_uid not in (0, os.geteuid()):
+            raise OSError(f"{parent} belongs to user {status.st_uid}, who can replace {directory}")
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+            mode = stat.S_IMODE(status.st_mode)
+            raise OSError(
+                f"{parent} has mode {mode:04o}: every user can replace {directory} (chmod o-w {parent})"
+            )
 
 
 def close_if_empty(directory: Path) -> bool:
@@ -58,15 +104,19 @@ def close_if_empty(directory: Path) -> bool:
     return True
 
 
-def check_file(path: Path) -> None:
-    """Raises OSError if a file or directory is there that is a symbolic link, or belongs to another user."""
+def check_file(path: Path, kind: Kind) -> None:
+    """Raises OSError if something of another kind is there, or something that belongs to another user."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return
-    if stat.S_ISLNK(status.st_mode):
-        raise OSError(f"{path} is a symbolic link")
+    _check_kind(path, status, kind)
     _check_owner(path, status)
+
+
+def _check_kind(path: Path, status: os.stat_result, expected: Kind) -> None:
+    if Kind.of(status) is not expected:
+        raise OSError(f"{path} is {Kind.of(status).value}, not {expected.value}")
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:

@@ -307,7 +307,7 @@ def make_foreign(directory: Path) -> None:
 UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "open to others": (lambda path: path.mkdir(mode=0o755), "has mode 0755, not 0700"),
     "a symbolic link": (lambda path: (path.with_name("real").mkdir(0o700), path.symlink_to("real")), "link"),
-    "a file": (Path.touch, "File exists"),
+    "a file": (Path.touch, "is a regular file, not a directory"),
     "somebody else's": (make_foreign, "belongs to user 12345, not to"),
     "below a file": (lambda path: (path.parent.rmdir(), path.parent.touch()), "Not a directory"),
 }

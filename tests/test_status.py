@@ -280,14 +280,17 @@ def test_a_wrong_configuration_is_no_state(run: Run, config_file: Callable[..., 
 
 def test_unusable_spool_directory_is_a_fault(run: Run, started_file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
+    fault = f"{tmp_path / 'taken'} is a regular file, not a directory"
     done = run("ecl", "status", started_file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
     assert (done.returncode, last_line(done)) == (
         4,
-        f"UNREADABLE: spool files of this machine cannot be read: {tmp_path / 'taken'} is no directory; "
+        f"UNREADABLE: spool files of this machine cannot be read: {fault}; "
         "no sign of a master, 1 interval in time",
     )
     done = run("ecl", "status", "--json", started_file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
-    assert json.loads(done.stdout)["unreadable"] == [f"{tmp_path / 'taken'} is no directory"]
+    assert json.loads(done.stdout)["unreadable"] == [
+        f"{tmp_path / 'taken'} is a regular file, not a directory"
+    ]
 
 
 def test_group_without_spool_files_has_no_number_of_processes(
