@@ -335,7 +335,8 @@ def test_redis_may_go_and_come_back(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(row(page, "a").locator(".total")).to_have_text("12\u202f345")
     ticking.server.kill()
-    expect(badge(page, "Redis is away")).to_contain_text(re.compile(r"these figures are \d+ s old"))
+    told = re.compile(r"Redis (does not answer|cannot be used now); these figures are \d+ s old")
+    expect(badge(page, "No new figures")).to_contain_text(told)
     expect(page.locator(".layout.old")).to_be_visible()
     assert cells(page, "a")[3] == "12345"
     ticking.server.start()
@@ -558,6 +559,15 @@ def test_an_unknown_group_is_said_to_be_unknown(use: None, page: Page) -> None:
     expect(page).to_have_title("Event counts")
 
 
+def test_unknown_interval_is_named(use: None, page: Page) -> None:
+    page.evaluate("location.hash = 'group=use&interval=9s'")
+    expect(page.get_by_text("Group 'use' has no interval '9s'.")).to_be_visible()
+    expect(page.locator("#group")).to_be_hidden()
+    page.evaluate("location.hash = 'group=use&interval=48h'")
+    expect(page.locator("#unit")).to_have_text("events per 48h")
+    expect(page.locator("#missing")).to_be_hidden()
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_is_wider_than_the_window(use: None, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
@@ -677,6 +687,17 @@ PURE: list[tuple[str, str, Any]] = [
         "m.sorted([[null, 0], [1, 1], [2, 2]].map(([last, rank]) => ({ last, rank })), "
         "{ column: 'last', descending: true }).map((row) => row.last)",
         [2, 1, None],
+    ),
+    (
+        "conditions",
+        "m.conditionsOf({ problem: { status: 503, message: 'too many requests' }, age_s: 3 })[0].detail",
+        "too many requests; these figures are 3 s old",
+    ),
+    (
+        "conditions",
+        "m.conditionsOf({ problem: null, answer: { last: null, current: { start: 0 }, length_s: 60, "
+        "overdue_s: 5 } })[0].detail",
+        "the first interval has not ended yet",
     ),
     (
         "chart",

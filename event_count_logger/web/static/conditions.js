@@ -29,18 +29,22 @@ export function conditionsOf({ problem, age_s, masterAlive, answer }) {
 const NO_MASTER = { kind: "alarm", text: "No master runs", detail: "counting goes on, but no interval ends" };
 
 function unanswered(problem, age_s) {
-  const text = { 0: "The server does not answer", 503: "Redis is away" }[problem.status] ?? "No figures";
-  const isKnown = problem.status === 0 || problem.status === 503;
   const age = age_s === null ? "trying again" : `these figures are ${formatDuration(age_s)} old`;
-  return { kind: "alarm", text, detail: isKnown ? age : problem.message };
+  if (problem.status === 0) return { kind: "alarm", text: "The server does not answer", detail: age };
+  return { kind: "alarm", text: "No new figures", detail: `${problem.message}; ${age}` };
 }
 
 function stale({ overdue_s }) {
   return { kind: "warning", text: "Stale", detail: `this interval should have ended ${formatDuration(overdue_s)} ago` };
 }
 
-function nothingYet({ current, length_s }) {
-  const end = current ? Math.floor(current.start / length_s + 1) * length_s : null;
-  const detail = end ? `the first interval ends at ${formatTime(end, length_s < 60)}` : "nothing was counted so far";
-  return { kind: "new", text: "Nothing finished yet", detail };
+function nothingYet(answer) {
+  return { kind: "new", text: "Nothing finished yet", detail: whyNothing(answer) };
+}
+
+function whyNothing({ current, length_s, overdue_s }) {
+  if (!current) return "nothing was counted so far";
+  if (overdue_s > 0) return "the first interval has not ended yet";
+  const end = Math.floor(current.start / length_s + 1) * length_s;
+  return `the first interval ends at ${formatTime(end, length_s < 60)}`;
 }

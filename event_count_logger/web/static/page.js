@@ -75,22 +75,25 @@ class Page {
     const group = name === null ? groups[0] : groups.find((each) => each.name === name);
     this.#groupList.show(groups, group?.name, sort);
     setText(find("#version"), version);
-    find("#group").hidden = !group;
-    find("#no_group").hidden = Boolean(group);
-    if (group) this.#open(group);
-    else this.#close();
+    const interval = group && intervalOf(group, this.#route.interval);
+    find("#group").hidden = !interval;
+    find("#missing").hidden = Boolean(interval);
+    if (interval) this.#open(group, interval);
+    else this.#close(group);
     this.#showConditions();
   }
 
-  #open(group) {
-    const interval = group.intervals.find(({ name }) => name === this.#route.interval) ?? group.intervals[0];
+  #open(group, interval) {
     this.#view.name(group, interval, this.#route);
     const place = { group: group.name, interval: interval.name };
     if (this.#fed !== JSON.stringify([place, group.history])) this.#follow(place, group.history);
     else this.#showFigures();
   }
 
-  #close() {
+  /** Says what is missing: the group, or its interval. */
+  #close(group) {
+    const what = group ? `Group '${group.name}' has no interval '${this.#route.interval}'.` : "There is no such group.";
+    setText(find("#missing"), `${what} Choose a group from the list.`);
     document.title = TITLE;
     this.#forget();
   }
@@ -128,6 +131,11 @@ class Page {
     this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
     find(".layout").classList.toggle("old", found !== null);
   }
+}
+
+/** The interval of a group with that name, or its first one; undefined if there is none. */
+function intervalOf({ intervals }, name) {
+  return name === null ? intervals[0] : intervals.find((each) => each.name === name);
 }
 
 new Page().start();
