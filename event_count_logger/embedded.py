@@ -132,7 +132,6 @@ class EmbeddedServer:
         Raises:
             OSError: There can be none.
         """
-        private_directory.check_parents(self._directory)
         with suppress(FileNotFoundError):
             if private_directory.close_if_empty(self._directory):
                 self._log.info("Mode of the empty directory %s set to 0700", self._directory)

@@ -63,30 +63,6 @@ def check(directory: Path) -> None:
         raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
 
 
-def check_parents(directory: Path) -> None:
-    """Check that no other user can put another directory in the place of this one.
-
-    Directories above it that are missing are left out. Root may own those above it, and others may
-    write to one that has the sticky bit.
-
-    Raises:
-        OSError: Another user can rename a directory on the way to it, or one above it is a file.
-    """
-    for parent in {*directory.absolute().parents, *directory.resolve().parents}:
-        try:
-            status = parent.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # what is above it is looked at, too
-        _check_kind(parent, status, Kind.DIRECTORY)
-        if status.st_uid not in (0, os.geteuid()):
-            raise OSError(f"{parent} belongs to user {status.st_uid}, who can replace {directory}")
-        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-            mode = stat.S_IMODE(status.st_mode)
-            raise OSError(
-                f"{parent} has mode {mode:04o}: every user can replace {directory} (chmod o-w {parent})"
-            )
-
-
 def close_if_empty(directory: Path) -> bool:
     """Set the mode of an empty directory of this user to 0700; returns whether that changed it.
 

@@ -349,14 +349,6 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: (path / "valkey.sock").touch(),
         "is a regular file, not a socket",
     ),
-    "below one that all may write to": (
-        lambda path: path.parent.chmod(0o777),
-        "has mode 0777: every user can replace",
-    ),
-    "below one of another user": (
-        lambda path: os.chown(path.parent, 12345, -1),
-        "belongs to user 12345, who can replace",
-    ),
 }
 
 
@@ -377,25 +369,6 @@ def test_directory_that_others_could_use_runs_no_server(
     assert message in done.stderr
     assert victim.read_text() == "unchanged"
     assert not (directory / "valkey.sock").is_socket()
-
-
-def test_directory_below_a_file_is_refused_by_the_name_of_the_file(
-    run: Run, config_file: Write, tmp_path: Path
-) -> None:
-    (tmp_path / "a").touch()
-    done = run("ecl_master", config_file({"redis": {"embedded": "a/b/data"}, "groups": GROUPS}))
-    assert done.stderr == f"ERROR: redis.embedded: {tmp_path}/a is a regular file, not a directory\n"
-
-
-def test_directory_below_one_with_the_sticky_bit_is_used(
-    start: Start, config_file: Write, tmp_path: Path
-) -> None:
-    path = config_file(embedded())
-    tmp_path.chmod(0o1777)
-    master = start("ecl_master", path)
-    wait_until(serving(path))
-    master.terminate()
-    assert master.wait(10) == 0
 
 
 def test_without_the_extra_the_error_says_how_to_install_it(
