@@ -52,7 +52,7 @@ Applied: TypeAlias = Literal["yes", "no", "unknown"]
 #: The first of these that is true of one of several attempts is true of all of them together.
 SUREST_FIRST: tuple[Applied, ...] = ("yes", "unknown", "no")
 
-#: When to send a request again: at any time, once somebody has changed the configuration or the server, or
+#: When to send a request again: at any time, once the configuration or the server was changed, or
 #: not at all. Sending a commit again never counts twice.
 Retry: TypeAlias = Literal["now", "later", "never"]
 
