@@ -198,7 +198,7 @@ def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
     if left:
         for local in all_local:
             background.forget(local)
-        reason = next((str(local.failure) for local in left if local.failure), "") or warnings.message
+        reason = next((local.failure for local in left if local.failure), warnings.message)
         fates = (_fate(local, events.group_name) for local in left)
         raise Failure("; ".join((reason, *fates)), Status.UNREACHABLE)
 

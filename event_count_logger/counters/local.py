@@ -63,7 +63,7 @@ class LocalCounters:
         wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
         released: Whether nothing will be added any more.
         is_replaced: Whether that is because other counters of the same group go on.
-        failure: Why the last attempt to send failed; None if it did not.
+        failure: Why the last attempt to send failed, in words; '' if it did not.
         applied: Whether the batch under way was counted, by all attempts to send it; see `StoreError`.
     """
 
@@ -90,7 +90,7 @@ class LocalCounters:
         """
         self.config = config
         self.is_replaced = False
-        self.failure: StoreError | None = None
+        self.failure = ""  # not the error itself, whose frames keep the caller alive
         self.applied: Applied = "no"
         self._failed_batch = 0  # position of the batch that `applied` is about
         self._keeper = Keeper(config, store.identity, log)
@@ -363,7 +363,7 @@ class LocalCounters:
                     self._log.warning("%s; %s", error, _FATES[error.applied])
                 self._in_trouble = True
             raise
-        self.failure, self.applied = None, "no"
+        self.failure, self.applied = "", "no"
         if self._in_trouble:
             self._log.info("Redis accepts the counts of group '%s' again", self.config.name)
         self._in_trouble = False
@@ -373,5 +373,5 @@ class LocalCounters:
         known: tuple[Applied, ...] = (error.applied,)
         if batch == self._failed_batch:  # an earlier attempt may have counted, though this one has not
             known = (error.applied, self.applied)
-        self.failure, self._failed_batch = error, batch
+        self.failure, self._failed_batch = str(error), batch
         self.applied = next(each for each in SUREST_FIRST if each in known)
