@@ -293,6 +293,7 @@ def test_master_warns_once_and_logs_when_it_is_settled(
     def config(*intervals: str) -> Config:
         return from_dicts({"g": {"events": ["e"], "intervals": list(intervals)}}, server.config)
 
+    caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
     store = Store(config("1m").redis)
     watch = UnrotatedWatch(store, Log("EventCountLogger"))
     count(store, group_of("g", [SIXTY_S]))
