@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -188,6 +189,7 @@ def test_rotation_soon_after_a_look_does_not_look_again(looks: Callable[..., Loo
 def test_user_without_permission_to_search_is_asked_once(
     server: Server, looks: Callable[..., Looks], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
     with server.client as client:
         client.execute_command("ACL", "SETUSER", "ecl", "on", ">SECRET", "~*", "+@all", "-scan")
     made = looks()
@@ -205,6 +207,7 @@ def test_user_without_permission_to_search_is_asked_once(
 def test_find_is_logged_once(
     server: Server, looks: Callable[..., Looks], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
     made = looks()
     for n in range(3):
         with server.client as client:
