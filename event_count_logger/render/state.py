@@ -57,7 +57,7 @@ def _not_started(status: Status) -> str:
 
 
 def _intervals(some: Sequence[IntervalStatus], status: Status) -> str:
-    """How many intervals of how many; hidden ones without their names."""
+    """Returns the number of intervals out of all; hidden ones without their names."""
     hidden = sum(interval.hidden for interval in some)
     parts = [counted(hidden, "hidden interval")] if hidden else []
     if len(some) > hidden:

@@ -179,8 +179,7 @@ class Node:
         return self._checked(requests, replies)
 
     def gone(self, reason: str, applied: Applied, needs: Proof = Proof.ANSWER) -> Unavailable:
-        """Close the connections, because they lead to a server that serves nobody: the next ones may lead to
-        another.
+        """Close the connections to a server that serves no client: the next ones may lead to another server.
 
         Args:
             reason: Why, for the message.

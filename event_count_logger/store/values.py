@@ -195,7 +195,7 @@ class MasterInfo:
 
     @property
     def alive(self) -> bool:
-        """Whether it was there lately, and has not stopped."""
+        """Returns whether its heartbeat is recent and it has not stopped."""
         return not self.stopped and self.seen_s < MASTER_ALIVE_S
 
     @property
