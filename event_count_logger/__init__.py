@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from event_count_logger import system
+from event_count_logger import installation
 from event_count_logger.errors import (
     ConfigError,
     EmbeddedServerError,
@@ -18,10 +18,10 @@ from event_count_logger.errors import (
 if TYPE_CHECKING:
     from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
     from event_count_logger.group import EventGroup
-    from event_count_logger.group_reader import AsyncGroupReader, GroupReader
     from event_count_logger.logger import EventCountLogger
-    from event_count_logger.master import EventCountLoggerMaster
-    from event_count_logger.reader import Snapshot, Totals
+    from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
+    from event_count_logger.reading.reader import Snapshot, Totals
+    from event_count_logger.service.master import EventCountLoggerMaster
 
 __all__ = [
     "DUMMY_EVENT_GROUP",
@@ -43,19 +43,19 @@ __all__ = [
     "Unavailable",
 ]
 
-system.require()
+installation.require_platform()
 
 #: Where the names are that are imported when they are first used: a command that reads does not count.
 _LATER = {
-    "AsyncGroupReader": "group_reader",
+    "AsyncGroupReader": "reading.group_reader",
     "DUMMY_EVENT_GROUP": "dummy_group",
     "DummyEventGroup": "dummy_group",
     "EventCountLogger": "logger",
-    "EventCountLoggerMaster": "master",
+    "EventCountLoggerMaster": "service.master",
     "EventGroup": "group",
-    "GroupReader": "group_reader",
-    "Snapshot": "reader",
-    "Totals": "reader",
+    "GroupReader": "reading.group_reader",
+    "Snapshot": "reading.reader",
+    "Totals": "reading.reader",
 }
 
 

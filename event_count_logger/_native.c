@@ -1,7 +1,7 @@
-/* Counting itself: what counters/pure.py does, as fast as it can be done.
+/* Counting itself: what counting/pure.py does, as fast as it can be done.
 
    Only what happens on every event is here: find the event's cell, add to it, notice that enough is unsent.
-   Everything else (an unknown event, a wrong type, sending) is a call back into Python. counters/pure.py
+   Everything else (an unknown event, a wrong type, sending) is a call back into Python. counting/pure.py
    says what each of these types is for; both pass the same tests. */
 
 #define PY_SSIZE_T_CLEAN
@@ -747,7 +747,7 @@ static PyMethodDef functions[] = {
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, fill},
 #if PY_VERSION_HEX >= 0x030C0000
-    /* They import counters/pure.py. */
+    /* They import counting/pure.py. */
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif
 #ifdef Py_GIL_DISABLED
@@ -759,7 +759,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "event_count_logger._native",
-    .m_doc = "See counters/pure.py.",
+    .m_doc = "See counting/pure.py.",
     .m_methods = functions,
     .m_slots = slots,
 };

@@ -10,21 +10,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from event_count_logger import event_loops, keys, process, syncer
-from event_count_logger.admission import Admission, check_event_id
-from event_count_logger.arguments import checked_event, checked_id
+from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters.hot import Cell, Counter, Counting
-from event_count_logger.counters.layout import has_reached
-from event_count_logger.counters.local import LocalCounters
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting import event_loops, syncer
+from event_count_logger.counting.admission import Admission, check_event_id
+from event_count_logger.counting.arguments import checked_event, checked_id
+from event_count_logger.counting.group_counters import GroupCounters
+from event_count_logger.counting.hot import Cell, Counter, Counting
+from event_count_logger.counting.layout import has_reached
+from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.outbox import Outbox
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.errors import NotConfigured
-from event_count_logger.group_counters import GroupCounters
 from event_count_logger.logs import Log
 from event_count_logger.outcome import Outcome
 from event_count_logger.process import PerProcess
-from event_count_logger.reader import Reader
-from event_count_logger.sources.sessions import Outbox, Session, checked_action
+from event_count_logger.reading.reader import Reader
+from event_count_logger.sources.sessions import Session, checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.stream import DEFAULT_BATCH_SIZE, Consumer, Fields, Records
 from event_count_logger.store import ActionName, Store

@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from event_count_logger import config as configuration
-from event_count_logger import syncer
 from event_count_logger.config import Config
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting import syncer
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
 from event_count_logger.group import EventGroup
-from event_count_logger.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.logs import Log
-from event_count_logger.reader import Reader
+from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store, confirmation_s
 
 _Logger = TypeVar("_Logger", bound="EventCountLogger")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from event_count_logger import EventCountLogger, StoreError
 from event_count_logger.config import Config, from_file
-from event_count_logger.group_reader import GroupReader
+from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.store import Store
 
 WORKERS = 4

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from event_count_logger.config import Config
-from event_count_logger.group_reader import GroupReader
+from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.store import Store
 
 

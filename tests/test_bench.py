@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from event_count_logger.counters import hot
+from event_count_logger.counting import hot
 from tests.conftest import ROOT
 
 

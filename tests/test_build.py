@@ -76,7 +76,7 @@ def count_with(installed: Path, server: Server) -> bool:
     program = (
         "import json, sys\n"
         "import event_count_logger\n"
-        "from event_count_logger.counters import hot\n"
+        "from event_count_logger.counting import hot\n"
         "groups = {'g': {'events': ['e'], 'intervals': ['24h'], 'sync_interval': 60}}\n"
         "with event_count_logger.EventCountLogger(groups, json.loads(sys.argv[1])) as ecl:\n"
         "    ecl['g'].log('e', 3)\n"

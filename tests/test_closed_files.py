@@ -17,8 +17,8 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_dicts
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, wait_until

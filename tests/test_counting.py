@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.counters import hot, pure
+from event_count_logger.counting import hot, pure
 from tests.conftest import needs_debian
 
 IMPLEMENTATIONS: list[Any] = [pytest.param(pure, id="pure")]

@@ -16,10 +16,10 @@ import pytest
 
 from event_count_logger import EventCountLogger, keys
 from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
-from event_count_logger.diagnosis import examine
 from event_count_logger.errors import ConfigError, NotDurable, Unavailable, Unconfirmed
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
+from event_count_logger.reading.diagnosis import examine
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
 from tests.servers import BINARIES, Proxy, Server, free_port, wait_until

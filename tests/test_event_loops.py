@@ -20,7 +20,8 @@ from typing import Any
 import anyio
 import pytest
 
-from event_count_logger import EventCountLogger, event_loops, syncer
+from event_count_logger import EventCountLogger
+from event_count_logger.counting import event_loops, syncer
 from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
 from event_count_logger.group import EventGroup
 from tests.servers import Proxy, Server, wait_until

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger, EventGroup
-from event_count_logger.admission import Admission
 from event_count_logger.config import GroupConfig, from_dicts
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting.admission import Admission
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store

@@ -13,7 +13,7 @@ import pytest
 from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig, from_dicts
 from event_count_logger.errors import ConfigError, Rejected, Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Commit, Refusal, SessionAction, Store
 from event_count_logger.store.layouts import HashLayout
 from tests.groups import group_of

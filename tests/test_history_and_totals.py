@@ -10,7 +10,7 @@ import pytest
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Position, Rotation, Store
 from tests import groups
 from tests.conftest import only_keys

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from event_count_logger.cli import main
+from event_count_logger.cli.ecl import ecl
 from event_count_logger.config import from_dicts
-from event_count_logger.counters import hot
-from event_count_logger.local_reader import LocalReader
+from event_count_logger.counting import hot
+from event_count_logger.reading.local_reader import LocalReader
 from tests.servers import Server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,8 +40,8 @@ class Finder:
             raise ImportError("libc.so.7 is missing")
 sys.meta_path.insert(0, Finder)
 sys.argv = ["ecl", *sys.argv[1:]]
-from event_count_logger.cli import main
-main()
+from event_count_logger.cli.ecl import ecl
+ecl()
 """
 
 
@@ -50,7 +50,7 @@ def file(server: Server, config_file: Callable[..., Path]) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
-@pytest.mark.parametrize("name", ["", *main.list_commands(None)])  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["", *ecl.list_commands(None)])  # type: ignore[arg-type]
 def test_every_version_names_the_implementation(name: str, run: Run) -> None:
     done = run("ecl", *name.split(), "--version", ECL_NATIVE="0")
     assert (done.returncode, done.stdout) == (0, "ecl 2.0.0 (counting: pure Python)\n")

@@ -18,7 +18,7 @@ IMPORTS = (
     "import event_count_logger",
     "from event_count_logger import EventCountLogger",
     "from event_count_logger.config import from_file",
-    "from event_count_logger.cli import main",
+    "from event_count_logger.cli.ecl import ecl",
 )
 
 

@@ -14,13 +14,13 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig
-from event_count_logger.counters import layout, pure, spool_file
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.layout import Column, Extent
-from event_count_logger.counters.spool_file import SpoolFile
-from event_count_logger.counters.turns import Turn, Turns
+from event_count_logger.counting import layout, pure, spool_file
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.layout import Column, Extent
+from event_count_logger.counting.spool_file import SpoolFile
+from event_count_logger.counting.syncer import Syncer
+from event_count_logger.counting.turns import Turn, Turns
 from event_count_logger.intervals import Interval
-from event_count_logger.syncer import Syncer
 from tests.interruptions import Interruption, at_each_call, at_each_line
 from tests.servers import wait_until
 
@@ -228,5 +228,5 @@ def falls_asleep(interrupted: Interruption) -> bool:
 
 def test_turn_ends_while_another_thread_begins_to_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     of_turns = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
-    monkeypatch.setattr("event_count_logger.counters.turns.threading", of_turns)
+    monkeypatch.setattr("event_count_logger.counting.turns.threading", of_turns)
     assert not any(map(falls_asleep, at_each_line()))

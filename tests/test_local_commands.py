@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from event_count_logger.config import from_file
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.hot import implementation
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.hot import implementation
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -18,7 +18,7 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.config.values import Layout
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 from tests.servers import Server, wait_until

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.sync import Sync
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.sync import Sync
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.reader import Reader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Commit, Store
 from tests.servers import Server
 

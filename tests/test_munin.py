@@ -17,9 +17,9 @@ import pytest
 from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
-from event_count_logger.munin_graphs import Graph, find, suggestions
-from event_count_logger.reader import Snapshot
+from event_count_logger.reading.reader import Snapshot
 from event_count_logger.render import munin
+from event_count_logger.render.munin_graphs import Graph, find, suggestions
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.days import Days

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from event_count_logger import positions
+from event_count_logger.reading import positions
 from event_count_logger.store import Position
 
 

@@ -15,9 +15,9 @@ import pytest
 from event_count_logger import EventCountLogger, NotConfigured, Rejected, Unavailable
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.config.values import Layout
-from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.store.layouts import KeyLayout
 from tests.conftest import ROOT

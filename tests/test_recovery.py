@@ -21,10 +21,10 @@ import pytest
 
 from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import Config, from_dicts
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.recovery import Finding, Outcome, Recovery
-from event_count_logger.counters.tally import Tally
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.recovery import Finding, Outcome, Recovery
+from event_count_logger.counting.tally import Tally
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, free_port, wait_until
@@ -477,7 +477,7 @@ def test_two_that_recover_at_once_count_each_file_once(server: Server, directory
     program = """
 import json, sys
 from event_count_logger.config import from_dicts
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 config = from_dicts(*map(json.loads, sys.argv[1:]))

@@ -9,7 +9,7 @@ import click
 import pytest
 import voluptuous as vol
 
-from event_count_logger.cli import main
+from event_count_logger.cli.ecl import ecl
 from event_count_logger.config.values import RedisConfig
 from scripts.reference_parts import words
 from scripts.reference_parts.__main__ import DOCS, PAGES
@@ -47,15 +47,15 @@ def test_nothing_is_said_of_settings_that_are_gone() -> None:
 
 def test_every_command_is_in_the_reference() -> None:
     page = (DOCS / "commands.md").read_text()
-    for name in main.list_commands(click.Context(main)):
+    for name in ecl.list_commands(click.Context(ecl)):
         assert f"\n## ecl {name}\n" in page
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_option_that_is_named_exists(document: Path) -> None:
-    context = click.Context(main)
+    context = click.Context(ecl)
     for name, rest in re.findall(r"\becl[ _](\w+)((?: [^|;`#\n]*)?)", document.read_text()):
-        command = main.get_command(context, name)
+        command = ecl.get_command(context, name)
         if command:
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             assert set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest)) <= known, (name, rest)

@@ -808,8 +808,8 @@ def test_without_the_extra_it_says_what_to_install(file: Path) -> None:
 import sys
 sys.modules["fastapi"] = sys.modules["starlette"] = sys.modules["uvicorn"] = None
 sys.argv = ["ecl", "serve", *sys.argv[1:]]
-from event_count_logger.cli import main
-main()
+from event_count_logger.cli.ecl import ecl
+ecl()
 """
     done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True)
     assert done.returncode == 2

@@ -21,7 +21,7 @@ import yaml
 
 from event_count_logger import EventCountLoggerMaster
 from event_count_logger.config import from_file
-from event_count_logger.notify import Notifier
+from event_count_logger.service.notify import Notifier
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.notified import Manager
 from tests.servers import Server, free_port, wait_until
@@ -39,7 +39,7 @@ def logging_program(log_format: str, *lines: str) -> str:
     """What a program that logs so writes to standard error."""
     program = (
         "import logging, warnings",
-        "from event_count_logger.cli.log_format import set_up_logging",
+        "from event_count_logger.service.log_format import set_up_logging",
         f"set_up_logging({log_format!r})",
         f"hostile = {HOSTILE!r}",
         *lines,
@@ -200,7 +200,7 @@ def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("event_count_logger.notify.time.monotonic", clock)
+    monkeypatch.setattr("event_count_logger.service.notify.time.monotonic", clock)
     with Manager() as manager:
         notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "8000000"})
         for _ in range(80):
@@ -258,7 +258,7 @@ def test_a_tail_serves_when_it_has_begun_and_lives_while_it_waits_for_that(
 def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("event_count_logger.master._STUCK_S", 1)
+    monkeypatch.setattr("event_count_logger.service.master._STUCK_S", 1)
     steps: list[float] = []
     master = EventCountLoggerMaster(GROUPS, {**server.config, "socket_timeout": 0.1})
     thread = threading.Thread(target=master.run, args=[lambda: steps.append(time.monotonic())])

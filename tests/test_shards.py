@@ -19,14 +19,14 @@ import pytest
 
 from event_count_logger import EventCountLogger, NotConfigured, Snapshot
 from event_count_logger.config import GroupConfig, from_dicts, from_file
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.spool_file import Window
-from event_count_logger.exporter import Exporter
-from event_count_logger.follow import Follower
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.spool_file import Window
 from event_count_logger.group import EventGroup
-from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.exporter import Exporter
+from event_count_logger.reading.follow import Follower
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.sources.requests import count_once
 from event_count_logger.store import MasterInfo, Store
 from tests.conftest import ROOT

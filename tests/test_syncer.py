@@ -12,8 +12,8 @@ import pytest
 
 from event_count_logger import EventCountLogger, process
 from event_count_logger.config import GroupConfig
+from event_count_logger.counting.syncer import Sender, Syncer
 from event_count_logger.intervals import Interval
-from event_count_logger.syncer import Sender, Syncer
 from tests.servers import Server, wait_until
 
 
@@ -142,7 +142,7 @@ def test_due_sender_is_synced_while_new_ones_come_all_the_time(sender: Recorder)
 def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in which no background thread can run; that of other tests does not serve it."""
     monkeypatch.setattr(process, "has_threads", lambda: False)
-    monkeypatch.setattr("event_count_logger.syncer._syncer", process.PerProcess(Syncer))
+    monkeypatch.setattr("event_count_logger.counting.syncer._syncer", process.PerProcess(Syncer))
 
 
 @pytest.mark.usefixtures("without_thread")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.admission import Admission
 from event_count_logger.config import from_file
+from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail import inventory
 from event_count_logger.sources.tail.crew import Crew

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from event_count_logger.config import ConfigError, from_file
+from event_count_logger.config.templates import Template
 from event_count_logger.config.values import TailTime
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.templates import Template
 
 ACCESS = {
     "match": r'"(?P<method>[A-Z]+) \S+ HTTP/[^"]+" (?P<status>\d{3}) (?P<bytes>\S+)',

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
-from event_count_logger.group_rates import GroupRates
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
-from event_count_logger.reader import Reader, Snapshot
+from event_count_logger.reading.group_rates import GroupRates
+from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.render import top as render
 from event_count_logger.render.event_table import bar
 from event_count_logger.render.words import duration, printable

@@ -17,8 +17,8 @@ from event_count_logger.config import Config, GroupConfig, RedisConfig, Sessions
 from event_count_logger.errors import NotYet
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
+from event_count_logger.reading.unrotated import UnrotatedWatch, find_unrotated
 from event_count_logger.store import MasterInfo, SessionAction, Store
-from event_count_logger.unrotated import UnrotatedWatch, find_unrotated
 from tests.groups import group_of
 from tests.servers import Server, wait_until
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import click
 
 from event_count_logger import config as configuration
-from event_count_logger import diagnosis, embedded, machine
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
+from event_count_logger.reading import diagnosis, machine
+from event_count_logger.service import embedded
 from event_count_logger.store import Store
 
 

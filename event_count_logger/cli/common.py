@@ -13,8 +13,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from event_count_logger.cli.log_format import logs_json
 from event_count_logger.errors import ConfigError, EventCountLoggerError, NotConfigured
+from event_count_logger.service.log_format import logs_json
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -146,7 +146,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         return
     from importlib.metadata import version
 
-    from event_count_logger.counters.hot import implementation
+    from event_count_logger.counting.hot import implementation
 
     name = context.find_root().info_name
     click.echo(f"{name} {version('event-count-logger')} (counting: {implementation()})")
@@ -161,3 +161,16 @@ with_version = click.option(
     callback=_print_version,
     help="Show the version and exit.",
 )
+
+
+def log_format_option(function: _F) -> _F:
+    """The option --log-format, which may come from the environment."""
+    option = click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        envvar="ECL_LOG_FORMAT",
+        help="Of messages: lines for people, or a JSON object a line.",
+    )
+    return option(function)

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from event_count_logger.cli.common import tell
 from event_count_logger.errors import StoreError, Unavailable
-from event_count_logger.munin_graphs import Graph
-from event_count_logger.reader import Reader, Snapshot
+from event_count_logger.reading.reader import Reader, Snapshot
+from event_count_logger.reading.settled import read_settled
 from event_count_logger.render import munin as render
 from event_count_logger.render import text
-from event_count_logger.settled import read_settled
+from event_count_logger.render.munin_graphs import Graph
 from event_count_logger.store import Store
 
 #: A graph, its events, and their counts: None if Redis did not answer.

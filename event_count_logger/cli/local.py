@@ -7,7 +7,7 @@ import click
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_config, with_version
 from event_count_logger.cli.rows import print_rows
 from event_count_logger.config import Config, from_file
-from event_count_logger.local_reader import LocalRates, LocalReader, LocalSnapshot
+from event_count_logger.reading.local_reader import LocalRates, LocalReader, LocalSnapshot
 from event_count_logger.render import local as render
 
 

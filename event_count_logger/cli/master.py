@@ -7,13 +7,13 @@ from types import FrameType
 
 import click
 
-from event_count_logger import hangup
-from event_count_logger.cli.common import OneLineErrors, config_argument, with_version
-from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
-from event_count_logger.cli.service import Service
+from event_count_logger.cli.common import OneLineErrors, config_argument, log_format_option, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.logs import counted
-from event_count_logger.master import EventCountLoggerMaster
+from event_count_logger.service import hangup
+from event_count_logger.service.log_format import LogFormat, set_up_logging
+from event_count_logger.service.master import EventCountLoggerMaster
+from event_count_logger.service.service import Service
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,8 +15,8 @@ from event_count_logger.cli.common import (
 )
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.values import Layout
-from event_count_logger.local_reader import LocalReader, LocalSnapshot
 from event_count_logger.logs import counted
+from event_count_logger.reading.local_reader import LocalReader, LocalSnapshot
 from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 

@@ -6,11 +6,11 @@ import os
 
 import click
 
-from event_count_logger import munin_graphs
 from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
 from event_count_logger.cli.graphs import print_graphs
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import EventCountLoggerError
+from event_count_logger.render import munin_graphs
 from event_count_logger.store import Store
 
 #: Both may be set in Munin's plugin-conf.d; the second is that of all commands.

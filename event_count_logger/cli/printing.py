@@ -10,13 +10,13 @@ from event_count_logger.cli.common import tell
 from event_count_logger.cli.waiting import Waiting
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConfigured
-from event_count_logger.follow import After, Follower
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
-from event_count_logger.reader import Reader, Snapshot, Totals
+from event_count_logger.reading.follow import After, Follower
+from event_count_logger.reading.reader import Reader, Snapshot, Totals
+from event_count_logger.reading.settled import read_settled
 from event_count_logger.render import csv, json, text
-from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from event_count_logger import positions
 from event_count_logger.cli.common import (
     Failure,
     OneLineErrors,
@@ -17,9 +16,10 @@ from event_count_logger.cli.common import (
 )
 from event_count_logger.cli.printing import RENDERERS, GroupPrinter
 from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.follow import After
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
+from event_count_logger.reading import positions
+from event_count_logger.reading.follow import After
 from event_count_logger.store import Store
 
 #: Formats of monitoring systems: of all groups, or of one; and the options that go with them.
@@ -144,8 +144,8 @@ def _export(config: Config, group_name: str | None, chosen_format: str, interval
     groups = config.shown_groups if group_name is None else [config.group(group_name)]
     store = Store(config.redis)
     if chosen_format == "munin":
-        from event_count_logger import munin_graphs
         from event_count_logger.cli.graphs import print_graphs
+        from event_count_logger.render import munin_graphs
 
         chosen = interval and _choose_interval(groups[0], interval) or None
         graphs = [munin_graphs.of_group(groups[0], chosen)] if group_name else munin_graphs.all_graphs(config)

@@ -12,7 +12,7 @@ import click
 
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
-from event_count_logger.counters.recovery import Finding, Outcome, Recovery
+from event_count_logger.counting.recovery import Finding, Outcome, Recovery
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 

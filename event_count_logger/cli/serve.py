@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from event_count_logger import syncer
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
-from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
-from event_count_logger.cli.service import Service
+from event_count_logger.cli.common import (
+    Failure,
+    OneLineErrors,
+    Status,
+    config_argument,
+    log_format_option,
+    with_version,
+)
 from event_count_logger.config import Config
-from event_count_logger.extras import how_to_install
+from event_count_logger.counting import syncer
+from event_count_logger.installation import how_to_install
 from event_count_logger.logs import Log, counted
+from event_count_logger.service.log_format import LogFormat, set_up_logging
+from event_count_logger.service.service import Service
 from event_count_logger.store import Store
 from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
 

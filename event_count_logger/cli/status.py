@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from event_count_logger import status as examination
 from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
-from event_count_logger.local_status import examine_machine, settled
+from event_count_logger.reading import status as examination
+from event_count_logger.reading.local_status import examine_machine, settled
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
 from event_count_logger.store import Store

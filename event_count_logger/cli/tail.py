@@ -15,13 +15,20 @@ from types import FrameType
 
 import click
 
-from event_count_logger.admission import Admission
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, config_argument, with_version
-from event_count_logger.cli.log_format import LogFormat, log_format_option, set_up_logging
-from event_count_logger.cli.service import Service
+from event_count_logger.cli.common import (
+    Failure,
+    OneLineErrors,
+    Status,
+    config_argument,
+    log_format_option,
+    with_version,
+)
 from event_count_logger.config import Config, GroupConfig, TailConfig
+from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
+from event_count_logger.service.log_format import LogFormat, set_up_logging
+from event_count_logger.service.service import Service
 from event_count_logger.sources.tail.tail import ForeignPosition, Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store

@@ -12,10 +12,10 @@ from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_c
 from event_count_logger.cli.rows import Row, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable
-from event_count_logger.extras import how_to_install
-from event_count_logger.group_rates import GroupRates
-from event_count_logger.group_reader import GroupReader
-from event_count_logger.reader import Reader
+from event_count_logger.installation import how_to_install
+from event_count_logger.reading.group_rates import GroupRates
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Target
 from event_count_logger.top.view import COLUMNS, View

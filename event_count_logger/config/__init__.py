@@ -20,6 +20,7 @@ from event_count_logger.config.places import Place, Report, written
 from event_count_logger.config.redis import check_redis
 from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS, group_name_fault
 from event_count_logger.config.tail import check_tail
+from event_count_logger.config.templates import Template
 from event_count_logger.config.values import (
     Address,
     Config,
@@ -33,7 +34,6 @@ from event_count_logger.config.values import (
 )
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
-from event_count_logger.templates import Template
 
 #: Finished intervals: a shard that is rotated before others is looked up there.
 _SHORTEST_HISTORY_OF_SHARDS = 2

@@ -16,8 +16,8 @@ import voluptuous as vol
 from event_count_logger import keys
 from event_count_logger.config.environment import FromEnvironment, as_written
 from event_count_logger.config.places import Place, Report
+from event_count_logger.config.templates import Template
 from event_count_logger.intervals import parse_duration
-from event_count_logger.templates import Template
 
 #: Values may be of any size, and refer to themselves.
 _brief = reprlib.Repr()

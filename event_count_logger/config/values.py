@@ -13,9 +13,9 @@ from zlib import crc32
 
 from event_count_logger import keys
 from event_count_logger.config.spool_places import default_spool_dir, default_spool_dirs
+from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval
-from event_count_logger.templates import Template
 
 #: Seconds for one answer from Redis. Shorter gives a waiting `log()` back sooner, longer bears slower
 #: networks; being too short costs a repeated request, never a wrong count.

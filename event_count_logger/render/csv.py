@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from event_count_logger.reader import Snapshot, Totals
+from event_count_logger.reading.reader import Snapshot, Totals
 from event_count_logger.render.numbers import plain_or_none
 
 

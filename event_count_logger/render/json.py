@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from event_count_logger.reader import Snapshot, Totals
+from event_count_logger.reading.reader import Snapshot, Totals
 from event_count_logger.render.numbers import plain_or_none
 
 _NAMES = {"last": "last", "cur": "current"}

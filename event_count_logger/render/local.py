@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from event_count_logger.local_reader import LocalCount, LocalSnapshot
+from event_count_logger.reading.local_reader import LocalCount, LocalSnapshot
 from event_count_logger.render import table
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
-from event_count_logger.munin_graphs import Graph
-from event_count_logger.reader import Snapshot
+from event_count_logger.reading.reader import Snapshot
+from event_count_logger.render.munin_graphs import Graph
 
 #: What Munin takes as the name of a field, as long as is wanted in the name of a file.
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")

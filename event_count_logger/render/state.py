@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from event_count_logger.local_reader import UndeliveredFile
-from event_count_logger.local_status import MachineStatus, StuckProcess
 from event_count_logger.logs import counted
+from event_count_logger.reading.local_reader import UndeliveredFile
+from event_count_logger.reading.local_status import MachineStatus, StuckProcess
+from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status
+from event_count_logger.reading.unrotated import Unrotated
 from event_count_logger.render.words import duration
-from event_count_logger.status import GroupStatus, IntervalStatus, Status
-from event_count_logger.unrotated import Unrotated
 
 #: One fault: the word for it, and a sentence.
 Fault = tuple[str, str]

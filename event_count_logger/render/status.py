@@ -8,14 +8,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from event_count_logger.local_reader import UndeliveredFile
-from event_count_logger.local_status import MachineStatus, StuckProcess
 from event_count_logger.logs import counted
+from event_count_logger.reading.local_reader import UndeliveredFile
+from event_count_logger.reading.local_status import MachineStatus, StuckProcess
+from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status, by_group
+from event_count_logger.reading.unrotated import Unrotated
 from event_count_logger.render import table
 from event_count_logger.render.words import duration, size, utc
-from event_count_logger.status import GroupStatus, IntervalStatus, Status, by_group
 from event_count_logger.store import MasterInfo
-from event_count_logger.unrotated import Unrotated
 
 #: Files in the table of those that wait, at most; JSON has all.
 _MOST_FILES = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from event_count_logger.logs import counted
-from event_count_logger.reader import Snapshot, Totals
+from event_count_logger.reading.reader import Snapshot, Totals
 from event_count_logger.render.words import utc
 
 _TITLES = {"last": "Last:", "cur": "Current:"}

@@ -9,10 +9,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from event_count_logger.logs import counted
-from event_count_logger.reader import Snapshot
+from event_count_logger.reading.reader import Snapshot
+from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
 from event_count_logger.render.event_table import EventTable, fitted
 from event_count_logger.render.words import NOTHING_YET, count, duration, printable, rate
-from event_count_logger.status import OVERDUE_TOLERANCE_S
 from event_count_logger.top.sample import Overview, Sample, Target
 from event_count_logger.top.view import View
 from event_count_logger.top.watcher import Answer

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from event_count_logger.config import Config
+from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured
 from event_count_logger.store import ActionName
-from event_count_logger.templates import Template
 
 #: The `uid` of a dashboard that was never saved.
 _UNSAVED = "new"

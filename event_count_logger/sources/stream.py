@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from event_count_logger import keys
-from event_count_logger.admission import Admission
-from event_count_logger.arguments import checked_event
+from event_count_logger.counting.admission import Admission
+from event_count_logger.counting.arguments import checked_event
 from event_count_logger.errors import SourceMoved
 from event_count_logger.sources.source import Source
 

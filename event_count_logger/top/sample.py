@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader, Snapshot
+from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.store import Store
 
 #: Finished intervals of which the trend is shown.

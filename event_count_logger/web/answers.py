@@ -13,8 +13,8 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import ConnectionRejected, Rejected, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
-from event_count_logger.reader import Snapshot, Totals
-from event_count_logger.status import IntervalStatus, Status, by_group
+from event_count_logger.reading.reader import Snapshot, Totals
+from event_count_logger.reading.status import IntervalStatus, Status, by_group
 from event_count_logger.store import MasterInfo
 
 

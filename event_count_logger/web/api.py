@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from event_count_logger import positions
+from event_count_logger.reading import positions
 from event_count_logger.store import Position
 from event_count_logger.web import answers
 from event_count_logger.web.problems import described, problem

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from typing_extensions import TypedDict
 
-from event_count_logger.admission import Admission
+from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.sources.sessions import checked_action

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from event_count_logger import status
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import NotConfigured, StoreError
-from event_count_logger.exporter import Exporter
-from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading import status
+from event_count_logger.reading.exporter import Exporter
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.settled import read_settled
 from event_count_logger.render import openmetrics
-from event_count_logger.settled import read_settled
 from event_count_logger.store import Store
 from event_count_logger.web import answers
 from event_count_logger.web.sharing import Shared

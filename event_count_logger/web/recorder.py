@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from event_count_logger.config import Config
-from event_count_logger.counters.layout import unsent
+from event_count_logger.counting.layout import unsent
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from event_count_logger import positions
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import StoreError
-from event_count_logger.follow import Follower
-from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Snapshot
+from event_count_logger.reading import positions
+from event_count_logger.reading.follow import Follower
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Snapshot
 from event_count_logger.store import Position, Store
 from event_count_logger.web import answers
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from event_count_logger.counters import hot, layout, pure, recovery, spool_file, sync
+from event_count_logger.counting import hot, layout, pure, recovery, spool_file, sync
 from event_count_logger.logs import Log
 from event_count_logger.store import Store, connections
 from scripts.explore_parts.world import World

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from event_count_logger.counters import spool_file, sync
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.recovery import Recovery
-from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.counting import spool_file, sync
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.spool_file import SpoolFile
 from event_count_logger.errors import StoreError
 from scripts.explore_parts.interception import LOG
 from scripts.explore_parts.world import OTHER_THREAD_LOGS, Killed, World

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from event_count_logger.config import Config, RedisConfig
-from event_count_logger.group_reader import GroupReader
 from event_count_logger.intervals import Interval
+from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.store import Store
 
 #: Counts by group and start, in Unix seconds.

@@ -25,9 +25,10 @@ from typing import Any
 import redis
 
 import event_count_logger
-from event_count_logger import EventCountLogger, syncer
+from event_count_logger import EventCountLogger
 from event_count_logger.config import from_dicts
-from event_count_logger.counters.recovery import Recovery
+from event_count_logger.counting import syncer
+from event_count_logger.counting.recovery import Recovery
 from event_count_logger.errors import StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store

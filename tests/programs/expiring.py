@@ -15,9 +15,9 @@ from collections import Counter
 from typing import Any
 
 from event_count_logger import EventCountLogger
-from event_count_logger.counters.cells import Cells
-from event_count_logger.counters.local import LocalCounters
-from event_count_logger.counters.spool_file import SpoolFile
+from event_count_logger.counting.cells import Cells
+from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.spool_file import SpoolFile
 
 #: Seconds that it may take beyond the given ones until the counters were replaced some times.
 _MOST_S = 30.0

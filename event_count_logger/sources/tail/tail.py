@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from event_count_logger import keys
-from event_count_logger.admission import Admission
 from event_count_logger.config.values import GroupConfig, TailConfig
+from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreError
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action

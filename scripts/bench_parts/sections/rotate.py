@@ -14,7 +14,7 @@ from bench_parts.processes import Bench, Worker
 from bench_parts.report import Section, Table, at_least, at_most, blocked, middle
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
-from event_count_logger.reader import Reader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 
 TEXT = """\

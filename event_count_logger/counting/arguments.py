@@ -1,0 +1,50 @@
+"""What applications pass, checked, and as the exact types that it stands for."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import cast
+
+from event_count_logger import keys
+from event_count_logger.counting.hot import LARGEST
+
+
+def checked_event(event_id: object, count: object) -> tuple[str, int]:
+    """An event and its count; whether the string is an event ID is for the group to say.
+
+    Raises:
+        TypeError: Not a string, or not an integer.
+        ValueError: The count is negative, or larger than Redis can count.
+    """
+    if not isinstance(event_id, str):
+        raise TypeError(f"event_id must be a string, not {event_id!r}")
+    try:
+        number = operator.index(cast(int, count))
+    except TypeError:
+        number = None
+    if number is None or isinstance(count, bool):
+        raise TypeError(f"count must be an integer, not {count!r}")
+    if not 0 <= number <= LARGEST:
+        raise ValueError(f"count must be from 0 to 2^63-1, not {number}")
+    return str.__str__(event_id), number
+
+
+def checked_id(id: object, what: str, find_fault: Callable[[str], str | None] = keys.id_fault) -> str:
+    """The ID of something, such as 'a session'.
+
+    Args:
+        id: What was passed.
+        what: What it is the ID of.
+        find_fault: Returns what keeps a string from being one, as `keys.id_fault`.
+
+    Raises:
+        TypeError: Not a string.
+        ValueError: Cannot be the ID of that.
+    """
+    if not isinstance(id, str):
+        raise TypeError(f"the ID of {what} must be a string, not {id!r}")
+    fault = find_fault(id)
+    if fault:
+        raise ValueError(f"{id!r} is not the ID of {what}: it {fault}")
+    return str.__str__(id)

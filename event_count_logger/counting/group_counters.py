@@ -1,0 +1,238 @@
+"""The counters of one group in one process, which are replaced from time to time."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from event_count_logger import process
+from event_count_logger.config import GroupConfig
+from event_count_logger.counting import event_loops, syncer
+from event_count_logger.counting.admission import IDLE_PART, Admission
+from event_count_logger.counting.cells import CellMaps, Closed, unless_ending
+from event_count_logger.counting.hot import Cell, CellMap, Counting
+from event_count_logger.counting.layout import distance, has_reached
+from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.outbox import Outbox
+from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.usage import Usage
+from event_count_logger.logs import Log
+from event_count_logger.store import Store
+
+#: Counters are replaced when so many of the events are idle, or so many of `max_events` are in use.
+_IDLE_PART_OF_EVENTS, _CROWDED = 1 / 8, 3 / 4
+
+#: Counters that were replaced and are not yet done, at most: while Redis is unavailable, none are.
+_MOST_REPLACED = 3
+
+#: Attempts to send counts that a caller waits for, at most.
+_ATTEMPTS = 2
+
+#: Seconds that a thread waits for another one that replaces the counters.
+_LONGEST_WAIT_S = 1.0
+
+
+class GroupCounters:
+    """The local counters and the session outbox of one group in one process.
+
+    Events that are no longer in use leave the process in one way only: all counters are replaced, as if the
+    process had been restarted. The new ones have a file and a source of their own, in which events that are
+    in use get a cell with their next `log()`. The old ones are sent and deleted by the background thread:
+
+        find_room, look -> admission drops idle events -> the old counters are closed, which empties the map
+        -> new counters -> the background thread sends and deletes the old ones
+
+    Attributes:
+        maps: Where cells are found; the same maps for as long as the process lives.
+        outbox: What this process has to report of sessions.
+    """
+
+    def __init__(
+        self, config: GroupConfig, store: Store, recovery: Recovery, log: Log, admission: Admission
+    ) -> None:
+        """Opens nothing before the first event."""
+        self.maps = CellMaps.new()
+        self.outbox = Outbox(config, store, log)
+        self._config = config
+        self._admission = admission
+        # One shard for each process, drawn at random; the spool file says which one it is.
+        shard = config.shard(random.Random().randrange(config.n_shards))
+        look = weakref.WeakMethod(self.look) if config.auto_declare_events else None
+        carry = weakref.WeakMethod(self.carry_over)
+        self._local = LocalCounters(shard, store, recovery, log, self.maps, look, carry)
+        self._usage = Usage(self._local.cells)
+        self._replaced: list[LocalCounters] = []
+        self._watched: LocalCounters | None = None
+        self._replacing = threading.RLock()  # reentrant, because a signal handler may count, too
+        self._is_busy = False
+
+    @property
+    def local(self) -> LocalCounters:
+        """The counters that new events are added to."""
+        if self._local.cells.is_closed:
+            self._replace(self._local)  # another thread is about to, or was interrupted
+        return self._local
+
+    def all_local(self) -> list[LocalCounters]:
+        """The same, and those that were replaced and are not yet done."""
+        for each in tuple(self._replaced):
+            if not each.has_unsent():
+                with suppress(ValueError):  # another thread has removed it
+                    self._replaced.remove(each)
+        return [self.local, *self._replaced]
+
+    def senders(self) -> list[syncer.Sender]:
+        """Everything that may have something to send."""
+        return [*self.all_local(), self.outbox]
+
+    def add(self, event_id: str) -> None:
+        """Make sure that an event has a cell."""
+        while True:
+            local = self.local
+            with suppress(Closed):
+                local.cells.add(event_id)
+                break
+        if self._watched is not local:
+            syncer.current().watch(local)
+            self._watched = local
+
+    def pending(self) -> Pending:
+        """The counts that are unsent now."""
+        return Pending(self.all_local(), self.outbox)
+
+    def flush_replaced(self, timeout_s: float) -> None:
+        """Send what is left of counters that were replaced; waits until that was tried, or time is over."""
+        deadline = time.monotonic() + timeout_s
+        for local in self.all_local()[1:]:
+            syncer.current().flush(local, deadline - time.monotonic())
+
+    def release(self) -> None:
+        """Nothing will be counted any more: send what is left."""
+        for local in self._replaced:
+            local.is_replaced = False  # none take its place any more
+        for sender in (self._local, self.outbox):
+            syncer.current().release(sender)
+
+    def adder(self, event_id: str, send: Callable[[Cell, int], object]) -> Adder:
+        """Returns what adds to an event without asking whether it may be counted; see `Counting._send`."""
+        return Adder(self.maps.of(event_id), self.add, send)
+
+    def carry_over(self, finished: LocalCounters) -> None:
+        """Move what is unsent to new counters: another process has sent the rest and deleted the file."""
+        self._replace(finished)
+        for cell in finished.cells.unsent():
+            total = cell.total
+            self.adder(cell.event_id, _leave_to_next_sync).log(cell.event_id, distance(total, cell.acked))
+            cell.acked = total
+        syncer.current().wake(self._local)
+
+    def look(self, now: float) -> None:
+        """Let events leave that were not used for `expire_after`, if it is worth while."""
+        self._expire(now, self._config.expire_after, at_once=False)
+
+    def find_room(self, now: float) -> None:
+        """Let events leave that were not used for a part of `expire_after`: a new one finds no room."""
+        self._expire(now, self._config.expire_after * IDLE_PART, at_once=True)
+
+    def _expire(self, now: float, idle_s: float, at_once: bool) -> None:
+        if process.is_ending():
+            return
+        acquired = False
+        try:
+            acquired = self._replacing.acquire(
+                timeout=0 if event_loops.is_running_here() else _LONGEST_WAIT_S
+            )
+            local = self.local
+            # A signal handler may have interrupted this thread right here.
+            if not acquired or self._is_busy or not self._let_leave(now, now - idle_s, at_once):
+                return
+        finally:
+            if acquired:
+                self._replacing.release()
+        self._replace(local)
+
+    def _let_leave(self, now: float, since: float, at_once: bool) -> bool:
+        """Drop idle events from the admission. Returns whether any of them has a cell."""
+        self._is_busy = True
+        try:
+            admission, by_id = self._admission, self._local.cells.by_id
+            admission.note_used(self._usage.used(), now)
+            idle = self._confirmed(admission.idle(since))
+            have_cells = any(event_id in by_id for event_id in idle)
+            if not (at_once or self._is_worth_while(len(idle))):
+                return False
+            if have_cells and len(self.all_local()) > _MOST_REPLACED:
+                return False
+            admission.drop(idle, since)
+            return have_cells
+        finally:
+            self._is_busy = False
+
+    def _confirmed(self, event_ids: list[str]) -> list[str]:
+        unsent = {event_id for local in self.all_local() for event_id in local.unsent()}
+        return [event_id for event_id in event_ids if event_id not in unsent]
+
+    def _is_worth_while(self, n_idle: int) -> bool:
+        n_events = len(self._admission.declared)
+        is_crowded = n_events >= _CROWDED * self._config.max_events
+        return n_idle > 0 and (is_crowded or n_idle >= _IDLE_PART_OF_EVENTS * n_events)
+
+    def _replace(self, old: LocalCounters) -> None:
+        with unless_ending(self._replacing):
+            if self._local is not old or not old.close():
+                return
+            new = old.replaced_by(self.maps)
+            usage = Usage(new.cells)
+            # No function is called in between: a signal handler may have done the same.
+            if self._local is old:
+                self._local, self._usage = new, usage
+                self._replaced.append(old)
+        syncer.current().wake(old)
+
+
+class Adder(Counting):
+    """Adds counts to the cells of one map; threads may log meanwhile."""
+
+    def __init__(
+        self, cell_map: CellMap, add: Callable[[str], None], send: Callable[[Cell, int], object]
+    ) -> None:
+        """`add` makes sure that an event has a cell in the map; `send` is called as `Counting._send`."""
+        self.cells = cell_map
+        self._add = add
+        self._on_enough = send
+
+    def _log_unusual(self, event_id: object, count: object) -> None:
+        assert isinstance(event_id, str) and isinstance(count, int)
+        self._add(event_id)
+        self.log(event_id, count)
+
+    def _send(self, cell: Cell, total: int) -> None:
+        self._on_enough(cell, total)
+
+
+def _leave_to_next_sync(cell: Cell, total: int) -> None:
+    """Sends nothing."""
+
+
+class Pending:
+    """The counts that were unsent when this was made."""
+
+    def __init__(self, all_local: list[LocalCounters], outbox: Outbox) -> None:
+        self._senders: list[syncer.Sender] = [*all_local, outbox]
+        self._outbox, self._end = outbox, outbox.end()
+        self._totals = [(cell, cell.total) for local in all_local for cell in local.cells.unsent()]
+
+    def attempts(self) -> Iterator[syncer.Sender]:
+        """The senders that have something to send; once more where a connection has just broken."""
+        for _ in range(_ATTEMPTS):
+            if not self.is_confirmed():
+                yield from (sender for sender in self._senders if sender.has_unsent())
+
+    def is_confirmed(self) -> bool:
+        """Returns whether Redis has confirmed the counts, and what was reported of sessions."""
+        are_confirmed = all(has_reached(cell.acked, total) for cell, total in self._totals)
+        return are_confirmed and self._outbox.is_sent(self._end)

@@ -1,0 +1,119 @@
+"""Actions of sessions on their way to Redis."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from contextlib import suppress
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import NotYet, Rejected, StoreError
+from event_count_logger.logs import Log, counted
+from event_count_logger.store import SessionAction, Store
+
+#: Actions in one request.
+_BATCH_SIZE = 100
+
+#: Actions that are kept while Redis is away: each takes some 300 bytes.
+_MOST_KEPT = 100_000
+
+#: Seconds between attempts while Redis is away.
+_RETRY_S = 0.5
+
+
+class Outbox:
+    """Actions of sessions on their way to Redis. They are kept in memory while it is away."""
+
+    def __init__(self, config: GroupConfig, store: Store, log: Log) -> None:
+        self.config = config
+        self.released = False
+        self._store = store
+        self._log = log
+        self._waiting: deque[SessionAction] = deque()
+        self._n_sent = 0
+        self._sending = threading.Lock()
+        self._troubles: set[str] = set()  # told since Redis last took something
+
+    def put(self, action: SessionAction) -> None:
+        """Take an action along with the next `sync`."""
+        if len(self._waiting) < _MOST_KEPT:
+            self._waiting.append(action)
+        else:
+            self._tell_once(f"{_MOST_KEPT} actions of sessions wait for Redis: further ones are lost")
+
+    def prepare(self) -> None:
+        """Nothing has to be known before."""
+
+    def sync(self, timeout_s: float) -> None:
+        """Send what waits now, as far as Redis takes it; waits for its turn for `timeout_s`."""
+        if not self._sending.acquire(timeout=timeout_s):
+            return
+        try:
+            with suppress(StoreError):  # told where noticed; the actions are kept
+                for _ in range(0, len(self._waiting), _BATCH_SIZE):
+                    self._send_some()
+        finally:
+            self._sending.release()
+
+    def _send_some(self) -> None:
+        # Others may append meanwhile, which an iterator does not bear.
+        actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
+        try:
+            with self._store.attempt(self.config, f"sessions of {self.config.prefix}"):
+                commit = self._store.commit_actions(self.config, actions)
+            for refusal in commit.refusals:
+                raise Rejected(refusal.key, refusal.reason)
+        except (Rejected, NotYet) as error:
+            self._tell_once(f"{error}; sessions are kept and tried again")
+            raise
+        if len(self._waiting) < _MOST_KEPT / 2:  # else the queue may be full again at once
+            self._troubles.clear()
+        self._n_sent += len(actions)
+        for _ in actions:
+            self._waiting.popleft()
+
+    def _tell_once(self, trouble: str) -> None:
+        if trouble not in self._troubles:
+            self._troubles.add(trouble)
+            self._log.warning("%s", trouble)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether sending is known to fail for now."""
+        return self._store.is_away(self.config) or bool(self._troubles)
+
+    def has_unsent(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._waiting)
+
+    def end(self) -> int:
+        """Returns the place behind the last action that waits; see `is_sent`."""
+        # In this order, an action that is being sent may count twice, so that the place is too far at worst.
+        n_waiting = len(self._waiting)
+        return n_waiting + self._n_sent
+
+    def is_sent(self, end: int) -> bool:
+        """Returns whether all actions before this place are confirmed."""
+        return self._n_sent >= end or not self._waiting
+
+    def unsent_in_words(self) -> str:
+        """How much waits; '' for nothing."""
+        return f"{counted(len(self._waiting), 'action')} of sessions" if self._waiting else ""
+
+    def next_sync(self, now: float) -> float:
+        """When to try again; `now` and the result are `time.monotonic()`."""
+        return now + _RETRY_S if self._waiting else math.inf
+
+    def send_at_once(self) -> None:
+        """It always does."""
+
+    def expect_wake(self) -> None:
+        """Each action asks for a sync."""
+
+    def retire(self) -> None:
+        """Leaves nothing in Redis."""
+
+    def put_away(self) -> str:
+        """What becomes of what was not sent, in words."""
+        return "lost"

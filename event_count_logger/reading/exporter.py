@@ -1,0 +1,112 @@
+"""Reads what is exported to monitoring: all groups that are not hidden, or no counts at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
+from event_count_logger.reading.reader import Reader, Snapshot, Totals
+from event_count_logger.reading.settled import read_settled
+from event_count_logger.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetrics:
+    """What is exported of one group.
+
+    Attributes:
+        group: Name of the group.
+        totals: What its events have counted since ever; None if it keeps no totals.
+        lasts: The last finished interval of each length; the counts are of all events that are known.
+        n_masters: How many masters that rotate it were there lately.
+        open_sessions: How many of its sessions have neither ended nor expired; None if it has no sessions.
+    """
+
+    group: str
+    totals: Totals | None
+    lasts: Sequence[Snapshot]
+    n_masters: int
+    open_sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What was read at one time.
+
+    Attributes:
+        up: Whether Redis answered. If not, there are no groups.
+        groups: Those that could be read, in the order of the configuration.
+        duration_s: Seconds that the reading took.
+        faults: What went wrong this time.
+        n_errors: How much went wrong so far.
+    """
+
+    up: bool
+    groups: Sequence[GroupMetrics]
+    duration_s: float
+    faults: Sequence[StoreError] = ()
+    n_errors: int = 0
+
+
+class Exporter:
+    """Reads the same groups time after time, and counts what goes wrong. Threads may share it."""
+
+    def __init__(self, groups: Iterable[GroupConfig], store: Store) -> None:
+        self._groups = tuple(groups)
+        self._store = store
+        self._n_errors = 0
+        self._counting = threading.Lock()
+
+    def use(self, groups: Iterable[GroupConfig]) -> None:
+        """Go on with other groups."""
+        self._groups = tuple(groups)
+
+    def scrape(self) -> Scrape:
+        """Read all groups; what Redis refuses to tell of one does not keep the others from being read."""
+        began = time.monotonic()
+        up, groups, faults = self._read()
+        with self._counting:
+            self._n_errors += len(faults)
+            return Scrape(up, groups, time.monotonic() - began, faults, self._n_errors)
+
+    def _read(self) -> tuple[bool, list[GroupMetrics], list[StoreError]]:
+        groups: list[GroupMetrics] = []
+        faults: list[StoreError] = []
+        try:
+            with suppress(Rejected):  # also an answer
+                self._store.ping()
+            for group in self._groups:
+                try:
+                    groups.append(collect(group, self._store))
+                except (Rejected, NotYet) as error:
+                    faults.append(error)
+        except Unavailable as error:
+            return False, [], [error]
+        return True, groups, faults
+
+
+def collect(group: GroupConfig, store: Store) -> GroupMetrics:
+    """Read what is exported of one group.
+
+    Raises:
+        StoreError: Redis does not answer, or refuses to.
+    """
+    reader = Reader(store)
+    totals = reader.totals(group) if group.totals else None
+    known = list(totals.counts) if totals else reader.known_events(group)
+    lasts = [_filled(read_settled(reader, group, interval, "last")[0], known) for interval in group.intervals]
+    n_masters = sum(master.alive for master in store.masters(group))
+    open_sessions = store.open_sessions(group) if group.sessions else None
+    return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)
+
+
+def _filled(snapshot: Snapshot, known: Sequence[str]) -> Snapshot:
+    """With a 0 for each event that did not happen: in a chart, that is not the same as a gap."""
+    if snapshot.empty:
+        return snapshot
+    return replace(snapshot, counts=dict.fromkeys(known, 0) | dict(snapshot.counts))

@@ -1,0 +1,144 @@
+"""What applications read the counts of one group with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.errors import NotConfigured
+from event_count_logger.intervals import Interval
+from event_count_logger.reading.follow import After, Follower
+from event_count_logger.reading.reader import Reader, Snapshot, Totals
+from event_count_logger.store import Store
+
+
+class GroupReader:
+    """Reads the counts of one group. Threads may share it.
+
+    Intervals are named as in the configuration; the name may be left out where the group has only one.
+    All methods raise `NotConfigured` for an interval that the group does not have, and `StoreError`
+    when Redis does not answer.
+    """
+
+    def __init__(self, group: GroupConfig, store: Store) -> None:
+        self.group = group
+        self._store = store
+        self._reader = Reader(store)
+
+    def last(self, interval: str | None = None) -> Snapshot:
+        """The last finished interval."""
+        return self._reader.read(self.group, self.interval(interval), "last")[0]
+
+    def current(self, interval: str | None = None) -> Snapshot:
+        """The running interval."""
+        return self._reader.read(self.group, self.interval(interval), "cur")[0]
+
+    def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
+        """The last finished and the running interval, as of the same moment."""
+        last, current = self._reader.read(self.group, self.interval(interval), "last", "cur")
+        return last, current
+
+    def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
+        """The last `n` finished intervals, oldest first; as many as the history holds if None."""
+        return self._reader.history(self.group, self.interval(interval), n)
+
+    def totals(self) -> Totals:
+        """What each event has counted since ever, what is in the running interval included.
+
+        Raises:
+            NotConfigured: The group keeps no totals.
+        """
+        return self._reader.totals(self.group)
+
+    def position(self, interval: str | None = None) -> str:
+        """Where the history ends now: what finishes from now on is behind it."""
+        return str(self._store.newest_position(self.group, self.interval(interval)))
+
+    def follow(self, interval: str | None = None, after: After = None) -> Iterator[Snapshot]:
+        """Wait for each interval to finish, and give it, once and in order, also if Redis goes away.
+
+        Args:
+            interval: Name of the interval.
+            after: Where to begin: the `position` of the last snapshot that was worked on, to go on with the
+                next one; or Unix seconds, for the intervals that ended later. None: from now on.
+
+        Returns:
+            An iterator without end. `Snapshot.missed` says how many intervals are gone before that one.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+            ValueError: `after` is neither a position nor a time.
+        """
+        return self._follow(self.follower(interval, after))
+
+    def follower(self, interval: str | None = None, after: After = None) -> Follower:
+        """The steps of `follow`, for programs that have a way of their own to wait between them."""
+        return Follower(self._store, self.group, self.interval(interval), after)
+
+    def _follow(self, follower: Follower) -> Iterator[Snapshot]:
+        while True:
+            snapshot, wait_s = follower.step()
+            if snapshot:
+                yield snapshot
+            else:
+                time.sleep(wait_s)
+
+    def interval(self, name: str | None) -> Interval:
+        """The interval of that name, or the only one."""
+        if name is None and len(self.group.intervals) == 1:
+            return self.group.intervals[0]
+        found = None if name is None else self.group.interval(name)
+        if found is None:
+            names = ", ".join(interval.name for interval in self.group.intervals)
+            what = "which interval must be said" if name is None else f"it has no interval '{name}'"
+            raise NotConfigured(f"group '{self.group.name}': {what} (it has {names})")
+        return found
+
+    def close(self) -> None:
+        """Close the connections; the next read makes new ones."""
+        self._store.close()
+
+
+class AsyncGroupReader:
+    """The same for asyncio: see `GroupReader`, whose methods these are."""
+
+    def __init__(self, reader: GroupReader) -> None:
+        self._reader = reader
+
+    async def last(self, interval: str | None = None) -> Snapshot:
+        """The last finished interval."""
+        return await asyncio.to_thread(self._reader.last, interval)
+
+    async def current(self, interval: str | None = None) -> Snapshot:
+        """The running interval."""
+        return await asyncio.to_thread(self._reader.current, interval)
+
+    async def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
+        """The last finished and the running interval, as of the same moment."""
+        return await asyncio.to_thread(self._reader.both, interval)
+
+    async def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
+        """The last `n` finished intervals, oldest first."""
+        return await asyncio.to_thread(self._reader.history, interval, n)
+
+    async def totals(self) -> Totals:
+        """What each event has counted since ever."""
+        return await asyncio.to_thread(self._reader.totals)
+
+    async def position(self, interval: str | None = None) -> str:
+        """Where the history ends now."""
+        return await asyncio.to_thread(self._reader.position, interval)
+
+    def follow(self, interval: str | None = None, after: After = None) -> AsyncIterator[Snapshot]:
+        """Wait for each interval to finish, and give it, once and in order."""
+        return self._follow(self._reader.follower(interval, after))
+
+    async def _follow(self, follower: Follower) -> AsyncIterator[Snapshot]:
+        while True:
+            snapshot, wait_s = await asyncio.to_thread(follower.step)
+            if snapshot:
+                yield snapshot
+            else:
+                await asyncio.sleep(wait_s)

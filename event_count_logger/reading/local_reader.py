@@ -1,0 +1,236 @@
+"""Reads the counters of this machine's processes out of their spool files, at no cost to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from event_count_logger.config import Config
+from event_count_logger.counting import spool_file
+from event_count_logger.counting.hot import LARGEST
+from event_count_logger.counting.layout import Contents, Damaged, Description, HeaderWord, distance
+from event_count_logger.counting.spool_file import Window
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCount:
+    """The counts of one event in one process, or in several.
+
+    Attributes:
+        total: What was logged.
+        unsent: What of that Redis has not confirmed.
+    """
+
+    total: int = 0
+    unsent: int = 0
+
+    @property
+    def sent(self) -> int:
+        """The counts that Redis has confirmed."""
+        return self.total - self.unsent
+
+    def __add__(self, other: LocalCount) -> LocalCount:
+        return LocalCount(self.total + other.total, self.unsent + other.unsent)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSnapshot:
+    """What one process has counted for one group.
+
+    Attributes:
+        group: Name of the group.
+        pid: The process.
+        alive: Whether it still runs; if not, what is unsent is to be recovered.
+        counts: Per event, in the order in which the events first came.
+        path: Its spool file.
+        sent_s: Seconds since Redis has confirmed all that was logged by then; or since the process began.
+        native: Whether it counts in C, and not in Python.
+    """
+
+    group: str
+    pid: int
+    alive: bool
+    counts: Mapping[str, LocalCount]
+    path: Path
+    sent_s: float
+    native: bool = True
+
+    @property
+    def unsent(self) -> int:
+        """The number of counts that Redis has not confirmed."""
+        return sum(count.unsent for count in self.counts.values())
+
+    def has_sent(self, earlier: LocalSnapshot) -> bool:
+        """Returns whether Redis has confirmed all that had been logged at an earlier look."""
+        return all(
+            self.counts.get(event_id, LocalCount()).sent >= count.total
+            for event_id, count in earlier.counts.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredFile:
+    """A spool file whose process has ended, and whose counts are not in Redis.
+
+    Attributes:
+        path: Where it is.
+        size: Bytes of it.
+        since: When its process began to count, Unix seconds; when it was last written if that is not known.
+        group: Name of the group; '' if it is not known.
+        redis: Which database the counts are for; '' if it is not known.
+        is_ours: Whether that is the one of this configuration, or not known.
+        unsent: Counts that Redis has not confirmed; None if it was not looked into.
+        fault: Why it cannot be read, if so.
+    """
+
+    path: Path
+    size: int
+    since: float
+    group: str = ""
+    redis: str = ""
+    is_ours: bool = True
+    unsent: int | None = None
+    fault: str = ""
+
+
+class LocalReader:
+    """The files that belong to one configuration, on this machine."""
+
+    def __init__(self, config: Config) -> None:
+        """Nothing is looked at yet."""
+        self._config = config
+
+    def read(self) -> list[LocalSnapshot]:
+        """Every process and group, sorted by group.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        return self.examine()[0]
+
+    def examine(self) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
+        """The same, and the files that wait to be delivered, in the order of their names.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        return self.examine_files(self.paths())
+
+    def examine_files(self, paths: Iterable[Path]) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
+        """The same of some spool files. Those that are gone are left out."""
+        snapshots: list[LocalSnapshot] = []
+        undelivered: list[UndeliveredFile] = []
+        for path in paths:
+            with suppress(FileNotFoundError):
+                try:
+                    snapshot, file = self._examine(path)
+                except (Damaged, OSError) as error:
+                    snapshot, file = None, _unreadable(path, error)
+                snapshots += [snapshot] if snapshot else []
+                undelivered += [file] if file else []
+        return sorted(snapshots, key=lambda snapshot: (snapshot.group, snapshot.pid)), undelivered
+
+    def _examine(self, path: Path) -> tuple[LocalSnapshot | None, UndeliveredFile | None]:
+        """Reads a file for this Redis as a whole, and of any other one the header."""
+        with Window(path) as window:
+            alive, described, size = window.is_held(), window.description(), window.size()
+            file = UndeliveredFile(path, size, described.started, described.group, described.redis)
+            if not self.is_ours(described):
+                return None, None if alive else replace(file, is_ours=False)
+            contents = window.contents()
+        sent_s = (time.monotonic_ns() - contents.words[HeaderWord.SENT_UNTIL]) / 1e9
+        whose = (described.group, described.pid, alive)
+        snapshot = LocalSnapshot(*whose, _counts(contents), path, sent_s, described.native)
+        return snapshot, None if alive or not snapshot.unsent else replace(file, unsent=snapshot.unsent)
+
+    def paths(self) -> list[Path]:
+        """All spool files, also those of other configurations.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        return [path for directory in self._config.spool_dirs for path in spool_file.find(directory)]
+
+    def is_ours(self, description: Description) -> bool:
+        """Whether a file belongs to this configuration."""
+        return description.redis == self._config.redis.identity
+
+
+class LocalRates:
+    """How much the events of a group are logged, in all processes together, also those that come and go."""
+
+    def __init__(self, reader: LocalReader, group: str, events: Sequence[str]) -> None:
+        """Nothing is looked at yet."""
+        self._reader = reader
+        self._group = group
+        self._events = events
+        self._watched: dict[Path, tuple[Window, list[int]]] = {}
+        self._ignored: set[Path] = set()
+
+    def next(self) -> list[int]:
+        """For each event, what was logged since the last call; the first time, what was logged so far.
+
+        Raises:
+            OSError: A spool directory cannot be used.
+        """
+        there = set(self._reader.paths())
+        self._ignored &= there
+        for path in there - self._watched.keys() - self._ignored:
+            self._watch(path)
+        sums = [0] * len(self._events)
+        for path, (window, before) in tuple(self._watched.items()):
+            totals = self._totals(window)
+            sums = [sum_ + distance(*pair) for sum_, *pair in zip(sums, totals, before, strict=True)]
+            self._watched[path] = window, totals
+            if path not in there:  # what its process logged last has just been read
+                window.close()
+                del self._watched[path]
+        return sums
+
+    def close(self) -> None:
+        """Look no longer."""
+        for window, _ in self._watched.values():
+            window.close()
+        self._watched.clear()
+
+    def _watch(self, path: Path) -> None:
+        with suppress(OSError, Damaged):
+            window = Window(path)
+            if self._is_wanted(window):
+                self._watched[path] = window, [0] * len(self._events)
+                return
+            window.close()
+        self._ignored.add(path)
+
+    def _is_wanted(self, window: Window) -> bool:
+        try:
+            description = window.description()
+            if not self._reader.is_ours(description) or description.group != self._group:
+                return False
+            window.contents()
+        except Damaged:
+            return False
+        return True
+
+    def _totals(self, window: Window) -> list[int]:
+        counts = _counts(window.contents())
+        return [counts[event_id].total if event_id in counts else 0 for event_id in self._events]
+
+
+def _unreadable(path: Path, error: Exception) -> UndeliveredFile:
+    """Raises FileNotFoundError if the file is gone meanwhile."""
+    status = path.lstat()
+    fault = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return UndeliveredFile(path, status.st_size, status.st_mtime, fault=fault)
+
+
+def _counts(contents: Contents) -> dict[str, LocalCount]:
+    counts: dict[str, LocalCount] = {}
+    for cell in contents.cells():
+        unsent = distance(cell.total, cell.acked)
+        count = LocalCount(cell.total, unsent if unsent <= LARGEST else 0)  # just confirmed, while this read
+        counts[cell.event_id] = counts.get(cell.event_id, LocalCount()) + count
+    return counts

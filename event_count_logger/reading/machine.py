@@ -1,0 +1,91 @@
+"""Facts and problems of this machine for `ecl check`: how it counts, and where spool files are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from event_count_logger.config import Config
+from event_count_logger.config.spool_places import PARENTS, default_spool_dir
+from event_count_logger.counting import hot, spool_file
+
+#: Types of file systems that are memory.
+_IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def counting_fact() -> str:
+    """Returns how processes count that have this installation and this environment."""
+    if hot.NATIVE:
+        return f"counting: {hot.implementation()}"
+    return f"counting: {hot.implementation()} ({hot.WHY_NOT_NATIVE})"
+
+
+def spool_facts(config: Config) -> list[str]:
+    """Returns the directories in which processes of this user make spool files."""
+    kinds = {directory: _file_system(directory) for directory in _chosen(config)}
+    return [f"spool directory: {each}{f' ({kind})' if kind else ''}" for each, kind in kinds.items()]
+
+
+def spool_problems(config: Config) -> Iterator[str]:
+    """Returns a sentence for each spool directory that cannot be used."""
+    chosen = _chosen(config)
+    for directory in config.spool_dirs:
+        try:
+            spool_file.find(directory)
+            if directory in chosen:
+                _check_writable(directory)
+        except OSError as error:
+            if directory in chosen:
+                yield f"counts are kept in memory, and lost when a process is killed: {error}"
+            else:
+                yield f"spool files are not recovered: {error}"
+
+
+def spool_warning(config: Config) -> str | None:
+    """Returns a sentence if the default directory is on a disk, since shared memory cannot be used."""
+    directory, shared_memory = default_spool_dir(), PARENTS[0]
+    is_default = directory in _chosen(config) and not os.environ.get("ECL_SPOOL_DIR")
+    if not is_default or str(directory.parent) == shared_memory:
+        return None
+    kind = _file_system(directory)
+    if kind is None or kind in _IN_MEMORY:
+        return None
+    return (
+        f"{shared_memory} cannot be written to: spool files are in {directory}, and counting writes to a "
+        f"disk (mount a tmpfs at {shared_memory}, or name a directory with spool_dir)"
+    )
+
+
+def _chosen(config: Config) -> list[Path]:
+    directories = {group.spool_directory for group in config.groups.values()}
+    return sorted(directory for directory in directories if directory)
+
+
+def _check_writable(directory: Path) -> None:
+    """Raises OSError unless a spool file can be made in a directory, or where the directory is to be made."""
+    existing = _existing(directory)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"{existing} cannot be written to")
+    try:
+        spool_file.check_room(existing)
+    except OSError as error:
+        raise OSError(f"no spool file can be made in {existing}: {error.strerror}") from error
+
+
+def _existing(path: Path) -> Path:
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _file_system(directory: Path) -> str | None:
+    """Returns the type of file system that a directory is on, or will be; None if unknown."""
+    try:
+        device = _existing(directory).stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return None
+    for mount in mounts.splitlines():
+        fields, _, rest = mount.partition(" - ")
+        if fields.split()[2] == f"{os.major(device)}:{os.minor(device)}":
+            return rest.split()[0]
+    return None

@@ -1,0 +1,35 @@
+"""Reading right after a boundary, when the master may still be ending the interval."""
+
+from __future__ import annotations
+
+import time
+
+from event_count_logger.config import GroupConfig
+from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
+from event_count_logger.reading.reader import Reader, Snapshot
+
+#: The master is given this part of an interval, at most these seconds, to end it.
+_GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
+
+
+def read_settled(
+    reader: Reader, group: GroupConfig, interval: Interval, *halves: Half
+) -> tuple[Snapshot, ...]:
+    """Read; again if it is so short after a boundary that the master may still be at it.
+
+    Args:
+        reader: Reads each time.
+        group: Its declared events are always in the counts.
+        interval: One of the group's.
+        *halves: `last`, `cur`, or both; all as of the same moment.
+
+    Raises:
+        StoreError: Redis does not answer.
+    """
+    grace_s = min(interval.length_s * _GRACE_PART, _LONGEST_GRACE_S)
+    while True:
+        snapshots = reader.read(group, interval, *halves)
+        if not 0 < (snapshots[0].overdue_s or 0) < grace_s:
+            return snapshots
+        time.sleep(_LOOK_AGAIN_S)

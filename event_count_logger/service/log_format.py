@@ -1,0 +1,79 @@
+"""How services log: to standard error, in lines for people or for programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any, Literal
+
+#: Lines for people, or one JSON object a line.
+LogFormat = Literal["text", "json"]
+
+#: What could end a line, or steer a terminal.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: Before each line of what follows a message: no such line can be taken for a message.
+_INDENT = "    "
+
+
+def set_up_logging(log_format: LogFormat) -> None:
+    """Log to standard error from now on, whatever logs in this process; a message never becomes two."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    logging.basicConfig(handlers=[handler])
+    logging.captureWarnings(True)
+    sys.excepthook = _tell_uncaught
+    threading.excepthook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def logs_json() -> bool:
+    """Whether messages are for programs."""
+    return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers)
+
+
+def _tell_uncaught(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """Instead of what Python prints, which knows no format."""
+    if not issubclass(kind, SystemExit):
+        exception = (kind, error or kind(), traceback)
+        logging.getLogger("event_count_logger").critical("Uncaught exception", exc_info=exception)
+
+
+class _Text(logging.Formatter):
+    """A line for each message, with control characters escaped, and indented ones for an exception."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)-15s [%(levelname)s] %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return _escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(_INDENT + _escaped(line) for line in super().formatException(ei).split("\n"))
+
+
+class _Json(logging.Formatter):
+    """An object in printable ASCII for each message, with the time as of RFC 3339."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        told = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,354 @@
+"""The master: rotates every interval of every group when its time is over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
+from itertools import product
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.counting.recovery import Recovery
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.logger import EventCountLogger
+from event_count_logger.logs import counted
+from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
+from event_count_logger.reading.unrotated import UnrotatedWatch
+from event_count_logger.render.words import duration, utc
+from event_count_logger.service.embedded import EmbeddedServer
+from event_count_logger.service.lateness import LateRotation, LateRotations, Punctuality, late_s
+from event_count_logger.service.unindexed import UnindexedCounters
+from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
+
+if TYPE_CHECKING:
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+#: Seconds until a rotation that failed is tried again.
+_RETRY_S = 1.0
+
+#: Seconds between looks for spool files whose process was killed. An idle look costs about as much as opening
+#: each file.
+_RECOVER_S = 3.0
+
+#: Seconds between signs that this master is there.
+_HEARTBEAT_S = 5.0
+
+#: Seconds between looks for intervals that are counted in and not rotated.
+_COMPARE_S = 10.0
+
+#: Seconds between looks at how it goes, and until a signal is noticed that came in the very moment in which
+#: the main thread fell asleep: Python runs the handler when that wakes up.
+_STEP_S = 1.0
+
+#: Seconds without one job that was finished, beyond what Redis may take to answer, after which it is stuck.
+_STUCK_S = 3 * _HEARTBEAT_S
+
+#: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
+_AFTER_BOUNDARY_S = 0.002
+
+
+class EventCountLoggerMaster(EventCountLogger):
+    """The service that ends intervals. Several may run at once: a rotation happens once."""
+
+    def __init__(
+        self,
+        cfg_groups: Mapping[str, Any],
+        cfg_redis: Mapping[str, Any] | None = None,
+        log_level: str | int = "INFO",
+    ) -> None:
+        """See `EventCountLogger`."""
+        super().__init__(cfg_groups, cfg_redis, log_level)
+
+    def _use(self, config: Config, log_level: str | int) -> None:
+        super()._use(config, log_level)
+        self._counters = Store(config.redis, self.log)
+        self._recovery = Recovery(config, self._counters, self.log)
+        self._unrotated = UnrotatedWatch(self._counters, self.log)
+        self._unindexed = UnindexedCounters(self._counters, self.log)
+        # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
+        self._stop_requests: SimpleQueue[None] = SimpleQueue()
+        self._stopping = False
+        self._alarms: set[_Alarm] = set()
+        self._told: tuple[GroupConfig, ...] = ()  # groups of which Redis knows that this master rotates them
+        self._progressed_at = time.monotonic()
+        self._planning = threading.Lock()
+        self._failing: set[tuple[GroupConfig, Interval]] = set()
+        self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # as of the last rotation
+        self._is_untold = False
+        self._late = LateRotations(self.log)
+        self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
+
+    def run(self, on_step: Callable[[], object] | None = None) -> None:
+        """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
+
+        Intervals whose time was over before are ended at once; Redis may be away at any time.
+
+        Args:
+            on_step: Is called every second or so while it gets on with its work; may call `reload`.
+
+        Raises:
+            EmbeddedServerError: The configuration asks for an embedded server, which cannot be started.
+        """
+        embedded = (
+            EmbeddedServer(self.config.redis, self.log) if self.config.redis.embedded else nullcontext()
+        )
+        with embedded:
+            self.log.info("ECL Master starting")
+            self._rotate_until_stopped(on_step or _nothing)
+        self.log.info("ECL Master stopped")
+
+    def stop(self) -> None:
+        """Let `run()` return when what it is doing is done. Signal handlers and threads may call it."""
+        self._stopping = True
+        self._stop_requests.put(None)
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration, without its section `redis`. Only for `on_step` of `run`."""
+        self.config = config
+        self._recovery.log_recovered()
+        self._recovery = Recovery(config, self._counters, self.log)
+        self._set_alarms()
+
+    def rotate_due(self) -> None:
+        """End every interval whose time is over, once; before that, send what killed processes have left.
+
+        Raises:
+            Unavailable: Redis does not answer; in a cluster, for some: the others were ended all the same.
+            Rejected: It refused some; the others were ended all the same.
+        """
+        failure: StoreError | None = None
+        try:
+            for _ in self._recovery.run():
+                pass
+        except Unavailable as error:
+            failure = error
+        self._prune()
+        self._unrotated.look(self.config)
+        with suppress(Unavailable):  # so are the rotations
+            self._unindexed.look(self.config)
+        for shard, interval in _rotations(self.config):
+            if failure and self._counters.is_away(shard):
+                continue
+            try:
+                self._rotate(shard, interval)
+            except (Rejected, Unavailable) as error:
+                failure = failure or error
+        if failure:
+            raise failure
+
+    def _rotate_until_stopped(self, on_step: Callable[[], object]) -> None:
+        self._progressed_at = time.monotonic()
+        self._scheduler = scheduler = _scheduler()
+        self._set_alarms()
+        scheduler.add_job(self._recover_on_and_on)
+        scheduler.add_job(self._tell_on_and_on)
+        scheduler.add_job(self._prune_on_and_on)
+        scheduler.add_job(self._compare_on_and_on)
+        scheduler.add_job(self._index_on_and_on)
+        scheduler.start()
+        try:
+            while not self._stopping:
+                if self._gets_on():
+                    on_step()
+                with suppress(Empty):
+                    self._stop_requests.get(timeout=_STEP_S)
+        except (KeyboardInterrupt, SystemExit):
+            self.stop()
+        finally:
+            with self._planning:
+                self._stopping = True
+            scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
+            scheduler.shutdown()
+            self._recovery.log_recovered()
+            self._late.log()
+            self._counters.note_stop({*self._told, *self.config.groups.values()}, self._info)
+
+    def _set_alarms(self) -> None:
+        """One for each interval of the configuration; those that there are stay as they are planned."""
+        wanted = set(_rotations(self.config))
+        self._alarms = {alarm for alarm in self._alarms if alarm.rotation in wanted}
+        self._failing &= wanted
+        self._obstacles = {rotation: self._obstacles.get(rotation, set()) for rotation in wanted}
+        for rotation in wanted - {alarm.rotation for alarm in self._alarms}:
+            alarm = _Alarm(rotation)
+            self._alarms.add(alarm)
+            self._scheduler.add_job(self._rotate_on_and_on, args=[alarm])
+
+    def _gets_on(self) -> bool:
+        """Whether jobs are done; each waits for Redis for some time only."""
+        longest_s = _STUCK_S + 2 * self.config.redis.socket_timeout
+        return time.monotonic() - self._progressed_at < longest_s
+
+    def _rotate_on_and_on(self, alarm: _Alarm) -> None:
+        """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
+        if alarm not in self._alarms:
+            return  # another configuration does not want it any more
+        shard, interval = alarm.rotation
+        wait_s = _RETRY_S
+        alarm.punctuality.begin()
+        try:
+            rotation = self._rotate(shard, interval)
+            self._note_lateness(alarm, rotation)
+            wait_s = rotation.until_next_s + _AFTER_BOUNDARY_S
+            self._failing.discard((shard, interval))
+        except (Rejected, NotYet) as error:
+            alarm.punctuality.fail(error)
+            if (shard, interval) not in self._failing:
+                self.log.warning(
+                    "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
+                )
+            self._failing.add((shard, interval))
+        except Unavailable as error:  # logged by the store
+            alarm.punctuality.fail(error)
+        finally:
+            self._plan(wait_s, self._rotate_on_and_on, alarm)
+
+    def _note_lateness(self, alarm: _Alarm, rotation: Rotation) -> None:
+        """Log a rotation that was so late that it was overdue."""
+        shard, interval = alarm.rotation
+        seconds = late_s(interval, rotation)
+        if seconds > OVERDUE_TOLERANCE_S and rotation.start is not None and rotation.end is not None:
+            span, reason = (rotation.start, rotation.end), alarm.punctuality.reason(seconds)
+            self._late.note(LateRotation(shard.label, interval.name, seconds, *span, reason))
+        alarm.punctuality.succeed(rotation.until_next_s)
+
+    def _recover_on_and_on(self) -> None:
+        """Send what killed processes of this machine have left, and plan the next look."""
+        try:
+            for _ in self._recovery.run():
+                if self._stopping:
+                    return
+        except Unavailable:
+            pass  # the store has told it
+        finally:
+            self._plan(_RECOVER_S, self._recover_on_and_on)
+
+    def _prune_on_and_on(self) -> None:
+        """Forget processes that have ended, and plan the next look."""
+        self._prune()
+        every_s = min(map(prune_every_s, self.config.groups.values()), default=_HEARTBEAT_S)
+        self._plan(every_s, self._prune_on_and_on)
+
+    def _prune(self) -> None:
+        for group in self.config.groups.values():
+            for shard in group.shards:
+                # Told by the store or, where a key is in the way, by whoever counts.
+                with suppress(StoreError):
+                    n = self._counters.prune(shard)
+                    if n:
+                        self.log.info(
+                            "Group '%s': forgot the positions of %s",
+                            shard.label,
+                            counted(n, "ended process", "es"),
+                        )
+
+    def _compare_on_and_on(self) -> None:
+        """Look for intervals that are counted in and not rotated, and plan the next look."""
+        try:
+            self._unrotated.look(self.config)
+        finally:
+            self._plan(_COMPARE_S, self._compare_on_and_on)
+
+    def _index_on_and_on(self) -> None:
+        """Look for counters of version 1.1, and plan the next look."""
+        try:
+            with suppress(Unavailable):  # logged by the store
+                self._unindexed.look(self.config)
+        finally:
+            self._plan(self._unindexed.next_look_s, self._index_on_and_on)
+
+    def _tell_on_and_on(self) -> None:
+        """Say that this master is there, and plan to say so again."""
+        self._late.log_if_due()
+        groups = tuple(self.config.groups.values())
+        try:
+            self._counters.note_stop(_without(self._told, groups), self._info)
+            self._told = groups
+            self._counters.note_master(groups, self._info)
+        except (Rejected, NotYet) as error:
+            if not self._is_untold:
+                self.log.warning("It cannot be noted that this master is there: %s", error)
+            self._is_untold = True
+        except Unavailable:
+            pass  # the store has told it
+        finally:
+            self._plan(_HEARTBEAT_S, self._tell_on_and_on)
+
+    def _plan(self, wait_s: float, job: Callable[..., None], *args: object) -> None:
+        self._progressed_at = time.monotonic()
+        when = datetime.now(timezone.utc) + timedelta(seconds=wait_s)
+        with self._planning:
+            if not self._stopping:
+                self._scheduler.add_job(job, "date", run_date=when, args=args)
+
+    def _rotate(self, shard: GroupConfig, interval: Interval) -> Rotation:
+        """Rotate if it is time."""
+        with suppress(Unavailable):  # so is the rotation
+            self._unindexed.look_before_rotation(self.config, shard, interval)
+        rotation = self._counters.rotate(shard, interval)
+        if rotation.outcome == "restarted":
+            self.log.warning(
+                "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
+                "anew, without losing counts",
+                shard.label,
+                interval.name,
+            )
+        if rotation.start is not None and rotation.end is not None:
+            seconds = late_s(interval, rotation)
+            self.log.info(
+                "Group '%s', interval '%s': rotated %s to %s%s",
+                shard.label,
+                interval.name,
+                utc(rotation.start),
+                utc(rotation.end),
+                f", {duration(seconds)} late" if seconds > OVERDUE_TOLERANCE_S else "",
+            )
+        self._note_obstacles((shard, interval), rotation)
+        return rotation
+
+    def _note_obstacles(self, rotated: tuple[GroupConfig, Interval], rotation: Rotation) -> None:
+        """Warn of each key once. A key that is out of the way at a later rotation is forgotten."""
+        found = set(rotation.obstacles)
+        for key in found.difference(*tuple(self._obstacles.values())):
+            self.log.warning("Key %s holds something else than it should: it is left as it is", key)
+        is_over = rotation.outcome == "rotated"  # otherwise not all keys were looked at
+        self._obstacles[rotated] = found if is_over else found | self._obstacles.get(rotated, set())
+
+
+class _Alarm:
+    """Goes off again and again for one interval of a shard; there may have been one for the same before."""
+
+    def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
+        self.rotation = rotation
+        self.punctuality = Punctuality()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _rotations(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
+    """Each shard and interval of each group: all are rotated on their own."""
+    for group in config.groups.values():
+        yield from product(group.shards, group.intervals)
+
+
+def _without(some: Iterable[GroupConfig], others: Iterable[GroupConfig]) -> list[GroupConfig]:
+    """The groups whose names none of the others has."""
+    names = {group.name for group in others}
+    return [group for group in some if group.name not in names]
+
+
+def _scheduler() -> BackgroundScheduler:
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    return BackgroundScheduler(timezone=timezone.utc, job_defaults=defaults)
