@@ -14,13 +14,13 @@ from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting import event_loops, syncer
 from event_count_logger.counting.admission import Admission, check_event_id
-from event_count_logger.counting.arguments import checked_event, checked_id
 from event_count_logger.counting.group_counters import GroupCounters
-from event_count_logger.counting.hot import Cell, Counter, Counting
-from event_count_logger.counting.layout import has_reached
-from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.implementation import Cell, Counter, Counting
+from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.counting.outbox import Outbox
 from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.spool_format import has_reached
+from event_count_logger.counting.validation import checked_event, checked_id
 from event_count_logger.errors import NotConfigured
 from event_count_logger.logs import Log
 from event_count_logger.outcome import Outcome

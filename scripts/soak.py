@@ -21,7 +21,7 @@ from pathlib import Path
 
 from soak_parts import behind_sentinels, one_server
 
-from event_count_logger.counting.hot import NATIVE
+from event_count_logger.counting.implementation import NATIVE
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from event_count_logger import EventCountLogger
-from event_count_logger.counting.hot import NATIVE
+from event_count_logger.counting.implementation import NATIVE
 from tests.servers import Server
 
 #: Seconds of a round, and of waiting for anything.

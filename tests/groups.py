@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.config.values import Layout
+from event_count_logger.config.model import Layout
 from event_count_logger.intervals import Interval
 
 #: What tests that take the fixture `layout` set.

@@ -23,7 +23,7 @@ TELLING = {
 }
 
 #: What these yield is told, too.
-YIELDING = (PACKAGE / "diagnosis.py", PACKAGE / "machine.py", PACKAGE / "render" / "text.py")
+YIELDING = (PACKAGE / "reading" / "server_checks.py", PACKAGE / "reading" / "machine_checks.py", PACKAGE / "render" / "text.py")
 
 
 def patterns(telling_only: bool = False) -> set[str]:

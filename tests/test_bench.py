@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from event_count_logger.counting import hot
+from event_count_logger.counting import implementation
 from tests.conftest import ROOT
 
 
@@ -34,7 +34,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
         "Targets",
     ):
         assert f"\n## {title}" in text, title
-    assert ("native: not built" in done.stdout) != hot.NATIVE
+    assert ("native: not built" in done.stdout) != implementation.NATIVE
     targets = text.partition("## Targets")[2].partition("\n## ")[0].splitlines()
     rows = [line for line in targets if line.endswith("met |")]
     assert len(rows) >= 10

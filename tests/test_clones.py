@@ -14,10 +14,10 @@ import pytest
 
 from event_count_logger.config import Config, GroupConfig, RedisConfig, from_dicts
 from event_count_logger.counting import spool_file
+from event_count_logger.counting.batch_sender import Sync
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.layout import State
 from event_count_logger.counting.recovery import Outcome, Recovery
-from event_count_logger.counting.sync import Sync
+from event_count_logger.counting.spool_format import State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server

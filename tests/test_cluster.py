@@ -23,7 +23,7 @@ from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.reading.exporter import Exporter
+from event_count_logger.reading.scrape import Exporter
 from event_count_logger.store import Position, Store
 from tests.conftest import needs_debian
 from tests.groups import group_of

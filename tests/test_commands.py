@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_dicts
-from event_count_logger.counting.hot import implementation
+from event_count_logger.counting.implementation import implementation
 from tests.conftest import BIN
 from tests.days import Days
 from tests.servers import Proxy, Server, free_port, wait_until

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.counting import hot, pure
+from event_count_logger.counting import implementation, pure
 from tests.conftest import needs_debian
 
 IMPLEMENTATIONS: list[Any] = [pytest.param(pure, id="pure")]
-if hot.NATIVE:
+if implementation.NATIVE:
     from event_count_logger import _native  # type: ignore[attr-defined]
 
     IMPLEMENTATIONS.append(pytest.param(_native, id="native"))
@@ -149,7 +149,7 @@ def test_what_is_confirmed_is_not_unsent(group: Any) -> None:
 
 def test_nothing_is_to_be_sent_by_default(group: Any) -> None:
     group.log("e", LARGEST)
-    assert group.cells.sync_at == hot.NEVER
+    assert group.cells.sync_at == implementation.NEVER
     assert not group.sent
 
 
@@ -325,12 +325,12 @@ def test_what_a_subclass_overrides_is_used(module: Any) -> None:
 def test_the_extension_is_used_where_it_was_built() -> None:
     if os.environ.get("ECL_NATIVE") != "0":
         needs_debian("gcc", "gcc")
-        assert hot.NATIVE
-    assert hot.Cell is (_native if hot.NATIVE else pure).Cell
+        assert implementation.NATIVE
+    assert implementation.Cell is (_native if implementation.NATIVE else pure).Cell
 
 
 @pytest.mark.parametrize("name", ["log", "inc"])
-@pytest.mark.skipif(not hot.NATIVE, reason="the extension is not built")
+@pytest.mark.skipif(not implementation.NATIVE, reason="the extension is not built")
 def test_both_implementations_say_the_same_of_themselves(name: str) -> None:
     owners = [type(make_group(module)) if name == "log" else module.Counter for module in (pure, _native)]
     ours, theirs = (getattr(owner, name) for owner in owners)
@@ -338,7 +338,7 @@ def test_both_implementations_say_the_same_of_themselves(name: str) -> None:
     assert [*inspect.signature(ours).parameters] == [*inspect.signature(theirs).parameters]
 
 
-@pytest.mark.skipif(not hot.NATIVE, reason="the extension is not built")
+@pytest.mark.skipif(not implementation.NATIVE, reason="the extension is not built")
 def test_the_extension_refuses_what_would_make_it_crash() -> None:
     words = memoryview(bytearray(8 * 4)).cast("Q")
     for wrong in (

@@ -19,7 +19,7 @@ from event_count_logger.config import Config, GroupConfig, RedisConfig, Sessions
 from event_count_logger.errors import ConfigError, NotDurable, Unavailable, Unconfirmed
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
-from event_count_logger.reading.diagnosis import examine
+from event_count_logger.reading.server_checks import examine
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
 from tests.servers import BINARIES, Proxy, Server, free_port, wait_until

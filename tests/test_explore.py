@@ -17,7 +17,7 @@ import redis
 
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Commit, Store, connections
+from event_count_logger.store import Commit, Store, client
 from scripts.explore_parts import server as small
 from tests.conftest import ROOT
 from tests.servers import Server
@@ -96,7 +96,7 @@ def test_small_server_does_what_a_real_one_does(
     server: Server, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, simulated = Store(RedisConfig(**server.config)), small.Server()
-    monkeypatch.setattr(connections, "route_to", lambda *arguments: Wire(simulated))
+    monkeypatch.setattr(client, "route_to", lambda *arguments: Wire(simulated))
     store = Store(RedisConfig())
     server.client.rpush("g:2h:cur:c", "in the way")
     simulated.rejected = {"g:2h:cur:c"}

@@ -13,13 +13,13 @@ import pytest
 
 from event_count_logger.cli.ecl import ecl
 from event_count_logger.config import from_dicts
-from event_count_logger.counting import hot
+from event_count_logger.counting import implementation
 from event_count_logger.reading.local_reader import LocalReader
 from tests.servers import Server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-needs_extension = pytest.mark.skipif(not hot.NATIVE, reason="the C extension was not built")
+needs_extension = pytest.mark.skipif(not implementation.NATIVE, reason="the C extension was not built")
 
 GROUPS = {"web": {"events": ["ok"], "intervals": ["1h"], "sync_interval": 3600}}
 

@@ -32,8 +32,8 @@ from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
-from event_count_logger.web import bodies, recorder
-from event_count_logger.web.content import Intake
+from event_count_logger.web import recorder, request_bodies
+from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import Refusal
 from tests.browsers import chromium
 from tests.conftest import BIN
@@ -219,7 +219,7 @@ def test_hostile_bodies_take_little_memory(site: Serving) -> None:
         return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
 
     head = b'{"uuid": "u", "type": "start", "time": 1, "dashboard": {"name": "n"}, "variables": ['
-    bodies = [
+    request_bodies = [
         ("/write", head + b"1," * 520_000 + b"1]}"),
         ("/write", head + b"{}," * 340_000 + b"{}]}"),
         ("/write", head + b"[" * 900_000),
@@ -230,7 +230,7 @@ def test_hostile_bodies_take_little_memory(site: Serving) -> None:
     ]
     assert site.post("/write", head + b"]}")[0] == 201
     before = peak_mb()
-    for path, body in bodies:
+    for path, body in request_bodies:
         status, content, _ = site.ask("POST", path, body, Content_Type=JSON)
         assert status in (400, 413, 422), content
     assert peak_mb() - before < 40
@@ -315,13 +315,13 @@ def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
 @pytest.mark.parametrize(
     ("form", "document"),
     [
-        (bodies.EVENTS, {"events": {f"e{n}": 1 for n in range(9_999)} | {"wrong": ""}}),
-        (bodies.EVENTS, {"events": {f"e{n}": "" for n in range(10_000)}}),
-        (bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{}] * 9_999 + [1]}),
-        (bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [1] * 10_000}),
+        (request_bodies.EVENTS, {"events": {f"e{n}": 1 for n in range(9_999)} | {"wrong": ""}}),
+        (request_bodies.EVENTS, {"events": {f"e{n}": "" for n in range(10_000)}}),
+        (request_bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{}] * 9_999 + [1]}),
+        (request_bodies.PAYLOAD, {"uuid": "u", "time": 1, "dashboard": {}, "variables": [1] * 10_000}),
     ],
 )
-def test_first_wrong_entries_of_many_are_reported(form: bodies.Form[Any], document: Any) -> None:
+def test_first_wrong_entries_of_many_are_reported(form: request_bodies.Form[Any], document: Any) -> None:
     refusal_text = ""
     try:
         read(form, document)
@@ -331,7 +331,7 @@ def test_first_wrong_entries_of_many_are_reported(form: bodies.Form[Any], docume
     assert sum(map(int, re.findall(r"and (\d+) more", refusal_text))) < 100
 
 
-def read(form: bodies.Form[Any], document: Any) -> Any:
+def read(form: request_bodies.Form[Any], document: Any) -> Any:
     with closing(Intake()) as intake:
         return asyncio.run(form.read(posted(json.dumps(document).encode()), intake))
 
@@ -339,7 +339,7 @@ def read(form: bodies.Form[Any], document: Any) -> Any:
 def test_many_right_entries_are_read() -> None:
     events = {"events": {f"e{n}": n for n in range(10_000)}}
     payload = {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{"n": n} for n in range(9_000)]}
-    for form, document in ((bodies.EVENTS, events), (bodies.PAYLOAD, payload)):
+    for form, document in ((request_bodies.EVENTS, events), (request_bodies.PAYLOAD, payload)):
         assert read(form, document) == document
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig
-from event_count_logger.counting import layout, pure, spool_file
+from event_count_logger.counting import pure, spool_file, spool_format
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.layout import Column, Extent
+from event_count_logger.counting.fair_lock import Turn, Turns
 from event_count_logger.counting.spool_file import SpoolFile
+from event_count_logger.counting.spool_format import Column, Extent
 from event_count_logger.counting.syncer import Syncer
-from event_count_logger.counting.turns import Turn, Turns
 from event_count_logger.intervals import Interval
 from tests.interruptions import Interruption, at_each_call, at_each_line
 from tests.servers import wait_until
@@ -82,7 +82,7 @@ def test_unsent_count_is_not_negative_when_a_sync_comes_in_between() -> None:
         def log_and_confirm(cell: pure.Cell = cell) -> None:
             cell.acked = cell.add(7)
 
-        assert 0 <= interrupted(lambda cell=cell: layout.unsent(cell), log_and_confirm) <= 12
+        assert 0 <= interrupted(lambda cell=cell: spool_format.unsent(cell), log_and_confirm) <= 12
 
 
 class GrowingCell(pure.Cell):
@@ -133,7 +133,7 @@ def test_signal_handler_counts_a_new_event_while_the_file_grows(tmp_path: Path) 
         cells.add("later")
         for number, cell in enumerate(cells.by_id.values(), 1):
             cell.total = number
-        written = layout.read(memoryview(bytearray(file.path.read_bytes())))
+        written = spool_format.read(memoryview(bytearray(file.path.read_bytes())))
         assert {cell.event_id: cell.total for cell in written.cells()} == {
             event_id: cell.total for event_id, cell in cells.by_id.items()
         }
@@ -228,5 +228,5 @@ def falls_asleep(interrupted: Interruption) -> bool:
 
 def test_turn_ends_while_another_thread_begins_to_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     of_turns = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
-    monkeypatch.setattr("event_count_logger.counting.turns.threading", of_turns)
+    monkeypatch.setattr("event_count_logger.counting.fair_lock.threading", of_turns)
     assert not any(map(falls_asleep, at_each_line()))

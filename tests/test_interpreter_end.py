@@ -16,7 +16,7 @@ from tests.servers import Server, free_port
 HEADER = """
     import json, logging, os, sys, threading, time
     from event_count_logger import EventCountLogger, process
-    from event_count_logger.counting.turns import Turn
+    from event_count_logger.counting.fair_lock import Turn
     settings = {"auto_declare_events": True, "intervals": ["1h"], "sessions": {}}
     groups = {"direct": settings, "at_once": {**settings, "sync_interval": 0},
               "cached": {**settings, "sync_interval": 60}}

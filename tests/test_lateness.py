@@ -15,7 +15,7 @@ from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.service.lateness import LateRotation, LateRotations, Punctuality, late_s
+from event_count_logger.service.late_rotations import LateRotation, LateRotations, Punctuality, late_s
 from event_count_logger.store import Rotation, Store
 from tests.groups import group_of
 from tests.servers import Server, wait_until

@@ -12,7 +12,7 @@ import pytest
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig
-from event_count_logger.config.values import Layout
+from event_count_logger.config.model import Layout
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.reader import Reader, Snapshot

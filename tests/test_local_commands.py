@@ -19,7 +19,7 @@ import pytest
 from event_count_logger.config import from_file
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.hot import implementation
+from event_count_logger.counting.implementation import implementation
 from tests.servers import Server, free_port, wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

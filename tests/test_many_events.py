@@ -9,7 +9,7 @@ import pytest
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Store, connections
+from event_count_logger.store import Store, client
 from tests.servers import Server
 
 ONE_M, ONE_H = Interval.parse("1m"), Interval.parse("1h")
@@ -21,8 +21,8 @@ TOO_MANY = "takes 1400 words in one request, and this one has [0-9]+: use 'layou
 
 def limit(monkeypatch: pytest.MonkeyPatch, words: int, first_without: int = 99) -> None:
     """The servers here take any number of words; Redis 6.2 closes the connection at some number."""
-    monkeypatch.setattr(connections, "_MOST_WORDS", words)
-    monkeypatch.setattr(connections, "_TAKES_ANY_NUMBER", first_without)
+    monkeypatch.setattr(client, "_MOST_WORDS", words)
+    monkeypatch.setattr(client, "_TAKES_ANY_NUMBER", first_without)
 
 
 def fill(store: Store, group: GroupConfig) -> None:

@@ -22,7 +22,7 @@ import pytest
 from event_count_logger import EventCountLogger, EventCountLoggerMaster
 from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
-from event_count_logger.service import embedded as embedded_server
+from event_count_logger.service import embedded_server as embedded_server
 from event_count_logger.store import MasterInfo, Store
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until

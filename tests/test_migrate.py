@@ -16,7 +16,7 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.config.values import Layout
+from event_count_logger.config.model import Layout
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.counting.batch_sender import Sync
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.sync import Sync
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log

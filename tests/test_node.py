@@ -11,8 +11,8 @@ from redis.exceptions import ResponseError
 
 from event_count_logger.errors import NotConnected, Unavailable
 from event_count_logger.store.node import Contact, Node
+from event_count_logger.store.resp import request
 from event_count_logger.store.server_errors import code_of_whole_server, plain
-from event_count_logger.store.wire import request
 from tests.servers import Server
 
 

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected, Unavailable
-from event_count_logger.reading.exporter import Exporter, GroupMetrics, Scrape
 from event_count_logger.reading.reader import Snapshot, Totals
+from event_count_logger.reading.scrape import Exporter, GroupMetrics, Scrape
 from event_count_logger.render import openmetrics
 from event_count_logger.store import MasterInfo, SessionAction, Store
 from tests.conftest import needs_debian

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from event_count_logger.reading import positions
+from event_count_logger.reading import history_positions
 from event_count_logger.store import Position
 
 
@@ -20,7 +20,7 @@ from event_count_logger.store import Position
     ],
 )
 def test_a_position_or_a_time_is_read_exactly(text: str, position: Position) -> None:
-    assert positions.parse(text) == position
+    assert history_positions.parse(text) == position
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_a_position_or_a_time_is_read_exactly(text: str, position: Position) -> 
 def test_a_position_without_a_number_is_that_of_the_last_of_its_time(
     position: tuple[int, int], other: tuple[int, int], behind: bool
 ) -> None:
-    assert positions.is_behind(Position(*position), Position(*other)) == behind
+    assert history_positions.is_behind(Position(*position), Position(*other)) == behind
 
 
 @pytest.mark.parametrize("text", ["", "x", "inf", "nan", "1e30", "-1", "+1", "1_0", " 1", "1\n", "9" * 13])
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a position .*, nor Unix seconds"):
-        positions.parse(text)
+        history_positions.parse(text)

@@ -24,7 +24,7 @@ from event_count_logger.config import Config, from_dicts
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.recovery import Finding, Outcome, Recovery
-from event_count_logger.counting.tally import Tally
+from event_count_logger.counting.recovery_log import Tally
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, free_port, wait_until

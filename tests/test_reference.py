@@ -10,7 +10,7 @@ import pytest
 import voluptuous as vol
 
 from event_count_logger.cli.ecl import ecl
-from event_count_logger.config.values import RedisConfig
+from event_count_logger.config.model import RedisConfig
 from scripts.reference_parts import words
 from scripts.reference_parts.__main__ import DOCS, PAGES
 from scripts.reference_parts.settings import IGNORED, SCHEMAS, SECTIONS, NothingSaid, Section, settings

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_count_logger.store import Finished, Position, Reading
-from event_count_logger.store.sealing import (
+from event_count_logger.store.shard_merge import (
     Part,
     joined,
     n_finished_before,

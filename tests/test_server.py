@@ -25,8 +25,8 @@ import pytest
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Position
 from event_count_logger.web import streams
+from event_count_logger.web.bind_address import Address
 from event_count_logger.web.connections import Connections
-from event_count_logger.web.listening import Address
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
 from event_count_logger.web.streams import Event, Stream

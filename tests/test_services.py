@@ -21,7 +21,7 @@ import yaml
 
 from event_count_logger import EventCountLoggerMaster
 from event_count_logger.config import from_file
-from event_count_logger.service.notify import Notifier
+from event_count_logger.service.sd_notify import Notifier
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.notified import Manager
 from tests.servers import Server, free_port, wait_until
@@ -200,7 +200,7 @@ def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("event_count_logger.service.notify.time.monotonic", clock)
+    monkeypatch.setattr("event_count_logger.service.sd_notify.time.monotonic", clock)
     with Manager() as manager:
         notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "8000000"})
         for _ in range(80):

@@ -23,11 +23,11 @@ from event_count_logger.counting import spool_file
 from event_count_logger.counting.spool_file import Window
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
-from event_count_logger.reading.exporter import Exporter
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Reader
-from event_count_logger.sources.requests import count_once
+from event_count_logger.reading.scrape import Exporter
+from event_count_logger.sources.http_requests import count_once
 from event_count_logger.store import MasterInfo, Store
 from tests.conftest import ROOT
 from tests.servers import Server, wait_until

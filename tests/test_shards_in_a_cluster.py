@@ -15,8 +15,8 @@ import pytest
 
 from event_count_logger import Snapshot
 from event_count_logger.config import from_file
-from event_count_logger.reading.exporter import Exporter
 from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.scrape import Exporter
 from event_count_logger.store import Store
 from tests.conftest import ROOT, needs_debian
 from tests.servers import Cluster, wait_until

@@ -21,11 +21,11 @@ import pytest
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import from_dicts
-from event_count_logger.counting import layout, spool_file
+from event_count_logger.counting import spool_file, spool_format
 from event_count_logger.counting.cells import Cells, Memory, Storage
-from event_count_logger.counting.layout import Contents, Damaged, Extent, HeaderWord, State
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
+from event_count_logger.counting.spool_format import Contents, Damaged, Extent, HeaderWord, State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, wait_until
@@ -499,7 +499,7 @@ def test_a_child_does_not_keep_its_parents_file_held(server: Server, directory: 
 
 
 def test_the_default_directory_is_the_users_own_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from event_count_logger.config.values import default_spool_dir
+    from event_count_logger.config.model import default_spool_dir
 
     monkeypatch.setenv("ECL_SPOOL_DIR", "/some/where")
     assert default_spool_dir() == Path("/some/where")
@@ -518,5 +518,5 @@ def test_space_is_reserved_also_where_the_system_has_no_call_for_it(
     filled(file)
     assert file.path.stat().st_blocks * 512 >= file.words[HeaderWord.SIZE]
     assert counts(file.contents) == FILLED
-    assert layout.read(memoryview(bytearray(file.path.read_bytes()))).words[HeaderWord.SIZE] == 4096
+    assert spool_format.read(memoryview(bytearray(file.path.read_bytes()))).words[HeaderWord.SIZE] == 4096
     assert resource.getrlimit(resource.RLIMIT_FSIZE)

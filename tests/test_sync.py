@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counting.acknowledged import RECENT, Acknowledged
+from event_count_logger.counting.batch_sender import RETRY_REFUSED_S, Sync
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.layout import State
-from event_count_logger.counting.sync import RETRY_REFUSED_S, Sync
+from event_count_logger.counting.confirmed_counts import RECENT, Acknowledged
+from event_count_logger.counting.spool_format import State
 from event_count_logger.errors import NotConnected, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log

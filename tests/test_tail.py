@@ -17,11 +17,11 @@ import pytest
 from event_count_logger.config import from_file
 from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
-from event_count_logger.sources.tail import inventory
-from event_count_logger.sources.tail.crew import Crew
-from event_count_logger.sources.tail.files import View
+from event_count_logger.sources.tail import registry
+from event_count_logger.sources.tail.discovery import View
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.worker_pool import Crew
 from event_count_logger.store import Store
 from tests.servers import Server
 
@@ -383,7 +383,7 @@ def test_a_copy_of_a_file_that_was_deleted_then_counts_once(
     shutil.copyfile(caught_up.path, caught_up.rotated())
     caught_up.path.unlink()
     assert caught_up.counts() == {"line": 5}
-    monkeypatch.setattr(inventory, "_DELETED_S", -1)
+    monkeypatch.setattr(registry, "_DELETED_S", -1)
     for _ in range(3):  # it is forgotten, and looked for again
         assert caught_up.counts() == {"line": 5}
     caught_up.start()
@@ -458,16 +458,16 @@ def test_a_file_that_is_renamed_during_the_first_look_is_not_new_later(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following.write(*range(5))
-    look = inventory.look
+    look = registry.look
 
     def look_before_it_is_renamed(*arguments: Any) -> View:
-        monkeypatch.setattr(inventory, "look", look)
+        monkeypatch.setattr(registry, "look", look)
         view = look(*arguments)
         following.rename()
         following.write("new")
         return view
 
-    monkeypatch.setattr(inventory, "look", look_before_it_is_renamed)
+    monkeypatch.setattr(registry, "look", look_before_it_is_renamed)
     following.start()
     following.write("newer")
     assert following.counts() == {"line": 1}

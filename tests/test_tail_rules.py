@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from event_count_logger.config import ConfigError, from_file
+from event_count_logger.config.model import TailTime
 from event_count_logger.config.templates import Template
-from event_count_logger.config.values import TailTime
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
 

@@ -23,7 +23,7 @@ from event_count_logger.reading.group_rates import GroupRates
 from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.render import top as render
 from event_count_logger.render.event_table import bar
-from event_count_logger.render.words import duration, printable
+from event_count_logger.render.phrases import duration, printable
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Overview, Sample, Target
 from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press

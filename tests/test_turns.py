@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from event_count_logger.counting.turns import Turn, Turns
+from event_count_logger.counting.fair_lock import Turn, Turns
 from tests.interruptions import Interruption, at_each_line
 from tests.servers import wait_until
 

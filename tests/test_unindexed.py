@@ -12,7 +12,7 @@ from event_count_logger import EventCountLoggerMaster
 from event_count_logger.config import Config, GroupConfig, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.service.unindexed import UnindexedCounters
+from event_count_logger.service.unindexed_counters import UnindexedCounters
 from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 from tests.groups import group_of

@@ -13,7 +13,7 @@ import pytest
 
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.errors import ConfigError, NotConfigured
-from event_count_logger.sources.dashboards import MissingValue, destination
+from event_count_logger.sources.grafana_panel import MissingValue, destination
 from tests.servers import Server
 from tests.serving import Serving, Start
 

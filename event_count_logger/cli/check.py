@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import click
 
 from event_count_logger import config as configuration
-from event_count_logger.cli.common import OneLineErrors, Status, config_argument, tell, with_version
+from event_count_logger.cli.base import OneLineErrors, Status, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
-from event_count_logger.reading import diagnosis, machine
-from event_count_logger.service import embedded
+from event_count_logger.reading import machine_checks, server_checks
+from event_count_logger.service import embedded_server
 from event_count_logger.store import Store
 
 
@@ -69,13 +69,13 @@ def _examine(config_file: str) -> _Report:
         report.problems += map(str, error.problems)
         return report
     report.problems += map(str, config.warnings)
-    report.problems += [f"{config_file}: {problem}" for problem in machine.spool_problems(config)]
-    if config.redis.embedded and (missing := embedded.missing_package()):
+    report.problems += [f"{config_file}: {problem}" for problem in machine_checks.spool_problems(config)]
+    if config.redis.embedded and (missing := embedded_server.missing_package()):
         report.problems.append(f"{config_file}: {missing}")
     _examine_server(config_file, config, report)
-    facts = [machine.counting_fact(), *machine.spool_facts(config)]
+    facts = [machine_checks.counting_fact(), *machine_checks.spool_facts(config)]
     report.facts += [f"{config_file}: {fact}" for fact in facts]
-    if warning := machine.spool_warning(config):
+    if warning := machine_checks.spool_warning(config):
         tell(f"WARNING: {warning}")
     return report
 
@@ -86,9 +86,9 @@ def _examine_server(config_file: str, config: Config, report: _Report) -> None:
         for location, settings in store.settings().items():
             server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
             report.facts.append(f"{config_file}: {server} at {location}")
-        for problem in diagnosis.examine(config, store):
+        for problem in server_checks.examine(config, store):
             report.problems.append(f"{config_file}: {problem}")
-        report.notes += [f"{config_file}: NOTE: {note}" for note in diagnosis.notes(config, store)]
+        report.notes += [f"{config_file}: NOTE: {note}" for note in server_checks.notes(config, store)]
     except (ConnectionRejected, Unserved) as error:
         report.problems.append(f"{config_file}: {error}")
         report.unchecked = "see above"

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, with_version
+from event_count_logger.cli.base import OneLineErrors, with_version
 
 #: Name of each command, which is also its module and the function in it.
 _COMMANDS = (

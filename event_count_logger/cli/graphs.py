@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from event_count_logger.cli.common import tell
+from event_count_logger.cli.base import tell
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot
-from event_count_logger.reading.settled import read_settled
+from event_count_logger.reading.rotation_wait import read_settled
 from event_count_logger.render import munin as render
 from event_count_logger.render import text
 from event_count_logger.render.munin_graphs import Graph

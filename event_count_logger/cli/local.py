@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_config, with_version
+from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_config, with_version
 from event_count_logger.cli.rows import print_rows
 from event_count_logger.config import Config, from_file
 from event_count_logger.reading.local_reader import LocalRates, LocalReader, LocalSnapshot
-from event_count_logger.render import local as render
+from event_count_logger.render import local_counters as render
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})

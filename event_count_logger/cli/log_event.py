@@ -15,10 +15,10 @@ from types import FrameType
 import click
 
 from event_count_logger import keys
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.counting import syncer
-from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.logs import counted

@@ -7,13 +7,13 @@ from types import FrameType
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, config_argument, log_format_option, with_version
+from event_count_logger.cli.base import OneLineErrors, config_argument, log_format_option, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.logs import counted
-from event_count_logger.service import hangup
+from event_count_logger.service import sighup
+from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
 from event_count_logger.service.master import EventCountLoggerMaster
-from event_count_logger.service.service import Service
 
 
 @click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,7 +42,7 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
     set_up_logging(log_format)
     level = "INFO" if verbose else "WARNING"
     if once:
-        hangup.let_through()
+        sighup.let_through()
         EventCountLoggerMaster.from_config(from_file(config_file), level).rotate_due()
         return
     service = Service(config_file, "groups", _describe)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.reading.exporter import Exporter
+from event_count_logger.reading.scrape import Exporter
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
 

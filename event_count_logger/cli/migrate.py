@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from event_count_logger.cli.common import (
+from event_count_logger.cli.base import (
     Failure,
     OneLineErrors,
     Status,
@@ -14,7 +14,7 @@ from event_count_logger.cli.common import (
     with_version,
 )
 from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.config.values import Layout
+from event_count_logger.config.model import Layout
 from event_count_logger.logs import counted
 from event_count_logger.reading.local_reader import LocalReader, LocalSnapshot
 from event_count_logger.store import Store

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_version
 from event_count_logger.cli.graphs import print_graphs
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import EventCountLoggerError

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from event_count_logger.cli.common import tell
+from event_count_logger.cli.base import tell
 from event_count_logger.cli.waiting import Waiting
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConfigured
@@ -15,7 +15,7 @@ from event_count_logger.keys import Half
 from event_count_logger.logs import Log
 from event_count_logger.reading.follow import After, Follower
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
-from event_count_logger.reading.settled import read_settled
+from event_count_logger.reading.rotation_wait import read_settled
 from event_count_logger.render import csv, json, text
 from event_count_logger.store import Store
 

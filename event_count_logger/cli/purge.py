@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from event_count_logger import keys
-from event_count_logger.cli.common import (
+from event_count_logger.cli.base import (
     Failure,
     OneLineErrors,
     Status,

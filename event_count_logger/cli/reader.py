@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from event_count_logger.cli.common import (
+from event_count_logger.cli.base import (
     Failure,
     OneLineErrors,
     Status,
@@ -18,7 +18,7 @@ from event_count_logger.cli.printing import RENDERERS, GroupPrinter
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.reading import positions
+from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import After
 from event_count_logger.store import Store
 
@@ -189,6 +189,6 @@ def _after(given: str | None) -> After:
     if given is None:
         return None
     try:
-        return str(positions.parse(given))
+        return str(history_positions.parse(given))
     except ValueError as error:
         raise click.UsageError(f"--after: {error}") from error

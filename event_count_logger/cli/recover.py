@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.base import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.counting.recovery import Finding, Outcome, Recovery
 from event_count_logger.logs import Log, counted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from event_count_logger.cli.common import (
+from event_count_logger.cli.base import (
     Failure,
     OneLineErrors,
     Status,
@@ -22,10 +22,10 @@ from event_count_logger.config import Config
 from event_count_logger.counting import syncer
 from event_count_logger.installation import how_to_install
 from event_count_logger.logs import Log, counted
+from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
-from event_count_logger.service.service import Service
 from event_count_logger.store import Store
-from event_count_logger.web.listening import DEFAULT_ADDRESS, Address, url
+from event_count_logger.web.bind_address import DEFAULT_ADDRESS, Address, url
 
 if TYPE_CHECKING:
     from event_count_logger.web.grafana import SessionLog

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from event_count_logger.cli.common import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.base import OneLineErrors, Status, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
 from event_count_logger.reading import status as examination

@@ -15,7 +15,7 @@ from types import FrameType
 
 import click
 
-from event_count_logger.cli.common import (
+from event_count_logger.cli.base import (
     Failure,
     OneLineErrors,
     Status,
@@ -27,8 +27,8 @@ from event_count_logger.config import Config, GroupConfig, TailConfig
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
+from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
-from event_count_logger.service.service import Service
 from event_count_logger.sources.tail.tail import ForeignPosition, Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from event_count_logger.cli.common import Failure, OneLineErrors, Status, with_config, with_version
+from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_config, with_version
 from event_count_logger.cli.rows import Row, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable

@@ -14,14 +14,8 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
 from event_count_logger.config.checks import check, show, slip_of
-from event_count_logger.config.concealment import concealed
 from event_count_logger.config.environment import Expansion
-from event_count_logger.config.places import Place, Report, written
-from event_count_logger.config.redis import check_redis
-from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS, group_name_fault
-from event_count_logger.config.tail import check_tail
-from event_count_logger.config.templates import Template
-from event_count_logger.config.values import (
+from event_count_logger.config.model import (
     Address,
     Config,
     GrafanaConfig,
@@ -32,6 +26,12 @@ from event_count_logger.config.values import (
     SessionsConfig,
     TailConfig,
 )
+from event_count_logger.config.redaction import concealed
+from event_count_logger.config.redis import check_redis
+from event_count_logger.config.report import Place, Report, written
+from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS, group_name_fault
+from event_count_logger.config.tail import check_tail
+from event_count_logger.config.templates import Template
 from event_count_logger.config.yaml_file import LineOf
 from event_count_logger.errors import ConfigError, Problem
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from event_count_logger.config.values import Config, GroupConfig
+from event_count_logger.config.model import Config, GroupConfig
 
 #: Settings that say where the counts of a group are.
 _WHERE = ("key_prefix", "n_shards", "layout")

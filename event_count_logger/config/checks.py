@@ -15,7 +15,7 @@ import voluptuous as vol
 
 from event_count_logger import keys
 from event_count_logger.config.environment import FromEnvironment, as_written
-from event_count_logger.config.places import Place, Report
+from event_count_logger.config.report import Place, Report
 from event_count_logger.config.templates import Template
 from event_count_logger.intervals import parse_duration
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Set
 
-from event_count_logger.config.places import Place, Report
+from event_count_logger.config.report import Place, Report
 
 #: `$$`, `${NAME}`, or a `${` that is neither.
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\{)")

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from event_count_logger.config.checks import check
-from event_count_logger.config.places import Place, Report
+from event_count_logger.config.model import DEFAULT_PORT, Address, RedisConfig, SentinelConfig
 from event_count_logger.config.redis_rules import (
     NO_EFFECT,
     PASSED_ON,
@@ -19,7 +19,7 @@ from event_count_logger.config.redis_rules import (
     TLS,
     TLS_FILES,
 )
-from event_count_logger.config.values import DEFAULT_PORT, Address, RedisConfig, SentinelConfig
+from event_count_logger.config.report import Place, Report
 
 _PLACE = ("redis",)
 

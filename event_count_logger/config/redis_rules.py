@@ -11,7 +11,7 @@ import voluptuous as vol
 
 from event_count_logger.config.checks import a_boolean, a_list, a_number, a_text, optional, show
 from event_count_logger.config.environment import as_written
-from event_count_logger.config.values import Address, without_password
+from event_count_logger.config.model import Address, without_password
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 

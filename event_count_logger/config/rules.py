@@ -23,7 +23,7 @@ from event_count_logger.config.checks import (
     quoting_hint,
     show,
 )
-from event_count_logger.config.values import SHORTEST_SOURCE_TTL_S, Durability
+from event_count_logger.config.model import SHORTEST_SOURCE_TTL_S, Durability
 from event_count_logger.intervals import Interval
 
 #: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from event_count_logger.config.checks import check, show
-from event_count_logger.config.places import Place, Report
+from event_count_logger.config.model import GroupConfig, TailConfig, TailRule, TailSession, TailTime
+from event_count_logger.config.report import Place, Report
 from event_count_logger.config.tail_rules import TAIL, TAIL_RULE, TAIL_SESSION, TAIL_TIME, static_event_fault
 from event_count_logger.config.templates import Template
-from event_count_logger.config.values import GroupConfig, TailConfig, TailRule, TailSession, TailTime
 
 
 def check_tail(

@@ -19,8 +19,8 @@ from event_count_logger.config.checks import (
     show,
     slip_of,
 )
+from event_count_logger.config.model import GroupConfig, has_year
 from event_count_logger.config.templates import Template
-from event_count_logger.config.values import GroupConfig, has_year
 
 
 def _pattern(value: object) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config.checks import show
-from event_count_logger.config.places import Place, written
+from event_count_logger.config.report import Place, written
 from event_count_logger.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from event_count_logger import keys, process
-from event_count_logger.counting.hot import Cell, CellMap
-from event_count_logger.counting.layout import Column, Extent, HeaderWord, State
+from event_count_logger.counting.implementation import Cell, CellMap
+from event_count_logger.counting.spool_format import Column, Extent, HeaderWord, State
 
 #: Bytes of the first extent in memory, and of any, at most.
 _FIRST_EXTENT, _LARGEST_EXTENT = 1 << 12, 1 << 20

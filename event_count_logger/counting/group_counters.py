@@ -14,11 +14,11 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counting import event_loops, syncer
 from event_count_logger.counting.admission import IDLE_PART, Admission
 from event_count_logger.counting.cells import CellMaps, Closed, unless_ending
-from event_count_logger.counting.hot import Cell, CellMap, Counting
-from event_count_logger.counting.layout import distance, has_reached
-from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.implementation import Cell, CellMap, Counting
+from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.counting.outbox import Outbox
 from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.spool_format import distance, has_reached
 from event_count_logger.counting.usage import Usage
 from event_count_logger.logs import Log
 from event_count_logger.store import Store

@@ -14,12 +14,12 @@ from pathlib import Path
 from event_count_logger import process
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counting import spool_file
+from event_count_logger.counting.batch_sender import Sync
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.layout import Damaged, Description
 from event_count_logger.counting.postponed import Key, Postponed
+from event_count_logger.counting.recovery_log import Tally
 from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
-from event_count_logger.counting.sync import Sync
-from event_count_logger.counting.tally import Tally
+from event_count_logger.counting.spool_format import Damaged, Description
 from event_count_logger.errors import NotYet, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, WarnsOnce

@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from event_count_logger import process
-from event_count_logger.config.values import Layout
-from event_count_logger.counting import layout, private_directory
-from event_count_logger.counting.hot import NATIVE, detach
-from event_count_logger.counting.layout import Contents, Damaged, Description, Extent, HeaderWord
+from event_count_logger.config.model import Layout
+from event_count_logger.counting import private_directory, spool_format
+from event_count_logger.counting.implementation import NATIVE, detach
+from event_count_logger.counting.spool_format import Contents, Damaged, Description, Extent, HeaderWord
 
 _SUFFIX = ".ecl"
 
@@ -218,17 +218,17 @@ def create(
             with suppress(OSError):
                 os.unlink(new)
             raise
-        return SpoolFile(path, descriptors, layout.read(memory))
+        return SpoolFile(path, descriptors, spool_format.read(memory))
 
 
 def _formatted(file: int, description: Description) -> memoryview:
     """The memory of a new file, with all that belongs into it."""
-    header = layout.header(description)
+    header = spool_format.header(description)
     size = -(-(len(header) + _FIRST_EXTENT) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = _reserve(file, 0, size)
     memory[: len(header)] = header
     Extent.new(memory[len(header) :])
-    words = layout.changing_words(memory, len(header))
+    words = spool_format.changing_words(memory, len(header))
     words[HeaderWord.SENT_UNTIL] = time.monotonic_ns()
     words[HeaderWord.SIZE] = size
     return memory
@@ -320,7 +320,7 @@ def take_over(path: Path) -> SpoolFile:
         if not os.path.sameopenfile(*descriptors):
             raise FileNotFoundError(path)
         memory = memoryview(mmap.mmap(descriptors[1], 0, **_MAPPING))
-        contents = layout.read(memory)
+        contents = spool_format.read(memory)
         contents.check()
         return SpoolFile(path, descriptors, contents)
 
@@ -345,7 +345,7 @@ class Window:
         Raises:
             Damaged: It is not a spool file.
         """
-        return layout.read_description(self._beginning())
+        return spool_format.read_description(self._beginning())
 
     def size(self) -> int:
         """Bytes of the file."""
@@ -357,10 +357,10 @@ class Window:
         Raises:
             Damaged: It cannot be used.
         """
-        size = layout.size_in_use(self._beginning())
+        size = spool_format.size_in_use(self._beginning())
         data = bytearray(min(size, self.size()))
         os.preadv(self._descriptor, [data], 0)
-        return layout.read(memoryview(data))
+        return spool_format.read(memoryview(data))
 
     def _beginning(self) -> memoryview:
         return memoryview(os.pread(self._descriptor, _LONGEST_HEADER, 0))

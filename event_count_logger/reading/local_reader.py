@@ -10,9 +10,9 @@ from pathlib import Path
 
 from event_count_logger.config import Config
 from event_count_logger.counting import spool_file
-from event_count_logger.counting.hot import LARGEST
-from event_count_logger.counting.layout import Contents, Damaged, Description, HeaderWord, distance
+from event_count_logger.counting.implementation import LARGEST
 from event_count_logger.counting.spool_file import Window
+from event_count_logger.counting.spool_format import Contents, Damaged, Description, HeaderWord, distance
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import Finished, Reading, Store
-from event_count_logger.store.sealing import added
+from event_count_logger.store.shard_merge import added
 
 
 @dataclass(frozen=True, slots=True)

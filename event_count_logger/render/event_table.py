@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from event_count_logger.render.words import NOTHING_YET, count, printable, rate
+from event_count_logger.render.phrases import NOTHING_YET, count, printable, rate
 from event_count_logger.top.sample import TREND_LENGTH, Sample, Target
 from event_count_logger.top.view import COLUMNS, View, column, sortable
 

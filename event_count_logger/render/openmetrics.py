@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from event_count_logger import keys
-from event_count_logger.reading.exporter import GroupMetrics, Scrape
 from event_count_logger.reading.reader import Snapshot
+from event_count_logger.reading.scrape import GroupMetrics, Scrape
 from event_count_logger.render.numbers import plain, thousandths
 
 #: What the two formats are called in HTTP.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from event_count_logger.render.words import printable
+from event_count_logger.render.phrases import printable
 
 #: Digits that a column has room for, at least.
 _NARROWEST = 6

@@ -9,7 +9,7 @@ from event_count_logger.reading.local_reader import UndeliveredFile
 from event_count_logger.reading.local_status import MachineStatus, StuckProcess
 from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status
 from event_count_logger.reading.unrotated import Unrotated
-from event_count_logger.render.words import duration
+from event_count_logger.render.phrases import duration
 
 #: One fault: the word for it, and a sentence.
 Fault = tuple[str, str]

@@ -14,7 +14,7 @@ from event_count_logger.reading.local_status import MachineStatus, StuckProcess
 from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status, by_group
 from event_count_logger.reading.unrotated import Unrotated
 from event_count_logger.render import table
-from event_count_logger.render.words import duration, size, utc
+from event_count_logger.render.phrases import duration, size, utc
 from event_count_logger.store import MasterInfo
 
 #: Files in the table of those that wait, at most; JSON has all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from event_count_logger.render.words import printable
+from event_count_logger.render.phrases import printable
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from event_count_logger.logs import counted
 from event_count_logger.reading.reader import Snapshot, Totals
-from event_count_logger.render.words import utc
+from event_count_logger.render.phrases import utc
 
 _TITLES = {"last": "Last:", "cur": "Current:"}
 

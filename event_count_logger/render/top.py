@@ -12,7 +12,7 @@ from event_count_logger.logs import counted
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
 from event_count_logger.render.event_table import EventTable, fitted
-from event_count_logger.render.words import NOTHING_YET, count, duration, printable, rate
+from event_count_logger.render.phrases import NOTHING_YET, count, duration, printable, rate
 from event_count_logger.top.sample import Overview, Sample, Target
 from event_count_logger.top.view import View
 from event_count_logger.top.watcher import Answer

@@ -22,10 +22,10 @@ from event_count_logger.logger import EventCountLogger
 from event_count_logger.logs import counted
 from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
 from event_count_logger.reading.unrotated import UnrotatedWatch
-from event_count_logger.render.words import duration, utc
-from event_count_logger.service.embedded import EmbeddedServer
-from event_count_logger.service.lateness import LateRotation, LateRotations, Punctuality, late_s
-from event_count_logger.service.unindexed import UnindexedCounters
+from event_count_logger.render.phrases import duration, utc
+from event_count_logger.service.embedded_server import EmbeddedServer
+from event_count_logger.service.late_rotations import LateRotation, LateRotations, Punctuality, late_s
+from event_count_logger.service.unindexed_counters import UnindexedCounters
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from event_count_logger.counting.arguments import checked_id
+from event_count_logger.counting.validation import checked_id
 from event_count_logger.store import ActionName, SessionAction
 
 #: Unix seconds of the end of the year 9999.

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from event_count_logger import keys
 from event_count_logger.counting.admission import Admission
-from event_count_logger.counting.arguments import checked_event
+from event_count_logger.counting.validation import checked_event
 from event_count_logger.errors import SourceMoved
 from event_count_logger.sources.source import Source
 

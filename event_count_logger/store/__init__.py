@@ -1,10 +1,9 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
-from event_count_logger.store import parser  # noqa: F401 - before redis is imported
+from event_count_logger.store import hiredis_guard  # noqa: F401 - before redis is imported
+from event_count_logger.store.counter_index import may_be_unindexed
 from event_count_logger.store.durability import confirmation_s
-from event_count_logger.store.store import Store, prune_every_s
-from event_count_logger.store.unindexed import may_be_unindexed
-from event_count_logger.store.values import (
+from event_count_logger.store.results import (
     MASTER_ALIVE_S,
     ActionName,
     Commit,
@@ -16,6 +15,7 @@ from event_count_logger.store.values import (
     Rotation,
     SessionAction,
 )
+from event_count_logger.store.store import Store, prune_every_s
 
 __all__ = [
     "MASTER_ALIVE_S",

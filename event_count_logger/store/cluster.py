@@ -22,8 +22,8 @@ from event_count_logger.config import Address, RedisConfig
 from event_count_logger.errors import ConnectionRejected, NotConnected, Unavailable, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_first_raised
+from event_count_logger.store.resp import encoded, request, text
 from event_count_logger.store.server_errors import plain
-from event_count_logger.store.wire import encoded, request, text
 
 #: How often a request is sent on from one node to another.
 _MOST_REDIRECTS = 5
@@ -64,7 +64,7 @@ class Cluster:
         self._learned_at = -math.inf  # by the monotonic clock
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-        """See `Route`, in routes.py."""
+        """See `Route`, in routing.py."""
         node, asking = self._node_of(key, connect), False
         for _ in range(_MOST_REDIRECTS):
             try:
@@ -103,7 +103,7 @@ class Cluster:
             self._left_alone[node] = now + _REST * (now - began)
 
     def node(self, key: str) -> Node | None:
-        """See `Route`, in routes.py."""
+        """See `Route`, in routing.py."""
         if key == NO_KEY:
             nodes = map(self._node_at, dict.fromkeys(self._owners.values()))
             return min(nodes, key=lambda node: node.contact.reachable is False, default=None)
@@ -111,17 +111,17 @@ class Cluster:
         return self._node_at(address) if address else None
 
     def primaries(self) -> list[Node]:
-        """See `Route`, in routes.py."""
+        """See `Route`, in routing.py."""
         self._refresh()
         return [self._node_at(address) for address in sorted(set(self._owners.values()))]
 
     def is_away(self, key: str) -> bool:
-        """See `Route`, in routes.py."""
+        """See `Route`, in routing.py."""
         node = self.node(key)
         return (node.contact if node else self._contact).reachable is False
 
     def close(self) -> None:
-        """See `Route`, in routes.py."""
+        """See `Route`, in routing.py."""
         for node in list(self._nodes.values()):
             node.close()
 

@@ -16,10 +16,10 @@ from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
+from event_count_logger.store.resp import Script, encoded, ms, packed, request, text
+from event_count_logger.store.results import Commit, Outcome, Refusal, SessionAction
 from event_count_logger.store.server_errors import plain
-from event_count_logger.store.shards import ShardedStore
-from event_count_logger.store.values import Commit, Outcome, Refusal, SessionAction
-from event_count_logger.store.wire import Script, encoded, ms, packed, request, text
+from event_count_logger.store.sharded_reads import ShardedStore
 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000

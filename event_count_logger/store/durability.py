@@ -13,8 +13,8 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotDurable, Unconfirmed
 from event_count_logger.logs import counted
+from event_count_logger.store.resp import Waiting, request
 from event_count_logger.store.server_errors import plain
-from event_count_logger.store.wire import Waiting, request
 
 #: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
 #: its clock ten times a second.

@@ -15,14 +15,14 @@ from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
-from event_count_logger.config.values import Layout
+from event_count_logger.config.model import Layout
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.layouts import LAYOUTS, KeyLayout
+from event_count_logger.store.resp import text
+from event_count_logger.store.results import Finished
 from event_count_logger.store.store import Store
-from event_count_logger.store.values import Finished
-from event_count_logger.store.wire import text
 
 #: Events, or intervals of the history, that are moved at once.
 _CHUNK = 500

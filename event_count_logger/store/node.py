@@ -25,6 +25,7 @@ from event_count_logger.errors import (
     Unavailable,
 )
 from event_count_logger.logs import Log
+from event_count_logger.store.resp import Waiting, request, text
 from event_count_logger.store.server_errors import (
     FAILURES,
     READONLY,
@@ -36,7 +37,6 @@ from event_count_logger.store.server_errors import (
     rejection_in_words,
     tls_hint,
 )
-from event_count_logger.store.wire import Waiting, request, text
 
 #: Requests that a server answers even while it is LOADING, or MASTERDOWN.
 _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))

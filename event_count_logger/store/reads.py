@@ -8,11 +8,11 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.connections import Connections, pairs
+from event_count_logger.store.client import Connections, pairs
 from event_count_logger.store.interval_notes import COUNTED_IN_S
 from event_count_logger.store.layouts import LAYOUTS, HashLayout, KeyLayout
-from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
-from event_count_logger.store.wire import seconds, text
+from event_count_logger.store.resp import seconds, text
+from event_count_logger.store.results import LAST_NUMBER, Finished, Position, Reading
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20

@@ -12,12 +12,12 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
+from event_count_logger.store.client import ask_node
 from event_count_logger.store.cluster import slot_of
 from event_count_logger.store.commits import CommittingStore
-from event_count_logger.store.connections import ask_node
-from event_count_logger.store.unindexed import index_counters
-from event_count_logger.store.values import MasterInfo, Rotation
-from event_count_logger.store.wire import seconds, text
+from event_count_logger.store.counter_index import index_counters
+from event_count_logger.store.resp import seconds, text
+from event_count_logger.store.results import MasterInfo, Rotation
 
 #: Seconds after which a master that gives no sign is forgotten.
 _MASTER_FORGOTTEN_S = 3600

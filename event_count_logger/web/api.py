@@ -9,9 +9,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from event_count_logger.reading import positions
+from event_count_logger.reading import history_positions
 from event_count_logger.store import Position
-from event_count_logger.web import answers
+from event_count_logger.web import representations
 from event_count_logger.web.problems import described, problem
 from event_count_logger.web.queries import Queries
 from event_count_logger.web.security import BEARER
@@ -31,11 +31,11 @@ def router(queries: Queries, hub: Hub) -> APIRouter:
     """The routes below `/api/v1`."""
     api = _Api(queries, hub)
     routes = APIRouter(prefix="/api/v1", dependencies=[BEARER], responses=described(401, 503))
-    events = {"text/event-stream": {"schema": TypeAdapter(answers.FinishedInterval).json_schema()}}
+    events = {"text/event-stream": {"schema": TypeAdapter(representations.FinishedInterval).json_schema()}}
     told = described(400, 404) | {200: {"description": "`interval`: its data", "content": events}}
     add, of_interval = routes.add_api_route, "/groups/{group}/{interval}"
-    add("/groups", api.groups, response_model=answers.Groups)
-    add(of_interval, api.counts, response_model=answers.Counts, responses=described(404, 422))
+    add("/groups", api.groups, response_model=representations.Groups)
+    add(of_interval, api.counts, response_model=representations.Counts, responses=described(404, 422))
     add(f"{of_interval}/stream", api.stream, response_class=Response, responses=told)
     return routes
 
@@ -93,6 +93,6 @@ def _json(document: bytes) -> Response:
 
 def _position(name: str, text: str | None) -> Position | None:
     try:
-        return None if text is None else positions.parse(text)
+        return None if text is None else history_positions.parse(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

@@ -7,7 +7,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from event_count_logger.web import api, grafana, ingest, monitoring, page
 from event_count_logger.web.connections import Connections
-from event_count_logger.web.content import Intake
+from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import tell_problems
 from event_count_logger.web.queries import VERSION, Queries
 from event_count_logger.web.recorder import Recorder

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from event_count_logger.group import EventGroup
 from event_count_logger.logs import Log
-from event_count_logger.sources import dashboards
+from event_count_logger.sources import grafana_panel
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import ActionName, SessionAction
-from event_count_logger.web import bodies
-from event_count_logger.web.content import Intake
+from event_count_logger.web import request_bodies
+from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
@@ -31,7 +31,7 @@ class SessionLog(Log):
     def tell(self, payload: Mapping[str, Any]) -> None:
         """Log a payload."""
         if self._with_payloads:
-            self.info("Session data: %s", dashboards.as_line(payload, self._with_variables))
+            self.info("Session data: %s", grafana_panel.as_line(payload, self._with_variables))
 
 
 def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
@@ -43,7 +43,7 @@ def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
         methods=["POST"],
         status_code=201,
         response_class=Response,
-        openapi_extra=bodies.PAYLOAD.description,
+        openapi_extra=request_bodies.PAYLOAD.description,
     )
     return routes
 
@@ -58,27 +58,27 @@ class _Grafana:
 
     async def write(self, request: Request) -> Response:
         """Take note of what happened to the session of a dashboard."""
-        payload = await bodies.PAYLOAD.read(request, self._intake)
+        payload = await request_bodies.PAYLOAD.read(request, self._intake)
         group, action = self._counted(payload)
-        if dashboards.is_saved(payload):
+        if grafana_panel.is_saved(payload):
             with refusing(400, "event"):
                 await self._recorder.note(group, action)
         self._log.tell(payload)
         return Response(status_code=201)
 
-    def _counted(self, payload: bodies.Payload) -> tuple[EventGroup, SessionAction]:
+    def _counted(self, payload: request_bodies.Payload) -> tuple[EventGroup, SessionAction]:
         """Where a payload is counted, and as what."""
         try:
-            name, event = dashboards.destination(self._recorder.config, payload)
-        except dashboards.MissingValue as error:
+            name, event = grafana_panel.destination(self._recorder.config, payload)
+        except grafana_panel.MissingValue as error:
             raise Refusal(400, str(error), error.path) from error
         group = self._recorder.group(name)
         with refusing(400, "uuid"):
             action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
         return group, action._replace(name=self._action_name(payload))
 
-    def _action_name(self, payload: bodies.Payload) -> ActionName:
-        name = dashboards.action_name(payload)
+    def _action_name(self, payload: request_bodies.Payload) -> ActionName:
+        name = grafana_panel.action_name(payload)
         if name is None:
             told = (payload["uuid"], payload.get("type"))
             self._log.warning("Session %.100r has the type %.100r: it is taken for a heartbeat", *told)

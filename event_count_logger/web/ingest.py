@@ -13,8 +13,8 @@ from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
-from event_count_logger.web import bodies
-from event_count_logger.web.content import Intake
+from event_count_logger.web import request_bodies
+from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import Refusal, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
@@ -43,7 +43,7 @@ def router(recorder: Recorder, intake: Intake) -> APIRouter:
     responses = described(400, 401, 403, 404, 413, 415, 422, 503)
     routes = APIRouter(prefix="/api/v1/groups/{group}", dependencies=[BEARER], responses=responses)
 
-    def add(path: str, endpoint: Any, form: bodies.Form[Any], others: dict[int | str, Any]) -> None:
+    def add(path: str, endpoint: Any, form: request_bodies.Form[Any], others: dict[int | str, Any]) -> None:
         routes.add_api_route(
             path,
             endpoint,
@@ -53,8 +53,8 @@ def router(recorder: Recorder, intake: Intake) -> APIRouter:
             openapi_extra=form.description,
         )
 
-    add("/events", ingest.events, bodies.EVENTS, {202: {"model": Accepted}, **described(409)})
-    add("/sessions", ingest.sessions, bodies.ACTION, {})
+    add("/events", ingest.events, request_bodies.EVENTS, {202: {"model": Accepted}, **described(409)})
+    add("/sessions", ingest.sessions, request_bodies.ACTION, {})
     return routes
 
 
@@ -78,7 +78,7 @@ class _Ingest:
         given = request.headers.getlist("idempotency-key")
         if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
             raise Refusal(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
-        counts = (await bodies.EVENTS.read(request, self._intake))["events"]
+        counts = (await request_bodies.EVENTS.read(request, self._intake))["events"]
         _admit(chosen, counts)
         if idempotency_key is None:
             committed = await self._recorder.count(chosen, counts, wait == "1")
@@ -95,7 +95,7 @@ class _Ingest:
         config = self._recorder.config.group(group)
         if config.sessions is None:
             raise NotConfigured(f"group '{group}' has no sessions")
-        sent = await bodies.ACTION.read(request, self._intake)
+        sent = await request_bodies.ACTION.read(request, self._intake)
         action = _checked_session(chosen, sent, self._recorder.store.now())
         await self._recorder.act(chosen, action)
         return {"committed": True}
@@ -121,7 +121,7 @@ def _faulty(admission: Admission, event_ids: list[str]) -> str | None:
     return event_ids[0] if admission.fault(event_ids) else None
 
 
-def _checked_session(group: EventGroup, action: bodies.Action, now: float) -> SessionAction:
+def _checked_session(group: EventGroup, action: request_bodies.Action, now: float) -> SessionAction:
     event = action.get("event")
     with refusing(422, "event"):
         if event is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 
 from event_count_logger.render import openmetrics
-from event_count_logger.web import answers
+from event_count_logger.web import representations
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.problems import described
 from event_count_logger.web.queries import Queries
@@ -25,8 +25,8 @@ def router(queries: Queries) -> APIRouter:
     responses = {200: {"content": types}, **described(401, 503)}
     add("/metrics", monitoring.metrics, dependencies=[BEARER], response_class=Response, responses=responses)
     add("/healthz", monitoring.healthz)
-    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": answers.Readiness}}
-    add("/readyz", monitoring.readyz, response_model=answers.Readiness, responses=not_ready)
+    not_ready: dict[int | str, dict[str, Any]] = {503: {"model": representations.Readiness}}
+    add("/readyz", monitoring.readyz, response_model=representations.Readiness, responses=not_ready)
     return routes
 
 
@@ -47,7 +47,7 @@ class _Monitoring:
         """Whether the server works; it says nothing about Redis."""
         return {"status": "ok"}
 
-    async def readyz(self, response: Response) -> answers.Readiness:
+    async def readyz(self, response: Response) -> representations.Readiness:
         """Ready if Redis answers, and each group has a master that rotates all its intervals in time.
 
         It says nothing about counts that processes have not sent: `ecl status` does, on their machine.

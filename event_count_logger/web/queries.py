@@ -11,14 +11,14 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import NotConfigured, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reading import status
-from event_count_logger.reading.exporter import Exporter
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Reader
-from event_count_logger.reading.settled import read_settled
+from event_count_logger.reading.rotation_wait import read_settled
+from event_count_logger.reading.scrape import Exporter
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
-from event_count_logger.web import answers
-from event_count_logger.web.sharing import Shared
+from event_count_logger.web import representations
+from event_count_logger.web.single_flight import Shared
 
 VERSION = version("event-count-logger")
 
@@ -72,7 +72,7 @@ class Queries:
         read = self._json(lambda: self._counts(group, interval, n_history))
         return await self._shared.get((group.name, interval.name, n_history), read)
 
-    async def readiness(self) -> answers.Readiness:
+    async def readiness(self) -> representations.Readiness:
         """Whether everything that keeps counts up to date is at work, also for hidden groups."""
         return await self._shared.get("readiness", self._readiness)
 
@@ -88,18 +88,18 @@ class Queries:
         # Not a model's own way to JSON: an event ID read from Redis may be no valid Unicode.
         return lambda: json.dumps(read(), separators=(",", ":")).encode()
 
-    def _groups(self) -> answers.Groups:
+    def _groups(self) -> representations.Groups:
         found = status.examine(self._config, self._store)
-        return answers.groups(self._config, found, self._store.server_time(), VERSION)
+        return representations.groups(self._config, found, self._store.server_time(), VERSION)
 
-    def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> answers.Counts:
+    def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> representations.Counts:
         last, current = read_settled(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
         history = self._reader.history(group, interval, n_history)
-        return answers.counts(group, interval, last, current, totals, history)
+        return representations.counts(group, interval, last, current, totals, history)
 
-    def _readiness(self) -> answers.Readiness:
+    def _readiness(self) -> representations.Readiness:
         try:
-            return answers.readiness(status.examine(self._config, self._store))
+            return representations.readiness(status.examine(self._config, self._store))
         except StoreError as error:
-            return answers.readiness(error)
+            return representations.readiness(error)

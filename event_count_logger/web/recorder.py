@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from event_count_logger.config import Config
-from event_count_logger.counting.layout import unsent
+from event_count_logger.counting.spool_format import unsent
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
-from event_count_logger.sources import requests
+from event_count_logger.sources import http_requests
 from event_count_logger.store import SessionAction, Store
 
 _T = TypeVar("_T")
@@ -82,12 +82,12 @@ class Recorder:
     async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
         """See `requests.count_once`."""
         config = self.config.group(group.group_name)
-        return await _in(self._waiting, lambda: requests.count_once(self.store, config, key, counts))
+        return await _in(self._waiting, lambda: http_requests.count_once(self.store, config, key, counts))
 
     async def act(self, group: EventGroup, action: SessionAction) -> None:
         """See `requests.act`."""
         config = self.config.group(group.group_name)
-        await _in(self._waiting, lambda: requests.act(self.store, config, action))
+        await _in(self._waiting, lambda: http_requests.act(self.store, config, action))
 
     async def note(self, group: EventGroup, action: SessionAction) -> None:
         """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""

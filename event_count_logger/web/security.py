@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from event_count_logger.config import Config
-from event_count_logger.web.origins import PAGE, Origins
+from event_count_logger.web.cors import PAGE, Origins
 from event_count_logger.web.problems import problem
 from event_count_logger.web.unread import has_body, reading_on
 

@@ -14,12 +14,12 @@ from typing import NamedTuple, TypeVar
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import StoreError
 from event_count_logger.intervals import Interval
-from event_count_logger.reading import positions
+from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.store import Position, Store
-from event_count_logger.web import answers
+from event_count_logger.web import representations
 
 _T = TypeVar("_T")
 
@@ -47,7 +47,7 @@ class Event(NamedTuple):
     @classmethod
     def of(cls, snapshot: Snapshot) -> Event:
         """The event that tells of a finished interval out of the history."""
-        data = json.dumps(answers.finished_interval(snapshot), separators=(",", ":"))
+        data = json.dumps(representations.finished_interval(snapshot), separators=(",", ":"))
         position = Position.parse(snapshot.position or "")
         return cls(position, f"event: interval\nid: {position}\ndata: {data}\n\n".encode())
 
@@ -101,7 +101,7 @@ class _Feed:
     async def since(self, position: Position) -> AsyncIterator[Event]:
         """What has finished after a position, up to where the feed is."""
         follower = self._reader.follower(self._interval, str(position))
-        while positions.is_behind(self._position, position):
+        while history_positions.is_behind(self._position, position):
             event, wait_s = await self._step(follower)
             if event:
                 position = event.position
@@ -188,7 +188,7 @@ class Stream:
             yield event
         while event_or_end := await self._queue.get():
             # The first ones may have been sent already, from the history.
-            if positions.is_behind(event_or_end.position, self.sent):
+            if history_positions.is_behind(event_or_end.position, self.sent):
                 yield event_or_end
 
 

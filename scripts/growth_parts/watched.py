@@ -15,7 +15,7 @@ import threading
 import tracemalloc
 from typing import Any
 
-from event_count_logger.cli.programs import ecl_master
+from event_count_logger.cli.entry_points import ecl_master
 from growth_parts import measures, worker
 
 

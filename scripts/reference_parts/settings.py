@@ -18,7 +18,7 @@ from typing import Any
 import voluptuous as vol
 
 from event_count_logger import config
-from event_count_logger.config import values
+from event_count_logger.config import model
 from event_count_logger.config.checks import a_duration
 from scripts.reference_parts.words import DEFAULTS, FIELDS, MEANINGS
 
@@ -59,17 +59,17 @@ class Setting:
 
 
 SECTIONS = (
-    Section("redis", "REDIS", values.RedisConfig),
-    Section("redis.sentinel", "SENTINEL", values.SentinelConfig),
-    Section("groups.NAME", "GROUP", values.GroupConfig),
-    Section("groups.NAME.sessions", "SESSIONS", values.SessionsConfig),
-    Section("tail[]", "TAIL", values.TailConfig),
-    Section("tail[].rules[]", "TAIL_RULE", values.TailRule),
-    Section("tail[].rules[].session", "TAIL_SESSION", values.TailSession),
-    Section("tail[].rules[].time", "TAIL_TIME", values.TailTime),
-    Section("serve", "SERVE", values.ServeConfig),
-    Section("grafana", "GRAFANA", values.GrafanaConfig),
-    Section("beside the sections", "KEEPING", values.GroupConfig),
+    Section("redis", "REDIS", model.RedisConfig),
+    Section("redis.sentinel", "SENTINEL", model.SentinelConfig),
+    Section("groups.NAME", "GROUP", model.GroupConfig),
+    Section("groups.NAME.sessions", "SESSIONS", model.SessionsConfig),
+    Section("tail[]", "TAIL", model.TailConfig),
+    Section("tail[].rules[]", "TAIL_RULE", model.TailRule),
+    Section("tail[].rules[].session", "TAIL_SESSION", model.TailSession),
+    Section("tail[].rules[].time", "TAIL_TIME", model.TailTime),
+    Section("serve", "SERVE", model.ServeConfig),
+    Section("grafana", "GRAFANA", model.GrafanaConfig),
+    Section("beside the sections", "KEEPING", model.GroupConfig),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from event_count_logger import EventCountLogger
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.local import LocalCounters
+from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.counting.spool_file import SpoolFile
 
 #: Seconds that it may take beyond the given ones until the counters were replaced some times.

@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from event_count_logger import keys
-from event_count_logger.config.values import GroupConfig, TailConfig
+from event_count_logger.config.model import GroupConfig, TailConfig
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreError
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
-from event_count_logger.sources.tail.crew import Crew
-from event_count_logger.sources.tail.files import Ledger
-from event_count_logger.sources.tail.following import FollowedFile
-from event_count_logger.sources.tail.inventory import Inventory
-from event_count_logger.sources.tail.machine import identity
+from event_count_logger.sources.tail.discovery import Ledger
+from event_count_logger.sources.tail.machine_id import identity
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally
+from event_count_logger.sources.tail.registry import Inventory
+from event_count_logger.sources.tail.tailed_file import FollowedFile
 from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.worker_pool import Crew
 from event_count_logger.store import SessionAction, Store
 
 #: Seconds between commits while lines come one by one.

@@ -21,7 +21,10 @@ class Library:
         self._ours = kind != "1.1"
         self._folder = folder
         self._kept: list[EventCountLogger] = []
-        if kind == "native" and not importlib.import_module("event_count_logger.counting.hot").NATIVE:
+        if (
+            kind == "native"
+            and not importlib.import_module("event_count_logger.counting.implementation").NATIVE
+        ):
             raise ImportError("not built")
         if kind == "1.1" and hasattr(event_count_logger, "__path__"):
             raise ImportError("what is here is a package, and 1.1 was a module")

@@ -18,7 +18,7 @@ from event_count_logger.errors import NotConnected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.cluster import Cluster
 from event_count_logger.store.node import Contact, Node, Options, make_ready
-from event_count_logger.store.wire import request, text
+from event_count_logger.store.resp import request, text
 
 _EMBEDDED_HINT = "; the embedded server is started by ecl_master with this configuration"
 

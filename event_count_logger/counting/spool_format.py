@@ -14,8 +14,8 @@ from typing import Any, get_args
 from zlib import crc32
 
 from event_count_logger import keys
-from event_count_logger.config.values import Layout
-from event_count_logger.counting.hot import LARGEST, Cell
+from event_count_logger.config.model import Layout
+from event_count_logger.counting.implementation import LARGEST, Cell
 from event_count_logger.intervals import Interval
 
 _MAGIC = b"ECLSPOOL"

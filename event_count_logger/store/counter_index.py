@@ -14,8 +14,8 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.keys import Half
-from event_count_logger.store.connections import Connections
-from event_count_logger.store.wire import text
+from event_count_logger.store.client import Connections
+from event_count_logger.store.resp import text
 
 #: Keys that the server looks at before it answers others again.
 _SCANNED = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from event_count_logger.service import hangup
+from event_count_logger.service import sighup
 
 #: The commands that obey SIGHUP. All others end, as programs do.
 _SERVICES = ("master", "serve", "tail")
@@ -13,7 +13,7 @@ _SERVICES = ("master", "serve", "tail")
 def run_ecl() -> None:
     """`ecl COMMAND`."""
     if sys.argv[1:2] and sys.argv[1] in _SERVICES:
-        hangup.hold()
+        sighup.hold()
     from event_count_logger.cli.ecl import ecl
 
     ecl()
@@ -21,7 +21,7 @@ def run_ecl() -> None:
 
 def run_ecl_master() -> None:
     """The same as `ecl master`."""
-    hangup.hold()
+    sighup.hold()
     from event_count_logger.cli.master import master
 
     master()

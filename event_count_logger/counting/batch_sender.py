@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
-from event_count_logger.counting.acknowledged import Acknowledged, Loss
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.hot import Cell
-from event_count_logger.counting.layout import Damaged, State, distance
+from event_count_logger.counting.confirmed_counts import Acknowledged, Loss
+from event_count_logger.counting.implementation import Cell
+from event_count_logger.counting.spool_format import Damaged, State, distance
 from event_count_logger.errors import NotConnected, Rejected, StoreError, Unconfirmed
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Commit, Refusal, Store

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
-from event_count_logger.reading.settled import read_settled
+from event_count_logger.reading.rotation_wait import read_settled
 from event_count_logger.store import Store
 
 

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from typing import NamedTuple
 
-from event_count_logger.counting.layout import distance
+from event_count_logger.counting.spool_format import distance
 
 #: Batches that are remembered at least, 16 bytes each; of a direct group, that is the last second or so.
 RECENT = 10_000

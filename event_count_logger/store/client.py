@@ -19,9 +19,9 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConnected, NotServing, Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
-from event_count_logger.store.routes import Route, route_to
+from event_count_logger.store.resp import Script, packed, request, script, text
+from event_count_logger.store.routing import Route, route_to
 from event_count_logger.store.server_errors import refusal_in_words
-from event_count_logger.store.wire import Script, packed, request, script, text
 
 _PARTS = {
     "adopt": (),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from event_count_logger.config.environment import FromEnvironment
-from event_count_logger.config.places import Place
+from event_count_logger.config.report import Place
 
 #: Characters of a word, at least, that is looked for; and of one that is looked for within other words, too.
 #: Shorter ones are part of too many other words.

@@ -13,8 +13,8 @@ from event_count_logger.config import Config, from_file
 from event_count_logger.config.changes import changes, usable_at_once
 from event_count_logger.errors import ConfigError
 from event_count_logger.logs import Log
-from event_count_logger.service import hangup
-from event_count_logger.service.notify import Notifier
+from event_count_logger.service import sighup
+from event_count_logger.service.sd_notify import Notifier
 
 
 class Service:
@@ -48,7 +48,7 @@ class Service:
         # Whoever had the signal ignored, as nohup does, wants it to outlive the terminal.
         self._ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
         signal.signal(signal.SIGHUP, self._note)
-        hangup.let_through()
+        sighup.let_through()
         self.config = from_file(config_file)
 
     def step(self, use: Callable[[Config], None]) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from event_count_logger.keys import Half
-from event_count_logger.store.wire import seconds, text
+from event_count_logger.store.resp import seconds, text
 
 #: The greatest number that an ID of a stream can have.
 LAST_NUMBER = 2**64 - 1

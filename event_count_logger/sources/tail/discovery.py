@@ -93,7 +93,7 @@ class Ledger:
         number: Of commits, so that no position comes twice.
         done: When the last modified of the files was modified that were read and are gone, Unix seconds.
         marks: Of the files that are there.
-        machine: Identity of the machine that has the files; see machine.py.
+        machine: Identity of the machine that has the files; see machine_id.py.
     """
 
     number: int = 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, counted
-from event_count_logger.render.words import duration, utc
+from event_count_logger.render.phrases import duration, utc
 from event_count_logger.store import Rotation
 
 #: Seconds between two warnings. An outage makes all intervals late at once, and short ones again and again.

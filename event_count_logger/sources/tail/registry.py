@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from event_count_logger.logs import counted
-from event_count_logger.sources.tail.files import Ledger, Mark, Sighting, look
-from event_count_logger.sources.tail.following import FollowedFile, end_of_lines, open_file
+from event_count_logger.sources.tail.discovery import Ledger, Mark, Sighting, look
+from event_count_logger.sources.tail.tailed_file import FollowedFile, end_of_lines, open_file
 
 #: Seconds for which a file is looked for, and how often while nothing is renamed.
 _SEARCH_S = 0.2

@@ -8,8 +8,8 @@ from enum import Enum, auto
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells, Memory, Storage
-from event_count_logger.counting.layout import Damaged
 from event_count_logger.counting.spool_file import InUse, SpoolFile
+from event_count_logger.counting.spool_format import Damaged
 from event_count_logger.logs import Log
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
+from event_count_logger.counting.batch_sender import Sync
 from event_count_logger.counting.cells import CellMaps, Cells
-from event_count_logger.counting.hot import NEVER, Cell
-from event_count_logger.counting.keeper import Hold, Keeper
-from event_count_logger.counting.layout import has_reached, unsent
+from event_count_logger.counting.fair_lock import Turn, Turns
+from event_count_logger.counting.implementation import NEVER, Cell
 from event_count_logger.counting.recovery import Recovery
+from event_count_logger.counting.spool import Hold, Keeper
 from event_count_logger.counting.spool_file import SpoolFile
-from event_count_logger.counting.sync import Sync
-from event_count_logger.counting.turns import Turn, Turns
+from event_count_logger.counting.spool_format import has_reached, unsent
 from event_count_logger.errors import SUREST_FIRST, Applied, NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store

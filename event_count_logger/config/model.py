@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from zlib import crc32
 
 from event_count_logger import keys
-from event_count_logger.config.spool_places import default_spool_dir, default_spool_dirs
+from event_count_logger.config.spool_directories import default_spool_dir, default_spool_dirs
 from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured, Problem
 from event_count_logger.intervals import Interval

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from event_count_logger.sources.tail.files import Fingerprint, Mark, Sighting
+from event_count_logger.sources.tail.discovery import Fingerprint, Mark, Sighting
 
 #: Bytes of the longest line that is matched.
 _LONGEST_LINE = 1 << 20

@@ -9,7 +9,8 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.reads import ReadingStore
-from event_count_logger.store.sealing import (
+from event_count_logger.store.results import LAST_NUMBER, Finished, Position, Reading
+from event_count_logger.store.shard_merge import (
     Part,
     joined,
     n_finished_before,
@@ -17,7 +18,6 @@ from event_count_logger.store.sealing import (
     sealed,
     shared_boundaries,
 )
-from event_count_logger.store.values import LAST_NUMBER, Finished, Position, Reading
 
 #: How many finished intervals of each shard are read first: enough where one of them has just been rotated.
 #: Then twice as many, and so on until there is a sealed interval among them, or the history ends.

@@ -146,7 +146,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         return
     from importlib.metadata import version
 
-    from event_count_logger.counting.hot import implementation
+    from event_count_logger.counting.implementation import implementation
 
     name = context.find_root().info_name
     click.echo(f"{name} {version('event-count-logger')} (counting: {implementation()})")

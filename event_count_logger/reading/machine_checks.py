@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from event_count_logger.config import Config
-from event_count_logger.config.spool_places import PARENTS, default_spool_dir
-from event_count_logger.counting import hot, spool_file
+from event_count_logger.config.spool_directories import PARENTS, default_spool_dir
+from event_count_logger.counting import implementation, spool_file
 
 #: Types of file systems that are memory.
 _IN_MEMORY = ("tmpfs", "ramfs")
@@ -16,9 +16,9 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 def counting_fact() -> str:
     """Returns how processes count that have this installation and this environment."""
-    if hot.NATIVE:
-        return f"counting: {hot.implementation()}"
-    return f"counting: {hot.implementation()} ({hot.WHY_NOT_NATIVE})"
+    if implementation.NATIVE:
+        return f"counting: {implementation.implementation()}"
+    return f"counting: {implementation.implementation()} ({implementation.WHY_NOT_NATIVE})"
 
 
 def spool_facts(config: Config) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from event_count_logger.store.values import Finished, Position, Reading
+from event_count_logger.store.results import Finished, Position, Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.config.checks import show
 from event_count_logger.sources.sessions import LATEST_S
-from event_count_logger.web.content import Intake
-from event_count_logger.web.origins import PAGE
+from event_count_logger.web.cors import PAGE
+from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import Refusal
 
 _T = TypeVar("_T")
@@ -82,7 +82,7 @@ class Action(TypedDict):
 
 
 class Payload(TypedDict):
-    """What Grafana's panel sends, as far as anything here depends on it; see sources/dashboards.py."""
+    """What Grafana's panel sends, as far as anything here depends on it; see sources/grafana_panel.py."""
 
     __pydantic_config__ = _AS_SENT  # type: ignore[misc]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from event_count_logger import keys
-from event_count_logger.counting.hot import LARGEST
+from event_count_logger.counting.implementation import LARGEST
 
 
 def checked_event(event_id: object, count: object) -> tuple[str, int]:
