@@ -23,7 +23,11 @@ TELLING = {
 }
 
 #: What these yield is told, too.
-YIELDING = (PACKAGE / "reading" / "server_checks.py", PACKAGE / "reading" / "machine_checks.py", PACKAGE / "render" / "text.py")
+YIELDING = (
+    PACKAGE / "reading" / "server_checks.py",
+    PACKAGE / "reading" / "machine_checks.py",
+    PACKAGE / "render" / "text.py",
+)
 
 
 def patterns(telling_only: bool = False) -> set[str]:

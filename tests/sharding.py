@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from event_count_logger.store import Finished, Position
+from event_count_logger.store import HistoryEntry, HistoryPosition
 
 #: Seconds.
 LENGTH = 10
 
 
-def ended(start: float, end: float, number: int = 5, **counts: int) -> Finished:
-    return Finished(Position(round(end * 1000), number), start, end, counts)
+def ended(start: float, end: float, number: int = 5, **counts: int) -> HistoryEntry:
+    return HistoryEntry(HistoryPosition(round(end * 1000), number), start, end, counts)
 
 
 class Shard:
@@ -20,7 +20,7 @@ class Shard:
         self.start: float | None = None
         self.running = 0
         self.counted = 0
-        self.finished: list[Finished] = []
+        self.finished: list[HistoryEntry] = []
 
     def count(self, now: int, count: int) -> None:
         if self.start is None:
@@ -35,7 +35,7 @@ class Shard:
             self.running = 0
         self.start = boundary
 
-    def held(self, n: int) -> list[Finished]:
+    def held(self, n: int) -> list[HistoryEntry]:
         return self.finished[-min(n, self.n_held) :]
 
     def counted_until(self, time: float) -> int:

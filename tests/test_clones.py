@@ -14,9 +14,9 @@ import pytest
 
 from event_count_logger.config import Config, GroupConfig, RedisConfig, from_dicts
 from event_count_logger.counting import spool_file
-from event_count_logger.counting.batch_sender import Sync
+from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.recovery import Outcome, Recovery
+from event_count_logger.counting.recovery import FileState, Recovery
 from event_count_logger.counting.spool_format import State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -33,7 +33,7 @@ class Process:
     def __init__(self, path: Path, store: Store, clock_s: float) -> None:
         self.file = spool_file.take_over(path)
         self.cells = Cells.found(self.file)
-        self.sync = Sync(GROUP, self.cells, store, Log("test"), lambda: clock_s)
+        self.sync = BatchSender(GROUP, self.cells, store, Log("test"), lambda: clock_s)
 
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count
@@ -138,7 +138,7 @@ def test_a_refused_batch_of_a_clone_is_sent_as_another_source(
     assert counts(server) == {"a": 10, "b": 1, "bad": 2}
 
 
-def recovered(server: Server, directory: Path) -> list[tuple[Outcome, int]]:
+def recovered(server: Server, directory: Path) -> list[tuple[FileState, int]]:
     config: Config = from_dicts({"g": {**SETTINGS, "spool_dir": str(directory)}}, server.config)
     store = Store(config.redis)
     found = [(finding.outcome, finding.counts) for finding in Recovery(config, store, Log("test")).run()]
@@ -146,16 +146,16 @@ def recovered(server: Server, directory: Path) -> list[tuple[Outcome, int]]:
     return found
 
 
-@pytest.mark.parametrize(("n_events", "second"), [(3, Outcome.RECOVERED), (1500, Outcome.SET_ASIDE)])
+@pytest.mark.parametrize(("n_events", "second"), [(3, FileState.RECOVERED), (1500, FileState.SET_ASIDE)])
 def test_copies_of_a_dead_file_are_counted_once(
-    n_events: int, second: Outcome, server: Server, tmp_path: Path
+    n_events: int, second: FileState, server: Server, tmp_path: Path
 ) -> None:
     first, copy = tmp_path / "first", tmp_path / "copy"
     events = {f"e{number}": 1 for number in range(n_events)}
     leave({"g": {**SETTINGS, "spool_dir": str(first)}}, server.config, events)
     shutil.copytree(first, copy)
     copy.chmod(0o700)
-    assert recovered(server, first) == [(Outcome.RECOVERED, n_events)]
+    assert recovered(server, first) == [(FileState.RECOVERED, n_events)]
     assert [outcome for outcome, _ in recovered(server, copy)] == [second]
     assert counts(server) == events
 
@@ -194,11 +194,11 @@ def test_a_copy_of_the_file_of_a_running_process_costs_it_no_counts(
     shutil.copytree(directory, copy)
     copy.chmod(0o700)
     if copy_first:
-        assert recovered(server, copy) == [(Outcome.RECOVERED, 10)]
+        assert recovered(server, copy) == [(FileState.RECOVERED, 10)]
     log(101)
     log(1001)
     if not copy_first:
-        assert recovered(server, copy) == [(Outcome.SET_ASIDE, 0)]
+        assert recovered(server, copy) == [(FileState.SET_ASIDE, 0)]
         assert [path.suffix for path in copy.iterdir()] == [".bad"]
     log(10001)
     assert counts(server) == {"a": 11114 + (10 if copy_first else 0)}

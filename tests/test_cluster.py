@@ -23,8 +23,8 @@ from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.reading.scrape import Exporter
-from event_count_logger.store import Position, Store
+from event_count_logger.reading.scrape import Scraper
+from event_count_logger.store import HistoryPosition, Store
 from tests.conftest import needs_debian
 from tests.groups import group_of
 from tests.servers import Cluster, Server, wait_until
@@ -316,7 +316,7 @@ def test_only_nodes_of_a_group_are_asked_by_those_who_follow_it(cluster: Cluster
         if first not in [cluster.master_of(shard.prefix) for shard in group.shards]
     )
     before = _n_times(first)
-    store.finished_after(group, interval, Position(0))
+    store.finished_after(group, interval, HistoryPosition(0))
     assert _n_times(first) == before
 
 
@@ -400,7 +400,7 @@ def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
         check = run("ecl", "check", file)
         assert check.returncode == 1
         assert told in check.stdout
-        scrape = Exporter(config.shown_groups, ecl._store).scrape()
+        scrape = Scraper(config.shown_groups, ecl._store).scrape()
         assert ([each.group for each in scrape.groups], scrape.up) == ([other], True)
         time.sleep(1.5)
         assert ecl["a"].local.unsent() == {"y": 2}

@@ -14,7 +14,7 @@ from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig, 
 from event_count_logger.errors import ConfigError, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
-from event_count_logger.store import Commit, Refusal, SessionAction, Store
+from event_count_logger.store import Commit, RejectedKey, SessionAction, Store
 from event_count_logger.store.layouts import HashLayout
 from tests.groups import group_of
 from tests.servers import Server
@@ -131,7 +131,7 @@ def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> No
 def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:5s:cur", "a", "x")
     assert commit(store, 0, {"a": 1}).refusals == (
-        Refusal("a", "g:5s:cur", "ERR hash value is not an integer"),
+        RejectedKey("a", "g:5s:cur", "ERR hash value is not an integer"),
     )
 
 

@@ -11,7 +11,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
-from event_count_logger.store import Position, Rotation, Store
+from event_count_logger.store import HistoryPosition, Rotation, Store
 from tests import groups
 from tests.conftest import only_keys
 from tests.servers import Server
@@ -145,7 +145,7 @@ def test_after_a_clock_that_was_ahead_the_history_goes_on(counting: Counting) ->
     counting.rotate(1)
     held = counting.reader.history(counting.group, FIVE_S)
     assert [(one.start, one.counts["a"]) for one in held] == [(START + 5000, 1), (START, 2)]
-    positions = [Position.parse(one.position or "") for one in held]
+    positions = [HistoryPosition.parse(one.position or "") for one in held]
     assert positions == sorted(positions)
 
 

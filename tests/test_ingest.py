@@ -34,7 +34,7 @@ from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
 from event_count_logger.web import recorder, request_bodies
 from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import Refusal
+from event_count_logger.web.problems import HTTPProblem
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -219,7 +219,7 @@ def test_hostile_bodies_take_little_memory(site: Serving) -> None:
         return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) / 1024
 
     head = b'{"uuid": "u", "type": "start", "time": 1, "dashboard": {"name": "n"}, "variables": ['
-    request_bodies = [
+    bodies = [
         ("/write", head + b"1," * 520_000 + b"1]}"),
         ("/write", head + b"{}," * 340_000 + b"{}]}"),
         ("/write", head + b"[" * 900_000),
@@ -230,7 +230,7 @@ def test_hostile_bodies_take_little_memory(site: Serving) -> None:
     ]
     assert site.post("/write", head + b"]}")[0] == 201
     before = peak_mb()
-    for path, body in request_bodies:
+    for path, body in bodies:
         status, content, _ = site.ask("POST", path, body, Content_Type=JSON)
         assert status in (400, 413, 422), content
     assert peak_mb() - before < 40
@@ -325,7 +325,7 @@ def test_first_wrong_entries_of_many_are_reported(form: request_bodies.Form[Any]
     refusal_text = ""
     try:
         read(form, document)
-    except Refusal as refusal:
+    except HTTPProblem as refusal:
         refusal_text = str(refusal)
     assert re.match(r"(events|variables)\.", refusal_text)
     assert sum(map(int, re.findall(r"and (\d+) more", refusal_text))) < 100

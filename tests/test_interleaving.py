@@ -16,7 +16,7 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting import pure, spool_file, spool_format
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.fair_lock import Turn, Turns
+from event_count_logger.counting.fair_lock import FairLock, Ticket
 from event_count_logger.counting.spool_file import SpoolFile
 from event_count_logger.counting.spool_format import Column, Extent
 from event_count_logger.counting.syncer import Syncer
@@ -207,8 +207,8 @@ class SleeplessLock:
 
 def falls_asleep(interrupted: Interruption) -> bool:
     """Returns True if a thread sleeps though the turn that it waits for ends meanwhile."""
-    turns = Turns()
-    first, second = Turn(turns, 0), Turn(turns, 0)
+    turns = FairLock()
+    first, second = Ticket(turns, 0), Ticket(turns, 0)
     first.thread = 0  # another one
     assert turns.take(first, 0)
     has_ended = False

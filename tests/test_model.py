@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counting.batch_sender import Sync
+from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.intervals import Interval
@@ -59,9 +59,9 @@ class Machine(RuleBasedStateMachine):
         self.finished = {interval.name: Counter[str]() for interval in INTERVALS}
         self.workers = [self.new_worker(), self.new_worker()]
 
-    def new_worker(self) -> tuple[Cells, Sync]:
+    def new_worker(self) -> tuple[Cells, BatchSender]:
         cells = Cells()
-        return cells, Sync(self.group, cells, self.store, Log("model"), lambda: self.now)
+        return cells, BatchSender(self.group, cells, self.store, Log("model"), lambda: self.now)
 
     @rule(worker=WORKERS, event=st.sampled_from(EVENTS), count=st.integers(1, 2**55))
     def log(self, worker: int, event: str, count: int) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.reading.reader import Snapshot, Totals
-from event_count_logger.reading.scrape import Exporter, GroupMetrics, Scrape
+from event_count_logger.reading.scrape import GroupMetrics, Scrape, Scraper
 from event_count_logger.render import openmetrics
 from event_count_logger.store import MasterInfo, SessionAction, Store
 from tests.conftest import needs_debian
@@ -327,7 +327,7 @@ def rotate(store: Store, group: GroupConfig, now: float) -> None:
 def test_only_shown_groups_are_read(configured: Config, connect: Connect) -> None:
     store = connect(configured)
     count(store, configured.groups["secret"], {"a": 1}, 0, now=60)
-    read = Exporter(configured.shown_groups, store).scrape()
+    read = Scraper(configured.shown_groups, store).scrape()
     assert read.up
     assert [group.group for group in read.groups] == ["web", "dynamic", "forgetful"]
 
@@ -341,7 +341,7 @@ def test_an_event_that_did_not_happen_in_the_last_interval_is_0(
     rotate(store, group, now=120)
     count(store, group, {"now": 2}, 1, now=120)
     rotate(store, group, now=180)
-    (read,) = Exporter([group], store).scrape().groups
+    (read,) = Scraper([group], store).scrape().groups
     assert read.lasts[0].counts == {"then": 0, "now": 2}
     assert read.totals is None or read.totals.counts == {"then": 1, "now": 2}
 
@@ -356,7 +356,7 @@ def test_sessions_are_read_with_all_that_is_counted_of_them(
     store.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", BEGIN)], now=BEGIN)
     rotate(store, group, now=BEGIN + 60)
     store.commit_actions(group, [SessionAction("s3", "dash", "start", BEGIN + 60)], now=BEGIN + 60)
-    page = openmetrics.render(Exporter([group], store).scrape(), "2.0.0")
+    page = openmetrics.render(Scraper([group], store).scrape(), "2.0.0")
     found = {sample.name: sample.value for family in parse_openmetrics(page) for sample in family.samples}
     assert found["ecl_sessions_total"] == 3
     assert found["ecl_session_seconds_total"] == 4.501
@@ -368,7 +368,7 @@ def test_what_redis_refuses_of_one_group_does_not_hide_the_others(
 ) -> None:
     with server.client as client:
         client.set("web:@totals", "something else")
-    exporter = Exporter(configured.shown_groups, connect(configured))
+    exporter = Scraper(configured.shown_groups, connect(configured))
     exporter.scrape()
     read = exporter.scrape()
     assert [group.group for group in read.groups] == ["dynamic", "forgetful"]
@@ -380,7 +380,7 @@ def test_a_server_that_goes_away_takes_all_counts_along(
     own_server: Server, config: Callable[..., Config], connect: Connect
 ) -> None:
     configured = config(GROUPS, own_server.config)
-    exporter = Exporter(configured.shown_groups, connect(configured))
+    exporter = Scraper(configured.shown_groups, connect(configured))
     assert exporter.scrape().groups
     own_server.kill()
     read = exporter.scrape()
@@ -401,7 +401,7 @@ def test_not_even_those_stay_that_were_read_before(own_server: Server, config: C
 
     configured = config(GROUPS, own_server.config)
     store = Losing(configured.redis)
-    read = Exporter(configured.shown_groups, store).scrape()
+    read = Scraper(configured.shown_groups, store).scrape()
     store.close()
     assert (read.up, read.groups) == (False, [])
 
@@ -411,7 +411,7 @@ def test_a_server_that_refuses_everything_is_there(own_server: Server, config: C
         client.execute_command("ACL", "SETUSER", "nobody", "on", ">hush5")
     configured = config(GROUPS, {**own_server.config, "username": "nobody", "password": "hush5"})
     store = Store(configured.redis)
-    read = Exporter(configured.shown_groups, store).scrape()
+    read = Scraper(configured.shown_groups, store).scrape()
     store.close()
     assert (read.up, read.groups, len(read.faults)) == (True, [], 3)
 
@@ -420,4 +420,4 @@ def test_an_exporter_without_groups_asks_whether_redis_is_there(
     config: Callable[..., Config], connect: Connect
 ) -> None:
     nothing = config({}, {"host": "127.0.0.1", "port": free_port()})
-    assert not Exporter(nothing.shown_groups, connect(nothing)).scrape().up
+    assert not Scraper(nothing.shown_groups, connect(nothing)).scrape().up

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from event_count_logger.reading import history_positions
-from event_count_logger.store import Position
+from event_count_logger.store import HistoryPosition
 
 
 @pytest.mark.parametrize(
     ("text", "position"),
     [
-        ("1795564200000-17", Position(1795564200000, 17)),
-        ("1795564200", Position(1795564200000)),
-        ("1795564200.001", Position(1795564200001)),
-        ("1795564200.9999", Position(1795564200999)),
-        ("999999999999.", Position(999999999999000)),
-        ("0", Position(0)),
+        ("1795564200000-17", HistoryPosition(1795564200000, 17)),
+        ("1795564200", HistoryPosition(1795564200000)),
+        ("1795564200.001", HistoryPosition(1795564200001)),
+        ("1795564200.9999", HistoryPosition(1795564200999)),
+        ("999999999999.", HistoryPosition(999999999999000)),
+        ("0", HistoryPosition(0)),
     ],
 )
-def test_a_position_or_a_time_is_read_exactly(text: str, position: Position) -> None:
+def test_a_position_or_a_time_is_read_exactly(text: str, position: HistoryPosition) -> None:
     assert history_positions.parse(text) == position
 
 
@@ -30,7 +30,7 @@ def test_a_position_or_a_time_is_read_exactly(text: str, position: Position) -> 
 def test_a_position_without_a_number_is_that_of_the_last_of_its_time(
     position: tuple[int, int], other: tuple[int, int], behind: bool
 ) -> None:
-    assert history_positions.is_behind(Position(*position), Position(*other)) == behind
+    assert history_positions.is_behind(HistoryPosition(*position), HistoryPosition(*other)) == behind
 
 
 @pytest.mark.parametrize("text", ["", "x", "inf", "nan", "1e30", "-1", "+1", "1_0", " 1", "1\n", "9" * 13])

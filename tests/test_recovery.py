@@ -23,8 +23,8 @@ from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.recovery import Finding, Outcome, Recovery
-from event_count_logger.counting.recovery_log import Tally
+from event_count_logger.counting.recovery import FileState, Finding, Recovery
+from event_count_logger.counting.recovery_log import RecoveryLog
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, free_port, wait_until
@@ -180,7 +180,7 @@ def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
     cells.add("a").total = 3
     file.close()
     (finding,) = recover(configured)
-    assert (finding.outcome, finding.counts) == (Outcome.RECOVERED, 3)
+    assert (finding.outcome, finding.counts) == (FileState.RECOVERED, 3)
     assert (counted(server, "{g#3}"), counted(server, "g")) == ({"a": 3}, {})
 
 
@@ -228,11 +228,11 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
     config = from_dicts(groups, server.config)
     recovery = recovery_of(config)
     found = list(recovery.look())
-    assert {finding.outcome for finding in found} == {Outcome.DEAD}
+    assert {finding.outcome for finding in found} == {FileState.DEAD}
     assert sorted(finding.counts for finding in found) == [3, 4]
     assert counted(server) == {}
     found = list(recovery.run())
-    assert sorted(finding.counts for finding in found if finding.outcome is Outcome.RECOVERED) == [3, 4]
+    assert sorted(finding.counts for finding in found if finding.outcome is FileState.RECOVERED) == [3, 4]
     assert counted(server) == {"a": 3, "b": 4}
     assert not [*directory.iterdir()]
     assert all(finding.description and finding.description.group == "g" for finding in found)
@@ -247,7 +247,7 @@ def test_counts_of_a_group_with_hashes_are_recovered_into_them(
     leave(groups, server.config, {"a": 3})
     known = groups if is_configured else {"other": group(directory)}
     (finding,) = recover(from_dicts(known, server.config))
-    assert finding.outcome is Outcome.RECOVERED
+    assert finding.outcome is FileState.RECOVERED
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
     assert server.client.hgetall("g:@totals") == {"a": "3"}
     assert not server.client.exists("g:1h:cur:a")
@@ -258,7 +258,7 @@ def test_what_was_left_before_a_group_was_moved_to_hashes_is_recovered_into_them
 ) -> None:
     leave({"g": group(directory)}, server.config, {"a": 3})
     (finding,) = recover(from_dicts({"g": {**group(directory), "layout": "hash"}}, server.config))
-    assert finding.outcome is Outcome.RECOVERED
+    assert finding.outcome is FileState.RECOVERED
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
 
 
@@ -270,7 +270,7 @@ def test_the_file_of_a_process_that_runs_is_left_to_it(
     assert events
     events.log("a", 3)
     (finding,) = recover(from_dicts(groups, server.config))
-    assert finding.outcome is Outcome.LIVE
+    assert finding.outcome is FileState.LIVE
     assert counted(server) == {}
     assert events.sync()
     assert counted(server) == {"a": 3}
@@ -380,12 +380,12 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     recovery = recovery_of(config, clock)
     for sent in (4, 0, 0):
         (finding,) = recovery.run()
-        assert (finding.outcome, finding.counts) == (Outcome.KEPT, sent)
+        assert (finding.outcome, finding.counts) == (FileState.KEPT, sent)
         clock.now += 60
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     server.client.delete("g:1h:cur:bad")
     (finding,) = recovery.run()
-    assert (finding.outcome, finding.counts) == (Outcome.RECOVERED, 3)
+    assert (finding.outcome, finding.counts) == (FileState.RECOVERED, 3)
     assert counted(server) == {"bad": 3, "good": 4}
 
 
@@ -636,7 +636,7 @@ def test_unreadable_file_is_kept_and_the_others_are_recovered(
 
 def test_recovered_counts_of_a_minute_are_one_line_for_each_group(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    tally = Tally(Log("test"), clock)
+    tally = RecoveryLog(Log("test"), clock)
     for pid in range(90):
         tally.add("web", pid, 100)
         tally.add("api", pid, 1)

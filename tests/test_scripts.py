@@ -10,7 +10,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Commit, MasterInfo, Refusal, Rotation, SessionAction, Store
+from event_count_logger.store import Commit, MasterInfo, RejectedKey, Rotation, SessionAction, Store
 from tests.conftest import only_keys
 from tests.groups import group_of
 from tests.servers import Server
@@ -667,7 +667,7 @@ def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server
 def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     reason = "ERR value is not an integer or out of range"
-    assert commit(store, 0, 1, {"a": 1}).refusals == (Refusal("a", "g:5s:cur:a", reason),)
+    assert commit(store, 0, 1, {"a": 1}).refusals == (RejectedKey("a", "g:5s:cur:a", reason),)
 
 
 P, Q = keys.process("0" * 32, 0), keys.process("f" * 32, 12)

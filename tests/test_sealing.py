@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_count_logger.store import Finished, Position, Reading
+from event_count_logger.store import HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
     joined,
@@ -21,12 +21,12 @@ from event_count_logger.store.shard_merge import (
 from tests.sharding import LENGTH, Shard, ended
 
 
-def part(start: float, *finished: Finished, is_all: bool = False) -> Part:
+def part(start: float, *finished: HistoryEntry, is_all: bool = False) -> Part:
     return Part(start, finished, is_all)
 
 
 def reading(start: float | None, last_start: float | None = None, **counts: int) -> Reading:
-    position = None if start is None or last_start is None else Position(round(start * 1000), 3)
+    position = None if start is None or last_start is None else HistoryPosition(round(start * 1000), 3)
     counted = {"cur": counts, "last": {"l": 1}}
     return Reading(start or 0, start, last_start, "", counted, {}, position)
 
@@ -38,7 +38,7 @@ def spans(parts: list[Part]) -> list[tuple[float, float, dict[str, int]]]:
 def test_what_all_have_finished_is_added() -> None:
     parts = [part(20, ended(10, 20, a=1)), part(20, ended(10, 20, a=2, b=3))]
     assert spans(parts) == [(10, 20, {"a": 3, "b": 3})]
-    assert sealed(parts)[0].position == Position(20_000)
+    assert sealed(parts)[0].position == HistoryPosition(20_000)
 
 
 def test_what_one_has_not_finished_is_not_sealed() -> None:
@@ -100,7 +100,7 @@ def test_readings_of_the_same_intervals_are_added() -> None:
     found = joined([reading(20, 10, b=1, a=1), reading(20, 10, c=1, a=2)], ["c"])
     assert found
     assert list(found.counts["cur"].items()) == [("c", 1), ("a", 3), ("b", 1)]
-    assert (found.counts["last"], found.last_position) == ({"l": 2}, Position(20_000))
+    assert (found.counts["last"], found.last_position) == ({"l": 2}, HistoryPosition(20_000))
     assert joined([reading(None), reading(None)], []) is not None
     assert joined([reading(20, 10), reading(10, 0)], []) is None
 
@@ -111,7 +111,7 @@ def test_readings_of_different_intervals_give_the_last_sealed_one_and_all_since(
     found = reconciled(readings, parts, [])
     assert (found.last_start, found.current_start, found.now) == (0, 10, 20)
     assert found.counts == {"cur": {"a": 11}, "last": {"l": 20}}
-    assert found.last_position == Position(10_000)
+    assert found.last_position == HistoryPosition(10_000)
 
 
 def test_where_no_boundary_is_shared_nothing_has_finished() -> None:
@@ -156,7 +156,7 @@ class World:
             before = sum(shard.counted_until(shared[-1]) for shard in self.shards)
             assert running == sum(counted) - before
 
-    def check_sealed(self, one: Finished) -> None:
+    def check_sealed(self, one: HistoryEntry) -> None:
         expected = sum(shard.counted_until(one.end) - shard.counted_until(one.start) for shard in self.shards)
         assert one.counts.get("a", 0) == expected
         for start, end in self.told:

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_dicts
-from event_count_logger.store import Position
+from event_count_logger.store import HistoryPosition
 from event_count_logger.web import streams
-from event_count_logger.web.bind_address import Address
+from event_count_logger.web.bind_address import BindAddress
 from event_count_logger.web.connections import Connections
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
@@ -760,7 +760,7 @@ def test_other_machines_get_in_only_with_a_token_or_when_told_twice(run: Run, fi
     ],
 )
 def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopback: bool) -> None:
-    assert Address.resolve(address).is_loopback == is_loopback
+    assert BindAddress.resolve(address).is_loopback == is_loopback
 
 
 @pytest.mark.parametrize(
@@ -769,7 +769,7 @@ def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopbac
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address"):
-        Address.resolve(text)
+        BindAddress.resolve(text)
 
 
 def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> None:
@@ -1134,10 +1134,10 @@ def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
 
 
 def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> None:
-    events = [Event(Position(end_ms, n), b"%d" % n) for n, end_ms in enumerate((1000, 2000, 3000), 1)]
+    events = [Event(HistoryPosition(end_ms, n), b"%d" % n) for n, end_ms in enumerate((1000, 2000, 3000), 1)]
 
     class Feed:
-        async def since(self, position: Position) -> AsyncIterator[Event]:
+        async def since(self, position: HistoryPosition) -> AsyncIterator[Event]:
             for event in events[:2]:
                 yield event
 
@@ -1154,7 +1154,7 @@ def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> Non
 class Silent:
     """A feed that still waits for what a client wants to be told first."""
 
-    async def since(self, position: Position) -> AsyncIterator[Event]:
+    async def since(self, position: HistoryPosition) -> AsyncIterator[Event]:
         await asyncio.Event().wait()
         yield Event(position, b"")
 
@@ -1171,7 +1171,7 @@ def test_a_silent_stream_is_kept_alive_also_while_it_catches_up(monkeypatch: pyt
 
 def test_a_stream_behind_a_time_has_caught_up_with_what_ended_then(server: Server, days: Days) -> None:
     days.finish("web", {"ok": 1})
-    end = Position(days.today * 1000)
+    end = HistoryPosition(days.today * 1000)
     group = days.config.group("web")
 
     async def caught_up() -> list[bytes]:

@@ -26,7 +26,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Reader
-from event_count_logger.reading.scrape import Exporter
+from event_count_logger.reading.scrape import Scraper
 from event_count_logger.sources.http_requests import count_once
 from event_count_logger.store import MasterInfo, Store
 from tests.conftest import ROOT
@@ -459,7 +459,7 @@ def test_workers_a_master_and_a_follower_agree_to_the_last_count(
     assert {(one.start, one.end): one.counts for one in snapshots}.items() <= {
         (one.start, one.end): one.counts for one in reader.history("0.5s")
     }.items()
-    (metrics,) = Exporter(config.shown_groups, store).scrape().groups
+    (metrics,) = Scraper(config.shown_groups, store).scrape().groups
     assert metrics.totals and metrics.totals.counts == {"e": logged}
     assert metrics.n_masters == 1
     assert run("ecl", "status", path).stdout.splitlines()[-1] == "OK: 1 master, 2 intervals in time"

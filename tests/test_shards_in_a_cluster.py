@@ -16,7 +16,7 @@ import pytest
 from event_count_logger import Snapshot
 from event_count_logger.config import from_file
 from event_count_logger.reading.group_reader import GroupReader
-from event_count_logger.reading.scrape import Exporter
+from event_count_logger.reading.scrape import Scraper
 from event_count_logger.store import Store
 from tests.conftest import ROOT, needs_debian
 from tests.servers import Cluster, wait_until
@@ -79,7 +79,7 @@ def test_workers_a_master_and_a_follower_agree_while_slots_move(
     wait_until(lambda: follow() == logged, what="all is finished")
     assert all(one.end == next_one.start for one, next_one in pairwise(snapshots))
     assert sum(one.missed for one in snapshots) == 0
-    (metrics,) = Exporter(config.shown_groups, store).scrape().groups
+    (metrics,) = Scraper(config.shown_groups, store).scrape().groups
     assert metrics.totals and metrics.totals.counts == {"e": logged}
     assert run("ecl", "status", path).stdout.splitlines()[-1] == "OK: 1 master, 2 intervals in time"
     store.close()

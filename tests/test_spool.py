@@ -25,7 +25,7 @@ from event_count_logger.counting import spool_file, spool_format
 from event_count_logger.counting.cells import Cells, Memory, Storage
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
-from event_count_logger.counting.spool_format import Contents, Damaged, Extent, HeaderWord, State
+from event_count_logger.counting.spool_format import Damaged, Extent, HeaderWord, SpoolContents, State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.servers import Server, wait_until
@@ -51,7 +51,7 @@ def filled(storage: Storage) -> Cells:
     return cells
 
 
-def counts(contents: Contents) -> dict[str, tuple[int, int, int]]:
+def counts(contents: SpoolContents) -> dict[str, tuple[int, int, int]]:
     return {cell.event_id: (cell.total, cell.pending, cell.acked) for cell in contents.cells()}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counting.batch_sender import RETRY_REFUSED_S, Sync
+from event_count_logger.counting.batch_sender import RETRY_REFUSED_S, BatchSender
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.confirmed_counts import RECENT, Acknowledged
+from event_count_logger.counting.confirmed_counts import RECENT, ConfirmedCounts
 from event_count_logger.counting.spool_format import State
 from event_count_logger.errors import NotConnected, Rejected, Unavailable
 from event_count_logger.intervals import Interval
@@ -66,7 +66,7 @@ class Worker:
         self.store = CuttableStore(RedisConfig(**server.config))
         self.store.batches = []
         group = GroupConfig("g", INTERVALS)
-        self.sync = Sync(group, self.cells, self.store, Log("test"), lambda: self.now)
+        self.sync = BatchSender(group, self.cells, self.store, Log("test"), lambda: self.now)
 
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count
@@ -280,7 +280,7 @@ def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
         worker.sync.run()
     worker.server.client.delete("g:@sources")
     worker.log("a", 1)
-    Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
+    BatchSender(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
     assert "has lost data: 3 confirmed batches, with an unknown number of counts" in caplog.text
     assert worker.counted() == {"a": 31}
 
@@ -353,7 +353,7 @@ def test_a_source_killed_while_it_starts_over_loses_and_reports_nothing(
     with pytest.raises(Cut):
         worker.cells.start_over()
     worker.cells._words = words
-    Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
+    BatchSender(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
     assert worker.counted() == {"a": 15}
     assert not caplog.records
 
@@ -363,7 +363,7 @@ def test_two_cells_of_one_event_in_a_found_file_are_both_counted(worker: Worker)
     assert worker.cells.storage
     found = Cells.found(worker.cells.storage)
     found.add("@lost").total += 3  # of a loss that recovery has noticed
-    Sync(GroupConfig("g", INTERVALS), found, worker.store, Log("test")).run()
+    BatchSender(GroupConfig("g", INTERVALS), found, worker.store, Log("test")).run()
     assert worker.counted() == {"@lost": 7}
 
 
@@ -377,7 +377,7 @@ def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
         worker.sync.run()
     worker.cells.cut = None
     worker.cells.by_id["a"].acked = worker.cells.by_id["a"].pending
-    recovering = Sync(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test"))
+    recovering = BatchSender(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test"))
     recovering.run()
     worker.server.client.delete("g:@sources")
     worker.log("a")
@@ -386,7 +386,7 @@ def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
 
 
 def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() -> None:
-    known = Acknowledged()
+    known = ConfirmedCounts()
     for position in range(1, 5 * RECENT):
         known.add(position, 2**63 - 1)
     assert known.back_to(5 * RECENT - 2) == (2**63 - 1, True)
@@ -458,10 +458,10 @@ def test_recovery_asks_a_server_for_which_another_sender_has_waited(
     monkeypatch.setattr(node, "_REST_S", 3600)
     store = Store(RedisConfig(**own_server.config), timeout_s=1)
 
-    def sync(is_found: bool) -> Sync:
+    def sync(is_found: bool) -> BatchSender:
         cells = Cells()
         cells.add("a").total += 1
-        return Sync(GroupConfig("g", INTERVALS), cells, store, Log("test"), is_found=is_found)
+        return BatchSender(GroupConfig("g", INTERVALS), cells, store, Log("test"), is_found=is_found)
 
     background, found = sync(is_found=False), sync(is_found=True)
     own_server.stall()

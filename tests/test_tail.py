@@ -18,10 +18,10 @@ from event_count_logger.config import from_file
 from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail import registry
-from event_count_logger.sources.tail.discovery import View
+from event_count_logger.sources.tail.discovery import Listing
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.sources.tail.worker_pool import Crew
+from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import Store
 from tests.servers import Server
 
@@ -460,7 +460,7 @@ def test_a_file_that_is_renamed_during_the_first_look_is_not_new_later(
     following.write(*range(5))
     look = registry.look
 
-    def look_before_it_is_renamed(*arguments: Any) -> View:
+    def look_before_it_is_renamed(*arguments: Any) -> Listing:
         monkeypatch.setattr(registry, "look", look)
         view = look(*arguments)
         following.rename()
@@ -607,7 +607,7 @@ def test_much_is_matched_by_several_processes(following: Following) -> None:
 def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(following: Following) -> None:
     following.start()
     assert following.tail
-    crews = [Crew(2, (), following.tail._matcher) for _ in range(2)]
+    crews = [WorkerPool(2, (), following.tail._matcher) for _ in range(2)]
     closing = threading.Thread(target=crews[0].close)
     closing.start()
     closing.join(10)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from event_count_logger.counting.fair_lock import Turn, Turns
+from event_count_logger.counting.fair_lock import FairLock, Ticket
 from tests.interruptions import Interruption, at_each_line
 from tests.servers import wait_until
 
@@ -15,12 +15,12 @@ class Interrupted(Exception):
     """Raised as if by a signal handler."""
 
 
-def hold(turns: Turns) -> None:
-    with Turn(turns, 0) as mine:
+def hold(turns: FairLock) -> None:
+    with Ticket(turns, 0) as mine:
         assert mine
 
 
-def interrupted(interruption: Interruption, turns: Turns) -> BaseException | None:
+def interrupted(interruption: Interruption, turns: FairLock) -> BaseException | None:
     """Returns the exception that ended it, with its traceback, which refers to all frames."""
 
     def interrupt() -> None:
@@ -33,12 +33,12 @@ def interrupted(interruption: Interruption, turns: Turns) -> BaseException | Non
     return None
 
 
-def is_free(turns: Turns) -> bool:
+def is_free(turns: FairLock) -> bool:
     """Returns whether another thread can have a turn."""
     found: list[bool] = []
 
     def take() -> None:
-        with Turn(turns, 0) as mine:
+        with Ticket(turns, 0) as mine:
             found.append(mine)
 
     thread = threading.Thread(target=take)
@@ -49,7 +49,7 @@ def is_free(turns: Turns) -> bool:
 
 def test_turn_is_over_when_the_exception_that_ended_it_is_gone() -> None:
     for interruption in at_each_line():
-        turns = Turns()
+        turns = FairLock()
         interrupted(interruption, turns)
         assert is_free(turns)
 
@@ -57,7 +57,7 @@ def test_turn_is_over_when_the_exception_that_ended_it_is_gone() -> None:
 def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
     kept, blocked_at = [], []
     for number, interruption in enumerate(at_each_line()):
-        turns = Turns()
+        turns = FairLock()
         kept.append(interrupted(interruption, turns))
         if not is_free(turns):
             blocked_at.append(number)
@@ -67,14 +67,14 @@ def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
 
 @pytest.mark.parametrize("n_threads", [2, 8])
 def test_turns_are_given_in_the_order_in_which_they_are_asked_for(n_threads: int) -> None:
-    turns, order = Turns(), list[int]()
+    turns, order = FairLock(), list[int]()
 
     def take(number: int) -> None:
-        with Turn(turns, 10) as mine:
+        with Ticket(turns, 10) as mine:
             assert mine
             order.append(number)
 
-    with Turn(turns, 0) as mine:
+    with Ticket(turns, 0) as mine:
         assert mine
         threads = []
         for number in range(n_threads):

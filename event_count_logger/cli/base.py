@@ -19,7 +19,7 @@ from event_count_logger.service.log_format import logs_json
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class Status(IntEnum):
+class ExitStatus(IntEnum):
     """Exit statuses of all commands."""
 
     OK = 0
@@ -34,7 +34,7 @@ class Status(IntEnum):
 class Failure(click.ClickException):
     """Ends a command with one line and a status."""
 
-    def __init__(self, message: str, status: Status) -> None:
+    def __init__(self, message: str, status: ExitStatus) -> None:
         super().__init__(message)
         self.status = status
 
@@ -88,16 +88,16 @@ class OneLineErrors(click.Command):
         except click.ClickException as error:
             return error.exit_code, error.format_message()
         except ConfigError as error:
-            return Status.USAGE, _first_of(error)
+            return ExitStatus.USAGE, _first_of(error)
         except NotConfigured as error:
-            return Status.UNKNOWN, str(error)
+            return ExitStatus.UNKNOWN, str(error)
         except EventCountLoggerError as error:
-            return Status.UNREACHABLE, str(error)
+            return ExitStatus.UNREACHABLE, str(error)
         except OSError as error:
             return _cannot_write(error)
         except KeyboardInterrupt:
-            return Status.INTERRUPTED, ""
-        return Status.OK, ""
+            return ExitStatus.INTERRUPTED, ""
+        return ExitStatus.OK, ""
 
 
 def _tell_error(message: str) -> None:
@@ -111,8 +111,8 @@ def _cannot_write(error: OSError) -> tuple[int, str]:
     """Whoever reads the output may have enough of it; everything else is said."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
     if isinstance(error, BrokenPipeError):
-        return Status.OK, ""
-    return Status.USAGE, f"the output cannot be written: {error.strerror}"
+        return ExitStatus.OK, ""
+    return ExitStatus.USAGE, f"the output cannot be written: {error.strerror}"
 
 
 def _first_of(error: ConfigError) -> str:

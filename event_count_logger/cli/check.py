@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import click
 
 from event_count_logger import config as configuration
-from event_count_logger.cli.base import OneLineErrors, Status, config_argument, tell, with_version
+from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, tell, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
@@ -44,7 +44,13 @@ def check(config_file: str) -> None:
         whose = "" if report.problems else "configuration has "
         verdict = f"{whose}{verdict}; Redis could not be checked: {report.unchecked}"
     print(f"{config_file}: {verdict}")
-    sys.exit(Status.PROBLEMS if report.problems else Status.UNREACHABLE if report.unchecked else Status.OK)
+    sys.exit(
+        ExitStatus.PROBLEMS
+        if report.problems
+        else ExitStatus.UNREACHABLE
+        if report.unchecked
+        else ExitStatus.OK
+    )
 
 
 @dataclass(slots=True)

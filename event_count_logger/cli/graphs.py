@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from event_count_logger.cli.base import tell
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot
-from event_count_logger.reading.rotation_wait import read_settled
+from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.render import munin as render
 from event_count_logger.render import text
 from event_count_logger.render.munin_graphs import Graph
@@ -62,7 +62,7 @@ def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_Drawn]:
 
 
 def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
-    (snapshot,) = read_settled(reader, graph.group, graph.interval, "last")
+    (snapshot,) = read_once_rotated(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
         tell(f"WARNING: {warning}")
     known = reader.known_events(graph.group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_config, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_config, with_version
 from event_count_logger.cli.rows import print_rows
 from event_count_logger.config import Config, from_file
 from event_count_logger.reading.local_reader import LocalRates, LocalReader, LocalSnapshot
@@ -62,7 +62,7 @@ def local(
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise Failure(f"spool files cannot be read: {error}", Status.USAGE) from error
+        raise Failure(f"spool files cannot be read: {error}", ExitStatus.USAGE) from error
 
 
 def _listed(config: Config) -> list[LocalSnapshot]:
@@ -74,6 +74,8 @@ def _poll(config: Config, group_name: str, events: list[str], delay_s: float, ro
     group = config.group(group_name)
     for event_id in events:
         if event_id not in group.events and not group.auto_declare_events:
-            raise Failure(f"Event '{event_id}' is not configured for group '{group_name}'", Status.UNKNOWN)
+            raise Failure(
+                f"Event '{event_id}' is not configured for group '{group_name}'", ExitStatus.UNKNOWN
+            )
     rates = LocalRates(LocalReader(config), group_name, events)
     print_rows(lambda: (events, rates.next()), delay_s, rows)

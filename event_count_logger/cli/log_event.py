@@ -15,7 +15,7 @@ from types import FrameType
 import click
 
 from event_count_logger import keys
-from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.counting import syncer
 from event_count_logger.counting.local_counters import LocalCounters
@@ -104,7 +104,7 @@ def _names_config(arguments: tuple[str, ...]) -> bool:
 def _log_one(config: Config, group: GroupConfig, event_id: str, count: int) -> None:
     fault = _fault(group, event_id)
     if fault:
-        raise Failure(f"Event '{event_id}' {fault}", Status.UNKNOWN)
+        raise Failure(f"Event '{event_id}' {fault}", ExitStatus.UNKNOWN)
     events = _events(config, group)
     warnings = _LastMessage()
     logging.basicConfig(handlers=[warnings])
@@ -132,7 +132,7 @@ def _log_lines(config: Config, group: GroupConfig) -> None:
     _confirm(events, warnings)
     if skipped:
         faults = "; ".join(f"{fault} ({counted(count, 'line')})" for fault, count in skipped.items())
-        raise Failure(f"{counted(skipped.total(), 'line')} not counted: {faults}", Status.UNKNOWN)
+        raise Failure(f"{counted(skipped.total(), 'line')} not counted: {faults}", ExitStatus.UNKNOWN)
     if lines.ended_by:
         sys.exit(128 + lines.ended_by)
 
@@ -201,7 +201,7 @@ def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
             background.forget(local)
         reason = next((local.failure for local in left if local.failure), warnings.message)
         fates = (_fate(local, events.group_name) for local in left)
-        raise Failure("; ".join((reason, *fates)), Status.UNREACHABLE)
+        raise Failure("; ".join((reason, *fates)), ExitStatus.UNREACHABLE)
 
 
 def _fate(local: LocalCounters, group: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.reading.scrape import Exporter
+from event_count_logger.reading.scrape import Scraper
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
 
@@ -17,7 +17,7 @@ def print_metrics(groups: Iterable[GroupConfig], store: Store, in_openmetrics: b
     Raises:
         StoreError: Something could not be read, which is not on the page.
     """
-    scrape = Exporter(groups, store).scrape()
+    scrape = Scraper(groups, store).scrape()
     print(openmetrics.render(scrape, version("event-count-logger"), in_openmetrics), end="")
     if scrape.faults:
         raise scrape.faults[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from event_count_logger.cli.base import (
+    ExitStatus,
     Failure,
     OneLineErrors,
-    Status,
     config_argument,
     confirmed,
     tell,
@@ -61,7 +61,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
         return
     _refuse_if_in_use(config, group, store)
     if not yes and not confirmed(f"Move this to the layout '{layout}'?"):
-        raise Failure("nothing was moved", Status.UNKNOWN)
+        raise Failure("nothing was moved", ExitStatus.UNKNOWN)
     for migration in migrations:
         for key in migration.run():
             tell(f"WARNING: Key {key} holds something else than it should: it is left as it is")
@@ -74,12 +74,13 @@ def _refuse_if_in_use(config: Config, group: GroupConfig, store: Store) -> None:
             raise Failure(
                 f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "
                 "it, and all that count in the group",
-                Status.USAGE,
+                ExitStatus.USAGE,
             )
     for process in _processes(config):
         if process.alive and process.group == group.name:
             raise Failure(
-                f"group '{group.name}': process {process.pid} counts in it: stop all that do", Status.USAGE
+                f"group '{group.name}': process {process.pid} counts in it: stop all that do",
+                ExitStatus.USAGE,
             )
 
 

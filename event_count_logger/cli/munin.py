@@ -6,7 +6,7 @@ import os
 
 import click
 
-from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_version
 from event_count_logger.cli.graphs import print_graphs
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import EventCountLoggerError
@@ -66,7 +66,7 @@ def _config(file: str | None) -> Config:
             "no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d, "
             "or give --config or ECL_CONFIG"
         )
-        raise Failure(message, Status.USAGE)
+        raise Failure(message, ExitStatus.USAGE)
     return from_file(file)
 
 

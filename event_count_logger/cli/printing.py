@@ -15,7 +15,7 @@ from event_count_logger.keys import Half
 from event_count_logger.logs import Log
 from event_count_logger.reading.follow import After, Follower
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
-from event_count_logger.reading.rotation_wait import read_settled
+from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.render import csv, json, text
 from event_count_logger.store import Store
 
@@ -55,7 +55,7 @@ class GroupPrinter:
 
     def print_snapshots(self, interval: Interval, halves: Sequence[Half]) -> bool:
         """Returns whether they are stale."""
-        snapshots = read_settled(self._reader, self.group, interval, *halves)
+        snapshots = read_once_rotated(self._reader, self.group, interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
         _warn(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
@@ -70,7 +70,7 @@ class GroupPrinter:
             raise NotConfigured(
                 f"group '{self.group.name}' keeps no history ('history: 0' in its configuration)"
             )
-        last = read_settled(self._reader, self.group, interval, "last")
+        last = read_once_rotated(self._reader, self.group, interval, "last")
         finished = self._reader.history(self.group, interval, n)
         print(self._renderer.render_history(finished, self._rate), end="")
         _warn(text.warnings(last))

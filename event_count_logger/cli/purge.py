@@ -8,9 +8,9 @@ import click
 
 from event_count_logger import keys
 from event_count_logger.cli.base import (
+    ExitStatus,
     Failure,
     OneLineErrors,
-    Status,
     confirmed,
     tell,
     with_config,
@@ -63,12 +63,12 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
         return
     if usage and not force:
         raise Failure(
-            f"group '{name}' is in use: {usage}; --force deletes its keys all the same", Status.UNKNOWN
+            f"group '{name}' is in use: {usage}; --force deletes its keys all the same", ExitStatus.UNKNOWN
         )
     if n_keys and not yes:
         tell(f"Programs that still count in group '{name}' bring it back.")
         if not confirmed(f"Delete {found} of group '{name}' in {config.redis.location}?"):
-            raise Failure("nothing was deleted", Status.UNKNOWN)
+            raise Failure("nothing was deleted", ExitStatus.UNKNOWN)
     print(f"deleted {counted(store.purge(name), 'key')} of group '{name}'")
     if usage:
         tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from event_count_logger.cli.base import (
+    ExitStatus,
     Failure,
     OneLineErrors,
-    Status,
     config_argument,
     with_version,
 )
@@ -150,7 +150,7 @@ def _export(config: Config, group_name: str | None, chosen_format: str, interval
         chosen = interval and _choose_interval(groups[0], interval) or None
         graphs = [munin_graphs.of_group(groups[0], chosen)] if group_name else munin_graphs.all_graphs(config)
         if not print_graphs(graphs, store, headings=group_name is None):
-            sys.exit(Status.UNREACHABLE)
+            sys.exit(ExitStatus.UNREACHABLE)
         return
     from event_count_logger.cli.metrics import print_metrics
 
@@ -170,7 +170,7 @@ def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> N
     else:
         stale = printer.print_snapshots(interval, _HALVES[what])
     if stale and options["strict"]:
-        sys.exit(Status.STALE)
+        sys.exit(ExitStatus.STALE)
 
 
 def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
@@ -178,10 +178,10 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
         return group.intervals[0]
     if not name:
         message = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
-        raise Failure(message, Status.UNKNOWN)
+        raise Failure(message, ExitStatus.UNKNOWN)
     interval = group.interval(name)
     if interval is None:
-        raise Failure(f"Interval '{name}' not configured for this group.", Status.UNKNOWN)
+        raise Failure(f"Interval '{name}' not configured for this group.", ExitStatus.UNKNOWN)
     return interval
 
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import click
 
-from event_count_logger.cli.base import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, with_version
 from event_count_logger.config import from_file
-from event_count_logger.counting.recovery import Finding, Outcome, Recovery
+from event_count_logger.counting.recovery import FileState, Finding, Recovery
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
@@ -42,25 +42,25 @@ def recover(config_file: str, dry_run: bool) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s")
     config = from_file(config_file)
     recovery = Recovery(config, Store(config.redis), Log("EventCountLogger"))
-    outcomes: Counter[Outcome] = Counter()
+    outcomes: Counter[FileState] = Counter()
     counts = 0
     try:
         for finding in recovery.look() if dry_run else _recovered(recovery):
             print(f"{finding.path}: {_words(finding, dry_run)}")
             outcomes[finding.outcome] += 1
-            counts += finding.counts if finding.outcome in (Outcome.RECOVERED, Outcome.KEPT) else 0
+            counts += finding.counts if finding.outcome in (FileState.RECOVERED, FileState.KEPT) else 0
     finally:
         print(_summary(outcomes, counts, len(recovery.unread)))
-    if outcomes[Outcome.KEPT] or recovery.unread:
-        sys.exit(Status.STALE)
+    if outcomes[FileState.KEPT] or recovery.unread:
+        sys.exit(ExitStatus.STALE)
 
 
-def _summary(outcomes: Mapping[Outcome, int], counts: int, n_unread: int) -> str:
+def _summary(outcomes: Mapping[FileState, int], counts: int, n_unread: int) -> str:
     """Returns the last line: what was recovered, and what is left."""
-    left = {"dead": outcomes[Outcome.DEAD], "kept": outcomes[Outcome.KEPT]}
-    parts = [f"recovered {counted(outcomes[Outcome.RECOVERED], 'file')}, {counted(counts, 'event')}"]
+    left = {"dead": outcomes[FileState.DEAD], "kept": outcomes[FileState.KEPT]}
+    parts = [f"recovered {counted(outcomes[FileState.RECOVERED], 'file')}, {counted(counts, 'event')}"]
     parts += [
-        f"{outcomes[Outcome.LIVE]} live",
+        f"{outcomes[FileState.LIVE]} live",
         *(f"{number} {what}" for what, number in left.items() if number),
     ]
     if n_unread:
@@ -71,7 +71,7 @@ def _summary(outcomes: Mapping[Outcome, int], counts: int, n_unread: int) -> str
 def _recovered(recovery: Recovery) -> Iterator[Finding]:
     """Recovers; of a file that stays because Redis is unavailable, counts what is in it."""
     for finding in recovery.run():
-        if finding.outcome is Outcome.DEAD:
+        if finding.outcome is FileState.DEAD:
             with suppress(FileNotFoundError):
                 yield recovery.look_into(finding.path)
         else:
@@ -81,15 +81,15 @@ def _recovered(recovery: Recovery) -> Iterator[Finding]:
 def _words(finding: Finding, dry_run: bool) -> str:
     described = finding.description
     of = f"group {described.group}, pid {described.pid}: " if described else ""
-    if finding.outcome is Outcome.SET_ASIDE:
+    if finding.outcome is FileState.SET_ASIDE:
         return f"{'cannot be used' if dry_run else 'set aside'}: {finding.reason}"
-    if finding.outcome is Outcome.FOREIGN and described:
+    if finding.outcome is FileState.FOREIGN and described:
         return f"{of}left alone, because it is for another Redis ({described.redis})"
-    if finding.outcome is Outcome.DEAD:
+    if finding.outcome is FileState.DEAD:
         return f"{of}dead, with {counted(finding.counts, 'event')} to recover"
-    if finding.outcome is Outcome.RECOVERED:
+    if finding.outcome is FileState.RECOVERED:
         return f"{of}recovered {counted(finding.counts, 'event')}"
-    if finding.outcome is Outcome.KEPT:
+    if finding.outcome is FileState.KEPT:
         if dry_run:
             return f"{of}cannot be read: {finding.reason}"
         return f"{of}kept, with {counted(finding.counts, 'event')} recovered: {finding.reason}"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from event_count_logger.cli.base import (
+    ExitStatus,
     Failure,
     OneLineErrors,
-    Status,
     config_argument,
     log_format_option,
     with_version,
@@ -25,7 +25,7 @@ from event_count_logger.logs import Log, counted
 from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
 from event_count_logger.store import Store
-from event_count_logger.web.bind_address import DEFAULT_ADDRESS, Address, url
+from event_count_logger.web.bind_address import DEFAULT_ADDRESS, BindAddress, url
 
 if TYPE_CHECKING:
     from event_count_logger.web.grafana import SessionLog
@@ -93,15 +93,15 @@ def serve(
         from event_count_logger.web import grafana, security
     except ImportError as error:
         message = f"ecl serve needs more than was installed ({error}): {how_to_install('server')}"
-        raise Failure(message, Status.USAGE) from error
+        raise Failure(message, ExitStatus.USAGE) from error
     for_others = without_token or token_file is not None
     try:
         token = security.read_token(token_file) if token_file else None
         listener = _listen(address, for_others)
     except OSError as error:
-        raise Failure(f"{error.filename or address}: {error.strerror or error}", Status.USAGE) from error
+        raise Failure(f"{error.filename or address}: {error.strerror or error}", ExitStatus.USAGE) from error
     except ValueError as error:
-        raise Failure(str(error), Status.USAGE) from error
+        raise Failure(str(error), ExitStatus.USAGE) from error
     allowed_origins = service.config.serve.allowed_origins
     access = security.Access(token, any_host=for_others, allowed_origins=allowed_origins)
     _run(service, listener, access, grafana.SessionLog(not no_session_log, not no_variable_log))
@@ -112,7 +112,7 @@ def _describe(config: Config) -> str:
 
 
 def _listen(text: str, for_others: bool) -> socket.socket:
-    address = Address.resolve(text)
+    address = BindAddress.resolve(text)
     if not for_others and not address.is_loopback:
         raise ValueError(_OPEN_TO_ALL.format(address=text))
     return address.listen()
@@ -139,4 +139,4 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
     server.run(guarded, hub, listener, connections, lambda: service.step(use), service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
-    os._exit(Status.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them
+    os._exit(ExitStatus.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them

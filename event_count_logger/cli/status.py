@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from event_count_logger.cli.base import OneLineErrors, Status, config_argument, with_version
+from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
 from event_count_logger.reading import status as examination
@@ -56,12 +56,12 @@ def status(config_file: str, as_json: bool) -> None:
     except StoreError as error:
         answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
         state = "REFUSED" if answered else "UNREACHABLE"
-        outcome, sentence = Status.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
+        outcome, sentence = ExitStatus.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
     else:
         if machine.unrecovered or machine.late:
             machine = settled(config, machine)
         is_well = found.is_well and machine.is_well
-        outcome, sentence = Status.OK if is_well else Status.STALE, summary(found, machine)
+        outcome, sentence = ExitStatus.OK if is_well else ExitStatus.STALE, summary(found, machine)
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")
     else:

@@ -16,9 +16,9 @@ from types import FrameType
 import click
 
 from event_count_logger.cli.base import (
+    ExitStatus,
     Failure,
     OneLineErrors,
-    Status,
     config_argument,
     log_format_option,
     with_version,
@@ -75,7 +75,7 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
     set_up_logging(log_format)
     service = Service(config_file, "tail", _describe)
     if not service.config.tail:
-        raise Failure(f"{config_file} has no section 'tail'", Status.UNKNOWN)
+        raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
     _allow_many_files()
     stop = _Stop(service)
     following = _Following(service.config, begin == "start", stop)
@@ -85,7 +85,7 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
     except Unavailable:  # it was to stop; nothing is lost
         pass
     except ValueError as error:
-        raise Failure(str(error), Status.USAGE) from error
+        raise Failure(str(error), ExitStatus.USAGE) from error
     finally:
         following.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import click
 
-from event_count_logger.cli.base import Failure, OneLineErrors, Status, with_config, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_config, with_version
 from event_count_logger.cli.rows import Row, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable
@@ -92,14 +92,14 @@ def _target(config: Config, group_name: str | None, interval_name: str | None) -
 def _group(config: Config, name: str | None) -> GroupConfig | None:
     """The group of that name, or the only one there is."""
     if not config.groups:
-        raise Failure("there is no group in the configuration", Status.UNKNOWN)
+        raise Failure("there is no group in the configuration", ExitStatus.UNKNOWN)
     if not config.shown_groups:
-        raise Failure("all groups are hidden ('hidden: true' in the configuration)", Status.UNKNOWN)
+        raise Failure("all groups are hidden ('hidden: true' in the configuration)", ExitStatus.UNKNOWN)
     if name is None:
         return config.shown_groups[0] if len(config.shown_groups) == 1 else None
     group = config.group(name)
     if group.hidden:
-        raise Failure(f"group '{name}' is hidden ('hidden: true' in its configuration)", Status.UNKNOWN)
+        raise Failure(f"group '{name}' is hidden ('hidden: true' in its configuration)", ExitStatus.UNKNOWN)
     return group
 
 
@@ -110,7 +110,7 @@ def _show(config: Config, target: Target | None, sort: str, delay_s: float, read
         if error.name != "rich":
             raise
         message = f"ecl top needs rich on a terminal: {how_to_install('top')}"
-        raise Failure(message, Status.USAGE) from error
+        raise Failure(message, ExitStatus.USAGE) from error
     show(config, View(target, sort), delay_s, reads)
 
 

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting.cells import Cells
-from event_count_logger.counting.confirmed_counts import Acknowledged, Loss
+from event_count_logger.counting.confirmed_counts import ConfirmedCounts, Loss
 from event_count_logger.counting.implementation import Cell
 from event_count_logger.counting.spool_format import Damaged, State, distance
 from event_count_logger.errors import NotConnected, Rejected, StoreError, Unconfirmed
 from event_count_logger.logs import Log, counted
-from event_count_logger.store import Commit, Refusal, Store
+from event_count_logger.store import Commit, RejectedKey, Store
 
 #: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
 _BATCH_INCREMENTS = 1000
@@ -32,7 +32,7 @@ _UNLIMITED = nullcontext()
 RETRY_REFUSED_S = 1.0
 
 
-class Sync:
+class BatchSender:
     """Sends the unsent counts of one group, exactly once. One thread at a time may use it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Sync:
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
         # Of a batch found acknowledged, some cells may be finished: its counts are not known.
         is_acked = cells.state is State.ACKED
-        self._acknowledged = Acknowledged(cells.next_position if is_acked else cells.position)
+        self._acknowledged = ConfirmedCounts(cells.next_position if is_acked else cells.position)
         self._found_lost: list[Cell] = []  # what counts losses, if one was noticed since the last batch
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
@@ -218,7 +218,7 @@ class Sync:
 
     def _start_over(self) -> None:
         self._cells.start_over()
-        self._acknowledged = Acknowledged()
+        self._acknowledged = ConfirmedCounts()
         self._furthest = 0
 
     def _end(self, position: int) -> None:
@@ -266,7 +266,7 @@ class Sync:
             return _UNLIMITED
         return self._store.attempt(self._config, self._cells.source)
 
-    def _note_refusal(self, refusal: Refusal, batch: Mapping[str, int]) -> None:
+    def _note_refusal(self, refusal: RejectedKey, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:
             self._log.warning(
                 "Redis refuses to count event '%s' (key %s): %s; %s not sent",
@@ -309,7 +309,7 @@ class Sync:
         if not stored:
             self._note_loss(self._cells.position, 0, self._acknowledged)
 
-    def _note_loss(self, position: int, stored: int, acknowledged: Acknowledged) -> None:
+    def _note_loss(self, position: int, stored: int, acknowledged: ConfirmedCounts) -> None:
         """The server has the source at `stored`, though it has confirmed it up to `position`."""
         if stored >= position:
             return

@@ -28,7 +28,7 @@ class Loss(NamedTuple):
     is_all: bool
 
 
-class Acknowledged:
+class ConfirmedCounts:
     """How many counts were confirmed up to each of the recent positions of a source."""
 
     def __init__(self, position: int = 0) -> None:

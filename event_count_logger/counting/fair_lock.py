@@ -15,19 +15,19 @@ from event_count_logger import process
 _LOOK_AGAIN_S = 0.2
 
 
-class Turns:
+class FairLock:
     """A queue of turns; the first one that still exists holds the lock.
 
     The queue holds weak references. An exception out of a signal handler, wherever it strikes, ends the block
-    or the call that keeps the `Turn`, and a turn that is gone holds nothing. Nothing here waits for another
+    or the call that keeps the `Ticket`, and a turn that is gone holds nothing. Nothing here waits for another
     thread, except for a turn, up to a time limit.
     """
 
     def __init__(self) -> None:
         self._process = process.current()
-        self._queue: deque[weakref.ref[Turn]] = deque()
+        self._queue: deque[weakref.ref[Ticket]] = deque()
 
-    def take(self, turn: Turn, timeout_s: float) -> bool:
+    def take(self, turn: Ticket, timeout_s: float) -> bool:
         """Acquire the lock for a turn. Returns False on time-out, and in a forked child, whose parent sends
         these counts.
         """
@@ -44,14 +44,14 @@ class Turns:
             turn.wait(min(wait_s, _LOOK_AGAIN_S))
         return True
 
-    def end(self, turn: Turn) -> None:
+    def end(self, turn: Ticket) -> None:
         """Release the lock, if this turn holds it or waits for it."""
         self._remove(weakref.ref(turn))
         holder = self._holder()
         if holder:
             holder.wake()
 
-    def _holder(self) -> Turn | None:
+    def _holder(self) -> Ticket | None:
         while True:
             try:
                 first = self._queue[0]
@@ -62,7 +62,7 @@ class Turns:
                 return turn
             self._remove(first)
 
-    def _remove(self, reference: weakref.ref[Turn]) -> None:
+    def _remove(self, reference: weakref.ref[Ticket]) -> None:
         """Remove a turn, wherever in the queue it stands."""
         while True:
             try:
@@ -72,7 +72,7 @@ class Turns:
             except IndexError:  # another thread has changed the queue meanwhile
                 continue
 
-    def _is_ahead(self, turn: Turn) -> bool:
+    def _is_ahead(self, turn: Ticket) -> bool:
         """Returns whether a turn of the same thread stands before this one."""
         # By place: without a global lock, a deque that other threads change cannot even be copied.
         with suppress(IndexError):
@@ -85,12 +85,12 @@ class Turns:
         return False
 
 
-class Turn:
+class Ticket:
     """`with Turn(turns, timeout_s) as mine`: inside, `mine` is whether this thread holds the lock."""
 
     __slots__ = ("__weakref__", "_awake", "_mine", "_timeout_s", "_turns", "thread")
 
-    def __init__(self, turns: Turns, timeout_s: float) -> None:
+    def __init__(self, turns: FairLock, timeout_s: float) -> None:
         self.thread = threading.get_ident()
         self._turns = turns
         self._timeout_s = timeout_s

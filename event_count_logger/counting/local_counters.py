@@ -13,12 +13,12 @@ from pathlib import Path
 
 from event_count_logger import process
 from event_count_logger.config import GroupConfig
-from event_count_logger.counting.batch_sender import Sync
+from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import CellMaps, Cells
-from event_count_logger.counting.fair_lock import Turn, Turns
+from event_count_logger.counting.fair_lock import FairLock, Ticket
 from event_count_logger.counting.implementation import NEVER, Cell
 from event_count_logger.counting.recovery import Recovery
-from event_count_logger.counting.spool import Hold, Keeper
+from event_count_logger.counting.spool import Hold, Spool
 from event_count_logger.counting.spool_file import SpoolFile
 from event_count_logger.counting.spool_format import has_reached, unsent
 from event_count_logger.errors import SUREST_FIRST, Applied, NotYet, Rejected, StoreError, Unavailable
@@ -93,7 +93,7 @@ class LocalCounters:
         self.failure = ""  # not the error itself, whose frames keep the caller alive
         self.applied: Applied = "no"
         self._failed_batch = 0  # position of the batch that `applied` is about
-        self._keeper = Keeper(config, store.identity, log)
+        self._keeper = Spool(config, store.identity, log)
         self.cells = Cells(self._keeper.open, self._keeper.note_full, maps)
         self._keeper.keep(self.cells)
         self._look = look
@@ -106,8 +106,8 @@ class LocalCounters:
         self._store = store
         self._recovery = recovery
         self._log = log
-        self._sync = Sync(config, self.cells, store, log)
-        self._turns = Turns()
+        self._sync = BatchSender(config, self.cells, store, log)
+        self._turns = FairLock()
         self._show_alive_at = time.monotonic() + config.source_ttl / 4
         self._to_confirm: deque[Cell] = deque()
         self._in_trouble = False
@@ -122,7 +122,7 @@ class LocalCounters:
         self.expect_wake()
         self._failed = True
         with suppress(StoreError):  # logged where noticed; the counts are kept
-            with Turn(self._turns, timeout_s) as mine:
+            with Ticket(self._turns, timeout_s) as mine:
                 if mine:
                     self._failed = not self._send_all()
             self._recovery.run_once()
@@ -153,7 +153,7 @@ class LocalCounters:
             hold = self._keeper.look_after()
         self._is_taken = hold is Hold.TAKEN
         if hold is Hold.REGAINED:  # another process may have finished a batch meanwhile
-            self._sync = Sync(self.config, self.cells, self._store, self._log)
+            self._sync = BatchSender(self.config, self.cells, self._store, self._log)
             self._sync.unanswered = True
         if hold is Hold.FINISHED:
             carry = self._carry() if self._carry else None
@@ -164,7 +164,7 @@ class LocalCounters:
                 self.cells.start_over()
                 hold = Hold.HELD
             # It refers to cells of a batch that was under way, and they keep the file from being deleted.
-            self._sync = Sync(self.config, self.cells, self._store, self._log)
+            self._sync = BatchSender(self.config, self.cells, self._store, self._log)
         return hold in (Hold.HELD, Hold.REGAINED)
 
     def _look_if_due(self, now: float) -> None:
@@ -244,7 +244,7 @@ class LocalCounters:
             False if it was not confirmed, and another attempt, with a new connection, is worth while.
         """
         self._to_confirm.append(cell)
-        with Turn(self._turns, timeout_s) as mine:
+        with Ticket(self._turns, timeout_s) as mine:
             if not mine or has_reached(cell.acked, total):
                 return True
             if not (self._keeper.is_held() or self._may_send()):
@@ -269,9 +269,9 @@ class LocalCounters:
                 cells.append(cell)
         return cells
 
-    def at_rest(self) -> Turn:
+    def at_rest(self) -> Ticket:
         """While this is held, nothing is under way to Redis."""
-        return Turn(self._turns, threading.TIMEOUT_MAX)
+        return Ticket(self._turns, threading.TIMEOUT_MAX)
 
     @property
     def spool_file(self) -> Path | None:
@@ -298,7 +298,7 @@ class LocalCounters:
         """See whether Redis still knows what it has confirmed, and take the source's position out of it, if
         nothing of it can arrive there any more.
         """
-        with Turn(self._turns, 0) as mine:
+        with Ticket(self._turns, 0) as mine:
             if not mine or self._store.is_away(self.config) or self.has_unsent():
                 return
             if not self._keeper.is_held():
@@ -318,7 +318,7 @@ class LocalCounters:
         Returns:
             What becomes of those that are not, in words.
         """
-        with Turn(self._turns, 0) as mine:
+        with Ticket(self._turns, 0) as mine:
             fate = self._keeper.put_away(mine and not self.has_unsent())
         self._recovery.log_recovered()
         if self.released and not self.is_replaced:

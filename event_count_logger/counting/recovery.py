@@ -14,10 +14,10 @@ from pathlib import Path
 from event_count_logger import process
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counting import spool_file
-from event_count_logger.counting.batch_sender import Sync
+from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.postponed import Key, Postponed
-from event_count_logger.counting.recovery_log import Tally
+from event_count_logger.counting.recovery_log import RecoveryLog
 from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counting.spool_format import Damaged, Description
 from event_count_logger.errors import NotYet, Rejected, Unavailable
@@ -35,7 +35,7 @@ _FOREIGN_S = 300.0
 _KEPT_S, _LONGEST_KEPT_S = 3.0, 60.0
 
 
-class Outcome(Enum):
+class FileState(Enum):
     """What became of a file."""
 
     LIVE = "live"  #: its process runs
@@ -59,7 +59,7 @@ class Finding:
     """
 
     path: Path
-    outcome: Outcome
+    outcome: FileState
     description: Description | None = None
     counts: int = 0
     reason: str = ""
@@ -82,7 +82,7 @@ class Recovery:
         self._log = WarnsOnce(log)
         self._clock = clock
         self._postponed = Postponed[Finding](clock)
-        self._tally = Tally(self._log, clock)
+        self._tally = RecoveryLog(self._log, clock)
         self._process: int | None = None
         self._is_done = False
 
@@ -163,14 +163,14 @@ class Recovery:
             FileNotFoundError: Another process has finished it.
         """
         found = self._look_at(path)
-        if found.outcome is not Outcome.DEAD:
+        if found.outcome is not FileState.DEAD:
             return found
         try:
             with Window(path) as window:
                 contents = window.contents()
                 contents.check()
         except Damaged as error:
-            return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+            return Finding(path, FileState.SET_ASIDE, reason=str(error))
         return replace(found, counts=contents.unsent())
 
     def _entries(self, unusable: int) -> Iterator[os.DirEntry[str]]:
@@ -188,21 +188,21 @@ class Recovery:
         try:
             with Window(path) as window:
                 if window.is_held():
-                    return Finding(path, Outcome.LIVE)
+                    return Finding(path, FileState.LIVE)
                 description = window.description()
         except Damaged as error:
-            return Finding(path, Outcome.SET_ASIDE, reason=str(error))
+            return Finding(path, FileState.SET_ASIDE, reason=str(error))
         except FileNotFoundError:
             raise
         except OSError as error:
-            return Finding(path, Outcome.KEPT, reason=str(error))
+            return Finding(path, FileState.KEPT, reason=str(error))
         is_ours = description.redis == self._store.identity
-        return Finding(path, Outcome.DEAD if is_ours else Outcome.FOREIGN, description)
+        return Finding(path, FileState.DEAD if is_ours else FileState.FOREIGN, description)
 
     def _postpone(self, key: Key, finding: Finding) -> None:
-        if finding.outcome in (Outcome.FOREIGN, Outcome.SET_ASIDE):
+        if finding.outcome in (FileState.FOREIGN, FileState.SET_ASIDE):
             self._postponed.put(key, finding, _FOREIGN_S, _FOREIGN_S)
-        elif finding.outcome is Outcome.KEPT:
+        elif finding.outcome is FileState.KEPT:
             self._postponed.put(key, finding, _KEPT_S, _LONGEST_KEPT_S)
 
     def _deal_with(self, found: Finding, is_retry: bool = False) -> Finding:
@@ -212,11 +212,11 @@ class Recovery:
             found: What its header says.
             is_retry: Redis did not answer about an earlier file. In a cluster, the server of this one may.
         """
-        if found.outcome is Outcome.SET_ASIDE:
+        if found.outcome is FileState.SET_ASIDE:
             return self._set_aside(found.path, found.reason)
-        if found.outcome is Outcome.KEPT:
+        if found.outcome is FileState.KEPT:
             self._log.warning("Spool file %s cannot be opened: %s", found.path, found.reason)
-        if found.outcome is not Outcome.DEAD or found.description is None:
+        if found.outcome is not FileState.DEAD or found.description is None:
             return found
         group = self._group(found.description)
         if self._store.is_away(group):
@@ -231,13 +231,13 @@ class Recovery:
         try:
             file = spool_file.take_over(path)
         except InUse:
-            return replace(found, outcome=Outcome.LIVE)
+            return replace(found, outcome=FileState.LIVE)
         except Damaged as error:
             return self._set_aside(path, str(error))
         except FileNotFoundError:
             raise
         except OSError as error:
-            return self._deal_with(Finding(path, Outcome.KEPT, found.description, reason=str(error)))
+            return self._deal_with(Finding(path, FileState.KEPT, found.description, reason=str(error)))
         try:
             return self._send(file, group)
         except Damaged as error:
@@ -251,11 +251,11 @@ class Recovery:
         except OSError as error:
             fate = f"it cannot be renamed: {error}"
         self._log.warning("Spool file %s cannot be used: %s; %s", path, damage, fate)
-        return Finding(path, Outcome.SET_ASIDE, reason=damage)
+        return Finding(path, FileState.SET_ASIDE, reason=damage)
 
     def _send(self, file: SpoolFile, group: GroupConfig) -> Finding:
         described, before = file.description, file.contents.unsent()
-        sync = Sync(group, Cells.found(file), self._store, self._log, is_found=True)
+        sync = BatchSender(group, Cells.found(file), self._store, self._log, is_found=True)
         try:
             sync.run()
         except (Rejected, NotYet) as error:
@@ -266,11 +266,11 @@ class Recovery:
         sent = before - left
         if left:
             return Finding(
-                file.path, Outcome.KEPT, described, sent, "Redis does not take or confirm some of it"
+                file.path, FileState.KEPT, described, sent, "Redis does not take or confirm some of it"
             )
         file.delete()
         self._tally.add(described.group, described.pid, sent)
-        return Finding(file.path, Outcome.RECOVERED, described, sent)
+        return Finding(file.path, FileState.RECOVERED, described, sent)
 
     def _group(self, described: Description) -> GroupConfig:
         """The group as it was configured where it was counted, which may be in another configuration."""

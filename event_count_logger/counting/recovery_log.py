@@ -13,7 +13,7 @@ from event_count_logger.logs import Log, counted
 _EVERY_S = 60.0
 
 
-class Tally:
+class RecoveryLog:
     """Adds up recovered counts until a line about them is due. Threads may share it."""
 
     def __init__(self, log: Log, clock: Callable[[], float]) -> None:

@@ -29,7 +29,7 @@ class Hold(Enum):
     FINISHED = auto()
 
 
-class Keeper:
+class Spool:
     """Knows where the counters of one group in one process are kept. It does not know what they count."""
 
     def __init__(self, config: GroupConfig, redis: str, log: Log) -> None:

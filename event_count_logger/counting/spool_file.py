@@ -20,7 +20,7 @@ from event_count_logger import process
 from event_count_logger.config.model import Layout
 from event_count_logger.counting import private_directory, spool_format
 from event_count_logger.counting.implementation import NATIVE, detach
-from event_count_logger.counting.spool_format import Contents, Damaged, Description, Extent, HeaderWord
+from event_count_logger.counting.spool_format import Damaged, Description, Extent, HeaderWord, SpoolContents
 
 _SUFFIX = ".ecl"
 
@@ -65,7 +65,7 @@ class SpoolFile:
         contents: What is in it.
     """
 
-    def __init__(self, path: Path, descriptors: list[int], contents: Contents) -> None:
+    def __init__(self, path: Path, descriptors: list[int], contents: SpoolContents) -> None:
         """Takes over two descriptors, of different openings: one has the lock, the other is for mapping.
 
         Mappings keep copies of their descriptor that cannot be closed, so that is never the locked one.
@@ -351,7 +351,7 @@ class Window:
         """Bytes of the file."""
         return os.fstat(self._descriptor).st_size
 
-    def contents(self) -> Contents:
+    def contents(self) -> SpoolContents:
         """What is in it at this moment, also when it has been deleted since.
 
         Raises:

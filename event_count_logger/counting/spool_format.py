@@ -319,7 +319,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SpoolContents:
     """What is in a file.
 
     Attributes:
@@ -368,7 +368,7 @@ def size_in_use(beginning: memoryview) -> int:
     return changing_words(beginning, header_size)[HeaderWord.SIZE]
 
 
-def read(memory: memoryview) -> Contents:
+def read(memory: memoryview) -> SpoolContents:
     """What is in a file, given as a whole.
 
     Raises:
@@ -385,4 +385,4 @@ def read(memory: memoryview) -> Contents:
             raise Damaged("an extent of it has an impossible size")
         extents.append(Extent(memory[at : at + size]))
         at += size
-    return Contents(description, words, extents)
+    return SpoolContents(description, words, extents)

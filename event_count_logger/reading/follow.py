@@ -8,7 +8,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot, finished_snapshot
-from event_count_logger.store import Finished, Position, Store
+from event_count_logger.store import HistoryEntry, HistoryPosition, Store
 
 #: Where to begin: behind a position, behind a time (Unix seconds), or, with None, now.
 After = str | float | None
@@ -73,7 +73,7 @@ class Follower:
         newest = self._store.newest_position(self._group, self._interval)
         if 0 < newest.time_ms < self._position.time_ms:
             is_counted_on = newest.number > self._position.number
-            self._position = Position(0, self._position.number if is_counted_on else 0)
+            self._position = HistoryPosition(0, self._position.number if is_counted_on else 0)
 
     def _wait_s(self, start: float | None) -> float:
         """Until the running interval ends; after that, the longer the later it is."""
@@ -85,16 +85,16 @@ class Follower:
         return min(max(_SHORTEST_WAIT_S, -left_s), _LATE_WAIT_S)
 
 
-def _position(after: After) -> Position | None:
+def _position(after: After) -> HistoryPosition | None:
     if after is None or isinstance(after, str):
-        return None if after is None else Position.parse(after)
+        return None if after is None else HistoryPosition.parse(after)
     is_number = isinstance(after, int | float) and not isinstance(after, bool)
     if not is_number or not 0 <= after <= _LATEST_S:
         raise ValueError(f"{after!r} is neither a position nor a time in Unix seconds")
-    return Position(round(after * 1000))
+    return HistoryPosition(round(after * 1000))
 
 
-def _missed(before: Position, found: Finished, n_finished: int, interval: Interval) -> int:
+def _missed(before: HistoryPosition, found: HistoryEntry, n_finished: int, interval: Interval) -> int:
     """How many intervals finished between the two, of which the second is the first one still there."""
     number = found.position.number
     if before.number and number > before.number:

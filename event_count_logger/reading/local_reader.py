@@ -12,7 +12,7 @@ from event_count_logger.config import Config
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.implementation import LARGEST
 from event_count_logger.counting.spool_file import Window
-from event_count_logger.counting.spool_format import Contents, Damaged, Description, HeaderWord, distance
+from event_count_logger.counting.spool_format import Damaged, Description, HeaderWord, SpoolContents, distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ def _unreadable(path: Path, error: Exception) -> UndeliveredFile:
     return UndeliveredFile(path, status.st_size, status.st_mtime, fault=fault)
 
 
-def _counts(contents: Contents) -> dict[str, LocalCount]:
+def _counts(contents: SpoolContents) -> dict[str, LocalCount]:
     counts: dict[str, LocalCount] = {}
     for cell in contents.cells():
         unsent = distance(cell.total, cell.acked)

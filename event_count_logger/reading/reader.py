@@ -10,7 +10,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store import Finished, Reading, Store
+from event_count_logger.store import HistoryEntry, Reading, Store
 from event_count_logger.store.shard_merge import added
 
 
@@ -209,7 +209,7 @@ def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Readi
 
 
 def finished_snapshot(
-    group: GroupConfig, interval: Interval, finished: Finished, missed: int = 0
+    group: GroupConfig, interval: Interval, finished: HistoryEntry, missed: int = 0
 ) -> Snapshot:
     """A finished interval out of the history, as it was when it ended."""
     return Snapshot(

@@ -13,7 +13,7 @@ from event_count_logger.reading.reader import Reader, Snapshot
 _GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 
-def read_settled(
+def read_once_rotated(
     reader: Reader, group: GroupConfig, interval: Interval, *halves: Half
 ) -> tuple[Snapshot, ...]:
     """Read; again if it is so short after a boundary that the master may still be at it.

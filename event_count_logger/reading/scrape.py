@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
-from event_count_logger.reading.rotation_wait import read_settled
+from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.store import Store
 
 
@@ -53,7 +53,7 @@ class Scrape:
     n_errors: int = 0
 
 
-class Exporter:
+class Scraper:
     """Reads the same groups time after time, and counts what goes wrong. Threads may share it."""
 
     def __init__(self, groups: Iterable[GroupConfig], store: Store) -> None:
@@ -99,7 +99,9 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     reader = Reader(store)
     totals = reader.totals(group) if group.totals else None
     known = list(totals.counts) if totals else reader.known_events(group)
-    lasts = [_filled(read_settled(reader, group, interval, "last")[0], known) for interval in group.intervals]
+    lasts = [
+        _filled(read_once_rotated(reader, group, interval, "last")[0], known) for interval in group.intervals
+    ]
     n_masters = sum(master.alive for master in store.masters(group))
     open_sessions = store.open_sessions(group) if group.sessions else None
     return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)

@@ -17,7 +17,7 @@ from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
 from event_count_logger.store.resp import Script, encoded, ms, packed, request, text
-from event_count_logger.store.results import Commit, Outcome, Refusal, SessionAction
+from event_count_logger.store.results import Commit, CommitOutcome, RejectedKey, SessionAction
 from event_count_logger.store.server_errors import plain
 from event_count_logger.store.sharded_reads import ShardedStore
 
@@ -26,7 +26,11 @@ _MOST_FORMS = 1000
 
 _NO_ACTIONS = packed((0,))
 
-_OUTCOMES: dict[bytes, Outcome] = {b"applied": "applied", b"duplicate": "duplicate", b"conflict": "conflict"}
+_OUTCOMES: dict[bytes, CommitOutcome] = {
+    b"applied": "applied",
+    b"duplicate": "duplicate",
+    b"conflict": "conflict",
+}
 
 
 class _Form(NamedTuple):
@@ -255,7 +259,7 @@ class CommittingStore(ShardedStore):
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
-        refusals = tuple(map(Refusal, words[::3], words[1::3], map(plain, words[2::3])))
+        refusals = tuple(map(RejectedKey, words[::3], words[1::3], map(plain, words[2::3])))
         self._note_refusal(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 

@@ -13,7 +13,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotDurable, Unconfirmed
 from event_count_logger.logs import counted
-from event_count_logger.store.resp import Waiting, request
+from event_count_logger.store.resp import BlockingRequest, request
 from event_count_logger.store.server_errors import plain
 
 #: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
@@ -42,7 +42,7 @@ class Confirmation:
             return []
         wait_ms = self._wait_ms(group)
         if group.durability == "fsync":
-            return [Waiting.request(self._timeout_s + wait_ms / 1000, "WAITAOF", 1, 0, wait_ms)]
+            return [BlockingRequest.request(self._timeout_s + wait_ms / 1000, "WAITAOF", 1, 0, wait_ms)]
         return [request("WAIT", self._n_replicas.get(group.prefix, 1), wait_ms), _ROLE]
 
     def _wait_ms(self, group: GroupConfig) -> int:

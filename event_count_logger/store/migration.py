@@ -21,7 +21,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.layouts import LAYOUTS, KeyLayout
 from event_count_logger.store.resp import text
-from event_count_logger.store.results import Finished
+from event_count_logger.store.results import HistoryEntry
 from event_count_logger.store.store import Store
 
 #: Events, or intervals of the history, that are moved at once.
@@ -31,7 +31,7 @@ _HALVES: tuple[Half, ...] = ("cur", "last")
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class LayoutContents:
     """What a layout has of one interval of a group.
 
     Attributes:
@@ -57,13 +57,13 @@ class Migration:
         self._from: Layout = "keys" if to == "hash" else "hash"
         self._group = replace(group, layout=self._from)
 
-    def contents(self) -> Iterator[Contents]:
+    def contents(self) -> Iterator[LayoutContents]:
         """What there is to move, for each interval."""
         name = self._group.prefix
         for interval in self._group.intervals:
             running, finished = (len(self._events(interval, half)) for half in _HALVES)
             n_history = int(self._ask("XLEN", keys.history(name, interval.name)))
-            yield Contents(interval.name, running, finished, n_history)
+            yield LayoutContents(interval.name, running, finished, n_history)
 
     def run(self) -> list[str]:
         """Move everything; what was moved before stays as it is.
@@ -151,7 +151,7 @@ class Migration:
             yield found[0]
             after = f"({text(found[0][0])}"
 
-    def _finished(self, interval: Interval, entry: Any) -> Finished:
+    def _finished(self, interval: Interval, entry: Any) -> HistoryEntry:
         finished = LAYOUTS[_layout(entry)](self._store).finished(self._group, interval, entry)
         assert finished, "nothing else changes the history meanwhile"
         return finished

@@ -25,7 +25,7 @@ from event_count_logger.errors import (
     Unavailable,
 )
 from event_count_logger.logs import Log
-from event_count_logger.store.resp import Waiting, request, text
+from event_count_logger.store.resp import BlockingRequest, request, text
 from event_count_logger.store.server_errors import (
     FAILURES,
     READONLY,
@@ -302,7 +302,7 @@ def _make_connected(connection: Any, connect: bool) -> None:
 
 def _reply(connection: Any, request: bytes) -> Any:
     try:
-        if isinstance(request, Waiting):
+        if isinstance(request, BlockingRequest):
             return connection.read_response(timeout=request.timeout_s)
         return connection.read_response()
     except ResponseError as error:

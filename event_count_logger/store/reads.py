@@ -12,7 +12,7 @@ from event_count_logger.store.client import Connections, pairs
 from event_count_logger.store.interval_notes import COUNTED_IN_S
 from event_count_logger.store.layouts import LAYOUTS, HashLayout, KeyLayout
 from event_count_logger.store.resp import seconds, text
-from event_count_logger.store.results import LAST_NUMBER, Finished, Position, Reading
+from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
@@ -54,7 +54,7 @@ class ReadingStore(Connections):
     def _layout(self, group: GroupConfig) -> KeyLayout | HashLayout:
         return LAYOUTS[group.layout](self)
 
-    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Finished]:
+    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
         """The newest finished intervals in the history, oldest first, at most `count` of them.
 
         Raises:
@@ -62,7 +62,7 @@ class ReadingStore(Connections):
             Rejected: There is something else under that key.
         """
         key = keys.history(group.prefix, interval.name)
-        newest_first: list[Finished] = []
+        newest_first: list[HistoryEntry] = []
         end = "+"
         while len(newest_first) < count:
             wanted = _at_once(newest_first, count - len(newest_first))
@@ -75,8 +75,8 @@ class ReadingStore(Connections):
         return newest_first[::-1]
 
     def finished_after(
-        self, group: GroupConfig, interval: Interval, position: Position
-    ) -> tuple[Finished | None, float | None, int]:
+        self, group: GroupConfig, interval: Interval, position: HistoryPosition
+    ) -> tuple[HistoryEntry | None, float | None, int]:
         """The first finished interval after a position.
 
         Returns:
@@ -100,7 +100,7 @@ class ReadingStore(Connections):
             if finished:  # else it fell out of the history meanwhile
                 return finished, start, n_finished
 
-    def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
+    def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
         """Where the history ends now.
 
         Raises:
@@ -109,7 +109,7 @@ class ReadingStore(Connections):
         """
         n_finished = self.n_finished(group, interval)
         newest = self.history(group, interval, 1)
-        return newest[0].position if newest else Position(0, n_finished)
+        return newest[0].position if newest else HistoryPosition(0, n_finished)
 
     def n_finished(self, group: GroupConfig, interval: Interval) -> int:
         """How many intervals have finished so far.
@@ -198,7 +198,7 @@ class ReadingStore(Connections):
         return found
 
 
-def _at_once(before: Sequence[Finished], most: int) -> int:
+def _at_once(before: Sequence[HistoryEntry], most: int) -> int:
     """How many entries of a history to ask for, judging by the size of those before."""
     if not before:
         return 1

@@ -26,7 +26,7 @@ def request(*words: str | int) -> bytes:
     return b"*%d\r\n%b" % (len(words), packed(words))
 
 
-class Waiting(bytes):
+class BlockingRequest(bytes):
     """A request that makes the server wait before it answers.
 
     Attributes:
@@ -36,7 +36,7 @@ class Waiting(bytes):
     timeout_s: float
 
     @classmethod
-    def request(cls, timeout_s: float, *words: str | int) -> Waiting:
+    def request(cls, timeout_s: float, *words: str | int) -> BlockingRequest:
         """A command with its arguments, as it goes over the wire."""
         waiting = cls(request(*words))
         waiting.timeout_s = timeout_s

@@ -19,7 +19,7 @@ _POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 #: Seconds without a sign of it after which a master is taken for dead.
 MASTER_ALIVE_S = 15.0
 
-Outcome = Literal["applied", "duplicate", "conflict", "refused", "events"]
+CommitOutcome = Literal["applied", "duplicate", "conflict", "refused", "events"]
 
 #: What can happen to a session.
 ActionName = Literal["start", "heartbeat", "end"]
@@ -43,7 +43,7 @@ class SessionAction(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedKey:
     """One key that is in the way of a batch; `event_id` is '' if it is in the way of all of it."""
 
     event_id: str
@@ -62,9 +62,9 @@ class Commit(NamedTuple):
             ID; nothing was done then.
     """
 
-    outcome: Outcome
+    outcome: CommitOutcome
     stored: str = ""
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[RejectedKey, ...] = ()
     events: Mapping[str, str] = MappingProxyType({})
 
 
@@ -115,7 +115,7 @@ class Reading:
     totals_interval: str
     counts: Mapping[Half, Mapping[str, int]]
     totals: Mapping[str, int]
-    last_position: Position | None = None
+    last_position: HistoryPosition | None = None
 
     def is_of_one_interval_with(self, other: Reading) -> bool:
         """Whether nothing was rotated between the two."""
@@ -126,7 +126,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class HistoryEntry:
     """One finished interval in the history.
 
     Attributes:
@@ -136,13 +136,13 @@ class Finished:
         counts: Count per event ID.
     """
 
-    position: Position
+    position: HistoryPosition
     start: float
     end: float
     counts: Mapping[str, int]
 
 
-class Position(NamedTuple):
+class HistoryPosition(NamedTuple):
     """A place in the history of one group and interval.
 
     Attributes:
@@ -154,7 +154,7 @@ class Position(NamedTuple):
     number: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Position:
+    def parse(cls, text: str) -> HistoryPosition:
         """Read what `str()` gives.
 
         Raises:

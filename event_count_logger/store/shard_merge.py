@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from event_count_logger.store.results import Finished, Position, Reading
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Part:
     """
 
     start: float | None
-    finished: tuple[Finished, ...] = ()
+    finished: tuple[HistoryEntry, ...] = ()
     is_all: bool = False
 
     @classmethod
-    def of(cls, start: float | None, held: Sequence[Finished]) -> Part:
+    def of(cls, start: float | None, held: Sequence[HistoryEntry]) -> Part:
         """A shard as of when its `start` was read; `held` was read from its history after that.
 
         What has finished in between is left out.
@@ -66,7 +66,7 @@ def shared_boundaries(parts: Sequence[Part]) -> list[float]:
     ]
 
 
-def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[Finished]:
+def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[HistoryEntry]:
     """The sealed intervals that are known, oldest first; `events` come first in their counts."""
     shared = shared_boundaries(parts)
     found: list[list[Mapping[str, int]]] = [[] for _ in pairwise(shared)]
@@ -76,7 +76,7 @@ def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[Finished]:
         if 0 <= at < len(found):
             found[at].append(one.counts)
     return [
-        Finished(Position(round(end * 1000)), start, end, added(events, counts))
+        HistoryEntry(HistoryPosition(round(end * 1000)), start, end, added(events, counts))
         for (start, end), counts in zip(pairwise(shared), found, strict=True)
     ]
 
@@ -98,7 +98,7 @@ def joined(readings: Sequence[Reading], events: Sequence[str]) -> Reading | None
     counts = {half: added(events, [reading.counts[half] for reading in readings]) for half in first.counts}
     position = None
     if first.current_start is not None and any(reading.last_position for reading in readings):
-        position = Position(round(first.current_start * 1000))
+        position = HistoryPosition(round(first.current_start * 1000))
     return replace(first, now=_now(readings), counts=counts, last_position=position)
 
 

@@ -9,7 +9,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.reads import ReadingStore
-from event_count_logger.store.results import LAST_NUMBER, Finished, Position, Reading
+from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
     joined,
@@ -62,7 +62,7 @@ class ShardedStore(ReadingStore):
         held = [super(ShardedStore, self).history(shard, interval, n) for shard in group.shards]
         return list(map(Part.of, starts, held)), all(len(some) < n for some in held)
 
-    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[Finished]:
+    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
         """Of a split group, the newest sealed intervals; their positions have no numbers."""
         if group.n_shards == 1:
             return super().history(group, interval, count)
@@ -75,8 +75,8 @@ class ShardedStore(ReadingStore):
             n *= 2
 
     def finished_after(
-        self, group: GroupConfig, interval: Interval, position: Position
-    ) -> tuple[Finished | None, float | None, int]:
+        self, group: GroupConfig, interval: Interval, position: HistoryPosition
+    ) -> tuple[HistoryEntry | None, float | None, int]:
         """Of a split group, the first sealed interval that ends after the time of a position.
 
         Returns:
@@ -96,7 +96,7 @@ class ShardedStore(ReadingStore):
 
     def _first_sealed(
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
-    ) -> tuple[list[Part], Finished | None]:
+    ) -> tuple[list[Part], HistoryEntry | None]:
         """Looks around a time, as far as must be to be sure which is the first one after it."""
         n = _FIRST_LOOK
         while True:
@@ -114,7 +114,7 @@ class ShardedStore(ReadingStore):
 
     def _around(
         self, shard: GroupConfig, interval: Interval, time_ms: int, n: int
-    ) -> tuple[list[Finished], list[Finished]]:
+    ) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
         """The last finished intervals of a shard that ended by a time, and the first ones after it."""
         key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
         before = self._ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
@@ -124,12 +124,12 @@ class ShardedStore(ReadingStore):
         earlier, later = ([one for one in some if one] for some in found)
         return earlier, later
 
-    def newest_position(self, group: GroupConfig, interval: Interval) -> Position:
+    def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
         """Of a split group, the start of the oldest running interval: all that is sealed ended by then."""
         if group.n_shards == 1:
             return super().newest_position(group, interval)
         known = [start for start in self._starts(group, interval) if start is not None]
-        return Position(round(min(known) * 1000) if len(known) == group.n_shards else 0)
+        return HistoryPosition(round(min(known) * 1000) if len(known) == group.n_shards else 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
         """Of a split group, that of the oldest running interval; None if no shard has one."""

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
 from event_count_logger.reading import history_positions
-from event_count_logger.store import Position
+from event_count_logger.store import HistoryPosition
 from event_count_logger.web import representations
 from event_count_logger.web.problems import described, problem
 from event_count_logger.web.queries import Queries
@@ -91,7 +91,7 @@ def _json(document: bytes) -> Response:
     return Response(document, media_type="application/json")
 
 
-def _position(name: str, text: str | None) -> Position | None:
+def _position(name: str, text: str | None) -> HistoryPosition | None:
     try:
         return None if text is None else history_positions.parse(text)
     except ValueError as error:

@@ -18,7 +18,7 @@ _UNREAD_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BindAddress:
     """An address to listen on.
 
     Attributes:
@@ -30,7 +30,7 @@ class Address:
     port: int
 
     @classmethod
-    def resolve(cls, text: str) -> Address:
+    def resolve(cls, text: str) -> BindAddress:
         """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT`, which means all addresses of this machine.
 
         Raises:

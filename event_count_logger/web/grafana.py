@@ -14,7 +14,7 @@ from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import ActionName, SessionAction
 from event_count_logger.web import request_bodies
 from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import Refusal, described, refusing
+from event_count_logger.web.problems import HTTPProblem, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -71,7 +71,7 @@ class _Grafana:
         try:
             name, event = grafana_panel.destination(self._recorder.config, payload)
         except grafana_panel.MissingValue as error:
-            raise Refusal(400, str(error), error.path) from error
+            raise HTTPProblem(400, str(error), error.path) from error
         group = self._recorder.group(name)
         with refusing(400, "uuid"):
             action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])

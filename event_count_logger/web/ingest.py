@@ -15,7 +15,7 @@ from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
 from event_count_logger.web import request_bodies
 from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import Refusal, described, refusing
+from event_count_logger.web.problems import HTTPProblem, described, refusing
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -77,7 +77,7 @@ class _Ingest:
         chosen = self._recorder.group(group)
         given = request.headers.getlist("idempotency-key")
         if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
-            raise Refusal(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
+            raise HTTPProblem(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
         counts = (await request_bodies.EVENTS.read(request, self._intake))["events"]
         _admit(chosen, counts)
         if idempotency_key is None:
@@ -85,7 +85,7 @@ class _Ingest:
         else:
             committed = await self._recorder.count_once(chosen, idempotency_key, counts)
             if not committed:
-                raise Refusal(409, f"Idempotency-Key: {idempotency_key!r} was used for other counts")
+                raise HTTPProblem(409, f"Idempotency-Key: {idempotency_key!r} was used for other counts")
         response.status_code = 200 if committed else 202
         return {"committed": committed}
 
@@ -107,7 +107,7 @@ def _admit(group: EventGroup, counts: dict[str, int]) -> None:
     fault = admission.fault(counts)
     if fault:
         faulty = _faulty(admission, list(counts))
-        raise Refusal(422, fault, "events" if faulty is None else f"events.{faulty}")
+        raise HTTPProblem(422, fault, "events" if faulty is None else f"events.{faulty}")
     for event_id, count in counts.items():
         if count:
             admission.counted_as(event_id)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from event_count_logger.web.problems import Refusal
+from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
 
@@ -64,7 +64,7 @@ class Intake:
         """
         encoding = request.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
-            raise Refusal(415, f"Content-Encoding: expected none, not {reprlib.repr(encoding)}")
+            raise HTTPProblem(415, f"Content-Encoding: expected none, not {reprlib.repr(encoding)}")
         async with AsyncExitStack() as stack:
             content = await self._receive(request, stack)
             if len(content) <= _SMALL_BODY:
@@ -81,7 +81,7 @@ class Intake:
         try:
             while True:
                 if size > LARGEST_BODY:
-                    raise Refusal(413, f"the body is larger than {LARGEST_BODY} bytes")
+                    raise HTTPProblem(413, f"the body is larger than {LARGEST_BODY} bytes")
                 if size > _SMALL_BODY and not is_large:
                     is_large = True
                     await stack.enter_async_context(self._place())
@@ -90,7 +90,7 @@ class Intake:
         except StopAsyncIteration:
             return bytes(content)
         except ClientDisconnect as error:
-            raise Refusal(400, "the body ends early") from error
+            raise HTTPProblem(400, "the body ends early") from error
 
     def close(self) -> None:
         """End the thread."""
@@ -107,7 +107,7 @@ class Intake:
 def _parse(content: bytes) -> Any:
     _check_number_of_values(content)
     if _LONG_NUMBER.search(content):
-        raise Refusal(400, "the body has more than 1000 digits in a row")
+        raise HTTPProblem(400, "the body has more than 1000 digits in a row")
     document = _document(content)
     _check_depth(document)
     return document
@@ -120,7 +120,7 @@ def _check_number_of_values(content: bytes) -> None:
     without_escapes = content.replace(rb"\\", b"").replace(rb"\"", b"")
     outside_strings = without_escapes.split(b'"')[::2]
     if sum(part.count(b",") for part in outside_strings) > _MOST_VALUES:
-        raise Refusal(413, f"the body has more than {_MOST_VALUES} values")
+        raise HTTPProblem(413, f"the body has more than {_MOST_VALUES} values")
 
 
 def _check_depth(document: Any) -> None:
@@ -130,7 +130,7 @@ def _check_depth(document: Any) -> None:
         level = [entry for entry in entries if isinstance(entry, dict | list)]
         if not level:
             return
-    raise Refusal(400, "the body is nested too deeply")
+    raise HTTPProblem(400, "the body is nested too deeply")
 
 
 def _entries(value: Any) -> Iterable[Any]:
@@ -143,11 +143,11 @@ def _document(content: bytes) -> Any:
             content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
         )
     except UnicodeDecodeError as error:
-        raise Refusal(400, "the body is not UTF-8") from error
+        raise HTTPProblem(400, "the body is not UTF-8") from error
     except ValueError as error:
-        raise Refusal(400, f"the body is not JSON: {error}") from error
+        raise HTTPProblem(400, f"the body is not JSON: {error}") from error
     except RecursionError as error:
-        raise Refusal(400, "the body is nested too deeply") from error
+        raise HTTPProblem(400, "the body is nested too deeply") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _END_OF_DETAIL = 200
 _LOGGED = "and the log of this server says why"
 
 
-class Problem(TypedDict):
+class ProblemDocument(TypedDict):
     """What went wrong.
 
     `field` is the place in the body, such as `events.req1`, if the problem has one. `applied` is there if
@@ -58,7 +58,7 @@ class Problem(TypedDict):
     applied: NotRequired[Applied]
 
 
-class Refusal(Exception):
+class HTTPProblem(Exception):
     """Something is wrong with a request; see `problem`."""
 
     def __init__(self, status: int, detail: str, field: str = "") -> None:
@@ -75,7 +75,7 @@ def problem(
     applied: Applied | None = None,
 ) -> Response:
     """Returns a response that describes what went wrong."""
-    document: Problem = {
+    document: ProblemDocument = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -100,12 +100,12 @@ def refusing(status: int, field: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise Refusal(status, str(error), field) from error
+        raise HTTPProblem(status, str(error), field) from error
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These errors, for the OpenAPI description of a route."""
-    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema()}}
+    content = {MEDIA_TYPE: {"schema": TypeAdapter(ProblemDocument).json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
@@ -113,7 +113,7 @@ def tell_problems(app: FastAPI) -> None:
     """Answer every error of the application with a problem document."""
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _bad_request)
-    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(HTTPProblem, _refusal)
     app.add_exception_handler(NotConfigured, _unknown)
     app.add_exception_handler(StoreError, _store_failed)
     app.add_exception_handler(asyncio.TimeoutError, _store_failed)
@@ -133,7 +133,7 @@ async def _bad_request(request: Request, error: Exception) -> Response:
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, HTTPProblem)
     return problem(error.status, str(error), field=error.field)
 
 

@@ -13,8 +13,8 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading import status
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Reader
-from event_count_logger.reading.rotation_wait import read_settled
-from event_count_logger.reading.scrape import Exporter
+from event_count_logger.reading.rotation_wait import read_once_rotated
+from event_count_logger.reading.scrape import Scraper
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
 from event_count_logger.web import representations
@@ -34,7 +34,7 @@ class Queries:
         self._store = store
         self._reader = Reader(store)
         self._shown = {group.name: group for group in config.shown_groups}
-        self._exporter = Exporter(config.shown_groups, store)
+        self._exporter = Scraper(config.shown_groups, store)
         self._shared = Shared()
 
     def use(self, config: Config) -> None:
@@ -93,7 +93,7 @@ class Queries:
         return representations.groups(self._config, found, self._store.server_time(), VERSION)
 
     def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> representations.Counts:
-        last, current = read_settled(self._reader, group, interval, "last", "cur")
+        last, current = read_once_rotated(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
         history = self._reader.history(group, interval, n_history)
         return representations.counts(group, interval, last, current, totals, history)

@@ -15,7 +15,7 @@ from event_count_logger.config.checks import show
 from event_count_logger.sources.sessions import LATEST_S
 from event_count_logger.web.cors import PAGE
 from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import Refusal
+from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
 
@@ -126,19 +126,19 @@ class Form(Generic[_T]):
 
     def _understand(self, document: Any) -> _T:
         if isinstance(document, dict) and len(document) > _MOST_FIELDS:
-            raise Refusal(self._invalid, f"expected at most {_MOST_FIELDS} fields")
+            raise HTTPProblem(self._invalid, f"expected at most {_MOST_FIELDS} fields")
         try:
             return self._adapter.validate_python(document)
         except ValidationError as error:
             refusal = self._refusal(error)
         raise refusal  # out here, where it does not keep what was wrong in memory
 
-    def _refusal(self, error: ValidationError) -> Refusal:
+    def _refusal(self, error: ValidationError) -> HTTPProblem:
         first, *others = error.errors(include_url=False)
         given = "" if first["type"] == "missing" else f", not {show(first['input'])}"
         more = f" (and {len(others)} more)" if others else ""
         field = ".".join(str(step) for step in first["loc"])
-        return Refusal(self._invalid, f"{_WORDS.get(first['type'], first['msg'])}{given}{more}", field)
+        return HTTPProblem(self._invalid, f"{_WORDS.get(first['type'], first['msg'])}{given}{more}", field)
 
 
 EVENTS = Form(Events, {"events": {"req1": 3, "error": 1}}, invalid=422)
@@ -164,4 +164,4 @@ def _check_media_type(request: Request) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_beacon = media_type == "text/plain" and request.scope[PAGE] is not None
     if media_type != "application/json" and not is_beacon:
-        raise Refusal(415, f"Content-Type: expected application/json, not {media_type!r}")
+        raise HTTPProblem(415, f"Content-Type: expected application/json, not {media_type!r}")

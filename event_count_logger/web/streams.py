@@ -18,7 +18,7 @@ from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Snapshot
-from event_count_logger.store import Position, Store
+from event_count_logger.store import HistoryPosition, Store
 from event_count_logger.web import representations
 
 _T = TypeVar("_T")
@@ -41,14 +41,14 @@ _THREADS = 4
 class Event(NamedTuple):
     """A finished interval, as it is sent."""
 
-    position: Position
+    position: HistoryPosition
     text: bytes
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Event:
         """The event that tells of a finished interval out of the history."""
         data = json.dumps(representations.finished_interval(snapshot), separators=(",", ":"))
-        position = Position.parse(snapshot.position or "")
+        position = HistoryPosition.parse(snapshot.position or "")
         return cls(position, f"event: interval\nid: {position}\ndata: {data}\n\n".encode())
 
 
@@ -66,12 +66,12 @@ class _Feed:
         self._reader = reader
         self._interval = interval.name
         self._threads = threads
-        self._position = Position(0)
+        self._position = HistoryPosition(0)
         self._streams: set[Stream] = set()
         self._following: asyncio.Task[None] | None = None
         self._begun = asyncio.ensure_future(self._begin())
 
-    async def join(self, stream: Stream) -> Position:
+    async def join(self, stream: Stream) -> HistoryPosition:
         """Give the stream all that finishes from now on; returns behind what that is.
 
         Raises:
@@ -98,7 +98,7 @@ class _Feed:
         for stream in tuple(self._streams):
             stream.end()
 
-    async def since(self, position: Position) -> AsyncIterator[Event]:
+    async def since(self, position: HistoryPosition) -> AsyncIterator[Event]:
         """What has finished after a position, up to where the feed is."""
         follower = self._reader.follower(self._interval, str(position))
         while history_positions.is_behind(self._position, position):
@@ -109,9 +109,9 @@ class _Feed:
             else:
                 await asyncio.sleep(wait_s)
 
-    async def _begin(self) -> Position:
+    async def _begin(self) -> HistoryPosition:
         newest = await self._in_thread(lambda: self._reader.position(self._interval))
-        self._position = Position.parse(newest)
+        self._position = HistoryPosition.parse(newest)
         self._following = asyncio.ensure_future(self._follow())
         return self._position
 
@@ -153,7 +153,7 @@ class Stream:
     """
 
     def __init__(self, feed: _Feed, on_close: Callable[[Stream], None]) -> None:
-        self.sent = Position(0)
+        self.sent = HistoryPosition(0)
         self._feed = feed
         self._on_close = on_close
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -214,7 +214,7 @@ class Hub:
         self._feeds: dict[tuple[str, str], _Feed] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "follow")
 
-    async def open(self, group: GroupConfig, interval: Interval, after: Position | None) -> Stream:
+    async def open(self, group: GroupConfig, interval: Interval, after: HistoryPosition | None) -> Stream:
         """A stream of the intervals that finish after a position, or from now on; to be closed.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from event_count_logger.counting.batch_sender import Sync
+from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.spool_format import HeaderWord
 
@@ -52,12 +52,12 @@ def _start_over_without_a_state() -> None:
 
 
 def _abandon_nothing() -> None:
-    def abandon(sync: Sync) -> None:
+    def abandon(sync: BatchSender) -> None:
         for cell in sync._under_way():
             cell.pending = cell.acked
         sync._end(sync._cells.position)
 
-    Sync._abandon = abandon  # type: ignore[method-assign]
+    BatchSender._abandon = abandon  # type: ignore[method-assign]
 
 
 MUTANTS = {

@@ -28,7 +28,7 @@ class Process:
         self._file: SpoolFile | None = None
         self._n_steps = 0
         self._cells = Cells(self._open)
-        self._sync = batch_sender.Sync(world.group, self._cells, world.store, LOG, lambda: world.now)
+        self._sync = batch_sender.BatchSender(world.group, self._cells, world.store, LOG, lambda: world.now)
         world.look_at_next_process(source=lambda: self._cells.source)
 
     def _open(self) -> SpoolFile:
@@ -63,10 +63,10 @@ class Process:
 
     def _memory(self) -> object:
         """The progress of the program, and all that it knows besides its file."""
-        batch_sender, known = self._sync, self._sync._acknowledged
-        cells = [cell.event_id for cell in [*batch_sender._found_lost, *(batch_sender._batch or [])]]
-        times = self._world.now, batch_sender._refused
-        return self._n_steps, times, batch_sender.unanswered, known._positions, known._sums, cells
+        sender, known = self._sync, self._sync._acknowledged
+        cells = [cell.event_id for cell in [*sender._found_lost, *(sender._batch or [])]]
+        times = self._world.now, sender._refused
+        return self._n_steps, times, sender.unanswered, known._positions, known._sums, cells
 
     @contextmanager
     def _with_other_thread(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ def page() -> str:
 
 
 def _statuses() -> str:
-    found = re.findall(r"^ +\w+ = (\d+)(?:  #: (.*))?$", inspect.getsource(base.Status), re.MULTILINE)
+    found = re.findall(r"^ +\w+ = (\d+)(?:  #: (.*))?$", inspect.getsource(base.ExitStatus), re.MULTILINE)
     rows = "".join(f"| {number} | {meaning or 'all is well'} |\n" for number, meaning in found)
     return f"| status | what |\n|---|---|\n{rows}"
 

@@ -56,7 +56,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FileCheckpoint:
     """How far a file was read.
 
     Attributes:
@@ -86,7 +86,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Checkpoint:
     """The position of a source: how far each of its files was read.
 
     Attributes:
@@ -98,11 +98,11 @@ class Ledger:
 
     number: int = 0
     done: float = 0.0
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[FileCheckpoint, ...] = ()
     machine: str = ""
 
     @classmethod
-    def parse(cls, position: str) -> Ledger:
+    def parse(cls, position: str) -> Checkpoint:
         """From its text.
 
         Raises:
@@ -110,7 +110,7 @@ class Ledger:
         """
         try:
             number, done, marks, machine = json.loads(position)
-            return cls(int(number), float(done), tuple(Mark(*mark) for mark in marks), str(machine))
+            return cls(int(number), float(done), tuple(FileCheckpoint(*mark) for mark in marks), str(machine))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{position[:60]!r} is not a position in log files") from error
 
@@ -120,7 +120,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FoundFile:
     """A file that was seen.
 
     Attributes:
@@ -155,7 +155,7 @@ class Sighting:
 
 
 @dataclass(slots=True)
-class View:
+class Listing:
     """What was seen in one look.
 
     Attributes:
@@ -164,12 +164,12 @@ class View:
         closed: Directories that are there but cannot be read, and why.
     """
 
-    sightings: list[Sighting] = field(default_factory=list)
+    sightings: list[FoundFile] = field(default_factory=list)
     is_sharp: bool = True
     closed: dict[str, OSError] = field(default_factory=dict)
 
 
-def look(pattern: str, known: Iterable[Mark]) -> View:
+def look(pattern: str, known: Iterable[FileCheckpoint]) -> Listing:
     """See the files that a pattern means, what they were rotated to, and what may be a copy of them."""
     matches = {os.path.realpath(path) for path in glob.glob(pattern, recursive=True)}
     matches = {path for path in matches if not is_compressed(path)}
@@ -180,7 +180,7 @@ def look(pattern: str, known: Iterable[Mark]) -> View:
         directory, name = os.path.split(path)
         names_in[directory].add(name)
     inodes = {mark.inode for mark in known}
-    view = View()
+    view = Listing()
     for directory, names in names_in.items():
         for entry in _entries(directory, view):
             if not is_compressed(entry.name) or entry.inode() in inodes:
@@ -188,7 +188,7 @@ def look(pattern: str, known: Iterable[Mark]) -> View:
     return view
 
 
-def _entries(directory: str, view: View) -> list[os.DirEntry[str]]:
+def _entries(directory: str, view: Listing) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
@@ -199,7 +199,9 @@ def _entries(directory: str, view: View) -> list[os.DirEntry[str]]:
         return []
 
 
-def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], view: View) -> None:
+def _see(
+    entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], view: Listing
+) -> None:
     written_as, is_rotated = _written_as(entry.name, names)
     is_known = entry.inode() in inodes
     if written_as is None and not is_known:
@@ -217,7 +219,7 @@ def _see(entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: se
         path = os.path.join(os.path.dirname(entry.path), written_as or entry.name)
         is_match = entry.path in matches
         is_meant = is_match or (is_rotated and not is_compressed(entry.name))
-        view.sightings.append(Sighting(entry.path, path, is_match, is_meant, status))
+        view.sightings.append(FoundFile(entry.path, path, is_match, is_meant, status))
 
 
 def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:

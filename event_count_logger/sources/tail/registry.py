@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from event_count_logger.logs import counted
-from event_count_logger.sources.tail.discovery import Ledger, Mark, Sighting, look
-from event_count_logger.sources.tail.tailed_file import FollowedFile, end_of_lines, open_file
+from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, look
+from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
 
 #: Seconds for which a file is looked for, and how often while nothing is renamed.
 _SEARCH_S = 0.2
@@ -26,7 +26,7 @@ _DELETED_S = 10.0
 #: The same for a file that was moved to where it is not looked for.
 _MOVED_S = 3600.0
 
-_Unknown = dict[tuple[int, int], Sighting]
+_Unknown = dict[tuple[int, int], FoundFile]
 
 
 @dataclass(slots=True)
@@ -41,14 +41,14 @@ class _Search:
         begun: Since when, as `time.monotonic()`.
     """
 
-    mark: Mark
+    mark: FileCheckpoint
     n_unread: int | None = None
     n_looks: int = 0
     is_barred: bool = False
     begun: float = field(default_factory=time.monotonic)
 
 
-class Inventory:
+class Registry:
     """The files of one entry that are there, and how far each was read.
 
     Attributes:
@@ -57,7 +57,7 @@ class Inventory:
 
     def __init__(self, pattern: str, warn_once: Callable[[str, str], None]) -> None:
         """`warn_once` is told of what cannot be read; see `Admission.warn_once`."""
-        self.files: dict[tuple[int, int], FollowedFile] = {}
+        self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
         self._warn_once = warn_once
         self._done = 0.0
@@ -75,13 +75,13 @@ class Inventory:
     def _is_searching(self) -> bool:
         return not all(search.is_barred for search in self._searches)
 
-    def ledger(self, number: int) -> Ledger:
+    def ledger(self, number: int) -> Checkpoint:
         """How far the files were read, as of the commit of that number."""
         lost = (search.mark for search in self._searches)
         # What has not been read, or cannot be found again, would only be taken for something else.
         there = (file.mark for file in self.files.values() if file.offset and not file.is_over)
         done = max([self._done, *(file.modified for file in self.files.values() if file.is_over)])
-        return Ledger(number, done, (*lost, *there))
+        return Checkpoint(number, done, (*lost, *there))
 
     def begin(self, from_start: bool) -> None:
         """Take up what is there when the source is new; rotated files are not read from their start."""
@@ -91,19 +91,19 @@ class Inventory:
                 if sighting.is_meant and sighting.identity not in self.files:
                     self._take_up(sighting, at_end=not (from_start and sighting.matches))
 
-    def resume(self, ledger: Ledger) -> None:
+    def resume(self, ledger: Checkpoint) -> None:
         """Look for the files that were read before."""
         self._forget_all()
         self._done = ledger.done
         self._searches = [_Search(mark) for mark in ledger.marks]
         self.look()
 
-    def recognizes(self, ledger: Ledger) -> bool:
+    def recognizes(self, ledger: Checkpoint) -> bool:
         """Returns whether any of the files that a ledger describes is here."""
         for mark in ledger.marks:
             for sighting in _candidates(mark, look(self._pattern, (mark,)).sightings):
                 with suppress(OSError):
-                    found = FollowedFile.reopen(sighting, mark)
+                    found = TailedFile.reopen(sighting, mark)
                     if found:
                         found.close()
                         return True
@@ -143,13 +143,13 @@ class Inventory:
         self.close()
         self._done, self._searches = 0.0, []
 
-    def _drop(self, file: FollowedFile) -> None:
+    def _drop(self, file: TailedFile) -> None:
         file.close()
         del self.files[file.identity]
 
-    def _take_up(self, sighting: Sighting, at_end: bool = False) -> None:
+    def _take_up(self, sighting: FoundFile, at_end: bool = False) -> None:
         with self._telling(sighting.path):
-            self.files[sighting.identity] = FollowedFile.open(sighting, at_end)
+            self.files[sighting.identity] = TailedFile.open(sighting, at_end)
 
     def _ends(self, search: _Search, unknown: _Unknown, barred: set[tuple[int, int]]) -> bool:
         """Whether a search is over, because the file or a copy of it is among those, or was not found.
@@ -158,7 +158,7 @@ class Inventory:
         """
         for sighting in _candidates(search.mark, unknown.values()):
             try:
-                found = FollowedFile.reopen(sighting, search.mark)
+                found = TailedFile.reopen(sighting, search.mark)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -197,7 +197,7 @@ class Inventory:
             if sighting.is_meant and not is_left and not self._is_copy(sighting):
                 self._take_up(sighting)
 
-    def _is_copy(self, sighting: Sighting) -> bool:
+    def _is_copy(self, sighting: FoundFile) -> bool:
         """Whether what stands in a file may have been read, or be about to be read, in another one."""
         others = [other for other in self.files.values() if sighting.may_come_from(other.path)]
         if not others:
@@ -238,7 +238,7 @@ class Inventory:
         self._warn_once(path, f"{path} cannot be read: {error.strerror}")
 
 
-def _candidates(mark: Mark, sightings: Iterable[Sighting]) -> list[Sighting]:
+def _candidates(mark: FileCheckpoint, sightings: Iterable[FoundFile]) -> list[FoundFile]:
     """The files that may be the one that was read, or a copy of it; the likeliest first."""
     # The number of a device may be another one after a restart of the machine.
     candidates = [

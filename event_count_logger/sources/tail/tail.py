@@ -16,13 +16,13 @@ from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreEr
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
-from event_count_logger.sources.tail.discovery import Ledger
+from event_count_logger.sources.tail.discovery import Checkpoint
 from event_count_logger.sources.tail.machine_id import identity
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally
-from event_count_logger.sources.tail.registry import Inventory
-from event_count_logger.sources.tail.tailed_file import FollowedFile
+from event_count_logger.sources.tail.registry import Registry
+from event_count_logger.sources.tail.tailed_file import TailedFile
 from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.sources.tail.worker_pool import Crew
+from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
 
 #: Seconds between commits while lines come one by one.
@@ -78,14 +78,16 @@ class Tail:
         self._stop = stop
         self._source = Source(store, group, config.source_id, log, stop)
         self._matcher = Matcher(config.rules, limit)
-        self._crew: Crew | None = None
+        self._crew: WorkerPool | None = None
         self._stretch = _STRETCH_WITH_SESSIONS if any(rule.session for rule in config.rules) else _STRETCH
-        self._inventory = Inventory(config.file, admission.warn_once)
-        self._ledger = Ledger()  # of the last commit
+        self._inventory = Registry(config.file, admission.warn_once)
+        self._ledger = Checkpoint()  # of the last commit
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
-        self._refused: Ledger | None = None  # what the batch takes the source to, if that was tried in vain
+        self._refused: Checkpoint | None = (
+            None  # what the batch takes the source to, if that was tried in vain
+        )
 
     @property
     def n_unread(self) -> int:
@@ -109,7 +111,7 @@ class Tail:
             ValueError: The stored position is none of log files.
         """
         position = self._load()
-        self._ledger = Ledger.parse(position) if position else Ledger()
+        self._ledger = Checkpoint.parse(position) if position else Checkpoint()
         if position:
             self._check_machine(self._ledger)
             self._inventory.resume(self._ledger)
@@ -166,7 +168,7 @@ class Tail:
         except SourceMoved as error:
             before = self._ledger.number
             self._forget_batch()
-            self._check_files(Ledger.parse(error.stored))
+            self._check_files(Checkpoint.parse(error.stored))
             self.begin()
             self._tell_moved(error, before - self._ledger.number)
         else:
@@ -178,10 +180,10 @@ class Tail:
         self._inventory.close()
         self._dismiss_crew()
 
-    def _next_ledger(self) -> Ledger:
+    def _next_ledger(self) -> Checkpoint:
         return replace(self._inventory.ledger(self._ledger.number + 1), machine=identity(self._config.file))
 
-    def _check_machine(self, ledger: Ledger) -> None:
+    def _check_machine(self, ledger: Checkpoint) -> None:
         """Raise ForeignPosition for a ledger of another machine, unless its files are here: a machine may get
         another identity.
         """
@@ -190,7 +192,7 @@ class Tail:
         if is_foreign and not self._inventory.recognizes(ledger):
             raise ForeignPosition(self._config)
 
-    def _check_files(self, ledger: Ledger) -> None:
+    def _check_files(self, ledger: Checkpoint) -> None:
         """Raise ForeignPosition for a newer ledger that does not describe the files that are followed here.
 
         Another process of this machine has the same files. Without this check, two machines with the same
@@ -229,7 +231,7 @@ class Tail:
         self._actions.clear()
         self._refused = None
 
-    def _read(self, file: FollowedFile) -> int:
+    def _read(self, file: TailedFile) -> int:
         begin = file.offset
         is_much = file.size - begin >= _MUCH
         for tally in self._tallies(file.pieces(self._stretch), is_much):
@@ -245,7 +247,7 @@ class Tail:
 
     def _tallies(self, pieces: Iterable[bytes], is_much: bool) -> Iterable[Tally]:
         if is_much and self._crew is None and _N_CORES > 1:
-            self._crew = Crew(_N_CORES, self._config.rules, self._matcher)
+            self._crew = WorkerPool(_N_CORES, self._config.rules, self._matcher)
         return self._crew.tallies(pieces) if self._crew else map(self._matcher.tally, pieces)
 
     def _dismiss_crew(self) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from event_count_logger.sources.tail.discovery import Fingerprint, Mark, Sighting
+from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprint, FoundFile
 
 #: Bytes of the longest line that is matched.
 _LONGEST_LINE = 1 << 20
@@ -24,7 +24,7 @@ _PIECE = 1 << 17
 _GET_GENERATION = 2 << 30 | struct.calcsize("l") << 16 | ord("v") << 8 | 1
 
 
-class FollowedFile:
+class TailedFile:
     """An open log file; closed by `close`.
 
     Attributes:
@@ -60,7 +60,7 @@ class FollowedFile:
         self._scanned = 0  # up to here there is no end of the line that begins at `offset`
 
     @classmethod
-    def open(cls, sighting: Sighting, at_end: bool = False) -> FollowedFile:
+    def open(cls, sighting: FoundFile, at_end: bool = False) -> TailedFile:
         """Read a file that was seen, from its start, or from the end of its last whole line.
 
         Raises:
@@ -70,7 +70,7 @@ class FollowedFile:
         return cls(sighting.written_as, file, end_of_lines(file) if at_end else 0)
 
     @classmethod
-    def reopen(cls, sighting: Sighting, mark: Mark) -> FollowedFile | None:
+    def reopen(cls, sighting: FoundFile, mark: FileCheckpoint) -> TailedFile | None:
         """Read on from a mark; None if the file is another one than that which has been read up to there.
 
         Raises:
@@ -84,11 +84,13 @@ class FollowedFile:
         return None
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> FileCheckpoint:
         """How far it was read."""
         is_done = self.is_rotated and self.offset == self.size
         digest = self._fingerprint.digest
-        return Mark(self.path, *self.identity, self.generation, self.offset, self.modified, digest, is_done)
+        return FileCheckpoint(
+            self.path, *self.identity, self.generation, self.offset, self.modified, digest, is_done
+        )
 
     @property
     def is_intact(self) -> bool:
@@ -179,7 +181,7 @@ class FollowedFile:
         return is_there
 
 
-def open_file(sighting: Sighting) -> int:
+def open_file(sighting: FoundFile) -> int:
     """A descriptor of the file that was seen.
 
     Raises:

@@ -27,7 +27,7 @@ _DEPTH = 2
 _all_requests: set[int] = set()
 
 
-class Crew:
+class WorkerPool:
     """Forked processes that match the pieces of files. They end when this process does, however it does."""
 
     def __init__(self, n_cores: int, rules: Sequence[TailRule], matcher: Matcher) -> None:

@@ -18,7 +18,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.client import SCRIPTS, Connections
 from event_count_logger.store.resp import count, ms, seconds, text
-from event_count_logger.store.results import Finished, Position, Reading, Rotation
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation
 
 #: Events in one request, where there are too many for all at once.
 _PAGE = 2_500
@@ -112,7 +112,7 @@ class HashLayout:
         about = hashes[0] if hashes else frame[0]
         reply = self._redis._run("read_hash", [*frame, *hashes], [ms(now), "last" if is_last else ""], about)
         now_ms, start, last_start, position, *found = reply
-        last_position = Position.parse(text(position)) if position else None
+        last_position = HistoryPosition.parse(text(position)) if position else None
         reading = Reading(now_ms / 1000, seconds(start), seconds(last_start), "", {}, {}, last_position)
         return reading, [None if some[0] == b"many" else some[1:] for some in found]
 
@@ -127,7 +127,7 @@ class HashLayout:
             if cursor == "0":
                 return found
 
-    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> Finished | None:
+    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
         """The interval that an entry of the history is about; None if it is gone."""
         name = group.prefix
         key, (entry_id, words) = keys.history(name, interval.name), entry
@@ -152,7 +152,7 @@ class HashLayout:
             found += reply[1]
             cursor = text(reply[0])
             if cursor == "0":
-                return Finished(Position.parse(text(entry_id)), start, end, _ordered(group, found))
+                return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, _ordered(group, found))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """See `Store.rotate`."""

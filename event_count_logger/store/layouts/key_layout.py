@@ -15,7 +15,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.client import SCRIPTS, Connections
 from event_count_logger.store.resp import count, ms, seconds, text
-from event_count_logger.store.results import Finished, Position, Reading, Rotation
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation
 
 #: Events that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
@@ -167,14 +167,14 @@ class KeyLayout:
             if cursor == "0":
                 return members
 
-    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> Finished | None:
+    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
         """The interval that an entry of the history is about, as rotate.lua writes it; None if it is gone."""
         key, (entry_id, words) = keys.history(group.prefix, interval.name), entry
         fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
         try:
             start, end = float(fields["start"]), float(fields["end"])
             counts = _entry_counts(fields["events"], fields["counts"])
-            return Finished(Position.parse(text(entry_id)), start, end, counts)
+            return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, counts)
         except (KeyError, ValueError) as error:
             raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
 
@@ -247,7 +247,7 @@ def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
         half: _entry_counts(*some[2:]) if some[0] == b"entry" else _counts(events[half], some[1:])
         for half, some in lists.items()
     }
-    positions = [Position.parse(text(some[1])) for some in lists.values() if some[0] == b"entry"]
+    positions = [HistoryPosition.parse(text(some[1])) for some in lists.values() if some[0] == b"entry"]
     times = now_ms / 1000, seconds(start), seconds(last_start)
     return Reading(
         *times, text(totals_interval), counts, _totals(events, totals), positions[0] if positions else None
