@@ -67,7 +67,7 @@ def intercept(world: World) -> Store:
     if implementation.NATIVE:
         raise SystemExit("ECL_NATIVE must be 0: writes of counters are intercepted in Python")
     _intercept_files(world)
-    recovery.Sync = partial(batch_sender.BatchSender, clock=lambda: world.now)  # type: ignore[misc]
+    recovery.BatchSender = partial(batch_sender.BatchSender, clock=lambda: world.now)  # type: ignore[misc]
     LOG.logger.addHandler(_Messages(world))
     LOG.logger.propagate = False
     LOG.logger.setLevel(logging.WARNING)
