@@ -28,6 +28,10 @@
 --   refused    list of event ID, key, error for each key that is in the way; nothing
 --              changed. The event ID is '' where the key concerns the whole batch.
 
+--!include clock
+--!include count | count_hash
+--!include sessions
+
 local KEYS, ARGV, try, type = KEYS, ARGV, redis.pcall, type  -- a local is found faster than a global
 local key, source, prev, next, keep_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 

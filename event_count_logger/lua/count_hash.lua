@@ -1,5 +1,7 @@
 -- Part of commit.lua where the counts of an interval are in one hash: counting, for a whole batch or not at all.
 
+--!include clock
+
 local CHUNK = 1000  -- items in one command
 
 -- Whether so many keys are those that counting takes.

@@ -23,6 +23,9 @@
 --   many     nothing: there are so many that they have to be read some at a time
 -- The totals are 'all', and event IDs, each followed by its count; or 'counts' or 'many', as for a half.
 
+--!include clock
+--!include reading
+
 local CHUNK = 1000  -- items in one command
 
 local now = milliseconds(ARGV[1])

@@ -14,6 +14,9 @@
 --   counts   event IDs, each followed by its count
 --   many     nothing: there are so many that they have to be read some at a time
 
+--!include clock
+--!include reading
+
 assert(#KEYS >= 3 and #ARGV == 2, 'read_hash: KEYS or ARGV are missing')
 local now = milliseconds(ARGV[1])
 local start, last_start = ask('GET', KEYS[1]) or '', ask('GET', KEYS[2]) or ''

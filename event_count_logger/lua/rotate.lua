@@ -33,6 +33,9 @@
 --   restarted  the running interval began in the future, so the clock was wrong; as started
 --   rotated    start, end, list of the keys that hold something else than they should: they were left alone
 
+--!include clock
+--!include rotation
+
 local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -1,5 +1,7 @@
 -- Part of rotate.lua and rotate_hash.lua: when an interval ends, and what is done besides.
 
+--!include clock
+
 -- Notes that a master takes care of an interval that may not have finished yet: how many have is then 0, not missing.
 local function take(finished)
     redis.pcall('SETNX', finished, '0')

@@ -19,33 +19,10 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConnected, NotServing, Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
-from event_count_logger.store.resp import Script, packed, request, script, text
+from event_count_logger.store.resp import packed, request, text
 from event_count_logger.store.routing import Route, route_to
+from event_count_logger.store.scripts import SCRIPTS, Script
 from event_count_logger.store.server_errors import refusal_in_words
-
-_PARTS = {
-    "adopt": (),
-    "commit": ("clock", "count", "sessions"),
-    "expire_hash": (),
-    "finished_hash": (),
-    "heartbeat": (),
-    "index": (),
-    "intervals": (),
-    "move_history": (),
-    "move_to_hash": (),
-    "move_to_keys": (),
-    "probe": (),
-    "prune": (),
-    "read": ("clock", "reading"),
-    "read_hash": ("clock", "reading"),
-    "rotate": ("clock", "rotation"),
-    "rotate_hash": ("clock", "rotation"),
-    "touch": (),
-}
-
-SCRIPTS = {name: script(*parts, name) for name, parts in _PARTS.items()}
-SCRIPTS["commit_hash"] = script("clock", "count_hash", "sessions", "commit")
-
 
 #: Words in one request that Redis takes before version 7.0; it closes the connection if there are more.
 _MOST_WORDS = 1024 * 1024

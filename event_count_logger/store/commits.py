@@ -16,8 +16,9 @@ from event_count_logger.logs import Log
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.resp import Script, encoded, ms, packed, request, text
+from event_count_logger.store.resp import encoded, ms, packed, request, text
 from event_count_logger.store.results import Commit, CommitOutcome, RejectedKey, SessionAction
+from event_count_logger.store.scripts import Script
 from event_count_logger.store.server_errors import plain
 from event_count_logger.store.sharded_reads import ShardedStore
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
-from event_count_logger.store.client import SCRIPTS
 from event_count_logger.store.resp import packed
+from event_count_logger.store.scripts import SCRIPTS
 
 #: Seconds for which an interval is counted in after its last note. More than an hour, so that the interval of
 #: an hourly job does not come and go.

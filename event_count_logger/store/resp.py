@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from hashlib import sha1
-from importlib import resources
-from typing import NamedTuple
 
 
 def packed(words: Iterable[str | int]) -> bytes:
@@ -41,21 +38,6 @@ class BlockingRequest(bytes):
         waiting = cls(request(*words))
         waiting.timeout_s = timeout_s
         return waiting
-
-
-class Script(NamedTuple):
-    """A Lua script: how a request begins that names it, and one that brings it along."""
-
-    by_name: bytes
-    in_full: bytes
-
-
-def script(*parts: str) -> Script:
-    """The script made of these files of this package, in this order."""
-    folder = resources.files("event_count_logger").joinpath("lua")
-    text = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in parts)
-    sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(packed(("EVALSHA", sha)), packed(("EVAL", text)))
 
 
 def ms(now: float | None) -> str | int:

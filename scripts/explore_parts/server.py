@@ -8,7 +8,7 @@ from typing import Any
 
 from lupa import lua51
 
-from event_count_logger.store.client import SCRIPTS
+from event_count_logger.store.scripts import SCRIPTS
 
 #: The scripts that are run here.
 NAMES = ("commit", "prune", "touch")

@@ -13,9 +13,10 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.client import SCRIPTS, Connections
+from event_count_logger.store.client import Connections
 from event_count_logger.store.resp import count, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation
+from event_count_logger.store.scripts import SCRIPTS
 
 #: Events that are read at once, where there are too many to read all at once.
 _PAGE = 2_500
