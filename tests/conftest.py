@@ -21,6 +21,7 @@ from event_count_logger.config.model import Layout
 from event_count_logger.counting import syncer
 from event_count_logger.store import Store
 from tests import groups
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import BINARIES, Proxy, Server, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -144,7 +145,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> L
 
 
 @pytest.fixture
-def logger() -> Iterator[Callable[..., EventCountLogger]]:
+def logger() -> Iterator[Make]:
     """Makes EventCountLoggers, and closes them when the test ends."""
     made: list[EventCountLogger] = []
 
@@ -201,7 +202,7 @@ def all_messages(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.fixture
-def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+def run() -> Run:
     """Runs one of the project's commands to its end."""
 
     def run(
@@ -221,7 +222,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start() -> Iterator[Start]:
     """Starts commands, and kills what is left of them when the test ends."""
     started: list[subprocess.Popen[str]] = []
 
@@ -240,7 +241,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.fixture
-def config_file(tmp_path: Path) -> Callable[..., Path]:
+def config_file(tmp_path: Path) -> Write:
     """Writes a configuration, given as text or as Python values, which are valid YAML."""
 
     def write(content: Any, name: str = "ecl.yml") -> Path:

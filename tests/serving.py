@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from tests.fixtures import Start
 from tests.servers import free_port
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 JSON = "application/json"
 

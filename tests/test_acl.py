@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +12,8 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.store import Store
 from tests.conftest import ROOT
+from tests.fixtures import Run, Write
 from tests.servers import Server
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 TEXT = (ROOT / "docs/deployment.md").read_text()
 LINES = [shlex.split(line) for line in re.findall(r"^ {4}(ACL SETUSER .*)$", TEXT, re.MULTILINE)]
@@ -59,7 +55,7 @@ def test_the_user_may_do_what_scripts_and_client_do_and_nothing_else() -> None:
 
 
 def test_everything_works_for_the_user_of_the_document(
-    any_server: Server, run: Run, config_file: Callable[..., Path]
+    any_server: Server, run: Run, config_file: Write
 ) -> None:
     file = config_file({"redis": allow(any_server), "groups": GROUPS})
     commands: list[list[object]] = [
@@ -93,9 +89,7 @@ def test_everything_works_for_the_user_of_the_document(
     assert denied(any_server) <= NOT_NEEDED
 
 
-def test_what_durability_needs_is_allowed_besides(
-    own_server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_what_durability_needs_is_allowed_besides(own_server: Server, run: Run, config_file: Write) -> None:
     with own_server.client as client:
         client.config_set("appendfsync", "everysec")
     groups = {name: {**spec, "durability": "fsync"} for name, spec in GROUPS.items()}
@@ -113,9 +107,7 @@ def test_what_durability_needs_is_allowed_besides(
     assert "not confirmed by" in run("ecl", "check", file).stdout, "it has no replica"
 
 
-def test_what_purge_needs_is_allowed_besides(
-    server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_what_purge_needs_is_allowed_besides(server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": allow(server, "+scan"), "groups": GROUPS})
     server.client.set("web:5m:cur:old", 1)
     assert run("ecl", "purge", file, "web", "--yes", "--force").returncode == 0
@@ -124,7 +116,7 @@ def test_what_purge_needs_is_allowed_besides(
 
 @pytest.mark.parametrize("layout", ["keys", "hash"])
 def test_both_layouts_work_for_the_user_of_the_document(
-    layout: str, any_server: Server, run: Run, config_file: Callable[..., Path]
+    layout: str, any_server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {name: {**spec, "layout": layout} for name, spec in GROUPS.items()}
     file = config_file({"redis": allow(any_server), "groups": groups})
@@ -143,7 +135,7 @@ def test_both_layouts_work_for_the_user_of_the_document(
 
 @pytest.mark.parametrize("command", ["sadd", "xadd", "hvals", "evalsha", "time", "ping", "zcount"])
 def test_check_names_a_command_that_is_missing(
-    command: str, server: Server, run: Run, config_file: Callable[..., Path]
+    command: str, server: Server, run: Run, config_file: Write
 ) -> None:
     file = config_file({"redis": allow(server, f"-{command}"), "groups": GROUPS})
     done = run("ecl", "check", file)
@@ -151,9 +143,7 @@ def test_check_names_a_command_that_is_missing(
     assert re.search(rf"groups? 'web'.*\b{command}\b", done.stdout, re.IGNORECASE), done.stdout
 
 
-def test_check_needs_no_more_than_the_others(
-    server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_check_needs_no_more_than_the_others(server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": allow(server, "-info", "-config"), "groups": GROUPS})
     assert run("ecl", "master", file, "--once").returncode == 0
     done = run("ecl", "check", file)
@@ -162,7 +152,7 @@ def test_check_needs_no_more_than_the_others(
 
 
 def test_the_keys_of_other_groups_are_none_of_its_business(
-    server: Server, run: Run, config_file: Callable[..., Path]
+    server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {**GROUPS, "secret": {"intervals": ["5m"]}}
     file = config_file({"redis": allow(server), "groups": groups})

@@ -20,6 +20,7 @@ from event_count_logger.counting.recovery import FileState, Recovery
 from event_count_logger.counting.spool_format import State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from tests.fixtures import Start
 from tests.servers import Server
 from tests.test_recovery import leave
 
@@ -174,7 +175,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("copy_first", [True, False])
 def test_a_copy_of_the_file_of_a_running_process_costs_it_no_counts(
-    copy_first: bool, server: Server, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    copy_first: bool, server: Server, tmp_path: Path, start: Start
 ) -> None:
     directory, copy = tmp_path / "spool", tmp_path / "copy"
     settings = json.dumps({**SETTINGS, "spool_dir": str(directory)})

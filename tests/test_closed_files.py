@@ -21,9 +21,8 @@ from event_count_logger.counting import spool_file
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from tests.fixtures import Make, Start, Write
 from tests.servers import Server, wait_until
-
-Make = Callable[..., EventCountLogger]
 
 DEVNULL = os.open(os.devnull, os.O_RDWR)
 PROGRAM = Path(__file__).parent / "programs" / "closing.py"
@@ -126,8 +125,8 @@ def test_file_that_another_process_holds_is_not_sent_meanwhile(
 
 def test_counts_are_exact_while_descriptors_are_closed_and_files_recovered(
     server: Server,
-    start: Callable[..., subprocess.Popen[str]],
-    config_file: Callable[..., Path],
+    start: Start,
+    config_file: Write,
     recovery: Recovery,
 ) -> None:
     settings = {"redis": server.config, "groups": {"g": {**CACHED, "sync_interval": 0.7}}}
@@ -156,7 +155,7 @@ for line in sys.stdin:
 
 
 def test_process_without_background_thread_gives_up_the_file_that_it_cannot_send(
-    own_server: Server, spool_dir: Path, start: Callable[..., subprocess.Popen[str]]
+    own_server: Server, spool_dir: Path, start: Start
 ) -> None:
     config = from_dicts({"g": CACHED}, {**own_server.config, "socket_timeout": 0.5})
     program = start(

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger import Unavailable
 from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
@@ -26,15 +26,13 @@ from event_count_logger.logs import Log
 from event_count_logger.reading.scrape import Scraper
 from event_count_logger.store import HistoryPosition, Store
 from tests.conftest import needs_debian
+from tests.fixtures import Make, Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Cluster, Server, wait_until
 from tests.test_acl import CLUSTER, ONE_SERVER
 
 PROGRAMS = Path(__file__).parent / "programs"
 
-Start = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Make = Callable[..., EventCountLogger]
 
 _GROUP = {"auto_declare_events": True, "intervals": ["1h"]}
 #: Half of them send at once.
@@ -380,7 +378,7 @@ def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
     cluster: Cluster,
     logger: Make,
     run: Run,
-    config_file: Callable[..., Path],
+    config_file: Write,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     other = next(name for name in GROUPS if cluster.master_of(f"{{{name}}}") is cluster.master_of("{a}"))
@@ -411,7 +409,7 @@ def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
 
 
 def test_a_master_tells_once_what_the_cluster_does_not_serve(
-    cluster: Cluster, start: Start, config_file: Callable[..., Path]
+    cluster: Cluster, start: Start, config_file: Write
 ) -> None:
     groups = {"a": {"intervals": ["0.5s"], "events": ["x"]}}
     master = start("ecl_master", config_file({"redis": cluster.config, "groups": groups}))
@@ -464,9 +462,7 @@ def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
     assert store.commit(group, "s", 1, 2, {"a": 1}, connect=False).outcome == "applied"
 
 
-def test_a_forked_process_finds_its_own_way(
-    cluster: Cluster, start: Start, config_file: Callable[..., Path]
-) -> None:
+def test_a_forked_process_finds_its_own_way(cluster: Cluster, start: Start, config_file: Write) -> None:
     groups = {"direct": _GROUP, "cached": {**_GROUP, "sync_interval": 0.2}}
     path = config_file({"redis": cluster.config, "groups": groups})
     worker = start(sys.executable, PROGRAMS / "worker.py", path, 2, 2, "fork")
@@ -480,9 +476,7 @@ def test_a_forked_process_finds_its_own_way(
     }
 
 
-def test_all_commands_work_with_a_cluster(
-    cluster: Cluster, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_all_commands_work_with_a_cluster(cluster: Cluster, run: Run, config_file: Write) -> None:
     groups = {f"g{number}": {"events": ["a"], "intervals": ["24h"]} for number in range(6)}
     file = config_file({"redis": cluster.config, "groups": groups})
     assert run("ecl", "master", file, "--once").returncode == 0
@@ -500,7 +494,7 @@ def test_all_commands_work_with_a_cluster(
 
 
 def test_the_user_of_the_document_may_do_what_a_cluster_needs(
-    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+    cluster: Cluster, run: Run, config_file: Write
 ) -> None:
     groups = {name: {"events": ["a"], "intervals": ["24h"]} for name in ("web", "http")}
     redis = {**cluster.config, "username": "ecl", "password": "SECRET"}
@@ -527,9 +521,7 @@ def test_the_user_of_the_document_may_do_what_a_cluster_needs(
         assert re.search(rf"permission.*\b{named}\b", done.stdout, re.IGNORECASE), done.stdout
 
 
-def test_check_names_the_node_that_is_set_up_wrongly(
-    cluster: Cluster, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_check_names_the_node_that_is_set_up_wrongly(cluster: Cluster, run: Run, config_file: Write) -> None:
     file = config_file({"redis": cluster.config, "groups": {}})
     wrong = cluster.masters()[1]
     with wrong.client as client:
@@ -543,7 +535,7 @@ def test_check_names_the_node_that_is_set_up_wrongly(
 
 
 def test_purge_deletes_the_keys_of_a_group_on_all_nodes_and_no_others(
-    cluster: Cluster, run: Run, config_file: Callable[..., Path]
+    cluster: Cluster, run: Run, config_file: Write
 ) -> None:
     settings = {"events": ["a{b}", "c"], "intervals": ["1h", "24h"]}
     groups = {"g": {**settings, "shards": 7}, "one": settings, "other": settings}

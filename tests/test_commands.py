@@ -18,10 +18,8 @@ from event_count_logger.config import from_dicts
 from event_count_logger.counting.implementation import implementation
 from tests.conftest import BIN
 from tests.days import Days
+from tests.fixtures import Run, Start, Write
 from tests.servers import Proxy, Server, free_port, wait_until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
 
 GROUPS = {
     "web": {"events": ["ok", "error"], "intervals": ["24h"]},
@@ -31,13 +29,13 @@ GROUPS = {
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     """A configuration of a running server."""
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
 @pytest.fixture
-def file_of_nothing(config_file: Callable[..., Path]) -> Path:
+def file_of_nothing(config_file: Write) -> Path:
     """A configuration of a server that is not there."""
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     return config_file({"redis": redis, "groups": GROUPS}, "nothing.yml")
@@ -213,7 +211,7 @@ def test_a_command_leaves_nothing_of_its_own_behind(run: Run, file: Path, server
 
 @pytest.mark.parametrize("settings", [{"sync_interval": 3600}, {"sync_limit": 100}])
 def test_a_command_does_not_wait_until_a_sync_is_due(
-    run: Run, server: Server, config_file: Callable[..., Path], settings: dict[str, int]
+    run: Run, server: Server, config_file: Write, settings: dict[str, int]
 ) -> None:
     group = {"events": ["ok"], "intervals": ["24h"], **settings}
     file = config_file({"redis": server.config, "groups": {"web": group}})
@@ -380,7 +378,7 @@ def test_nothing_is_wrong(run: Run, file: Path, spool_dir: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_check_prints_every_problem_of_a_configuration(run: Run, config_file: Callable[..., Path]) -> None:
+def test_check_prints_every_problem_of_a_configuration(run: Run, config_file: Write) -> None:
     file = config_file("redis:\n  prot: 1\ngroups:\n  web:\n    intervals: [5x]\n    extra: 1\n")
     done = run("ecl", "check", file)
     *problems, verdict = done.stdout.splitlines()
@@ -403,7 +401,7 @@ def test_check_without_a_server_says_so(run: Run, file_of_nothing: Path) -> None
     )
 
 
-def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: Callable[..., Path]) -> None:
+def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     file = config_file({"redis": redis, "groups": {"web": {**GROUPS["web"], "colour": "red"}}})
     done = run("ecl", "check", file)
@@ -413,9 +411,7 @@ def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: 
     )
 
 
-def test_check_of_a_database_that_is_not_there_says_why(
-    run: Run, server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_check_of_a_database_that_is_not_there_says_why(run: Run, server: Server, config_file: Write) -> None:
     file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
     done = run("ecl", "check", file)
     assert (done.returncode, done.stderr) == (1, "")
@@ -484,7 +480,7 @@ def broken(own_server: Server, state: str, directory: Path) -> tuple[dict[str, A
     ],
 )
 def test_check_says_once_that_a_server_accepts_no_counts(
-    state: str, problem: str, run: Run, own_server: Server, tmp_path: Path, config_file: Callable[..., Path]
+    state: str, problem: str, run: Run, own_server: Server, tmp_path: Path, config_file: Write
 ) -> None:
     (tmp_path / "replica").mkdir()
     redis, undo = broken(own_server, state, tmp_path / "replica")
@@ -500,7 +496,7 @@ def test_check_says_once_that_a_server_accepts_no_counts(
 
 
 def test_check_names_missing_permissions_once_for_all_groups(
-    run: Run, any_server: Server, config_file: Callable[..., Path]
+    run: Run, any_server: Server, config_file: Write
 ) -> None:
     with any_server.client as client:
         client.execute_command(
@@ -531,7 +527,7 @@ def test_check_names_missing_permissions_once_for_all_groups(
     ],
 )
 def test_check_finds_settings_that_lose_counts(
-    run: Run, own_server: Server, config_file: Callable[..., Path], settings: dict[str, str], problem: str
+    run: Run, own_server: Server, config_file: Write, settings: dict[str, str], problem: str
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     assert run("ecl_master", "--once", file).returncode == 0
@@ -553,7 +549,7 @@ def test_check_finds_settings_that_lose_counts(
     ],
 )
 def test_check_finds_missing_permissions(
-    run: Run, own_server: Server, config_file: Callable[..., Path], permissions: list[str], problem: str
+    run: Run, own_server: Server, config_file: Write, permissions: list[str], problem: str
 ) -> None:
     with own_server.client as client:
         client.execute_command("ACL", "SETUSER", "me", "on", ">hush5", *permissions)
@@ -649,9 +645,7 @@ def test_munin_format_of_reader_exits_with_3_without_redis(
     assert done.stderr.startswith("WARNING: Redis at 127.0.0.1:")
 
 
-def test_error_of_full_memory_names_no_script(
-    own_server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_error_of_full_memory_names_no_script(own_server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     own_server.client.config_set("maxmemory", 1)
     done = run("ecl_master", "--once", file)
@@ -663,9 +657,7 @@ def test_error_of_full_memory_names_no_script(
 UNSPOOLED = {"web": {"events": ["ok"], "intervals": ["24h"], "spool": False}}
 
 
-def test_refused_count_is_kept_in_spool_file(
-    own_server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_refused_count_is_kept_in_spool_file(own_server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     own_server.client.config_set("maxmemory", 1)
     (error,) = run("ecl_log_event", file, "web", "ok").stderr.splitlines()
@@ -673,9 +665,7 @@ def test_refused_count_is_kept_in_spool_file(
     assert re.search(r"; 1 count of group 'web' is kept in /.+: do not repeat the command$", error)
 
 
-def test_refused_count_without_spool_file_is_lost(
-    own_server: Server, run: Run, config_file: Callable[..., Path]
-) -> None:
+def test_refused_count_without_spool_file_is_lost(own_server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": UNSPOOLED})
     own_server.client.config_set("maxmemory", 1)
     done = run("ecl_log_event", file, "web", "ok")
@@ -685,7 +675,7 @@ def test_refused_count_without_spool_file_is_lost(
 
 
 def test_unanswered_count_without_spool_file_may_be_counted(
-    server: Server, proxy: Proxy, run: Run, config_file: Callable[..., Path]
+    server: Server, proxy: Proxy, run: Run, config_file: Write
 ) -> None:
     redis = {**proxy.config, "socket_timeout": 0.3}
     file = config_file({"redis": redis, "groups": UNSPOOLED})
@@ -698,7 +688,7 @@ def test_unanswered_count_without_spool_file_may_be_counted(
 
 
 def test_unconfirmed_count_without_spool_file_is_in_redis(
-    own_server: Server, run: Run, config_file: Callable[..., Path]
+    own_server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {"web": {**UNSPOOLED["web"], "durability": "replicas"}}
     file = config_file({"redis": own_server.config, "groups": groups})
@@ -718,7 +708,7 @@ def test_unconfirmed_count_without_spool_file_is_in_redis(
     ],
 )
 def test_a_configuration_that_cannot_be_used(
-    run: Run, config_file: Callable[..., Path], command: str, content: str, message: str
+    run: Run, config_file: Write, command: str, content: str, message: str
 ) -> None:
     file = config_file(content)
     done = run(*arguments_of(command, file))
@@ -818,7 +808,7 @@ def test_an_argument_comes_before_the_environment(run: Run, file: Path) -> None:
     assert reader.stdout == "error:0\nok:3\n"
 
 
-def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Callable[..., Path]) -> None:
+def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Write) -> None:
     port = free_port()
     file = config_file({"redis": {"url": f"redis://me:hush5@127.0.0.1:{port}/0"}, "groups": GROUPS})
     done = run("ecl_reader", file, "-g", "web")
@@ -828,7 +818,7 @@ def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Callable[.
 
 
 def test_one_group_that_cannot_be_rotated_does_not_hold_up_the_others(
-    run: Run, server: Server, config_file: Callable[..., Path]
+    run: Run, server: Server, config_file: Write
 ) -> None:
     groups = {name: {"events": ["a"], "intervals": ["1s"]} for name in ("bad", "good")}
     server.client.mset({"bad:1s:cur:@ts": 1, "good:1s:cur:@ts": 1, "bad:1s:cur:@events": "x"})
@@ -901,7 +891,7 @@ def test_it_is_clear_whether_the_first_argument_is_the_configuration(
         assert f"{arguments[0]}: cannot be read" in done.stderr
 
 
-def test_check_tells_a_wrong_password(run: Run, own_server: Server, config_file: Callable[..., Path]) -> None:
+def test_check_tells_a_wrong_password(run: Run, own_server: Server, config_file: Write) -> None:
     own_server.client.config_set("requirepass", "right")
     for password in ({}, {"password": "wrong"}):
         done = run(

@@ -17,13 +17,10 @@ import pytest
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import ROOT
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
 
 
 @dataclass(frozen=True)
@@ -322,7 +319,7 @@ class Workers:
 )
 def test_every_count_is_in_one_interval_and_both_readers_print_it(
     server: Server,
-    config_file: Callable[..., Path],
+    config_file: Write,
     start: Start,
     run: Run,
     masters: tuple[Version, ...],
@@ -369,7 +366,7 @@ groups:
 
 
 @pytest.fixture
-def file_in_use(server: Server, config_file: Callable[..., Path]) -> Path:
+def file_in_use(server: Server, config_file: Write) -> Path:
     """A configuration file, and counters that go with it."""
     with server.client as client:
         client.mset({"web:1h:last:a": 7, "web:1h:cur:B": 4, "web:1h:cur:a": 1})
@@ -503,7 +500,7 @@ def test_dynamic_events_of_1_1_are_rotated_in_their_intervals(
 
 
 def test_our_master_rotates_events_that_1_1_alone_counts(
-    server: Server, start: Start, run: Run, config_file: Callable[..., Path]
+    server: Server, start: Start, run: Run, config_file: Write
 ) -> None:
     groups = {"auto": {**DYNAMIC["auto"], "intervals": ["1s", "1h"]}}
     file = config_file({"redis": server.config, "groups": groups})

@@ -12,6 +12,7 @@ import pytest
 
 from event_count_logger import ConfigError, EventCountLogger
 from event_count_logger.config import Config, RedisConfig, SessionsConfig, from_dicts, from_file
+from tests.fixtures import Write
 
 KNOWN_GROUP_KEYS = (
     "intervals, events, auto_declare_events, sync_interval, sync_limit, max_events, history, totals, "
@@ -190,7 +191,7 @@ def problems(path: Path) -> list[str]:
     ],
 )
 def test_each_problem_has_its_line_its_path_and_what_was_expected(
-    config_file: Callable[..., Path], text: str, expected: str
+    config_file: Write, text: str, expected: str
 ) -> None:
     assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
 
@@ -235,18 +236,18 @@ def test_each_problem_has_its_line_its_path_and_what_was_expected(
         ("groups\n", f"1: 'groups' {SECTIONS}"),
     ],
 )
-def test_traps_of_yaml_are_explained(config_file: Callable[..., Path], text: str, expected: str) -> None:
+def test_traps_of_yaml_are_explained(config_file: Write, text: str, expected: str) -> None:
     assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
 
 
 @pytest.mark.parametrize("written", ["1:30", "0x1F", "017", "1_000"])
-def test_what_yaml_takes_for_a_number_is_not_an_event(config_file: Callable[..., Path], written: str) -> None:
+def test_what_yaml_takes_for_a_number_is_not_an_event(config_file: Write, written: str) -> None:
     (problem,) = problems(config_file(web(f"events: [ok, {written}]")))
     assert problem.startswith("ecl.yml:4: groups.web.events[1]: ")
     assert "is not a string: put it in quotes" in problem
 
 
-def test_all_problems_of_a_file_are_found_at_once_and_in_its_order(config_file: Callable[..., Path]) -> None:
+def test_all_problems_of_a_file_are_found_at_once_and_in_its_order(config_file: Write) -> None:
     text = """\
 redis:
   port: 0
@@ -273,7 +274,7 @@ groups:
     ]
 
 
-def test_problems_can_be_used_by_programs(config_file: Callable[..., Path]) -> None:
+def test_problems_can_be_used_by_programs(config_file: Write) -> None:
     path = config_file(intervals("[5x]"))
     with pytest.raises(ConfigError) as caught:
         from_file(path)
@@ -292,14 +293,14 @@ def test_problems_of_dictionaries_have_their_paths_only() -> None:
     ]
 
 
-def test_the_line_of_a_problem_behind_an_alias_is_that_of_its_cause(config_file: Callable[..., Path]) -> None:
+def test_the_line_of_a_problem_behind_an_alias_is_that_of_its_cause(config_file: Write) -> None:
     text = "defaults: &defaults\n  intervals: [5x]\ngroups:\n  web:\n    <<: *defaults\n    events: [ok]\n"
     (problem,) = problems(config_file(text))
     assert problem.startswith("ecl.yml:2: groups.web.intervals[0]: '5x' is not an interval")
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "redis: {host: a}\n", "groups:\n", "groups: {}\n"])
-def test_a_file_without_groups_is_only_warned_of(config_file: Callable[..., Path], text: str) -> None:
+def test_a_file_without_groups_is_only_warned_of(config_file: Write, text: str) -> None:
     config = from_file(config_file(text))
     assert config.groups == {}
     assert [warning.message for warning in config.warnings] == ["is empty: there is nothing to count"]
@@ -322,7 +323,7 @@ def test_a_binary_file_is_not_yaml(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in problem
 
 
-def test_a_file_nested_beyond_all_measure(config_file: Callable[..., Path]) -> None:
+def test_a_file_nested_beyond_all_measure(config_file: Write) -> None:
     assert problems(config_file("[" * 5000)) == ["ecl.yml: is not usable YAML: nested too deeply"]
 
 
@@ -334,7 +335,7 @@ def test_files_of_other_systems_are_read(tmp_path: Path, prefix: bytes, end: byt
     assert from_file(path).groups["web"].events == ("ok",)
 
 
-def test_a_complete_file(config_file: Callable[..., Path]) -> None:
+def test_a_complete_file(config_file: Write) -> None:
     text = """\
 logging: {level: [any, thing], groups: {}}
 common: &common
@@ -363,7 +364,7 @@ groups:
 
 
 def test_the_directory_of_an_embedded_server_is_relative_to_the_file(
-    config_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = config_file(redis("embedded: data"))
     (tmp_path / "elsewhere").mkdir()
@@ -471,7 +472,7 @@ def test_none_is_the_same_as_not_given(name: str) -> None:
     ],
 )
 def test_what_can_be_said_of_sessions(
-    config_file: Callable[..., Path], written: str, expected: SessionsConfig | None
+    config_file: Write, written: str, expected: SessionsConfig | None
 ) -> None:
     config = from_file(config_file(web(written)))
     assert config.group("web").sessions == expected
@@ -485,7 +486,7 @@ def test_declared_events_of_sessions_have_a_time_of_their_own() -> None:
     assert config.warnings == ()
 
 
-def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Callable[..., Path]) -> None:
+def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Write) -> None:
     path = config_file(web("sessions:\n      timeout: 2m\n      expire_after: 60s"))
     (warning,) = from_file(path).warnings
     assert str(warning) == (
@@ -546,7 +547,7 @@ def test_a_group_can_be_split_into_shards() -> None:
         ),
     ],
 )
-def test_what_shards_cannot_be(config_file: Callable[..., Path], settings: str, expected: str) -> None:
+def test_what_shards_cannot_be(config_file: Write, settings: str, expected: str) -> None:
     lines = "\n    ".join(settings.strip("{}").split(", "))
     found = [line for line in problems(config_file(web(lines))) if "no use" not in line]
     assert [line.partition(" ")[2] for line in found] == [expected.partition(" ")[2]]
@@ -656,7 +657,7 @@ MORE_REDIS_PROBLEMS = {
 
 
 @pytest.mark.parametrize("redis", MORE_REDIS_PROBLEMS)
-def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Callable[..., Path]) -> None:
+def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Write) -> None:
     (problem,) = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
     assert problem.startswith(f"ecl.yml:2: {MORE_REDIS_PROBLEMS[redis]}")
 
@@ -665,12 +666,12 @@ def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Cal
     "section", ["source: {a: 1}", "spooler: [1]", "durable: {}", "server: {}", "tails: x"]
 )
 def test_a_file_that_is_in_use_may_have_sections_that_are_called_like_newer_ones(
-    section: str, config_file: Callable[..., Path]
+    section: str, config_file: Write
 ) -> None:
     assert from_file(config_file(f"groups: {{web: {{intervals: [5m]}}}}\n{section}\n")).groups
 
 
-def test_a_slip_in_a_setting_for_all_groups_is_an_error(config_file: Callable[..., Path]) -> None:
+def test_a_slip_in_a_setting_for_all_groups_is_an_error(config_file: Write) -> None:
     (problem,) = problems(config_file("groups: {web: {intervals: [5m]}}\ndurabilty: replicas\n"))
     assert problem == "ecl.yml:2: durabilty: is not known (did you mean 'durability'?)"
 
@@ -701,7 +702,7 @@ SECRET_PLACES = [
 
 
 @pytest.mark.parametrize("redis", SECRET_PLACES)
-def test_no_problem_tells_a_password(redis: str, config_file: Callable[..., Path]) -> None:
+def test_no_problem_tells_a_password(redis: str, config_file: Write) -> None:
     found = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
     assert found
     assert "hunter2" not in str(found)
@@ -712,12 +713,12 @@ def test_nothing_that_is_printed_of_a_configuration_tells_a_password() -> None:
     assert "hunter2" not in f"{redis!r} {redis.location}"
 
 
-def test_a_merged_group_may_override_what_is_merged(config_file: Callable[..., Path]) -> None:
+def test_a_merged_group_may_override_what_is_merged(config_file: Write) -> None:
     text = "groups:\n  old: &o {events: [a], intervals: [5m]}\n  new:\n    <<: *o\n    events: [b]\n"
     assert from_file(config_file(text)).groups["new"].events == ("b",)
 
 
-def test_values_that_grow_without_end_are_shown_short(config_file: Callable[..., Path]) -> None:
+def test_values_that_grow_without_end_are_shown_short(config_file: Write) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     (problem,) = problems(

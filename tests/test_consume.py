@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, Rejected, SourceMoved
+from event_count_logger import DUMMY_EVENT_GROUP, EventGroup, Rejected, SourceMoved
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import ROOT
+from tests.fixtures import Make, Start, Write
 from tests.servers import Proxy, Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -29,7 +30,6 @@ EXAMPLES = ROOT / "docs" / "examples"
 SETTINGS: dict[str, Any] = {"events": ["even", "odd"], "intervals": ["1h", "2h"]}
 SUMS = {"even": 2550, "odd": 2500}
 
-Start = Callable[..., "subprocess.Popen[str]"]
 Records = list[tuple[Any, Any, Any]]
 
 
@@ -44,7 +44,7 @@ def counted(server: Server) -> dict[str, int]:
 
 
 @pytest.fixture
-def group(server: Server, logger: Callable[..., EventCountLogger]) -> EventGroup:
+def group(server: Server, logger: Make) -> EventGroup:
     found = logger({"g": SETTINGS}, server.config)["g"]
     assert isinstance(found, EventGroup)
     return found
@@ -184,9 +184,7 @@ def test_what_is_not_declared_is_passed_over(
     assert caplog.messages == ["Event 'x' is not declared!"]
 
 
-def test_more_events_than_there_is_room_for_are_counted_together(
-    server: Server, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_more_events_than_there_is_room_for_are_counted_together(server: Server, logger: Make) -> None:
     settings = {"auto_declare_events": True, "intervals": ["1h", "2h"], "max_events": 2}
     group = logger({"g": settings}, server.config)["g"]
     group.consume("s", [(at, f"e{at}", 1) for at in range(5)])
@@ -231,7 +229,7 @@ def test_a_record_of_a_wrong_type_is_named(
     assert server.everything() == {}
 
 
-def test_what_cannot_be_an_event_is_named(server: Server, logger: Callable[..., EventCountLogger]) -> None:
+def test_what_cannot_be_an_event_is_named(server: Server, logger: Make) -> None:
     group = logger({"g": {**SETTINGS, "auto_declare_events": True}}, server.config)["g"]
     with pytest.raises(ValueError, match="position 3: '@x' is not an event ID: it begins with '@'"):
         group.consume("s", [(3, "@x", 1)])
@@ -316,7 +314,7 @@ def test_a_key_in_the_way_stops_it_and_nothing_is_lost(group: EventGroup, server
 
 
 @pytest.mark.parametrize("gone", ["stalled", "killed"])
-def test_it_waits_for_redis(gone: str, own_server: Server, logger: Callable[..., EventCountLogger]) -> None:
+def test_it_waits_for_redis(gone: str, own_server: Server, logger: Make) -> None:
     group = logger({"g": SETTINGS}, {**own_server.config, "socket_timeout": 0.3})["g"]
     back = own_server.go_on if gone == "stalled" else own_server.start
     timer = threading.Timer(0.5, back)
@@ -332,9 +330,7 @@ def test_it_waits_for_redis(gone: str, own_server: Server, logger: Callable[...,
     assert counted(own_server) == SUMS
 
 
-def test_lost_answers_count_nothing_twice(
-    server: Server, proxy: Proxy, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_lost_answers_count_nothing_twice(server: Server, proxy: Proxy, logger: Make) -> None:
     group = logger({"g": SETTINGS}, {**proxy.config, "socket_timeout": 0.3})["g"]
 
     def lose_next(position: str) -> None:
@@ -375,7 +371,7 @@ def test_consumers_killed_at_random_moments_count_everything_once(server: Server
 
 
 def test_the_example_of_a_file_counts_each_line_once(
-    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path, chance: random.Random
+    server: Server, start: Start, config_file: Write, tmp_path: Path, chance: random.Random
 ) -> None:
     file = tmp_path / "numbers.txt"
     file.write_text("".join(f"{number}\n" for number in range(101)))
@@ -394,7 +390,7 @@ def test_the_example_of_a_file_counts_each_line_once(
 
 
 def test_the_example_of_a_redis_stream_counts_each_entry_once(
-    server: Server, start: Start, config_file: Callable[..., Path], chance: random.Random
+    server: Server, start: Start, config_file: Write, chance: random.Random
 ) -> None:
     path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})
     command = [

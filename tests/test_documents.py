@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from event_count_logger import EventCountLogger, GroupReader
 from event_count_logger.config import RedisConfig
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT, needs_debian
+from tests.fixtures import Start
 from tests.servers import Server, free_port, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 SESSIONS, STREAMS = (
     (ROOT / "docs/sources.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]

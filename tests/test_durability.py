@@ -22,10 +22,10 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.server_checks import examine
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import BINARIES, Proxy, Server, free_port, wait_until
 
 HOUR = (Interval.parse("1h"),)
-LoggerMaker = Callable[..., EventCountLogger]
 
 
 class Replicated:
@@ -104,7 +104,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def group_on(logger: LoggerMaker, redis: dict[str, Any], timeout_s: float = 4, **settings: Any) -> EventGroup:
+def group_on(logger: Make, redis: dict[str, Any], timeout_s: float = 4, **settings: Any) -> EventGroup:
     spec = {"auto_declare_events": True, "intervals": ["1h"], **settings}
     group = logger({"g": spec}, {**redis, "socket_timeout": timeout_s})["g"]
     assert isinstance(group, EventGroup)
@@ -115,7 +115,7 @@ def group_on(logger: LoggerMaker, redis: dict[str, Any], timeout_s: float = 4, *
 def test_a_stopped_replica_holds_the_acknowledgement_back_and_nothing_is_counted_twice(
     kind: str,
     replicated: Callable[..., Replicated],
-    logger: LoggerMaker,
+    logger: Make,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     servers = replicated(kind)
@@ -275,7 +275,7 @@ def every_second(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ser
 
 
 def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
-    every_second: Server, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+    every_second: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
     for _ in range(3):
@@ -285,7 +285,7 @@ def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
 
 
 def test_log_waits_for_the_commit_that_another_thread_has_under_way(
-    every_second: Server, logger: LoggerMaker
+    every_second: Server, logger: Make
 ) -> None:
     group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
 
@@ -324,7 +324,7 @@ def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_nev
 
 
 def test_what_is_lost_is_told_also_by_a_server_that_cannot_keep_the_promise(
-    own_server: Server, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+    own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     own_server.client.config_set("appendfsync", "always")
     group = group_on(logger, own_server.config, durability="fsync")
@@ -346,7 +346,7 @@ def _without_appendonly(kind: str, server: Server) -> None:
 
 @pytest.mark.parametrize("kind", sorted(BINARIES))
 def test_a_server_that_cannot_keep_it_is_named_and_the_counts_are_kept(
-    kind: str, tmp_path: Path, logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+    kind: str, tmp_path: Path, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The bundled Valkey without an append-only file; and Redis before 7.2, if that is what there is."""
     if kind == "redis":
@@ -404,7 +404,7 @@ def test_a_check_tells_of_missing_replicas_and_not_of_what_is_as_it_should_be(
 def test_what_replicas_have_confirmed_outlives_any_failover(
     round: int,
     replicated: Callable[..., Replicated],
-    logger: LoggerMaker,
+    logger: Make,
     chance: random.Random,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -444,7 +444,7 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
 
 
 def test_what_was_lost_is_told_by_who_ends_though_its_connection_breaks(
-    replicated: Callable[..., Replicated], logger: LoggerMaker, caplog: pytest.LogCaptureFixture
+    replicated: Callable[..., Replicated], logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     servers = replicated("valkey", 0)
     groups = {"g": {"auto_declare_events": True, "intervals": ["1h"]}}
@@ -468,7 +468,7 @@ def test_what_a_failover_loses_is_told_once_and_counted(
     kind: str,
     settings: dict[str, Any],
     replicated: Callable[..., Replicated],
-    logger: LoggerMaker,
+    logger: Make,
     chance: random.Random,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -526,7 +526,7 @@ def test_the_settings_stand_in_a_group_or_beside_all() -> None:
         from_dicts(groups, source_ttl="5m")
 
 
-def test_an_idle_process_shows_itself(server: Server, logger: LoggerMaker) -> None:
+def test_an_idle_process_shows_itself(server: Server, logger: Make) -> None:
     groups = {"direct": {"intervals": ["1h"]}, "cached": {"intervals": ["1h"], "sync_interval": 3600}}
     config = from_dicts(
         {name: {**spec, "auto_declare_events": True} for name, spec in groups.items()}, server.config
@@ -561,7 +561,7 @@ def test_a_process_whose_counts_wait_to_be_confirmed_shows_itself(own_server: Se
 
 
 def test_the_master_looks_for_processes_that_have_ended(
-    server: Server, start: Callable[..., Any], config_file: Callable[..., Path], run: Callable[..., Any]
+    server: Server, start: Start, config_file: Write, run: Run
 ) -> None:
     source = keys.process("0" * 32, 0)
     file = config_file({"redis": server.config, "groups": {"g": {"intervals": ["1h"]}}})

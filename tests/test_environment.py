@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +15,8 @@ from event_count_logger.config.redis_rules import REDIS, SENTINEL
 from event_count_logger.config.rules import GRAFANA, GROUP, KEEPING, SERVE, SESSIONS
 from event_count_logger.config.tail_rules import TAIL as TAIL_ENTRY
 from event_count_logger.config.tail_rules import TAIL_RULE, TAIL_SESSION, TAIL_TIME
+from tests.fixtures import Run, Write
 from tests.servers import Server
-
-Write = Callable[..., Path]
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 TAIL = """\
 groups:

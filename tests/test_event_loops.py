@@ -20,10 +20,10 @@ from typing import Any
 import anyio
 import pytest
 
-from event_count_logger import EventCountLogger
 from event_count_logger.counting import event_loops, syncer
 from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
 from event_count_logger.group import EventGroup
+from tests.fixtures import Make
 from tests.servers import Proxy, Server, wait_until
 
 #: Seconds for which a call that waits for Redis would wait, and which are far more than any other call takes.
@@ -32,12 +32,11 @@ TIMEOUT_S, LONGEST_S = 10.0, 5.0
 COMMON: dict[str, Any] = {"events": ["e", "visit"], "intervals": ["1h"], "sessions": {}}
 GROUPS = {"direct": COMMON, "at-once": {**COMMON, "sync_interval": 0}}
 
-Logger = Callable[..., EventCountLogger]
-Run = Callable[[Callable[[], Awaitable[Any]]], Any]
+RunInLoop = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 
 @pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def run_in_loop(request: pytest.FixtureRequest) -> Run:
+def run_in_loop(request: pytest.FixtureRequest) -> RunInLoop:
     """Runs a coroutine in each kind of event loop."""
     pytest.importorskip(request.param)
     backend, options = request.param, {}
@@ -93,7 +92,7 @@ TROUBLES = ["stalled", "stalled before the first call", "down"]
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_calls_in_coroutine_do_not_block_loop_without_redis(
-    trouble: str, run_in_loop: Run, own_server: Server, logger: Logger
+    trouble: str, run_in_loop: RunInLoop, own_server: Server, logger: Make
 ) -> None:
     groups = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})
     times = 30
@@ -123,7 +122,7 @@ def test_calls_in_coroutine_do_not_block_loop_without_redis(
 
 
 def test_asyncio_in_debug_mode_finds_no_slow_callback_while_redis_is_stalled(
-    own_server: Server, logger: Logger, caplog: pytest.LogCaptureFixture
+    own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})
 
@@ -145,7 +144,7 @@ def test_asyncio_in_debug_mode_finds_no_slow_callback_while_redis_is_stalled(
 
 
 def test_counts_of_coroutine_arrive_without_further_calls(
-    run_in_loop: Run, server: Server, logger: Logger
+    run_in_loop: RunInLoop, server: Server, logger: Make
 ) -> None:
     groups = logger(GROUPS, server.config)
 
@@ -168,7 +167,7 @@ def _within(seconds: float, main: Callable[[], Awaitable[Any]]) -> Callable[[], 
 
 
 def test_counting_without_pause_in_coroutine_keeps_few_requests_for_background_thread(
-    own_server: Server, logger: Logger
+    own_server: Server, logger: Make
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["direct"]
     group.log("e")
@@ -186,7 +185,7 @@ def test_counting_without_pause_in_coroutine_keeps_few_requests_for_background_t
     wait_until(lambda: own_server.counts("direct", "1h", "cur")["e"] == 5001)
 
 
-def test_direct_log_in_thread_of_asyncio_program_waits_for_redis(server: Server, logger: Logger) -> None:
+def test_direct_log_in_thread_of_asyncio_program_waits_for_redis(server: Server, logger: Make) -> None:
     group = logger(GROUPS, server.config)["direct"]
 
     async def main() -> None:
@@ -198,7 +197,7 @@ def test_direct_log_in_thread_of_asyncio_program_waits_for_redis(server: Server,
 
 
 def test_direct_log_after_end_of_loop_waits_for_redis(
-    run_in_loop: Run, server: Server, logger: Logger
+    run_in_loop: RunInLoop, server: Server, logger: Make
 ) -> None:
     group = logger(GROUPS, server.config)["direct"]
 
@@ -211,7 +210,7 @@ def test_direct_log_after_end_of_loop_waits_for_redis(
 
 
 def test_log_beside_trio_that_cannot_be_asked_whether_it_runs_is_counted(
-    server: Server, logger: Logger, monkeypatch: pytest.MonkeyPatch
+    server: Server, logger: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = ModuleType("trio")
     older.lowlevel = ModuleType("trio.lowlevel")  # type: ignore[attr-defined]
@@ -225,7 +224,7 @@ def test_log_beside_trio_that_cannot_be_asked_whether_it_runs_is_counted(
 
 
 def test_flush_is_true_when_redis_has_confirmed_counts_and_sessions(
-    run_in_loop: Run, server: Server, logger: Logger
+    run_in_loop: RunInLoop, server: Server, logger: Make
 ) -> None:
     groups = logger(GROUPS, server.config)
 
@@ -240,7 +239,7 @@ def test_flush_is_true_when_redis_has_confirmed_counts_and_sessions(
 
 
 def test_flush_lets_other_tasks_run_until_redis_answers(
-    run_in_loop: Run, own_server: Server, logger: Logger
+    run_in_loop: RunInLoop, own_server: Server, logger: Make
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["direct"]
     group.log("e")
@@ -262,7 +261,7 @@ def test_flush_lets_other_tasks_run_until_redis_answers(
 
 @pytest.mark.parametrize("trouble", ["stalled", "down"])
 def test_flush_is_false_without_redis_and_true_afterwards(
-    trouble: str, own_server: Server, logger: Logger
+    trouble: str, own_server: Server, logger: Make
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": 0.2})["at-once"]
     begin, end = (
@@ -285,7 +284,7 @@ def test_flush_is_false_without_redis_and_true_afterwards(
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_many_flushes_at_once_are_all_true(name: str, server: Server, logger: Logger) -> None:
+def test_many_flushes_at_once_are_all_true(name: str, server: Server, logger: Make) -> None:
     group = logger(GROUPS, server.config)[name]
 
     async def count_and_flush(number: int) -> bool:
@@ -305,7 +304,7 @@ def test_many_flushes_at_once_are_all_true(name: str, server: Server, logger: Lo
 
 
 def test_cancelled_flush_leaves_group_and_later_flushes_working(
-    run_in_loop: Run, own_server: Server, logger: Logger, caplog: pytest.LogCaptureFixture
+    run_in_loop: RunInLoop, own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["direct"]
 
@@ -349,7 +348,7 @@ def test_cancellation_right_after_the_call_is_not_swallowed(n_ticks: int) -> Non
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_flush_is_true_although_an_answer_is_lost(
-    name: str, server: Server, proxy: Proxy, logger: Logger
+    name: str, server: Server, proxy: Proxy, logger: Make
 ) -> None:
     group = logger(GROUPS, proxy.config)[name]
 
@@ -369,7 +368,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_loop_that_closes_during_flush_does_not_disturb_background_thread(
-    own_server: Server, logger: Logger, caplog: pytest.LogCaptureFixture
+    own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["at-once"]
 
@@ -401,7 +400,7 @@ def test_flush_of_group_that_is_not_configured_is_true() -> None:
 # sync_interval: 0
 
 
-def test_sync_interval_of_zero_counts_exactly_from_many_threads(server: Server, logger: Logger) -> None:
+def test_sync_interval_of_zero_counts_exactly_from_many_threads(server: Server, logger: Make) -> None:
     group = logger(GROUPS, server.config)["at-once"]
     inc = group.counter("e").inc
 
@@ -420,7 +419,7 @@ def test_sync_interval_of_zero_counts_exactly_from_many_threads(server: Server, 
 
 
 def test_sync_interval_of_zero_sends_what_came_meanwhile_in_one_commit(
-    own_server: Server, logger: Logger
+    own_server: Server, logger: Make
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["at-once"]
     group.log("e")
@@ -515,7 +514,7 @@ def test_program_that_ends_after_counting_in_coroutine_is_exact(server: Server) 
 
 
 def test_counts_of_killed_programs_are_recovered_exactly(
-    server: Server, logger: Logger, spool_dir: Path
+    server: Server, logger: Make, spool_dir: Path
 ) -> None:
     source = """
         async def main():

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,12 @@ from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.intervals import Interval
 from tests import groups
+from tests.fixtures import Run, Start, Write
 from tests.following import Follower
 from tests.servers import Proxy, Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
 EVENTS = ["odd", "even", "size", "fast"]
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
 
 
 def configuration(redis: dict[str, Any], interval: str = "2s", **settings: Any) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def configuration(redis: dict[str, Any], interval: str = "2s", **settings: Any) 
     }
 
 
-class Run:
+class Deployment:
     """A master and followers of both groups; `check` compares with what workers say they logged."""
 
     def __init__(self, path: Path, start: Start, interval: str = "2s", masters: int = 1) -> None:
@@ -74,7 +71,7 @@ def test_8_processes_of_4_threads_lose_and_double_nothing_over_3_rotations(
     server: Server, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration(server.config))
-    run = Run(path, start)
+    run = Deployment(path, start)
     wait_until(lambda: server.client.get("direct:2s:cur:@ts"))
     logged = run.check(workers(start, path, 8, 7, 4))
     assert len(run.followers["direct"].finished) >= 3
@@ -87,7 +84,7 @@ def test_forks_in_the_middle_of_everything_are_exact(
     server: Server, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration(server.config))
-    run = Run(path, start)
+    run = Deployment(path, start)
     run.check(workers(start, path, 3, 5, 1, "fork"))
 
 
@@ -95,7 +92,7 @@ def test_a_server_that_stalls_longer_than_the_time_out_costs_no_count(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration({**own_server.config, "socket_timeout": 0.2}))
-    run = Run(path, start)
+    run = Deployment(path, start)
     started = workers(start, path, 4, 6, 2)
     for _ in range(5):
         time.sleep(0.5)  # under load
@@ -110,7 +107,7 @@ def test_answers_that_are_lost_cost_no_count(
     server: Server, proxy: Proxy, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration(proxy.config))
-    run = Run(config_file(configuration(server.config), "readers.yml"), start)
+    run = Deployment(config_file(configuration(server.config), "readers.yml"), start)
     started = workers(start, path, 4, 5, 2)
     for times in range(1, 11):
         proxy.lose_replies = 2
@@ -122,7 +119,7 @@ def test_a_server_that_forgets_its_scripts_costs_no_count(
     server: Server, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration(server.config))
-    run = Run(path, start)
+    run = Deployment(path, start)
     started = workers(start, path, 4, 4, 2)
     for _ in range(30):
         time.sleep(0.1)
@@ -189,7 +186,7 @@ def test_two_masters_and_one_of_them_stalled_rotate_once(
     server: Server, start: Start, config_file: Write
 ) -> None:
     path = config_file(configuration(server.config, "1s"))
-    run = Run(path, start, "1s", masters=2)
+    run = Deployment(path, start, "1s", masters=2)
     started = workers(start, path, 2, 6, 2)
     time.sleep(1)
     run.masters[0].send_signal(signal.SIGSTOP)
@@ -202,10 +199,10 @@ def test_two_masters_and_one_of_them_stalled_rotate_once(
 
 
 def test_a_master_stopped_for_3_intervals_merges_them_and_says_so(
-    server: Server, start: Start, config_file: Write, run: Callable[..., Any]
+    server: Server, start: Start, config_file: Write, run: Run
 ) -> None:
     path = config_file(configuration(server.config, "1s"))
-    running = Run(path, start, "1s")
+    running = Deployment(path, start, "1s")
     started = workers(start, path, 2, 6, 2)
     wait_until(lambda: running.followers["cached"].finished)
     running.masters[0].send_signal(signal.SIGSTOP)
@@ -217,9 +214,7 @@ def test_a_master_stopped_for_3_intervals_merges_them_and_says_so(
     assert len(merged) == 1
 
 
-def test_rotation_from_cron_loses_nothing(
-    server: Server, start: Start, config_file: Write, run: Callable[..., Any]
-) -> None:
+def test_rotation_from_cron_loses_nothing(server: Server, start: Start, config_file: Write, run: Run) -> None:
     path = config_file(configuration(server.config, "1s"))
     config = from_file(path)
     follower = Follower(config, "cached", "1s")

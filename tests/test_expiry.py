@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,16 +13,15 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import EventCountLogger, EventGroup
+from event_count_logger import EventGroup
 from event_count_logger.config import GroupConfig, from_dicts
 from event_count_logger.counting.admission import Admission
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
-
-Make = Callable[..., EventCountLogger]
 
 PROGRAM = Path(__file__).parent / "programs" / "expiring.py"
 HOUR = 3600.0
@@ -262,8 +260,8 @@ def test_threads_lose_no_count_while_counters_are_replaced(
     sync: str,
     native: str,
     server: Server,
-    run: Callable[..., subprocess.CompletedProcess[str]],
-    config_file: Callable[..., Path],
+    run: Run,
+    config_file: Write,
 ) -> None:
     settings = {key: value for key, value in {**KINDS, "cached": CACHED}[sync].items() if value is not None}
     path = config_file({"redis": server.config, "groups": {"g": settings}})
@@ -278,8 +276,8 @@ def test_threads_lose_no_count_while_counters_are_replaced(
 def test_kill_during_a_replacement_loses_no_count(
     step: str,
     server: Server,
-    start: Callable[..., subprocess.Popen[str]],
-    config_file: Callable[..., Path],
+    start: Start,
+    config_file: Write,
     spool_dir: Path,
 ) -> None:
     settings = {"redis": server.config, "groups": {"g": OPEN}}

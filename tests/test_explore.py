@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import redis
+from explore_parts import server as small
 
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, Store, client
-from scripts.explore_parts import server as small
 from tests.conftest import ROOT
 from tests.servers import Server
 
@@ -27,9 +27,9 @@ GROUP = GroupConfig("g", (Interval.parse("1h"), Interval.parse("2h")))
 
 def explore(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scripts.explore_parts", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "ECL_NATIVE": "0"},
+        [sys.executable, "-m", "explore_parts", *arguments],
+        cwd=ROOT / "scripts",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ECL_NATIVE": "0"},
         capture_output=True,
         text=True,
         timeout=110,

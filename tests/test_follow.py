@@ -7,10 +7,8 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
@@ -23,10 +21,9 @@ from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReade
 from event_count_logger.store import Store
 from tests import groups
 from tests.conftest import ROOT
+from tests.fixtures import Start, Write
 from tests.groups import group_of
 from tests.servers import Server, wait_until
-
-Start = Callable[..., "Popen[str]"]
 
 FIVE_S = Interval.parse("5s")
 BEGIN = 1_700_000_010
@@ -228,7 +225,7 @@ class Consumer:
 
 
 def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_interval_comes_once(
-    own_server: Server, start: Start, config_file: Callable[..., Path], layout: Layout
+    own_server: Server, start: Start, config_file: Write, layout: Layout
 ) -> None:
     pairs = {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000, "layout": layout}
     path = config_file({"redis": own_server.config, "groups": {"pairs": pairs}})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import BIN
+from tests.fixtures import Write
 from tests.servers import Server, wait_until
 from tests.serving import Serving, Start
 
@@ -29,7 +29,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 def test_every_route_answers_as_it_is_described(
-    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path, seed: int
+    server: Server, start: Start, config_file: Write, tmp_path: Path, seed: int
 ) -> None:
     token_file = tmp_path / "token"
     token_file.write_text(TOKEN)

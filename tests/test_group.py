@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from typing import Any
 import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
+from tests.fixtures import Make
 from tests.servers import Proxy, Server, free_port, wait_until
-
-Make = Callable[..., EventCountLogger]
 
 DIRECT = {"events": ["a", "b"], "intervals": ["1h", "2h"]}
 CACHED = {**DIRECT, "sync_interval": 3600}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,9 +16,8 @@ import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, NotConfigured
 from event_count_logger.sources import sessions
+from tests.fixtures import Make
 from tests.servers import Proxy, Server, free_port, wait_until
-
-Make = Callable[..., EventCountLogger]
 
 B = time.time() // 3600 * 3600 - 3600
 SETTINGS: dict[str, Any] = {"events": ["dash"], "intervals": ["1h"], "sessions": {"timeout": "1h"}}

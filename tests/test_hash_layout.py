@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Commit, RejectedKey, SessionAction, Store
 from event_count_logger.store.layouts import HashLayout
+from tests.fixtures import Run, Write
 from tests.groups import group_of
 from tests.servers import Server
 
@@ -367,8 +366,8 @@ def test_an_event_that_was_declared_meanwhile_begins_to_be_idle_anew(
 @pytest.mark.parametrize(("ours", "theirs"), [("keys", "hash"), ("hash", "keys")])
 def test_what_another_layout_counts_is_noticed_by_the_master_and_by_check(
     server: Server,
-    config_file: Callable[..., Path],
-    run: Callable[..., CompletedProcess[str]],
+    config_file: Write,
+    run: Run,
     ours: Any,
     theirs: Any,
 ) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ from event_count_logger.cli.ecl import ecl
 from event_count_logger.config import from_dicts
 from event_count_logger.counting import implementation
 from event_count_logger.reading.local_reader import LocalReader
+from tests.fixtures import Run, Write
 from tests.servers import Server
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 needs_extension = pytest.mark.skipif(not implementation.NATIVE, reason="the C extension was not built")
 
@@ -46,7 +44,7 @@ ecl()
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
@@ -27,7 +27,6 @@ from fastapi import Request
 from playwright.sync_api import Browser, Page
 from starlette.types import Message
 
-from event_count_logger import EventCountLogger
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
@@ -37,6 +36,7 @@ from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import HTTPProblem
 from tests.browsers import chromium
 from tests.conftest import BIN
+from tests.fixtures import Make, Write
 from tests.servers import Proxy, Server, free_port, wait_until
 from tests.serving import JSON, Serving, Start
 
@@ -54,7 +54,7 @@ PAGES = "https://www.example.org"
 LARGEST = 2**53 - 1
 
 
-def write(config_file: Callable[..., Path], redis: dict[str, Any], *origins: str) -> Path:
+def write(config_file: Write, redis: dict[str, Any], *origins: str) -> Path:
     return config_file({"redis": redis, "groups": GROUPS, "serve": {"allowed_origins": list(origins)}})
 
 
@@ -407,7 +407,7 @@ def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, sha
 
 
 def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.kill()
     site = Serving(start, write(config_file, own_server.config))
@@ -426,7 +426,7 @@ def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
 
 
 def test_counted_but_not_durable_request_says_so(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.client.config_set("appendonly", "no")
     group = {"events": ["a"], "intervals": ["24h"], "durability": "fsync", "sessions": {"timeout": "1h"}}
@@ -441,7 +441,7 @@ def test_counted_but_not_durable_request_says_so(
 
 
 def test_request_of_unknown_fate_says_so_and_counts_once(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     """The first attempt reaches the stalled server, and the further ones do not even connect."""
     site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 0.5}))
@@ -455,7 +455,7 @@ def test_request_of_unknown_fate_says_so_and_counts_once(
 
 
 def test_rejected_request_says_that_nothing_was_counted(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.client.set("web:24h:cur:req1", "foreign")
     site = Serving(start, write(config_file, own_server.config))
@@ -466,7 +466,7 @@ def test_rejected_request_says_that_nothing_was_counted(
 
 
 def test_many_events_are_handed_over_without_waiting_for_redis(
-    server: Server, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    server: Server, config_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = {"direct": {"auto_declare_events": True, "intervals": ["24h"]}}
     config = from_file(config_file({"redis": server.config, "groups": groups}))
@@ -480,7 +480,7 @@ def test_many_events_are_handed_over_without_waiting_for_redis(
 
 
 def test_an_answer_that_is_lost_counts_nothing_twice(
-    server: Server, proxy: Proxy, start: Start, config_file: Callable[..., Path]
+    server: Server, proxy: Proxy, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, write(config_file, {**proxy.config, "socket_timeout": 0.5}))
     proxy.lose_replies = 2
@@ -493,9 +493,7 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
     site.kill()
 
 
-def test_counts_survive_the_server(
-    server: Server, start: Start, config_file: Callable[..., Path], run: Any
-) -> None:
+def test_counts_survive_the_server(server: Server, start: Start, config_file: Write, run: Any) -> None:
     file = write(config_file, server.config)
     site = Serving(start, file)
     path = "/api/v1/groups/buffered/events"
@@ -510,7 +508,7 @@ def test_counts_survive_the_server(
 
 
 def test_a_server_that_stops_leaves_no_file_behind_of_what_is_sent(
-    server: Server, start: Start, config_file: Callable[..., Path], spool_dir: Path
+    server: Server, start: Start, config_file: Write, spool_dir: Path
 ) -> None:
     site = Serving(start, write(config_file, server.config))
     assert site.post("/api/v1/groups/buffered/events", {"events": {"a": 1}})[0] == 202
@@ -521,7 +519,7 @@ def test_a_server_that_stops_leaves_no_file_behind_of_what_is_sent(
 
 
 def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
-    own_server: Server, start: Start, config_file: Callable[..., Path], chance: random.Random
+    own_server: Server, start: Start, config_file: Write, chance: random.Random
 ) -> None:
     batches = [
         {event: chance.randrange(1, 9) for event in chance.sample(["req1", "req2"], 2)} for _ in range(1000)
@@ -556,7 +554,7 @@ def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
 
 
 def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
-    logger: Callable[..., EventCountLogger],
+    logger: Make,
 ) -> None:
     group = logger(GROUPS, {"host": "127.0.0.1", "port": free_port()})["buffered"]
     assert isinstance(group, EventGroup)
@@ -571,7 +569,7 @@ def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
 
 
 def test_a_session_is_told_of_step_by_step_and_a_restart_changes_nothing(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, write(config_file, own_server.config))
     begun = 1_764_000_000.5
@@ -636,7 +634,7 @@ def test_a_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None
 
 
 def test_only_allowed_pages_count_without_the_token_and_they_do_nothing_else(
-    server: Server, start: Start, config_file: Callable[..., Path], tmp_path: Path
+    server: Server, start: Start, config_file: Write, tmp_path: Path
 ) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("secret")
@@ -711,7 +709,7 @@ COUNT_IN_ALL_WAYS = """async ([events, write]) => {
 
 
 def test_browsers_count_from_allowed_pages_and_from_no_others(
-    server: Server, start: Start, config_file: Callable[..., Path], origins: list[str], browser: Browser
+    server: Server, start: Start, config_file: Write, origins: list[str], browser: Browser
 ) -> None:
     allowed, other = origins
     site = Serving(start, write(config_file, server.config, allowed))
@@ -749,7 +747,7 @@ def test_browsers_count_from_allowed_pages_and_from_no_others(
         ("serve: 5", "serve: is not a mapping"),
     ],
 )
-def test_section_of_the_server_is_checked(config_file: Callable[..., Path], text: str, told: str) -> None:
+def test_section_of_the_server_is_checked(config_file: Write, text: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_file(config_file(f"{text}\ngroups: {{g: {{events: [a], intervals: [5m]}}}}"))
     assert f"ecl.yml:1: {told}" in str(refused.value)
@@ -764,9 +762,7 @@ def test_section_of_the_server_is_checked(config_file: Callable[..., Path], text
         ("*", "*"),
     ],
 )
-def test_origins_are_understood_as_browsers_send_them(
-    config_file: Callable[..., Path], written: str, as_sent: str
-) -> None:
+def test_origins_are_understood_as_browsers_send_them(config_file: Write, written: str, as_sent: str) -> None:
     assert from_file(config_file({"serve": {"allowed_origins": [written]}})).serve.allowed_origins == (
         as_sent,
     )

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting import pure, spool_file, spool_format
 from event_count_logger.counting.cells import Cells
@@ -21,6 +20,7 @@ from event_count_logger.counting.spool_file import SpoolFile
 from event_count_logger.counting.spool_format import Column, Extent
 from event_count_logger.counting.syncer import Syncer
 from event_count_logger.intervals import Interval
+from tests.fixtures import Make
 from tests.interruptions import Interruption, at_each_call, at_each_line
 from tests.servers import wait_until
 
@@ -107,7 +107,7 @@ def test_acked_is_exact_while_a_thread_adds() -> None:
     assert cell._acked == 50
 
 
-def test_close_while_another_thread_gets_a_group(logger: Callable[..., EventCountLogger]) -> None:
+def test_close_while_another_thread_gets_a_group(logger: Make) -> None:
     group = {"intervals": ["5m"], "sync_interval": 60}
     for interrupted in at_each_line():
         ecl = logger({"a": group, "b": group}, {"port": 1})

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -17,11 +14,9 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.service.late_rotations import LateRotation, LateRotations, Punctuality, late_s
 from event_count_logger.store import Rotation, Store
+from tests.fixtures import Start, Write
 from tests.groups import group_of
 from tests.servers import Server, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
 
 GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
 

@@ -20,11 +20,8 @@ from event_count_logger.config import from_file
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.implementation import implementation
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
 
 #: Nothing is sent before a test says so, or a process ends.
 LATER = {"intervals": ["24h"], "sync_interval": 100_000}

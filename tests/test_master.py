@@ -24,12 +24,9 @@ from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import StoreError
 from event_count_logger.service import embedded_server as embedded_server
 from event_count_logger.store import MasterInfo, Store
+from tests.fixtures import Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from subprocess import CompletedProcess, Popen
 from typing import Any
 
 import pytest
 
-from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.config.model import Layout
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
@@ -156,7 +153,7 @@ def test_what_is_no_count_is_left_and_named(store: Store, any_server: Server) ->
 
 @pytest.mark.parametrize(("there", "to"), [("keys", "hash"), ("hash", "keys")])
 def test_full_memory_ends_migration_which_goes_on_later(
-    own_server: Server, config_file: Callable[..., Path], run: Run, there: str, to: str
+    own_server: Server, config_file: Write, run: Run, there: str, to: str
 ) -> None:
     groups = {"g": {"intervals": ["24h"], "events": ["a"], "layout": there, "totals": False}}
     path = config_file({"redis": own_server.config, "groups": groups})
@@ -171,12 +168,7 @@ def test_full_memory_ends_migration_which_goes_on_later(
     assert own_server.counts("g", "24h", "cur") == {"a": 1}
 
 
-Run = Callable[..., "CompletedProcess[str]"]
-
-
-def test_the_command_says_what_it_will_do_and_asks(
-    server: Server, config_file: Callable[..., Path], run: Run
-) -> None:
+def test_the_command_says_what_it_will_do_and_asks(server: Server, config_file: Write, run: Run) -> None:
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "events": ["a"]}}})
     assert run("ecl", "log_event", path, "g", "a").returncode == 0
     dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
@@ -196,9 +188,7 @@ def test_the_command_says_what_it_will_do_and_asks(
     assert run("ecl", "migrate", path, "other", "--to", "hash").returncode == 1
 
 
-def test_beside_a_master_it_is_refused(
-    server: Server, config_file: Callable[..., Path], run: Run, start: Callable[..., Popen[str]]
-) -> None:
+def test_beside_a_master_it_is_refused(server: Server, config_file: Write, run: Run, start: Start) -> None:
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["1h"], "events": ["a"]}}})
     master = start("ecl_master", path)
     wait_until(lambda: server.client.exists("g:@masters"))
@@ -211,9 +201,9 @@ def test_beside_a_master_it_is_refused(
 def test_while_a_process_counts_it_is_refused(
     shards: int,
     server: Server,
-    config_file: Callable[..., Path],
+    config_file: Write,
     run: Run,
-    logger: Callable[..., EventCountLogger],
+    logger: Make,
 ) -> None:
     settings = {"intervals": ["1h"], "events": ["a"], "sync_interval": 60, "shards": shards}
     groups = {"g": settings, "other": settings}

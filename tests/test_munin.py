@@ -23,9 +23,8 @@ from event_count_logger.render.munin_graphs import Graph, find, suggestions
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.days import Days
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 PLUGIN = ROOT / "munin" / "ecl_"
 
@@ -240,12 +239,12 @@ def days(server: Server) -> Iterator[Days]:
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     return config_file(json.dumps({"redis": server.config, "groups": GROUPS}))
 
 
 @pytest.fixture
-def file_without_redis(config_file: Callable[..., Path]) -> Path:
+def file_without_redis(config_file: Write) -> Path:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     return config_file(json.dumps({"redis": redis, "groups": GROUPS}), "away.yml")
 
@@ -314,7 +313,7 @@ our $MUNIN_PLUGSTATE = '{directory}/state';
 
 
 @pytest.fixture
-def node(start: Callable[..., subprocess.Popen[str]]) -> Iterator[Callable[[Path], Node]]:
+def node(start: Start) -> Iterator[Callable[[Path], Node]]:
     """Starts munin-node on a directory that is like /etc/munin, on a free port of the loopback interface."""
     needs_debian("munin-node", "munin-node")
     opened: list[Node] = []
@@ -426,9 +425,7 @@ def test_stale_counts_are_unknown_until_a_master_runs(
     assert fetch(asked, "ecl_web") == {"ok": "2", "error": "0"}
 
 
-def test_a_master_that_is_at_it_is_waited_for(
-    start: Callable[..., subprocess.Popen[str]], server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_a_master_that_is_at_it_is_waited_for(start: Start, server: Server, config_file: Write) -> None:
     """As ecl_reader does: asked right after a boundary, before the master has ended the interval."""
     group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
     file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
@@ -445,7 +442,7 @@ def test_a_master_that_is_at_it_is_waited_for(
 
 
 def test_a_server_that_does_not_answer_is_waited_for_once(
-    run: Run, own_server: Server, config_file: Callable[..., Path]
+    run: Run, own_server: Server, config_file: Write
 ) -> None:
     redis = {**own_server.config, "socket_timeout": 0.5}
     file = config_file(json.dumps({"redis": redis, "groups": GROUPS}))
@@ -506,7 +503,7 @@ def munin_run(munin_directory: Callable[..., Path]) -> Callable[..., subprocess.
 
 
 def test_munin_run_shows_what_munin_is_told(
-    munin_run: Callable[..., subprocess.CompletedProcess[str]],
+    munin_run: Run,
     munin_directory: Callable[..., Path],
     file: Path,
     days: Days,
@@ -557,9 +554,7 @@ def test_autoconf_says_that_redis_does_not_answer(file_without_redis: Path) -> N
     assert done.returncode == 0
 
 
-def test_autoconf_says_that_there_is_no_group_to_draw(
-    server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_autoconf_says_that_there_is_no_group_to_draw(server: Server, config_file: Write) -> None:
     file = config_file({"redis": server.config, "groups": {"secret": GROUPS["secret"]}})
     done = run_plugin("autoconf", ecl_command=str(BIN / "ecl"), ecl_config=str(file))
     assert (done.stdout, done.returncode) == (f"no ({file} has no group that is not hidden)\n", 0)

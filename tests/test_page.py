@@ -21,12 +21,12 @@ from event_count_logger.store import Store
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.days import let_midnight_pass
+from tests.fixtures import Start, Write
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 expect.set_options(timeout=20_000)
 
-Start = Callable[..., subprocess.Popen[str]]
 
 DAY = Interval.parse("24h")
 DAY_S = 86_400
@@ -238,7 +238,7 @@ def test_event_ids_are_text_whatever_they_are(site: Site, page: Page) -> None:
 
 
 @pytest.fixture
-def ticking(own_server: Server, start: Start, config_file: Callable[..., Path]) -> Iterator[Ticking]:
+def ticking(own_server: Server, start: Start, config_file: Write) -> Iterator[Ticking]:
     ticking = Ticking(own_server, start, config_file({"redis": own_server.config, "groups": SHORT}))
     yield ticking
     ticking.store.close()

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import needs_debian
+from tests.fixtures import Run, Start
 from tests.servers import Server, free_port, wait_until
 
 HEADER = """
@@ -132,7 +132,7 @@ def test_all_is_counted_at(ending: str, server: Server) -> None:
 
 
 def test_ten_children_and_their_children_that_end_without_cleaning_up_are_counted(
-    server: Server, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], config_file: Any
+    server: Server, tmp_path: Path, run: Run, config_file: Any
 ) -> None:
     program = """
     counter = cached.counter("e")
@@ -237,7 +237,7 @@ def app(environ, start_response):
     "worker", [["--preload"], ["--preload", "--threads", "4"], ["--max-requests", "200"]], ids=" ".join
 )
 def test_a_prefork_server_under_load_counts_what_it_served(
-    worker: list[str], server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    worker: list[str], server: Server, start: Start, tmp_path: Path
 ) -> None:
     needs_debian("apache2-utils", "ab")
     (tmp_path / "application.py").write_text(APPLICATION)

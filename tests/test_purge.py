@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,9 @@ from event_count_logger import keys
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import BIN
+from tests.fixtures import Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
 
 OTHER: dict[str, Any] = {"other": {"events": ["e"], "intervals": ["1s"]}}
 

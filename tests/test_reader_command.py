@@ -17,15 +17,11 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from event_count_logger import EventCountLogger
 from event_count_logger.config import from_dicts
 from tests.conftest import BIN
 from tests.days import DAY_S, Days
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-
 
 #: Python writes what is printed when it is told to, and not before.
 BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
@@ -46,7 +42,7 @@ def days(own_server: Server) -> Iterator[Days]:
 
 
 @pytest.fixture
-def file(own_server: Server, config_file: Callable[..., Path]) -> Path:
+def file(own_server: Server, config_file: Write) -> Path:
     return config_file({"redis": own_server.config, "groups": GROUPS})
 
 
@@ -420,8 +416,8 @@ def test_everything_that_is_counted_is_followed(
     start: Start,
     run: Run,
     own_server: Server,
-    config_file: Callable[..., Path],
-    logger: Callable[..., EventCountLogger],
+    config_file: Write,
+    logger: Make,
     tmp_path: Path,
 ) -> None:
     groups = {"fast": {"auto_declare_events": True, "intervals": ["0.2s"], "sync_interval": 0.05}}

@@ -6,8 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -21,10 +19,10 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.store.layouts import KeyLayout
 from tests.conftest import ROOT
+from tests.fixtures import Make, Start, Write
 from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
-Start = Callable[..., "Popen[str]"]
 PAIRS = ROOT / "tests" / "programs" / "pairs.py"
 GROUP = {"auto_declare_events": True, "intervals": ["0.1s", "0.2s"]}
 
@@ -33,7 +31,7 @@ START = 1_700_000_000 // 3600 * 3600
 
 
 @pytest.fixture
-def ecl(server: Server, logger: Callable[..., EventCountLogger], layout: Layout) -> EventCountLogger:
+def ecl(server: Server, logger: Make, layout: Layout) -> EventCountLogger:
     groups = {
         "web": {"events": ["a"], "intervals": ["1h", "24h"], "layout": layout},
         "one": {"intervals": ["1h"], "history": 0, "totals": False},
@@ -43,7 +41,7 @@ def ecl(server: Server, logger: Callable[..., EventCountLogger], layout: Layout)
 
 @pytest.mark.parametrize("history", [60, 0], ids=["from the history", "from the counters"])
 def test_a_read_is_never_a_mix_of_two_moments(
-    server: Server, start: Start, config_file: Callable[..., Path], history: int, layout: Layout
+    server: Server, start: Start, config_file: Write, history: int, layout: Layout
 ) -> None:
     """Both events always get the same amount in one step, so a snapshot in which they differ is a mix."""
     path = config_file(

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger import Unavailable
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
@@ -27,10 +27,10 @@ from event_count_logger.counting.recovery import FileState, Finding, Recovery
 from event_count_logger.counting.recovery_log import RecoveryLog
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from tests.fixtures import Make, Start, Write
 from tests.servers import Server, free_port, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
 
 
 def test_the_next_process_that_counts_recovers_what_is_left(
-    server: Server, directory: Path, logger: Callable[..., EventCountLogger]
+    server: Server, directory: Path, logger: Make
 ) -> None:
     groups = {"g": group(directory), "direct": {"events": ["x"], "intervals": ["1h"]}}
     leave({"g": groups["g"]}, server.config, {"a": 3})
@@ -262,9 +262,7 @@ def test_what_was_left_before_a_group_was_moved_to_hashes_is_recovered_into_them
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
 
 
-def test_the_file_of_a_process_that_runs_is_left_to_it(
-    server: Server, directory: Path, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_the_file_of_a_process_that_runs_is_left_to_it(server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory)}
     events = logger(groups, server.config)["g"]
     assert events
@@ -292,9 +290,7 @@ def test_files_stay_while_redis_is_away(own_server: Server, directory: Path) -> 
     assert counted(own_server) == {"a": 3}
 
 
-def test_a_process_recovers_when_redis_is_back(
-    own_server: Server, directory: Path, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_a_process_recovers_when_redis_is_back(own_server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory)}
     leave(groups, own_server.config, {"a": 3})
     own_server.kill()
@@ -688,7 +684,7 @@ for number in range(n_jobs):
 
 
 def test_jobs_without_exit_handlers_cause_few_lines(
-    server: Server, directory: Path, config_file: Callable[..., Path], start: Callable[..., Any]
+    server: Server, directory: Path, config_file: Write, start: Start
 ) -> None:
     groups, n_jobs = {"g": group(directory)}, 50
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))

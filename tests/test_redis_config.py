@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from event_count_logger import ConfigError, EventCountLogger
 from event_count_logger.config import RedisConfig, from_dicts, from_file
 from tests.conftest import ROOT
+from tests.fixtures import Write
 
 GROUPS = {"web": {"intervals": ["5m"], "events": ["a"]}}
 SECRET = "hush5"
@@ -152,7 +152,7 @@ def test_what_contradicts_itself_or_is_not_there_is_named(settings: dict[str, An
 
 
 def test_secrets_come_from_files_and_the_environment_without_the_end_of_the_line(
-    tmp_path: Path, config_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, config_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECL_TEST_USER", "me")
     (tmp_path / "secret").write_text(f"{SECRET}\n")
@@ -173,7 +173,7 @@ def test_sentinels_have_users_of_their_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.sentinel.options == {"username": None, "password": "theirs"}
 
 
-def test_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Callable[..., Path]) -> None:
+def test_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Write) -> None:
     (tmp_path / "ca.pem").write_text("")
     settings = {"ssl": True, "ssl_ca_certs": "ca.pem", "ssl_check_hostname": False}
     assert from_file(config_file({"redis": settings, "groups": GROUPS})).redis.options == {
@@ -204,9 +204,7 @@ def documented() -> list[str]:
 
 
 @pytest.mark.parametrize("written", documented())
-def test_what_the_document_shows_is_a_configuration(
-    written: str, tmp_path: Path, config_file: Callable[..., Path]
-) -> None:
+def test_what_the_document_shows_is_a_configuration(written: str, tmp_path: Path, config_file: Write) -> None:
     for name in ("secret", "sentinel-secret", "ca.pem", "me.pem", "me.key"):
         (tmp_path / name).write_text("x\n")
     assert from_file(config_file(f"{written.strip()}\ngroups: {{web: {{intervals: [5m]}}}}\n")).warnings == ()

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 import pytest
 import voluptuous as vol
+from reference_parts import words
+from reference_parts.__main__ import DOCS, PAGES
+from reference_parts.settings import IGNORED, SCHEMAS, SECTIONS, NothingSaid, Section, settings
 
 from event_count_logger.cli.ecl import ecl
 from event_count_logger.config.model import RedisConfig
-from scripts.reference_parts import words
-from scripts.reference_parts.__main__ import DOCS, PAGES
-from scripts.reference_parts.settings import IGNORED, SCHEMAS, SECTIONS, NothingSaid, Section, settings
 from tests.conftest import ROOT
 
 #: All that is written for users.

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,11 @@ import pytest
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.config.changes import changes, usable_at_once
 from tests.conftest import BIN
+from tests.fixtures import Start, Write
 from tests.notified import Manager
 from tests.servers import Server, free_port, wait_until
 from tests.serving import Serving
 from tests.test_write import PAYLOAD
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
 
 G = {"events": ["e"], "intervals": ["1s"]}
 RELOADED = ["RELOADING=1", "READY=1"]

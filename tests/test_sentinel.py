@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
+from tests.fixtures import Make, Start
 from tests.servers import Sentinel, SentinelSetup, Server, free_port, role, wait_until
 from tests.test_node import parsers
 
@@ -28,8 +29,6 @@ GROUPS: dict[str, Any] = {
 
 #: How often the primary is killed.
 KILLS = int(os.environ.get("ECL_FAILOVERS", "1"))
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -141,7 +140,7 @@ def test_what_is_lost_with_a_primary_is_told_and_counted_to_the_last_one(
 
 
 def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are_kept(
-    setup: SentinelSetup, logger: Callable[..., EventCountLogger], caplog: pytest.LogCaptureFixture
+    setup: SentinelSetup, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     ecl = logger(GROUPS, setup.config)
     first = setup.primary()
@@ -157,7 +156,7 @@ def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are
 
 
 def test_a_master_that_only_this_process_still_reaches_is_not_waited_for(
-    setup: SentinelSetup, logger: Callable[..., EventCountLogger]
+    setup: SentinelSetup, logger: Make
 ) -> None:
     direct = {**GROUPS["direct"], "durability": "replicas"}
     ecl = logger({**GROUPS, "direct": direct}, setup.config)
@@ -171,9 +170,7 @@ def test_a_master_that_only_this_process_still_reaches_is_not_waited_for(
     assert role(first)[0] == "master", "it does not know of any other"
 
 
-def test_connections_follow_a_master_that_hands_over(
-    setup: SentinelSetup, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_connections_follow_a_master_that_hands_over(setup: SentinelSetup, logger: Make) -> None:
     ecl = logger(GROUPS, setup.config)
     first = setup.primary()
     for server in setup.servers:

@@ -32,11 +32,8 @@ from event_count_logger.web.security import read_token
 from event_count_logger.web.streams import Event, Stream
 from tests.conftest import BIN
 from tests.days import DAY_S, Days
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, wait_until
-
-Start = Callable[..., subprocess.Popen[str]]
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"quoted\" & 'so'", "é\u202e雪😀", "a:b\\c", "</script>"]
 
@@ -143,7 +140,7 @@ def days(server: Server) -> Iterator[Days]:
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
@@ -819,9 +816,7 @@ ecl()
 # Redis and masters
 
 
-def test_redis_away_is_told_until_it_is_back(
-    serve: Any, own_server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_redis_away_is_told_until_it_is_back(serve: Any, own_server: Server, config_file: Write) -> None:
     own_server.kill()
     site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
     for path in ("/api/v1/groups", INTERVAL, STREAM):
@@ -839,7 +834,7 @@ def test_redis_away_is_told_until_it_is_back(
 
 
 def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
-    serve: Any, own_server: Server, config_file: Callable[..., Path]
+    serve: Any, own_server: Server, config_file: Write
 ) -> None:
     site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
     assert site.get("/api/v1/groups")[0] == 200
@@ -868,7 +863,7 @@ def test_what_redis_refuses_is_told_by_the_log(serve: Any, file: Path, server: S
 
 
 def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
-    serve: Any, start: Start, server: Server, config_file: Callable[..., Path]
+    serve: Any, start: Start, server: Server, config_file: Write
 ) -> None:
     groups = {"g": {"events": ["a"], "intervals": ["0.5s"], "hidden": True}}
     file = config_file({"redis": server.config, "groups": groups})
@@ -888,7 +883,7 @@ def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
 
 
 def test_a_group_or_interval_without_master_is_not_ready(
-    serve: Any, start: Start, server: Server, config_file: Callable[..., Path]
+    serve: Any, start: Start, server: Server, config_file: Write
 ) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}, "master.yml"))
     some = {"web": {**GROUPS["web"], "intervals": [*GROUPS["web"]["intervals"], "7m"]}}
@@ -907,7 +902,7 @@ def test_a_group_or_interval_without_master_is_not_ready(
 
 
 def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
-    serve: Any, own_server: Server, config_file: Callable[..., Path]
+    serve: Any, own_server: Server, config_file: Write
 ) -> None:
     own_server.client.lpush("web:24h:cur:@ts", "no string")
     site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
@@ -917,7 +912,7 @@ def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
 
 
 def test_a_wrong_password_is_a_refusal_that_the_log_tells(
-    serve: Any, own_server: Server, config_file: Callable[..., Path]
+    serve: Any, own_server: Server, config_file: Write
 ) -> None:
     own_server.client.config_set("requirepass", "right")
     site = serve(config_file({"redis": {**own_server.config, "password": "wrong"}, "groups": GROUPS}))
@@ -1037,7 +1032,7 @@ def test_a_stream_goes_on_behind_a_time(serve: Any, file: Path, days: Days) -> N
             assert [number(events.next()) for _ in range(2)] == [4, 5]
 
 
-def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Callable[..., Path]) -> None:
+def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Write) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["24h"], "history": 2}}
     days = Days(from_dicts(groups, server.config))
     for ago in range(9, 4, -1):
@@ -1054,7 +1049,7 @@ def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file:
 
 
 def test_every_interval_is_told_once_whatever_stops(
-    serve: Any, start: Start, own_server: Server, config_file: Callable[..., Path]
+    serve: Any, start: Start, own_server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["0.4s"], "history": 1000}}
     file = config_file({"redis": own_server.config, "groups": groups})
@@ -1105,7 +1100,7 @@ def test_200_streams_are_light_for_the_server_and_for_redis(
 
 
 def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
-    serve: Any, server: Server, config_file: Callable[..., Path]
+    serve: Any, server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"auto_declare_events": True, "intervals": ["24h"], "history": 100}}
     days = Days(from_dicts(groups, server.config))
@@ -1212,9 +1207,7 @@ def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
     assert site.process.stderr.read() == ""
 
 
-def test_a_second_signal_stops_it_at_once(
-    serve: Any, own_server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_a_second_signal_stops_it_at_once(serve: Any, own_server: Server, config_file: Write) -> None:
     site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
     own_server.stall()
     with closing(HTTPConnection("127.0.0.1", site.port)) as connection:

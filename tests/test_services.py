@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,12 +22,9 @@ from event_count_logger import EventCountLoggerMaster
 from event_count_logger.config import from_file
 from event_count_logger.service.sd_notify import Notifier
 from tests.conftest import BIN, ROOT, needs_debian
+from tests.fixtures import Run, Start, Write
 from tests.notified import Manager
 from tests.servers import Server, free_port, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Write = Callable[..., Path]
 
 GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,12 +30,9 @@ from event_count_logger.reading.scrape import Scraper
 from event_count_logger.sources.http_requests import count_once
 from event_count_logger.store import MasterInfo, Store
 from tests.conftest import ROOT
+from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
 from tests.sharding import LENGTH, Shard
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Write = Callable[..., Path]
 
 TEN_S = Interval.parse("10s")
 BEGIN = 1_700_000_010
@@ -368,7 +365,7 @@ def test_each_process_counts_in_a_shard_of_its_own_choice(server: Server) -> Non
     assert prefixes <= {"{g#0}", "{g#1}", "{g#2}", "{g#3}"}
 
 
-def test_a_process_reads_what_it_has_counted(server: Server, logger: Callable[..., EventCountLogger]) -> None:
+def test_a_process_reads_what_it_has_counted(server: Server, logger: Make) -> None:
     group = logger({"g": settings(intervals=["24h"], sync_interval=60)}, server.config)["g"]
     assert isinstance(group, EventGroup)
     group.declare_event_id("a")

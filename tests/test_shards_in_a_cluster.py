@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,8 @@ from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.scrape import Scraper
 from event_count_logger.store import Store
 from tests.conftest import ROOT, needs_debian
+from tests.fixtures import Run, Start, Write
 from tests.servers import Cluster, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 GROUP: dict[str, Any] = {
     "auto_declare_events": True,
@@ -45,7 +42,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_workers_a_master_and_a_follower_agree_while_slots_move(
-    cluster: Cluster, start: Start, config_file: Callable[..., Path], run: Run
+    cluster: Cluster, start: Start, config_file: Write, run: Run
 ) -> None:
     path = config_file({"redis": cluster.config, "groups": {"g": GROUP}})
     config = from_file(path)

@@ -28,9 +28,8 @@ from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
 from event_count_logger.counting.spool_format import Damaged, Extent, HeaderWord, SpoolContents, State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from tests.fixtures import Make
 from tests.servers import Server, wait_until
-
-Make = Callable[..., EventCountLogger]
 
 
 @pytest.fixture

@@ -24,8 +24,6 @@ from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
 from tests.servers import Server
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
 GROUPS = {"web": {"events": ["ok"], "intervals": ["1h"], "sync_interval": 3600}}
 
 #: Counts 1,000 events, which are not sent, and is killed.

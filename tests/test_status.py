@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,8 @@ from event_count_logger.reading.status import GroupStatus, IntervalStatus, Statu
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
 from event_count_logger.store import MasterInfo, Store
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
 
 GROUPS: dict[str, Any] = {
     "web": {"events": ["ok", "error"], "intervals": ["0.5s", "24h"]},
@@ -34,12 +31,12 @@ MASTER = MasterInfo("web1", 4711, "2.0.0", 1_700_000_000.0, seen_s=2.0)
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
 @pytest.fixture
-def started_file(run: Run, server: Server, config_file: Callable[..., Path]) -> Path:
+def started_file(run: Run, server: Server, config_file: Write) -> Path:
     """Of a group whose interval a master has taken, and which is far from its end."""
     groups = {name: {**group, "intervals": ["1000h"]} for name, group in GROUPS.items()}
     path = config_file({"redis": server.config, "groups": groups})
@@ -106,7 +103,7 @@ def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 5])
 def test_split_group_is_overdue_though_only_one_shard_has_begun(
-    number: int, run: Run, server: Server, config_file: Callable[..., Path]
+    number: int, run: Run, server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["2s"], "shards": 8}}
     path = config_file({"redis": server.config, "groups": groups})
@@ -142,7 +139,7 @@ def test_interval_ended_by_a_master_of_version_1_1_is_started(server: Server, fi
 
 
 def test_interval_added_later_is_not_started_though_a_master_runs(
-    run: Run, start: Start, config_file: Callable[..., Path], server: Server, file: Path
+    run: Run, start: Start, config_file: Write, server: Server, file: Path
 ) -> None:
     start("ecl_master", file)
     wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all is well")
@@ -157,7 +154,7 @@ def test_interval_added_later_is_not_started_though_a_master_runs(
 
 
 def test_master_of_other_groups_only_is_no_master_of_this_one(
-    run: Run, start: Start, config_file: Callable[..., Path], server: Server, file: Path
+    run: Run, start: Start, config_file: Write, server: Server, file: Path
 ) -> None:
     only_web = config_file({"redis": server.config, "groups": {"web": GROUPS["web"]}}, "web.yml")
     start("ecl_master", only_web)
@@ -218,15 +215,13 @@ def test_group_that_another_program_rotated_since_its_last_master_is_well(
     store.close()
 
 
-def test_without_groups_redis_is_asked_nevertheless(run: Run, config_file: Callable[..., Path]) -> None:
+def test_without_groups_redis_is_asked_nevertheless(run: Run, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     done = run("ecl", "status", config_file({"redis": redis, "groups": {}}))
     assert (done.returncode, last_line(done).split()[0]) == (3, "UNREACHABLE:")
 
 
-def test_what_this_machine_knows_is_said_without_redis(
-    run: Run, start: Start, config_file: Callable[..., Path]
-) -> None:
+def test_what_this_machine_knows_is_said_without_redis(run: Run, start: Start, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     file = config_file({"redis": redis, "groups": {"web": {**GROUPS["web"], "sync_interval": 60}}})
     program = f"""
@@ -261,9 +256,7 @@ def test_a_key_in_the_way_is_named(run: Run, server: Server, file: Path) -> None
     assert last_line(done).startswith("REFUSED: Redis refuses (key web:@sources)")
 
 
-def test_server_that_answers_is_not_called_unreachable(
-    run: Run, server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_server_that_answers_is_not_called_unreachable(run: Run, server: Server, config_file: Write) -> None:
     file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
     done = run("ecl", "status", file)
     assert done.returncode == 3
@@ -272,7 +265,7 @@ def test_server_that_answers_is_not_called_unreachable(
     )
 
 
-def test_a_wrong_configuration_is_no_state(run: Run, config_file: Callable[..., Path]) -> None:
+def test_a_wrong_configuration_is_no_state(run: Run, config_file: Write) -> None:
     done = run("ecl", "status", config_file({"groups": {"web": {"intervals": ["5x"]}}}))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
@@ -294,7 +287,7 @@ def test_unusable_spool_directory_is_a_fault(run: Run, started_file: Path, tmp_p
 
 
 def test_group_without_spool_files_has_no_number_of_processes(
-    run: Run, server: Server, config_file: Callable[..., Path]
+    run: Run, server: Server, config_file: Write
 ) -> None:
     file = config_file({"redis": server.config, "groups": {"web": {**GROUPS["web"], "spool": False}}})
     assert "not known of groups without spool files (spool: false): web" in run("ecl", "status", file).stdout
@@ -346,7 +339,7 @@ def test_stopped_process_with_due_counts_is_unsent_until_it_goes_on(
     start: Start,
     server: Server,
     spool_dir: Path,
-    config_file: Callable[..., Path],
+    config_file: Write,
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["1000h"], **settings}}
     file = config_file({"redis": server.config, "groups": groups})
@@ -404,7 +397,7 @@ def test_counts_are_due_by_sync_interval_or_the_end_of_an_interval(
 
 
 def test_process_that_always_has_something_unsent_is_well(
-    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Callable[..., Path]
+    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["1000h"]}}
     file = config_file({"redis": server.config, "groups": groups})
@@ -437,7 +430,7 @@ sys.stdin.read()
 
 
 def test_sync_notes_that_all_was_sent(
-    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Callable[..., Path]
+    run: Run, start: Start, server: Server, spool_dir: Path, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["1000h"], "sync_interval": 0.2}}
     file = config_file({"redis": server.config, "groups": groups})

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import EventCountLogger, process
+from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting.syncer import Sender, Syncer
 from event_count_logger.intervals import Interval
+from tests.fixtures import Make
 from tests.servers import Server, wait_until
 
 
@@ -146,9 +147,7 @@ def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_thread")
-def test_sender_without_a_thread_is_retried_by_later_events(
-    own_server: Server, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_sender_without_a_thread_is_retried_by_later_events(own_server: Server, logger: Make) -> None:
     port = own_server.port
     group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
     events = logger({"g": group}, {"port": port})["g"]
@@ -167,9 +166,7 @@ def test_sender_without_a_thread_is_retried_by_later_events(
 
 
 @pytest.mark.usefixtures("without_thread")
-def test_second_group_without_a_thread_is_sent_after_an_outage(
-    own_server: Server, logger: Callable[..., EventCountLogger]
-) -> None:
+def test_second_group_without_a_thread_is_sent_after_an_outage(own_server: Server, logger: Make) -> None:
     group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}
     ecl = logger({"one": group, "other": group}, own_server.config)
     own_server.kill()

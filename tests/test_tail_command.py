@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import BIN, ROOT, needs_debian
+from tests.fixtures import Run, Start
 from tests.servers import Server, free_port, wait_until
 from tests.terminal import Terminal
 
-Start = Callable[..., "subprocess.Popen[str]"]
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Configure = Callable[..., Path]
 
 LINE = {"match": "^line", "events": ["line"]}

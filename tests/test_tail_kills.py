@@ -7,11 +7,10 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.fixtures import Start
 from tests.servers import Server, wait_until
 
 #: ECL_TAIL_KILLS=100 in the environment makes it longer.
@@ -85,7 +84,7 @@ class Writer:
 
 
 def test_each_line_counts_once_through_kills_rotation_and_truncation(
-    server: Server, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, chance: random.Random
+    server: Server, start: Start, tmp_path: Path, chance: random.Random
 ) -> None:
     config = tmp_path / "ecl.yml"
     path = tmp_path / "log" / "access.log"

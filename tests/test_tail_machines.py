@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import BIN, needs_debian
+from tests.fixtures import Start, Write
 from tests.servers import Server, wait_until
-
-Start = Callable[..., "subprocess.Popen[str]"]
-ConfigFile = Callable[..., Path]
 
 MACHINE_IDS = [Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")]
 
@@ -28,9 +25,7 @@ NAMES_SOURCE = "app.log: the stored position of source 'localhost' is that of an
 class Machines:
     """Machines that follow the same path."""
 
-    def __init__(
-        self, start: Start, server: Server, config_file: Callable[..., Path], directory: Path
-    ) -> None:
+    def __init__(self, start: Start, server: Server, config_file: Write, directory: Path) -> None:
         self._start = start
         self._server = server
         self._directory = directory
@@ -80,7 +75,7 @@ class Machines:
 
 
 @pytest.fixture
-def machines(start: Start, server: Server, config_file: ConfigFile, tmp_path: Path) -> Machines:
+def machines(start: Start, server: Server, config_file: Write, tmp_path: Path) -> Machines:
     needs_debian("util-linux", "unshare")
     if os.geteuid() != 0 or not MACHINE_IDS[0].exists():
         pytest.skip("only root can make mount namespaces, and a machine ID to hide is needed")

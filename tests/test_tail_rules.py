@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from event_count_logger.config.model import TailTime
 from event_count_logger.config.templates import Template
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
+from tests.fixtures import Write
 
 ACCESS = {
     "match": r'"(?P<method>[A-Z]+) \S+ HTTP/[^"]+" (?P<status>\d{3}) (?P<bytes>\S+)',
@@ -33,7 +33,7 @@ Count = Callable[..., Tally]
 
 
 @pytest.fixture
-def count(config_file: Callable[..., Path]) -> Count:
+def count(config_file: Write) -> Count:
     """Applies rules to lines."""
 
     def count(data: bytes, *rules: dict[str, Any]) -> Tally:
@@ -194,7 +194,7 @@ def rule(settings: str, group: str = "g") -> str:
     return f"- file: a.log\n  group: {group}\n  rules: [{{match: '(?P<n>x)', {settings}}}]\n"
 
 
-def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Callable[..., Path]) -> None:
+def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         from_file(config_file(FILE + "- {file: a.log, group: web, rules: [{match: '('}]}\n"))
     assert [problem.path for problem in caught.value.problems] == ["tail[0].group", "tail[0].rules[0].match"]
@@ -277,7 +277,7 @@ def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Callab
     ],
 )
 def test_each_problem_of_the_rules_is_named_with_its_place(
-    config_file: Callable[..., Path], text: str, expected: str
+    config_file: Write, text: str, expected: str
 ) -> None:
     path = config_file(FILE + text)
     with pytest.raises(ConfigError) as caught:
@@ -286,7 +286,7 @@ def test_each_problem_of_the_rules_is_named_with_its_place(
     assert expected in str(problem).removeprefix(f"{path}:")
 
 
-def test_the_same_files_may_be_counted_in_several_groups(config_file: Callable[..., Path]) -> None:
+def test_the_same_files_may_be_counted_in_several_groups(config_file: Write) -> None:
     entries = "- {file: a*.log, group: g, rules: []}\n- {file: a*.log, group: declared, rules: []}\n"
     path = config_file(f"{FILE}{entries}- {{file: a*.log, group: g, source: other, rules: []}}\n")
     ids = [entry.source_id for entry in from_file(path).tail]
@@ -294,7 +294,7 @@ def test_the_same_files_may_be_counted_in_several_groups(config_file: Callable[.
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_a_group_with_a_fault_of_its_own_is_not_said_to_be_missing(config_file: Callable[..., Path]) -> None:
+def test_a_group_with_a_fault_of_its_own_is_not_said_to_be_missing(config_file: Write) -> None:
     groups = {"g": {"intervals": ["5x"]}, "h": {"intervals": ["5m"]}}
     tail = [{"file": "a.log", "group": group, "rules": []} for group in ("g", "h")]
     with pytest.raises(ConfigError) as error:

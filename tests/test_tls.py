@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from event_count_logger import Unavailable
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
 from tests.conftest import needs_debian
+from tests.fixtures import Run, Write
 from tests.servers import Server, free_port, wait_until
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def openssl(*arguments: object) -> None:
@@ -81,7 +80,7 @@ def tls_server(directory: Path) -> Iterator[Server]:
 
 
 def test_a_server_that_the_right_authority_vouches_for_is_used(
-    tls_server: Server, directory: Path, run: Run, config_file: Callable[..., Path]
+    tls_server: Server, directory: Path, run: Run, config_file: Write
 ) -> None:
     secure = {**tls_server.config, "ssl_ca_certs": str(directory / "ca.pem")}
     file = config_file({"redis": secure, "groups": {"web": {"events": ["a"], "intervals": ["5m"]}}})
@@ -93,7 +92,7 @@ def test_a_server_that_the_right_authority_vouches_for_is_used(
 
 @pytest.mark.parametrize("authority", [{}, {"ssl_ca_certs": "other.pem"}])
 def test_a_server_that_nobody_vouches_for_is_not(
-    authority: dict[str, str], tls_server: Server, directory: Path, run: Run, config_file: Callable[..., Path]
+    authority: dict[str, str], tls_server: Server, directory: Path, run: Run, config_file: Write
 ) -> None:
     settings = {name: str(directory / file) for name, file in authority.items()}
     file = config_file({"redis": {**tls_server.config, **settings}, "groups": {}})

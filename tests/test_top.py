@@ -30,12 +30,11 @@ from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press
 from event_count_logger.top.watcher import Answer
 from tests.conftest import BIN, needs_debian
 from tests.days import DAY, Days
+from tests.fixtures import Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Server, wait_until
 from tests.terminal import Terminal
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
 Open = Callable[..., Terminal]
 
 #: Long enough that no test sees its end.
@@ -51,7 +50,7 @@ GROUPS: dict[str, Any] = {
 
 
 @pytest.fixture
-def file(server: Server, config_file: Callable[..., Path]) -> Path:
+def file(server: Server, config_file: Write) -> Path:
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
@@ -135,9 +134,7 @@ def test_a_rotation_moves_counts_and_a_master_that_is_gone_is_missed(
     top.sees("STALE: overdue by", "no sign of a master")
 
 
-def test_redis_may_go_away_and_come_back(
-    terminal: Open, own_server: Server, config_file: Callable[..., Path]
-) -> None:
+def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     store = Store(RedisConfig(**own_server.config))
     store.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 7})
@@ -157,7 +154,7 @@ def test_redis_may_go_away_and_come_back(
 
 
 def test_keys_are_not_held_up_by_a_redis_that_stalls(
-    terminal: Open, own_server: Server, config_file: Callable[..., Path]
+    terminal: Open, own_server: Server, config_file: Write
 ) -> None:
     file = config_file({"redis": {**own_server.config, "socket_timeout": 30}, "groups": GROUPS})
     top = terminal(file, "web", "-d", "0.1")
@@ -273,7 +270,7 @@ class Rows:
 
 @pytest.mark.parametrize("totals", [True, False])
 def test_rows_add_up_to_what_was_logged_over_all_rotations(
-    start: Start, server: Server, config_file: Callable[..., Path], totals: bool
+    start: Start, server: Server, config_file: Write, totals: bool
 ) -> None:
     group = {"events": ["a", "b"], "auto_declare_events": True, "intervals": ["0.2s"], "totals": totals}
     file = config_file(json.dumps({"redis": server.config, "groups": {"g": group}}))
@@ -292,7 +289,7 @@ def test_rows_add_up_to_what_was_logged_over_all_rotations(
 
 
 def test_a_row_says_that_redis_is_away_and_the_next_one_makes_up_for_it(
-    start: Start, own_server: Server, config_file: Callable[..., Path]
+    start: Start, own_server: Server, config_file: Write
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     rows = Rows(start("ecl", "top", file, "web", "-d", "0.1"))
@@ -357,7 +354,7 @@ def test_a_terminal_that_can_only_print_gets_rows(terminal: Open, file: Path) ->
     [({"secret": GROUPS["secret"]}, "all groups are hidden"), ({}, "there is no group in the configuration")],
 )
 def test_a_configuration_without_shown_groups_shows_nothing(
-    run: Run, server: Server, config_file: Callable[..., Path], groups: dict[str, Any], told: str
+    run: Run, server: Server, config_file: Write, groups: dict[str, Any], told: str
 ) -> None:
     done = run("ecl", "top", config_file({"redis": server.config, "groups": groups}))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

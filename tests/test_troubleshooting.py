@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from event_count_logger import keys
 from tests.conftest import ROOT
+from tests.fixtures import Run, Write
 from tests.messages import patterns
 from tests.servers import Server
 
@@ -54,7 +52,7 @@ def test_keys_are_called_as_the_concepts_say() -> None:
 
 
 def test_what_log_event_could_not_send_is_counted_later(
-    own_server: Server, config_file: Callable[..., Path], run: Callable[..., subprocess.CompletedProcess[str]]
+    own_server: Server, config_file: Write, run: Run
 ) -> None:
     group = {"events": ["ok"], "intervals": ["24h"]}
     file = config_file({"redis": {**own_server.config, "socket_timeout": 0.5}, "groups": {"web": group}})

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +17,9 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.reading.unrotated import UnrotatedWatch, find_unrotated
 from event_count_logger.store import MasterInfo, SessionAction, Store
+from tests.fixtures import Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Server, wait_until
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[..., "subprocess.Popen[str]"]
-Write = Callable[..., Path]
 
 TWO_S, SIXTY_S, ONE_M, ONE_H = map(Interval.parse, ("2s", "60s", "1m", "1h"))
 MASTER = MasterInfo("web1", 1, "2.0.0", 1_700_000_000.0)

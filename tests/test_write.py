@@ -6,7 +6,6 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.errors import ConfigError, NotConfigured
 from event_count_logger.sources.grafana_panel import MissingValue, destination
+from tests.fixtures import Write
 from tests.servers import Server
 from tests.serving import Serving, Start
 
@@ -85,7 +85,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def serve(server: Server, start: Start, config_file: Callable[..., Path]) -> Callable[..., Serving]:
+def serve(server: Server, start: Start, config_file: Write) -> Callable[..., Serving]:
     def serve(*options: str, groups: Any = GROUPS, **sections: Any) -> Serving:
         content = {"redis": server.config, "groups": groups, **sections}
         return Serving(start, config_file(content), *options)
@@ -111,7 +111,7 @@ def test_a_dashboard_is_counted_and_timed_as_its_panel_tells(
 
 
 def test_a_restart_between_two_payloads_changes_nothing(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
+    own_server: Server, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, config_file({"redis": own_server.config, "groups": GROUPS}))
     for type, at in (("start", 0), ("heartbeat", 70), ("end", 80.5)):
@@ -210,9 +210,7 @@ def test_an_event_that_is_not_declared_is_no_error_of_the_panel(
     assert site.stop().count("Event 'Unknown' is not declared!") == 1
 
 
-def test_while_redis_is_away_sessions_are_kept(
-    own_server: Server, start: Start, config_file: Callable[..., Path]
-) -> None:
+def test_while_redis_is_away_sessions_are_kept(own_server: Server, start: Start, config_file: Write) -> None:
     site = Serving(start, config_file({"redis": own_server.config, "groups": GROUPS}), "--no-session-log")
     own_server.kill()
     for type, at in (("start", 0), ("heartbeat", 60)):
@@ -271,7 +269,7 @@ def test_a_place_without_a_value_is_named(path: str) -> None:
         ("{event: a, event: b}", "grafana.event: is given twice"),
     ],
 )
-def test_the_section_is_checked(config_file: Callable[..., Path], section: str, told: str) -> None:
+def test_the_section_is_checked(config_file: Write, section: str, told: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_file(config_file(f"grafana: {section}\ngroups: {GROUPS}".replace("True", "true")))
     assert f"ecl.yml:1: {told}" in str(refused.value)

@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.explore_parts.chooser import Chooser
-from scripts.explore_parts.interception import intercept
-from scripts.explore_parts.mutants import MUTANTS
-from scripts.explore_parts.programs import PROGRAMS, run
-from scripts.explore_parts.server import Server
-from scripts.explore_parts.world import AlreadyExplored, World
+from explore_parts.chooser import Chooser
+from explore_parts.interception import intercept
+from explore_parts.mutants import MUTANTS
+from explore_parts.programs import PROGRAMS, run
+from explore_parts.server import Server
+from explore_parts.world import AlreadyExplored, World
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from event_count_logger.counting import batch_sender, implementation, pure, recovery, spool_file, spool_format
 from event_count_logger.logs import Log
 from event_count_logger.store import Store, client
-from scripts.explore_parts.world import World
+from explore_parts.world import World
 
 LOG = Log("explore")
 

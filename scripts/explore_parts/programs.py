@@ -10,8 +10,8 @@ from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.counting.spool_file import SpoolFile
 from event_count_logger.errors import StoreError
-from scripts.explore_parts.interception import LOG
-from scripts.explore_parts.world import OTHER_THREAD_LOGS, Killed, World
+from explore_parts.interception import LOG
+from explore_parts.world import OTHER_THREAD_LOGS, Killed, World
 
 #: Attempts to recover in which there may be faults.
 _RECOVERIES = 2

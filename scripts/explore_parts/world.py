@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from event_count_logger.config import from_dicts
 from event_count_logger.errors import Unavailable
 from event_count_logger.store import Store
-from scripts.explore_parts.chooser import Chooser
-from scripts.explore_parts.server import Server, counts, words_of
+from explore_parts.chooser import Chooser
+from explore_parts.server import Server, counts, words_of
 
 #: What the other thread of the process logs at once.
 OTHER_THREAD_LOGS = 7

@@ -15,7 +15,7 @@ import threading
 import tracemalloc
 from typing import Any
 
-from event_count_logger.cli.entry_points import ecl_master
+from event_count_logger.cli.entry_points import run_ecl_master
 from growth_parts import measures, worker
 
 
@@ -65,7 +65,7 @@ def main(number: str, program: str, config_file: str) -> None:
         worker.main(config_file)
     else:
         sys.argv = ["ecl_master", config_file]
-        ecl_master()
+        run_ecl_master()
 
 
 if __name__ == "__main__":

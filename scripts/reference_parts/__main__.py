@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.reference_parts import commands, configuration
+from reference_parts import commands, configuration
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = {"configuration.md": configuration.page, "commands.md": commands.page}

@@ -7,7 +7,8 @@ import re
 
 import click
 
-from event_count_logger.cli import base, main
+from event_count_logger.cli import base
+from event_count_logger.cli.ecl import ecl
 
 HEAD = """\
 # Commands
@@ -30,9 +31,9 @@ WIDTH = 80
 
 def page() -> str:
     """The page, as it is to be in docs/commands.md."""
-    context = _context(main, "ecl")
-    names = main.list_commands(context)
-    commands = {name: main.get_command(context, name) for name in names}
+    context = _context(ecl, "ecl")
+    names = ecl.list_commands(context)
+    commands = {name: ecl.get_command(context, name) for name in names}
     parts = [_help(command, name) for name, command in commands.items() if command]
     return "\n".join([HEAD, _statuses(), *parts])
 

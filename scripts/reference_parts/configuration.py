@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scripts.reference_parts.settings import IGNORED, SECTIONS, Section, settings
+from reference_parts.settings import IGNORED, SECTIONS, Section, settings
 
 HEAD = """\
 # Configuration

@@ -20,7 +20,7 @@ import voluptuous as vol
 from event_count_logger import config
 from event_count_logger.config import model
 from event_count_logger.config.checks import a_duration
-from scripts.reference_parts.words import DEFAULTS, FIELDS, MEANINGS
+from reference_parts.words import DEFAULTS, FIELDS, MEANINGS
 
 #: All that the modules of the configuration know by names in capital letters, such as schemas.
 RULES = {
