@@ -42,6 +42,12 @@ def snippets(text: str) -> list[str]:
     return [re.sub("^ {4}", "", block, flags=re.MULTILINE).strip() for block in blocks]
 
 
+def fenced(text: str, language: str) -> list[str]:
+    """Returns the fenced blocks of a language, in their order."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block.strip() for block in blocks]
+
+
 def snippet(text: str, part: str) -> str:
     """The only one that has this in it."""
     (found,) = (each for each in snippets(text) if part in each)
@@ -114,11 +120,12 @@ def test_programs_tell_of_sessions_and_read_streams_like_that(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _, settings, after = re.split("```(?:yaml)?\n", SESSIONS)
+    (settings,) = fenced(SESSIONS, "yaml")
     groups = yaml.safe_load(settings)["groups"]
     groups["orders"] = {"events": ["shop", "blog"], "intervals": ["5m"]}
     Path("ecl.yml").write_text(json.dumps({"redis": server.config, "groups": groups}))
-    done = run_python(*snippets(after), *snippets(STREAMS.partition("\n### ")[0]), "ecl.close()")
+    streams = fenced(STREAMS.partition("\n### ")[0], "python")
+    done = run_python(*fenced(SESSIONS, "python"), *streams, "ecl.close()")
     assert (done.returncode, done.stderr) == (0, "")
     sessions, orders = map(ast.literal_eval, done.stdout.splitlines())
     assert {"shop": 1, "blog": 0, "blog:ms": 0}.items() <= sessions.items()

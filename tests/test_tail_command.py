@@ -228,10 +228,8 @@ def test_the_example_in_the_document_works(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     section = (ROOT / "docs/sources.md").read_text().partition("## Log files\n")[2].partition("\n## ")[0]
-    (tmp_path / "ecl.yml").write_text(
-        section.split("```")[1].removeprefix("yaml") + f"redis: {server.config}"
-    )
-    commands = "".join(re.findall("^ {4}(.*\n)", section.split("```")[2], re.MULTILINE))
+    settings, commands = re.findall("^```(?:yaml|sh)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    (tmp_path / "ecl.yml").write_text(settings + f"redis: {server.config}")
     done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["bytes_sent:512", "method_GET:1", "status_200:1"]
