@@ -50,11 +50,11 @@ SECTIONS = {
 COMPARED = ("redis", "hiredis", "prometheus-client", "statsd", "opentelemetry-sdk")
 
 INTRODUCTION = """\
-What counting costs, measured side by side with other libraries. `{command}` wrote this document, and all
-figures come from that one run: {facts}. Absolute times are those of that machine; ratios are comparable
-between machines. Unless said otherwise, each figure is a median of {runs}, which took turns with those
-that it is compared with. The server is a Valkey on the same machine, reached over TCP, that keeps nothing
-on disk."""
+This page shows what counting costs, measured side by side with other libraries. `{command}` wrote this
+document. All figures come from that one run: {facts}. Absolute times are those of that machine. Ratios
+are comparable between machines. Unless stated otherwise, each figure is a median of {runs}, in turn with
+the libraries that it is compared with. The server is a Valkey on the same machine, reached over TCP,
+without persistence."""
 
 
 def main() -> None:

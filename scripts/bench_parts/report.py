@@ -74,7 +74,7 @@ class Section:
 def targets_section(sections: Sequence[Section]) -> Section:
     targets = [target for section in sections for target in section.targets]
     rows = [target.row() for target in targets]
-    text = "What this library is to achieve, and what it did in this run."
+    text = "The targets of this library, and the results of this run."
     return Section("Targets", text, [Table(("", "target", "measured", ""), rows)])
 
 

@@ -18,12 +18,13 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 
 TEXT = """\
-Commits of batches with counts of so many distinct events, sent by {clients} processes at once without rest.
-"Per second" is per second of processor time that the server used meanwhile, all of it: what one core of a
-node does when it does nothing else. "Events" are those times the size of the batch. Then the rotation of an
-interval with counts in all of so many events, with history and totals: processor time of the server, for most
-of which it serves nobody else; time from start to end; and the memory that each event takes after it, with
-counts in two intervals that have finished."""
+The benchmark commits batches with counts of so many distinct events, from {clients} processes at once
+without rest. "Per second" is per second of all processor time that the server used meanwhile. It is what
+one core of a node can do when it does nothing else. "Events" are the commits times the size of the batch.
+The second table is the rotation of an interval with counts in all of so many events, with history and
+totals. "Server" is processor time of the server, for most of which it serves no other client. "Rotate" is
+time from start to end. "Bytes" are the memory that each event takes after it, with counts in two
+intervals that have finished."""
 
 BATCHES = (1, 10, 100, 1000)
 INTERVALS = {1: ("1h",), 4: ("1h", "2h", "3h", "4h")}

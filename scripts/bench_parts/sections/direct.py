@@ -10,9 +10,9 @@ from bench_parts.report import Section, Table, at_most, number
 
 TEXT = """\
 Microseconds per `log("e")` of a group without `sync_interval` and `sync_limit`, which waits for the
-server, and the ratio to one `incr` of redis-py in the same process and moment. Client and server share one
-core of the machine: on two, the time that a sleeping core takes to wake up would be most of what is measured,
-and depends on how long it slept."""
+server. The ratio is to one `incr` of redis-py in the same process at the same time. Client and server
+share one core of the machine. On two, the figures would mostly be the time in which a sleeping core wakes
+up, which depends on how long it slept."""
 
 INTERVALS = (1, 2, 4)
 TITLES = {"native": "log(), native", "pure": "log(), pure Python", "1.1": "event-count-logger 1.1"}

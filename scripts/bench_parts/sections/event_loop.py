@@ -14,16 +14,16 @@ from bench_parts.processes import Bench, Worker
 from bench_parts.report import Section, Table, Target, at_most, middle, number
 
 TEXT = """\
-A group with `sync_interval: 0` sends each count at once in the background thread, and so does a direct group
+A group with `sync_interval: 0` sends each count at once in the background thread. So does a direct group
 whose `log()` is called in a thread with a running event loop. *Cost*: nanoseconds per `log("e")` without
-rest, against a group that sends nothing meanwhile, in the same process; CPU time and wake-ups in {idle:g}
-seconds without counting. *To Redis*: milliseconds from before `log()` until another process has received the
-server's notification of the changed key; {latencies} counts, 10 to 20 ms apart. *In a coroutine*:
-microseconds of the longest single call in {calls:g} seconds, in a direct group, with asyncio: while the
-server answers, while it is stopped by SIGSTOP, and while its port is closed; medians of several runs, and
-the longest of all. "An empty loop" of some 100 µs among these calls tells what the machine adds. "The first
-log()" makes the file of the counters and starts the thread. "Missing" are counts that were logged meanwhile,
-and that did not arrive when the server answered again."""
+rest, against a group that sends nothing meanwhile, in the same process. CPU time and wake-ups are those
+of {idle:g} seconds without counting. *To Redis*: milliseconds from before `log()` until another process
+has received the server's notification of the changed key; {latencies} counts, 10 to 20 ms apart. *In a
+coroutine*: microseconds of the longest single call in {calls:g} seconds, in a direct group, with asyncio.
+The server answers, is stopped by SIGSTOP, or has closed its port. Figures are medians of several runs,
+and the longest of all. "An empty loop" of some 100 µs among these calls shows the share of the machine.
+"The first log()" creates the file of the counters and starts the thread. "Missing" are counts that were
+logged meanwhile, and that did not arrive when the server answered again."""
 
 COSTS = {"native": "native", "pure": "pure Python"}
 WAYS = {False: "sync_interval: 0", True: "direct, in a coroutine"}

@@ -23,11 +23,11 @@ NOTHING_MS = 1.0
 EVENTS = 1_000
 
 TEXT = """\
-Memory: kilobytes that a process and its files take up more (anonymous memory and the blocks of its files,
-medians of new processes) once a cached group with one declared event, or with {events:,}, was made, all of
-them were counted, and its background thread has connected. Idle: CPU time that a process with such a group
-uses in {idle:g} seconds without counting, with `sync_interval: 60`, and how often one of its threads wakes
-up; one run, all libraries at the same time."""
+Memory: additional kilobytes of a process and its files (anonymous memory and the blocks of its files,
+medians of new processes). The process has a cached group with one declared event, or with {events:,}. All
+of them were counted, and the background thread has connected. Idle: CPU time that a process with such a
+group uses in {idle:g} seconds without counting, with `sync_interval: 60`. "Wake-ups" is how often one of
+its threads wakes up. It is one run, all libraries at the same time."""
 
 
 def run(bench: Bench) -> Section:

@@ -15,10 +15,11 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 
 TEXT = """\
-One interval with so many events, in each layout. Memory is what the server's use grew by when each was
-counted once, without and with totals, by the number of events. "Rotate" is the second of two rotations, with
-history and totals; "blocked" is the longest time for which one request kept the server from others during it.
-"Commit" is the time of one event that is there already, and of a batch of 500 of them, as a median of 500."""
+One interval with so many events, in each layout. Memory is the growth of the server's use when each event
+was counted once, without and with totals, divided by the number of events. "Rotate" is the second of two
+rotations, with history and totals. "Blocked" is the longest time in it for which one request kept the
+server from other clients. "Commit" is the time of one existing event, and of a batch of 500 of them, as a
+median of 500."""
 
 INTERVAL = Interval.parse("1h")
 GROUP = GroupConfig("laid out", (INTERVAL,), auto_declare_events=True)

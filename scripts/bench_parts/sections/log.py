@@ -10,11 +10,11 @@ from bench_parts.processes import Bench, Worker
 from bench_parts.report import Section, Table, at_least, at_most, number
 
 TEXT = """\
-Nanoseconds per call, loop included, and the ratio to an empty method, `def log(self, event_id, count=1):
-pass` called as `obj.log("e")`, in the same loop, process and moment. "1,000 events" go through as many
-names in turn (prometheus_client: `counter.labels(name).inc()`, OpenTelemetry: an attribute, this
-library's `counter()`: as many of them); "4 threads" count the same event, and the time is that of all of
-them together. Nothing is sent meanwhile, except by statsd: it sends each count to a socket on this
+Nanoseconds per call, including the loop. The ratio is to an empty method, `def log(self, event_id,
+count=1): pass` called as `obj.log("e")`, in the same loop and process at the same time. "1,000 events"
+uses as many names in turn (prometheus_client: `counter.labels(name).inc()`, OpenTelemetry: an attribute,
+this library's `counter()`: as many of them). "4 threads" count the same event, and the time is that of
+all of them together. Nothing is sent meanwhile, except by statsd: it sends each count to a socket on this
 machine."""
 
 

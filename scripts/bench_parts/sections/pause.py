@@ -35,10 +35,10 @@ def run(bench: Bench) -> Section:
 
 def _text(changed: int, switch_ms: float) -> str:
     return f"""\
-Milliseconds between two counts of a thread that counts without rest, at most: in the same length of time
-without a sync, and while another thread syncs {changed:,} changed counters x 2 intervals. Medians of
-several runs, and the longest of all. Python lets a thread that wants to run wait for {switch_ms:g} ms
-(`sys.getswitchinterval()`) before it interrupts the one that does."""
+Longest time in milliseconds between two counts of a thread that counts without rest. It is measured
+without a sync, and while another thread syncs {changed:,} changed counters x 2 intervals, for the same
+length of time. Figures are medians of several runs, and the longest of all. Python lets a thread that
+wants to run wait for {switch_ms:g} ms (`sys.getswitchinterval()`) before it interrupts the running one."""
 
 
 def _table(found: dict[str, list[tuple[float, float, float]]]) -> Table:

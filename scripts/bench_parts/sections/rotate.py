@@ -18,12 +18,12 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 
 TEXT = """\
-Milliseconds of ending an interval and of reading it, with counts in all of so many events that are not
-declared, and the longest time that one request kept the server from all others, by its own slow log and
-statistics: as a median, and for reading also the longest of all. "Bare" is without history and totals.
-"Current" is the running interval, and "totals" what was counted since ever. The counts are filled in anew
-each time, into a server that holds nothing else. (event-count-logger 1.1 is not tried with the most events,
-to save time.)"""
+Milliseconds to end an interval and to read it, with counts in all of so many undeclared events. "Blocked"
+is the longest time for which one request kept the server from all other clients, by its own slow log and
+statistics. It is a median, and for reading also the longest of all. "Bare" is without history and totals.
+"Current" is the current interval, and "totals" are the all-time totals. Each run fills the counts into a
+server that holds nothing else. (event-count-logger 1.1 is not measured with the most events, to save
+time.)"""
 
 INTERVAL = Interval.parse("1h")
 GROUP = GroupConfig("rotated", (INTERVAL,), auto_declare_events=True)

@@ -17,11 +17,11 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store import ActionName, SessionAction, Store
 
 TEXT = """\
-With {sessions:,} open sessions in a group with 2 intervals, whose IDs are 36 characters long: microseconds
-per heartbeat, sent one at a time and {batch} in one request, and the ratio to one `hset` of redis-py, of a
-hash with as many fields of the same names, in the same process and moment. Client and server share one core,
-as for direct log(). Memory is that of the server per session, once each has started and has had a heartbeat.
-Then {more:,} more sessions than `max_sessions` are started."""
+{sessions:,} sessions are open in a group with 2 intervals. Their IDs are 36 characters long. The table
+shows microseconds per heartbeat, sent one at a time and {batch} in one request. The ratio is to one
+`hset` of redis-py in the same process at the same time. Its hash has as many fields, of the same names.
+Client and server share one core, as for direct log(). Memory is that of the server per session, after the
+start and a heartbeat of each. Then {more:,} more sessions than `max_sessions` are started."""
 
 INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
 BATCH = 100

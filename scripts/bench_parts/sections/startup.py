@@ -16,7 +16,7 @@ from event_count_logger import EventCountLogger
 
 TEXT = """\
 Milliseconds of `ecl_reader CONFIG -g requests` from start to end, run in turn by the same Python with the
-same redis-py; and those of starting Python, which both contain."""
+same redis-py. The last row is the start of Python, which both contain."""
 
 CONFIG = """\
 redis: {{host: 127.0.0.1, port: {port}}}

@@ -9,9 +9,9 @@ from bench_parts.processes import Bench
 from bench_parts.report import Section, Table, at_least, at_most, blocked, middle, number
 
 TEXT = """\
-Milliseconds of `group.sync()` in a group with 2 intervals, from the call until all is confirmed, and the
-longest time that one request kept the server from all others, by its own slow log: as a median, and the
-longest of all."""
+Milliseconds of `group.sync()` in a group with 2 intervals, from the call until all is confirmed.
+"Blocked" is the longest time for which one request kept the server from all other clients, by its own
+slow log. It is a median, and the longest of all."""
 
 TITLES = {"native": "native", "pure": "pure Python", "1.1": "event-count-logger 1.1"}
 

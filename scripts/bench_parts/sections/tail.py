@@ -15,9 +15,9 @@ from bench_parts.processes import Bench
 from bench_parts.report import Section, Table, at_most, number
 
 TEXT = """\
-Seconds that `ecl tail --from start --once` takes from start to end for an access log in the combined format,
-with one rule that counts two events and adds a number for each line; and those of a Python program that only
-looks for the same pattern in each line."""
+Seconds that `ecl tail --from start --once` takes from start to end for an access log in the combined
+format. One rule counts two events and adds a number for each line. The loop is a Python program that only
+searches for the same pattern in each line."""
 
 PATTERN = r'"(?P<method>[A-Z]+) \S+ HTTP/[^"]+" (?P<status>\d{3}) (?P<bytes>\d+)'
 RULE = {
