@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import BIN, ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))]
+PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 CODE = re.compile(r"```.*?```|`[^`\n]*`|^    .*$", re.DOTALL | re.MULTILINE)
 
 
@@ -99,7 +99,9 @@ def test_a_page_that_is_not_in_the_navigation_is_found(project: Path, tmp_path: 
     assert "new.md" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", PAGES, ids=[str(page.relative_to(ROOT)).removeprefix("docs/") for page in PAGES]
+)
 def test_links_lead_somewhere_in_the_repository_too(page: Path) -> None:
     for link in links(page.read_text()):
         name, _, anchor = link.partition("#")
