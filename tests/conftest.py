@@ -4,12 +4,14 @@ import gc
 import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,34 @@ def pytest_collection_finish() -> None:
     """What is there before the tests stays: collecting garbage after each of them need not look at it."""
     gc.collect()
     gc.freeze()
+
+
+#: Fixtures that start a program for each test.
+_STARTING = {"run", "start", "own_server"}
+
+#: Modules and functions by which a test file itself starts processes, or waits for time to pass.
+_STARTS = re.compile(r"\b(subprocess|multiprocessing|os\.fork|time\.sleep|Popen)\b")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only tests that start no program for themselves")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        slow = [item for item in items if not _is_fast(item)]
+        items[:] = [item for item in items if _is_fast(item)]
+        config.hook.pytest_deselected(items=slow)
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return not fixtures & _STARTING and not _starts_processes(item.path)
+
+
+@cache
+def _starts_processes(path: Path) -> bool:
+    return bool(_STARTS.search(path.read_text()))
 
 
 def needs_debian(package: str, command: str) -> None:
