@@ -1,33 +1,38 @@
--- Let another interval of a group add to its totals, because the one that did is not in use any more.
--- What an event has counted since ever, its stored total and its running count, stays the same.
+-- Let another interval of a group add to its totals, because the one that does so is no longer in use.
+-- The all-time total of each event stays the same: its stored total plus its count in the current interval.
 --
--- KEYS[1]  string: the interval of the group whose counts are added to the totals
--- KEYS[2]  hash: what each event has counted in the finished intervals since ever
--- KEYS[3]  sorted set: event IDs that have a total and are not in use; see rotate.lua
--- then one string per event: its count in the running interval of the one that added to the totals,
--- then one string per event: its count in the running interval of the new one
+-- KEYS[1]  string: name of the interval that adds to the totals
+-- KEYS[2]  hash: event ID -> total of its counts in finished intervals
+-- KEYS[3]  sorted set: idle events; see rotate.lua
+-- then one string per event: its count in the current interval of the old name
+-- then one string per event: its count in the current interval of the new name
 --
--- ARGV[1]  the interval that adds to them until now
--- ARGV[2]  the one that does from now on; then the event IDs
+-- ARGV[1]  old name: the interval that has added to the totals until now
+-- ARGV[2]  new name: the interval that adds to them from now on
+-- then the event IDs
 --
--- Returns 1 if it was done, 0 if another interval than ARGV[1] adds to them; then nothing changed.
+-- Returns 1 if the new interval has taken over. Returns 0, and changes nothing, if another interval than
+-- ARGV[1] adds to the totals.
 
-local before, after, n_events = ARGV[1], ARGV[2], #ARGV - 2
-assert(#KEYS == 3 + 2 * n_events, 'adopt: KEYS do not fit ARGV')
+local old_interval, new_interval, n_events = ARGV[1], ARGV[2], #ARGV - 2
+assert(#KEYS == 3 + 2 * n_events, 'adopt: KEYS do not match ARGV')
 
-if redis.call('GET', KEYS[1]) ~= before then
+if redis.call('GET', KEYS[1]) ~= old_interval then
     return 0
 end
-redis.call('SET', KEYS[1], after)
+redis.call('SET', KEYS[1], new_interval)
+
+-- all-time total = stored total + current count. The current count changes from the old interval's to the new
+-- one's, so the stored total changes by the difference.
 for i = 1, n_events do
     local event = ARGV[2 + i]
-    local stopped = redis.pcall('GET', KEYS[3 + i])
-    local counting = redis.pcall('GET', KEYS[3 + n_events + i])
-    if type(stopped) == 'string' then
-        redis.pcall('HINCRBY', KEYS[2], event, stopped)
+    local old_count = redis.pcall('GET', KEYS[3 + i])
+    local new_count = redis.pcall('GET', KEYS[3 + n_events + i])
+    if type(old_count) == 'string' then
+        redis.pcall('HINCRBY', KEYS[2], event, old_count)
     end
-    if type(counting) == 'string' then
-        local negative = string.gsub('-' .. counting, '^%-%-', '')
+    if type(new_count) == 'string' then
+        local negative = string.gsub('-' .. new_count, '^%-%-', '')
         redis.pcall('HINCRBY', KEYS[2], event, negative)
     else
         redis.call('ZADD', KEYS[3], redis.call('TIME')[1], event)

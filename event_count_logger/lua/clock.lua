@@ -1,6 +1,6 @@
--- Part of the scripts that go by the clock.
+-- Part of the scripts that need the time.
 
--- The time in Unix milliseconds: the one that is given, or the server's if that is ''.
+-- Returns the given time in Unix milliseconds, or the server's if that is ''.
 local function milliseconds(given)
     if given ~= '' then
         return tonumber(given)
@@ -9,7 +9,7 @@ local function milliseconds(given)
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Unix seconds as they are stored.
+-- Returns Unix milliseconds as the Unix seconds that keys hold: '1700000010' or '1700000010.250'.
 local function seconds(ms)
     return string.format(ms % 1000 == 0 and '%d' or '%.3f', ms / 1000)
 end

@@ -1,15 +1,15 @@
--- Part of commit.lua: counting, for a whole batch or not at all.
+-- Part of commit.lua for the layout `keys`: adds a whole batch of counts, or nothing.
 
 --!include clock
 
 local CHUNK = 1000  -- items in one command
 
--- Whether so many keys are those that counting takes.
-local function fits(n_keys, n_intervals, n_events)
+-- Returns true if counting takes that number of keys.
+local function keys_match(n_keys, n_intervals, n_events)
     return n_keys == n_intervals * (2 + n_events)
 end
 
--- The keys, from keys[first] on, for those events only that have these numbers.
+-- Returns the keys, from keys[first] on, of the events with these numbers only.
 local function keys_of(keys, first, n_events, numbers)
     local some = {}
     for index = first + 1, #keys, 2 + n_events do
@@ -23,15 +23,18 @@ end
 
 -- Adds a batch to every interval of a group.
 --
--- keys   for each interval, from keys[first] on: string, its start, set if missing; set of the event IDs that
---        have a counter there; then the counter of each event
--- words  words[at] is the number of events; then the event IDs, then their counts; then the number of
---        intervals, then the length of each in milliseconds
+-- keys   from keys[first] on, for each interval:
+--          string: its start; set here if missing
+--          set: IDs of the events that have a counter; called keys[index] below
+--          one string per event: its count, keys[index + 1] to keys[index + n_events]
+-- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
+--        intervals; then the length of each in milliseconds
 -- now    in milliseconds
 --
--- Returns nil, or a list of event ID, key and error for each key that is in the way; then nothing has changed.
+-- Returns nil on success. On an error it undoes the batch and returns a list of event ID, key and error for each
+-- key that cannot be written.
 local function count(keys, first, words, at, now)
-    local try, type = redis.pcall, type  -- a local is found faster than a global
+    local try, type = redis.pcall, type  -- locals are faster than globals
     local n_events = tonumber(words[at])
     local before_counts = at + n_events
     local before_lengths = before_counts + n_events + 1
@@ -40,11 +43,12 @@ local function count(keys, first, words, at, now)
         return nil
     end
 
-    -- What was done, should it have to be undone.
+    -- What to undo after an error.
     local failed = false
-    local answers = {}  -- what keys[i] answered to being set or incremented; for a set, its error
-    local added = {}  -- the events that were added to the set keys[i]
+    local answers = {}  -- by index in keys: the reply of SETNX or INCRBY; for a set, its error
+    local added = {}  -- by index of a set in keys: the events that were added to the set
 
+    -- Starts of the intervals. Mostly all exist, and one command shows it.
     local starts = {}
     for i = first, #keys, keys_per_interval do
         starts[#starts + 1] = keys[i]
@@ -58,8 +62,9 @@ local function count(keys, first, words, at, now)
         end
     end
 
+    -- Sets of event IDs, then counters.
     for index = first + 1, #keys, keys_per_interval do
-        -- The answer to this is made faster than a list, and it is what most commits are about.
+        -- Most commits hold one event that is in the set; SISMEMBER answers faster than SMISMEMBER.
         local known = n_events == 1 and try('SISMEMBER', keys[index], words[at + 1]) == 1
         for from = known and 2 or 1, n_events, CHUNK do
             local to = math.min(from + CHUNK - 1, n_events)
@@ -93,6 +98,8 @@ local function count(keys, first, words, at, now)
     if not failed then
         return nil
     end
+
+    -- Undo: delete starts that were set, subtract counts, take events out of the sets.
     local obstacles = {}
     for index = first + 1, #keys, keys_per_interval do
         local new = added[index] or {}
@@ -106,7 +113,8 @@ local function count(keys, first, words, at, now)
                 try('DEL', keys[i])
             elseif i > index and answer then
                 local before = try('DECRBY', keys[i], words[before_counts + i - index])
-                if before == 0 and new[event] then  -- else a program that keeps no index has counted it
+                -- Delete only a counter that this batch has made: a program that keeps no set may have made others.
+                if before == 0 and new[event] then
                     try('DEL', keys[i])
                 end
             end

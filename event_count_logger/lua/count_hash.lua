@@ -1,31 +1,33 @@
--- Part of commit.lua where the counts of an interval are in one hash: counting, for a whole batch or not at all.
+-- Part of commit.lua for the layout `hash`: adds a whole batch of counts, or nothing.
 
 --!include clock
 
 local CHUNK = 1000  -- items in one command
 
--- Whether so many keys are those that counting takes.
-local function fits(n_keys, n_intervals, n_events)
+-- Returns true if counting takes that number of keys.
+local function keys_match(n_keys, n_intervals, n_events)
     return n_keys == 2 * n_intervals or n_keys == 2 * n_intervals + 1
 end
 
--- The keys, from keys[first] on, for those events only that have these numbers.
+-- Returns the keys from keys[first] on: a hash holds any events.
 local function keys_of(keys, first, n_events, numbers)
     return {unpack(keys, first)}
 end
 
--- Adds a batch to every interval of a group, and to what was counted since ever.
+-- Adds a batch to every interval of a group, and to the totals.
 --
--- keys   for each interval, from keys[first] on: string, its start, set if missing; hash of event ID to count;
---        then, if the group has totals: hash of event ID to what it has counted since ever
--- words  words[at] is the number of events; then the event IDs, then their counts; then the number of
---        intervals, then the length of each in milliseconds
+-- keys   from keys[first] on, for each interval:
+--          string: its start; set here if missing
+--          hash: event ID -> count
+--        then, if the group has totals, hash: event ID -> all-time total
+-- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
+--        intervals; then the length of each in milliseconds
 -- now    in milliseconds
 --
--- Returns nil, or a list of event ID, key and error for each count that cannot be added to; then nothing has
--- changed. The event ID is '' where all of a key is in the way.
+-- Returns nil on success. On an error it undoes the batch and returns a list of event ID, key and error for each
+-- count that cannot be changed. The event ID is '' where the key itself cannot be written.
 local function count(keys, first, words, at, now)
-    local try, type = redis.pcall, type  -- a local is found faster than a global
+    local try, type = redis.pcall, type  -- locals are faster than globals
     local n_events = tonumber(words[at])
     local before_counts = at + n_events
     local before_lengths = before_counts + n_events + 1
@@ -35,7 +37,7 @@ local function count(keys, first, words, at, now)
     end
 
     local obstacles = {}
-    local function is_refused(event, key, answer)
+    local function is_error(event, key, answer)
         if type(answer) ~= 'table' or not answer.err then
             return false
         end
@@ -45,6 +47,7 @@ local function count(keys, first, words, at, now)
         return true
     end
 
+    -- Starts of the intervals. Mostly all exist, and one command shows it.
     local starts, hashes = {}, {}
     for i = 1, n_intervals do
         starts[i], hashes[i] = keys[first + 2 * i - 2], keys[first + 2 * i - 1]
@@ -56,19 +59,20 @@ local function count(keys, first, words, at, now)
         for i, start in ipairs(starts) do
             local start_ms = now - now % tonumber(words[before_lengths + i])
             local answer = try('SETNX', start, seconds(start_ms))
-            if not is_refused('', start, answer) and answer == 1 then
+            if not is_error('', start, answer) and answer == 1 then
                 started[#started + 1] = start
             end
         end
     end
 
-    -- Each hash is asked for all counts before any is added: one batch may name an event twice.
+    -- Returns the counts of all events in a hash. They are read before the first one is added, because one batch
+    -- may name an event twice.
     local function values_in(hash)
         local values = {}
         for from = 1, n_events, CHUNK do
             local to = math.min(from + CHUNK - 1, n_events)
             local some = try('HMGET', hash, unpack(words, at + from, at + to))
-            if is_refused('', hash, some) then
+            if is_error('', hash, some) then
                 return nil
             end
             for i = from, to do
@@ -78,18 +82,20 @@ local function count(keys, first, words, at, now)
         return values
     end
 
-    local before, added = {}, {}  -- the counts of each hash as they were, and whether each was added to
+    local before = {}  -- by hash: the counts before the batch
+    local added = {}  -- by hash: true for each count that was added to
     for number, hash in ipairs(hashes) do
         before[number], added[number] = values_in(hash), {}
         for i = 1, before[number] and n_events or 0 do
             local answer = try('HINCRBY', hash, words[at + i], words[before_counts + i])
-            added[number][i] = not is_refused(words[at + i], hash, answer)
+            added[number][i] = not is_error(words[at + i], hash, answer)
         end
     end
     if #obstacles == 0 then
         return nil
     end
 
+    -- Undo: restore counts, delete starts that were set.
     for number, hash in ipairs(hashes) do
         for i in pairs(added[number]) do
             local value = before[number][i]

@@ -1,16 +1,16 @@
--- Read some of the counts of one finished interval, where they are in a hash.
+-- Read a page of the counts of one finished interval, in the layout `hash`.
 --
--- KEYS[1]  stream: the finished intervals; see rotate_hash.lua
--- KEYS[2]  string: the ID in the stream of the interval whose counts are in KEYS[3]
--- KEYS[3]  hash: event ID -> count in the last finished interval
--- KEYS[4]  hash: event ID -> count in the interval that is asked for, unless it is the last one
+-- KEYS[1]  stream: history of finished intervals; see rotate_hash.lua
+-- KEYS[2]  string: ID in the stream of the interval whose counts are in KEYS[3]
+-- KEYS[3]  hash: event ID -> count in the last interval
+-- KEYS[4]  hash: event ID -> count in the interval to read, unless that is the last one
 --
 -- ARGV[1]  ID of the interval in the stream
--- ARGV[2]  where to go on, as HSCAN takes it; '0' to begin
--- ARGV[3]  about how many counts
+-- ARGV[2]  cursor of HSCAN; '0' for the first page
+-- ARGV[3]  approximate number of counts
 --
--- Returns {where to go on, '0' at the end; event IDs, each followed by its count}; nothing if the interval has
--- fallen out of the history.
+-- Returns {cursor of the next page, or '0' after the last one; list of event ID, count}. Returns {} if the
+-- interval is no longer in the history.
 
 assert(#KEYS == 4 and #ARGV == 3, 'finished_hash: KEYS or ARGV are missing')
 local history, last_id, last, own = unpack(KEYS)

@@ -1,13 +1,13 @@
--- Add events to the index of an interval whose counters version 1.1 has made: it keeps no index.
+-- Add events to the set of an interval whose counters version 1.1 has made, because 1.1 keeps no set.
 --
--- KEYS[1]  set: event IDs that have a counter in this half of the interval
+-- KEYS[1]  set: IDs of the events that have a counter in the current or last interval
 -- then one string per event: its count there
 --
--- ARGV     the event IDs, at most a thousand
+-- ARGV     event IDs, at most 1000
 --
--- Returns how many were added: those that have a counter now.
+-- Returns the number of events that were added, which are those that have a counter.
 
-assert(#KEYS == 1 + #ARGV, 'index: KEYS do not fit ARGV')
+assert(#KEYS == 1 + #ARGV, 'index: KEYS do not match ARGV')
 local found = {}
 for i, value in ipairs(redis.call('MGET', unpack(KEYS, 2))) do
     if value and (value == '0' or string.match(value, '^%-?[1-9]%d*$')) then

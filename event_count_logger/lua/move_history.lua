@@ -1,23 +1,25 @@
--- Move one finished interval to the stream that takes the place of the history; with the last one, it does.
+-- Move one finished interval to the history of the other layout. When none is left, the new history replaces the
+-- old one.
 --
--- KEYS[1]  stream: the finished intervals, as one layout has them
--- KEYS[2]  stream: the finished intervals, as the other layout has them
--- KEYS[3]  string: the ID of the interval whose counts are in the hash of the last one; see rotate_hash.lua
+-- KEYS[1]  stream: finished intervals in the old layout
+-- KEYS[2]  stream: finished intervals in the new layout
+-- KEYS[3]  string: ID of the interval whose counts are in the hash of the last one; see rotate_hash.lua
 -- KEYS[4]  hash: counts of the interval
 --
--- ARGV[1]  ID of the interval in both
--- ARGV[2]  'keys' if counts are not in hashes any more: then KEYS[4], and KEYS[3] if it is this one, are deleted
--- then what the other layout notes besides start and end: names, each followed by its value
+-- ARGV[1]  ID of the interval in both streams
+-- ARGV[2]  'keys' if the new layout is `keys`: then KEYS[4] is deleted, and KEYS[3] if it holds this ID
+-- then the fields that the new layout has besides start and end: names, each followed by its value
 --
 -- Returns nothing.
 
 assert(#KEYS == 4 and #ARGV >= 4, 'move_history: KEYS or ARGV are missing')
-local from, to, last_id, hash, id = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+local from, to, last_id, hash = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local id, new_layout = ARGV[1], ARGV[2]
 
 local fields = redis.call('XRANGE', from, id, id)[1][2]
 redis.call('XADD', to, id, 'start', fields[2], 'end', fields[4], unpack(ARGV, 3))
 redis.call('XDEL', from, id)
-if ARGV[2] == 'keys' then
+if new_layout == 'keys' then
     redis.call('UNLINK', hash)
     if redis.call('GET', last_id) == id then
         redis.call('DEL', last_id)

@@ -1,18 +1,19 @@
--- Move counts of one interval from keys of their own into a hash; see docs/layouts.md.
+-- Move counts of one interval from the layout `keys` to `hash`; see docs/layouts.md.
 --
--- KEYS[1]  set: event IDs that have a counter
--- KEYS[2]  hash: event ID -> count; they are added to what is there
--- KEYS[3]  hash: what each event has counted since ever
+-- KEYS[1]  set: IDs of the events that have a counter
+-- KEYS[2]  hash: event ID -> count; the moved counts are added to it
+-- KEYS[3]  hash: event ID -> all-time total
 -- then one string per event: its count
 --
--- ARGV[1]  'totals' if the totals do not have these counts yet
+-- ARGV[1]  'totals' to add the counts to the totals, because those do not include them yet
 -- then at most 1000 event IDs
 --
--- Returns the keys that hold something else than they should: they were left alone. What was moved is gone
--- from where it was, so that it is moved once.
+-- Returns the keys that have an unexpected type; they are left unchanged. A count that was moved is deleted from its
+-- old key, so that it is moved once.
 
 local index, hash, totals, adds = KEYS[1], KEYS[2], KEYS[3], ARGV[1] == 'totals'
-assert(#KEYS - 3 == #ARGV - 1, 'move_to_hash: KEYS do not fit ARGV')
+assert(#KEYS - 3 == #ARGV - 1, 'move_to_hash: KEYS do not match ARGV')
+-- An unexpected type is an error before the first write.
 redis.call('SCARD', index)
 redis.call('HLEN', hash)
 redis.call('HLEN', totals)
@@ -24,7 +25,7 @@ for i = 2, #ARGV do
     local is_count = type(value) == 'string'
     local moved = not value or is_count and redis.pcall('HINCRBY', hash, event, value)
     if type(moved) == 'table' and string.find(moved.err, 'OOM') then
-        return moved -- the memory is full: nothing is wrong with the key
+        return moved  -- the server is out of memory; the key has the right type
     end
     if type(moved) == 'table' or not moved then
         obstacles[#obstacles + 1] = key

@@ -1,18 +1,19 @@
--- Move counts of one interval from a hash to keys of their own; see docs/layouts.md.
+-- Move counts of one interval from the layout `hash` to `keys`; see docs/layouts.md.
 --
--- KEYS[1]  set: event IDs that have a counter
+-- KEYS[1]  set: IDs of the events that have a counter
 -- KEYS[2]  hash: event ID -> count
--- KEYS[3]  hash: what each event has counted since ever
--- then one string per event: its count; they are added to what is there
+-- KEYS[3]  hash: event ID -> all-time total
+-- then one string per event: its count; the moved count is added to it
 --
--- ARGV[1]  'totals' if the totals are to be without these counts from now on
+-- ARGV[1]  'totals' to subtract the counts from the totals, which do not include them in the new layout
 -- then at most 1000 event IDs
 --
--- Returns the keys that hold something else than they should: they were left alone. What was moved is gone
--- from where it was, so that it is moved once.
+-- Returns the keys that have an unexpected type; they are left unchanged. A count that was moved is deleted from the
+-- hash, so that it is moved once.
 
 local index, hash, totals, subtracts = KEYS[1], KEYS[2], KEYS[3], ARGV[1] == 'totals'
-assert(#KEYS - 3 == #ARGV - 1, 'move_to_keys: KEYS do not fit ARGV')
+assert(#KEYS - 3 == #ARGV - 1, 'move_to_keys: KEYS do not match ARGV')
+-- An unexpected type is an error before the first write.
 redis.call('SCARD', index)
 redis.call('HLEN', hash)
 redis.call('HLEN', totals)
@@ -24,7 +25,7 @@ for i = 2, #ARGV do
     if value then
         local moved = redis.pcall('INCRBY', key, value)
         if type(moved) == 'table' and string.find(moved.err, 'OOM') then
-            return moved -- the memory is full: nothing is wrong with the key
+            return moved  -- the server is out of memory; the key has the right type
         end
         if type(moved) == 'table' then
             obstacles[#obstacles + 1] = key

@@ -1,8 +1,8 @@
--- Try each command that the other scripts use on a scratch key, and leave nothing behind.
+-- Try each command that the other scripts use, on a scratch key that is deleted at the end.
 --
 -- KEYS[1]  scratch key
 --
--- Returns the errors, a sentence each; an empty list when all of them may be used.
+-- Returns a list of errors, one sentence each. It is empty if the user may run all commands.
 
 local key = KEYS[1]
 local errors = {}

@@ -1,27 +1,29 @@
--- Read the counts of the running interval, of the last finished one, or of both, and the totals, as of one
--- moment.
+-- Read the counts of the current interval, of the last one, or of both, and the totals, as one snapshot, in the
+-- layout `keys`.
 --
--- KEYS[1]  string: start of the running interval, Unix seconds
--- KEYS[2]  string: start of the last finished interval, Unix seconds
--- KEYS[3]  stream: the finished intervals; see rotate.lua
--- KEYS[4]  hash: what each event has counted in the finished intervals since ever
--- KEYS[5]  string: the interval of the group whose counts are added to that
--- then for each half that is read:
---   set: event IDs that have a counter in that half
---   string, one per event: its count in that half
+-- KEYS[1]  string: start of the current interval, Unix seconds
+-- KEYS[2]  string: start of the last interval, Unix seconds
+-- KEYS[3]  stream: history of finished intervals; see rotate.lua
+-- KEYS[4]  hash: event ID -> total of its counts in finished intervals
+-- KEYS[5]  string: name of the interval that adds to KEYS[4]
+-- then for each half to read, 'last' or 'cur':
+--          set: IDs of the events that have a counter in that half
+--          one string per event: its count in that half
 --
 -- ARGV[1]  now in milliseconds, or '' for the server's clock
--- ARGV[2]  'all': of all events; 'named': only of those that are named
--- ARGV[3]  'totals' if they are read, too; of those named for the first half, if not of all
--- then for each half: 'last' or 'cur', the number of its events, and their IDs
+-- ARGV[2]  'all' to read all events, 'named' to read only the events named below
+-- ARGV[3]  'totals' to read the totals, too: of all events, or of the events named for the first half
+-- then for each half: 'last' or 'cur'; the number of its events; their IDs
 --
--- Returns {now in milliseconds, start of the running interval or '', start of the last or '', interval of
--- the totals or '', totals or nothing, ...} and for each half a list:
---   counts   one count per event ('' where there is none)
---   unnamed  the event IDs that the set has besides: ask again with them
---   entry    the ID in the stream, and the event IDs and their counts as JSON, from the stream
---   many     nothing: there are so many that they have to be read some at a time
--- The totals are 'all', and event IDs, each followed by its count; or 'counts' or 'many', as for a half.
+-- Returns {now in milliseconds, start of the current interval or '', start of the last one or '', interval that
+-- adds to the totals or '', totals, one list per half ...}. The first item of a list says what follows:
+--
+--   counts   one count per named event, '' where there is none
+--   unnamed  IDs of further events in the set; the caller asks again and names them
+--   entry    ID in the stream; event IDs and their counts as JSON, both from the stream
+--   many     nothing: the events are too many for one script; the caller reads them page by page
+--
+-- The totals are 'counts' or 'many' as above, or 'all' and then event ID, total of each event, or an empty list.
 
 --!include clock
 --!include reading
@@ -29,11 +31,11 @@
 local CHUNK = 1000  -- items in one command
 
 local now = milliseconds(ARGV[1])
-local all = ARGV[2] == 'all'
+local all, wants_totals = ARGV[2] == 'all', ARGV[3] == 'totals'
 
 local start, last_start = ask('GET', KEYS[1]) or '', ask('GET', KEYS[2]) or ''
 
--- What the command answers to all items of the list from first to last, a chunk at a time.
+-- Calls a command with the items first to last of a list, a chunk at a time, and appends the replies to result.
 local function in_chunks(result, list, first, last, command, ...)
     for i = first, last, CHUNK do
         local arguments = {...}
@@ -47,12 +49,13 @@ local function in_chunks(result, list, first, last, command, ...)
     return result
 end
 
--- The last finished interval, if it is the newest one in the stream.
+-- Returns the last interval as 'entry' if the stream has it, else nil.
 local function entry()
     local id, fields = last_entry(KEYS[3], start, last_start, 'events')
     return id and {'entry', id, fields[6], fields[8] or ''}
 end
 
+-- Returns the events that are in the set but not in ARGV as 'unnamed', or nil.
 local function unnamed(index, first, last)
     local named, rest = {}, {'unnamed'}
     for i = first, last do
@@ -66,6 +69,7 @@ local function unnamed(index, first, last)
     return #rest > 1 and rest or nil
 end
 
+-- Returns the list of one half.
 local function half(name, index, first_key, first_arg, n_events)
     local from_entry = name == 'last' and all and entry()
     if from_entry then
@@ -77,8 +81,9 @@ local function half(name, index, first_key, first_arg, n_events)
         or in_chunks({'counts'}, KEYS, first_key, first_key + n_events - 1, 'MGET')
 end
 
+-- Returns the totals.
 local function totals()
-    if ARGV[3] ~= 'totals' then
+    if not wants_totals then
         return {}
     elseif not all then
         return in_chunks({'counts'}, ARGV, 6, 5 + tonumber(ARGV[5]), 'HMGET', KEYS[4])
@@ -90,7 +95,7 @@ local function totals()
     return all_totals
 end
 
-local totals_interval = ARGV[3] == 'totals' and ask('GET', KEYS[5])
+local totals_interval = wants_totals and ask('GET', KEYS[5])
 local reply = {now, start, last_start, totals_interval or '', totals()}
 local key, arg = 6, 4
 while arg <= #ARGV do
@@ -98,5 +103,5 @@ while arg <= #ARGV do
     reply[#reply + 1] = half(ARGV[arg], KEYS[key], key + 1, arg + 2, n_events)
     key, arg = key + 1 + n_events, arg + 2 + n_events
 end
-assert(key == #KEYS + 1, 'read: KEYS do not fit ARGV')
+assert(key == #KEYS + 1, 'read: KEYS do not match ARGV')
 return reply

@@ -1,8 +1,8 @@
--- Part of read.lua and read_hash.lua: what is the same however the counts are kept.
+-- Part of read.lua and read_hash.lua: what both layouts share.
 
-local MANY = 10000  -- reading more events at once keeps the server from others for too long
+local MANY = 10000  -- events; reading more in one script blocks other clients for too long
 
--- What the command answers; an error names the key.
+-- Returns the reply to a command. Raises an error that names the key.
 local function ask(command, key, ...)
     local answer = redis.pcall(command, key, ...)
     if type(answer) == 'table' and answer.err then
@@ -11,8 +11,8 @@ local function ask(command, key, ...)
     return answer
 end
 
--- The newest interval in the history, its ID and its fields, if it is the last finished one. What comes behind
--- start and end is named differently in each layout.
+-- Returns ID and fields of the newest interval in the history, or nil if that is not the last interval. `name` is the
+-- third field of an interval in this layout; another name shows that the other layout has written it.
 local function last_entry(history, start, last_start, name)
     local newest = redis.pcall('XREVRANGE', history, '+', '-', 'COUNT', 1)[1]
     if type(newest) ~= 'table' then

@@ -1,37 +1,38 @@
--- End the running interval of a group if its time is over: cur becomes last, and is noted in the history and
--- in the totals.
+-- End the current interval of a group if it is over, in the layout `keys`: cur becomes last, and its counts go to
+-- the history and to the totals.
 --
--- KEYS[1]  string: start of the running interval, Unix seconds
--- KEYS[2]  string: start of the last finished interval, Unix seconds
--- KEYS[3]  set: event IDs that have a counter in the running interval
--- KEYS[4]  set: event IDs that have a counter in the last finished interval
--- KEYS[5]  string: how many intervals were finished so far; 0 from the first look of a master on
--- KEYS[6]  stream: the finished intervals, each with start and end, and the event IDs and their
---          counts as JSON. The ID is the end in milliseconds, and the number of the interval.
--- KEYS[7]  hash: what each event has counted in the finished intervals since ever
--- KEYS[8]  sorted set: event IDs that have a total and are not in use, by the end of the last interval in which
---          they were, Unix seconds
--- KEYS[9]  string: the interval of the group whose counts are added to the totals
--- then one string per event: its count in the running interval,
--- then one string per event: its count in the last finished interval
+-- KEYS[1]  string: start of the current interval, Unix seconds
+-- KEYS[2]  string: start of the last interval, Unix seconds
+-- KEYS[3]  set: IDs of the events that have a counter in the current interval
+-- KEYS[4]  set: IDs of the events that have a counter in the last interval
+-- KEYS[5]  string: number of finished intervals; 0 from the first check of a master on
+-- KEYS[6]  stream: history of finished intervals, each with start, end, event IDs and counts, both as JSON. An ID is
+--          '<end in milliseconds>-<number of the interval>'.
+-- KEYS[7]  hash: event ID -> total of its counts in finished intervals
+-- KEYS[8]  sorted set: idle events, which have a total but no counter; the score is the end of the last interval in
+--          which they had one, Unix seconds
+-- KEYS[9]  string: name of the interval that adds to the totals
+-- then one string per event: its count in the current interval
+-- then one string per event: its count in the last interval
 --
 -- ARGV[1]  length of the interval in milliseconds
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
--- ARGV[3]  start of the running interval when the sets were read, or ''
--- ARGV[4]  how many intervals the history holds; 0 for none, which deletes it
--- ARGV[5]  'off': there are no totals, which deletes them; 'other': another interval adds to them; otherwise
---          the name of this interval, which adds to them unless another one does
--- ARGV[6]  seconds after which an event that is not in use leaves the totals
--- ARGV[7]  number of declared events, which have a counter even when it is 0; then the
--- IDs of all events: first the declared ones, then the others of both sets. An
--- event that is not named stays where it is, and counts in the new interval.
+-- ARGV[3]  start of the current interval when the caller read the sets, or ''
+-- ARGV[4]  number of intervals that the history holds; 0 deletes it
+-- ARGV[5]  'off' for a group without totals, which deletes them; 'other' if another interval adds to them; else the
+--          name of this interval, which adds to them unless another one already does
+-- ARGV[6]  seconds after which an idle event leaves the totals
+-- ARGV[7]  number of declared events, which have a counter even when it is 0
+-- then the IDs of all events: first the declared ones, then the others of both sets. An event that is not named
+--          stays in the current interval, and counts for the new one.
 --
--- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}:
---   changed    it was rotated since the sets were read: read them again; nothing changed
---   waiting    the interval is still running; no count changed
---   started    there was no running interval; it starts at the latest boundary
---   restarted  the running interval began in the future, so the clock was wrong; as started
---   rotated    start, end, list of the keys that hold something else than they should: they were left alone
+-- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}; rotation.lua has a table of the
+-- outcomes:
+--   changed    rotated since the caller read the sets; the caller reads again
+--   waiting    the current interval is not over; no count changed
+--   started    there was no current interval; it starts at the latest boundary
+--   restarted  the current interval began in the future, because the clock was wrong; as started
+--   rotated    start, end, list of the keys that have an unexpected type, which are left unchanged
 
 --!include clock
 --!include rotation
@@ -42,14 +43,14 @@ local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4
 local finished, history, totals, idle, totals_interval = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local first_event, first_cur = 7, 9  -- of ARGV and KEYS, less 1
+local first_event, first_cur = 7, 9  -- index of the first one in ARGV and KEYS, minus 1
 local n_events = #ARGV - first_event
 local first_last = first_cur + n_events
-assert(#KEYS == first_last + n_events, 'rotate: KEYS do not fit ARGV')
+assert(#KEYS == first_last + n_events, 'rotate: KEYS do not match ARGV')
 
 local now = milliseconds(ARGV[2])
 
--- Calls the command with all items, a chunk at a time, after the first arguments.
+-- Calls a command with the given arguments and then all items, a chunk at a time.
 local function in_chunks(items, command, ...)
     for first = 1, #items, CHUNK do
         local arguments = {...}
@@ -60,27 +61,30 @@ local function in_chunks(items, command, ...)
     end
 end
 
--- From the first look on it is certain which interval adds to the totals, whatever configurations come later.
+-- Makes this interval the one that adds to the totals, unless there is one. It runs from the first check on, so that
+-- a later configuration with other intervals does not change it.
 local function claim_totals()
     if adds_to_totals ~= 'off' and adds_to_totals ~= 'other' then
         redis.pcall('SETNX', totals_interval, adds_to_totals)
     end
 end
 
-local start, boundary, answer = look(cur_ts, last_ts, start_then, length, now)
+local start, boundary, answer = check(cur_ts, last_ts, start_then, length, now)
 if answer then
     if answer[1] ~= 'changed' then
-        take(finished)
+        claim(finished)
         claim_totals()
     end
     return answer
 end
 
--- Both sets are looked at before the first write: a wrong type there must not leave half of it done.
+-- 1. Check the type of the set before the first write, because Lua has no rollback.
 redis.call('SCARD', cur_index)
 
 local last_values, last_events, last_counts, absent_events = {}, {}, {}, {}
 local zeros, gone, unlisted, declared = {}, {}, {}, {}
+
+-- 2. Read the counts, and sort the events by what happens to them.
 for first = 1, n_events, CHUNK do
     local last_of_chunk = math.min(first + CHUNK - 1, n_events)
     local values = redis.call('MGET', unpack(KEYS, first_cur + first, first_cur + last_of_chunk))
@@ -116,7 +120,7 @@ for first = 1, n_events, CHUNK do
     end
 end
 
--- DEL first: a server that is out of memory lets a script go on whose first write frees some.
+-- 3. Write. DEL is first: a server that is out of memory lets a script run whose first write frees memory.
 redis.call('DEL', last_index)
 in_chunks(last_values, 'MSET')
 in_chunks(zeros, 'MSET')
@@ -127,12 +131,15 @@ in_chunks(declared, 'SADD', cur_index)
 redis.call('SET', last_ts, start)
 redis.call('SET', cur_ts, seconds(boundary))
 
-local function note_in_history(number)
+-- Appends the counts to the history.
+local function add_to_history(number)
     local names, counts = cjson.encode(last_events), '[' .. table.concat(last_counts, ',') .. ']'
     local entry = {'start', start, 'end', seconds(boundary), 'events', names, 'counts', counts}
-    note({history, 'MAXLEN', n_history}, boundary, number, entry)
+    append_to_history({history, 'MAXLEN', n_history}, boundary, number, entry)
 end
 
+-- Adds the counts to the totals, with HMGET and HSET for many events at once. Lua numbers are exact below 2^53 only, so
+-- larger ones take one HINCRBY each.
 local function add_to_totals()
     for first = 1, #last_events, CHUNK do
         local last_of_chunk = math.min(first + CHUNK - 1, #last_events)
@@ -160,7 +167,8 @@ local function add_to_totals()
     end
 end
 
--- An event that is in use is not idle; one that was in use in the interval before is idle since its end.
+-- Updates the idle events: removes those with a counter, adds those whose counter is gone. Events that are idle for too
+-- long leave the totals.
 local function expire_totals()
     if not try('ZCARD', idle) then
         return
@@ -175,7 +183,7 @@ local function expire_totals()
         redis.call('ZADD', idle, unpack(arguments))
     end
     local before = string.format('(%.3f', boundary / 1000 - expire_after)
-    local most = CHUNK + #absent_events  -- more than come
+    local most = CHUNK + #absent_events  -- more than become idle in one interval
     for _, event in ipairs(redis.call('ZRANGEBYSCORE', idle, '-inf', before, 'LIMIT', 0, most)) do
         redis.call('ZREM', idle, event)
         if redis.call('SISMEMBER', cur_index, event) == 0 then
@@ -184,11 +192,12 @@ local function expire_totals()
     end
 end
 
+-- 4. History and totals.
 local number = try('INCR', finished)
 if n_history == 0 then
     redis.call('DEL', history)
 elseif number then
-    note_in_history(number)
+    add_to_history(number)
 end
 if adds_to_totals == 'off' then
     redis.call('DEL', totals, idle, totals_interval)

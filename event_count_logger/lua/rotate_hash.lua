@@ -1,34 +1,35 @@
--- End the running interval of a group if its time is over, where its counts are in one hash: cur becomes last,
--- and is noted in the history. However many events there are, it takes the same time.
+-- End the current interval of a group if it is over, in the layout `hash`: cur becomes last, and an entry goes to
+-- the history. The time that it takes does not depend on the number of events.
 --
--- KEYS[1]   string: start of the running interval, Unix seconds
--- KEYS[2]   string: start of the last finished interval, Unix seconds
--- KEYS[3]   hash: event ID -> count in the running interval
--- KEYS[4]   hash: event ID -> count in the last finished interval
--- KEYS[5]   string: how many intervals were finished so far; 0 from the first look of a master on
--- KEYS[6]   stream: the finished intervals, each with start, end and number. The ID is the end in milliseconds,
---           and the number of the interval.
--- KEYS[7]   string: the ID in the stream of the interval whose counts are in KEYS[4]; not there if the stream
---           does not have it
--- KEYS[8]   hash: what each event has counted since ever
--- KEYS[9]   sorted set: event IDs that have a total and are not in use
--- KEYS[10]  hash: where the counts that are in KEYS[4] go, if the stream keeps their interval
--- then, for each interval that falls out of the history, the hash of its counts
+-- KEYS[1]   string: start of the current interval, Unix seconds
+-- KEYS[2]   string: start of the last interval, Unix seconds
+-- KEYS[3]   hash: event ID -> count in the current interval
+-- KEYS[4]   hash: event ID -> count in the last interval
+-- KEYS[5]   string: number of finished intervals; 0 from the first check of a master on
+-- KEYS[6]   stream: history of finished intervals, each with start, end and number. An ID is
+--           '<end in milliseconds>-<number of the interval>'.
+-- KEYS[7]   string: ID in the stream of the interval whose counts are in KEYS[4]; missing if the stream does not
+--           have that interval
+-- KEYS[8]   hash: event ID -> all-time total
+-- KEYS[9]   sorted set: idle events; see expire_hash.lua
+-- KEYS[10]  hash: new key for the counts in KEYS[4], if the stream keeps their interval
+-- then, for each interval that leaves the history, the hash of its counts
 --
 -- ARGV[1]  length of the interval in milliseconds
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
--- ARGV[3]  start of the running interval when the history was looked at, or ''
--- ARGV[4]  'history' if the interval is to be noted there
--- ARGV[5]  'totals' if there are some; else they are deleted
--- ARGV[6]  what was in KEYS[7] when the history was looked at, or ''
--- then the IDs in the stream of the intervals that fall out of the history
+-- ARGV[3]  start of the current interval when the caller read the history, or ''
+-- ARGV[4]  'history' to append the interval to the history
+-- ARGV[5]  'totals' for a group with totals; else they are deleted
+-- ARGV[6]  value of KEYS[7] when the caller read the history, or ''
+-- then the IDs in the stream of the intervals that leave the history
 --
--- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}:
---   changed    it was rotated since the history was looked at: look again; nothing changed
---   waiting    the interval is still running; nothing changed
---   started    there was no running interval; it starts at the latest boundary
---   restarted  the running interval began in the future, so the clock was wrong; as started
---   rotated    start, end, list of the keys that hold something else than they should: they were left alone
+-- Returns {outcome, now in milliseconds, milliseconds until the next boundary, ...}; rotation.lua has a table of the
+-- outcomes:
+--   changed    rotated since the caller read the history; the caller reads again
+--   waiting    the current interval is not over; no count changed
+--   started    there was no current interval; it starts at the latest boundary
+--   restarted  the current interval began in the future, because the clock was wrong; as started
+--   rotated    start, end, list of the keys that have an unexpected type, which are left unchanged
 
 --!include clock
 --!include rotation
@@ -38,28 +39,30 @@ local CHUNK = 1000  -- items in one command
 local cur_ts, last_ts, cur, last, finished = unpack(KEYS, 1, 5)
 local history, last_id_key, totals, idle, kept = unpack(KEYS, 6, 10)
 local length, has_history, has_totals, last_id = tonumber(ARGV[1]), ARGV[4] == 'history', ARGV[5] == 'totals', ARGV[6]
-assert(#KEYS - 10 == #ARGV - 6, 'rotate_hash: KEYS do not fit ARGV')
+assert(#KEYS - 10 == #ARGV - 6, 'rotate_hash: KEYS do not match ARGV')
 
 local now = milliseconds(ARGV[2])
-local start, boundary, answer = look(cur_ts, last_ts, ARGV[3], length, now)
+local start, boundary, answer = check(cur_ts, last_ts, ARGV[3], length, now)
 if answer then
     if answer[1] ~= 'changed' then
-        take(finished)
+        claim(finished)
     end
     return answer
 end
 
--- Both are looked at before the first write: a wrong type there must not leave half of it done.
+-- Check both types before the first write, because Lua has no rollback.
 redis.call('HLEN', cur)
 redis.call('HLEN', last)
 
--- Whatever holds many counts is unlinked: freeing them, and so replacing them, would keep the server from others.
+-- Remove the oldest intervals. UNLINK frees memory in another thread; DEL, and RENAME onto a key, would block other
+-- clients while they free a large hash.
 for first = 11, #KEYS, CHUNK do
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
 end
 for first = 7, #ARGV, CHUNK do
     try('XDEL', history, unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
 end
+-- Keep the counts of the last interval if the history has it, then let cur become last.
 local is_held = last_id ~= '' and #redis.pcall('XRANGE', history, last_id, last_id) > 0
 if is_held and redis.call('EXISTS', last) == 1 and redis.call('EXISTS', kept) == 0 then
     redis.call('RENAME', last, kept)
@@ -72,10 +75,11 @@ end
 redis.call('SET', last_ts, start)
 redis.call('SET', cur_ts, seconds(boundary))
 
+-- Append the interval to the history.
 local number = try('INCR', finished)
 local id
 if has_history and number then
-    id = note({history}, boundary, number, {'start', start, 'end', seconds(boundary), 'number', number})
+    id = append_to_history({history}, boundary, number, {'start', start, 'end', seconds(boundary), 'number', number})
 elseif try('XLEN', history) == 0 then
     redis.call('UNLINK', history)
 end

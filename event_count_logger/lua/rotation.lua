@@ -1,15 +1,25 @@
--- Part of rotate.lua and rotate_hash.lua: when an interval ends, and what is done besides.
+-- Part of rotate.lua and rotate_hash.lua: when to rotate, and what both layouts share.
+--
+-- `cur_ts` holds the start of the current interval, `last_ts` that of the last one. `boundary` is the latest multiple
+-- of the interval's length, by `now`. The first line that applies decides:
+--
+--   start in cur_ts              outcome    change
+--   differs from start_then      changed    none: another master was faster, or a worker has begun the interval
+--   missing                      started    cur_ts = boundary
+--   after now + length           restarted  cur_ts = boundary, last_ts deleted: the clock was wrong; counts stay
+--   at the boundary or later     waiting    none: the interval is not over
+--   before the boundary          rotated    cur -> last; last_ts = cur_ts; cur_ts = boundary
 
 --!include clock
 
--- Notes that a master takes care of an interval that may not have finished yet: how many have is then 0, not missing.
-local function take(finished)
+-- Records that a master takes care of an interval: the number of finished intervals is then 0 instead of missing.
+local function claim(finished)
     redis.pcall('SETNX', finished, '0')
 end
 
--- Looks whether the running interval is over; if there is none, or it began in the future, it begins anew.
--- Returns its start, the latest boundary, and what is to be answered unless it is to be rotated.
-local function look(cur_ts, last_ts, start_then, length, now)
+-- Decides by the table above, and makes the change of 'started' and 'restarted'.
+-- Returns the start of the current interval, the latest boundary, and the reply, which is nil for 'rotated'.
+local function check(cur_ts, last_ts, start_then, length, now)
     local boundary = now - now % length
     local until_next = boundary + length - now
     local start = redis.call('GET', cur_ts)
@@ -30,10 +40,11 @@ local function look(cur_ts, last_ts, start_then, length, now)
     return start, boundary, answer
 end
 
--- The keys that hold something else than they should.
+-- Keys that have an unexpected type.
 local obstacles = {}
 
--- For what is besides: a key of another type in the way must not keep counts from being rotated.
+-- Calls a command on a key that is less important than the counts. An unexpected type of that key is reported, and does
+-- not stop the rotation.
 local function try(command, key, ...)
     local answer = redis.pcall(command, key, ...)
     if type(answer) == 'table' and answer.err then
@@ -43,8 +54,8 @@ local function try(command, key, ...)
     return answer
 end
 
--- Notes an interval in the history; `words` is what XADD takes before the ID. Returns the ID, or nil.
-local function note(words, boundary, number, entry)
+-- Appends an interval to the history. `words` are the arguments of XADD before the ID. Returns the ID, or nil.
+local function append_to_history(words, boundary, number, entry)
     local at = #words + 1
     words[at] = string.format('%.0f-%d', boundary, number)
     for i, word in ipairs(entry) do
@@ -52,7 +63,7 @@ local function note(words, boundary, number, entry)
     end
     local id = redis.pcall('XADD', unpack(words))
     if type(id) == 'table' then
-        words[at] = '*'  -- the clock was ahead when the last one was noted: IDs only grow
+        words[at] = '*'  -- the clock was ahead when the last ID was written, and IDs only grow
         id = try('XADD', unpack(words))
     end
     return id

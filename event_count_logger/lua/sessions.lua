@@ -1,24 +1,29 @@
--- Part of commit.lua: what moments of sessions come to.
+-- Part of commit.lua: sessions and the time that they last.
 --
--- A session has been alive at some moments. Its time is the sum of the gaps between them, each up to the
--- timeout. It is kept as the spans between whose moments no gap is longer than that: late moments then count
--- as if they had come in order, and a moment that comes twice adds nothing.
+-- A session is a list of times at which it was alive. Its duration is the sum of the gaps between them, where a gap
+-- longer than the timeout adds the timeout only. Times whose gaps are not longer are stored as one span:
 --
--- hash        session ID -> '<start>,<end>,<first>,<last>,<first>,<last>...:<event ID>', in milliseconds;
---             start and end are empty where they are not known
--- sorted set  of the sessions that have not ended, by when they were last updated, in milliseconds
--- sorted set  of those that have ended, likewise
+--   times       10   40   55               200   230        timeout 60
+--   spans       10 ...... 55               200 . 230
+--   duration         45          + 60          + 30         = 135
+--
+-- So a late time counts as if it had come in order, and a repeated time adds nothing.
+--
+-- hash        session ID -> '<start>,<end>,<first>,<last>,<first>,<last>...:<event ID>', in Unix milliseconds.
+--             Start and end are empty until they are known; first and last are those of each span.
+-- sorted set  open: sessions that have not ended; the score is the time of their last update, in milliseconds
+-- sorted set  ended: sessions that have ended; the score likewise
 
-local MOST_SPANS = 32   -- kept of a session; the oldest are then taken for one
-local MOST_DROPS = 1000  -- sessions dropped in one call
+local MOST_SPANS = 32  -- of a session; beyond that the two oldest become one
+local MOST_DROPS = 1000  -- sessions removed in one call
 
--- The stored sessions of one group. now, timeout and expire_after are in milliseconds; most is how many
--- are kept. Where timeout or most is 0 there is no limit.
-local function Sessions(hash, open, ended, now, timeout, expire_after, most)
+-- Returns an object for the stored sessions of one group. now, timeout and expire_after are in milliseconds. timeout 0
+-- and max_sessions 0 mean no limit.
+local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessions)
     local self, loaded, changed = {}, {}, {}
     timeout = timeout > 0 and timeout or math.huge
     for _, key in ipairs({open, ended}) do
-        redis.call('ZCARD', key)  -- something else under it is to be noticed before anything is written
+        redis.call('ZCARD', key)  -- an unexpected type is an error before the first write
     end
     redis.call('HLEN', hash)
 
@@ -39,19 +44,20 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         return table.concat(words, ',') .. ':' .. session.event
     end
 
+    -- Returns the duration in milliseconds.
     local function duration(spans)
         local sum = 0
         for i = 1, #spans, 2 do
-            -- A gap may be shorter than the timeout, if that was shorter when the spans were stored.
+            -- A gap is shorter than the timeout if the spans were stored with a shorter one.
             local gap = i > 1 and math.min(spans[i] - spans[i - 1], timeout) or 0
             sum = sum + gap + spans[i + 1] - spans[i]
         end
         return sum
     end
 
-    -- The spans with one more moment.
-    local function with(spans, moment)
-        local result, first, last = {}, moment, moment
+    -- Returns the spans with one more time. Spans that it connects become one.
+    local function with(spans, time)
+        local result, first, last = {}, time, time
         for i = 1, #spans, 2 do
             if spans[i + 1] + timeout < first then
                 result[#result + 1], result[#result + 2] = spans[i], spans[i + 1]
@@ -66,12 +72,12 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         return result
     end
 
-    -- Returns by how many milliseconds the session has become longer.
-    local function add(session, moment)
-        if session.stop and (moment > session.stop or session.start and moment < session.start) then
+    -- Adds a time to a session. Returns by how many milliseconds its duration grows.
+    local function add(session, time)
+        if session.stop and (time > session.stop or session.start and time < session.start) then
             return 0
         end
-        local spans = with(session.spans, moment)
+        local spans = with(session.spans, time)
         local added = duration(spans) - duration(session.spans)
         if #session.spans == 0 then
             added = 0
@@ -84,7 +90,7 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         return added
     end
 
-    -- The session of that ID, or nil.
+    -- Returns the session with that ID, or nil if there is none or it has expired.
     local function find(id)
         if loaded[id] == nil then
             local seen = redis.call('ZSCORE', open, id) or redis.call('ZSCORE', ended, id)
@@ -94,9 +100,9 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         return loaded[id] or nil
     end
 
-    -- Takes note of an action, start, heartbeat or end, of a session at a moment.
-    -- Returns whether the session is new, and by how many milliseconds it has become longer.
-    local function update(id, event, action, moment)
+    -- Applies an action, 'start', 'heartbeat' or 'end', to a session. The first start and the first end are kept.
+    -- Returns true if the session is new, and by how many milliseconds its duration grows.
+    local function update(id, event, action, time)
         local session = find(id)
         local is_new = not session
         if is_new then
@@ -106,17 +112,17 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         if action == 'start' then
             if session.start then
                 return false, 0
-            elseif not session.stop or moment <= session.stop then
-                session.start = moment
+            elseif not session.stop or time <= session.stop then
+                session.start = time
             end
         elseif action == 'end' then
-            session.stop = session.stop or moment
+            session.stop = session.stop or time
         end
         changed[id] = true
-        return is_new, add(session, moment)
+        return is_new, add(session, time)
     end
 
-    -- Forgets up to `n` sessions that were last updated at `before` or earlier, the longest idle ones first.
+    -- Removes up to `n` sessions whose last update was at `before` or earlier, those idle for longest first.
     local function drop(before, n)
         while n > 0 do
             local oldest
@@ -135,27 +141,28 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
         end
     end
 
-    -- Takes note of actions, which are words[first] to words[last]: session ID, number of its event, action and
-    -- moment each. Events come after the first `before_events` words.
-    -- Returns what they add to the events of these numbers, the time of each being that of the next one; and
-    -- a list of session ID, event ID for sessions that belong to other events.
+    -- Applies the actions in words[first] to words[last], four words each: session ID, event number, action, time. The
+    -- event IDs are the words behind words[before_events]. Changes are in memory until store().
+    -- Returns what to add to the count of each event, by its number: sessions to event n, milliseconds to event n + 1.
+    -- Returns also a list of session ID, event ID for each session that belongs to another event.
     function self.act(words, before_events, first, last)
-        local sums, others = {}, {}
+        local sums, foreign = {}, {}
         for i = first, last, 4 do
-            local id, event, action, moment = words[i], tonumber(words[i + 1]), words[i + 2], tonumber(words[i + 3])
+            local id, event, action, time = words[i], tonumber(words[i + 1]), words[i + 2], tonumber(words[i + 3])
             local name = event > 0 and words[before_events + event] or nil
             local session = find(id)
             if session and session.event ~= name then
-                others[#others + 1], others[#others + 2] = id, session.event
+                foreign[#foreign + 1], foreign[#foreign + 2] = id, session.event
             elseif event > 0 then
-                local is_new, added = update(id, name, action, moment)
+                local is_new, added = update(id, name, action, time)
                 sums[event] = (sums[event] or 0) + (is_new and 1 or 0)
                 sums[event + 1] = (sums[event + 1] or 0) + added
             end
         end
-        return sums, others
+        return sums, foreign
     end
 
+    -- Writes the changed sessions, and removes expired ones and those over max_sessions.
     function self.store()
         local has_new = false
         for id in pairs(changed) do
@@ -167,22 +174,22 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, most)
             redis.call('ZADD', session.stop and ended or open, now, id)
             has_new = has_new or session.is_new
         end
-        if has_new then  -- else nothing takes up more room
+        if has_new then  -- otherwise the number of sessions has not grown
             drop(now - expire_after, MOST_DROPS)
-            if most > 0 then
-                drop('+inf', math.min(MOST_DROPS, redis.call('HLEN', hash) - most))
+            if max_sessions > 0 then
+                drop('+inf', math.min(MOST_DROPS, redis.call('HLEN', hash) - max_sessions))
             end
         end
         for _, key in ipairs({hash, open, ended}) do
-            redis.call('PEXPIRE', key, expire_after)  -- when none of them is updated any more
+            redis.call('PEXPIRE', key, expire_after)  -- the keys go when no session is updated any more
         end
     end
 
     return self
 end
 
--- A batch as count() takes it, with the sums that sessions add to its events, by their numbers. An event
--- that has neither a count nor a sum is left out.
+-- Returns the arguments of count() for a batch with the sums of sessions, which are by event number. An event that has
+-- neither a count nor a sum is left out.
 local function with_sums(keys, first, words, at, sums)
     local n_events = tonumber(words[at])
     local numbers, names, counts = {}, {}, {}

@@ -1,16 +1,17 @@
--- Note that a source is alive though it has nothing to commit.
+-- Record that a source is active although it has nothing to commit.
 --
 -- KEYS[1]  hash: source ID -> last committed position
--- KEYS[2]  hash: source ID -> "<Unix seconds> <position>": when it was last seen, and where
+-- KEYS[2]  hash: source ID -> "<Unix seconds> <position>": when the source last showed activity, and its position then
 --
 -- ARGV[1]  source ID
 -- ARGV[2]  now in Unix seconds
 --
--- Returns 1; 0 if it has no position: then nothing changed.
+-- Returns 1. Returns 0, and changes nothing, if the source has no position.
 
-local position = redis.call('HGET', KEYS[1], ARGV[1])
+local source, now = ARGV[1], ARGV[2]
+local position = redis.call('HGET', KEYS[1], source)
 if not position then
     return 0
 end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. position)
+redis.call('HSET', KEYS[2], source, now .. ' ' .. position)
 return 1

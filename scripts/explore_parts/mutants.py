@@ -69,6 +69,6 @@ MUTANTS = {
         "life", script="commit", before="(stored == next or stored ~= prev)", after="stored == next"
     ),
     "prunes-the-living": Mutant(
-        "pruned", script="prune", before="elseif now - since > longest", after="elseif true"
+        "pruned", script="prune", before="elseif now - since > forget_after", after="elseif true"
     ),
 }
