@@ -1,8 +1,12 @@
-/* Counting itself: what counting/pure.py does, as fast as it can be done.
+/* A fast implementation of counting/pure.py, which documents the types. Both pass the same tests.
 
-   Only what happens on every event is here: find the event's cell, add to it, notice that enough is unsent.
-   Everything else (an unknown event, a wrong type, sending) is a call back into Python. counting/pure.py
-   says what each of these types is for; both pass the same tests. */
+   This file holds only what happens on every event:
+
+     1. find the cell of the event
+     2. add the count to the cell
+     3. compare the number of unsent counts with the limit
+
+   Everything else (an unknown event, a wrong type, sending) calls back into Python. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -11,9 +15,9 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-/* Other processes read these words at any time, so each is loaded and stored in one instruction. As long as
-   Python has a global lock, adding needs no more than that. Without one, `acked` is read before `total`, which
-   is never behind it: a processor that swapped these loads would find a number of unsent counts below 0. */
+/* Other processes may read the words of a cell at any time, so each word is loaded and stored in one instruction.
+   With the GIL, adding needs nothing more. Without it, `acked` is loaded before `total`, which is never smaller.
+   LOAD then has acquire order: if the processor swapped these loads, the number of unsent counts could be below 0. */
 #ifdef Py_GIL_DISABLED
 #define LOAD(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
 #else
@@ -28,7 +32,7 @@ enum { TOTAL, PENDING, ACKED, N_WORDS };
 typedef struct {
     PyObject_HEAD
     PyObject *event_id;
-    PyObject *memory;  /* a memoryview, which keeps the words where they are */
+    PyObject *memory;  /* a memoryview; as long as it lives, the words stay mapped */
     uint64_t *words;
 } Cell;
 
@@ -36,13 +40,13 @@ typedef struct {
     PyObject_HEAD
     PyObject *by_id;
     uint64_t sync_at;
-    uint64_t version;  /* another one after each `clear`; no two maps ever have the same */
+    uint64_t version;  /* unique among all maps; changes with each `clear` */
 } CellMap;
 
 typedef struct Counting {
     PyObject_HEAD
-    CellMap *cells;   /* NULL before the first event of a process; a forked child has none of its parent's */
-    CellMap *parents; /* in a forked child: what the parent counts in, kept for its reference only */
+    CellMap *cells;   /* NULL until the first event of this process, also in a forked child */
+    CellMap *parents; /* in a forked child: the cells of the parent, kept to hold the reference */
     struct Counting *previous, *next;
 } Counting;
 
@@ -50,7 +54,7 @@ typedef struct {
     PyObject_HEAD
     Counting *group;
     PyObject *event_id;
-    Cell *cell;        /* borrowed from the map of the group, as long as that has this version */
+    Cell *cell;        /* borrowed from the group's map; valid while the map has this version */
     uint64_t version;
 } Counter;
 
@@ -75,7 +79,7 @@ Cell_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     Py_ssize_t n_words = buffer.itemsize == sizeof(uint64_t) ? buffer.len / buffer.itemsize : 0;
     PyBuffer_Release(&buffer);
     if (at < 0 || at > n_words - N_WORDS || (uintptr_t)words % sizeof(uint64_t) != 0) {
-        PyErr_SetString(PyExc_ValueError, "three aligned words of 64 bits are needed");
+        PyErr_SetString(PyExc_ValueError, "Cell needs a memoryview of 3 aligned 64-bit words");
         return NULL;
     }
 
@@ -108,7 +112,7 @@ static int
 Cell_set_word(Cell *self, PyObject *value, void *which)
 {
     if (value == NULL || !PyLong_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "a word is an integer");
+        PyErr_SetString(PyExc_TypeError, "a word of a Cell must be an integer");
         return -1;
     }
     uint64_t word = PyLong_AsUnsignedLongLong(value);
@@ -130,8 +134,8 @@ static PyMemberDef Cell_members[] = {
     {NULL},
 };
 
-/* Refers to a string and a memoryview only, so the garbage collector need not know it: that would cost
-   memory for each event. */
+/* Has no Py_TPFLAGS_HAVE_GC, which would cost memory per event. A cell refers to a string and a memoryview only, so
+   it is in no reference cycle. */
 static PyTypeObject CellType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "event_count_logger._native.Cell",
@@ -145,7 +149,7 @@ static PyTypeObject CellType = {
 
 /* ---- CellMap ---- */
 
-/* The first one is 1: a Counter that has found no cell so far has version 0. */
+/* The first version is 1. A Counter that has not found a cell has version 0. */
 static uint64_t
 next_version(void)
 {
@@ -184,12 +188,12 @@ CellMap_dealloc(CellMap *self)
     Py_TYPE(self)->tp_free(self);
 }
 
-/* The only way into the dictionary: whatever is found in it is a cell. */
+/* The only function that inserts into the dictionary, so every value in it is a Cell. */
 static PyObject *
 CellMap_put(CellMap *self, PyObject *cell)
 {
     if (!Py_IS_TYPE(cell, &CellType)) {
-        PyErr_SetString(PyExc_TypeError, "a Cell is needed");
+        PyErr_SetString(PyExc_TypeError, "put() takes a Cell");
         return NULL;
     }
     PyObject *found;
@@ -205,7 +209,7 @@ CellMap_put(CellMap *self, PyObject *cell)
 static PyObject *
 CellMap_clear_cells(CellMap *self, PyObject *unused)
 {
-    self->version = next_version();  /* no Counter uses a cell from now on without finding it */
+    self->version = next_version();  /* makes each Counter look up its cell again */
     PyDict_Clear(self->by_id);
     Py_RETURN_NONE;
 }
@@ -245,9 +249,10 @@ static PyTypeObject CellMapType = {
     .tp_members = CellMap_members,
 };
 
-/* The cell of an event, or NULL; with an exception, if the event cannot be looked up. With a global lock the
-   cell is borrowed: finding it and adding to it is one step, in which no other thread can clear the map.
-   Without one the reference is the caller's, so that a cell which is added to exists; see `let_go`. */
+/* Returns the cell of an event, or NULL; with an exception set if the lookup failed.
+
+   With the GIL the reference is borrowed: no other thread can clear the map before the caller has added to the cell.
+   Without the GIL the reference is new, and the caller releases it. */
 static Cell *
 find(CellMap *cells, PyObject *event_id)
 {
@@ -264,7 +269,7 @@ find(CellMap *cells, PyObject *event_id)
 }
 
 static inline void
-let_go(Cell *cell)
+release(Cell *cell)
 {
 #ifdef Py_GIL_DISABLED
     Py_XDECREF(cell);
@@ -273,12 +278,18 @@ let_go(Cell *cell)
 
 /* ---- Forks ----
 
-   C code that forks runs no hook of Python, so this handler makes a forked child notice: without cells, its
-   next event takes the slow way, through Python, which renews everything (see process.py). The handler runs
-   with or without Python's lock, therefore the list of all Counting objects has a lock of its own. It is
-   taken before the fork, so that the child finds the list whole and the lock in its own hands. */
+   C code that forks does not run Python's fork hooks. Therefore pthread_atfork handlers of this module set `cells` of
+   each group to NULL in the child. The next event of the child then calls Python, which renews everything (see
+   process.py).
 
-/* Set while Python itself forks, with hooks of its own. */
+     before_fork           lock the list of all Counting objects
+     after_fork_in_parent  unlock it
+     after_fork_in_child   move `cells` to `parents`, unlock the list, run Python's hooks if C code has forked
+
+   The handlers run with or without the GIL, so the list has a lock of its own. Because it is taken before the fork, the
+   child finds the list complete, and can unlock it. */
+
+/* 1 while Python itself forks, and runs its hooks. */
 static int python_forks = 0;
 
 static PyObject *
@@ -294,16 +305,16 @@ state_of_this_thread(void)
 #if PY_VERSION_HEX >= 0x030D0000
     PyThreadState *state = PyThreadState_GetUnchecked();
 #else
-    PyThreadState *state = _PyThreadState_UncheckedGet();  /* before 3.12 that of any thread, which has the lock */
+    PyThreadState *state = _PyThreadState_UncheckedGet();  /* before 3.12: of the thread that holds the GIL */
 #endif
     return state != NULL && state->thread_id == PyThread_get_thread_ident() ? state : NULL;
 }
 
-/* Does in a forked child what C code that forks has to do and often does not: if another thread was waiting for
-   the interpreter's lock, a child that gives the lock back would wait for that thread for ever. Only for a
-   thread that has the lock of the only interpreter, while there are other threads. */
+/* Calls PyOS_AfterFork_Child in a forked child, which C code that forks must do, and often does not. Without the
+   call, a child that releases the GIL may wait for ever for a thread of its parent that was waiting for the GIL.
+   The call is made only if this thread holds the GIL, there is one interpreter, and it has other threads. */
 static void
-let_python_notice(void)
+run_fork_hooks(void)
 {
     PyThreadState *state = state_of_this_thread();
     if (state == NULL || PyInterpreterState_Next(PyInterpreterState_Head()) != NULL)
@@ -340,7 +351,7 @@ after_fork_in_child(void)
     }
     pthread_mutex_unlock(&all_lock);
     if (!python_forks)
-        let_python_notice();
+        run_fork_hooks();
     python_forks = 0;
 }
 
@@ -364,8 +375,8 @@ take_out(Counting *self)
     pthread_mutex_unlock(&all_lock);
 }
 
-/* In a forked child: puts private memory, all 0, in the place of a mapped file, so that code of the parent which
-   is still running here (a signal handler has forked) writes to no file. */
+/* Replaces a mapped file by private memory, all 0, in a forked child. If a signal handler has forked, code of the
+   parent still runs in the child; it must not write to the parent's file. */
 static PyObject *
 detach(PyObject *module, PyObject *mapping)
 {
@@ -395,7 +406,7 @@ static PyObject *
 count_reached(Counting *self, Cell *cell, uint64_t total, uint64_t unsent)
 {
     PyObject *result;
-    Py_INCREF(cell);  /* what is called may clear the map */
+    Py_INCREF(cell);  /* the call may clear the map, which holds the cell */
     if (unsent > LARGEST)
         result = PyErr_Format(PyExc_OverflowError, "more than 2^63-1 counts of event %R would be unsent",
                               cell->event_id);
@@ -426,7 +437,7 @@ add(Counting *self, CellMap *cells, Cell *cell, uint64_t count)
     Py_RETURN_NONE;
 }
 
-/* Whether it is an integer from 1 to LARGEST, and no bool or the like. */
+/* Returns 1 if the count is an int, not a subclass such as bool, from 1 to LARGEST. */
 static inline int
 is_usual(PyObject *count, uint64_t *value)
 {
@@ -445,17 +456,17 @@ log_event(Counting *self, PyObject *event_id, PyObject *count)
     Cell *cell = PyUnicode_CheckExact(event_id) ? find(cells, event_id) : NULL;
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
-        let_go(cell);
+        release(cell);
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self, event_id, count);
     }
     PyObject *result = add(self, cells, cell, value);
-    let_go(cell);
+    release(cell);
     return result;
 }
 
-/* Arguments other than one or two positional ones. */
+/* Handles all arguments but one or two positional ones. */
 static PyObject *
 log_by_name(Counting *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
 {
@@ -494,7 +505,7 @@ Counting_log(Counting *self, PyObject *const *args, Py_ssize_t n_args, PyObject 
 static PyObject *
 Counting_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Counting *self = (Counting *)type->tp_alloc(type, 0);  /* the arguments are for __init__ */
+    Counting *self = (Counting *)type->tp_alloc(type, 0);  /* __init__ takes the arguments */
     if (self != NULL)
         insert(self);
     return (PyObject *)self;
@@ -537,12 +548,13 @@ static int
 Counting_set_cells(Counting *self, PyObject *cells, void *closure)
 {
     if (cells == NULL || !PyObject_TypeCheck(cells, &CellMapType)) {
-        PyErr_SetString(PyExc_TypeError, "a CellMap is needed");
+        PyErr_SetString(PyExc_TypeError, "cells must be a CellMap");
         return -1;
     }
     Py_INCREF(cells);
-    /* Two threads may come here with the first event of a process. `parents` is the first to go, because a fork in
-       between would leave the child its parent's cells. */
+    /* Exchanges are atomic, because two threads may log the first event of a process at the same time. `parents`
+       is cleared first: after a fork between the two exchanges, the handler moves `cells` to `parents` only if that
+       is NULL. In the other order the child would keep its parent's cells. */
     CellMap *parents = __atomic_exchange_n(&self->parents, NULL, __ATOMIC_ACQ_REL);
     CellMap *before = __atomic_exchange_n(&self->cells, (CellMap *)cells, __ATOMIC_ACQ_REL);
     Py_XDECREF(parents);
@@ -578,7 +590,7 @@ static PyMethodDef log_method = {
     "log", (PyCFunction)(void (*)(void))Counting_log, METH_FASTCALL | METH_KEYWORDS, log_doc,
 };
 
-/* Each subclass has the method as its own, unless it overrides it: Python calls an inherited one only half as fast. */
+/* Adds `log` to each subclass that does not override it. Python calls an inherited method at half the speed. */
 static PyObject *
 Counting_init_subclass(PyTypeObject *subclass, PyObject *args, PyObject *kwargs)
 {
@@ -669,7 +681,7 @@ cell_of(Counter *self, CellMap *cells)
     }
     return cell;
 #else
-    /* Here threads would have to agree on what is remembered. */
+    /* Looks up the cell each time: without the GIL, threads would have to synchronize a cached one. */
     return find(cells, self->event_id);
 #endif
 }
@@ -691,13 +703,13 @@ Counter_inc(Counter *self, PyObject *const *args, Py_ssize_t n_args, PyObject *n
     Cell *cell = cell_of(self, cells);
     uint64_t value = 1;
     if (cell == NULL || (count != NULL && !is_usual(count, &value))) {
-        let_go(cell);
+        release(cell);
         if (PyErr_Occurred())
             return NULL;
         return count_unusual(self->group, self->event_id, count);
     }
     PyObject *result = add(self->group, cells, cell, value);
-    let_go(cell);
+    release(cell);
     return result;
 }
 
@@ -726,7 +738,7 @@ static PyTypeObject CounterType = {
 static int
 fill(PyObject *module)
 {
-    static int is_registered = 0;  /* a sub-interpreter fills a module of its own */
+    static int is_registered = 0;  /* each sub-interpreter calls this for a module of its own */
     if (!is_registered && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
         PyErr_SetString(PyExc_ImportError, "pthread_atfork failed");
         return -1;
@@ -739,15 +751,15 @@ fill(PyObject *module)
 }
 
 static PyMethodDef functions[] = {
-    {"expect_fork", expect_fork, METH_NOARGS, PyDoc_STR("Python is about to fork.")},
-    {"detach", detach, METH_O, PyDoc_STR("Replace mapped memory by private memory.")},
+    {"expect_fork", expect_fork, METH_NOARGS, PyDoc_STR("Record that Python itself is about to fork.")},
+    {"detach", detach, METH_O, PyDoc_STR("Replace mapped memory by private memory, all 0, in a forked child.")},
     {NULL},
 };
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, fill},
 #if PY_VERSION_HEX >= 0x030C0000
-    /* They import counting/pure.py. */
+    /* Sub-interpreters import counting/pure.py instead. */
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #endif
 #ifdef Py_GIL_DISABLED
@@ -759,7 +771,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "event_count_logger._native",
-    .m_doc = "See counting/pure.py.",
+    .m_doc = "A fast implementation of counting/pure.py.",
     .m_methods = functions,
     .m_slots = slots,
 };
