@@ -1,4 +1,4 @@
-"""The page of `ecl serve` in a browser, from the real command, with a real master and a real Redis."""
+"""The page of `ecl serve` in a real browser, with a real server, master and Redis."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HOSTILE = [
     "é😀 \u202e",
 ]
 BIG = 2**53 + 1
-#: Intervals are so long that no test sees their end.
+#: The intervals are too long to end during a test.
 GROUPS: dict[str, Any] = {
     "web": {
         "events": ["ok", "error", "never"],
@@ -57,46 +57,48 @@ GROUPS: dict[str, Any] = {
     "fresh": {"events": ["a"], "intervals": ["24h"]},
     "many": {"events": [f"customer:{number:05}" for number in range(10_000)], "intervals": ["24h"]},
 }
-#: Intervals that are short enough to see them end.
+#: The interval is short enough to end several times during a test.
 SHORT = {"ticks": {"auto_declare_events": True, "intervals": ["1s"], "history": 60}}
 
 
 def make_past(config: Config) -> None:
-    """Counts in days gone by, rotated as a master would have done."""
+    """Count on past days, and rotate as a master would have done."""
     store = Store(config.redis)
     let_midnight_pass(store)
     today = int(DAY.start_of(store.server_time()))
     commits = count()
 
-    def happens(group: str, days_ago: int, counts: dict[str, int]) -> None:
+    def count_on_day(group: str, days_ago: int, counts: dict[str, int]) -> None:
         now = today - days_ago * DAY_S
         for interval in config.group(group).intervals:
             store.rotate(config.group(group), interval, now)
         at = next(commits)
         store.commit(config.group(group), str(at), 0, 1, counts, now=now)
 
-    happens("web", 2, {"ok": 1000 * DAY_S, "error": 7})
-    happens("web", 1, {"ok": DAY_S // 2, "error": 1, "other": BIG})
-    happens("web", 0, {"ok": 54})
-    happens("use", 1, {"Fine": 30, "error": 20, "e10": 10, "e9": 40})
-    happens("use", 0, {})
-    happens("late", 2, {"a": 1})
-    happens("late", 1, {})
-    happens("merged", 4, {"a": 4 * DAY_S})
-    happens("merged", 0, {})
-    happens("hostile", 1, {event_id: 10 + number for number, event_id in enumerate(HOSTILE)})
-    happens("hostile", 0, {})
-    happens("bare", 0, {"a": 1})
+    count_on_day("web", 2, {"ok": 1000 * DAY_S, "error": 7})
+    count_on_day("web", 1, {"ok": DAY_S // 2, "error": 1, "other": BIG})
+    count_on_day("web", 0, {"ok": 54})
+    count_on_day("use", 1, {"Fine": 30, "error": 20, "e10": 10, "e9": 40})
+    count_on_day("use", 0, {})
+    count_on_day("late", 2, {"a": 1})
+    count_on_day("late", 1, {})
+    count_on_day("merged", 4, {"a": 4 * DAY_S})
+    count_on_day("merged", 0, {})
+    count_on_day("hostile", 1, {event_id: 10 + number for number, event_id in enumerate(HOSTILE)})
+    count_on_day("hostile", 0, {})
+    count_on_day("bare", 0, {"a": 1})
     events = config.group("many").events
     for days_ago in range(5, 0, -1):
-        happens("many", days_ago, {event_id: days_ago + number for number, event_id in enumerate(events)})
-    happens("many", 0, {})
+        count_on_day(
+            "many", days_ago, {event_id: days_ago + number for number, event_id in enumerate(events)}
+        )
+    count_on_day("many", 0, {})
     store.close()
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`ecl serve` with all groups and their past, which no test changes."""
+    """`ecl serve` with all groups and their history. Tests do not change them."""
     directory = tmp_path_factory.mktemp("site")
     server = Server("valkey", directory)
     make_past(from_dicts(GROUPS, server.config))
@@ -134,25 +136,25 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page, of which nothing may go wrong, and nothing may be loaded from elsewhere."""
+    """A page without errors in the console and without requests to other hosts."""
     context = browser.new_context(locale="en-GB", timezone_id="UTC", color_scheme="light")
     page = context.new_page()
     page.set_default_timeout(20_000)
-    complaints: list[str] = []
+    errors: list[str] = []
     hosts: set[str | None] = set()
 
     def listen(message: ConsoleMessage) -> None:
-        # Chromium itself notes answers that are errors, which are part of some tests.
+        # Chromium logs each HTTP error. Some tests cause them.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            complaints.append(message.text)
+            errors.append(message.text)
 
     page.on("console", listen)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
     yield page
     context.close()
-    assert complaints == []
+    assert errors == []
     assert hosts <= {"127.0.0.1"}
 
 
@@ -161,7 +163,7 @@ def row(page: Page, name: str) -> Locator:
 
 
 def cells(page: Page, name: str) -> list[str]:
-    """Last, running, rate and total of one event, without the spaces between digits."""
+    """Return last, current, rate and total of one event, without the spaces between digits."""
     texts = row(page, name).locator("td").all_inner_texts()
     return ["".join(text.split()) for text in texts[:4]]
 
@@ -181,11 +183,11 @@ def tile(page: Page, name: str) -> str:
 # Figures
 
 
-def test_the_page_shows_what_is_in_redis(site: Site, page: Page) -> None:
+def test_page_shows_the_counts_in_redis(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=web&interval=24h")
     expect(row(page, "Fine")).to_be_visible()
-    last, running = (site.server.counts("web", "24h", half) for half in ("last", "cur"))
-    assert (last, running["ok"]) == ({"ok": 43_200, "error": 1, "never": 0, "other": BIG}, 54)
+    last, current = (site.server.counts("web", "24h", half) for half in ("last", "cur"))
+    assert (last, current["ok"]) == ({"ok": 43_200, "error": 1, "never": 0, "other": BIG}, 54)
     assert cells(page, "Fine") == ["43200", "54", "0.50", str(1000 * DAY_S + 43_200 + 54)]
     assert cells(page, "error") == ["1", "0", "<0.01", "8"]
     assert cells(page, "never") == ["0", "0", "0", "0"]
@@ -196,30 +198,30 @@ def test_the_page_shows_what_is_in_redis(site: Site, page: Page) -> None:
     assert page.title() == "Web · 24h"
 
 
-def test_a_rate_is_by_the_true_length_of_a_merged_interval(site: Site, page: Page) -> None:
+def test_rate_of_a_late_rotation_uses_the_true_length(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=merged")
     expect(row(page, "a")).to_be_visible()
     assert cells(page, "a")[2] == "1.00"
     expect(page.locator("[data-tile=last] .detail")).to_contain_text("4 d long")
 
 
-def test_zero_nothing_yet_and_stale_look_different(site: Site, page: Page) -> None:
+def test_zero_no_counts_yet_and_stale_look_different(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=late")
     expect(badge(page, "Stale")).to_contain_text(re.compile(r"should have ended .+ ago"))
-    expect(badge(page, "Nothing")).to_have_count(0)
+    expect(badge(page, "No finished")).to_have_count(0)
     assert cells(page, "b")[0] == "0"
-    expect(page.locator(".group.stale .said")).to_have_text("stale")
+    expect(page.locator(".group.stale .state")).to_have_text("stale")
     page.goto(f"{site.url}#group=bare")
-    expect(badge(page, "Nothing finished yet")).to_contain_text("the first interval ends at 00:00")
+    expect(badge(page, "No finished interval yet")).to_contain_text("the first interval ends at 00:00")
     expect(badge(page, "Stale")).to_have_count(0)
     assert cells(page, "a") == ["–", "1", "–", "–"]
     page.goto(f"{site.url}#group=fresh")
-    expect(badge(page, "Nothing finished yet")).to_contain_text("nothing was counted so far")
+    expect(badge(page, "No finished interval yet")).to_contain_text("no counts yet")
     expect(page.locator("[data-tile=current] .value")).to_have_text("–")
-    expect(page.locator(".group.new .said")).to_have_text("nothing yet")
+    expect(page.locator(".group.new .state")).to_have_text("no counts yet")
 
 
-def test_event_ids_are_text_whatever_they_are(site: Site, page: Page) -> None:
+def test_event_id_with_markup_is_shown_as_text(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=hostile&filter={HOSTILE[0][:4]}")
     expect(page.locator("#filter")).to_have_value("<img")
     expect(page.locator("#events tbody th")).to_have_text(HOSTILE[:1])
@@ -234,7 +236,7 @@ def test_event_ids_are_text_whatever_they_are(site: Site, page: Page) -> None:
     assert page.title() == "hostile · 24h"
 
 
-# Things that happen while somebody looks
+# Updates
 
 
 @pytest.fixture
@@ -245,7 +247,7 @@ def ticking(own_server: Server, start: Start, config_file: Write) -> Iterator[Ti
 
 
 class Ticking:
-    """A master with an interval of a second, and `ecl serve`, which can be stopped and started."""
+    """A master with an interval of 1 s, and `ecl serve`. Tests stop and start both."""
 
     def __init__(self, server: Server, start: Start, file: Path) -> None:
         self.server = server
@@ -276,7 +278,7 @@ class Ticking:
         self._sent += 1
 
     def newest(self) -> int:
-        """The number of the last finished interval; 0 for none."""
+        """Return the number of the last finished interval; 0 for none."""
         finished = self.store.history(group_of("ticks"), self.config.group("ticks").intervals[0], 1)
         return finished[0].position.number if finished else 0
 
@@ -286,7 +288,7 @@ class Ticking:
 
 
 def spans(page: Page) -> list[tuple[float, float]]:
-    """Left and right of each finished interval in the chart."""
+    """Return the left and right edge of each finished interval in the chart."""
     path = page.locator("#chart .base").get_attribute("d") or ""
     return [(float(left), float(right)) for left, right in re.findall(r"M(\S+) \S+H([^M]+)", path)]
 
@@ -295,7 +297,7 @@ def has_no_gap(drawn: list[tuple[float, float]]) -> bool:
     return all(abs(right - left) < 3 for (_, right), (left, _) in zip(drawn, drawn[1:], strict=False))
 
 
-def test_a_rotation_appears_by_itself(ticking: Ticking, page: Page) -> None:
+def test_rotation_updates_the_page_without_reload(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(page.locator("#chart .base")).to_be_attached()
     asked: list[str] = []
@@ -309,48 +311,48 @@ def test_a_rotation_appears_by_itself(ticking: Ticking, page: Page) -> None:
     assert cells(page, "a")[3] == "3"
     expect(page.locator(".badge")).to_have_count(0)
     assert page.evaluate("window.isTheSamePage")
-    # The past is asked for again only where the stream was late, as on a busy machine.
+    # The page requests the history again only if the stream is late, as on a busy machine.
     assert len([url for url in asked if url.endswith("/ticks/1s")]) <= 1
 
 
-def test_a_stopped_master_makes_it_stale_until_another_one_runs(ticking: Ticking, page: Page) -> None:
+def test_page_is_stale_while_no_master_rotates(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(page.locator("#chart .base")).to_be_attached()
     ticking.stop(ticking.master)
     expect(badge(page, "Stale")).to_be_visible()
     first = badge(page, "Stale").inner_text()
-    expect(badge(page, "Stale")).not_to_have_text(first)  # it tells for how long
-    assert page.locator("#announcer").inner_text() == "Stale"  # and that only once
+    expect(badge(page, "Stale")).not_to_have_text(first)  # the detail shows for how long
+    assert page.locator("#announcer").inner_text() == "Stale"  # a screen reader announces it once
     ticking.start_master()
     expect(badge(page, "Stale")).to_have_count(0)
 
 
-def test_it_says_when_no_master_runs(site: Site, page: Page) -> None:
+def test_missing_master_is_shown_as_badge(site: Site, page: Page) -> None:
     page.goto(site.url)
-    expect(badge(page, "No master runs")).to_be_visible()
+    expect(badge(page, "No master is running")).to_be_visible()
 
 
-def test_redis_may_go_and_come_back(ticking: Ticking, page: Page) -> None:
+def test_redis_outage_keeps_old_counts_until_it_is_back(ticking: Ticking, page: Page) -> None:
     ticking.count({"a": 12_345})
     page.goto(ticking.url)
     expect(row(page, "a").locator(".total")).to_have_text("12\u202f345")
     ticking.server.kill()
-    told = re.compile(r"Redis (does not answer|cannot be used now); these figures are \d+ s old")
-    expect(badge(page, "No new figures")).to_contain_text(told)
-    expect(page.locator(".layout.old")).to_be_visible()
+    detail = re.compile(r"Redis .+; last update \d+ s ago")
+    expect(badge(page, "Not up to date")).to_contain_text(detail)
+    expect(page.locator(".layout.outdated")).to_be_visible()
     assert cells(page, "a")[3] == "12345"
     ticking.server.start()
     expect(page.locator(".badge")).to_have_count(0)
-    expect(page.locator(".layout.old")).to_have_count(0)
+    expect(page.locator(".layout.outdated")).to_have_count(0)
     ticking.count({"a": 1})
     expect(row(page, "a").locator(".total")).to_have_text("12\u202f346")
 
 
-def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Ticking, page: Page) -> None:
+def test_server_restart_leaves_no_gap_in_the_history(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(page.locator("#chart .base")).to_be_attached()
     ticking.stop(ticking.serving)
-    expect(badge(page, "The server does not answer")).to_contain_text(re.compile(r"\d+ s old"))
+    expect(badge(page, "Server unreachable")).to_contain_text(re.compile(r"last update \d+ s ago"))
     before = len(spans(page))
     ticking.start_serving()
     expect(page.locator(".badge")).to_have_count(0)
@@ -358,9 +360,7 @@ def test_the_server_may_go_and_come_back_and_no_interval_is_missing(ticking: Tic
     assert has_no_gap(spans(page))
 
 
-def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
-    ticking: Ticking, page: Page
-) -> None:
+def test_event_source_without_event_resumes_where_its_stream_began(ticking: Ticking, page: Page) -> None:
     wait_until(lambda: ticking.newest() > 0)
     ticking.stop(ticking.master)
     before = ticking.newest()
@@ -373,7 +373,7 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
             source.addEventListener("interval", (event) => window.ids.push(event.lastEventId));
         }"""
     )
-    wait_until(lambda: page.evaluate("true") and begun(), what="the browser is told where its stream begins")
+    wait_until(lambda: page.evaluate("true") and begun(), what="the stream sends its first position")
     ticking.stop(ticking.serving)
     ticking.start_master()
     wait_until(lambda: ticking.newest() > before + 1)
@@ -383,7 +383,7 @@ def test_a_browser_that_had_no_event_yet_goes_on_from_where_its_stream_began(
 
 
 def stream_beginnings(page: Page) -> Callable[[], set[str]]:
-    """Gives the streams of which something has arrived; a stream is open before."""
+    """Return a function that returns the streams which have received data."""
     streams: set[str] = set()
     received: set[str] = set()
 
@@ -398,7 +398,7 @@ def stream_beginnings(page: Page) -> Callable[[], set[str]]:
     return lambda: streams & received
 
 
-def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, page: Page) -> None:
+def test_hidden_page_sends_no_request_until_it_is_visible(ticking: Ticking, page: Page) -> None:
     page.goto(ticking.url)
     expect(page.locator("#chart .base")).to_be_attached()
     set_hidden(page, True)
@@ -413,7 +413,7 @@ def test_a_hidden_page_asks_for_nothing_and_goes_on_when_seen(ticking: Ticking, 
 
 
 def set_hidden(page: Page, is_hidden: bool) -> None:
-    """As when somebody looks at another tab, which a headless browser does not know."""
+    """Hide or show the page. A headless browser has no other tab to switch to."""
     page.evaluate(
         """isHidden => {
             Object.defineProperty(document, "hidden", { get: () => isHidden, configurable: true });
@@ -428,7 +428,7 @@ def set_hidden(page: Page, is_hidden: bool) -> None:
 
 @pytest.fixture
 def guarded(site: Site, tmp_path: Path) -> Iterator[Site]:
-    """The same, with a token."""
+    """A site that requires a token."""
     token_file = tmp_path / "token"
     token_file.write_text("correct-horse\n")
     token_file.chmod(0o600)
@@ -437,12 +437,12 @@ def guarded(site: Site, tmp_path: Path) -> Iterator[Site]:
     guarded.stop()
 
 
-def test_a_wrong_token_is_refused_and_the_right_one_is_kept(guarded: Site, page: Page) -> None:
+def test_wrong_token_is_rejected_and_right_token_is_kept(guarded: Site, page: Page) -> None:
     page.goto(f"{guarded.url}#group=web&interval=24h")
     form = page.get_by_role("dialog", name="Token")
     form.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
-    expect(form.get_by_role("alert")).to_have_text("The server does not accept this token.")
+    expect(form.get_by_role("alert")).to_have_text("The server rejected this token.")
     assert page.locator("#events tbody tr").count() == 0
     form.get_by_label("Token").fill("correct-horse")
     form.get_by_role("button").click()
@@ -459,12 +459,12 @@ def test_a_wrong_token_is_refused_and_the_right_one_is_kept(guarded: Site, page:
 
 @pytest.fixture
 def use(site: Site, page: Page) -> None:
-    """The page of a group with some counts."""
+    """Open the page of a group with counts."""
     page.goto(f"{site.url}#group=use&interval=24h")
     expect(page.locator("#events tbody tr").first).to_be_visible()
 
 
-def test_it_can_be_used_with_the_keyboard_only(use: None, page: Page) -> None:
+def test_page_is_usable_with_the_keyboard_only(use: None, page: Page) -> None:
     page.keyboard.press("/")
     expect(page.locator("#filter")).to_be_focused()
     page.keyboard.type("E")
@@ -485,7 +485,7 @@ def test_it_can_be_used_with_the_keyboard_only(use: None, page: Page) -> None:
     expect(page.locator("[aria-selected=true]")).to_have_count(0)
 
 
-def test_tab_reaches_everything_and_the_focus_is_seen(use: None, page: Page) -> None:
+def test_tab_key_reaches_every_control_with_visible_focus(use: None, page: Page) -> None:
     reached = []
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -497,13 +497,13 @@ def test_tab_reaches_everything_and_the_focus_is_seen(use: None, page: Page) -> 
                 return [name, outlineStyle, parseFloat(outlineWidth)];
             }"""
         )
-        if name:  # behind the last element comes the browser itself
+        if name:  # no name: the focus has left the page
             reached.append(name)
             assert (outline != "none", width_px >= 1) == (True, True), name
     assert {"theme", "24h", "48h", "filter", "events", "Event", "Total"} <= set(reached)
 
 
-def test_the_address_keeps_what_is_shown(use: None, page: Page) -> None:
+def test_address_holds_group_interval_filter_and_order(use: None, page: Page) -> None:
     page.get_by_role("columnheader", name="Event").get_by_role("button").click()
     assert names(page) == ["e9", "e10", "error", "Fine", "never"]
     expect(page.get_by_role("columnheader", name="Event")).to_have_attribute("aria-sort", "ascending")
@@ -520,7 +520,7 @@ def test_the_address_keeps_what_is_shown(use: None, page: Page) -> None:
     expect(page.locator("#events tbody th").last).to_have_text("e9")
 
 
-def test_the_chart_reads_out_each_interval(use: None, page: Page) -> None:
+def test_chart_cursor_reads_out_each_interval(use: None, page: Page) -> None:
     chart = page.get_by_role("slider", name="Finished intervals")
     chart.focus()
     page.keyboard.press("ArrowLeft")
@@ -538,7 +538,7 @@ def legend(page: Page) -> Locator:
     return page.locator("#chart .legend .name")
 
 
-def test_another_group_or_interval_has_a_chart_of_its_own(use: None, page: Page) -> None:
+def test_other_group_or_interval_replaces_the_chart(use: None, page: Page) -> None:
     expect(legend(page)).to_have_text(["e9", "e10", "error", "Fine"])
     page.evaluate("location.hash = 'group=late&interval=24h'")
     expect(page.locator("#title")).to_have_text("late")
@@ -548,14 +548,14 @@ def test_another_group_or_interval_has_a_chart_of_its_own(use: None, page: Page)
     expect(page.locator("#figures")).to_be_visible()
     expect(legend(page)).not_to_have_text(["a"])
     page.evaluate("location.hash = 'group=fresh'")
-    expect(badge(page, "Nothing finished yet")).to_be_visible()
+    expect(badge(page, "No finished interval yet")).to_be_visible()
     expect(legend(page)).to_have_count(0)
 
 
-def test_an_unknown_group_is_said_to_be_unknown(use: None, page: Page) -> None:
+def test_unknown_group_is_named(use: None, page: Page) -> None:
     expect(page).to_have_title("use · 24h")
     page.evaluate("location.hash = 'group=nothing'")
-    expect(page.get_by_text("There is no such group.")).to_be_visible()
+    expect(page.get_by_text("Group 'nothing' does not exist.")).to_be_visible()
     expect(page).to_have_title("Event counts")
 
 
@@ -569,13 +569,13 @@ def test_unknown_interval_is_named(use: None, page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_is_wider_than_the_window(use: None, page: Page, width: int) -> None:
+def test_page_fits_the_width_of_the_window(use: None, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
     expect(page.locator("#figures")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_the_theme_is_remembered(use: None, page: Page) -> None:
+def test_theme_is_kept_after_reload(use: None, page: Page) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
     switch = page.get_by_role("button", name="Colours")
@@ -625,7 +625,7 @@ def contrast(page: Page, text: str, ground: str) -> float:
 # Size
 
 
-def test_ten_thousand_events_can_be_scrolled_and_filtered(site: Site, page: Page) -> None:
+def test_table_of_10000_events_scrolls_and_filters(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=many")
     expect(page.locator("#n_events")).to_have_text("10\u202f000 events")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -637,7 +637,7 @@ def test_ten_thousand_events_can_be_scrolled_and_filtered(site: Site, page: Page
     assert names(page)[:2] == ["customer:09999", "customer:09998"]
 
 
-def test_an_answer_without_news_leaves_chart_and_table_alone(site: Site, page: Page) -> None:
+def test_unchanged_answer_changes_no_element_of_chart_and_table(site: Site, page: Page) -> None:
     page.goto(f"{site.url}#group=many")
     expect(page.locator("#n_events")).to_have_text("10\u202f000 events")
     page.evaluate(
@@ -649,7 +649,7 @@ def test_an_answer_without_news_leaves_chart_and_table_alone(site: Site, page: P
                 observer.observe(root, { childList: true, characterData: true, subtree: true });
         }"""
     )
-    for _ in range(3):  # what comes of an answer is there when the next one is
+    for _ in range(3):  # the page has shown an answer when the next one arrives
         with page.expect_response(re.compile("/many/24h")):
             pass
     assert page.evaluate("changes") == []
@@ -658,7 +658,7 @@ def test_an_answer_without_news_leaves_chart_and_table_alone(site: Site, page: P
 # Modules
 
 
-def test_all_modules_are_asked_for_at_once() -> None:
+def test_every_module_is_preloaded() -> None:
     static = resources.files("event_count_logger").joinpath("web", "static")
     modules = {f"static/{file.name}" for file in static.iterdir() if file.name.endswith(".js")}
     html = static.joinpath("index.html").read_text()
@@ -691,7 +691,7 @@ PURE: list[tuple[str, str, Any]] = [
     (
         "conditions",
         "m.conditionsOf({ problem: { status: 503, message: 'too many requests' }, age_s: 3 })[0].detail",
-        "too many requests; these figures are 3 s old",
+        "too many requests; last update 3 s ago",
     ),
     (
         "conditions",
@@ -707,13 +707,13 @@ PURE: list[tuple[str, str, Any]] = [
 ]
 
 
-def test_pure_functions(use: None, page: Page) -> None:
+def test_pure_functions_return_the_expected_values(use: None, page: Page) -> None:
     for module, expression, expected in PURE:
         found = page.evaluate(f"import('/static/{module}.js').then((m) => {expression})")
         assert found == expected, f"{module}: {expression}"
 
 
-def test_an_event_stream_is_read_however_it_is_cut(use: None, page: Page) -> None:
+def test_event_stream_in_chunks_of_any_size_is_parsed_alike(use: None, page: Page) -> None:
     read = page.evaluate(
         """async () => {
             const { eventsOf } = await import("/static/event_stream.js");

@@ -1,14 +1,14 @@
-/** Asks the server. Paths are relative, so that the page also works below a path of a reverse proxy. */
+/** Client of the HTTP API. Paths are relative, so that the page works behind a reverse proxy with a path prefix. */
 
 import { eventsOf } from "./event_stream.js";
 import { parseExactly } from "./exact_json.js";
 
-/** Milliseconds that an answer may take. */
+/** Milliseconds to wait for an answer. */
 const TIMEOUT_MS = 10_000;
-/** Milliseconds without any byte after which a stream is taken for dead; the server sends one every 15 s. */
+/** Milliseconds without any data after which a stream is closed and reopened. The server sends some every 15 s. */
 const SILENCE_MS = 45_000;
 
-/** An answer that is none. `status` is that of HTTP, or 0 if the server did not answer at all. */
+/** A failed request. `status` is the HTTP status, or 0 if the server is unreachable. */
 export class ApiError extends Error {
   constructor(status, detail) {
     super(detail);
@@ -16,24 +16,24 @@ export class ApiError extends Error {
   }
 }
 
-/** What the server can be asked. `token()` gives the present token, or null; all else may throw an ApiError. */
+/** The requests that the page sends. `token()` returns the current token, or null. Requests may throw ApiError. */
 export class Api {
   constructor(token) {
     this.token = token;
   }
 
-  /** All groups with their state. */
+  /** Returns all groups with their state. */
   groups(signal) {
     return this.#json("api/v1/groups", signal);
   }
 
-  /** The figures of one group and interval; with `history` 0, without those of the past. */
+  /** Returns the counts of one group and interval; with `history` 0, without the finished intervals. */
   figures({ group, interval }, { history = null, signal }) {
     const query = history === null ? "" : `?history=${history}`;
     return this.#json(`${pathOf(group, interval)}${query}`, signal);
   }
 
-  /** Each interval that finishes after that position (null: from now on), until the stream breaks. */
+  /** Yields each interval that finishes after a position (null: from now on), until the stream ends. */
   async *finished({ group, interval }, { after, signal }) {
     const silence = new AbortController();
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);

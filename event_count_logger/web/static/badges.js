@@ -1,8 +1,8 @@
-/** Shows conditions as badges, and tells a screen reader when they change, but not each second. */
+/** Conditions as badges. A screen reader announces changes of their texts, but not of their details. */
 
 import { element, setText } from "./dom.js";
 
-/** `list` takes the badges; `announcer` is a live region that is not seen. */
+/** `list` holds the badges; `announcer` is a live region that only screen readers see. */
 export class Badges {
   #list;
   #announcer;

@@ -1,4 +1,4 @@
-/** A chart of stacked bars: one for each finished interval, as wide as that really was. */
+/** A chart of stacked bars, one for each finished interval. The width of a bar is the true length of its interval. */
 
 import { sumOf } from "./counts.js";
 import { element, setAttribute, setText, svg } from "./dom.js";
@@ -6,13 +6,13 @@ import { formatCount, formatDate, formatSpan, formatTime } from "./format.js";
 import { countTicks, timeTicks } from "./scales.js";
 
 const MARGIN = { top: 10, right: 4, bottom: 24, left: 52 };
-/** Pixels that a mark of each axis needs. */
+/** Pixels per mark of each axis. */
 const TICK = { x: 90, y: 44 };
-/** Intervals for which there is room at least: a few bars that fill the chart would be a wall. */
+/** Fewest intervals that the width is divided into, so that a short history has bars and not blocks. */
 const FEWEST = 24;
 const DAY_S = 86_400;
 
-/** Draws into `root`, which has an svg, a `.readout` and a `.legend`; arrow keys and pointers move its cursor. */
+/** Draws into `root`, which has an svg, a `.readout` and a `.legend`. Arrow keys and the pointer move the cursor. */
 export class Chart {
   #svg;
   #readout;
@@ -33,7 +33,7 @@ export class Chart {
   }
 
   /**
-   * Shows series of counts over spans.
+   * Draws series of counts over spans of time.
    *
    * @param view `spans`: {start, end}; `series`: {label, colour, counts}; `length_s`: of the interval; `now`.
    */
@@ -106,7 +106,7 @@ export class Chart {
     this.#read();
   }
 
-  /** Says in words and in the legend what the cursor is on; without one, the last finished interval. */
+  /** Writes the interval under the cursor into the readout and the legend; without a cursor, the last interval. */
   #read() {
     const { spans, series, now } = this.#view;
     const index = this.#cursor ?? spans.length - 1;
@@ -127,9 +127,10 @@ export class Chart {
 }
 
 /**
- * Heights of the borders between the series, from the base line up, for each span.
+ * Returns the heights of the borders between the series, from the base line up, for each span.
  *
- * They are counts per interval: in a span that is longer, because it was rotated late, as many as were on average.
+ * A height is a count per interval. A span that was rotated late is longer than the interval; its height is the
+ * average per interval.
  */
 export function stackedHeights(spans, series, length_s) {
   const borders = [spans.map(() => 0)];
@@ -156,7 +157,7 @@ function bars(spans, lower, upper, x, y, colour) {
   return svg("path", { class: `bars colour-${colour}`, d: path });
 }
 
-/** Under each finished interval; so one without any count can be told from one that is missing. */
+/** Returns the line below the bars. It covers each finished interval, so that a gap shows a missing one. */
 function baseLine(spans, x, y) {
   const path = spans.map((span) => edges(span, x)).map(([left, right]) => `M${left} ${y}H${right}`);
   return svg("path", { class: "base", d: path.join("") });

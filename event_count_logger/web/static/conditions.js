@@ -1,21 +1,24 @@
-/** What there is to say about the figures: pure functions. Data, "nothing yet" and "stale" are told apart here. */
+/** Conditions of the counts, as pure functions: up to date, "no finished interval yet", or "stale". */
 
 import { formatDuration, formatTime } from "./format.js";
 
-/** Seconds that a rotation may be late before it is said to be; `ecl status` allows as many. */
+/** Seconds that a rotation may be late before it counts as stale; the same as in `ecl status`. */
 const TOLERANCE_S = 2;
 
-/** Whether the last finished interval is not the latest complete one. */
+/** Returns true if an interval is over but was not rotated. */
 export function isStale({ stale, overdue_s }) {
   return stale && overdue_s !== null && overdue_s > TOLERANCE_S;
 }
 
 /**
- * The badges of the page: each has a `kind` (its colour), a `text`, and a `detail`, which may change each second.
+ * Returns the badges of the page.
  *
- * @param problem why there was no answer, or null. What is then shown is `age_s` seconds old; null: nothing is.
- * @param masterAlive whether a master of the group is alive; null if not known.
- * @param answer the last one about this group and interval, or null.
+ * Each has a `kind` (its colour), a `text`, and a `detail`, which may change each second.
+ *
+ * @param problem the ApiError of the last request, or null.
+ * @param age_s seconds since the last answer; null if there was none.
+ * @param masterAlive true if a master of the group is alive; null if unknown.
+ * @param answer the last answer about this group and interval, or null.
  */
 export function conditionsOf({ problem, age_s, masterAlive, answer }) {
   if (problem) return [unanswered(problem, age_s)];
@@ -26,24 +29,25 @@ export function conditionsOf({ problem, age_s, masterAlive, answer }) {
   ];
 }
 
-const NO_MASTER = { kind: "alarm", text: "No master runs", detail: "counting goes on, but no interval ends" };
+const NO_MASTER = { kind: "alarm", text: "No master is running", detail: "counts are kept, but no interval ends" };
 
 function unanswered(problem, age_s) {
-  const age = age_s === null ? "trying again" : `these figures are ${formatDuration(age_s)} old`;
-  if (problem.status === 0) return { kind: "alarm", text: "The server does not answer", detail: age };
-  return { kind: "alarm", text: "No new figures", detail: `${problem.message}; ${age}` };
+  const age = age_s === null ? "retrying" : `last update ${formatDuration(age_s)} ago`;
+  if (problem.status === 0) return { kind: "alarm", text: "Server unreachable", detail: age };
+  return { kind: "alarm", text: "Not up to date", detail: `${problem.message}; ${age}` };
 }
 
 function stale({ overdue_s }) {
-  return { kind: "warning", text: "Stale", detail: `this interval should have ended ${formatDuration(overdue_s)} ago` };
+  const ago = formatDuration(overdue_s);
+  return { kind: "warning", text: "Stale", detail: `the current interval should have ended ${ago} ago` };
 }
 
 function nothingYet(answer) {
-  return { kind: "new", text: "Nothing finished yet", detail: whyNothing(answer) };
+  return { kind: "new", text: "No finished interval yet", detail: whyNothing(answer) };
 }
 
 function whyNothing({ current, length_s, overdue_s }) {
-  if (!current) return "nothing was counted so far";
+  if (!current) return "no counts yet";
   if (overdue_s > 0) return "the first interval has not ended yet";
   const end = Math.floor(current.start / length_s + 1) * length_s;
   return `the first interval ends at ${formatTime(end, length_s < 60)}`;

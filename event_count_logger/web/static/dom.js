@@ -1,13 +1,13 @@
-/** Makes and changes elements. What comes from outside becomes text or an attribute, never markup. */
+/** Creation and change of elements. Values become text or attributes, never markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element; `children` are nodes or texts. */
+/** Creates an HTML element; `children` are nodes or strings. */
 export function element(tag, attributes = {}, ...children) {
   return furnished(document.createElement(tag), attributes, children);
 }
 
-/** An SVG element. */
+/** Creates an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return furnished(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -18,12 +18,12 @@ function furnished(node, attributes, children) {
   return node;
 }
 
-/** Sets the text of an element, and leaves the page alone where nothing changes. */
+/** Sets the text of an element if it differs, so that an equal text causes no layout. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Sets an attribute, or takes it away where the value is null, and leaves the page alone where nothing changes. */
+/** Sets an attribute if it differs; null removes it. */
 export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);

@@ -1,11 +1,11 @@
 /**
- * Reads server-sent events from the body of an answer.
+ * A parser of server-sent events from the body of an answer.
  *
- * The browser's own EventSource cannot send a token. Source of the format:
+ * The browser's EventSource cannot send a token. The format:
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
 
-/** Gives each event as {event, id, data}, and null for what only keeps the connection alive, until that breaks. */
+/** Yields each event as {event, id, data}, and null for a keep-alive comment, until the connection ends. */
 export async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -18,7 +18,7 @@ export async function* eventsOf(body) {
   }
 }
 
-/** The fields of one event; null if it has no data. */
+/** Returns the fields of one event; null if it has no data. */
 export function parseEvent(block) {
   const fields = { event: "message", id: null, data: null };
   for (const line of block.split(/\r?\n/)) {

@@ -1,29 +1,29 @@
-/** Keeps the figures of one group and interval up to date for as long as it is not stopped. */
+/** Updates of the counts of one group and interval, until they are stopped. */
 
 import { Figures } from "./figures.js";
 import { repeat } from "./repeat.js";
 
-/** Milliseconds between two looks at the running interval. */
+/** Milliseconds between two polls of the current interval. */
 const POLL_MS = 1000;
-/** Milliseconds until a stream that broke is opened again. */
+/** Milliseconds until a stream that has ended is reopened. */
 const REOPEN_MS = 500;
 
-/** Asks each second for the running interval, and takes the finished ones from the stream. */
+/** Polls the current interval each second, and takes finished intervals from the stream. */
 export class Feed {
   /** Null until the first answer. */
   figures = null;
-  /** Why the last question was not answered; null if it was. */
+  /** The ApiError of the last request; null if that succeeded. */
   problem = null;
-  /** When the last answer came, by the clock of this page in milliseconds. */
+  /** Time of the last answer, in milliseconds of performance.now(). */
   answeredAt = null;
   #api;
   #place;
   #changed;
   #historyLength;
   #stop = new AbortController();
-  #lastEnd = null; // of the last finished interval when it was last asked for
+  #lastEnd = null; // end of the last interval, in the last answer
 
-  /** `place`: {group, interval}. `changed()` is called with each news, good or bad. */
+  /** `place`: {group, interval}. `changed()` is called after each answer, event or error. */
   constructor(api, place, historyLength, changed) {
     this.#api = api;
     this.#place = place;
@@ -38,7 +38,7 @@ export class Feed {
 
   async #poll(signal) {
     const began = performance.now();
-    const isWhole = !this.figures || this.figures.lacks(this.#lastEnd); // the stream had time to bring it
+    const isWhole = !this.figures || this.figures.lacks(this.#lastEnd); // the stream is late by a whole poll
     const answer = await this.#api.figures(this.#place, { history: isWhole ? null : 0, signal });
     this.#lastEnd = answer.last?.end ?? null;
     this.problem = null;
@@ -56,7 +56,7 @@ export class Feed {
     if (isFirst && this.#historyLength) repeat((signal) => this.#follow(signal), () => {}, this.#stop.signal);
   }
 
-  /** Takes what the stream gives until it breaks. Whether the server is there, the poll finds out. */
+  /** Takes intervals from the stream until it ends. The poll reports errors, so the stream does not. */
   async #follow(signal) {
     const after = this.figures.position;
     for await (const finished of this.#api.finished(this.#place, { after, signal })) {

@@ -1,31 +1,35 @@
-/** The figures of one group and interval, put together from what the server tells bit by bit. */
+/** The counts of one group and interval, assembled from answers and stream events. */
 
 import { sumOf } from "./counts.js";
 
 const ALPHABET = new Intl.Collator(undefined, { numeric: true });
 
 /**
- * The rows of the table, and what they are of.
+ * The rows of the table, and the finished intervals.
  *
- * A row has the event's `id` and `label`; `last`, `current`, `rate` (per second) and `total`, each null where
- * there is none yet; `history`, a count or null for each of `spans`; `sum`, the size of that history. Its
- * `rank` is its place in the alphabet.
+ * A row has these fields:
+ *
+ *   id, label                   of the event
+ *   last, current, rate, total  counts, and events per second; null where there is none yet
+ *   history                     for each of `spans` a count or null
+ *   sum                         sum of the history
+ *   rank                        position in alphabetical order
  */
 export class Figures {
   rows = [];
-  /** The finished intervals that are held: {start, end, position}, the oldest first. */
+  /** The finished intervals in the history: {start, end, position}, oldest first. */
   spans = [];
-  /** Changes with each change of the history. */
+  /** Number of changes of the history. */
   version = 0;
   #byId = new Map();
   #isRanked = true;
 
-  /** `historyLength`: how many spans the server holds. */
+  /** `historyLength`: number of finished intervals that the server holds. */
   constructor(historyLength) {
     this.historyLength = historyLength;
   }
 
-  /** Takes an answer with all of the history. */
+  /** Replaces everything by an answer that includes the history. */
   load(answer) {
     this.rows = [];
     this.#byId.clear();
@@ -36,7 +40,7 @@ export class Figures {
     this.#historyChanged();
   }
 
-  /** Takes an answer of the present. */
+  /** Updates last, current, rate and total from an answer without the history. */
   update(answer) {
     this.answer = answer;
     this.#take("last", answer.last?.counts);
@@ -48,7 +52,7 @@ export class Figures {
     this.#rank();
   }
 
-  /** Takes an interval that has just finished. Rows that nothing is known of any more go. */
+  /** Adds an interval that has finished, and removes rows that have no count left. */
   finish({ start, end, position, counts }) {
     if (this.spans.length && start < this.spans.at(-1).end) return;
     this.spans.push({ start, end, position });
@@ -62,24 +66,24 @@ export class Figures {
     this.#historyChanged();
   }
 
-  /** Where the stream is to go on; null if there is no history yet. */
+  /** The position from which the stream continues; null without a history. */
   get position() {
     return this.spans.at(-1)?.position ?? null;
   }
 
-  /** Whether the history should have, and has not, the interval that ended then; null: none did. */
+  /** Returns true if the interval that ended at `end` is missing in the history; `end` is null if none has ended. */
   lacks(end) {
     return end !== null && this.historyLength > 0 && end > (this.spans.at(-1)?.end ?? 0);
   }
 
-  /** The sum of one column; null where there are no figures in it yet. */
+  /** Returns the sum of one column; null if the column has no counts yet. */
   sum(column) {
     const has = { last: this.answer.last, current: this.answer.current, total: this.answer.totals }[column];
     return has ? sumOf(this.rows.map((row) => row[column])) : null;
   }
 
   #take(column, counts) {
-    const absent = counts ? 0 : null; // an event without a counter was not logged; without any, nothing is known
+    const absent = counts ? 0 : null; // null: there are no counts yet
     for (const row of this.rows) row[column] = absent;
     for (const [id, count] of Object.entries(counts ?? {})) this.#row(id)[column] = count;
   }
@@ -117,7 +121,7 @@ export class Figures {
   }
 
   #rank() {
-    if (this.#isRanked) return; // comparing names is what takes longest here
+    if (this.#isRanked) return; // comparing names is the slowest step
     this.#isRanked = true;
     this.rows.sort((a, b) => ALPHABET.compare(a.label, b.label));
     this.rows.forEach((row, index) => (row.rank = index));

@@ -1,8 +1,8 @@
-/** Figures, lengths and times as people read them. */
+/** Text for counts, durations and times. */
 
-/** Groups digits with a thin space that does not break a line. */
+/** A narrow no-break space, which groups digits. */
 const THIN = "\u202f";
-/** For what is not there: neither a 0 nor a blank. */
+/** Shown for a missing count, which is not 0. */
 const NOTHING = "–";
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
@@ -14,12 +14,12 @@ const EXACT_TIME = new Intl.DateTimeFormat(undefined, {
 });
 const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
-/** A count, which is a number, a BigInt, or null. */
+/** Formats a count, which is a number, a BigInt, or null. */
 export function formatCount(count) {
   return count === null ? NOTHING : grouped(String(count));
 }
 
-/** Counts per second: three digits that count, or all before the point. */
+/** Formats counts per second with 3 significant digits, or with all digits before the point. */
 export function formatRate(rate) {
   if (rate === null) return NOTHING;
   if (rate === 0) return "0";
@@ -32,7 +32,7 @@ function grouped(digits) {
   return digits.replace(/\B(?=(\d{3})+$)/g, THIN);
 }
 
-/** Seconds as the two units that matter: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`. */
+/** Formats seconds with the two largest units: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 3 h`. */
 export function formatDuration(seconds) {
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
@@ -45,17 +45,17 @@ function two(big, bigUnit, small, smallUnit) {
   return small ? `${big} ${bigUnit} ${small} ${smallUnit}` : `${big} ${bigUnit}`;
 }
 
-/** Unix seconds as local time of day; with seconds where intervals are shorter than a minute. */
+/** Formats Unix seconds as local time of day; `isExact` adds the seconds. */
 export function formatTime(timestamp, isExact = false) {
   return (isExact ? EXACT_TIME : TIME).format(new Date(timestamp * 1000));
 }
 
-/** Unix seconds as local day and month. */
+/** Formats Unix seconds as local day and month. */
 export function formatDate(timestamp) {
   return DATE.format(new Date(timestamp * 1000));
 }
 
-/** From when to when, with the day where it is not today. */
+/** Formats start and end of an interval, with the day unless it is today. */
 export function formatSpan(start, end, now) {
   const isExact = start % 60 !== 0 || end % 60 !== 0;
   const day = formatDate(start) === formatDate(now) ? "" : `${formatDate(start)}, `;

@@ -4,7 +4,7 @@ import { isStale } from "./conditions.js";
 import { element } from "./dom.js";
 import { formatRoute } from "./route.js";
 
-/** Shows the groups; it is left alone, with the focus in it, where nothing has changed. */
+/** Shows the groups. Equal groups change nothing, and the focus stays on its group. */
 export class GroupList {
   #root;
   #shown = "";
@@ -24,11 +24,12 @@ export class GroupList {
   }
 }
 
-/** `fresh`, `stale`, or `new` if nothing was ever counted; for all intervals of a group, the worst counts. */
+/** Returns the worst state of the intervals: `stale`, `new` (no counts yet) or `fresh`; with its label. */
 function stateOf(group) {
-  if (group.intervals.some(isStale)) return { state: "stale", said: "stale" };
-  if (group.intervals.every(({ overdue_s }) => overdue_s === null)) return { state: "new", said: "nothing yet" };
-  return { state: "fresh", said: "" };
+  if (group.intervals.some(isStale)) return { state: "stale", stateLabel: "stale" };
+  const isNew = group.intervals.every(({ overdue_s }) => overdue_s === null);
+  if (isNew) return { state: "new", stateLabel: "no counts yet" };
+  return { state: "fresh", stateLabel: "" };
 }
 
 function entryOf(group, current, sort) {
@@ -36,9 +37,9 @@ function entryOf(group, current, sort) {
   return { href, title: group.title ?? group.name, isCurrent: group.name === current, ...stateOf(group) };
 }
 
-function itemOf({ href, title, isCurrent, state, said }) {
+function itemOf({ href, title, isCurrent, state, stateLabel }) {
   const link = element("a", { href, class: `group ${state}`, "aria-current": isCurrent ? "page" : null });
   link.append(element("span", { class: "dot" }), element("span", { class: "name", title }, title));
-  if (said) link.append(element("span", { class: "said" }, said));
+  if (stateLabel) link.append(element("span", { class: "state" }, stateLabel));
   return element("li", {}, link);
 }

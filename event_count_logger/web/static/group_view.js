@@ -12,17 +12,17 @@ import { showTiles } from "./tiles.js";
 
 const find = (selector) => document.querySelector(selector);
 
-/** Shows figures; what somebody picks in it goes out as changes of the route, but for the selected event. */
+/** Shows the counts of a group. Filter and order become part of the route; the selected event does not. */
 export class GroupView {
   #changes;
   #filter = find("#filter");
   #chart = new Chart(find("#chart"));
   #table;
   #selected = null; // the ID of an event
-  #shown = null; // what show() was last called with
-  #charted = ""; // what the chart is of, within the group and interval
+  #shown = null; // the last arguments of show()
+  #charted = ""; // what the chart shows: version, filter and selection, as JSON
 
-  /** `changes({filter})` and `changes({sort})` are called with what is to be in the route. */
+  /** `changes({filter})` and `changes({sort})` are called with the new part of the route. */
   constructor(changes) {
     this.#changes = changes;
     const table = find("#events");
@@ -35,7 +35,7 @@ export class GroupView {
     listenToKeys({ filter: this.#filter, table, walks, clears });
   }
 
-  /** Says what is shown, before there are figures. */
+  /** Shows names of group and interval, before there are counts. */
   name(group, interval, route) {
     document.title = `${group.title ?? group.name} · ${interval.name}`;
     setText(find("#title"), group.title ?? group.name);
@@ -46,7 +46,7 @@ export class GroupView {
     if (changed || links.length !== find("#intervals").children.length) find("#intervals").replaceChildren(...links);
   }
 
-  /** Forgets what belongs to another group or interval. */
+  /** Clears the state of the previous group or interval. */
   clear() {
     this.#selected = null;
     this.#shown = null;
@@ -54,7 +54,7 @@ export class GroupView {
     find("#figures").hidden = true;
   }
 
-  /** Shows figures as of `now`, Unix seconds of the server. */
+  /** Shows counts as of `now`, Unix seconds of the server. */
   show(figures, route, now) {
     this.#shown = { figures, route, now };
     find("#figures").hidden = false;
@@ -63,7 +63,7 @@ export class GroupView {
     this.#showChart(rows);
     setText(find("#n_events"), numberOf(rows, figures.rows));
     find("#no_match").hidden = rows.length > 0;
-    setText(find("#no_match"), figures.rows.length ? "No event matches the filter." : "No event was counted yet.");
+    setText(find("#no_match"), figures.rows.length ? "No event matches the filter." : "No events were counted yet.");
     this.#table.show(sorted(rows, route.sort), route.sort, this.#selected);
   }
 
@@ -93,7 +93,7 @@ export class GroupView {
 
   #sort(column) {
     const { sort } = this.#shown.route;
-    const descending = sort.column === column ? !sort.descending : column !== "event"; // big counts first
+    const descending = sort.column === column ? !sort.descending : column !== "event"; // largest counts first
     this.#changes({ sort: { column, descending } });
   }
 

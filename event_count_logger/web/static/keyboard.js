@@ -1,12 +1,14 @@
-/** The keys of the page. */
+/** Keyboard shortcuts of the page. */
 
 const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
 /**
- * `/` goes to the filter, Escape clears it and the selection, arrow keys walk through the table.
+ * Listens to keys: `/` focuses the filter, Escape clears selection and filter, arrow keys move the selection.
  *
- * @param filter the filter's field, `table` the table's element.
- * @param walks is called with a number of rows, `clears` without anything.
+ * @param filter input element of the filter.
+ * @param table the table element.
+ * @param walks called with the number of rows to move, negative for up.
+ * @param clears called without arguments.
  */
 export function listenToKeys({ filter, table, walks, clears }) {
   document.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-/** Puts the page together: what the address says and what the server tells goes to the views, one way. */
+/** The page: passes the route and the answers of the server to the views. */
 
 import { Api } from "./api.js";
 import { Badges } from "./badges.js";
@@ -12,7 +12,7 @@ import { formatRoute, parseRoute } from "./route.js";
 import { switchThemes } from "./theme.js";
 import { token, TokenForm } from "./token_form.js";
 
-/** Milliseconds between two looks at the state of all groups. */
+/** Milliseconds between two polls of all groups. */
 const GROUPS_MS = 5000;
 
 /** The title of the page while it shows no group. */
@@ -24,9 +24,9 @@ class Page {
   #api = new Api(token);
   #route = parseRoute(location.hash);
   #overview = null; // the last answer about all groups
-  #problem = null; // why there was none
+  #problem = null; // the ApiError of the last request
   #feed = null;
-  #fed = ""; // what the feed is of, and how long its history is
+  #fed = ""; // group, interval and history length of the feed, as JSON
   #stop = new AbortController();
   #tokenForm = new TokenForm(find("#token"), () => this.start());
   #badges = new Badges(find("#badges"), find("#announcer"));
@@ -39,7 +39,7 @@ class Page {
     setInterval(() => this.#showConditions(), 1000);
   }
 
-  /** Begins anew, with the token as it is now. */
+  /** Starts or restarts all requests, with the current token. */
   start() {
     this.#stop.abort();
     this.#stop = new AbortController();
@@ -66,7 +66,7 @@ class Page {
     this.#go();
   }
 
-  /** Goes where the address says, or else to the first group and its first interval. */
+  /** Shows the group and interval of the address; by default the first ones. */
   #go() {
     this.#route = parseRoute(location.hash);
     if (!this.#overview) return;
@@ -90,15 +90,21 @@ class Page {
     else this.#showFigures();
   }
 
-  /** Says what is missing: the group, or its interval. */
+  /** Shows which one does not exist: the group, or its interval. */
   #close(group) {
-    const what = group ? `Group '${group.name}' has no interval '${this.#route.interval}'.` : "There is no such group.";
-    setText(find("#missing"), `${what} Choose a group from the list.`);
+    setText(find("#missing"), this.#missing(group));
     document.title = TITLE;
     this.#forget();
   }
 
-  /** Shows no figures until there are those of another group or interval. */
+  #missing(group) {
+    const { group: name, interval } = this.#route;
+    if (name === null && !group) return "There are no groups to show.";
+    const fact = group ? `Group '${group.name}' has no interval '${interval}'.` : `Group '${name}' does not exist.`;
+    return `${fact} Choose a group from the list.`;
+  }
+
+  /** Stops the feed and hides its counts, until those of another group or interval arrive. */
   #forget() {
     this.#feed?.stop();
     this.#feed = null;
@@ -129,11 +135,11 @@ class Page {
     const group = this.#overview?.groups.find(({ name }) => name === figures?.answer.group);
     const masterAlive = (group ?? this.#overview)?.master_alive ?? null;
     this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
-    find(".layout").classList.toggle("old", found !== null);
+    find(".layout").classList.toggle("outdated", found !== null);
   }
 }
 
-/** The interval of a group with that name, or its first one; undefined if there is none. */
+/** Returns the interval of a group with that name, by default its first one; undefined if it does not exist. */
 function intervalOf({ intervals }, name) {
   return name === null ? intervals[0] : intervals.find((each) => each.name === name);
 }

@@ -1,4 +1,4 @@
-/** Does something again and again for as long as somebody looks at the page. */
+/** A loop that runs while the page is visible, with back-off after errors. */
 
 import { ApiError } from "./api.js";
 
@@ -6,11 +6,11 @@ const FIRST_BACK_OFF_MS = 500;
 const LONGEST_BACK_OFF_MS = 8_000;
 
 /**
- * Calls `step` until `signal` is aborted, and not while the page is hidden.
+ * Calls `step` until `signal` is aborted; pauses while the page is hidden.
  *
- * @param step takes a signal that is aborted when it is to end, and resolves to the milliseconds until the next
- *   call. Each time that it fails, these double.
- * @param failed is told of each ApiError.
+ * @param step takes a signal that aborts it, and resolves to the milliseconds until the next call. After an error the
+ *   wait doubles with each further error.
+ * @param failed called with each ApiError.
  */
 export async function repeat(step, failed, signal) {
   let n_failures = 0;
@@ -28,7 +28,7 @@ export async function repeat(step, failed, signal) {
   }
 }
 
-/** Longer each time, and never the same for all pages that lost the same server. */
+/** Returns the milliseconds to wait after an error. They are random, so that pages do not retry all at once. */
 function backOff(n_failures) {
   return Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** n_failures) * (0.75 + Math.random() / 4);
 }
@@ -39,13 +39,13 @@ document.addEventListener("visibilitychange", () => {
   visibility = new AbortController();
 });
 
-/** Waits until the page can be seen; gives a signal that is aborted when it is hidden, or by `signal`. */
+/** Waits until the page is visible. Returns a signal that is aborted when the page is hidden, or with `signal`. */
 async function whileSeen(signal) {
   while (document.hidden && !signal.aborted) await pause(Infinity, AbortSignal.any([signal, visibility.signal]));
   return AbortSignal.any([signal, visibility.signal]);
 }
 
-/** Waits, and no longer than until `signal` is aborted. */
+/** Waits that long, or until `signal` is aborted. */
 function pause(wait_ms, signal) {
   return new Promise((resolve) => {
     const timer = wait_ms < Infinity && setTimeout(end, wait_ms);

@@ -1,9 +1,9 @@
-/** What the page shows, as the part of the address behind `#`: can be bookmarked, sent, and gone back to. */
+/** The part of the address behind `#`: group, interval, filter and order, for bookmarks and the back button. */
 
-/** Biggest counts of the last finished interval first. */
+/** Largest counts of the last interval first. */
 const DEFAULT_SORT = { column: "last", descending: true };
 
-/** `#group=web&interval=5m&filter=err&sort=-last` as an object; null and "" for what is not given. */
+/** `#group=web&interval=5m&filter=err&sort=-last` as an object; missing parts are null, the filter "". */
 export function parseRoute(hash) {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
   return {

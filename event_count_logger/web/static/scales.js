@@ -1,4 +1,4 @@
-/** Where the marks of axes go: pure functions. */
+/** Marks of the axes, as pure functions. */
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -11,7 +11,7 @@ const TIME_STEPS = [
   ...[1, 2, 7, 14, 28, 91, 182, 364].map((n) => n * DAY),
 ];
 
-/** Round values from 0 to at least `max`, in about `n` steps of whole counts. */
+/** Returns round values from 0 to at least `max`, in about `n` steps of whole counts. */
 export function countTicks(max, n) {
   const rough = Math.max(1, max / n);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -20,7 +20,7 @@ export function countTicks(max, n) {
   return Array.from({ length: steps + 1 }, (_, index) => index * step);
 }
 
-/** Unix seconds between `start` and `end` that are round in local time, at most `n` of them. */
+/** Returns at most `n` Unix seconds between `start` and `end` that are round in local time. */
 export function timeTicks(start, end, n) {
   const step = TIME_STEPS.find((each) => (end - start) / each <= n) ?? TIME_STEPS.at(-1);
   const offset = new Date(start * 1000).getTimezoneOffset() * MINUTE;

@@ -1,12 +1,12 @@
-/** Which rows are shown, and in which order: pure functions. */
+/** Filter and order of the rows, as pure functions. */
 
-/** The rows whose label or ID contains all words of `filter`, whatever their case. */
+/** Returns the rows whose label or ID contains all words of `filter`, ignoring case. */
 export function filtered(rows, filter) {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   return words.length ? rows.filter((row) => words.every((word) => row.search.includes(word))) : rows;
 }
 
-/** The rows by one column; what is nothing yet comes last, and what is equal by the alphabet. */
+/** Returns the rows sorted by one column: null last, equal values in alphabetical order. */
 export function sorted(rows, { column, descending }) {
   const key = column === "event" ? "rank" : column;
   const sign = descending ? -1 : 1;

@@ -1,14 +1,14 @@
-/** What the chart shows of many rows: pure functions. */
+/** Series of the chart, as pure functions. */
 
 import { sumOf } from "./counts.js";
 
-/** More colours than this cannot be told apart. */
+/** Number of events with a colour of their own; more colours would look alike. */
 const LARGEST = 6;
 
 /**
- * The biggest events of the history, and all others as one: {id, label, colour, counts}.
+ * Returns the events with the largest history, and the sum of all others: {id, label, colour, counts}.
  *
- * They are in the order of the alphabet, so that an event keeps its place and colour when it overtakes another.
+ * They are in alphabetical order, so that an event keeps its place and colour when its counts change.
  */
 export function seriesOf(rows, n_spans) {
   const bySize = rows.filter((row) => row.sum > 0).sort((a, b) => b.sum - a.sum);
@@ -20,12 +20,12 @@ export function seriesOf(rows, n_spans) {
   return series;
 }
 
-/** One event as a series. */
+/** Returns one event as a series. */
 export function oneOf(row, index) {
   return { id: row.id, label: row.label, colour: String(index), counts: row.history };
 }
 
 function sumOfRows(rows, n_spans) {
   const counts = Array.from({ length: n_spans }, (_, index) => sumOf(rows.map((row) => row.history[index])));
-  return { id: null, label: `${rows.length} others`, colour: "others", counts };
+  return { id: null, label: `${rows.length} other events`, colour: "others", counts };
 }

@@ -1,25 +1,25 @@
-/** A small line of an event's history. */
+/** A small line chart of an event's history. */
 
 import { setAttribute, svg } from "./dom.js";
 
 const WIDTH = 100;
 const HEIGHT = 22;
-/** Intervals for which there is room at least, as in the chart. */
+/** Fewest intervals that the width is divided into, as in the chart. */
 const FEWEST = 24;
 
-/** An empty one. */
+/** Creates an empty sparkline. */
 export function newSparkline() {
   const shape = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" };
   return svg("svg", { class: "sparkline", "aria-hidden": "true", ...shape }, svg("path"));
 }
 
-/** Draws the history of a row, whose line is kept there: rows are drawn again with each scroll. */
+/** Draws the history of a row. The row caches its path, because each scroll draws it again. */
 export function drawSparkline(node, row) {
   row.sparkline ??= linePath(row.history);
   setAttribute(node.firstChild, "d", row.sparkline);
 }
 
-/** The line of some counts; it has a gap where there is none. Starts at 0, so that noise looks like noise. */
+/** Returns the path of a line through counts, with a gap for null. The axis starts at 0, so that noise stays small. */
 export function linePath(counts) {
   const max = Math.max(1, ...counts.map(Number));
   const step = WIDTH / (Math.max(FEWEST, counts.length) - 1);

@@ -1,16 +1,16 @@
-/** The table of events. Only the rows that can be seen are in the page, so that there may be any number. */
+/** The table of events. Only visible rows are in the page, so the number of events is not limited. */
 
 import { element, setAttribute, setText } from "./dom.js";
 import { formatCount, formatRate } from "./format.js";
 import { drawSparkline, newSparkline } from "./sparkline.js";
 
-/** Rows above and below what can be seen, for the time between a scroll and the next drawing. */
+/** Rows drawn above and below the visible ones, for a scroll before the next drawing. */
 const SPARE = 6;
-/** Characters for which a column always has room. */
+/** Characters that fit into every column. */
 const LONG = 9;
 const COLUMNS = ["last", "current", "rate", "total"];
 
-/** Draws rows into a table whose heads are buttons with the name of their column. */
+/** Draws rows into a table. Its column headers are buttons whose value is the name of the column. */
 export class Table {
   #table;
   #body;
@@ -18,7 +18,7 @@ export class Table {
   #nodes = [];
   #selected = null;
 
-  /** `selects(id)` is called for the event that somebody picks, `sorts(column)` for a head. */
+  /** `selects(id)` is called when a row is clicked, `sorts(column)` when a column header is. */
   constructor(table, { selects, sorts }) {
     this.#table = table;
     this.#body = table.tBodies[0];
@@ -41,14 +41,14 @@ export class Table {
     this.#draw();
   }
 
-  /** The event that is `steps` rows from the selected one, or the first, or the last one there is. */
+  /** Returns the event `steps` rows from the selected one, or the first or last one; without a selection the first. */
   neighbour(steps) {
     const at = this.#rows.findIndex((row) => row.id === this.#selected);
     const index = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + steps));
     return this.#rows[index]?.id ?? null;
   }
 
-  /** Scrolls just so far that the row of this event can be seen. */
+  /** Scrolls until the row of this event is visible. */
   reveal(id) {
     const index = this.#rows.findIndex((row) => row.id === id);
     if (index < 0) return;
@@ -101,7 +101,7 @@ export class Table {
     return this.#body.getBoundingClientRect().top + scrollY;
   }
 
-  /** As the style sheet has it; it differs between wide and narrow windows. */
+  /** Returns the row height from the style sheet, which depends on the width of the window. */
   #rowHeight() {
     return parseFloat(getComputedStyle(this.#table).getPropertyValue("--row-height"));
   }
@@ -109,12 +109,12 @@ export class Table {
 
 function fillCell(cell, text) {
   setText(cell, text);
-  setAttribute(cell, "title", text.length > LONG ? text : null); // it may be cut
+  setAttribute(cell, "title", text.length > LONG ? text : null); // a long text may be cut off
   cell.classList.toggle("zero", text === "0");
   cell.classList.toggle("nothing", text === "–");
 }
 
-/** Roles are said, because a row that is laid out as a grid is not one any more for some browsers. */
+/** Creates a row. It has explicit roles, because some browsers drop those of a row with `display: grid`. */
 function newRow() {
   const figures = COLUMNS.map((column) => element("td", { class: `figure ${column}`, role: "gridcell" }));
   const history = element("td", { class: "history", role: "gridcell" }, newSparkline());

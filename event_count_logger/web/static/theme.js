@@ -1,4 +1,4 @@
-/** Light or dark: as the system has it, until somebody says otherwise; that is remembered. */
+/** Light or dark theme: the setting of the system, unless the user has chosen one. The browser stores the choice. */
 
 const KEY = "ecl-theme";
 const THEMES = ["system", "light", "dark"];
@@ -6,7 +6,7 @@ const THEMES = ["system", "light", "dark"];
 const root = document.documentElement;
 apply(localStorage.getItem(KEY));
 
-/** Makes a button that goes from one theme to the next. */
+/** Lets a button switch to the next theme. */
 export function switchThemes(button) {
   name(button);
   button.addEventListener("click", () => {

@@ -1,10 +1,10 @@
-/** The sums of a group, large. */
+/** The sums of a group, in large type. */
 
 import { isStale } from "./conditions.js";
 import { setText } from "./dom.js";
 import { formatCount, formatDuration, formatRate, formatSpan, formatTime } from "./format.js";
 
-/** Characters that still have room in large type. */
+/** Characters that fit in large type. */
 const LONG = 13;
 
 /** Shows the sums of `figures` as of `now`, Unix seconds of the server. */
@@ -28,12 +28,12 @@ function tilesOf(figures, now) {
     last: { value: formatCount(sum), detail: lastDetail(last, figures.answer.length_s, now) },
     current: { value: formatCount(figures.sum("current")), detail: currentDetail(current, now) },
     rate: { value: formatRate(span_s > 0 ? Number(sum) / span_s : null), detail: "per second" },
-    total: { value: formatCount(figures.sum("total")), detail: totals ? "since ever" : "not kept" },
+    total: { value: formatCount(figures.sum("total")), detail: totals ? "all-time" : "not kept" },
   };
 }
 
 function lastDetail(last, length_s, now) {
-  if (!last) return "nothing finished yet";
+  if (!last) return "no finished interval yet";
   if (last.start === null) return `until ${formatTime(last.end)}`;
   const span_s = last.end - last.start;
   const merged = span_s > length_s ? ` (${formatDuration(span_s)} long)` : "";
@@ -41,7 +41,7 @@ function lastDetail(last, length_s, now) {
 }
 
 function currentDetail(current, now) {
-  if (!current || current.start === null) return "not begun";
+  if (!current || current.start === null) return "not started";
   return `for ${formatDuration(now - current.start)}`;
 }
 

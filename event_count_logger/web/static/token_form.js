@@ -1,8 +1,8 @@
-/** Asks for the token of a server that wants one, and keeps it for as long as this tab is open. */
+/** The form for the token of a server that requires one. The browser keeps the token until the tab is closed. */
 
 const KEY = "ecl-token";
 
-/** The token that was given, or null. */
+/** Returns the stored token, or null. */
 export function token() {
   return sessionStorage.getItem(KEY);
 }
@@ -13,12 +13,13 @@ export class TokenForm {
   #field;
   #message;
 
-  /** `given()` is called when there is a new token. */
+  /** `given()` is called after a token was entered. */
   constructor(dialog, given) {
     this.#dialog = dialog;
     this.#field = dialog.querySelector("input");
     this.#message = dialog.querySelector("[role=alert]");
-    dialog.addEventListener("cancel", (event) => event.preventDefault()); // there is nothing to see behind it
+    // Escape does not close the form: the page is empty without a token.
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
     dialog.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
       sessionStorage.setItem(KEY, this.#field.value.trim());
@@ -26,9 +27,9 @@ export class TokenForm {
     });
   }
 
-  /** Asks; says so if there was a token that the server did not take. */
+  /** Opens the form; with an error message if the server rejected a token. */
   ask() {
-    this.#message.textContent = token() ? "The server does not accept this token." : "";
+    this.#message.textContent = token() ? "The server rejected this token." : "";
     if (this.#dialog.open) return;
     this.#dialog.showModal();
     this.#field.focus();
