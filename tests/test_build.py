@@ -76,12 +76,12 @@ def count_with(installed: Path, server: Server) -> bool:
     program = (
         "import json, sys\n"
         "import event_count_logger\n"
-        "from event_count_logger.counting import hot\n"
+        "from event_count_logger.counting import implementation\n"
         "groups = {'g': {'events': ['e'], 'intervals': ['24h'], 'sync_interval': 60}}\n"
         "with event_count_logger.EventCountLogger(groups, json.loads(sys.argv[1])) as ecl:\n"
         "    ecl['g'].log('e', 3)\n"
         "    ecl['g'].counter('e').inc()\n"
-        "print(json.dumps([event_count_logger.__file__, hot.NATIVE]))\n"
+        "print(json.dumps([event_count_logger.__file__, implementation.NATIVE]))\n"
     )
     file, native = json.loads(run_with(installed, program, json.dumps(server.config)))
     assert Path(file).is_relative_to(installed)
