@@ -380,7 +380,7 @@ class EventGroup(Counting):
             raise NotConfigured(f"Group '{self.group_name}' has no sessions: give it the setting 'sessions'")
 
     def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
-        action = checked_action(id, event, name, self._store.now() if at is None else at)
+        action = checked_action(id, event, name, self._store.client.now() if at is None else at)
         if action.event is not None:
             counted_as = self.admission.session_counted_as(action.event)
             if counted_as is None:

@@ -114,7 +114,7 @@ def wait_for_server(config: Config, master: subprocess.Popen[str]) -> None:
     store = Store(config.redis)
     while True:
         try:
-            return store.ping()
+            return store.servers.ping()
         except StoreError:
             if master.poll() is not None:
                 sys.exit("ERROR: the master could not start")

@@ -21,7 +21,7 @@ _LONGEST_TEST_S = 90
 def let_midnight_pass(store: Store) -> None:
     """Wait where the server's day is about to end: yesterday would be another day in the middle of a test."""
     wait_until(
-        lambda: store.server_time() % DAY_S < DAY_S - _LONGEST_TEST_S,
+        lambda: store.client.server_time() % DAY_S < DAY_S - _LONGEST_TEST_S,
         timeout_s=_LONGEST_TEST_S + 10,
         what="the new day",
     )
@@ -42,7 +42,7 @@ class Days:
     @property
     def today(self) -> int:
         """When it began, Unix seconds."""
-        return int(DAY.start_of(self.store.server_time()))
+        return int(DAY.start_of(self.store.client.server_time()))
 
     def start(self, days_ago: int) -> int:
         """When that day began, Unix seconds."""
@@ -53,14 +53,14 @@ class Days:
         position = self._positions[group]
         self._positions[group] += 1
         intervals = self.config.group(group).intervals
-        self.store.commit(
+        self.store.commits.commit(
             group_of(group, intervals), "test", position, position + 1, counts, now=self.start(days_ago)
         )
 
     def rotate(self, group: str | GroupConfig, days_ago: int = 0) -> None:
         """End the day before that one."""
         config = self.config.group(group) if isinstance(group, str) else group
-        self.store.rotate(config, DAY, self.start(days_ago))
+        self.store.rotation.rotate(config, DAY, self.start(days_ago))
 
     def finish(self, group: str, counts: dict[str, int], days_ago: int = 1) -> None:
         """Count on that day, and end it."""

@@ -46,7 +46,7 @@ class Monitoring:
         self.store = Store(self.config.redis)
         self._positions = dict.fromkeys(GROUPS, 0)
         let_midnight_pass(self.store)
-        self.yesterday = self.store.server_time() - 86_400
+        self.yesterday = self.store.client.server_time() - 86_400
         self.count("web", {"ok": 54}, "24h", now=self.yesterday)  # which the master is to end
         address = f"127.0.0.1:{free_port()}"
         self._url = f"http://127.0.0.1:{free_port()}/"
@@ -90,7 +90,7 @@ class Monitoring:
         chosen = [interval for interval in configured if not intervals or interval.name in intervals]
         begin = self._positions[group]
         self._positions[group] += 1
-        done = self.store.commit(group_of(group, chosen), "test", begin, begin + 1, counts, now=now)
+        done = self.store.commits.commit(group_of(group, chosen), "test", begin, begin + 1, counts, now=now)
         assert done.outcome == "applied"
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:

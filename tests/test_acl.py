@@ -79,12 +79,12 @@ def test_everything_works_for_the_user_of_the_document(
         assert ecl["web"].get_counts("5m", current=True) is not None
     config = from_file(file)
     store = Store(config.redis)
-    later = store.server_time() + 7200
+    later = store.client.server_time() + 7200
     for group in config.groups.values():
         for interval in group.intervals:
-            assert store.rotate(group, interval, later).outcome == "rotated"
-            store.history(group, interval, 2)
-    assert store.open_sessions(config.group("http")) == 1
+            assert store.rotation.rotate(group, interval, later).outcome == "rotated"
+            store.reads.history(group, interval, 2)
+    assert store.reads.open_sessions(config.group("http")) == 1
     store.close()
     assert denied(any_server) <= NOT_NEEDED
 
@@ -125,8 +125,8 @@ def test_both_layouts_work_for_the_user_of_the_document(
     for name, group in config.groups.items():
         assert run("ecl", "log_event", file, name, "ok").returncode == 0
         for hours in range(1, 4):
-            later = store.server_time() + 3600 * hours
-            assert store.rotate(group, group.intervals[0], later).outcome in ("started", "rotated")
+            later = store.client.server_time() + 3600 * hours
+            assert store.rotation.rotate(group, group.intervals[0], later).outcome in ("started", "rotated")
     store.close()
     assert run("ecl", "migrate", file, "web", "--to", "hash", "--yes").returncode == 0
     assert run("ecl", "migrate", file, "web", "--to", "keys", "--yes").returncode == 0

@@ -180,9 +180,10 @@ def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(
     dead.stall()
     try:
         wait_until(
-            lambda: ecl["g1"].log("a") or ecl._store.is_away(ecl["g1"].local.config), what="it is noticed"
+            lambda: ecl["g1"].log("a") or ecl._store.client.is_unavailable(ecl["g1"].local.config),
+            what="it is noticed",
         )
-        assert not any(ecl._store.is_away(ecl[name].local.config) for name in others)
+        assert not any(ecl._store.client.is_unavailable(ecl[name].local.config) for name in others)
         for name in others:
             ecl[name].log("a")
         direct = [name for name in others if "sync_interval" not in GROUPS[name]]
@@ -232,7 +233,7 @@ def test_a_node_that_is_silent_holds_up_the_other_groups_for_one_request_and_not
         try:
             for name in groups:
                 ecl[name].log("a")
-            wait_until(lambda: ecl._store.is_away(ecl["g0"].local.config), what="it is noticed")
+            wait_until(lambda: ecl._store.client.is_unavailable(ecl["g0"].local.config), what="it is noticed")
             for _ in range(3):
                 for name in groups:
                     ecl[name].log("a")
@@ -250,7 +251,7 @@ def test_threads_that_begin_at_the_same_time_all_find_the_nodes(cluster: Cluster
     def ask(store: Store, together: threading.Barrier) -> None:
         together.wait()
         try:
-            store.server_time(group)
+            store.client.server_time(group)
         except Unavailable as error:
             failed.append(error)
 
@@ -277,8 +278,13 @@ def test_threads_may_look_for_nodes_while_others_find_new_ones(cluster: Cluster)
         except Exception as error:  # noqa: BLE001
             failed.append(error)
 
-    find = store._route._node_at  # type: ignore[attr-defined]
-    steps = [store.ping, store.ping, store.ping, lambda: [find(("127.0.0.1", n.port)) for n in cluster.nodes]]
+    find = store.client.route._node_at  # type: ignore[attr-defined]
+    steps = [
+        store.servers.ping,
+        store.servers.ping,
+        store.servers.ping,
+        lambda: [find(("127.0.0.1", n.port)) for n in cluster.nodes],
+    ]
     threads = [threading.Thread(target=look, args=(step,)) for step in steps]
     sys.setswitchinterval(1e-5)
     try:
@@ -297,9 +303,9 @@ def test_only_the_node_of_a_group_is_asked_whether_its_processes_are_alive(
 ) -> None:
     for number in range(20):
         group = group_of(f"g{number}", key_prefix=f"{{g{number}}}")
-        store.commit(group, "s", 0, 1, {})
+        store.commits.commit(group, "s", 0, 1, {})
         before = {node.port: _n_times(node) for node in cluster.masters()}
-        store.touch(group, "s")
+        store.sources.touch(group, "s")
         asked = [node.port for node in cluster.masters() if _n_times(node) > before[node.port]]
         assert asked == [cluster.master_of(group.prefix).port]
 
@@ -314,7 +320,7 @@ def test_only_nodes_of_a_group_are_asked_by_those_who_follow_it(cluster: Cluster
         if first not in [cluster.master_of(shard.prefix) for shard in group.shards]
     )
     before = _n_times(first)
-    store.finished_after(group, interval, HistoryPosition(0))
+    store.reads.finished_after(group, interval, HistoryPosition(0))
     assert _n_times(first) == before
 
 
@@ -440,11 +446,11 @@ def test_what_is_asked_for_while_its_slot_moves_is_found(cluster: Cluster, store
     key = "{g}:1h:cur:a"
     with source.client as there, target.client as here:
         there.set(key, 7)
-        assert store.count(group, "1h", "cur", "a") == 7
+        assert store.reads.count(group, "1h", "cur", "a") == 7
         here.cluster("SETSLOT", slot, "IMPORTING", str(there.cluster("MYID")))
         there.cluster("SETSLOT", slot, "MIGRATING", str(here.cluster("MYID")))
         there.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
-        assert store.count(group, "1h", "cur", "a") == 7, "the old node sends it on"
+        assert store.reads.count(group, "1h", "cur", "a") == 7, "the old node sends it on"
         for client in (here, there):
             client.cluster("SETSLOT", slot, "STABLE")
 
@@ -456,10 +462,10 @@ def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
 
     group = group_of("g", [Interval.parse("1h")], key_prefix="{g}")
     with pytest.raises(NotConnected):
-        store.commit(group, "s", 0, 1, {"a": 1}, connect=False)
+        store.commits.commit(group, "s", 0, 1, {"a": 1}, connect=False)
     assert cluster.everything() == {}
-    store.commit(group, "s", 0, 1, {"a": 1})
-    assert store.commit(group, "s", 1, 2, {"a": 1}, connect=False).outcome == "applied"
+    store.commits.commit(group, "s", 0, 1, {"a": 1})
+    assert store.commits.commit(group, "s", 1, 2, {"a": 1}, connect=False).outcome == "applied"
 
 
 def test_a_forked_process_finds_its_own_way(cluster: Cluster, start: Start, config_file: Write) -> None:

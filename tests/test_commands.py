@@ -85,7 +85,7 @@ def test_the_reader_gives_json_with_times(run: Run, file: Path, days: Days) -> N
     done = run("ecl_reader", file, "-g", "web", "--json")
     found = json.loads(done.stdout)
     server_time = found.pop("server_time")
-    assert days.today < server_time <= days.store.server_time() + 0.001
+    assert days.today < server_time <= days.store.client.server_time() + 0.001
     assert found == {
         "group": "web",
         "interval": "24h",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import from_dicts
-from event_count_logger.store import Store
+from event_count_logger.store import Store, index_counters
 from tests.conftest import ROOT
 from tests.fixtures import Run, Start, Write
 from tests.servers import Server, wait_until
@@ -481,18 +481,18 @@ def test_dynamic_events_of_1_1_are_rotated_in_their_intervals(
     store, group = Store(config.redis), config.group("auto")
     five_m, one_h = group.intervals
     old, ours = Caller(OLD, server, start), Caller(OURS, server, start)
-    store.rotate(group, five_m, 3000)
+    store.rotation.rotate(group, five_m, 3000)
     expected = [dict(Counter(counts) + Counter(others)) for counts in COUNTED_BY_1_1]
     for n, counts in enumerate(COUNTED_BY_1_1):
         old.log(counts)
         ours.log(others)
-        list(store.index_counters([group]))
-        assert store.rotate(group, five_m, 3300 + 300 * n).outcome == "rotated"
-        (finished,) = store.history(group, five_m, 1)
+        list(index_counters(store.client, [group]))
+        assert store.rotation.rotate(group, five_m, 3300 + 300 * n).outcome == "rotated"
+        (finished,) = store.reads.history(group, five_m, 1)
         assert {event: count for event, count in finished.counts.items() if count} == expected[n]
-    reading = store.read(group, one_h, ["cur"], 5000)
+    reading = store.reads.read(group, one_h, ["cur"], 5000)
     assert reading.counts["cur"] == dict(sum(map(Counter, expected), Counter()))
-    totals = store.read(group, five_m, ["cur"], 5000, totals=True).totals
+    totals = store.reads.read(group, five_m, ["cur"], 5000, totals=True).totals
     assert totals == dict(sum(map(Counter, expected), Counter()))
     old.stop()
     ours.stop()
@@ -514,17 +514,17 @@ def test_our_master_rotates_events_that_1_1_alone_counts(
     logged: Counter[str] = Counter()
 
     def count_until_rotated(event: str) -> None:
-        before = store.n_finished(group, one_s)
-        while store.n_finished(group, one_s) < before + 2:
+        before = store.shard_reads.n_finished(group, one_s)
+        while store.shard_reads.n_finished(group, one_s) < before + 2:
             old.log({event: 1, "always": 1})
             logged.update([event, "always"])
 
     for event in ("first", "second", "first"):
         count_until_rotated(event)
     old.stop()
-    before = store.n_finished(group, one_s)
-    wait_until(lambda: store.n_finished(group, one_s) >= before + 2, what="all is rotated")
-    finished = store.history(group, one_s, 100)
+    before = store.shard_reads.n_finished(group, one_s)
+    wait_until(lambda: store.shard_reads.n_finished(group, one_s) >= before + 2, what="all is rotated")
+    finished = store.reads.history(group, one_s, 100)
     assert sum((Counter(each.counts) for each in finished), Counter()) == logged
     for each in finished[:-2]:
         assert each.counts.get("always") or each is finished[0]

@@ -65,7 +65,7 @@ def test_stream_named_like_a_process_keeps_its_position(group: EventGroup, serve
     store = Store(RedisConfig(**server.config))
     assert group.consume(name, numbers()) == "100"
     for hours in (0, 2, 4, 6):
-        store.prune(config, time.time() + hours * 3600)
+        store.sources.prune(config, time.time() + hours * 3600)
     assert group.consume(name, numbers()) == "100"
     assert counted(server) == SUMS
     store.close()

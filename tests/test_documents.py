@@ -70,7 +70,7 @@ def reader(
         found = ecl.reader("requests")
         store = Store(RedisConfig(**server.config))
         long_ago = time.time() - 3600
-        store.commit(found.group, "test", 0, 1, {"ok": 4}, long_ago)
+        store.commits.commit(found.group, "test", 0, 1, {"ok": 4}, long_ago)
         store.close()
         start("ecl_master", "ecl.yml")
         wait_until(

@@ -140,9 +140,9 @@ def test_a_stopped_replica_holds_the_acknowledgement_back_and_nothing_is_counted
 
 REQUEST = GroupConfig("g", HOUR, durability="replicas", sessions=SessionsConfig())
 WAYS: dict[str, Callable[[Store], Commit]] = {
-    "commit": lambda store: store.commit(REQUEST, "src", 0, 1, {"a": 3}),
-    "request": lambda store: store.commit_request(REQUEST, "key", "content", {"a": 3}, 60),
-    "actions": lambda store: store.commit_actions(
+    "commit": lambda store: store.commits.commit(REQUEST, "src", 0, 1, {"a": 3}),
+    "request": lambda store: store.commits.commit_request(REQUEST, "key", "content", {"a": 3}, 60),
+    "actions": lambda store: store.commits.commit_actions(
         REQUEST, [SessionAction("s", "a", "start", 1_700_000_000)], "src", 0, 1, {"a": 2}
     ),
 }
@@ -184,10 +184,10 @@ def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., 
     second.stall()
     for _ in range(2):
         with pytest.raises(Unconfirmed, match="1 of 2 replicas"):
-            store.commit(REQUEST, "src", 1, 2, {"a": 1})
+            store.commits.commit(REQUEST, "src", 1, 2, {"a": 1})
     second.kill()
     wait_until(lambda: len(servers.role()[2]) == 1)
-    assert store.commit(REQUEST, "src", 1, 2, {"a": 1}).outcome == "duplicate"
+    assert store.commits.commit(REQUEST, "src", 1, 2, {"a": 1}).outcome == "duplicate"
     store.close()
 
 
@@ -199,10 +199,10 @@ def test_a_replica_does_not_answer_in_place_of_its_primary(
     """It may lack what the primary has confirmed, or have what the primary has never seen."""
     servers, group = replicated(kind, 1), replace(REQUEST, durability="memory")
     primary, replica = (Store(RedisConfig(**at.config)) for at in (servers.primary, servers.replicas[0]))
-    assert primary.commit(group, "src", 0, 1, {"a": 3}).outcome == "applied"
+    assert primary.commits.commit(group, "src", 0, 1, {"a": 3}).outcome == "applied"
     servers.wait_for_replicas(1)
     with pytest.raises(Unavailable, match="read-only replica"):
-        replica.commit(group, "src", prev, next, {"a": 3})
+        replica.commits.commit(group, "src", prev, next, {"a": 3})
     for store in (primary, replica):
         store.close()
 
@@ -217,9 +217,9 @@ def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_on
     store = Store(RedisConfig(**own_server.config), timeout_s=1)
     for _ in range(2):
         with pytest.raises(Unconfirmed, match="is not confirmed by its disk"):
-            store.commit(ON_DISK, "src", 0, 1, {"a": 1})
+            store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1})
     own_server.client.config_set("appendfsync", "always")
-    assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "duplicate"
+    assert store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "duplicate"
     assert own_server.counts("g", "1h", "cur") == {"a": 1}
     store.close()
 
@@ -227,7 +227,7 @@ def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_on
 def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: Server) -> None:
     own_server.client.config_set("appendfsync", "always")
     store = Store(RedisConfig(**own_server.config))
-    assert store.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
+    assert store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
     store.close()
 
 
@@ -304,9 +304,9 @@ def test_check_of_a_disk_written_each_second_finds_nothing(every_second: Server)
     )
     store = Store(config.redis)
     for number in range(3):
-        store.commit(ON_DISK, "src", number, number + 1, {"a": 1})
+        store.commits.commit(ON_DISK, "src", number, number + 1, {"a": 1})
         every_second.client.set("of another program", number)
-        assert store.durability_fault(config.group("g")) is None
+        assert store.commits.durability_fault(config.group("g")) is None
     store.close()
 
 
@@ -315,7 +315,7 @@ def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_nev
 ) -> None:
     store = Store(RedisConfig(**own_server.config), timeout_s=20)
     with own_server.client as client, ThreadPoolExecutor() as pool:
-        commit = pool.submit(store.commit, ON_DISK, "src", 0, 1, {"a": 1})
+        commit = pool.submit(store.commits.commit, ON_DISK, "src", 0, 1, {"a": 1})
         wait_until(lambda: client.info("clients")["blocked_clients"], what="it waits for the disk")
         client.replicaof("127.0.0.1", free_port())
         with pytest.raises(Unavailable, match="UNBLOCKED"):
@@ -371,7 +371,7 @@ def test_a_server_that_cannot_keep_it_is_named_and_the_counts_are_kept(
         store = Store(config.redis)
         assert any("'durability: fsync' cannot be kept" in problem for problem in examine(config, store))
         with pytest.raises(NotDurable) as caught:
-            store.commit(ON_DISK, "src", 0, 1, {"a": 1})
+            store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1})
         assert (caught.value.applied, caught.value.retry) == ("yes", "later")
         store.close()
     finally:
@@ -572,6 +572,6 @@ def test_the_master_looks_for_processes_that_have_ended(
     day = 24 * 3600
     config = from_dicts({"g": {"intervals": ["1h"]}}, server.config)
     store, now = Store(config.redis), time.time()
-    removed = [store.prune(config.group("g"), now + days * day) for days in range(1, 9)]
+    removed = [store.sources.prune(config.group("g"), now + days * day) for days in range(1, 9)]
     assert removed == [0, 0, 0, 0, 0, 0, 0, 1]
     store.close()

@@ -172,7 +172,10 @@ def test_plain_redis_py_counts_twice_where_we_count_once(own_server: Server) -> 
         for thread in increments:
             thread.start()
         assert has_given_up.wait(20)
-        wait_until(lambda: logger._store.is_away(logger.config.group("g")), what="both have given up waiting")
+        wait_until(
+            lambda: logger._store.client.is_unavailable(logger.config.group("g")),
+            what="both have given up waiting",
+        )
         own_server.go_on()
         for thread in increments:
             thread.join()

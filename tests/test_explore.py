@@ -84,11 +84,11 @@ def steps(chance: random.Random, now: int) -> list[Callable[[Store], Any]]:
     prev, events = chance.randrange(4), chance.sample("abc", chance.randrange(4))
     batch = {event: chance.randrange(1, 9) for event in events}
     return [
-        lambda store: store.commit(GROUP, source, prev, prev + 1, batch, now),
-        lambda store: store.position(GROUP, source),
-        lambda store: store.retire(GROUP, source),
-        lambda store: store.touch(GROUP, source, now),
-        lambda store: store.prune(GROUP, now),
+        lambda store: store.commits.commit(GROUP, source, prev, prev + 1, batch, now),
+        lambda store: store.sources.position(GROUP, source),
+        lambda store: store.sources.retire(GROUP, source),
+        lambda store: store.sources.touch(GROUP, source, now),
+        lambda store: store.sources.prune(GROUP, now),
     ]
 
 

@@ -37,19 +37,21 @@ class Past:
         self.store = Store(RedisConfig(**server.config))
         self.use(group)
         self._finished = 0
-        self.store.rotate(self.group, FIVE_S, BEGIN)
+        self.store.rotation.rotate(self.group, FIVE_S, BEGIN)
 
     def use(self, group: GroupConfig) -> None:
         self.group = replace(group, layout=groups.layout)
 
     def finish(self, intervals: int, merged: int = 1) -> None:
         for _ in range(intervals):
-            now = self.store.start(group_of("g"), FIVE_S)
+            now = self.store.reads.start(group_of("g"), FIVE_S)
             assert now is not None
             self._finished += 1
             position = self._finished
-            self.store.commit(group_of("g", [FIVE_S]), "src", position - 1, position, {"a": position}, now)
-            self.store.rotate(self.group, FIVE_S, now + 5 * merged)
+            self.store.commits.commit(
+                group_of("g", [FIVE_S]), "src", position - 1, position, {"a": position}, now
+            )
+            self.store.rotation.rotate(self.group, FIVE_S, now + 5 * merged)
 
     def follower(self, after: str | float | None = None) -> Follower:
         return Follower(self.store, self.group, FIVE_S, after)
@@ -160,7 +162,7 @@ def test_the_end_of_a_snapshot_is_a_time_to_go_on_behind_whatever_its_fraction(s
     store, short = Store(RedisConfig(**server.config)), Interval.parse("0.1s")
     group = replace(GROUP, intervals=(short,), history=100)
     for tenth in range(31):
-        store.rotate(group, short, BEGIN + tenth / 10)
+        store.rotation.rotate(group, short, BEGIN + tenth / 10)
     held = GroupReader(group, store).history()
     assert len(held) == 30
     for snapshot, next_one in zip(held, held[1:], strict=False):
@@ -174,8 +176,8 @@ def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: P
     follower = past.follower(0)
     assert len(steps(follower)) == 2
     server.client.flushall()
-    past.store.rotate(past.group, FIVE_S, BEGIN + 50)
-    past.store.rotate(past.group, FIVE_S, BEGIN + 55)
+    past.store.rotation.rotate(past.group, FIVE_S, BEGIN + 50)
+    past.store.rotation.rotate(past.group, FIVE_S, BEGIN + 55)
     assert steps(follower) == [(0, 8)]
 
 

@@ -314,17 +314,17 @@ def test_replica_retried_often_logs_one_warning_and_one_return(
     for name in groups:
         made[name].log("a")
     made["s"].session("x", "b").start()
-    wait_until(lambda: made._store.is_away(made.config.group("d")))
+    wait_until(lambda: made._store.client.is_unavailable(made.config.group("d")))
     before, states = n_scripts(own_server), set()
     while n_scripts(own_server) < before + 15:
-        made._store.server_time(made.config.group("d"))  # as recovery does: a replica answers that
-        states.add(made._store.is_away(made.config.group("d")))
+        made._store.client.server_time(made.config.group("d"))  # as recovery does: a replica answers that
+        states.add(made._store.client.is_unavailable(made.config.group("d")))
     assert states == {True}
     own_server.client.replicaof("NO", "ONE")
     for name in groups:
         wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 2})
     wait_until(lambda: own_server.counts("s", "1h", "cur").get("b") == 1)
-    wait_until(lambda: not made._store.is_away(made.config.group("d")))
+    wait_until(lambda: not made._store.client.is_unavailable(made.config.group("d")))
     (warning,) = messages(caplog, "WARNING")
     assert ("READONLY" if serves_reads == "yes" else "MASTERDOWN") in warning
     (info,) = messages(caplog, "INFO")
@@ -405,7 +405,7 @@ def test_stalled_redis_of_many_groups_does_not_hold_up_another_redis(
     for n in range(2, 5):
         for name in names:
             stalled[name].log("a")
-        wait_until(lambda: stalled._store.is_away(stalled.config.group("g0")))
+        wait_until(lambda: stalled._store.client.is_unavailable(stalled.config.group("g0")))
         healthy["g"].log("a")
         assert healthy["g"].sync(), "the other groups wait for their Redis one after the other"
         assert server.counts("g", "1h", "cur") == {"a": n}

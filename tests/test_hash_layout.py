@@ -29,7 +29,7 @@ OF_BOTH = group_of("g", [FIVE_S, ONE_M], **SETTINGS, sessions=SessionsConfig())
 def commit(
     store: Store, prev: int, batch: dict[str, int], group: GroupConfig = GROUP, now: float = NOW
 ) -> Commit:
-    return store.commit(group, "src", prev, prev + 1, batch, now)
+    return store.commits.commit(group, "src", prev, prev + 1, batch, now)
 
 
 def test_a_batch_is_added_to_the_hash_of_every_interval_and_to_the_totals(
@@ -50,7 +50,7 @@ def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server:
     group = group_of("g", [FIVE_S], **SETTINGS, history=2)
     for at in range(4):
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
-        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+        store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
     assert any_server.everything() == {
         "g:@sources": {"src": "4"},
         "g:@totals": {"a": "10"},
@@ -74,7 +74,7 @@ def test_a_history_that_is_made_shorter_leaves_no_hash_behind(
     for at, history in enumerate([9, 9, 9, 9, 9, 0, 9, 9, 9, 9, shorter]):
         group = group_of("g", [FIVE_S], **SETTINGS, history=history)
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
-        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+        store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
     hashes = {key for key in any_server.everything() if key.startswith("g:5s:@history:17")}
     assert {int(key.partition("-")[2]) for key in hashes} == ({9, 10} if shorter == 3 else set())
     counts = [one.counts["a"] for one in Reader(store).history(group, FIVE_S)]
@@ -113,7 +113,7 @@ def test_a_refusal_of_thousands_of_events_with_sessions_changes_nothing(
     before = any_server.everything()
     batch = {f"event {number}": number + 1 for number in range(3000)} | {"dash": 1}
     actions = [SessionAction("s1", "dash", "start", NOW)]
-    answer = store.commit_actions(OF_BOTH, actions, "src", 1, 2, batch, NOW)
+    answer = store.commits.commit_actions(OF_BOTH, actions, "src", 1, 2, batch, NOW)
     assert [refusal.event_id for refusal in answer.refusals] == ["event 2998"]
     assert any_server.everything() == before
 
@@ -143,7 +143,7 @@ def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
     any_server.client.rpush(key, "x")
     before = any_server.everything()
     with pytest.raises(Rejected, match="WRONGTYPE"):
-        store.rotate(GROUP, FIVE_S, 1_700_000_015)
+        store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
     assert any_server.everything() == before
 
 
@@ -153,7 +153,7 @@ def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
 ) -> None:
     any_server.client.lpush(key, "x")
     commit(store, 0, {"a": 2, "x": 3})
-    rotation = store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    rotation = store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
     assert (rotation.outcome, key in rotation.obstacles) == ("rotated", True)
     assert any_server.counts("g", "5s", "last") == {"a": 2, "x": 3}
     assert any_server.client.lrange(key, 0, -1) == ["x"]
@@ -170,11 +170,11 @@ def test_a_master_that_was_overtaken_looks_again(
         if not overtaken:
             overtaken.append(True)
             commit(store, 1, {"late": 5})
-            store.rotate(GROUP, FIVE_S, 1_700_000_015)
+            store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
         return found
 
     monkeypatch.setattr(HashLayout, "_noted", look_late)
-    assert store.rotate(GROUP, FIVE_S, 1_700_000_020).outcome == "rotated"
+    assert store.rotation.rotate(GROUP, FIVE_S, 1_700_000_020).outcome == "rotated"
     history = Reader(store).history(GROUP, FIVE_S)
     assert [one.counts for one in history] == [{"a": 0, "b": 0, "early": 1, "late": 5}, {"a": 0, "b": 0}]
 
@@ -183,7 +183,7 @@ def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
     store = Store(RedisConfig(**own_server.config))
     commit(store, 0, {"a": 1})
     own_server.client.config_set("maxmemory", 1)
-    assert store.rotate(GROUP, FIVE_S, 1_700_000_015).outcome == "rotated"
+    assert store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015).outcome == "rotated"
     own_server.client.config_set("maxmemory", 0)
     assert own_server.counts("g", "5s", "last") == {"a": 1}
     store.close()
@@ -194,7 +194,7 @@ def test_any_event_id_and_any_count_comes_back_out_of_the_history(store: Store, 
     commit(store, 0, batch)
     any_server.client.hset("g:5s:cur", b"\xff\n", 7)
     any_server.client.hset("g:5s:cur", "none", "x")
-    store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
     expected = {"a": 0, "b": 0, **batch, "\udcff\n": 7}
     (held,) = Reader(store).history(GROUP, FIVE_S)
     (last,) = Reader(store).read(GROUP, FIVE_S, "last", now=NOW + 5)
@@ -206,14 +206,14 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
 ) -> None:
     batch = {f"e{number:05}": 1 for number in range(12_000)}
     commit(store, 0, batch)
-    store.rotate(GROUP, FIVE_S, 1_700_000_015)
+    store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
     commit(store, 1, dict.fromkeys(batch, 2), now=NOW + 5)
     scan, scanned = HashLayout._scan, []
 
     def rotate_after_the_first_scan(self: HashLayout, key: str) -> Any:
         found = scan(self, key)
         if not scanned:
-            store.rotate(GROUP, FIVE_S, 1_700_000_020)
+            store.rotation.rotate(GROUP, FIVE_S, 1_700_000_020)
         scanned.append(key)
         return found
 
@@ -245,12 +245,12 @@ def test_an_interval_that_falls_out_of_the_history_while_it_is_read_is_left_out(
     group = group_of("g", [FIVE_S], **SETTINGS, history=2)
     for at in range(2):
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
-        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+        store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
     finished, asked = HashLayout.finished, []
 
     def rotate_first(self: HashLayout, *arguments: Any) -> Any:
         if not asked:
-            store.rotate(group, FIVE_S, 1_700_000_025)
+            store.rotation.rotate(group, FIVE_S, 1_700_000_025)
         asked.append(True)
         return finished(self, *arguments)
 
@@ -262,7 +262,7 @@ def count_and_rotate(store: Store, numbers: range, group: GroupConfig = GROUP) -
     """In interval `n` since NOW, `a` is logged `n + 1` times."""
     for at in numbers:
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
-        store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
+        store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
 
 
 def counts_in_history(store: Store, group: GroupConfig = GROUP) -> list[int]:
@@ -329,7 +329,7 @@ def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Se
     group = replace(GROUP, events=(), expire_after=20.0)
     count_and_rotate(store, range(1), group)
     own_server.client.config_set("maxmemory", 1)
-    rotations = [store.rotate(group, FIVE_S, 1_700_000_015 + 5 * at) for at in range(1, 8)]
+    rotations = [store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at) for at in range(1, 8)]
     own_server.client.config_set("maxmemory", 0)
     assert {rotation.obstacles for rotation in rotations} == {()}
     assert own_server.client.hgetall("g:@totals") == {}
@@ -339,10 +339,10 @@ def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Se
 def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_server: Server) -> None:
     any_server.client.incr("g:5s:cur:a")
     many = replace(GROUP, events=(*(f"e{number}" for number in range(2_500)), "a"))
-    assert store.strangers(many, FIVE_S) == ["g:5s:cur:a"]
-    assert store.strangers(GROUP, FIVE_S) == ["g:5s:cur:a"]
+    assert store.keyspace.foreign_keys(many, FIVE_S) == ["g:5s:cur:a"]
+    assert store.keyspace.foreign_keys(GROUP, FIVE_S) == ["g:5s:cur:a"]
     for at in (NOW, NOW + 1, NOW + 10):  # also when another master has done it
-        assert store.rotate(GROUP, FIVE_S, at).obstacles == ("g:5s:cur:a",)
+        assert store.rotation.rotate(GROUP, FIVE_S, at).obstacles == ("g:5s:cur:a",)
 
 
 def test_a_layout_that_is_none_is_told() -> None:
@@ -357,9 +357,9 @@ def test_an_event_that_was_declared_meanwhile_begins_to_be_idle_anew(
     commit(store, 0, {"a": 1}, undeclared)
     for at in range(1, 9):
         declared = replace(undeclared, events=("a",))
-        store.rotate(declared if 3 < at < 7 else undeclared, FIVE_S, 1_700_000_010 + 5 * at)
+        store.rotation.rotate(declared if 3 < at < 7 else undeclared, FIVE_S, 1_700_000_010 + 5 * at)
     assert any_server.client.hgetall("g:@totals") == {"a": "1"}
-    store.rotate(undeclared, FIVE_S, 1_700_000_010 + 5 * 12)
+    store.rotation.rotate(undeclared, FIVE_S, 1_700_000_010 + 5 * 12)
     assert any_server.client.hgetall("g:@totals") == {}
 
 
@@ -380,5 +380,5 @@ def test_what_another_layout_counts_is_noticed_by_the_master_and_by_check(
         f"key {key} is only there in groups with another layout than '{ours}'"
         in run("ecl", "check", path).stdout
     )
-    assert key in store.rotate(group_of("g", [FIVE_S], layout=ours), FIVE_S, 1_700_000_015).obstacles
+    assert key in store.rotation.rotate(group_of("g", [FIVE_S], layout=ours), FIVE_S, 1_700_000_015).obstacles
     store.close()

@@ -43,10 +43,10 @@ class Counting:
 
     def count(self, at: float, **batch: int) -> None:
         position = next(self._positions)
-        self.store.commit(self.group, "src", position, position + 1, batch, START + 5 * at)
+        self.store.commits.commit(self.group, "src", position, position + 1, batch, START + 5 * at)
 
     def rotate(self, at: float, interval: Interval = FIVE_S) -> Rotation:
-        return self.store.rotate(self.group, interval, START + 5 * at)
+        return self.store.rotation.rotate(self.group, interval, START + 5 * at)
 
     def totals(self) -> dict[str, int]:
         return dict(self.reader.totals(self.group).counts)

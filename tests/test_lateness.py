@@ -31,8 +31,8 @@ def test_it_catches_up_at_start_and_warns_of_the_late_rotation(
 ) -> None:
     store = Store(RedisConfig(**server.config))
     interval = from_file(config_file({"redis": server.config, "groups": GROUPS})).groups["g"].intervals[0]
-    now = store.server_time()
-    store.commit(group_of("g", [interval]), "s", 0, 1, {"e": 3}, now - 10)
+    now = store.client.server_time()
+    store.commits.commit(group_of("g", [interval]), "s", 0, 1, {"e": 3}, now - 10)
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(lambda: server.client.get("g:1s:last:@ts"))
     master.terminate()

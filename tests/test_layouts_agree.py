@@ -64,7 +64,9 @@ class Twins:
         n_events = self.chance.randrange(len(EVENTS) + 1)
         batch = {event: self.chance.choice(COUNTS) for event in self.chance.sample(EVENTS, n_events)}
         prev = self.position + self.chance.choice([0, 0, 0, 0, 0, -1, 3])
-        answer = self.both(lambda group: self.store.commit(group, "src", prev, prev + 1, batch, self.now))
+        answer = self.both(
+            lambda group: self.store.commits.commit(group, "src", prev, prev + 1, batch, self.now)
+        )
         if answer.outcome == "applied":
             self.position = prev + 1
             self.logged.update(batch)
@@ -84,7 +86,7 @@ class Twins:
         def is_refused(group: GroupConfig) -> bool:
             there = keys_of(group)
             position = self.position
-            answer = self.store.commit(group, "src", position, position + 1, batch, self.now)
+            answer = self.store.commits.commit(group, "src", position, position + 1, batch, self.now)
             assert {refusal.event_id for refusal in answer.refusals} == {event}
             return answer.outcome == "refused" and keys_of(group) == there
 
@@ -98,9 +100,9 @@ class Twins:
             for name in self.chance.choices(["start", "heartbeat", "end"], k=self.chance.randrange(1, 5))
         ]
         before = self.running()
-        self.both(lambda group: self.store.commit_actions(group, actions, now=self.now))
+        self.both(lambda group: self.store.commits.commit_actions(group, actions, now=self.now))
         self.logged.update(Counter(self.running()) - before)
-        self.both(lambda group: self.store.open_sessions(group, self.now))
+        self.both(lambda group: self.store.reads.open_sessions(group, self.now))
 
     def running(self) -> Counter[str]:
         (current,) = self.reader.read(self.groups()[1], INTERVALS[0], "cur", now=self.now)
@@ -111,7 +113,7 @@ class Twins:
 
     def rotate(self) -> None:
         interval = self.chance.choice(self.group.intervals)
-        rotation = self.both(lambda group: self.store.rotate(group, interval, self.now))
+        rotation = self.both(lambda group: self.store.rotation.rotate(group, interval, self.now))
         assert not rotation.obstacles
         (last,) = self.reader.read(self.groups()[0], interval, "last", now=self.now)
         if rotation.outcome == "rotated" and interval == INTERVALS[0]:

@@ -30,10 +30,10 @@ def fill(store: Store, group: GroupConfig) -> None:
     events = group.events
     batches = [dict.fromkeys(events[first : first + 1000], 1) for first in range(0, len(events), 1000)]
     for number, batch in enumerate(batches):
-        store.commit(group, f"source {number}", 0, 1, batch, NOW)
-    assert store.rotate(group, ONE_H, NOW + 3600).outcome == "rotated"
+        store.commits.commit(group, f"source {number}", 0, 1, batch, NOW)
+    assert store.rotation.rotate(group, ONE_H, NOW + 3600).outcome == "rotated"
     for number, batch in enumerate(batches):
-        store.commit(group, f"source {number}", 1, 2, dict.fromkeys(batch, 2), NOW + 3600)
+        store.commits.commit(group, f"source {number}", 1, 2, dict.fromkeys(batch, 2), NOW + 3600)
 
 
 @pytest.mark.parametrize("history", [60, 0])
@@ -43,14 +43,14 @@ def test_many_declared_events_are_read_some_at_a_time(
     group = GroupConfig("g", (ONE_H,), events=MANY, history=history)
     fill(store, group)
     limit(monkeypatch, words=6_000)
-    reading = store.read(group, ONE_H, ["cur", "last"])
+    reading = store.reads.read(group, ONE_H, ["cur", "last"])
     assert reading.counts == {"cur": dict.fromkeys(MANY, 2), "last": dict.fromkeys(MANY, 1)}
-    assert store.read(group, ONE_H, ["cur"], totals=True).totals == dict.fromkeys(MANY, 1)
+    assert store.reads.read(group, ONE_H, ["cur"], totals=True).totals == dict.fromkeys(MANY, 1)
 
 
 def test_counters_without_an_index_are_read_among_many(store: Store, any_server: Server) -> None:
     any_server.client.set("g:1h:cur:event 11999", 5)  # by a program of version 1.1
-    assert store.read(GROUP, ONE_H, ["cur"]).counts == {"cur": {"event 11999": 5}}
+    assert store.reads.read(GROUP, ONE_H, ["cur"]).counts == {"cur": {"event 11999": 5}}
 
 
 def test_rotation_of_too_many_events_is_rejected_with_the_way_out(
@@ -58,13 +58,13 @@ def test_rotation_of_too_many_events_is_rejected_with_the_way_out(
 ) -> None:
     group = replace(GROUP, events=MANY[:500])
     fill(store, group)
-    before = store.read(group, ONE_H, ["cur", "last"])
+    before = store.reads.read(group, ONE_H, ["cur", "last"])
     limit(monkeypatch, words=1_400)
     for some, interval in ((group, ONE_H), (replace(group, intervals=(ONE_M,)), ONE_M)):
         with pytest.raises(Rejected, match=TOO_MANY):
-            store.rotate(some, interval, NOW + 7200)
+            store.rotation.rotate(some, interval, NOW + 7200)
     monkeypatch.undo()
-    assert replace(store.read(group, ONE_H, ["cur", "last"]), now=before.now) == before
+    assert replace(store.reads.read(group, ONE_H, ["cur", "last"]), now=before.now) == before
 
 
 def test_rotation_of_many_events_is_left_to_a_server_that_takes_them(
@@ -73,4 +73,4 @@ def test_rotation_of_many_events_is_left_to_a_server_that_takes_them(
     group = replace(GROUP, events=MANY[:500])
     fill(store, group)
     limit(monkeypatch, words=1_400, first_without=7)
-    assert store.rotate(group, ONE_H, NOW + 7200).outcome == "rotated"
+    assert store.rotation.rotate(group, ONE_H, NOW + 7200).outcome == "rotated"

@@ -144,7 +144,7 @@ def serving(path: Path) -> Callable[[], int | None]:
 
     def pid() -> int | None:
         try:
-            return store.server_pid()
+            return store.servers.pid()
         except StoreError:
             return None
         finally:
@@ -473,7 +473,7 @@ print("stopped")
 def masters(server: Server) -> list[MasterInfo]:
     store = Store(RedisConfig(**server.config))
     try:
-        return store.masters(group_of("g"))
+        return store.masters.of(group_of("g"))
     finally:
         store.close()
 
@@ -500,17 +500,20 @@ def test_each_of_several_masters_is_known(server: Server, start: Start, config_f
 
 def test_master_that_stopped_or_was_not_there_for_long_is_forgotten(server: Server) -> None:
     store = Store(RedisConfig(**server.config))
-    now = int(store.server_time())
+    now = int(store.client.server_time())
     silent = MasterInfo("h", 1, "2.0.0", now - 9000.0)
     lost = MasterInfo("h", 2, "2.0.0", now - 8000.0)
     for master, seen in ((silent, now - 16), (lost, now - 3700)):
-        store.note_master([group_of("g")], master)
+        store.masters.record([group_of("g")], master)
         value = server.client.hget("g:@masters", master.id)
         server.client.hset("g:@masters", master.id, f"{seen} {value.partition(' ')[2]}")
     server.client.hset("g:@masters", "foreign", "x")
-    store.note_stop([group_of("g")], MasterInfo("h", 4, "2.0.0", now - 1000.0))
-    store.note_master([group_of("g")], MasterInfo("h", 3, "2.0.0", float(now)))
-    assert [(master.pid, master.alive) for master in store.masters(group_of("g"))] == [(1, False), (3, True)]
+    store.masters.record_stop([group_of("g")], MasterInfo("h", 4, "2.0.0", now - 1000.0))
+    store.masters.record([group_of("g")], MasterInfo("h", 3, "2.0.0", float(now)))
+    assert [(master.pid, master.alive) for master in store.masters.of(group_of("g"))] == [
+        (1, False),
+        (3, True),
+    ]
     store.close()
 
 

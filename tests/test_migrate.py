@@ -32,10 +32,10 @@ def fill(store: Store, group: GroupConfig) -> None:
     """Intervals of 5 seconds, of which one is twice as long, and one of a minute; and running counts."""
     for at in range(15):
         batch = {**BATCH, f"only {at}": at + 1}
-        store.commit(group, "src", at, at + 1, batch, START + 5 * at)
+        store.commits.commit(group, "src", at, at + 1, batch, START + 5 * at)
         if at != 7:
-            store.rotate(group, FIVE_S, START + 5 * (at + 1) if at < 14 else START + 5 * at)
-        store.rotate(group, ONE_M, START + 5 * at)
+            store.rotation.rotate(group, FIVE_S, START + 5 * (at + 1) if at < 14 else START + 5 * at)
+        store.rotation.rotate(group, ONE_M, START + 5 * at)
 
 
 def seen(store: Store, group: GroupConfig) -> dict[str, Any]:
@@ -55,16 +55,16 @@ def test_readers_see_the_same_before_and_after_and_counting_goes_on(
     old, new = replace(GROUP, layout=before), replace(GROUP, layout=after)
     fill(store, old)
     expected = seen(store, old)
-    assert Migration(store, old, after).run() == []
+    assert Migration(store.client, old, after).run() == []
     assert seen(store, new) == expected
-    assert not store.strangers(new, FIVE_S)
+    assert not store.keyspace.foreign_keys(new, FIVE_S)
     again = any_server.everything()
-    assert Migration(store, old, after).run() == []
+    assert Migration(store.client, old, after).run() == []
     assert any_server.everything() == again
-    assert store.commit(new, "src", 14, 15, BATCH, START + 75).outcome == "duplicate"
+    assert store.commits.commit(new, "src", 14, 15, BATCH, START + 75).outcome == "duplicate"
     for at in range(15, 19):
-        store.commit(new, "src", at, at + 1, BATCH, START + 5 * at)
-        store.rotate(new, FIVE_S, START + 5 * (at + 1))
+        store.commits.commit(new, "src", at, at + 1, BATCH, START + 5 * at)
+        store.rotation.rotate(new, FIVE_S, START + 5 * (at + 1))
     assert Reader(store).totals(new).counts["declared"] == 19 * BATCH["declared"]
     left = [key for key in any_server.everything() if key.startswith("g:5s:@history:17")]
     assert len(left) == (3 if after == "hash" else 0)
@@ -77,8 +77,8 @@ def test_there_and_back_leaves_everything_as_it_was(
     old = replace(GROUP, layout=before)
     fill(store, old)
     expected, keys = seen(store, old), any_server.everything()
-    Migration(store, GROUP, after).run()
-    Migration(store, GROUP, before).run()
+    Migration(store.client, GROUP, after).run()
+    Migration(store.client, GROUP, before).run()
     assert seen(store, old) == expected
     # Where there are hashes, the counts of the newest interval in the history may be there twice.
     either = {key for key in any_server.everything().keys() ^ keys.keys() if "@history" not in key}
@@ -95,7 +95,7 @@ def test_killed_anywhere_and_called_again_it_is_exact(server: Server, before: La
         expected = seen(store, old)
         for again in range(2):
             was_killed = _killed_at(step + again, server, old, after)
-        Migration(store, old, after).run()
+        Migration(store.client, old, after).run()
         assert seen(store, new) == expected, f"killed at request {step}"
         if not was_killed:
             break
@@ -110,7 +110,7 @@ def test_a_move_that_was_cut_off_may_be_undone(server: Server, before: Layout, a
     fill(store, old)
     expected = seen(store, old)
     assert _killed_at(9, server, old, after)
-    Migration(store, old, before).run()
+    Migration(store.client, old, before).run()
     assert seen(store, old) == expected
     store.close()
 
@@ -120,7 +120,7 @@ def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> boo
     pid = os.fork()
     if not pid:
         store = Store(RedisConfig(**server.config))
-        exchange, sent = store._exchange, iter(range(1, 10_000))
+        exchange, sent = store.client.route.exchange, iter(range(1, 10_000))
 
         def cut_off(*arguments: Any) -> Any:
             answer = exchange(*arguments)
@@ -128,9 +128,9 @@ def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> boo
                 os.kill(os.getpid(), signal.SIGKILL)
             return answer
 
-        store._exchange = cut_off  # type: ignore[method-assign]
+        store.client.route.exchange = cut_off  # type: ignore[method-assign]
         try:
-            Migration(store, group, to).run()
+            Migration(store.client, group, to).run()
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
@@ -138,7 +138,7 @@ def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> boo
 
 def test_counts_of_another_version_without_an_index_are_moved(store: Store, any_server: Server) -> None:
     any_server.client.mset({"g:5s:cur:declared": 5, "g:5s:cur:@ts": START, "g:5s:last:declared": 7})
-    Migration(store, GROUP, "hash").run()
+    Migration(store.client, GROUP, "hash").run()
     assert any_server.client.hgetall("g:5s:cur") == {"declared": "5"}
     assert any_server.client.hgetall("g:5s:last") == {"declared": "7"}
     assert any_server.client.hgetall("g:@totals") == {"declared": "5"}
@@ -147,7 +147,7 @@ def test_counts_of_another_version_without_an_index_are_moved(store: Store, any_
 def test_what_is_no_count_is_left_and_named(store: Store, any_server: Server) -> None:
     fill(store, GROUP)
     any_server.client.set("g:5s:cur:e1", "x")
-    assert Migration(store, GROUP, "hash").run() == ["g:5s:cur:e1"]
+    assert Migration(store.client, GROUP, "hash").run() == ["g:5s:cur:e1"]
     assert any_server.client.get("g:5s:cur:e1") == "x"
 
 
@@ -225,17 +225,23 @@ class CutOffStore(Store):
 
     n_left = -1
 
-    def _exchange(self, *arguments: Any, **options: Any) -> Any:
-        if self.n_left == 0:
-            raise CutOff
-        self.n_left -= 1
-        return super()._exchange(*arguments, **options)
+    def __init__(self, config: RedisConfig) -> None:
+        super().__init__(config)
+        exchange = self.client.route.exchange
+
+        def cut_off(*arguments: Any) -> Any:
+            if self.n_left == 0:
+                raise CutOff
+            self.n_left -= 1
+            return exchange(*arguments)
+
+        self.client.route.exchange = cut_off  # type: ignore[method-assign]
 
     def migrate(self, group: GroupConfig, to: Layout, n_requests: int = -1) -> bool:
         """Whether it came to its end."""
         self.n_left = n_requests
         with suppress(CutOff):
-            assert Migration(self, group, to).run() == []
+            assert Migration(self.client, group, to).run() == []
             return True
         self.n_left = -1
         return False
@@ -250,9 +256,9 @@ def test_two_moves_in_both_directions_that_are_cut_off_anywhere_are_exact(
     store = CutOffStore(RedisConfig(**server.config))
     server.client.flushall()
     for at, now in enumerate((START + 1000, START + 1005, START, START + 10)):  # a clock that was ahead
-        store.commit(old, "src", at, at + 1, {"a": at + 1, f"b{at}": 1}, now)
-        store.rotate(old, FIVE_S, now + 5)
-    store.commit(old, "src", 4, 5, {"a": 5, "c": 1}, START + 15)
+        store.commits.commit(old, "src", at, at + 1, {"a": at + 1, f"b{at}": 1}, now)
+        store.rotation.rotate(old, FIVE_S, now + 5)
+    store.commits.commit(old, "src", 4, 5, {"a": 5, "c": 1}, START + 15)
     expected, begin_anew = seen(store, old), server.remember()
     assert len(expected["5s"]) == 2 + 3, "the last one, the running one, and those in the history"
     n_first = 0

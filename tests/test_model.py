@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(interval=st.sampled_from(INTERVALS))
     def rotate(self, interval: Interval) -> None:
-        rotation = self.store.rotate(self.group, interval, self.now)
+        rotation = self.store.rotation.rotate(self.group, interval, self.now)
         if rotation.outcome == "rotated":
             (last,) = self.reader.read(self.group, interval, "last", now=self.now)
             assert (last.start, last.end) == (rotation.start, rotation.end)

@@ -430,13 +430,13 @@ def test_a_master_that_is_at_it_is_waited_for(start: Start, server: Server, conf
     group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
     file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
     store = Store(RedisConfig(**server.config))
-    begin = group.intervals[0].end_of(store.server_time())
-    store.commit(group, "test", 0, 1, {"a": 5}, now=begin - 1)
-    wait_until(lambda: store.server_time() >= begin + 0.01)
+    begin = group.intervals[0].end_of(store.client.server_time())
+    store.commits.commit(group, "test", 0, 1, {"a": 5}, now=begin - 1)
+    wait_until(lambda: store.client.server_time() >= begin + 0.01)
     plugin = start("ecl", "munin", "--config", file, "ecl_g")
-    wait_until(lambda: store.server_time() >= begin + 0.4)
+    wait_until(lambda: store.client.server_time() >= begin + 0.4)
     assert plugin.poll() is None
-    store.rotate(group, group.intervals[0])
+    store.rotation.rotate(group, group.intervals[0])
     assert plugin.communicate(timeout=30) == ("a.value 5\n", "")
     store.close()
 

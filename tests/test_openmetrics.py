@@ -316,12 +316,12 @@ Connect = Callable[[Config], Store]
 
 
 def count(store: Store, group: GroupConfig, counts: dict[str, int], position: int, now: float) -> None:
-    store.commit(group, "test", position, position + 1, counts, now=now)
+    store.commits.commit(group, "test", position, position + 1, counts, now=now)
 
 
 def rotate(store: Store, group: GroupConfig, now: float) -> None:
     for interval in group.intervals:
-        store.rotate(group, interval, now)
+        store.rotation.rotate(group, interval, now)
 
 
 def test_only_shown_groups_are_read(configured: Config, connect: Connect) -> None:
@@ -353,9 +353,9 @@ def test_sessions_are_read_with_all_that_is_counted_of_them(
     configured = config({"web": settings}, server.config)
     store, group = connect(configured), configured.groups["web"]
     actions = [SessionAction("s1", "dash", "heartbeat", at) for at in (BEGIN, BEGIN + 4.501)]
-    store.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", BEGIN)], now=BEGIN)
+    store.commits.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", BEGIN)], now=BEGIN)
     rotate(store, group, now=BEGIN + 60)
-    store.commit_actions(group, [SessionAction("s3", "dash", "start", BEGIN + 60)], now=BEGIN + 60)
+    store.commits.commit_actions(group, [SessionAction("s3", "dash", "start", BEGIN + 60)], now=BEGIN + 60)
     page = openmetrics.render(Scraper([group], store).scrape(), "2.0.0")
     found = {sample.name: sample.value for family in parse_openmetrics(page) for sample in family.samples}
     assert found["ecl_sessions_total"] == 3

@@ -65,15 +65,15 @@ def make_past(config: Config) -> None:
     """Count on past days, and rotate as a master would have done."""
     store = Store(config.redis)
     let_midnight_pass(store)
-    today = int(DAY.start_of(store.server_time()))
+    today = int(DAY.start_of(store.client.server_time()))
     commits = count()
 
     def count_on_day(group: str, days_ago: int, counts: dict[str, int]) -> None:
         now = today - days_ago * DAY_S
         for interval in config.group(group).intervals:
-            store.rotate(config.group(group), interval, now)
+            store.rotation.rotate(config.group(group), interval, now)
         at = next(commits)
-        store.commit(config.group(group), str(at), 0, 1, counts, now=now)
+        store.commits.commit(config.group(group), str(at), 0, 1, counts, now=now)
 
     count_on_day("web", 2, {"ok": 1000 * DAY_S, "error": 7})
     count_on_day("web", 1, {"ok": DAY_S // 2, "error": 1, "other": BIG})
@@ -274,12 +274,12 @@ class Ticking:
 
     def count(self, counts: dict[str, int]) -> None:
         intervals = self.config.group("ticks").intervals
-        self.store.commit(group_of("ticks", intervals), "test", self._sent, self._sent + 1, counts)
+        self.store.commits.commit(group_of("ticks", intervals), "test", self._sent, self._sent + 1, counts)
         self._sent += 1
 
     def newest(self) -> int:
         """Return the number of the last finished interval; 0 for none."""
-        finished = self.store.history(group_of("ticks"), self.config.group("ticks").intervals[0], 1)
+        finished = self.store.reads.history(group_of("ticks"), self.config.group("ticks").intervals[0], 1)
         return finished[0].position.number if finished else 0
 
     def stop(self, process: subprocess.Popen[str]) -> None:

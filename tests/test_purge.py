@@ -90,9 +90,9 @@ def test_nothing_is_left_of_what_was_counted_and_rotated(
 ) -> None:
     group = group_of("gone", [Interval.parse("1m"), Interval.parse("1h")], history=9)
     for n, now in enumerate((100, 4000, 8000)):
-        store.commit(group, "s", n, n + 1, {f"e{i}": 1 for i in range(3000)}, now)
+        store.commits.commit(group, "s", n, n + 1, {f"e{i}": 1 for i in range(3000)}, now)
         for interval in group.intervals:
-            store.rotate(group, interval, now)
+            store.rotation.rotate(group, interval, now)
     with any_server.client as client:
         before = client.dbsize()
     assert before > 6000

@@ -75,9 +75,9 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
     batch = {f"e{number:05}": 1 for number in range(12_000)}
-    store.commit(group_of("g", [HOUR]), "src", 0, 1, batch, START)
-    store.rotate(group, HOUR, START + 3600)
-    store.commit(group_of("g", [HOUR]), "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
+    store.commits.commit(group_of("g", [HOUR]), "src", 0, 1, batch, START)
+    store.rotation.rotate(group, HOUR, START + 3600)
+    store.commits.commit(group_of("g", [HOUR]), "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
 
     read_at_once, calls = KeyLayout._read_at_once, []
 
@@ -102,18 +102,18 @@ def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_r
     group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
     for hour, name in enumerate(("old", "new")):
         batch = {f"{name}{number:05}": 1 for number in range(12_000)}
-        store.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
-        store.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
-    members, looked_up = KeyLayout._members, []
+        store.commits.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
+        store.rotation.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
+    indexed, looked_up = KeyLayout.indexed, []
 
     def rotate_after_the_first_look(self: KeyLayout, *arguments: Any) -> Any:
-        found = members(self, *arguments)
+        found = indexed(self, *arguments)
         if not looked_up:
             self.rotate(group, HOUR, START + 7200)
         looked_up.append(len(found))
         return found
 
-    monkeypatch.setattr(KeyLayout, "_members", rotate_after_the_first_look)
+    monkeypatch.setattr(KeyLayout, "indexed", rotate_after_the_first_look)
     (last,) = Reader(store).read(group, HOUR, "last", now=START + 7200)
     assert looked_up == [12_000, 12_000]
     assert (last.start, last.counts) == (START + 3600, batch)
@@ -128,7 +128,7 @@ def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: 
     def after_another_event(self: KeyLayout, *arguments: Any) -> Any:
         position = len(calls)
         calls.append(position)
-        store.commit(group, "src", position, position + 1, {f"e{position}": 1}, START)
+        store.commits.commit(group, "src", position, position + 1, {f"e{position}": 1}, START)
         return read_at_once(self, *arguments)
 
     monkeypatch.setattr(KeyLayout, "_read_at_once", after_another_event)
@@ -143,7 +143,9 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
 ) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
-    store.commit(group_of("g", [HOUR]), "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START)
+    store.commits.commit(
+        group_of("g", [HOUR]), "src", 0, 1, {f"e{number:05}": 1 for number in range(12_000)}, START
+    )
     moved = iter(range(1_000))
     read_at_once = KeyLayout._read_at_once
 

@@ -297,7 +297,7 @@ def test_a_process_recovers_when_redis_is_back(own_server: Server, directory: Pa
     events = logger(groups, own_server.config)["g"]
     assert events
     events.log("a", 10)
-    wait_until(lambda: events.local._store.is_away(events.local.config))
+    wait_until(lambda: events.local._store.client.is_unavailable(events.local.config))
     own_server.start()
     wait_until(lambda: counted(own_server) == {"a": 13})
 

@@ -25,7 +25,7 @@ LARGEST = 2**63 - 1
 
 def commit(store: Store, prev: int, next: int, batch: dict[str, int], **options: Any) -> Commit:
     group = group_of("g", options.pop("intervals", BOTH), totals=False)
-    return store.commit(group, "src", prev, next, batch, options.pop("now", NOW))
+    return store.commits.commit(group, "src", prev, next, batch, options.pop("now", NOW))
 
 
 @only_keys
@@ -84,11 +84,15 @@ def test_counts_above_2_to_the_53_are_exact(store: Store, any_server: Server) ->
 
 def test_a_position_may_be_any_string(store: Store, any_server: Server) -> None:
     here, there = 'a file "x", line 1', "\u00e9\n2"
-    assert store.commit(group_of("g", BOTH), "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
-    assert store.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit("applied", here)
-    assert store.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit("duplicate", there)
-    assert store.position(group_of("g"), "src") == there
-    assert store.position(group_of("g"), "other") == ""
+    assert store.commits.commit(group_of("g", BOTH), "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
+    assert store.commits.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit(
+        "applied", here
+    )
+    assert store.commits.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit(
+        "duplicate", there
+    )
+    assert store.sources.position(group_of("g"), "src") == there
+    assert store.sources.position(group_of("g"), "other") == ""
     assert any_server.counts("g", "5s", "cur") == {"a": 2}
 
 
@@ -97,8 +101,8 @@ def requests() -> GroupConfig:
 
 
 def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, any_server: Server) -> None:
-    first = store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
-    again = store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    first = store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    again = store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert (first.outcome, again.outcome) == ("applied", "duplicate")
     assert any_server.counts("g", "5s", "cur") == {"a": 3}
 
@@ -106,15 +110,15 @@ def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, a
 def test_a_request_with_the_same_key_and_other_content_is_a_conflict(
     store: Store, any_server: Server
 ) -> None:
-    store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     before = any_server.everything()
-    other = store.commit_request(requests(), "key", "other", {"a": 4}, keep_s=60, now=NOW)
+    other = store.commits.commit_request(requests(), "key", "other", {"a": 4}, keep_s=60, now=NOW)
     assert other == Commit("conflict", "content")
     assert any_server.everything() == before
 
 
 def test_a_request_is_forgotten_in_time_and_is_no_source(store: Store, any_server: Server) -> None:
-    store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
+    store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert 50_000 < any_server.client.pttl("g:@request:key") <= 60_000
     assert not any_server.client.exists("g:@sources")
 
@@ -124,7 +128,8 @@ def test_a_refused_request_is_not_remembered(store: Store, any_server: Server) -
     any_server.client.set("g:5s:cur:a", "x")
     before = any_server.everything()
     assert (
-        store.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW).outcome == "refused"
+        store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW).outcome
+        == "refused"
     )
     assert any_server.everything() == before
 
@@ -144,9 +149,9 @@ def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
     store: Store, any_server: Server
 ) -> None:
     batch = {"dash": 2**60 + 1, "a": 1}
-    first = store.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
+    first = store.commits.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
     before = any_server.everything()
-    again = store.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
+    again = store.commits.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
     assert (first.outcome, again.outcome) == ("applied", "duplicate")
     assert any_server.everything() == before
     for interval in BOTH:
@@ -156,34 +161,34 @@ def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
 
 @only_keys
 def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: Server) -> None:
-    store.commit_actions(sessions(), ACTIONS[:1], "src", 0, 1, now=NOW)
+    store.commits.commit_actions(sessions(), ACTIONS[:1], "src", 0, 1, now=NOW)
     any_server.client.set("g:1m:cur:dash:ms", "x")
     before = any_server.everything()
-    answer = store.commit_actions(sessions(), ACTIONS[1:], "src", 1, 2, {"a": 1}, now=NOW)
+    answer = store.commits.commit_actions(sessions(), ACTIONS[1:], "src", 1, 2, {"a": 1}, now=NOW)
     assert [refusal.key for refusal in answer.refusals] == ["g:1m:cur:dash:ms"]
     assert any_server.everything() == before
 
 
 def test_actions_from_another_position_change_nothing(store: Store, any_server: Server) -> None:
-    store.commit(group_of("g", BOTH), "src", 0, 5, {"a": 2}, NOW)
+    store.commits.commit(group_of("g", BOTH), "src", 0, 5, {"a": 2}, NOW)
     before = any_server.everything()
-    assert store.commit_actions(sessions(), ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
+    assert store.commits.commit_actions(sessions(), ACTIONS, "src", 3, 4, now=NOW) == Commit("conflict", "5")
     assert any_server.everything() == before
 
 
 def test_thousands_of_actions_and_events_are_counted_at_once(store: Store, any_server: Server) -> None:
     actions = [SessionAction(f"s{number}", "dash", "start", NOW) for number in range(3000)]
     batch = {f"event {number}": 1 for number in range(9000)}
-    answer = store.commit_actions(sessions(), actions, "src", 0, 1, batch, now=NOW)
+    answer = store.commits.commit_actions(sessions(), actions, "src", 0, 1, batch, now=NOW)
     assert answer.outcome == "applied"
     assert any_server.counts("g", "1m", "cur") == {**batch, "dash": 3000}
 
 
 def test_sessions_that_add_nothing_leave_no_counter_behind(store: Store, any_server: Server) -> None:
     action = SessionAction("s1", "dash", "heartbeat", NOW)
-    store.commit_actions(sessions(), [action], now=NOW)
+    store.commits.commit_actions(sessions(), [action], now=NOW)
     assert any_server.counts("g", "5s", "cur") == {"dash": 1}
-    store.commit_actions(sessions(), [action], now=NOW)
+    store.commits.commit_actions(sessions(), [action], now=NOW)
     assert any_server.counts("g", "5s", "cur") == {"dash": 1}
 
 
@@ -288,7 +293,7 @@ def test_a_server_that_has_become_a_replica_serves_nobody(store: Store, any_serv
         with pytest.raises(Unavailable, match="read-only replica"):
             commit(store, 1, 2, {"a": 1})
         with pytest.raises(Unavailable, match="read-only replica"):
-            store.rotate(group_of("g", BOTH), FIVE_S, NOW + 60)
+            store.rotation.rotate(group_of("g", BOTH), FIVE_S, NOW + 60)
     finally:
         any_server.client.replicaof("NO", "ONE")
     assert commit(store, 1, 2, {"a": 1}).outcome == "applied"
@@ -305,31 +310,31 @@ def test_reads_from_a_replica_leave_it_unavailable_until_a_write(
         if write == "commit":
             commit(store, 1, 2, {"a": 1})
         elif write == "touch":
-            store.touch(group, "src")
+            store.sources.touch(group, "src")
         elif write == "note_master":
-            store.note_master([group], MasterInfo("host", 1, "1", 0.0))
+            store.masters.record([group], MasterInfo("host", 1, "1", 0.0))
         else:
-            assert store.rotate(group, FIVE_S, NOW + 60).outcome == "rotated"
+            assert store.rotation.rotate(group, FIVE_S, NOW + 60).outcome == "rotated"
 
     any_server.client.replicaof("127.0.0.1", "1")
     try:
         with pytest.raises(Unavailable, match="read-only replica"):
             write_something()
-        assert store.position(group, "src") == "1"
-        store.server_time(group)
-        assert store.is_away(group)
+        assert store.sources.position(group, "src") == "1"
+        store.client.server_time(group)
+        assert store.client.is_unavailable(group)
     finally:
         any_server.client.replicaof("NO", "ONE")
-    assert store.position(group, "src") == "1"
-    assert store.is_away(group)
+    assert store.sources.position(group, "src") == "1"
+    assert store.client.is_unavailable(group)
     write_something()
-    assert not store.is_away(group)
+    assert not store.client.is_unavailable(group)
 
 
 def test_a_value_that_is_no_count_counts_nothing(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     any_server.client.hset("g:5s:cur", "a", "x")
-    assert store.count(group_of("g", BOTH), "5s", "cur", "a") == 0
+    assert store.reads.count(group_of("g", BOTH), "5s", "cur", "a") == 0
 
 
 def test_a_batch_of_thousands_of_events_fits(store: Store, any_server: Server) -> None:
@@ -346,17 +351,21 @@ def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(store: Store
 
 
 def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
-    store.commit(group_of("g", BOTH), "src", 0, 1, {"a": 1})
+    store.commits.commit(group_of("g", BOTH), "src", 0, 1, {"a": 1})
     start = float(any_server.client.get("g:5s:cur:@ts"))
-    assert start == FIVE_S.start_of(store.server_time()) or start == FIVE_S.start_of(store.server_time() - 5)
-    assert abs(store.clock_offset_s) < 0.5
+    assert start == FIVE_S.start_of(store.client.server_time()) or start == FIVE_S.start_of(
+        store.client.server_time() - 5
+    )
+    assert abs(store.client.clock_offset_s) < 0.5
 
 
 # rotate
 
 
 def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> Rotation:
-    return store.rotate(group_of("g", [FIVE_S], events=declared, history=0, totals=False), FIVE_S, now)
+    return store.rotation.rotate(
+        group_of("g", [FIVE_S], events=declared, history=0, totals=False), FIVE_S, now
+    )
 
 
 def test_without_a_running_interval_one_is_started(store: Store, any_server: Server) -> None:
@@ -367,11 +376,11 @@ def test_without_a_running_interval_one_is_started(store: Store, any_server: Ser
 def test_before_the_boundary_nothing_but_the_interval_is_taken(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     before = any_server.everything()
-    assert not store.is_taken(group_of("g", [FIVE_S]), FIVE_S)
+    assert not store.rotation.has_rotated(group_of("g", [FIVE_S]), FIVE_S)
     for _ in range(2):
         assert rotate(store, 1_700_000_014.999) == Rotation("waiting", 0.001)
         assert any_server.everything() == before | {"g:5s:@finished": "0"}
-    assert store.is_taken(group_of("g", [FIVE_S]), FIVE_S)
+    assert store.rotation.has_rotated(group_of("g", [FIVE_S]), FIVE_S)
 
 
 @only_keys
@@ -435,14 +444,14 @@ def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_int
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
-    run = store._run
+    run = store.client.run
 
     def run_late(name: str, *rest: Any) -> Any:
         if name == "rotate":
             commit(store, 1, 2, {"a": 1, "late": 1}, intervals=[FIVE_S])
         return run(name, *rest)
 
-    monkeypatch.setattr(store, "_run", run_late)
+    monkeypatch.setattr(store.client, "run", run_late)
     rotate(store, 1_700_000_015)
     assert any_server.counts("g", "5s", "last") == {"a": 2, "b": 0}
     assert any_server.counts("g", "5s", "cur") == {"a": 0, "b": 0, "late": 1}
@@ -454,13 +463,13 @@ def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
-    run = store._run
+    run = store.client.run
 
     def run_late(name: str, *rest: Any) -> Any:
         any_server.client.set("g:5s:cur:@events", "x")
         return run(name, *rest)
 
-    monkeypatch.setattr(store, "_run", run_late)
+    monkeypatch.setattr(store.client, "run", run_late)
     with pytest.raises(Rejected, match="WRONGTYPE"):
         rotate(store, 1_700_000_015)
     assert any_server.counts("g", "5s", "cur") == {"a": 1}
@@ -472,7 +481,7 @@ def test_a_master_that_was_overtaken_looks_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"early": 1}, intervals=[FIVE_S])
-    run = store._run
+    run = store.client.run
     overtaken: list[str] = []
 
     def run_late(name: str, *rest: Any) -> Any:
@@ -482,7 +491,7 @@ def test_a_master_that_was_overtaken_looks_again(
             rotate(store, 1_700_000_015)
         return run(name, *rest)
 
-    monkeypatch.setattr(store, "_run", run_late)
+    monkeypatch.setattr(store.client, "run", run_late)
     assert rotate(store, 1_700_000_020).outcome == "rotated"
     assert any_server.counts("g", "5s", "last") == {"a": 0, "b": 0}, "and nothing without an index is left"
 
@@ -507,7 +516,7 @@ def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> No
 def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(store, 0, 1, {"a": 1})
     monkeypatch.setattr("event_count_logger.store.node._is_stale", lambda connection: False)
-    store._route._node._idle[-1][1].send_command("PING")
+    store.client.route._idle[-1][1].send_command("PING")
     with pytest.raises(Unavailable, match="it answered another request"):
         commit(store, 1, 2, {"a": 1})
     assert commit(store, 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
@@ -570,9 +579,9 @@ def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
     store: Store, any_server: Server
 ) -> None:
     short = Interval.parse("0.3s")
-    store.commit(group_of("g", [short]), "src", 0, 1, {"a": 1}, 1_700_000_000.25)
+    store.commits.commit(group_of("g", [short]), "src", 0, 1, {"a": 1}, 1_700_000_000.25)
     assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
-    rotation = store.rotate(group_of("g", [short], events=("a",)), short, 1_700_000_000.75)
+    rotation = store.rotation.rotate(group_of("g", [short], events=("a",)), short, 1_700_000_000.75)
     assert (rotation.start, rotation.end) == (1_700_000_000.1, 1_700_000_000.7)
 
 
@@ -584,7 +593,7 @@ def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
     commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
     commit(store, 1, 2, {"a": 5}, intervals=[FIVE_S])
-    reading = store.read(group_of("g", events=("a", "b")), FIVE_S, ("last", "cur"), 1_700_000_016)
+    reading = store.reads.read(group_of("g", events=("a", "b")), FIVE_S, ("last", "cur"), 1_700_000_016)
     assert (reading.now, reading.last_start, reading.current_start) == (
         1_700_000_016,
         1_700_000_010,
@@ -594,7 +603,7 @@ def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
 
 
 def test_what_is_not_there_has_no_count(store: Store) -> None:
-    reading = store.read(group_of("g", events=("a",)), FIVE_S, ("last", "cur"), NOW)
+    reading = store.reads.read(group_of("g", events=("a",)), FIVE_S, ("last", "cur"), NOW)
     assert (reading.last_start, reading.current_start, reading.counts) == (
         None,
         None,
@@ -604,7 +613,7 @@ def test_what_is_not_there_has_no_count(store: Store) -> None:
 
 def test_undeclared_events_follow_the_declared_ones_by_name(store: Store) -> None:
     commit(store, 0, 1, {"y": 1, "x": 1, "b": 1, "a": 1}, intervals=[FIVE_S])
-    assert list(store.read(group_of("g", events=("b", "a")), FIVE_S, ("cur",), NOW).counts["cur"]) == [
+    assert list(store.reads.read(group_of("g", events=("b", "a")), FIVE_S, ("cur",), NOW).counts["cur"]) == [
         "b",
         "a",
         "x",
@@ -615,7 +624,7 @@ def test_undeclared_events_follow_the_declared_ones_by_name(store: Store) -> Non
 def test_thousands_of_counts_are_read(store: Store) -> None:
     batch = {f"e{number:05}": number for number in range(12_000)}
     commit(store, 0, 1, batch, intervals=[FIVE_S])
-    assert store.read(group_of("g", events=()), FIVE_S, ("cur",), NOW).counts["cur"] == batch
+    assert store.reads.read(group_of("g", events=()), FIVE_S, ("cur",), NOW).counts["cur"] == batch
 
 
 @only_keys
@@ -623,12 +632,14 @@ def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store,
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
     any_server.client.sadd("g:5s:cur:@events", b"\xff")
     any_server.client.set(b"g:5s:cur:\xff", 7)
-    assert store.read(group_of("g", events=("a",)), FIVE_S, ("cur",), NOW).counts["cur"] == {
+    assert store.reads.read(group_of("g", events=("a",)), FIVE_S, ("cur",), NOW).counts["cur"] == {
         "a": 1,
         "\udcff": 7,
     }
     rotate(store, 1_700_000_015)
-    assert store.read(group_of("g", events=("a",)), FIVE_S, ("last",), NOW).counts["last"]["\udcff"] == 7
+    assert (
+        store.reads.read(group_of("g", events=("a",)), FIVE_S, ("last",), NOW).counts["last"]["\udcff"] == 7
+    )
 
 
 # errors
@@ -640,7 +651,7 @@ def test_no_server_is_unavailable_and_the_password_is_not_told() -> None:
 
     url = f"redis://user:hunter2@127.0.0.1:{free_port()}/0?client_name=me"
     with pytest.raises(Unavailable, match="cannot be reached") as caught:
-        Store(from_dicts({}, {"url": url}).redis).ping()
+        Store(from_dicts({}, {"url": url}).redis).servers.ping()
     assert "hunter2" not in str(caught.value)
 
 
@@ -649,17 +660,17 @@ def test_a_wrong_password_is_told_as_what_it_is(own_server: Server) -> None:
 
     own_server.client.config_set("requirepass", "right")
     with pytest.raises(Unavailable, match="(?i)password|auth"):
-        Store(from_dicts({}, {**own_server.config, "password": "wrong"}).redis).ping()
+        Store(from_dicts({}, {**own_server.config, "password": "wrong"}).redis).servers.ping()
 
 
 def test_probing_leaves_nothing_behind_and_finds_nothing_wrong(store: Store, any_server: Server) -> None:
-    assert store.probe(group_of("g")) == []
+    assert store.servers.probe(group_of("g")) == []
     assert any_server.everything() == {}
 
 
 def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {})
-    store.retire(group_of("g"), "src")
+    store.sources.retire(group_of("g"), "src")
     assert any_server.everything() == {}
 
 
@@ -678,7 +689,7 @@ LASTING = GroupConfig("g", BOTH, source_ttl=16 * HOUR_S)
 def sweep(store: Store, until_h: float, since_h: float = 0) -> int:
     """Every two hours, as often as it has to be, and not so often that it does nothing."""
     hours = [since_h + 2 * step for step in range(int((until_h - since_h) / 2) + 1)]
-    return sum(store.prune(LASTING, NOW + hour * HOUR_S) for hour in hours)
+    return sum(store.sources.prune(LASTING, NOW + hour * HOUR_S) for hour in hours)
 
 
 def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, any_server: Server) -> None:
@@ -688,8 +699,8 @@ def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, 
         "g:@sources": {P: "5"},
         "g:@sources_seen": {P: f"{int(NOW)} 5", "": f"{int(NOW) + 16 * HOUR_S}"},
     }
-    assert store.prune(LASTING, NOW + 18 * HOUR_S) == 1
-    store.prune(LASTING, NOW + 20 * HOUR_S)
+    assert store.sources.prune(LASTING, NOW + 18 * HOUR_S) == 1
+    store.sources.prune(LASTING, NOW + 20 * HOUR_S)
     assert any_server.everything() == {}
 
 
@@ -697,7 +708,7 @@ def test_one_that_has_moved_or_shown_itself_is_kept(store: Store, any_server: Se
     any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
     sweep(store, 14)
     any_server.client.hset("g:@sources", P, "6")
-    store.touch(LASTING, Q, NOW + 14 * HOUR_S)
+    store.sources.touch(LASTING, Q, NOW + 14 * HOUR_S)
     assert sweep(store, 30, since_h=16) == 0
     assert any_server.client.hgetall("g:@sources") == {P: "6", Q: "1"}
     assert sweep(store, 34, since_h=32) == 2
@@ -719,13 +730,13 @@ def test_what_is_no_process_is_never_forgotten(store: Store, any_server: Server)
 def test_a_process_that_has_retired_is_not_kept_in_mind(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
     sweep(store, 2)
-    store.retire(LASTING, P)
+    store.sources.retire(LASTING, P)
     sweep(store, 4, since_h=4)
     assert set(any_server.client.hgetall("g:@sources_seen")) == {Q, ""}
 
 
 def test_a_source_without_a_position_cannot_show_itself(store: Store, any_server: Server) -> None:
-    store.touch(LASTING, P, NOW)
+    store.sources.touch(LASTING, P, NOW)
     assert any_server.everything() == {}
 
 
@@ -739,17 +750,17 @@ def test_after_a_time_without_looks_all_are_taken_as_seen(store: Store, any_serv
 
 def test_a_clock_that_was_ahead_makes_nothing_older(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
-    store.prune(LASTING, NOW + 1000 * HOUR_S)
+    store.sources.prune(LASTING, NOW + 1000 * HOUR_S)
     assert sweep(store, 16) == 0
     assert any_server.client.hget("g:@sources_seen", P) == f"{int(NOW)} 5"
 
 
 def test_looks_that_come_too_soon_do_nothing(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
-    store.prune(LASTING, NOW)
+    store.sources.prune(LASTING, NOW)
     before = any_server.everything()
     any_server.client.hset("g:@sources", mapping={P: "6"})
-    store.prune(LASTING, NOW + 3590)
+    store.sources.prune(LASTING, NOW + 3590)
     assert any_server.everything()["g:@sources_seen"] == before["g:@sources_seen"]
 
 
@@ -757,5 +768,5 @@ def test_thousands_of_processes_are_looked_at_some_at_a_time(store: Store, any_s
     sources = {keys.process(f"{number:032x}", 0): "1" for number in range(2000)}
     any_server.client.hset("g:@sources", mapping={**sources, "s": "1"})
     sweep(store, 16)
-    assert store.prune(LASTING, NOW + 18 * HOUR_S) == 2000
+    assert store.sources.prune(LASTING, NOW + 18 * HOUR_S) == 2000
     assert any_server.client.hgetall("g:@sources") == {"s": "1"}

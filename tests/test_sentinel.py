@@ -196,7 +196,7 @@ def test_a_sentinel_that_is_behind_leads_nobody_back(
 
         def port() -> int:
             store.close()
-            (location,) = store.settings()
+            (location,) = store.servers.settings()
             return int(location.partition("/")[0].rpartition(":")[2])
 
         wait_until(lambda: port() == own_server.port, what="the new master is known")
@@ -211,7 +211,7 @@ def test_what_the_sentinels_do_not_know_is_named(setup: SentinelSetup) -> None:
     sentinel = {"nodes": known["nodes"][:1], "service": "other"}
     store = Store(from_dicts({}, {"sentinel": sentinel}).redis)
     with pytest.raises(Unavailable, match=r"'other' of sentinels .* the master \(.* does not know it\)"):
-        store.ping()
+        store.servers.ping()
 
 
 def test_sentinels_that_do_not_answer_are_named() -> None:
@@ -219,4 +219,4 @@ def test_sentinels_that_do_not_answer_are_named() -> None:
     store = Store(from_dicts({}, {"sentinel": {"nodes": [nobody], "service": "ecl"}}).redis)
     expected = f"'ecl' of sentinels {nobody} cannot be reached: none of them names the master"
     with pytest.raises(Unavailable, match=expected):
-        store.ping()
+        store.servers.ping()

@@ -35,7 +35,9 @@ class Sessions:
         self.now: float = B
 
     def act(self, name: ActionName, at: float, id: str = "s1", event: str | None = "dash") -> None:
-        answer = self.store.commit_actions(self.config, [SessionAction(id, event, name, at)], now=self.now)
+        answer = self.store.commits.commit_actions(
+            self.config, [SessionAction(id, event, name, at)], now=self.now
+        )
         assert answer.outcome == "applied"
 
     def heartbeats(self, *moments: float) -> None:
@@ -48,7 +50,7 @@ class Sessions:
         return counts.get(event, 0), counts.get(keys.session_time(event), 0)
 
     def n_open(self) -> int:
-        return self.store.open_sessions(self.config, now=self.now)
+        return self.store.reads.open_sessions(self.config, now=self.now)
 
 
 @pytest.fixture
@@ -226,7 +228,7 @@ def test_a_longer_timeout_takes_no_time_from_sessions_that_go_on(
     here = sessions(timeout_s)
     actions = [SessionAction("s1", "dash", "heartbeat", B + 50)]
     actions += [SessionAction("s2", "dash", "heartbeat", moment) for moment in (B, B + 20)]
-    here.store.commit_actions(here.config, actions, now=B)
+    here.store.commits.commit_actions(here.config, actions, now=B)
     assert here.counted() == (2, (35 + 10 + 20) * 1000)
 
 

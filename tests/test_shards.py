@@ -52,11 +52,11 @@ class Split:
     def count(self, at: float, shard: int, **batch: int) -> None:
         self._n_commits += 1
         source, now = f"source {self._n_commits}", BEGIN + LENGTH * at
-        self.store.commit(self.group.shard(shard), source, 0, 1, batch, now)
+        self.store.commits.commit(self.group.shard(shard), source, 0, 1, batch, now)
 
     def rotate(self, at: float, *shards: int) -> None:
         for shard in shards or range(self.group.n_shards):
-            self.store.rotate(self.group.shard(shard), self.group.intervals[0], BEGIN + LENGTH * at)
+            self.store.rotation.rotate(self.group.shard(shard), self.group.intervals[0], BEGIN + LENGTH * at)
 
     def read(self, at: float) -> tuple[Snapshot, Snapshot]:
         last, current = self.reader.read(self.group, TEN_S, "last", "cur", now=BEGIN + LENGTH * at)
@@ -246,13 +246,13 @@ def test_totals_never_fall_while_shards_are_rotated(split: Split) -> None:
 def test_sources_are_those_of_all_shards_and_a_master_is_noted_once(split: Split, any_server: Server) -> None:
     for shard in ALL:
         split.count(0, shard, a=1)
-    assert split.store.n_sources(GROUP) == 3
+    assert split.store.sources.count(GROUP) == 3
     master = MasterInfo("web1", 1, "2", 0.0)
-    split.store.note_master([GROUP], master)
-    assert [found.id for found in split.store.masters(GROUP)] == [master.id]
+    split.store.masters.record([GROUP], master)
+    assert [found.id for found in split.store.masters.of(GROUP)] == [master.id]
     assert any_server.client.keys("*masters") == ["{g#0}:@masters"]
-    split.store.note_stop([GROUP], master)
-    assert [(found.stopped, found.alive) for found in split.store.masters(GROUP)] == [(True, False)]
+    split.store.masters.record_stop([GROUP], master)
+    assert [(found.stopped, found.alive) for found in split.store.masters.of(GROUP)] == [(True, False)]
 
 
 # following
@@ -273,7 +273,7 @@ def test_each_sealed_interval_comes_once(split: Split) -> None:
 
 
 def test_positions_are_times_and_what_is_gone_is_told_by_them(split: Split) -> None:
-    position = split.follower().step() and split.store.newest_position(GROUP, TEN_S)
+    position = split.follower().step() and split.store.reads.newest_position(GROUP, TEN_S)
     assert str(position) == GroupReader(GROUP, split.store).position() == f"{BEGIN * 1000}-0"
     for at in range(6):
         split.count(at, at % 3, a=at)
@@ -293,7 +293,7 @@ def test_before_all_shards_have_begun_any_interval_is_still_to_come(store: Store
     for shard in group.shards:
         assert reader.position() == "0-0"
         assert Follower(store, group, TEN_S, None).step()[0] is None
-        store.rotate(shard, TEN_S, BEGIN)
+        store.rotation.rotate(shard, TEN_S, BEGIN)
     assert reader.position() == f"{BEGIN * 1000}-0"
 
 
@@ -433,7 +433,9 @@ def test_workers_a_master_and_a_follower_agree_to_the_last_count(
     master = start("ecl_master", "-v", path)
     store = Store(config.redis)
     reader, half_a_second = GroupReader(config.groups["g"], store), config.groups["g"].intervals[0]
-    starts = [lambda shard=shard: store.start(shard, half_a_second) for shard in config.groups["g"].shards]
+    starts = [
+        lambda shard=shard: store.reads.start(shard, half_a_second) for shard in config.groups["g"].shards
+    ]
     wait_until(lambda: None not in [start() for start in starts], what="all shards begin")
     follower = reader.follower("0.5s", reader.position("0.5s"))
     program = ROOT / "tests" / "programs" / "steady.py"
@@ -485,14 +487,14 @@ def alike(store: Store, any_server: Server, config_file: Write) -> Iterator[Path
     path = config_file({"redis": any_server.config, "groups": groups})
     config = from_file(path)
     (day,) = config.groups["plain"].intervals
-    now = store.server_time()
+    now = store.client.server_time()
     for days_ago in (2, 1, 0):
         for group in config.groups.values():
             for number in range(3):
                 shard, at = group.shard(number), now - 86_400 * days_ago
-                store.rotate(shard, day, at)
+                store.rotation.rotate(shard, day, at)
                 batch = {"ok": 10**number, f"e{number}": 1}
-                store.commit(shard, f"source {number}", 2 - days_ago, 3 - days_ago, batch, at)
+                store.commits.commit(shard, f"source {number}", 2 - days_ago, 3 - days_ago, batch, at)
     yield path
 
 

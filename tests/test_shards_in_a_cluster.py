@@ -52,7 +52,9 @@ def test_workers_a_master_and_a_follower_agree_while_slots_move(
     assert len(nodes) > 1
     start("ecl_master", path)
     reader, (interval, _) = GroupReader(group, store), group.intervals
-    wait_until(lambda: all(store.start(shard, interval) for shard in group.shards), what="all shards begin")
+    wait_until(
+        lambda: all(store.reads.start(shard, interval) for shard in group.shards), what="all shards begin"
+    )
     follower = reader.follower("0.5s", reader.position("0.5s"))
     program = ROOT / "tests" / "programs" / "steady.py"
     workers = [start(sys.executable, program, path, 2.5, "g") for _ in range(4)]

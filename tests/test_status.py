@@ -82,7 +82,10 @@ def test_without_a_master_a_rotation_becomes_overdue(run: Run, start: Start, fil
 def count(file: Path, group: str = "web", event_id: str = "ok") -> None:
     """Commit one count, which begins the intervals of its group."""
     config = from_file(str(file))
-    assert Store(config.redis).commit(config.groups[group], "s", 0, 1, {event_id: 1}).outcome == "applied"
+    assert (
+        Store(config.redis).commits.commit(config.groups[group], "s", 0, 1, {event_id: 1}).outcome
+        == "applied"
+    )
 
 
 def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
@@ -109,7 +112,7 @@ def test_split_group_is_overdue_though_only_one_shard_has_begun(
     path = config_file({"redis": server.config, "groups": groups})
     config = from_file(str(path))
     store = Store(config.redis)
-    assert store.commit(config.groups["web"].shard(number), "s", 0, 1, {"ok": 1}).outcome == "applied"
+    assert store.commits.commit(config.groups["web"].shard(number), "s", 0, 1, {"ok": 1}).outcome == "applied"
     store.close()
     with server.client as client:
         client.set(f"{{web#{number}}}:2s:cur:@ts", int(client.time()[0]) - 100)
@@ -134,7 +137,7 @@ def test_interval_ended_by_a_master_of_version_1_1_is_started(server: Server, fi
     with server.client as client:  # as a master of version 1.1 does it
         client.rename("web:24h:cur:ok", "web:24h:last:ok")
         client.set("web:24h:cur:ok", 0)
-    assert [store.is_taken(config.groups["web"], each) for each in (short, long)] == [False, True]
+    assert [store.rotation.has_rotated(config.groups["web"], each) for each in (short, long)] == [False, True]
     store.close()
 
 
@@ -202,10 +205,10 @@ def test_group_that_another_program_rotated_since_its_last_master_is_well(
 ) -> None:
     config = from_file(str(started_file))
     store, group = Store(config.redis), config.groups["web"]
-    store.note_master([group], MASTER)
+    store.masters.record([group], MASTER)
     seen(server, "web", 7200)
     assert [each.group for each in examine(config, store).abandoned] == ["web"]
-    now = store.server_time()
+    now = store.client.server_time()
     with server.client as client:  # as a master of version 1.1 has it after a rotation
         client.set("web:1000h:cur:@ts", int(now - 7200 + 10))
     assert examine(config, store).abandoned, "the master itself may have rotated after its last heartbeat"

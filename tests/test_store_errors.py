@@ -30,7 +30,7 @@ def error_of(settings: dict[str, Any]) -> StoreError:
     store = Store(from_dicts({}, settings).redis, timeout_s=1)
     try:
         with pytest.raises(StoreError) as caught:
-            store.commit(GROUP, "source", "", 1, {"a": 1})
+            store.commits.commit(GROUP, "source", "", 1, {"a": 1})
         return caught.value
     finally:
         store.close()
@@ -60,7 +60,7 @@ def test_server_without_hello_is_reached_with_protocol_2(own_server: Server) -> 
         own_server.start()
     error = error_of(own_server.config)
     assert str(error).endswith("unknown command 'HELLO' ('protocol: 2' connects without it)")
-    Store(from_dicts({}, {**own_server.config, "protocol": 2}).redis).ping()
+    Store(from_dicts({}, {**own_server.config, "protocol": 2}).redis).servers.ping()
 
 
 def test_server_stalled_while_connecting_has_not_counted(own_server: Server) -> None:
@@ -73,13 +73,13 @@ def test_server_stalled_while_connecting_has_not_counted(own_server: Server) -> 
 
 def test_server_stalled_after_the_request_may_have_counted(own_server: Server) -> None:
     store = Store(from_dicts({}, own_server.config).redis, timeout_s=1)
-    assert store.commit(GROUP, "source", "", 1, {"a": 1}).outcome == "applied"
+    assert store.commits.commit(GROUP, "source", "", 1, {"a": 1}).outcome == "applied"
     own_server.stall()
     with pytest.raises(Unavailable) as caught:
-        store.commit(GROUP, "source", 1, 2, {"a": 1})
+        store.commits.commit(GROUP, "source", 1, 2, {"a": 1})
     own_server.go_on()
     assert axes(caught.value) == ("unknown", "now")
-    assert store.commit(GROUP, "source", 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
+    assert store.commits.commit(GROUP, "source", 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
     assert own_server.counts("g", "1h", "cur") == {"a": 2}
     store.close()
 

@@ -16,6 +16,7 @@ from event_count_logger.errors import NotConnected, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Store, node
+from event_count_logger.store.commits import Commits
 from tests.servers import Server
 
 INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
@@ -38,7 +39,7 @@ class CuttableCells(Cells):
             raise Cut
 
 
-class CuttableStore(Store):
+class CuttableCommits(Commits):
     """Can lose a request, or its answer, or deliver a lost request later."""
 
     cut: str | None = None
@@ -48,11 +49,11 @@ class CuttableStore(Store):
     def commit(self, *arguments: Any, **options: Any) -> Commit:
         self.batches.append(dict(arguments[4]))
         if self.cut == "request":
-            self.lost = lambda: Store.commit(self, *arguments)
-            raise Unavailable(self.location, "the request was lost")
+            self.lost = lambda: Commits.commit(self, *arguments)
+            raise Unavailable("Redis", "the request was lost")
         answer = super().commit(*arguments, **options)
         if self.cut == "answer":
-            raise Unavailable(self.location, "the answer was lost")
+            raise Unavailable("Redis", "the answer was lost")
         return answer
 
 
@@ -63,8 +64,9 @@ class Worker:
         self.server = server
         self.now = 1000.0
         self.cells = CuttableCells()
-        self.store = CuttableStore(RedisConfig(**server.config))
-        self.store.batches = []
+        self.store = Store(RedisConfig(**server.config))
+        self.commits = self.store.commits = CuttableCommits(self.store.client)
+        self.commits.batches = []
         group = GroupConfig("g", INTERVALS)
         self.sync = BatchSender(group, self.cells, self.store, Log("test"), lambda: self.now)
 
@@ -111,24 +113,24 @@ def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
     cut: str, times: int, worker: Worker
 ) -> None:
     worker.log("a", 3)
-    worker.store.cut = cut
+    worker.commits.cut = cut
     for _ in range(times):
         with pytest.raises(Unavailable):
             worker.sync.run()
         worker.log("a", 10)
-    worker.store.cut = None
+    worker.commits.cut = None
     worker.sync.run()
-    assert worker.store.batches == [{"a": 3}] * (times + 1) + [{"a": 10 * times}]
+    assert worker.commits.batches == [{"a": 3}] * (times + 1) + [{"a": 10 * times}]
     assert worker.counted() == {"a": 3 + 10 * times}
     assert worker.sync.unanswered
 
 
 def test_a_count_that_a_resumed_batch_has_sent_is_not_sent_as_0(worker: Worker) -> None:
     worker.log("a", 3)
-    worker.store.cut = "answer"
+    worker.commits.cut = "answer"
     with pytest.raises(Unavailable):
         worker.sync.run()
-    worker.store.cut = None
+    worker.commits.cut = None
     unconfirmed = worker.cells.unsent()
     worker.server.client.flushdb()  # the interval ends
     worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.next_position)
@@ -142,14 +144,14 @@ def test_nothing_unsent_asks_redis_for_nothing(worker: Worker) -> None:
     worker.log("a")
     worker.sync.run()
     worker.sync.run()
-    assert len(worker.store.batches) == 1
+    assert len(worker.commits.batches) == 1
 
 
 def test_many_events_are_sent_in_batches_that_do_not_block_the_server(worker: Worker) -> None:
     for number in range(1200):
         worker.log(f"e{number}", number + 1)
     worker.sync.run()
-    assert [len(batch) for batch in worker.store.batches] == [500, 500, 200]
+    assert [len(batch) for batch in worker.commits.batches] == [500, 500, 200]
     assert worker.counted() == {f"e{number}": number + 1 for number in range(1200)}
 
 
@@ -189,10 +191,10 @@ def _refused_with_a_copy_under_way(worker: Worker) -> None:
     """The first request got stuck on its way; the second was refused, and its batch abandoned or not."""
     worker.log("bad", 2)
     worker.log("good", 3)
-    worker.store.cut = "request"
+    worker.commits.cut = "request"
     with pytest.raises(Unavailable):
         worker.sync.run()
-    worker.store.cut = None
+    worker.commits.cut = None
     worker.server.client.rpush("g:1h:cur:bad", "x")
 
 
@@ -200,8 +202,8 @@ def test_a_copy_that_arrives_after_its_batch_was_abandoned_is_not_counted(worker
     _refused_with_a_copy_under_way(worker)
     worker.sync.run()
     worker.server.client.delete("g:1h:cur:bad")
-    assert worker.store.lost
-    assert worker.store.lost().outcome == "conflict"
+    assert worker.commits.lost
+    assert worker.commits.lost().outcome == "conflict"
     worker.now += RETRY_REFUSED_S
     worker.sync.run()
     assert worker.counted() == {"good": 3, "bad": 2}
@@ -216,8 +218,8 @@ def test_a_copy_that_arrives_before_its_batch_is_abandoned_is_counted_and_nothin
         worker.sync.run()
     worker.cells.cut = None
     worker.server.client.delete("g:1h:cur:bad")
-    assert worker.store.lost
-    assert worker.store.lost().outcome == "applied"
+    assert worker.commits.lost
+    assert worker.commits.lost().outcome == "applied"
     worker.sync.run()
     assert worker.counted() == {"good": 3, "bad": 2}
 
@@ -231,10 +233,10 @@ def test_abandoning_a_batch_may_itself_be_cut_off(cut: str, worker: Worker) -> N
     with pytest.raises(Cut):
         worker.sync.run()
     worker.cells.cut = None
-    worker.store.cut = cut
+    worker.commits.cut = cut
     with pytest.raises(Unavailable):
         worker.sync.run()
-    worker.store.cut = None
+    worker.commits.cut = None
     worker.server.client.delete("g:1h:cur:bad")
     worker.now += RETRY_REFUSED_S
     worker.sync.run()
@@ -415,8 +417,8 @@ def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None
 
 def was_asked(store: Store, sender: str) -> bool:
     try:
-        with store.attempt(GroupConfig("g", INTERVALS), sender):
-            store.position(GroupConfig("g", INTERVALS), "x")
+        with store.client.attempt(GroupConfig("g", INTERVALS), sender):
+            store.sources.position(GroupConfig("g", INTERVALS), "x")
     except NotConnected:
         return False
     except Unavailable:

@@ -87,7 +87,7 @@ def test_a_server_that_the_right_authority_vouches_for_is_used(
     assert run("ecl", "log_event", file, "web", "a").returncode == 0
     assert run("ecl", "reader", file, "-g", "web", "--current").stdout == "a:1\n"
     address = f"rediss://127.0.0.1:{tls_server.port}"
-    Store(from_dicts({}, {"url": address, "ssl_ca_certs": str(directory / "ca.pem")}).redis).ping()
+    Store(from_dicts({}, {"url": address, "ssl_ca_certs": str(directory / "ca.pem")}).redis).servers.ping()
 
 
 @pytest.mark.parametrize("authority", [{}, {"ssl_ca_certs": "other.pem"}])
@@ -100,12 +100,12 @@ def test_a_server_that_nobody_vouches_for_is_not(
     assert done.returncode == 3
     assert f"Redis at 127.0.0.1:{tls_server.port}/0 cannot be reached" in done.stdout
     assert "certificate verify failed" in done.stdout
-    Store(from_dicts({}, {**tls_server.config, "ssl_cert_reqs": "none"}).redis).ping()
+    Store(from_dicts({}, {**tls_server.config, "ssl_cert_reqs": "none"}).redis).servers.ping()
 
 
 def test_error_of_a_client_without_tls_names_the_setting(tls_server: Server) -> None:
     with pytest.raises(Unavailable, match=r"reset by peer \(does the server require TLS\? 'ssl'\)$"):
-        Store(from_dicts({}, {**tls_server.config, "ssl": False}).redis).ping()
+        Store(from_dicts({}, {**tls_server.config, "ssl": False}).redis).servers.ping()
 
 
 def test_the_name_in_the_certificate_must_be_the_one_that_was_asked_for(
@@ -113,8 +113,8 @@ def test_the_name_in_the_certificate_must_be_the_one_that_was_asked_for(
 ) -> None:
     secure = {**tls_server.config, "host": "localhost", "ssl_ca_certs": str(directory / "ca.pem")}
     with pytest.raises(Unavailable, match="Hostname mismatch"):
-        Store(from_dicts({}, secure).redis).ping()
-    Store(from_dicts({}, {**secure, "ssl_check_hostname": False}).redis).ping()
+        Store(from_dicts({}, secure).redis).servers.ping()
+    Store(from_dicts({}, {**secure, "ssl_check_hostname": False}).redis).servers.ping()
 
 
 def test_a_client_shows_its_own_certificate(tls_server: Server, directory: Path) -> None:
@@ -123,9 +123,9 @@ def test_a_client_shows_its_own_certificate(tls_server: Server, directory: Path)
     with tls_server.client as client:
         client.config_set("tls-auth-clients", "yes")
         try:
-            Store(from_dicts({}, {**secure, **own}).redis).ping()
+            Store(from_dicts({}, {**secure, **own}).redis).servers.ping()
             with pytest.raises(Unavailable):
-                Store(from_dicts({}, secure).redis).ping()
+                Store(from_dicts({}, secure).redis).servers.ping()
         finally:
             client.config_set("tls-auth-clients", "optional")
 
@@ -141,7 +141,7 @@ def test_the_nodes_of_a_cluster_are_reached_with_tls(directory: Path, tmp_path: 
         for way in ({"nodes": [f"127.0.0.1:{server.port}"], **settings}, {**server.config, **settings}):
             config = from_dicts({"web": {"intervals": ["5m"]}}, {"cluster": True, **way})
             store = Store(config.redis)
-            store.commit(config.group("web"), "s", 0, 1, {"a": 1})
+            store.commits.commit(config.group("web"), "s", 0, 1, {"a": 1})
             store.close()
         assert server.counts("{web}", "5m", "cur") == {"a": 1}
     finally:
@@ -165,7 +165,7 @@ def test_sentinels_and_the_master_that_they_name_are_reached_with_tls(
         wait_until(lambda: answers(store), what="the sentinel names the master")
         store.close()
         with pytest.raises(Unavailable, match="certificate verify failed"):
-            Store(from_dicts({}, way).redis).ping()
+            Store(from_dicts({}, way).redis).servers.ping()
     finally:
         sentinel.kill()
         sentinel.wait()
@@ -173,7 +173,7 @@ def test_sentinels_and_the_master_that_they_name_are_reached_with_tls(
 
 def answers(store: Store) -> bool:
     try:
-        store.ping()
+        store.servers.ping()
     except Unavailable:
         return False
     return True

@@ -137,7 +137,7 @@ def test_a_rotation_moves_counts_and_a_master_that_is_gone_is_missed(
 def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     store = Store(RedisConfig(**own_server.config))
-    store.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 7})
+    store.commits.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 7})
     top = terminal(file, "web", "-d", "0.1")
     top.sees("ok", "7")
     own_server.kill()
@@ -148,7 +148,7 @@ def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, con
     top.press("Escape")
     own_server.start()
     top.sees("in time")
-    store.commit(group_of("web", [DAY]), "test", 1, 2, {"ok": 1})
+    store.commits.commit(group_of("web", [DAY]), "test", 1, 2, {"ok": 1})
     top.sees("ok", "8")
     store.close()
 
@@ -280,7 +280,9 @@ def test_rows_add_up_to_what_was_logged_over_all_rotations(
     assert rows.next() == {"a": "0", "b": "0"}
     store = Store(RedisConfig(**server.config))
     for number in range(1000):
-        store.commit(group_of("g", [Interval.parse("0.2s")]), "test", number, number + 1, {"a": 1, "late": 2})
+        store.commits.commit(
+            group_of("g", [Interval.parse("0.2s")]), "test", number, number + 1, {"a": 1, "late": 2}
+        )
         time.sleep(0.001)
     store.close()
     wait_until(lambda: rows.next() and rows.sums["a"] >= 1000, what="all is printed")
@@ -298,7 +300,7 @@ def test_a_row_says_that_redis_is_away_and_the_next_one_makes_up_for_it(
     wait_until(lambda: rows.next() == {"ok": "-", "error": "-"})
     own_server.start()
     store = Store(RedisConfig(**own_server.config))
-    store.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 5})
+    store.commits.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 5})
     store.close()
     wait_until(lambda: rows.next() == {"ok": "5", "error": "0"})
     assert rows.next() == {"ok": "0", "error": "0"}

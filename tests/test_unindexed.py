@@ -12,8 +12,9 @@ from event_count_logger import EventCountLoggerMaster
 from event_count_logger.config import Config, GroupConfig, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
+from event_count_logger.service import unindexed_counters
 from event_count_logger.service.unindexed_counters import UnindexedCounters
-from event_count_logger.store import Store
+from event_count_logger.store import Store, index_counters
 from event_count_logger.store.migration import Migration
 from tests.groups import group_of
 from tests.servers import Server, wait_until
@@ -77,12 +78,12 @@ def test_counters_of_both_halves_are_indexed_and_no_other_keys(any_server: Serve
         client.lpush("g:5m:cur:list", "1")
         client.sadd("g:5m:cur:@events", "indexed")
         client.set("g:5m:cur:indexed", 1)
-        assert sum(store.index_counters([GROUP])) == 4
+        assert sum(index_counters(store.client, [GROUP])) == 4
         assert client.smembers("g:5m:cur:@events") == {"indexed", "x", "a:b č"}
         assert client.smembers("g:5m:last:@events") == {"y"}
         assert client.smembers("g:1h:cur:@events") == {"x"}
         assert client.exists("g:7m:cur:@events", "other:5m:cur:@events") == 0
-        assert sum(store.index_counters([GROUP])) == 0
+        assert sum(index_counters(store.client, [GROUP])) == 0
 
 
 def test_many_counters_of_several_groups_are_found(any_server: Server, store: Store) -> None:
@@ -91,7 +92,7 @@ def test_many_counters_of_several_groups_are_found(any_server: Server, store: St
         client.mset({f"g:5m:cur:e{n}": n for n in range(2500)})
         client.mset({f"other.2:1h:cur:e{n}": n for n in range(2500)})
         client.mset({f"foreign:{n}": n for n in range(2500)})
-        assert sum(store.index_counters([GROUP, other])) == 5000
+        assert sum(index_counters(store.client, [GROUP, other])) == 5000
         assert client.scard("g:5m:cur:@events") == client.scard("other.2:1h:cur:@events") == 2500
 
 
@@ -144,40 +145,44 @@ def test_looks_become_rare_an_hour_after_the_last_find(server: Server, looks: Ca
     assert made.counters.next_look_s == 600
 
 
-def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(looks: Callable[..., Looks]) -> None:
+def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
+    looks: Callable[..., Looks], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = looks()
-    search = made.store.index_counters
+    search = unindexed_counters.index_counters
 
-    def slow_search(groups: Any) -> Iterator[int]:
-        for n in search(groups):
+    def slow_search(*arguments: Any) -> Iterator[int]:
+        for n in search(*arguments):
             made.clock.now += 0.6
             yield n
 
-    made.store.index_counters = slow_search  # type: ignore[method-assign]
+    monkeypatch.setattr(unindexed_counters, "index_counters", slow_search)
     made.before_rotation()
     assert (made.n, made.counters.next_look_s) == (1, pytest.approx(60))
     made.clock.now += 100
     made.before_rotation()
     assert made.n == 1
-    made.store.index_counters = search  # type: ignore[method-assign]
+    monkeypatch.setattr(unindexed_counters, "index_counters", search)
     made.counters.look(made.config)
     made.before_rotation()
     assert (made.n, made.counters.next_look_s) == (2, 10)
 
 
-def test_rotation_soon_after_a_look_does_not_look_again(looks: Callable[..., Looks]) -> None:
+def test_rotation_soon_after_a_look_does_not_look_again(
+    looks: Callable[..., Looks], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = looks(g={**SPEC, "intervals": ["0.1s"]})
-    search = made.store.index_counters
+    search = unindexed_counters.index_counters
 
-    def search_for_a_while(groups: Any) -> Iterator[int]:
+    def search_for_a_while(*arguments: Any) -> Iterator[int]:
         made.clock.now += 0.4
-        yield from search(groups)
+        yield from search(*arguments)
 
-    made.store.index_counters = search_for_a_while  # type: ignore[method-assign]
+    monkeypatch.setattr(unindexed_counters, "index_counters", search_for_a_while)
     made.counters.look(made.config)
     (interval,) = made.config.group("g").intervals
-    began = made.store.now()
-    wait_until(lambda: interval.start_of(made.store.now()) > began, what="the next boundary")
+    began = made.store.client.now()
+    wait_until(lambda: interval.start_of(made.store.client.now()) > began, what="the next boundary")
     made.clock.now += 3.9
     made.before_rotation()
     assert made.n == 1
@@ -221,13 +226,13 @@ def test_find_is_logged_once(
 def test_index_in_the_way_leaves_the_other_counters(any_server: Server, store: Store) -> None:
     with any_server.client as client:
         client.mset({"g:5m:cur:x": 1, "g:1h:cur:x": 1, "g:5m:cur:@events": "foreign"})
-        assert sum(store.index_counters([GROUP])) == 1
+        assert sum(index_counters(store.client, [GROUP])) == 1
         assert client.smembers("g:1h:cur:@events") == {"x"}
 
 
 def test_migration_moves_what_1_1_has_counted(any_server: Server, store: Store) -> None:
     with any_server.client as client:
         client.mset({"g:5m:cur:x": 3, "g:5m:last:x": 4})
-        assert Migration(store, GROUP, "hash").run() == []
+        assert Migration(store.client, GROUP, "hash").run() == []
         assert (client.hgetall("g:5m:cur"), client.hgetall("g:5m:last")) == ({"x": "3"}, {"x": "4"})
         assert client.exists("g:5m:cur:x", "g:5m:last:x") == 0

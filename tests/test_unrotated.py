@@ -30,7 +30,7 @@ WARNING = (
 
 
 def count(store: Store, group: GroupConfig, source: str = "s") -> None:
-    assert store.commit(group, source, "", 1, {"e": 1}).outcome == "applied"
+    assert store.commits.commit(group, source, "", 1, {"e": 1}).outcome == "applied"
 
 
 def names(store: Store, group: GroupConfig) -> list[tuple[str, str]]:
@@ -75,9 +75,11 @@ def test_interval_of_workers_alone_is_named_by_master_check_and_status(
 @pytest.mark.parametrize("layout", ["keys", "hash"], indirect=True)
 def test_every_way_to_count_notes_its_intervals(layout: str, any_server: Server, store: Store) -> None:
     ways: dict[str, Callable[[GroupConfig], object]] = {
-        "commits": lambda group: store.commit(group, "s", "", 1, {"e": 1}),
-        "requests": lambda group: store.commit_request(group, "k", "c", {"e": 1}, 60),
-        "sessions": lambda group: store.commit_actions(group, [SessionAction("id", "e", "start", 1e9)]),
+        "commits": lambda group: store.commits.commit(group, "s", "", 1, {"e": 1}),
+        "requests": lambda group: store.commits.commit_request(group, "k", "c", {"e": 1}, 60),
+        "sessions": lambda group: store.commits.commit_actions(
+            group, [SessionAction("id", "e", "start", 1e9)]
+        ),
     }
     for name, commit in ways.items():
         theirs = group_of(name, [SIXTY_S], sessions=SessionsConfig())
@@ -97,7 +99,7 @@ def test_durable_commit_is_confirmed_beside_the_note(durability: str, own_server
     else:
         with pytest.raises(NotYet, match="not confirmed by a replica: none is online"):
             count(store, group)
-    assert list(store.counted_in(group)) == ["60s"]
+    assert list(store.shard_reads.counted_in(group)) == ["60s"]
     store.close()
 
 
@@ -133,15 +135,15 @@ def test_shards_that_a_running_master_lacks_are_named_for_workers(store: Store) 
     workers = group_of("g", [ONE_M], n_shards=4)
     for number in range(4):
         count(store, workers.shard(number))
-    store.note_master([replace(workers, n_shards=2)], MASTER)
+    store.masters.record([replace(workers, n_shards=2)], MASTER)
     found = list(find_unrotated(workers, store))
     assert [each.part for each in found] == ["g#2", "g#3"]
     assert {each.reason for each in found} == {"running masters have 'shards: 2'"}
-    store.note_stop([replace(workers, n_shards=2)], MASTER)
+    store.masters.record_stop([replace(workers, n_shards=2)], MASTER)
     assert names(store, workers) == []
-    store.note_master([replace(workers, n_shards=1)], MASTER)
+    store.masters.record([replace(workers, n_shards=1)], MASTER)
     assert names(store, workers) == [(f"g#{number}", "1m") for number in range(4)]
-    store.note_master([workers], replace(MASTER, pid=2))
+    store.masters.record([workers], replace(MASTER, pid=2))
     assert names(store, workers) == []
     assert names(store, replace(workers, n_shards=1)) == []
 
@@ -149,20 +151,20 @@ def test_shards_that_a_running_master_lacks_are_named_for_workers(store: Store) 
 def test_interval_in_its_first_span_is_not_named_while_a_master_lists_it(store: Store) -> None:
     theirs, ours = group_of("g", [TWO_S, ONE_H]), group_of("g", [TWO_S])
     count(store, theirs)
-    store.note_master([ours], replace(MASTER, pid=2))
+    store.masters.record([ours], replace(MASTER, pid=2))
     assert names(store, ours) == [("g", "1h")]
     (found,) = find_unrotated(theirs, store)
     assert (found.interval, found.reason) == ("1h", "running masters have 2s")
-    store.note_master([theirs], MASTER)
+    store.masters.record([theirs], MASTER)
     assert names(store, ours) == names(store, theirs) == []
-    store.note_stop([theirs], MASTER)
+    store.masters.record_stop([theirs], MASTER)
     assert names(store, ours) == [("g", "1h")]
 
 
 def test_master_that_has_no_heartbeat_yet_does_not_name_its_intervals(store: Store) -> None:
     ours = group_of("g", [ONE_H])
     count(store, ours)
-    store.note_master([group_of("g", [ONE_M])], MASTER)
+    store.masters.record([group_of("g", [ONE_M])], MASTER)
     assert names(store, ours) == [("g", "1h")]
     assert list(find_unrotated(ours, store, is_master=True)) == []
 
@@ -173,7 +175,7 @@ def test_interval_that_a_master_has_taken_is_not_named_before_its_end(
     before, after = group_of("g", [ONE_H]), group_of("g", [ONE_M])
     count(store, before)
     assert names(store, after) == [("g", "1h")]
-    assert store.rotate(before, ONE_H).outcome == "waiting"
+    assert store.rotation.rotate(before, ONE_H).outcome == "waiting"
     assert names(store, after) == []
     with any_server.client as client:
         client.set("g:1h:cur:@ts", int(client.time()[0]) - 7200)
@@ -198,7 +200,7 @@ def test_check_names_why_a_rotation_is_overdue(
     with server.client as client:
         client.set("g:1h:cur:@ts", int(client.time()[0]) - 7200)
     if masters:
-        store.note_master([group_of("g", list(map(Interval.parse, masters)))], MASTER)
+        store.masters.record([group_of("g", list(map(Interval.parse, masters)))], MASTER)
     store.close()
     (line,) = [line for line in run("ecl", "check", file).stdout.splitlines() if " s overdue: " in line]
     assert line.endswith(f"overdue: {cause}")
@@ -208,10 +210,10 @@ def test_interval_that_another_master_ends_is_not_named(any_server: Server, stor
     theirs, ours = group_of("g", [ONE_H]), group_of("g", [ONE_M])
     count(store, theirs)
     assert names(store, ours) == [("g", "1h")]
-    now = store.server_time(theirs)
+    now = store.client.server_time(theirs)
     with any_server.client as client:
         client.set("g:1h:cur:@ts", int(now) - 2 * 3600)
-    assert store.rotate(theirs, ONE_H).outcome == "rotated"
+    assert store.rotation.rotate(theirs, ONE_H).outcome == "rotated"
     assert names(store, ours) == []
     with any_server.client as client:
         client.set("g:1h:cur:@ts", int(now) - 2 * 3600)
@@ -221,12 +223,12 @@ def test_interval_that_another_master_ends_is_not_named(any_server: Server, stor
 def test_interval_that_is_no_longer_used_is_not_named(any_server: Server, store: Store) -> None:
     before, after = group_of("g", [ONE_M, ONE_H]), group_of("g", [ONE_M])
     count(store, before)
-    now = int(store.server_time(before))
+    now = int(store.client.server_time(before))
     with any_server.client as client:
         client.set("g:1h:cur:@ts", now - 7200)
-        assert store.rotate(before, ONE_H).outcome == "rotated"
+        assert store.rotation.rotate(before, ONE_H).outcome == "rotated"
         client.set("g:1h:cur:@ts", now - 3600 - 300)  # it should have ended up to 5 minutes ago
-    overdue_s = int(store.server_time(before) - ONE_H.end_of(now - 3600 - 300))
+    overdue_s = int(store.client.server_time(before) - ONE_H.end_of(now - 3600 - 300))
     age(any_server, "g:@intervals", "1h", overdue_s + 60)
     assert names(store, after) == []
     age(any_server, "g:@intervals", "1h", overdue_s - 60)

@@ -89,7 +89,7 @@ def _examine(config_file: str) -> _Report:
 def _examine_server(config_file: str, config: Config, report: _Report) -> None:
     store = Store(config.redis)
     try:
-        for location, settings in store.settings().items():
+        for location, settings in store.servers.settings().items():
             server = f"{settings.get('server', 'a server')} {settings.get('version', 'of unknown version')}"
             report.facts.append(f"{config_file}: {server} at {location}")
         for problem in server_checks.examine(config, store):

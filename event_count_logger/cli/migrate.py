@@ -49,7 +49,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     config = from_file(config_file)
     group = config.group(group_name)
     store = Store(config.redis)
-    migrations = [Migration(store, shard, layout) for shard in group.shards]
+    migrations = [Migration(store.client, shard, layout) for shard in group.shards]
     for shard, migration in zip(group.shards, migrations, strict=True):
         for found in migration.contents():
             running, history = counted(found.running, "event"), counted(found.history, "interval")
@@ -69,7 +69,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
 
 
 def _refuse_if_in_use(config: Config, group: GroupConfig, store: Store) -> None:
-    for master in store.masters(group):
+    for master in store.masters.of(group):
         if master.alive:
             raise Failure(
                 f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "

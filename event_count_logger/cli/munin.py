@@ -73,7 +73,7 @@ def _config(file: str | None) -> Config:
 def _autoconf(config_file: str | None) -> str:
     try:
         config = _config(config_file)
-        Store(config.redis).ping()
+        Store(config.redis).servers.ping()
     except (Failure, EventCountLoggerError) as error:
         return f"no ({' '.join(str(error).split())})"
     return "yes" if config.shown_groups else f"no ({config_file} has no group that is not hidden)"

@@ -56,7 +56,7 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
     config = from_file(config_file)
     store = Store(config.redis)
     usage = _usage(config, store, name)
-    n_keys = sum(map(len, store.keys_of(name)))
+    n_keys = sum(map(len, store.keyspace.keys_of(name)))
     found = counted(n_keys, "key")
     if dry_run:
         print(f"{found} of group '{name}'" + (f", which is in use: {usage}" if usage else ""))
@@ -69,7 +69,7 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
         tell(f"Programs that still count in group '{name}' bring it back.")
         if not confirmed(f"Delete {found} of group '{name}' in {config.redis.location}?"):
             raise Failure("nothing was deleted", ExitStatus.UNKNOWN)
-    print(f"deleted {counted(store.purge(name), 'key')} of group '{name}'")
+    print(f"deleted {counted(store.keyspace.delete(name), 'key')} of group '{name}'")
     if usage:
         tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")
 
@@ -87,7 +87,7 @@ def _masters(store: Store, name: str) -> list[MasterInfo]:
     group, found = GroupConfig(name, ()), []
     for prefix in (name, keys.prefix(name, in_cluster=True), keys.prefix(name, shard=0)):
         try:
-            found += store.masters(replace(group, key_prefix=prefix))
+            found += store.masters.of(replace(group, key_prefix=prefix))
         except Rejected as error:
             tell(f"WARNING: {error}")
     return found

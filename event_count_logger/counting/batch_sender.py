@@ -102,7 +102,7 @@ class BatchSender:
         for _ in range(_RETIREMENTS):
             if not cells.position:
                 return
-            stored = self._store.position(self._config, cells.source)
+            stored = self._store.sources.position(self._config, cells.source)
             if self.unanswered:
                 if stored != str(cells.position):
                     self._begin([])
@@ -115,7 +115,7 @@ class BatchSender:
             self._note_loss(position, known, acknowledged)
             self.run()
             if known <= position:  # else a clone of this process goes on with it
-                self._store.retire(self._config, source)
+                self._store.sources.retire(self._config, source)
 
     def show_alive(self) -> None:
         """Keep the source's position in Redis though it does not move; see `Store.prune`.
@@ -125,7 +125,7 @@ class BatchSender:
         """
         if self._cells.next_position:
             with self._attempt():
-                self._store.touch(self._config, self._cells.source)
+                self._store.sources.touch(self._config, self._cells.source)
 
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
@@ -237,7 +237,7 @@ class BatchSender:
         cells, answered = self._cells, False
         try:
             with self._attempt():
-                commit = self._store.commit(
+                commit = self._store.commits.commit(
                     self._config,
                     cells.source,
                     cells.position,
@@ -264,7 +264,7 @@ class BatchSender:
         """See `Store.attempt`. Recovery always asks, and a direct `log()` first uses what is connected."""
         if self._is_found or not self._connect:
             return _UNLIMITED
-        return self._store.attempt(self._config, self._cells.source)
+        return self._store.client.attempt(self._config, self._cells.source)
 
     def _note_refusal(self, refusal: RejectedKey, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._refused:

@@ -233,8 +233,8 @@ class LocalCounters:
         processes that were killed have left.
         """
         with suppress(StoreError):  # told where noticed
-            with self._store.attempt(self.config, self.config.prefix):
-                self._store.server_time(self.config)
+            with self._store.client.attempt(self.config, self.config.prefix):
+                self._store.client.server_time(self.config)
             self._recovery.run_once()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
@@ -299,7 +299,7 @@ class LocalCounters:
         nothing of it can arrive there any more.
         """
         with Ticket(self._turns, 0) as mine:
-            if not mine or self._store.is_away(self.config) or self.has_unsent():
+            if not mine or self._store.client.is_unavailable(self.config) or self.has_unsent():
                 return
             if not self._keeper.is_held():
                 return
@@ -328,12 +328,12 @@ class LocalCounters:
     def held_up(self, event_id: str) -> bool:
         """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
         is_waiting = self._is_taken or self._in_trouble
-        return is_waiting or self._store.is_away(self.config) or self._sync.is_refused(event_id)
+        return is_waiting or self._store.client.is_unavailable(self.config) or self._sync.is_refused(event_id)
 
     def next_sync(self, now: float) -> float:
         """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
         # Where all is sent at once, nothing else would send what came while `log()` found no reason to ask.
-        is_waiting = self._failed or self._sync_at == 1 or self._store.is_away(self.config)
+        is_waiting = self._failed or self._sync_at == 1 or self._store.client.is_unavailable(self.config)
         if self.released or (is_waiting and self.has_unsent()):
             return now + _RETRY_S * self._own_pace
         when = min(max(self._show_alive_at, now + _RETRY_S), self._sync.retry_at() or math.inf)
@@ -345,7 +345,7 @@ class LocalCounters:
 
     def _until_boundary(self) -> float:
         """Seconds until just before the first boundary that there is still time to be before."""
-        server_now = time.time() + self._store.clock_offset_of(self.config)
+        server_now = time.time() + self._store.client.clock_offset_of(self.config)
         waits = []
         for interval in self.config.intervals:
             lead = min(max(interval.length_s * _LEAD_PART, _SHORTEST_LEAD_S), _LONGEST_LEAD_S)

@@ -60,8 +60,8 @@ class Outbox:
         # Others may append meanwhile, which an iterator does not bear.
         actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
         try:
-            with self._store.attempt(self.config, f"sessions of {self.config.prefix}"):
-                commit = self._store.commit_actions(self.config, actions)
+            with self._store.client.attempt(self.config, f"sessions of {self.config.prefix}"):
+                commit = self._store.commits.commit_actions(self.config, actions)
             for refusal in commit.refusals:
                 raise Rejected(refusal.key, refusal.reason)
         except (Rejected, NotYet) as error:
@@ -81,7 +81,7 @@ class Outbox:
     @property
     def held_up(self) -> bool:
         """Whether sending is known to fail for now."""
-        return self._store.is_away(self.config) or bool(self._troubles)
+        return self._store.client.is_unavailable(self.config) or bool(self._troubles)
 
     def has_unsent(self) -> bool:
         """Whether anything waits."""

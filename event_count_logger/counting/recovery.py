@@ -219,11 +219,11 @@ class Recovery:
         if found.outcome is not FileState.DEAD or found.description is None:
             return found
         group = self._group(found.description)
-        if self._store.is_away(group):
+        if self._store.client.is_unavailable(group):
             if is_retry:
                 return found
             with suppress(Rejected):
-                self._store.server_time(group)  # before a file is read that cannot be sent
+                self._store.client.server_time(group)  # before a file is read that cannot be sent
         return self._finish(found, group)
 
     def _finish(self, found: Finding, group: GroupConfig) -> Finding:

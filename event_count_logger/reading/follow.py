@@ -54,8 +54,10 @@ class Follower:
 
     def _step(self) -> tuple[Snapshot | None, float]:
         if self._position is None:
-            self._position = self._store.newest_position(self._group, self._interval)
-        finished, start, n_finished = self._store.finished_after(self._group, self._interval, self._position)
+            self._position = self._store.reads.newest_position(self._group, self._interval)
+        finished, start, n_finished = self._store.reads.finished_after(
+            self._group, self._interval, self._position
+        )
         if finished is None:
             if self._position.number and self._position.number != n_finished:
                 self._look_for_a_new_history()
@@ -70,7 +72,7 @@ class Follower:
         That happens when the clock of Redis was ahead, and then what was kept until then was lost.
         """
         assert self._position
-        newest = self._store.newest_position(self._group, self._interval)
+        newest = self._store.reads.newest_position(self._group, self._interval)
         if 0 < newest.time_ms < self._position.time_ms:
             is_counted_on = newest.number > self._position.number
             self._position = HistoryPosition(0, self._position.number if is_counted_on else 0)
@@ -79,7 +81,7 @@ class Follower:
         """Until the running interval ends; after that, the longer the later it is."""
         if start is None:
             return _LATE_WAIT_S
-        left_s = start + self._interval.length_s - self._store.now()
+        left_s = start + self._interval.length_s - self._store.client.now()
         if left_s > 0:
             return min(left_s, _LONGEST_WAIT_S)
         return min(max(_SHORTEST_WAIT_S, -left_s), _LATE_WAIT_S)

@@ -54,7 +54,7 @@ class GroupReader:
 
     def position(self, interval: str | None = None) -> str:
         """Where the history ends now: what finishes from now on is behind it."""
-        return str(self._store.newest_position(self.group, self.interval(interval)))
+        return str(self._store.reads.newest_position(self.group, self.interval(interval)))
 
     def follow(self, interval: str | None = None, after: After = None) -> Iterator[Snapshot]:
         """Wait for each interval to finish, and give it, once and in order, also if Redis goes away.

@@ -107,7 +107,7 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        reading = self._store.read(group, interval, halves, now)
+        reading = self._store.reads.read(group, interval, halves, now)
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
 
     def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
@@ -133,7 +133,7 @@ class Reader:
     def _read_totals(self, shard: GroupConfig, now: float | None) -> Reading:
         interval = shard.totals_interval
         while True:
-            reading = self._store.read(shard, interval, ["cur"], now, totals=True)
+            reading = self._store.reads.read(shard, interval, ["cur"], now, totals=True)
             if reading.totals_interval in ("", interval.name):
                 return reading
             interval = _interval_of_totals(shard, reading.totals_interval)
@@ -163,7 +163,7 @@ class Reader:
         wanted = group.history if count is None else count
         return [
             finished_snapshot(group, interval, finished)
-            for finished in self._store.history(group, interval, wanted)
+            for finished in self._store.reads.history(group, interval, wanted)
         ]
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
@@ -172,8 +172,8 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        start = self._store.start(group, interval)
-        return _overdue_s(interval, start, self._store.server_time(group))
+        start = self._store.reads.start(group, interval)
+        return _overdue_s(interval, start, self._store.client.server_time(group))
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
@@ -181,7 +181,7 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        return self._store.count(group, interval, half, event_id)
+        return self._store.reads.count(group, interval, half, event_id)
 
     def close(self) -> None:
         """Close the connections; the next read makes new ones."""

@@ -76,5 +76,5 @@ def _split(group: GroupConfig) -> GroupConfig:
 
 def _running(group: GroupConfig, store: Store) -> list[MasterInfo]:
     with suppress(Rejected):  # the key is named by `ecl check`, and by the master itself
-        return [master for master in store.masters(group) if master.alive and master.intervals]
+        return [master for master in store.masters.of(group) if master.alive and master.intervals]
     return []

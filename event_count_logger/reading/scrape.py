@@ -79,7 +79,7 @@ class Scraper:
         faults: list[StoreError] = []
         try:
             with suppress(Rejected):  # also an answer
-                self._store.ping()
+                self._store.servers.ping()
             for group in self._groups:
                 try:
                     groups.append(collect(group, self._store))
@@ -102,8 +102,8 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     lasts = [
         _filled(read_once_rotated(reader, group, interval, "last")[0], known) for interval in group.intervals
     ]
-    n_masters = sum(master.alive for master in store.masters(group))
-    open_sessions = store.open_sessions(group) if group.sessions else None
+    n_masters = sum(master.alive for master in store.masters.of(group))
+    open_sessions = store.reads.open_sessions(group) if group.sessions else None
     return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)
 
 

@@ -32,7 +32,7 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     Raises:
         Unavailable: Redis does not answer.
     """
-    servers = store.settings()
+    servers = store.servers.settings()
     for location, settings in servers.items():
         where = f"{location}: " if len(servers) > 1 else ""
         yield from (f"{where}{problem}" for problem in _settings(settings))
@@ -43,7 +43,7 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     for shard in shards:
         yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store, rejections))
         with suppress(Rejected):  # the probe has told what is not allowed
-            fault = "" if rejections.concern_server else store.durability_fault(shard)
+            fault = "" if rejections.concern_server else store.commits.durability_fault(shard)
             if fault:
                 yield f"group '{shard.label}': {fault}"
     yield from _overdue(config, store, rejections)
@@ -62,7 +62,9 @@ def notes(config: Config, store: Store) -> Iterator[str]:
     for group in config.groups.values():
         for shard, interval in product(group.shards, group.intervals):
             with suppress(Rejected):  # a problem
-                if not store.is_taken(shard, interval) and not _is_overdue(shard, interval, store):
+                if not store.rotation.has_rotated(shard, interval) and not _is_overdue(
+                    shard, interval, store
+                ):
                     not_taken.append(f"group '{shard.label}', interval '{interval.name}'")
     if not_taken:
         named, more = "; ".join(not_taken[:_MOST_NAMES]), len(not_taken) - _MOST_NAMES
@@ -76,7 +78,7 @@ def _probe(shards: Sequence[GroupConfig], store: Store) -> Rejections:
     rejections = Rejections(store.location)
     for shard in shards:
         try:
-            rejections.add(shard.label, store.probe(shard))
+            rejections.add(shard.label, store.servers.probe(shard))
         except Rejected as error:
             rejections.add(shard.label, [error])
     return rejections
@@ -97,8 +99,8 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
     shards: list[GroupConfig | None] = [shard for group in config.groups.values() for shard in group.shards]
     for shard in shards or [None]:
         with suppress(Rejected):  # the probe tells what is not allowed
-            store.server_time(shard)
-        offset_s = max(offset_s, store.clock_offset_s, key=abs)
+            store.client.server_time(shard)
+        offset_s = max(offset_s, store.client.clock_offset_s, key=abs)
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
         where = "ahead of" if offset_s > 0 else "behind"
         yield f"the clock of Redis, which intervals follow, is {abs(offset_s):.1f} s {where} this machine's"
@@ -106,20 +108,22 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
 
 def _stored(shard: GroupConfig, store: Store, rejections: Rejections) -> Iterator[str]:
     """What is in place of the values that are kept beside the counts, so that they cannot be used."""
-    for key, expected in store.expected_types(shard).items():
+    for key, expected in store.keyspace.expected_types(shard).items():
         with suppress(Rejected):  # a user that may not ask for types may count nevertheless
-            found = store.type_of(key)
+            found = store.keyspace.type_of(key)
             if found not in (expected, "none"):
                 yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
     with suppress(Rejected):
-        for key in (key for interval in shard.intervals for key in store.strangers(shard, interval)):
+        for key in (
+            key for interval in shard.intervals for key in store.keyspace.foreign_keys(shard, interval)
+        ):
             yield (
                 f"key {key} is only there in groups with another layout than '{shard.layout}': it was not "
                 "migrated (ecl migrate), or processes with both layouts are at work (see docs/layouts.md)"
             )
     for interval in shard.intervals:
         try:
-            store.history(shard, interval, 1)
+            store.reads.history(shard, interval, 1)
         except Rejected as error:
             if not rejections.include(shard.label, error):
                 yield str(error)

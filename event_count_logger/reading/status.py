@@ -106,20 +106,22 @@ def examine(config: Config, store: Store) -> Status:
     Raises:
         StoreError: Redis does not answer.
     """
-    store.ping()  # where there are no groups, nothing else would tell that Redis is away
+    store.servers.ping()  # where there are no groups, nothing else would tell that Redis is away
     masters: dict[str, MasterInfo] = {}
     intervals: list[IntervalStatus] = []
     groups = []
     unrotated: list[Unrotated] = []
     for group in config.groups.values():
-        of_group = store.masters(group)
+        of_group = store.masters.of(group)
         for master in of_group:
             known = masters.get(master.id)
             masters[master.id] = master if known is None or master.alive else known
         intervals += _intervals(group, store)
         has_master = any(master.alive for master in of_group)
         abandoned_s = _abandoned_s(group, of_group, store)
-        groups.append(GroupStatus(group.name, store.n_sources(group), has_master, abandoned_s, group.hidden))
+        groups.append(
+            GroupStatus(group.name, store.sources.count(group), has_master, abandoned_s, group.hidden)
+        )
         unrotated += find_unrotated(group, store)
     return Status(sorted(masters.values(), key=lambda master: master.since), intervals, groups, unrotated)
 
@@ -132,7 +134,7 @@ def _intervals(group: GroupConfig, store: Store) -> list[IntervalStatus]:
             interval.name,
             reader.overdue_s(group, interval),
             group.hidden,
-            store.is_taken(group, interval),
+            store.rotation.has_rotated(group, interval),
         )
         for interval in group.intervals
     ]
@@ -144,8 +146,8 @@ def _abandoned_s(group: GroupConfig, masters: Sequence[MasterInfo], store: Store
     if gone_s < MASTER_ALIVE_S or any(master.alive for master in masters):
         return None
     # The last master may have rotated after its last heartbeat, for as long as it counts as alive.
-    since = store.server_time(group) - gone_s + MASTER_ALIVE_S
-    starts = [store.start(group, interval) for interval in group.intervals]
+    since = store.client.server_time(group) - gone_s + MASTER_ALIVE_S
+    starts = [store.reads.start(group, interval) for interval in group.intervals]
     return None if any(start is not None and start > since for start in starts) else gone_s
 
 

@@ -115,7 +115,7 @@ def find_unrotated(group: GroupConfig, store: Store, is_master: bool = False) ->
 def _unrotated(
     group: GroupConfig, part: GroupConfig, store: Store, ended: Collection[str], reason: str
 ) -> Iterator[Unrotated]:
-    for name, counted_s in store.counted_in(part).items():
+    for name, counted_s in store.shard_reads.counted_in(part).items():
         with suppress(ValueError):  # not the name of an interval
             if name not in ended and not _is_rotated(part, Interval.parse(name), counted_s, store):
                 yield Unrotated(group.name, part.label, name, counted_s, reason, group.hidden)
@@ -127,4 +127,4 @@ def _is_rotated(part: GroupConfig, interval: Interval, counted_s: float, store: 
     An interval that was taken out of all configurations is overdue for ever, and not counted in any more.
     """
     overdue_s = Reader(store).overdue_s(part, interval) or 0.0
-    return counted_s >= overdue_s - _TOLERANCE_S and store.is_taken(part, interval)
+    return counted_s >= overdue_s - _TOLERANCE_S and store.rotation.has_rotated(part, interval)

@@ -152,7 +152,7 @@ class EmbeddedServer:
             if self._server is not None:
                 self._server.stop()
             else:
-                self._store.shut_down_server()
+                self._store.servers.shut_down()
         os.close(self._lock_file)
         self._lock_file = None
 
@@ -172,12 +172,12 @@ class EmbeddedServer:
             self._server.terminate()
         self._store.close()  # its connections were to the server before
         self._server = self._start()
-        self._pid = self._store.server_pid()
+        self._pid = self._store.servers.pid()
 
     def _lives(self) -> bool:
         """Whether the process is there; one that is only slow to answer must not be replaced."""
         with suppress(StoreError):
-            self._pid = self._store.server_pid()
+            self._pid = self._store.servers.pid()
         if self._server is not None:
             self._server.is_running()  # takes note of an ended child, which counts as a process until then
         try:

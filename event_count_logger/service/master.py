@@ -135,7 +135,7 @@ class EventCountLoggerMaster(EventCountLogger):
         with suppress(Unavailable):  # so are the rotations
             self._unindexed.look(self.config)
         for shard, interval in _rotations(self.config):
-            if failure and self._counters.is_away(shard):
+            if failure and self._counters.client.is_unavailable(shard):
                 continue
             try:
                 self._rotate(shard, interval)
@@ -169,7 +169,7 @@ class EventCountLoggerMaster(EventCountLogger):
             scheduler.shutdown()
             self._recovery.log_recovered()
             self._late.log()
-            self._counters.note_stop({*self._told, *self.config.groups.values()}, self._info)
+            self._counters.masters.record_stop({*self._told, *self.config.groups.values()}, self._info)
 
     def _set_alarms(self) -> None:
         """One for each interval of the configuration; those that there are stay as they are planned."""
@@ -242,7 +242,7 @@ class EventCountLoggerMaster(EventCountLogger):
             for shard in group.shards:
                 # Told by the store or, where a key is in the way, by whoever counts.
                 with suppress(StoreError):
-                    n = self._counters.prune(shard)
+                    n = self._counters.sources.prune(shard)
                     if n:
                         self.log.info(
                             "Group '%s': forgot the positions of %s",
@@ -270,9 +270,9 @@ class EventCountLoggerMaster(EventCountLogger):
         self._late.log_if_due()
         groups = tuple(self.config.groups.values())
         try:
-            self._counters.note_stop(_without(self._told, groups), self._info)
+            self._counters.masters.record_stop(_without(self._told, groups), self._info)
             self._told = groups
-            self._counters.note_master(groups, self._info)
+            self._counters.masters.record(groups, self._info)
         except (Rejected, NotYet) as error:
             if not self._is_untold:
                 self.log.warning("It cannot be noted that this master is there: %s", error)
@@ -293,7 +293,7 @@ class EventCountLoggerMaster(EventCountLogger):
         """Rotate if it is time."""
         with suppress(Unavailable):  # so is the rotation
             self._unindexed.look_before_rotation(self.config, shard, interval)
-        rotation = self._counters.rotate(shard, interval)
+        rotation = self._counters.rotation.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
                 "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "

@@ -10,7 +10,7 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, counted
-from event_count_logger.store import Store, may_be_unindexed
+from event_count_logger.store import Store, index_counters, may_be_unindexed
 
 #: Seconds after the start, and after the last find, for which a program of version 1.1 may be at work.
 _ACTIVE_S = 3600.0
@@ -84,7 +84,7 @@ class UnindexedCounters:
             try:
                 rested_s = self._clock() - self._ended_at
                 has_rested = rested_s >= _REST_BEFORE_ROTATION * self._took_s
-                if has_rested and self._began_at < interval.start_of(self._store.now()):
+                if has_rested and self._began_at < interval.start_of(self._store.client.now()):
                     self._look(config, _LONGEST_WAIT_S)
             finally:
                 self._turn.release()
@@ -93,9 +93,9 @@ class UnindexedCounters:
         groups = [group for group in config.groups.values() if may_be_unindexed(group)]
         if not groups or not self._is_allowed:
             return
-        began_at, began, n_found = self._store.now(), self._clock(), 0
+        began_at, began, n_found = self._store.client.now(), self._clock(), 0
         try:
-            for n in self._store.index_counters(groups):
+            for n in index_counters(self._store.client, groups):
                 n_found += n
                 if self._clock() - began > longest_s:
                     break

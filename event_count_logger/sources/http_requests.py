@@ -29,7 +29,7 @@ def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, 
     """
     counted = {event_id: count for event_id, count in counts.items() if count}
     shard = group.shard_of(key)
-    commit = _confirmed(lambda: store.commit_request(shard, key, _digest(counted), counted, KEPT_S))
+    commit = _confirmed(lambda: store.commits.commit_request(shard, key, _digest(counted), counted, KEPT_S))
     return commit.outcome != "conflict"
 
 
@@ -39,7 +39,7 @@ def act(store: Store, group: GroupConfig, action: SessionAction) -> None:
     Raises:
         StoreError: See its attribute `applied`; may be repeated.
     """
-    _confirmed(lambda: store.commit_actions(group, [action]))
+    _confirmed(lambda: store.commits.commit_actions(group, [action]))
 
 
 def _confirmed(send: Callable[[], Commit]) -> Commit:

@@ -54,7 +54,7 @@ class Source:
     def _find(self) -> str:
         """Where Redis has the source: in its shard, or where that was when there were fewer of them."""
         for shard in (self._group, *self._shards):
-            position = self._store.position(shard, self._id)
+            position = self._store.sources.position(shard, self._id)
             if position:
                 self._group = shard
                 return position
@@ -109,5 +109,7 @@ class Source:
 
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
         if actions:
-            return self._store.commit_actions(self._group, actions, self._id, self.position, next, batch)
-        return self._store.commit(self._group, self._id, self.position, next, batch)
+            return self._store.commits.commit_actions(
+                self._group, actions, self._id, self.position, next, batch
+            )
+        return self._store.commits.commit(self._group, self._id, self.position, next, batch)

@@ -1,7 +1,7 @@
 """What is in Redis: the only package that knows the client, the scripts, and what they answer."""
 
 from event_count_logger.store import hiredis_guard  # noqa: F401 - before redis is imported
-from event_count_logger.store.counter_index import may_be_unindexed
+from event_count_logger.store.counter_index import index_counters, may_be_unindexed
 from event_count_logger.store.durability import confirmation_s
 from event_count_logger.store.results import (
     MASTER_ALIVE_S,
@@ -14,8 +14,10 @@ from event_count_logger.store.results import (
     RejectedKey,
     Rotation,
     SessionAction,
+    declared_first,
 )
-from event_count_logger.store.store import Store, prune_every_s
+from event_count_logger.store.sources import prune_every_s
+from event_count_logger.store.store import Store
 
 __all__ = [
     "MASTER_ALIVE_S",
@@ -30,6 +32,8 @@ __all__ = [
     "SessionAction",
     "Store",
     "confirmation_s",
+    "declared_first",
+    "index_counters",
     "may_be_unindexed",
     "prune_every_s",
 ]

@@ -91,13 +91,13 @@ class Cluster:
         """Ask a node, so that one that is away does not keep everybody waiting: the others answer."""
         exchange = _exchange_asking if asking else Node.exchange
         if node.contact.reachable is not False:
-            return exchange(node, requests, connect)
+            return exchange(node, requests, NO_KEY, connect)
         began = time.monotonic()
         if began < self._left_alone.get(node, 0):
             raise Unavailable(node.location, "it did not answer, and will be asked again soon", "no")
         self._left_alone[node] = math.inf  # by others, meanwhile
         try:
-            return exchange(node, requests, connect)
+            return exchange(node, requests, NO_KEY, connect)
         finally:
             now = time.monotonic()
             self._left_alone[node] = now + _REST * (now - began)
@@ -115,7 +115,7 @@ class Cluster:
         self._refresh()
         return [self._node_at(address) for address in sorted(set(self._owners.values()))]
 
-    def is_away(self, key: str) -> bool:
+    def is_unavailable(self, key: str) -> bool:
         """See `Route`, in routing.py."""
         node = self.node(key)
         return (node.contact if node else self._contact).reachable is False
@@ -199,7 +199,7 @@ class Cluster:
         return next((address for address, each in nodes if each is node), self._config.nodes[0])
 
 
-def _exchange_asking(node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:
+def _exchange_asking(node: Node, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
     """Ask the node that a slot is being moved to, and that does not answer for it yet."""
     both = [each for request in requests for each in (_ASKING, request)]
-    return with_first_raised(node.exchange(both, connect)[1::2])
+    return with_first_raised(node.exchange(both, key, connect)[1::2])

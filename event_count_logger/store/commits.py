@@ -1,18 +1,19 @@
-"""Counting in Redis: every way in leads through commit.lua."""
+"""Counting in Redis: every count goes through commit.lua."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected, Unconfirmed
-from event_count_logger.logs import Log
+from event_count_logger.store.client import Client
 from event_count_logger.store.durability import Confirmation
 from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
@@ -20,7 +21,6 @@ from event_count_logger.store.resp import encoded, ms, packed, request, text
 from event_count_logger.store.results import Commit, CommitOutcome, RejectedKey, SessionAction
 from event_count_logger.store.scripts import Script
 from event_count_logger.store.server_errors import plain
-from event_count_logger.store.sharded_reads import ShardedStore
 
 #: Each takes a few hundred bytes.
 _MOST_FORMS = 1000
@@ -34,12 +34,26 @@ _OUTCOMES: dict[bytes, CommitOutcome] = {
 }
 
 
+#: A commit, as the words of a request:
+#:
+#:     EVALSHA  SHA-1 of commit.lua                    Script.by_name
+#:     number of KEYS, KEYS                            _Form.keys
+#:     source, prev, next, milliseconds kept, now      written for each commit
+#:     number of events, their IDs                     _Form.events
+#:     count of each event                             written for each commit
+#:     number of intervals, length of each             _Form.lengths
+#:     number of actions, the actions, their limits    written for each commit; usually just 0
+#:
+#: The server answers {outcome, now, detail, source, next}; see commit.lua.
+
+
 class _Form(NamedTuple):
-    """What all commits of the same events have in common, packed.
+    """The words that all commits of the same events have in common, packed.
 
     Attributes:
-        group: Whose events they are.
-        key: Where the position of their source is.
+        group: The group of the events.
+        key: Key of the position of the source.
+        n_words: Number of all words, without the script and the actions.
     """
 
     group: GroupConfig
@@ -65,25 +79,39 @@ class _Form(NamedTuple):
         )
 
 
-class CommittingStore(ShardedStore):
-    """Counts in one Redis database, and reads from it."""
+@dataclass(slots=True)
+class _Request:
+    """One commit that is sent.
 
-    def __init__(self, config: RedisConfig, log: Log | None = None, timeout_s: float | None = None) -> None:
-        """Connects to nothing yet; see `Connections`."""
-        super().__init__(config, log, timeout_s)
+    Attributes:
+        form: The words that it has in common with others.
+        source: ID of the source.
+        next: Position of the source after the commit.
+        n_words: Number of `words`.
+        words: Number of keys, keys and arguments, packed.
+        sent_at: Unix seconds of this machine.
+        notes: Requests behind it, that record the intervals of the group.
+        confirming: Requests behind these, that make it durable.
+    """
+
+    form: _Form
+    source: str | int
+    next: str | int
+    n_words: int
+    words: bytes
+    sent_at: float
+    notes: Sequence[bytes]
+    confirming: Sequence[bytes]
+
+
+class Commits:
+    """Counts in one Redis database."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._forms: dict[tuple[str, ...], _Form] = {}
-        self._confirmation = Confirmation(self.location, self._timeout_s)
+        self._confirmation = Confirmation(client.config.location, client.timeout_s)
         self._notes = IntervalNotes()
-
-    def position(self, group: GroupConfig, source: str) -> str:
-        """The last committed position of a source; '' if there is none.
-
-        Raises:
-            Unavailable: No answer.
-            Rejected: There is something else under that key.
-        """
-        key = keys.sources(group.prefix)
-        return text(self._ask("HGET", key, source, key=key) or b"")
 
     def commit(
         self,
@@ -111,9 +139,11 @@ class CommittingStore(ShardedStore):
             Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
-        form = self._form(group, batch)
         state = (source, prev, next, "", ms(now))
-        return self._commit(form, state, packed(batch.values()), connect=connect)
+        request = self._request(self._form(group, batch), state, packed(batch.values()), connect=connect)
+        form, behind = request.form, [*request.notes, *request.confirming]
+        replies = self._client.call(form.script, request.n_words, request.words, form.key, connect, behind)
+        return self._result(request, replies)
 
     def commit_request(
         self,
@@ -141,7 +171,7 @@ class CommittingStore(ShardedStore):
         name = keys.request(group.prefix, key)
         form = _Form.of(group, batch, [name])
         state = (key, "", content, ms(keep_s), ms(now))
-        return self._commit(form, state, packed(batch.values()))
+        return self._send(form, state, packed(batch.values()))
 
     def commit_actions(
         self,
@@ -184,56 +214,72 @@ class CommittingStore(ShardedStore):
             counts: list[int | str] = [*batch.values(), *[""] * (len(names) - len(batch))]
             form = _Form.of(group, names, first_keys)
             words: list[str | int] = [len(given), *_words(given, number_of), *_limits(group)]
-            commit = self._commit(form, state, packed(counts), words)
+            commit = self._send(form, state, packed(counts), words)
             if commit.outcome != "events":
                 return commit
             events_of |= commit.events
 
-    def _commit(
+    def _send(
+        self,
+        form: _Form,
+        state: tuple[str | int, ...],
+        counts: bytes,
+        actions: Sequence[str | int] = (),
+    ) -> Commit:
+        request = self._request(form, state, counts, actions)
+        behind = [*request.notes, *request.confirming]
+        return self._result(
+            request, self._client.call(form.script, request.n_words, request.words, form.key, behind=behind)
+        )
+
+    def _request(
         self,
         form: _Form,
         state: tuple[str | int, ...],
         counts: bytes,
         actions: Sequence[str | int] = (),
         connect: bool = True,
-    ) -> Commit:
-        """`state` is what ARGV begins with, and `actions` what it ends with; see commit.lua."""
-        group, key = form.group, form.key
+    ) -> _Request:
+        """Returns a commit; `state` is what ARGV begins with, and `actions` what it ends with."""
+        group = form.group
         end = packed(actions) if actions else _NO_ACTIONS
-        rest = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
-        n_words, sure = form.n_words + (len(actions) or 1), ()
-        asked_at = time.time()
+        words = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
+        sent_at = time.time()
         last_group, since, until = self._notes.last  # most commits are of the same group as the one before
-        if group is last_group and since <= asked_at < until:
-            notes: Sequence[bytes] = ()
-        else:
-            notes = self._notes.requests(group, asked_at)
-        if notes or group.durability != "memory":
-            behind = self._requests_behind(group, key, connect)
-            reply, *answers = self._call(form.script, n_words, rest, key, connect, [*notes, *behind])
-            sure = answers[len(notes) :]
-        else:
-            reply = self._call(form.script, n_words, rest, key, connect)
-        if notes:  # an error in reply to them is named by `ecl check`
-            self._notes.note_sent(group, asked_at)
-        if not isinstance(reply, list) or reply[3:] != [encoded(state[0]), encoded(state[2])]:
-            raise self._gone(key, "it answered another request")
+        is_noted = group is last_group and since <= sent_at < until
+        return _Request(
+            form,
+            state[0],
+            state[2],
+            form.n_words + (len(actions) or 1),
+            words,
+            sent_at,
+            () if is_noted else self._notes.requests(group, sent_at),
+            () if group.durability == "memory" else self._confirming(group, form.key, connect),
+        )
+
+    def _result(self, request: _Request, replies: Sequence[Any]) -> Commit:
+        form, reply = request.form, replies[0]
+        if request.notes:  # an error in reply to them is named by `ecl check`
+            self._notes.note_sent(form.group, request.sent_at)
+        if not isinstance(reply, list) or reply[3:] != [encoded(request.source), encoded(request.next)]:
+            raise self._client.not_serving(form.key, "it answered another request")
         outcome, now_ms, detail = reply[:3]
-        self._learn_clock(asked_at, now_ms / 1000, key)
-        commit = self._outcome(key, outcome, detail)
-        if sure and commit.outcome in ("applied", "duplicate"):
+        self._client.learn_clock(request.sent_at, now_ms / 1000, form.key)
+        commit = self._commit(form.key, outcome, detail)
+        if request.confirming and commit.outcome in ("applied", "duplicate"):
             try:
-                self._confirmation.check(group, sure, commit.stored)
+                self._confirmation.check(form.group, replies[1 + len(request.notes) :], commit.stored)
             except Unconfirmed as error:
                 if error.retry == "now":  # else another connection leads to nothing better
-                    self._doubt(key)
+                    self._client.drop_connections(form.key)
                 raise
         return commit
 
-    def _requests_behind(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
+    def _confirming(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
         if not self._confirmation.knows(group):
-            with suppress(Rejected):  # it will be told what is not allowed
-                (role,) = self._exchange([request("ROLE")], key, connect)
+            with suppress(Rejected):  # `Confirmation.check` reports it
+                (role,) = self._client.exchange([request("ROLE")], key, connect)
                 self._confirmation.note_role(group, role)
         return self._confirmation.requests(group)
 
@@ -247,21 +293,21 @@ class CommittingStore(ShardedStore):
         behind = self._confirmation.requests(group)
         if not behind:
             return None
-        _, *answers = self._exchange([request("HLEN", key), *behind], key)
+        _, *answers = self._client.exchange([request("HLEN", key), *behind], key)
         try:
             self._confirmation.check(group, answers)
         except Unconfirmed as error:
             return str(error)
         return None
 
-    def _outcome(self, key: str, outcome: bytes, detail: Any) -> Commit:
+    def _commit(self, key: str, outcome: bytes, detail: Any) -> Commit:
         if isinstance(detail, bytes):
             return Commit(_OUTCOMES[outcome], text(detail))
         words = [text(word) for word in detail]
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
         refusals = tuple(map(RejectedKey, words[::3], words[1::3], map(plain, words[2::3])))
-        self._note_refusal(key, refusals[0].reason)
+        self._client.note_rejection(key, refusals[0].reason)
         return Commit("refused", "", refusals)
 
     def _form(self, group: GroupConfig, batch: Mapping[str, int]) -> _Form:

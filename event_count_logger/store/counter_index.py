@@ -14,7 +14,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.keys import Half
-from event_count_logger.store.client import Connections
+from event_count_logger.store.client import Client
 from event_count_logger.store.resp import text
 
 #: Keys that the server looks at before it answers others again.
@@ -34,14 +34,28 @@ def may_be_unindexed(group: GroupConfig) -> bool:
     )
 
 
-def index_counters(redis: Connections, groups: Sequence[GroupConfig]) -> Iterator[int]:
-    """See `Store.index_counters`."""
+def index_counters(client: Client, groups: Sequence[GroupConfig]) -> Iterator[int]:
+    """Find the counters of undeclared events that only version 1.1 knows, and add them to the indexes.
+
+    Searches the whole database in pages.
+
+    Args:
+        client: The database.
+        groups: Those in which version 1.1 cannot count are left out. If none is left, nothing is sent.
+
+    Yields:
+        The number of counters added, for each page.
+
+    Raises:
+        Unavailable: No answer.
+        Rejected: This user has no permission for SCAN.
+    """
     by_name = {group.name: group for group in groups if may_be_unindexed(group)}
     declared = {name: frozenset(group.events) for name, group in by_name.items()}
     cursor = "0" if by_name else ""
     while cursor:
         pattern = keys.counters_pattern(by_name)
-        reply = redis._ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
+        reply = client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_SCANNED))
         cursor = text(reply[0]).lstrip("0")
         found: dict[tuple[str, str, Half], list[str]] = defaultdict(list)
         for key in map(text, reply[1]):
@@ -49,18 +63,18 @@ def index_counters(redis: Connections, groups: Sequence[GroupConfig]) -> Iterato
             group = by_name.get(name)
             if group and group.interval(interval) and event_id not in declared[name]:
                 found[name, interval, half].append(event_id)
-        yield sum(_index(redis, *place, events) for place, events in found.items())
+        yield sum(_index(client, *place, events) for place, events in found.items())
 
 
-def _index(redis: Connections, group: str, interval: str, half: Half, events: Sequence[str]) -> int:
+def _index(client: Client, group: str, interval: str, half: Half, events: Sequence[str]) -> int:
     """Add events to an index; returns how many were not there before."""
     index, n_added = keys.index(group, interval, half), 0
     with suppress(Rejected):  # something else is under that key, which every rotation reports
         for first in range(0, len(events), _CHUNK):
             some = events[first : first + _CHUNK]
-            known = redis._ask("SMISMEMBER", index, *some, key=index)
+            known = client.ask("SMISMEMBER", index, *some, key=index)
             new = [event_id for event_id, is_known in zip(some, known, strict=True) if not is_known]
             if new:
                 counters = [keys.counter(group, interval, half, event_id) for event_id in new]
-                n_added += redis._run("index", [index, *counters], new)
+                n_added += client.run("index", [index, *counters], new)
     return n_added

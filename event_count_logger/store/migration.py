@@ -19,10 +19,11 @@ from event_count_logger.config.model import Layout
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
+from event_count_logger.store.client import Client
+from event_count_logger.store.counter_index import index_counters
 from event_count_logger.store.layouts import LAYOUTS, KeyLayout
 from event_count_logger.store.resp import text
 from event_count_logger.store.results import HistoryEntry
-from event_count_logger.store.store import Store
 
 #: Events, or intervals of the history, that are moved at once.
 _CHUNK = 500
@@ -50,9 +51,10 @@ class LayoutContents:
 class Migration:
     """Moves one group, or one shard of it. No master and no worker of the group may be at work meanwhile."""
 
-    def __init__(self, store: Store, group: GroupConfig, to: Layout) -> None:
+    def __init__(self, client: Client, group: GroupConfig, to: Layout) -> None:
         """Moves nothing yet."""
-        self._store = store
+        self._client = client
+        self._keys = KeyLayout(client)
         self._to: Layout = to
         self._from: Layout = "keys" if to == "hash" else "hash"
         self._group = replace(group, layout=self._from)
@@ -80,7 +82,7 @@ class Migration:
             self._ask("SETNX", key, self._group.totals_interval.name)
         obstacles: list[str] = []
         with suppress(Rejected):  # this user may not search
-            for _ in self._store.index_counters([self._group]):
+            for _ in index_counters(self._client, [self._group]):
                 pass
         for interval in self._group.intervals:
             self._move_history(interval)
@@ -101,23 +103,24 @@ class Migration:
             counters = [keys.counter(name, interval.name, half, event_id) for event_id in some]
             arguments = ["totals" if in_totals else "", *some]
             key_names = [index, hash, keys.totals(name), *counters]
-            obstacles += map(text, self._store._run(f"move_to_{self._to}", key_names, arguments))
+            obstacles += map(text, self._client.run(f"move_to_{self._to}", key_names, arguments))
         return obstacles
 
     def _adds_to_totals(self, interval: Interval) -> bool:
         """Whether its running counts are beside the totals with keys, and in them with hashes."""
-        part = KeyLayout(self._store)._part_in_totals(self._group, interval)
+        part = self._keys.part_in_totals(self._group, interval)
         return part == interval.name and part not in ("off", "other")
 
     def _events(self, interval: Interval, half: Half) -> list[str]:
         name = self._group.prefix
         if self._from == "keys":
-            found = KeyLayout(self._store)._members("SSCAN", keys.index(name, interval.name, half))
+            found = self._keys.indexed(self._group, interval, half)
             counters = {keys.counter(name, interval.name, half, event): event for event in self._group.events}
             # Other versions keep no index.
             found |= {event for key, event in counters.items() if int(self._ask("EXISTS", key))}
         else:
-            found = KeyLayout(self._store)._members("HSCAN", keys.counts(name, interval.name, half))
+            pages = self._client.scan("HSCAN", keys.counts(name, interval.name, half), _CHUNK)
+            found = {text(field) for page in pages for field in page[::2]}
         return sorted(found)
 
     def _move_history(self, interval: Interval) -> None:
@@ -135,7 +138,7 @@ class Migration:
                 if _layout(entry) == "keys":
                     self._store_counts(own, finished.counts)
                 words = ["number", finished.position.number]
-            self._store._run("move_history", [*streams, last_id, own], [entry_id, self._to, *words])
+            self._client.run("move_history", [*streams, last_id, own], [entry_id, self._to, *words])
 
     def _oldest(self, stream: str, moving: str) -> Any:
         """The oldest interval in the history, if any of them have to be moved."""
@@ -152,7 +155,7 @@ class Migration:
             after = f"({text(found[0][0])}"
 
     def _finished(self, interval: Interval, entry: Any) -> HistoryEntry:
-        finished = LAYOUTS[_layout(entry)](self._store).finished(self._group, interval, entry)
+        finished = LAYOUTS[_layout(entry)](self._client).finished(self._group, interval, entry)
         assert finished, "nothing else changes the history meanwhile"
         return finished
 
@@ -162,7 +165,7 @@ class Migration:
             self._ask("HSET", key, *words[first : first + 2 * _CHUNK])
 
     def _ask(self, command: str, key: str, *words: str) -> Any:
-        return self._store._ask(command, key, *words, key=key)
+        return self._client.ask(command, key, *words, key=key)
 
 
 def _layout(entry: Any) -> Layout:

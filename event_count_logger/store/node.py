@@ -22,6 +22,7 @@ from event_count_logger.errors import (
     ConnectionRejected,
     NotConnected,
     NotServing,
+    Rejected,
     Unavailable,
 )
 from event_count_logger.logs import Log
@@ -30,11 +31,12 @@ from event_count_logger.store.server_errors import (
     FAILURES,
     READONLY,
     code_of_whole_server,
-    failure_in_words,
+    connection_rejection_reason,
+    failure_reason,
     in_words,
     is_rejection,
     plain,
-    rejection_in_words,
+    rejection_reason,
     tls_hint,
 )
 
@@ -121,13 +123,17 @@ class Contact:
 
 
 class Node:
-    """The connections to one server. Threads may share it; a forked process needs one of its own.
+    """The connections to one server, and the `Route` to it where it is the only one.
+
+    Threads may share it; a forked process needs one of its own.
 
     Attributes:
         location: Where it is, for messages.
         contact: Whether it answers.
         clock_offset_s: How far its clock is ahead of this machine's, as last seen.
     """
+
+    commands: tuple[str, ...] = ()
 
     def __init__(self, options: Options, location: str, contact: Contact, hint: str = "") -> None:
         """Connects to nothing yet; `hint` is what is said when it cannot be reached."""
@@ -140,6 +146,18 @@ class Node:
         self._idle: deque[tuple[Hashable, Any]] = deque()
         weakref.finalize(self, _disconnect, self._idle).atexit = False
 
+    def node(self, key: str) -> Node:
+        """See `Route`."""
+        return self
+
+    def primaries(self) -> list[Node]:
+        """See `Route`."""
+        return [self]
+
+    def is_unavailable(self, key: str) -> bool:
+        """See `Route`."""
+        return self.contact.reachable is False
+
     def close(self) -> None:
         """Close all idle connections. The next requests open them again.
 
@@ -148,11 +166,12 @@ class Node:
         """
         self._idle.extend(_disconnect(self._idle))
 
-    def exchange(self, requests: Sequence[bytes], connect: bool = True) -> list[Any]:
+    def exchange(self, requests: Sequence[bytes], key: str = NO_KEY, connect: bool = True) -> list[Any]:
         """Send requests once, in one go, and return the reply to each.
 
         Args:
             requests: As they go over the wire.
+            key: Not used: the server has all keys; see `Route`.
             connect: Whether to make a connection if there is none, which may take long.
 
         Raises:
@@ -178,7 +197,20 @@ class Node:
             self._idle.append((owner, connection))
         return self._checked(requests, replies)
 
-    def gone(self, reason: str, applied: Applied, needs: Proof = Proof.ANSWER) -> Unavailable:
+    def ask(self, *words: str) -> Any:
+        """Send a command and return its reply.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The server answers with an error.
+        """
+        try:
+            (reply,) = self.exchange([request(*words)])
+        except ResponseError as error:
+            raise Rejected(NO_KEY, rejection_reason(error)) from error
+        return reply
+
+    def not_serving(self, reason: str, applied: Applied, needs: Proof = Proof.ANSWER) -> Unavailable:
         """Close the connections to a server that serves no client: the next ones may lead to another server.
 
         Args:
@@ -219,10 +251,10 @@ class Node:
         if code:
             lost: Unavailable = NotServing(self.location, in_words(code), applied)
         elif is_rejection(error):
-            lost = ConnectionRejected(self.location, rejection_in_words(error))
+            lost = ConnectionRejected(self.location, connection_rejection_reason(error))
         else:
             hint = self._hint or (self._tls_hint(error) if applied == "no" else "")
-            lost = Unavailable(self.location, f"{failure_in_words(error)}{hint}", applied)
+            lost = Unavailable(self.location, f"{failure_reason(error)}{hint}", applied)
         self.contact.lost(lost, _proof_after(code))
         return lost
 
@@ -237,7 +269,7 @@ class Node:
             if code:
                 # An error in reply to what follows the first request says nothing about that one.
                 applied: Applied = "no" if reply is replies[0] else "unknown"
-                raise self.gone(in_words(code), applied, _proof_after(code))
+                raise self.not_serving(in_words(code), applied, _proof_after(code))
         if not self.contact.reachable:
             self.contact.made(self.location, _proof(requests[0], replies[0]))
         return with_first_raised(replies)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.client import Connections, pairs
+from event_count_logger.store.client import Client
 from event_count_logger.store.interval_notes import COUNTED_IN_S
-from event_count_logger.store.layouts import LAYOUTS, HashLayout, KeyLayout
-from event_count_logger.store.resp import seconds, text
+from event_count_logger.store.layouts import layout_of
+from event_count_logger.store.resp import pairs, seconds, text
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 
 #: Bytes of history that are asked for at once: more would keep the server from others for too long.
 _HISTORY_BYTES = 1 << 20
 
-#: Keys that are asked for at once.
-_KEYS = 1_000
 
+class Reads:
+    """Reads groups that are not split, or one shard."""
 
-class ReadingStore(Connections):
-    """Reads the counters in one Redis database."""
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
     def read(
         self,
@@ -49,10 +49,7 @@ class ReadingStore(Connections):
             Unavailable: No answer.
             Rejected: The server cannot answer.
         """
-        return self._layout(group).read(group, interval, halves, now, totals)
-
-    def _layout(self, group: GroupConfig) -> KeyLayout | HashLayout:
-        return LAYOUTS[group.layout](self)
+        return layout_of(group, self.client).read(group, interval, halves, now, totals)
 
     def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
         """The newest finished intervals in the history, oldest first, at most `count` of them.
@@ -66,8 +63,8 @@ class ReadingStore(Connections):
         end = "+"
         while len(newest_first) < count:
             wanted = _at_once(newest_first, count - len(newest_first))
-            entries = self._ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
-            found = [self._layout(group).finished(group, interval, entry) for entry in entries]
+            entries = self.client.ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
+            found = [layout_of(group, self.client).finished(group, interval, entry) for entry in entries]
             newest_first += [finished for finished in found if finished]
             if len(entries) < wanted or None in found:  # the oldest ones may fall out meanwhile
                 break
@@ -89,14 +86,16 @@ class ReadingStore(Connections):
         """
         key = keys.history(group.prefix, interval.name)
         number = position.number or LAST_NUMBER
-        self.server_time(group)
+        self.client.server_time(group)
         while True:
             start = self.start(group, interval)
             n_finished = self.n_finished(group, interval)
-            entries = self._ask("XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key)
+            entries = self.client.ask(
+                "XRANGE", key, f"({position.time_ms}-{number}", "+", "COUNT", "1", key=key
+            )
             if not entries:
                 return None, start, n_finished
-            finished = self._layout(group).finished(group, interval, entries[0])
+            finished = layout_of(group, self.client).finished(group, interval, entries[0])
             if finished:  # else it fell out of the history meanwhile
                 return finished, start, n_finished
 
@@ -119,7 +118,7 @@ class ReadingStore(Connections):
             Rejected: There is something else under that key.
         """
         key = keys.finished(group.prefix, interval.name)
-        return int(self._ask("GET", key, key=key) or 0)
+        return int(self.client.ask("GET", key, key=key) or 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
         """When the running interval began, Unix seconds; None if there is none.
@@ -129,7 +128,7 @@ class ReadingStore(Connections):
             Rejected: There is something else under that key.
         """
         key = keys.timestamp(group.prefix, interval.name, "cur")
-        return seconds(self._ask("GET", key, key=key) or b"")
+        return seconds(self.client.ask("GET", key, key=key) or b"")
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """The count of one event; 0 where there is none.
@@ -138,7 +137,7 @@ class ReadingStore(Connections):
             Unavailable: No answer.
             Rejected: There is something else under that key.
         """
-        return self._layout(group).count(group, interval, half, event_id)
+        return layout_of(group, self.client).count(group, interval, half, event_id)
 
     def counted_in(self, group: GroupConfig) -> dict[str, float]:
         """The intervals that processes count in, whatever this configuration says, as they call them.
@@ -156,46 +155,13 @@ class ReadingStore(Connections):
             Rejected: There is something else under that key.
         """
         key = keys.intervals(group.prefix)
-        noted = pairs(self._ask("HGETALL", key, key=key))
+        noted = pairs(self.client.ask("HGETALL", key, key=key))
         if not noted:
             return {}
-        now = self.server_time(group)
+        now = self.client.server_time(group)
         times = {text(name): seconds(at) for name, at in noted.items()}
         ages = {name: max(0.0, now - at) for name, at in times.items() if at is not None}
         return {name: age for name, age in ages.items() if age < COUNTED_IN_S}
-
-    def expected_types(self, group: GroupConfig) -> Mapping[str, str]:
-        """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
-        name = group.prefix
-        types = {
-            keys.masters(name): "hash",
-            keys.sources(name): "hash",
-            keys.sources_seen(name): "hash",
-            keys.idle(name): "zset",
-            keys.intervals(name): "hash",
-        }
-        types |= self._layout(group).expected_types(group)
-        return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}
-
-    def strangers(self, group: GroupConfig, interval: Interval) -> list[str]:
-        """The keys that are there because somebody counts in an interval of a group with another layout.
-
-        Raises:
-            Unavailable: No answer.
-            Rejected: It may not be asked for.
-        """
-        others = [
-            key
-            for name, layout in LAYOUTS.items()
-            if name != group.layout
-            for key in layout.own_keys(group, interval)
-        ]
-        found: list[str] = []
-        for first in range(0, len(others), _KEYS):
-            some = others[first : first + _KEYS]
-            if self._ask("EXISTS", *some, key=some[0]):
-                found += [key for key in some if self._ask("EXISTS", key, key=key)]
-        return found
 
 
 def _at_once(before: Sequence[HistoryEntry], most: int) -> int:

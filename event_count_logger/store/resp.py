@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def packed(words: Iterable[str | int]) -> bytes:
@@ -60,6 +61,11 @@ def count(text: bytes) -> int | None:
         return int(text)
     except ValueError:
         return None
+
+
+def pairs(reply: Any) -> Mapping[bytes, Any]:
+    """Returns a map in a reply, which is a list of keys and values in version 2 of the protocol."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def text(data: bytes) -> str:

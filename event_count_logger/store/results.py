@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -123,6 +123,18 @@ class Reading:
 
     def _rotations(self) -> tuple[object, ...]:
         return self.current_start, self.last_start, self.totals_interval
+
+
+def declared_first(declared: Sequence[str], found: Iterable[str]) -> list[str]:
+    """Returns event IDs in the order of all output: declared ones as configured, the others by name.
+
+    Args:
+        declared: The events of the configuration.
+        found: The events to return.
+    """
+    names = set(found)
+    first = [event_id for event_id in declared if event_id in names]
+    return [*first, *sorted(names.difference(first))]
 
 
 @dataclass(frozen=True, slots=True)

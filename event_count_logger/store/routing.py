@@ -39,7 +39,7 @@ class Route(Protocol):
             Unavailable: Nobody tells which they are.
         """
 
-    def is_away(self, key: str) -> bool:
+    def is_unavailable(self, key: str) -> bool:
         """Whether requests about a key are known to find no answer."""
 
     def close(self) -> None:
@@ -59,36 +59,7 @@ def route_to(config: RedisConfig, log: Log | None, timeout_s: float) -> Route:
     if config.sentinel:
         return ViaSentinel(config, options, log)
     hint = _EMBEDDED_HINT if config.embedded else ""
-    return Single(Node(options, config.location, Contact(log), hint))
-
-
-class Single:
-    """One server."""
-
-    commands: tuple[str, ...] = ()
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-        """See `Route`."""
-        return self._node.exchange(requests, connect)
-
-    def node(self, key: str) -> Node | None:
-        """See `Route`."""
-        return self._node
-
-    def primaries(self) -> list[Node]:
-        """See `Route`."""
-        return [self._node]
-
-    def is_away(self, key: str) -> bool:
-        """See `Route`."""
-        return self._node.contact.reachable is False
-
-    def close(self) -> None:
-        """See `Route`."""
-        self._node.close()
+    return Node(options, config.location, Contact(log), hint)
 
 
 class ViaSentinel:
@@ -110,14 +81,14 @@ class ViaSentinel:
         node = self._node
         if node:
             with suppress(NotConnected):
-                return self._exchange_with(node, requests, connect=False)
+                return self._exchange_with(node, requests, key, connect=False)
         if not connect:
             raise NotConnected
-        return self._exchange_with(self._master(), requests, connect=True)
+        return self._exchange_with(self._master(), requests, key, connect=True)
 
-    def _exchange_with(self, node: Node, requests: Sequence[bytes], connect: bool) -> list[Any]:
+    def _exchange_with(self, node: Node, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
         try:
-            return node.exchange(requests, connect)
+            return node.exchange(requests, key, connect)
         except Unavailable:
             node.close()  # whoever is the master now
             raise
@@ -130,7 +101,7 @@ class ViaSentinel:
         """See `Route`."""
         return [self._master()]
 
-    def is_away(self, key: str) -> bool:
+    def is_unavailable(self, key: str) -> bool:
         """See `Route`."""
         return self._contact.reachable is False
 

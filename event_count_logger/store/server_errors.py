@@ -88,7 +88,7 @@ def plain(error: object) -> str:
     return _ARGUMENTS.sub(r"\1", words).strip()
 
 
-def refusal_in_words(error: BaseException) -> str:
+def rejection_reason(error: BaseException) -> str:
     """Returns why a server refuses a request."""
     words = plain(error)
     return f"{words}{_UNKNOWN_COMMAND_HINT}" if _ARGUMENTS.match(words) else words
@@ -101,7 +101,7 @@ def is_rejection(error: BaseException) -> bool:
     return isinstance(error, AuthenticationError | AuthorizationError | ResponseError)
 
 
-def rejection_in_words(error: BaseException) -> str:
+def connection_rejection_reason(error: BaseException) -> str:
     """Returns why a server rejects a connection."""
     words = plain(error).rstrip(".")
     if isinstance(error, AuthenticationError):
@@ -117,7 +117,7 @@ def rejection_in_words(error: BaseException) -> str:
     return f"{words}{_UNKNOWN_COMMAND_HINT}" if _ARGUMENTS.match(words) else words
 
 
-def failure_in_words(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """Returns why a request found no answer, without the address, which the message names already."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):

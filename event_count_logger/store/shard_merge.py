@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, declared_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,7 @@ def added(events: Sequence[str], counts: Iterable[Mapping[str, int]]) -> dict[st
     for some in counts:
         for event_id, count in some.items():
             sums[event_id] = sums.get(event_id, 0) + count
-    first = {event_id: sums.pop(event_id) for event_id in events if event_id in sums}
-    return first | dict(sorted(sums.items()))
+    return {event_id: sums[event_id] for event_id in declared_first(events, sums)}
 
 
 def _now(readings: Iterable[Reading]) -> float:

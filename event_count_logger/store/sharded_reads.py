@@ -8,7 +8,8 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.reads import ReadingStore
+from event_count_logger.store.layouts import layout_of
+from event_count_logger.store.reads import Reads
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
@@ -24,12 +25,16 @@ from event_count_logger.store.shard_merge import (
 _FIRST_LOOK = 2
 
 
-class ShardedStore(ReadingStore):
-    """Reads the counters in one Redis database, also of groups that are split.
+class ShardedReads:
+    """Reads all groups; those that are not split are read by `Reads`.
 
-    Nothing holds the shards still while one after the other is read. That is no matter, since only what is
-    over in all of them is told as finished.
+    Shards are read one after the other while they change. That is safe because only what all of them have
+    finished counts as finished.
     """
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._client = reads.client
 
     def read(
         self,
@@ -41,9 +46,9 @@ class ShardedStore(ReadingStore):
     ) -> Reading:
         """Of a split group, each shard is read as of a moment of its own; totals are read of shards only."""
         if group.n_shards == 1:
-            return super().read(group, interval, halves, now, totals)
+            return self._reads.read(group, interval, halves, now, totals)
         assert not totals, "each shard has totals of its own"
-        readings = [self.read(shard, interval, halves, now) for shard in group.shards]
+        readings = [self._reads.read(shard, interval, halves, now) for shard in group.shards]
         return joined(readings, group.events) or self._reconciled(group, interval, readings)
 
     def _reconciled(self, group: GroupConfig, interval: Interval, readings: Sequence[Reading]) -> Reading:
@@ -59,13 +64,13 @@ class ShardedStore(ReadingStore):
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], n: int
     ) -> tuple[list[Part], bool]:
         """The shards, each with its last `n` finished intervals, and whether those are all that are held."""
-        held = [super(ShardedStore, self).history(shard, interval, n) for shard in group.shards]
+        held = [self._reads.history(shard, interval, n) for shard in group.shards]
         return list(map(Part.of, starts, held)), all(len(some) < n for some in held)
 
     def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
         """Of a split group, the newest sealed intervals; their positions have no numbers."""
         if group.n_shards == 1:
-            return super().history(group, interval, count)
+            return self._reads.history(group, interval, count)
         starts, n = self._starts(group, interval), max(1, count)
         while True:
             parts, is_whole = self._newest(group, interval, starts, n)
@@ -84,8 +89,8 @@ class ShardedStore(ReadingStore):
             finished when that one began, at most.
         """
         if group.n_shards == 1:
-            return super().finished_after(group, interval, position)
-        self.server_time(group)
+            return self._reads.finished_after(group, interval, position)
+        self._client.server_time(group)
         starts = self._starts(group, interval)
         known = [start for start in starts if start is not None]
         oldest = min(known, default=None)
@@ -117,9 +122,9 @@ class ShardedStore(ReadingStore):
     ) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
         """The last finished intervals of a shard that ended by a time, and the first ones after it."""
         key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
-        before = self._ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
-        after = self._ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
-        finished = self._layout(shard).finished
+        before = self._client.ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
+        after = self._client.ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
+        finished = layout_of(shard, self._client).finished
         found = [[finished(shard, interval, entry) for entry in entries] for entries in (before[::-1], after)]
         earlier, later = ([one for one in some if one] for some in found)
         return earlier, later
@@ -127,22 +132,39 @@ class ShardedStore(ReadingStore):
     def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
         """Of a split group, the start of the oldest running interval: all that is sealed ended by then."""
         if group.n_shards == 1:
-            return super().newest_position(group, interval)
+            return self._reads.newest_position(group, interval)
         known = [start for start in self._starts(group, interval) if start is not None]
         return HistoryPosition(round(min(known) * 1000) if len(known) == group.n_shards else 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
         """Of a split group, that of the oldest running interval; None if no shard has one."""
         if group.n_shards == 1:
-            return super().start(group, interval)
+            return self._reads.start(group, interval)
         return min((at for at in self._starts(group, interval) if at is not None), default=None)
 
     def _starts(self, group: GroupConfig, interval: Interval) -> list[float | None]:
-        return [self.start(shard, interval) for shard in group.shards]
+        return [self._reads.start(shard, interval) for shard in group.shards]
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """Of a split group, what `read` says of one event."""
         if group.n_shards == 1:
-            return super().count(group, interval, half, event_id)
+            return self._reads.count(group, interval, half, event_id)
         found = group.interval(interval)
         return self.read(group, found, [half]).counts[half].get(event_id, 0) if found else 0
+
+    def open_sessions(self, group: GroupConfig, now: float | None = None) -> int:
+        """Returns the number of sessions that have neither ended nor expired.
+
+        Args:
+            group: It must have settings for sessions.
+            now: Unix seconds; the server's clock if None.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The key has another type.
+        """
+        assert group.sessions
+        _, key, _ = keys.sessions(group.prefix)
+        now = self._client.server_time(group) if now is None else now
+        since = int((now - group.sessions.expire_after) * 1000)
+        return int(self._client.ask("ZCOUNT", key, f"({since}", "+inf", key=key))

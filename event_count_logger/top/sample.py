@@ -111,4 +111,4 @@ class Sampler:
         return [snapshot.rates for snapshot in self._reader.history(*target, TREND_LENGTH)]
 
     def _has_master(self, group: GroupConfig) -> bool:
-        return any(master.alive for master in self._store.masters(group))
+        return any(master.alive for master in self._store.masters.of(group))

@@ -96,7 +96,7 @@ class _Ingest:
         if config.sessions is None:
             raise NotConfigured(f"group '{group}' has no sessions")
         sent = await request_bodies.ACTION.read(request, self._intake)
-        action = _checked_session(chosen, sent, self._recorder.store.now())
+        action = _checked_session(chosen, sent, self._recorder.store.client.now())
         await self._recorder.act(chosen, action)
         return {"committed": True}
 

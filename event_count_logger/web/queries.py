@@ -90,7 +90,7 @@ class Queries:
 
     def _groups(self) -> representations.Groups:
         found = status.examine(self._config, self._store)
-        return representations.groups(self._config, found, self._store.server_time(), VERSION)
+        return representations.groups(self._config, found, self._store.client.server_time(), VERSION)
 
     def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> representations.Counts:
         last, current = read_once_rotated(self._reader, group, interval, "last", "cur")

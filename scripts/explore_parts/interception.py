@@ -36,7 +36,7 @@ class _Wire:
     def node(self, key: str) -> None:
         return None
 
-    def is_away(self, key: str) -> bool:
+    def is_unavailable(self, key: str) -> bool:
         return False
 
 

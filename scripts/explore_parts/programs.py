@@ -91,7 +91,7 @@ class Process:
             for _ in range(_LOOKS):
                 world.server.now += int(world.group.source_ttl / 5)
                 self._sync.show_alive()
-                world.store.prune(world.group, world.server.now)
+                world.store.sources.prune(world.group, world.server.now)
 
     def end(self) -> None:
         if self._cells.has_unsent():

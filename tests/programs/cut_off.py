@@ -32,6 +32,7 @@ from event_count_logger.counting.recovery import Recovery
 from event_count_logger.errors import StoreError
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
+from event_count_logger.store.commits import Commits
 
 #: Told of each line of the counters' code before it is run.
 Look = Callable[[FrameType], object]
@@ -244,13 +245,13 @@ def leave_a_batch(name: str) -> None:
         worker.sync()
         worker.log("a", 4)
         worker.log("b", 2)
-        commit = Store.commit
+        commit = Commits.commit
 
         def lose_the_answer(*arguments: Any, **options: Any) -> None:
             commit(*arguments, **options)
             os.kill(os.getpid(), signal.SIGKILL)
 
-        Store.commit = lose_the_answer  # type: ignore[method-assign, assignment]
+        Commits.commit = lose_the_answer  # type: ignore[method-assign, assignment]
         worker.sync()
 
     in_child(work)

@@ -18,7 +18,7 @@ def main(path: str, source: str) -> None:
     for position in count():
         group = list(config.groups.values())[position % len(config.groups)]
         n = 1 + position % 7
-        store.commit(group, source, position, position + 1, {"left": n, "right": n})
+        store.commits.commit(group, source, position, position + 1, {"left": n, "right": n})
 
 
 if __name__ == "__main__":

@@ -274,7 +274,7 @@ class Tail:
         try:
             event = None if moment.event is None else self._admission.session_counted_as(moment.event)
             if event is not None or moment.event is None:
-                at = self._store.now() if moment.at is None else moment.at
+                at = self._store.client.now() if moment.at is None else moment.at
                 self._actions.append(checked_action(moment.id, event, moment.action, at))
         except ValueError as error:
             self._skip("session", f"{error}", 1)

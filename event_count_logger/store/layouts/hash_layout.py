@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from event_count_logger import keys
@@ -16,9 +17,9 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.client import Connections
+from event_count_logger.store.client import Client
 from event_count_logger.store.resp import count, ms, seconds, text
-from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
 #: Events in one request, where there are too many for all at once.
@@ -39,8 +40,8 @@ class HashLayout:
 
     commit_script = SCRIPTS["commit_hash"]
 
-    def __init__(self, redis: Connections) -> None:
-        self._redis = redis
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     @staticmethod
     def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
@@ -67,9 +68,9 @@ class HashLayout:
         return [keys.counts(group.prefix, interval.name, "cur")]
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
-        """See `Store.count`."""
+        """See `Reads.count`."""
         key = keys.counts(group.prefix, interval, half)
-        return count(self._redis._ask("HGET", key, event_id, key=key) or b"") or 0
+        return count(self._client.ask("HGET", key, event_id, key=key) or b"") or 0
 
     def read(
         self,
@@ -93,7 +94,7 @@ class HashLayout:
                 if totals:
                     return replace(reading, counts=dict.fromkeys(halves, {}), totals=counts[0])
                 return replace(reading, counts=dict(zip(halves, counts, strict=True)))
-        raise self._redis._gone(
+        raise self._client.not_serving(
             keys.history(group.prefix, interval.name),
             f"interval '{interval.name}' of group '{group.name}' ends faster than it can be read",
         )
@@ -111,22 +112,15 @@ class HashLayout:
         frame = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         frame.append(keys.history(name, interval.name))
         about = hashes[0] if hashes else frame[0]
-        reply = self._redis._run("read_hash", [*frame, *hashes], [ms(now), "last" if is_last else ""], about)
+        reply = self._client.run("read_hash", [*frame, *hashes], [ms(now), "last" if is_last else ""], about)
         now_ms, start, last_start, position, *found = reply
         last_position = HistoryPosition.parse(text(position)) if position else None
         reading = Reading(now_ms / 1000, seconds(start), seconds(last_start), "", {}, {}, last_position)
         return reading, [None if some[0] == b"many" else some[1:] for some in found]
 
     def _scan(self, key: str) -> list[bytes]:
-        """What is in a hash from beginning to end, some of it perhaps twice: then the latter is newer."""
-        found: list[bytes] = []
-        cursor = "0"
-        while True:
-            next_cursor, some = self._redis._ask("HSCAN", key, cursor, "COUNT", str(_PAGE), key=key)
-            found += some
-            cursor = text(next_cursor)
-            if cursor == "0":
-                return found
+        """Returns the fields and values of a hash. Of a field that comes twice, the latter value is newer."""
+        return list(chain.from_iterable(self._client.scan("HSCAN", key, _PAGE)))
 
     def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
         """The interval that an entry of the history is about; None if it is gone."""
@@ -147,7 +141,7 @@ class HashLayout:
         cursor = "0"
         while True:
             arguments = [text(entry_id), cursor, _PAGE]
-            reply = self._redis._run("finished_hash", key_names, arguments, key_names[3])
+            reply = self._client.run("finished_hash", key_names, arguments, key_names[3])
             if not reply:
                 return None
             found += reply[1]
@@ -156,7 +150,7 @@ class HashLayout:
                 return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, _ordered(group, found))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
-        """See `Store.rotate`."""
+        """See `Reads.rotate`."""
         name = group.prefix
         frame = [
             *(keys.timestamp(name, interval.name, half) for half in ("cur", "last")),
@@ -170,11 +164,11 @@ class HashLayout:
         settings = ["history" if group.history else "", "totals" if group.totals else ""]
         outcome = b"changed"
         while outcome == b"changed":
-            start = self._redis._ask("GET", frame[0], key=frame[0])
+            start = self._client.ask("GET", frame[0], key=frame[0])
             noted = self._noted(group, interval)
             own = [keys.finished_counts(name, interval.name, entry_id) for entry_id in noted]
             arguments = [interval.length_ms, ms(now), text(start or b""), *settings, *noted]
-            reply = self._redis._run("rotate_hash", [*frame, *own], arguments)
+            reply = self._client.run("rotate_hash", [*frame, *own], arguments)
             outcome, _, until_next_ms, *rest = reply
         rotation = Rotation.of(text(outcome), until_next_ms, rest)
         if rotation.outcome == "rotated" and group.totals and interval == group.totals_interval:
@@ -192,11 +186,11 @@ class HashLayout:
         key = keys.history(group.prefix, interval.name)
         found = [""]
         with suppress(Rejected):  # the script tells what is in the way
-            found = [text(self._redis._ask("GET", last, key=last) or b"")]
-            n_too_many = int(self._redis._ask("XLEN", key, key=key)) + bool(group.history) - group.history
+            found = [text(self._client.ask("GET", last, key=last) or b"")]
+            n_too_many = int(self._client.ask("XLEN", key, key=key)) + bool(group.history) - group.history
             if n_too_many > 0:
                 n = str(min(n_too_many, _MOST_GOING))
-                going = self._redis._ask("XRANGE", key, "-", "+", "COUNT", n, key=key)
+                going = self._client.ask("XRANGE", key, "-", "+", "COUNT", n, key=key)
                 found += [text(entry_id) for entry_id, _ in going]
         return found
 
@@ -209,24 +203,16 @@ class HashLayout:
         declared = set(group.events)
         for first in range(0, len(group.events), _PAGE):
             some = group.events[first : first + _PAGE]
-            self._redis._ask("ZREM", key_names[1], *some, key=key_names[1])
-        cursor = "0"
-        while True:
-            next_cursor, words = self._redis._ask(
-                "HSCAN", key_names[0], cursor, "COUNT", str(_CHUNK), key=key_names[0]
-            )
-            others = [event_id for event_id in map(text, words[::2]) if event_id not in declared]
+            self._client.ask("ZREM", key_names[1], *some, key=key_names[1])
+        for page in self._client.scan("HSCAN", key_names[0], _CHUNK):
+            others = [event_id for event_id in map(text, page[::2]) if event_id not in declared]
             for first in range(0, len(others), _CHUNK):
                 chunk = others[first : first + _CHUNK]
-                self._redis._run("expire_hash", key_names, [group.expire_after, *chunk], key_names[1])
-            cursor = text(next_cursor)
-            if cursor == "0":
-                return
+                self._client.run("expire_hash", key_names, [group.expire_after, *chunk], key_names[1])
 
 
 def _ordered(group: GroupConfig, words: Sequence[bytes]) -> dict[str, int]:
     """The counts in a list of event IDs, each followed by its count: the declared ones first."""
     found = zip(map(text, words[::2]), map(count, words[1::2]), strict=True)
     counts = {event_id: value for event_id, value in found if value is not None}
-    declared = [event_id for event_id in group.events if event_id in counts]
-    return {event_id: counts[event_id] for event_id in (*declared, *sorted(counts.keys() - set(declared)))}
+    return {event_id: counts[event_id] for event_id in declared_first(group.events, counts)}

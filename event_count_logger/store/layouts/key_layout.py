@@ -13,9 +13,9 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.client import Connections
+from event_count_logger.store.client import Client
 from event_count_logger.store.resp import count, ms, seconds, text
-from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation
+from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
 #: Events that are read at once, where there are too many to read all at once.
@@ -53,9 +53,9 @@ class KeyLayout:
 
     commit_script = SCRIPTS["commit"]
 
-    def __init__(self, redis: Connections) -> None:
+    def __init__(self, client: Client) -> None:
         """Asks that database."""
-        self._redis = redis
+        self._client = client
 
     @staticmethod
     def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
@@ -79,9 +79,9 @@ class KeyLayout:
         return [keys.index(group.prefix, interval.name, "cur"), *counters]  # other versions keep no index
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
-        """See `Store.count`."""
+        """See `Reads.count`."""
         key = keys.counter(group.prefix, interval, half, event_id)
-        return count(self._redis._ask("GET", key, key=key) or b"") or 0
+        return count(self._client.ask("GET", key, key=key) or b"") or 0
 
     def read(
         self,
@@ -91,7 +91,7 @@ class KeyLayout:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """See `Store.read`."""
+        """See `Reads.read`."""
         request = _Request(group, interval, now, totals)
         events: _Events = {half: list(group.events) for half in halves}
         for _ in range(_MOST_ROUNDS if len(group.events) <= _MOST_NAMED else 0):
@@ -101,7 +101,7 @@ class KeyLayout:
             if not unnamed:
                 break
             for half, more in unnamed.items():
-                events[half] += sorted(more)
+                events[half] = declared_first(group.events, events[half] + more)
         return self._read_in_pages(request, halves)
 
     def _read_at_once(
@@ -116,7 +116,7 @@ class KeyLayout:
             names.append(keys.index(group, interval, half))
             names += [keys.counter(group, interval, half, event_id) for event_id in named]
             arguments += (half, len(named), *named)
-        reply = self._redis._run("read", names, arguments, f"{group}:{interval}:*")
+        reply = self._client.run("read", names, arguments, f"{group}:{interval}:*")
         try:
             return _reading(events, reply)
         except ValueError as error:
@@ -128,7 +128,7 @@ class KeyLayout:
             pages = [page for half in halves for page in self._pages(request, half)]
             if all(page.is_of_one_interval_with(pages[0]) for page in pages):
                 return _joined(pages, halves)
-        raise self._redis._gone(
+        raise self._client.not_serving(
             keys.history(request.group.prefix, request.interval.name),
             f"interval '{request.interval.name}' of group '{request.group.name}' ends faster than it can be "
             "read",
@@ -144,10 +144,10 @@ class KeyLayout:
             return
         # Before the events are looked up: should an interval end meanwhile, this page shows it.
         yield self._read_named(request, half, [])
-        found = self._members("SSCAN", keys.index(request.group.prefix, request.interval.name, half))
+        found = self.indexed(request.group, request.interval, half)
         if request.totals:
-            found |= self._members("HSCAN", keys.totals(request.group.prefix))
-        events = [*request.group.events, *sorted(found.difference(request.group.events))]
+            found |= self._with_totals(request.group)
+        events = declared_first(request.group.events, found.union(request.group.events))
         for first in range(0, len(events), _PAGE):
             yield self._read_named(request, half, events[first : first + _PAGE])
 
@@ -156,17 +156,14 @@ class KeyLayout:
         assert page, "what is named is always read"
         return page
 
-    def _members(self, command: Literal["SSCAN", "HSCAN"], key: str) -> set[str]:
-        """The members of a set, or the fields of a hash, that are there from beginning to end."""
-        step = 2 if command == "HSCAN" else 1
-        members: set[str] = set()
-        cursor = "0"
-        while True:
-            next_cursor, some = self._redis._ask(command, key, cursor, "COUNT", str(_PAGE), key=key)
-            members.update(map(text, some[::step]))
-            cursor = text(next_cursor)
-            if cursor == "0":
-                return members
+    def indexed(self, group: GroupConfig, interval: Interval, half: Half) -> set[str]:
+        """Returns the events in an index: at least those that are in it from beginning to end."""
+        pages = self._client.scan("SSCAN", keys.index(group.prefix, interval.name, half), _PAGE)
+        return {text(member) for page in pages for member in page}
+
+    def _with_totals(self, group: GroupConfig) -> set[str]:
+        pages = self._client.scan("HSCAN", keys.totals(group.prefix), _PAGE)
+        return {text(field) for page in pages for field in page[::2]}
 
     def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
         """The interval that an entry of the history is about, as rotate.lua writes it; None if it is gone."""
@@ -180,7 +177,7 @@ class KeyLayout:
             raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
-        """See `Store.rotate`."""
+        """See `Reads.rotate`."""
         name, declared = group.prefix, group.events
         timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
@@ -193,27 +190,27 @@ class KeyLayout:
         ]
         outcome = b"changed"
         while outcome == b"changed":
-            start = self._redis._ask("GET", timestamps[0], key=timestamps[0])
-            others = map(text, self._redis._ask("SUNION", *indexes, key=indexes[0]))
-            events = [*declared, *sorted(set(others).difference(declared))]
+            start = self._client.ask("GET", timestamps[0], key=timestamps[0])
+            others = map(text, self._client.ask("SUNION", *indexes, key=indexes[0]))
+            events = declared_first(declared, {*declared, *others})
             counters = [
                 keys.counter(name, interval.name, half, event_id)
                 for half in ("cur", "last")
                 for event_id in events
             ]
-            settings = (group.history, self._part_in_totals(group, interval), group.expire_after)
+            settings = (group.history, self.part_in_totals(group, interval), group.expire_after)
             arguments = [interval.length_ms, ms(now), text(start or b""), *settings, len(declared), *events]
-            reply = self._redis._run("rotate", timestamps + indexes + records + counters, arguments)
+            reply = self._client.run("rotate", timestamps + indexes + records + counters, arguments)
             outcome, _, until_next_ms, *rest = reply
         return Rotation.of(text(outcome), until_next_ms, rest)
 
-    def _part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
+    def part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
         """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
         if not group.totals:
             return "off"
         key, before = keys.totals_interval(group.prefix), ""
         with suppress(Rejected):  # the script will tell what is in the way
-            before = text(self._redis._ask("GET", key, key=key) or b"")
+            before = text(self._client.ask("GET", key, key=key) or b"")
         if before and group.interval(before) is None:
             self._adopt_totals(group, before)
             before = group.totals_interval.name
@@ -227,14 +224,14 @@ class KeyLayout:
             keys.index(name, before, "last"),
             keys.index(name, after, "cur"),
         ]
-        events = sorted({*group.events, *map(text, self._redis._ask("SUNION", *indexes, key=indexes[0]))})
+        events = sorted({*group.events, *map(text, self._client.ask("SUNION", *indexes, key=indexes[0]))})
         counters = [
             keys.counter(name, interval, "cur", event_id)
             for interval in (before, after)
             for event_id in events
         ]
         records = [keys.totals_interval(name), keys.totals(name), keys.idle(name)]
-        self._redis._run("adopt", records + counters, [before, after, *events])
+        self._client.run("adopt", records + counters, [before, after, *events])
 
 
 def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:

@@ -84,7 +84,7 @@ def _commit(port: int, batch: int, n_intervals: int, seconds: float, result: obj
     counts = dict.fromkeys(event_names(batch), 1)
     position, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
-        store.commit(group, f"client {name}", position, position + 1, counts)
+        store.commits.commit(group, f"client {name}", position, position + 1, counts)
         position += 1
     store.close()
     result.put(position)  # type: ignore[attr-defined]
@@ -118,11 +118,13 @@ def _rotate(bench: Bench, events: int) -> Rotated:
         at = begin + hour * interval.length_s
         for first in range(0, events, BATCHES[-1]):
             counts = dict.fromkeys(names[first : first + BATCHES[-1]], 1)
-            store.commit(group, "filler", hour * events + first, hour * events + first + 1, counts, at)
-            store.retire(group, "filler")
+            store.commits.commit(
+                group, "filler", hour * events + first, hour * events + first + 1, counts, at
+            )
+            store.sources.retire(group, "filler")
         with _cpu_seconds(bench) as cpu:
             before = time.perf_counter()
-            store.rotate(group, interval, at + interval.length_s)
+            store.rotation.rotate(group, interval, at + interval.length_s)
             took_s = time.perf_counter() - before
     store.close()
     return Rotated(took_s * 1000, cpu[0] * 1000, (_memory(bench) - memory) / events)

@@ -50,7 +50,7 @@ def _fill(store: Store, group: GroupConfig, events: int, now: float) -> None:
     names = event_names(events)
     for first in range(0, events, FILL):
         batch = dict.fromkeys(names[first : first + FILL], 1)
-        store.commit(group, f"{now}:{first}", 0, 1, batch, now)
+        store.commits.commit(group, f"{now}:{first}", 0, 1, batch, now)
 
 
 def _memory(bench: Bench, store: Store, group: GroupConfig, events: int) -> float:
@@ -70,7 +70,7 @@ def _commit_us(store: Store, group: GroupConfig, events: int) -> tuple[str, str]
             first = at * BATCH % (events - BATCH)
             batch = dict.fromkeys(names[first : first + size], 1)
             begin = time.perf_counter_ns()
-            store.commit(group, f"timed {size}", at, at + 1, batch)
+            store.commits.commit(group, f"timed {size}", at, at + 1, batch)
             took.append((time.perf_counter_ns() - begin) / 1e3)
         found.append(number(median(took)))
     return found[0], found[1]
@@ -79,10 +79,10 @@ def _commit_us(store: Store, group: GroupConfig, events: int) -> tuple[str, str]
 def _rotation_ms(bench: Bench, store: Store, group: GroupConfig, events: int) -> tuple[float, float]:
     """How long it took, and how long one of its requests kept the server from others."""
     begin = time.time()
-    store.rotate(group, INTERVAL, begin + INTERVAL.length_s)
+    store.rotation.rotate(group, INTERVAL, begin + INTERVAL.length_s)
     _fill(store, group, events, begin + INTERVAL.length_s)
     with bench.server.blocked_ms() as waits:
         start = time.perf_counter_ns()
-        store.rotate(group, INTERVAL, begin + 2 * INTERVAL.length_s)
+        store.rotation.rotate(group, INTERVAL, begin + 2 * INTERVAL.length_s)
         took = (time.perf_counter_ns() - start) / 1e6
     return took, waits[0]

@@ -63,7 +63,7 @@ class _Filler:
             batch = dict.fromkeys(self._names[first : first + BATCH], 1)
             position = self._position
             self._position += 1
-            self._store.commit(GROUP, "bench", position, position + 1, batch, now)
+            self._store.commits.commit(GROUP, "bench", position, position + 1, batch, now)
 
 
 def _measure_ours(
@@ -74,7 +74,7 @@ def _measure_ours(
     for hour in range(2):
         filler.fill(begin + hour * INTERVAL.length_s)
         end = begin + (hour + 1) * INTERVAL.length_s
-        rotated = _timed(bench, lambda end=end: store.rotate(group, INTERVAL, end))
+        rotated = _timed(bench, lambda end=end: store.rotation.rotate(group, INTERVAL, end))
     times[library, events, "rotate"].append(rotated)
     filler.fill(end)
     reads: dict[str, Callable[[], Any]] = {

@@ -42,10 +42,10 @@ class _Sessions:
         self._some = cycle(self.ids[:n])
 
     def tell(self, name: ActionName, ids: list[str]) -> None:
-        now = self._store.now()
+        now = self._store.client.now()
         for first in range(0, len(ids), BATCH):
             actions = [SessionAction(id, EVENT, name, now) for id in ids[first : first + BATCH]]
-            self._store.commit_actions(self._group, actions)
+            self._store.commits.commit_actions(self._group, actions)
 
     def heartbeat(self) -> None:
         self.tell("heartbeat", [next(self._some)])
