@@ -435,7 +435,7 @@ def test_one_node_is_enough_to_find_the_others(cluster: Cluster, logger: Make) -
         logger({"g": _GROUP}, first)["g"].log("a")
     assert cluster.counts("{g}", "1h", "cur") == {"a": 6}
     with pytest.raises(Unavailable, match="cluster 127.0.0.1:1 cannot be reached: none of"):
-        Store(RedisConfig(cluster=True, nodes=(("127.0.0.1", 1),))).ping()
+        Store(RedisConfig(cluster=True, nodes=(("127.0.0.1", 1),))).servers.ping()
 
 
 def test_what_is_asked_for_while_its_slot_moves_is_found(cluster: Cluster, store: Store) -> None:
