@@ -189,7 +189,7 @@ def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(
     ends_in_s: float, wait_s: float, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(RedisConfig(**server.config))
-    monkeypatch.setattr(store, "now", lambda: BEGIN + 5 - ends_in_s)
+    monkeypatch.setattr(store.client, "now", lambda: BEGIN + 5 - ends_in_s)
     server.client.set("g:5s:cur:@ts", BEGIN)
     assert Follower(store, GROUP, FIVE_S, 0).step() == (None, wait_s)
     store.close()
