@@ -328,7 +328,8 @@ def age(spool_dir: Path, seconds: float) -> None:
         header_size = int.from_bytes(path.read_bytes()[12:16], sys.byteorder)
         with path.open("r+b") as file:
             file.seek(header_size - 48)
-            sent_until_ns = max(1, time.monotonic_ns() - int(seconds * 1e9))  # the machine may have just booted
+            # Not negative on a machine that has just booted.
+            sent_until_ns = max(1, time.monotonic_ns() - int(seconds * 1e9))
             file.write(sent_until_ns.to_bytes(8, sys.byteorder))
 
 
