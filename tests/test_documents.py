@@ -49,8 +49,8 @@ def fenced(text: str, language: str) -> list[str]:
 
 
 def snippet(text: str, part: str) -> str:
-    """The only one that has this in it."""
-    (found,) = (each for each in snippets(text) if part in each)
+    """Returns the only fenced block that contains a text."""
+    (found,) = (each for language in ("python", "sh") for each in fenced(text, language) if part in each)
     return found
 
 
@@ -89,7 +89,7 @@ def run_shell(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_snippets() -> None:
-    assert len(snippets(PYTHON)) == 6
+    assert len(fenced(PYTHON, "python")) == 6
     assert len(COMMANDS) == 6
 
 
@@ -110,7 +110,7 @@ def test_every_installation_from_the_index_asks_for_version_2() -> None:
 
 @pytest.mark.usefixtures("reader")
 def test_programs_read_like_that() -> None:
-    done = run_python(*(each for each in snippets(PYTHON) if each != ENDLESS))
+    done = run_python(*(each for each in fenced(PYTHON, "python") if each != ENDLESS))
     assert (done.returncode, done.stderr) == (0, "")
     counted, last = done.stdout.splitlines()[:2]
     assert (counted.split()[-1], last.split()[0]) == ("4", "ok:")
@@ -134,7 +134,7 @@ def test_programs_tell_of_sessions_and_read_streams_like_that(
 
 
 def test_a_program_gets_each_interval_once_though_it_is_killed(reader: GroupReader, start: Start) -> None:
-    program = "\n\n".join([snippets(PYTHON)[0], snippet(PYTHON, "def work_on"), ENDLESS])
+    program = "\n\n".join([fenced(PYTHON, "python")[0], snippet(PYTHON, "def work_on"), ENDLESS])
     place = Path("requests.position")
     printed = ""
     for _ in range(2):
@@ -182,7 +182,7 @@ def test_a_script_goes_on_where_it_was(reader: GroupReader, start: Start) -> Non
 
 @pytest.mark.usefixtures("reader")
 def test_monitoring_is_told_that_all_is_well() -> None:
-    short, for_nagios = snippets(SHELL)[-2:]
+    short, for_nagios = fenced(SHELL, "sh")[-2:]
     assert run_shell(short).stdout.startswith("OK: ")
     assert run_shell(for_nagios).returncode == 0
 
@@ -192,6 +192,6 @@ def test_monitoring_is_told_that_redis_is_away(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     Path("ecl.yml").write_text(json.dumps({"redis": redis, "groups": GROUPS}))
-    done = run_shell(snippets(SHELL)[-1])
+    done = run_shell(fenced(SHELL, "sh")[-1])
     assert done.returncode == 2
     assert done.stdout.startswith("UNREACHABLE: ")

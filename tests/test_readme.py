@@ -15,15 +15,15 @@ from tests.shells import Shell, copy_project, install
 README = (ROOT / "README.md").read_text()
 SECTION = README.partition("\n## In one minute\n")[2].partition("\nOr look at all of it:\n")[0]
 
-#: A paragraph and the indented block below it.
-_PART = re.compile(r"^(\S.*(?:\n\S.*)*:)\n\n((?: {4}.*\n|\n(?= {4}))+)", re.MULTILINE)
+#: A paragraph that ends with a colon, and the fenced block below it.
+_PART = re.compile(r"^(\S.*(?:\n\S.*)*:)\n\n```(?:sh|console|yaml|python)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
 def parts() -> Iterator[tuple[str, str]]:
-    """Each block of the section, with the file that it is to stand in; '' for commands."""
+    """Yields each block of the section with the name of its file; '' for commands."""
     for words, block in _PART.findall(SECTION):
         name = re.search(r"`([\w.]+)`:$", words)
-        yield name[1] if name else "", re.sub("^ {4}", "", block, flags=re.MULTILINE)
+        yield name[1] if name else "", block
 
 
 FILES = {name: block for name, block in parts() if name}
@@ -34,9 +34,8 @@ def test_section_has_all_that_is_tried_here() -> None:
     assert list(FILES) == ["ecl.yml", "count.py", "read.py"]
     assert "pip install" in INSTALLING
     assert MASTER.startswith("ecl_master ")
-    assert len(re.findall(r"^ {4}\S", SECTION, re.MULTILINE)) == sum(
-        len(re.findall(r"^\S", block, re.MULTILINE)) for _, block in parts()
-    )
+    assert SECTION.count("```") == 2 * len(list(parts()))
+    assert not re.findall(r"^ {4}\S.*$", re.sub(r"```(?:.|\n)*?```", "", SECTION), re.MULTILINE)
 
 
 @pytest.mark.timeout(300)  # it installs in a new virtual environment
