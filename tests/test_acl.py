@@ -16,7 +16,7 @@ from tests.fixtures import Run, Write
 from tests.servers import Server
 
 TEXT = (ROOT / "docs/deployment.md").read_text()
-LINES = [shlex.split(line) for line in re.findall(r"^ {4}(ACL SETUSER .*)$", TEXT, re.MULTILINE)]
+LINES = [shlex.split(line) for line in re.findall(r"^(ACL SETUSER .*)$", TEXT, re.MULTILINE)]
 (ONE_SERVER,) = (line for line in LINES if "-@all" in line)
 (CLUSTER,) = (line for line in LINES if "+asking" in line)
 

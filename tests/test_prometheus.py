@@ -18,7 +18,7 @@ DASHBOARD = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 VARIABLES = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
 
-ALERTS = {"EclExporterAway", "EclRedisAway", "EclNoMaster", "EclStale", "EclUnreadable"}
+ALERTS = {"EclExporterDown", "EclRedisDown", "EclNoMaster", "EclStale", "EclUnreadable"}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_no_count_outlives_redis(doomed: Monitoring) -> None:
     wait_until(lambda: doomed.value("ecl_up") == 0, what="Redis is away")
     assert doomed.query('{__name__=~"ecl_(events_total|last_interval.*|stale|masters)"}') == []
     assert (doomed.value("ecl_scrape_errors_total") or 0) > 0
-    wait_until(lambda: doomed.alerts() == {"EclRedisAway"})
+    wait_until(lambda: doomed.alerts() == {"EclRedisDown"})
     doomed.server.start()
     wait_until(lambda: doomed.value("ecl_up") == 1, what="Redis is back")
     wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +194,10 @@ def test_no_way_to_give_a_password_shows_it(tmp_path: Path, monkeypatch: pytest.
 
 def documented() -> list[str]:
     text = (ROOT / "docs/deployment.md").read_text()
-    blocks = [block for block in re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE) if "redis:" in block]
+    yaml_blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    blocks = [block for block in yaml_blocks if "redis:" in block]
     return [
-        part
-        for block in blocks
-        for part in (block.splitlines() if block.count("redis:") > 1 else [textwrap.dedent(block)])
+        part for block in blocks for part in (block.splitlines() if block.count("redis:") > 1 else [block])
     ]
 
 
