@@ -1,9 +1,8 @@
-"""Counts the numbers in a file, one a line: the sums of the even and of the odd ones.
+"""A program that sums the even and the odd numbers of a file with one number per line.
 
 Usage: number_file.py CONFIG GROUP FILE
 
-It may be killed at any moment: run again, it goes on with the first line that is not counted. So it does when
-lines were added to the file.
+Kill it at any time, or add lines to the file. The next run continues with the first line that is not counted.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from event_count_logger import EventCountLogger
 
 
 def records(file: str) -> Iterator[tuple[int, str, int]]:
-    """Number of the line, event and count of each line."""
+    """Yields the line number, event and count of each line."""
     with open(file) as lines:
         for line_number, line in enumerate(lines):
             number = int(line)
@@ -23,7 +22,7 @@ def records(file: str) -> Iterator[tuple[int, str, int]]:
 
 
 def main(config: str, group: str, file: str) -> None:
-    """Count what is not counted yet."""
+    """Count the lines that are not counted yet."""
     with EventCountLogger.from_file(config) as ecl:
         ecl[group].consume(file, records(file))
 

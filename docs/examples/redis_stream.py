@@ -1,13 +1,13 @@
-"""Counts the entries of a Redis Stream, each exactly once, as one of the consumers of a consumer group.
+"""A consumer of a consumer group that counts each entry of a Redis Stream exactly once.
 
 Usage: redis_stream.py CONFIG GROUP URL STREAM CONSUMER
 
 Entries have the fields `event` and `count`. GROUP is the group of events in CONFIG, and the name of the
-consumer group. It may be killed at any moment and started again. Several may run at the same time, each with
-a CONSUMER name of its own, which it keeps when it is started again.
+consumer group. Kill the program at any time and start it again. Several may run at the same time. Each needs
+a CONSUMER name of its own, which it keeps over restarts.
 
-Not allowed is to claim entries of another consumer (XCLAIM, XAUTOCLAIM): they may have been counted and not
-acknowledged yet. Start the other consumer again instead.
+Do not claim entries of another consumer (XCLAIM, XAUTOCLAIM): they may be counted and not yet acknowledged.
+Start the other consumer again instead.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ import redis
 
 from event_count_logger import EventCountLogger
 
-#: Entries that are read at once, and for which acknowledgements are looked up at once.
+#: Entries per XREADGROUP and per XPENDING.
 BATCH_SIZE = 1000
 
-#: Milliseconds to wait for new entries before those that have come are committed.
+#: Milliseconds to wait for new entries before the entries so far are committed.
 WAIT_MS = 500
 
 
 class Stream:
-    """What one consumer gets of a stream."""
+    """The entries of one consumer of a stream."""
 
     def __init__(self, url: str, stream: str, group: str, consumer: str) -> None:
         self._client: Any = redis.Redis.from_url(url, decode_responses=True, protocol=2)
         self._stream = stream
         self._group = group
         self._consumer = consumer
-        with suppress(redis.ResponseError):  # it is there already
+        with suppress(redis.ResponseError):  # the consumer group exists already
             self._client.xgroup_create(stream, group, id="0", mkstream=True)
 
     def entries(self, position: str) -> Iterator[tuple[str, dict[str, str]] | None]:
-        """First those that this consumer was given before, then new ones; None if none come for a while."""
+        """Yields entries that this consumer was given before, then new ones; None while there are none."""
         if position:
-            self.acknowledge(position)  # it may have been killed before it could
+            self.acknowledge(position)  # the consumer may have been killed between commit and XACK
         after = "0"
         while old := self._read(after):
-            yield from (entry for entry in old if entry[1])  # what was trimmed has nothing in it
+            yield from (entry for entry in old if entry[1])  # a trimmed entry has no fields
             after = old[-1][0]
         while True:
             new = self._read(">")
@@ -55,7 +55,7 @@ class Stream:
                 yield None
 
     def acknowledge(self, position: str) -> None:
-        """Everything up to a position is counted."""
+        """Acknowledge all entries up to a position, which are counted."""
         mine = {"consumername": self._consumer, "min": "-", "max": position, "count": BATCH_SIZE}
         while pending := self._client.xpending_range(self._stream, self._group, **mine):
             self._client.xack(self._stream, self._group, *(entry["message_id"] for entry in pending))
@@ -68,7 +68,7 @@ class Stream:
 
 
 def main(config: str, group: str, url: str, stream: str, consumer: str) -> None:
-    """Count until it is killed."""
+    """Count until the process is killed."""
     source = Stream(url, stream, group, consumer)
     with EventCountLogger.from_file(config) as ecl:
         ecl[group].consume(
