@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger
-from event_count_logger.config import Config, RedisConfig, from_dicts
-from event_count_logger.config.model import Layout
+from event_count_logger.config import Config, Layout, RedisConfig, from_dicts
 from event_count_logger.counting import syncer
 from event_count_logger.store import Store
 from tests import groups

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from event_count_logger.config import GroupConfig
-from event_count_logger.config.model import Layout
+from event_count_logger.config import GroupConfig, Layout
 from event_count_logger.intervals import Interval
 
 #: What tests that take the fixture `layout` set.

@@ -58,7 +58,7 @@ def problems(path: Path) -> list[str]:
         ),
         (
             intervals("[300]"),
-            f"3: groups.web.intervals[0]: 300 {NOT_AN_INTERVAL}",
+            f"3: groups.web.intervals[0]: '300' {NOT_AN_INTERVAL}",
         ),
         (
             intervals("[0.05s]"),
@@ -139,7 +139,7 @@ def problems(path: Path) -> list[str]:
         ),
         (
             web("expire_after: 72"),
-            "4: groups.web.expire_after: 72 is not a length of time (use <number><s|m|h>, for example '72h')",
+            "4: groups.web.expire_after: '72' is not a length of time (use <number><s|m|h>, for example 72h)",
         ),
         (
             web("history: 1000000000"),
@@ -149,13 +149,13 @@ def problems(path: Path) -> list[str]:
         (web("sessions: [a]"), "4: groups.web.sessions: is not a mapping of settings"),
         (
             web("sessions:\n      timeout: 900"),
-            "5: groups.web.sessions[timeout]: 900 is not a length of time (use <number><s|m|h>, for example "
-            "'72h')",
+            "5: groups.web.sessions[timeout]: '900' is not a length of time (use <number><s|m|h>, for "
+            "example 72h)",
         ),
         (
             web("sessions:\n      expire_after: 0"),
-            "5: groups.web.sessions[expire_after]: 0 is not a length of time (use <number><s|m|h>, for "
-            "example '72h')",
+            "5: groups.web.sessions[expire_after]: '0' is not a length of time (use <number><s|m|h>, for "
+            "example 72h)",
         ),
         (
             web("sessions:\n      max_sessions: -1"),
@@ -181,7 +181,7 @@ def problems(path: Path) -> list[str]:
         (redis("url: 'http://a'"), f"2: redis.url: 'http://a' is not an address of Redis {ADDRESSES}"),
         (
             redis("host: a\n  embedded: b"),
-            "2: redis.host: is given beside 'embedded': only one of them can say where Redis is",
+            "2: redis.host: is given beside 'embedded': only one of them can be the address of Redis",
         ),
         ("groups: {web: {intervals: [5m]}}\nredis: [a]\n", "2: redis: is not a mapping of settings"),
         (
@@ -491,7 +491,7 @@ def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Wri
     (warning,) = from_file(path).warnings
     assert str(warning) == (
         f"{path}:6: groups.web.sessions[expire_after]: 60 s is less than the timeout of 120 s: a session is "
-        "forgotten before a gap can count as long as that"
+        "forgotten before a gap can count in full"
     )
 
 
@@ -519,7 +519,7 @@ def test_a_group_can_be_split_into_shards() -> None:
     )
     (warning,) = config.warnings
     assert str(warning) == (
-        "groups.web.shards: 3 are of no use without a cluster, over whose nodes they are spread"
+        "groups.web.shards: 3 shards have no effect without a cluster, whose nodes they are spread over"
     )
     web, one = config.groups.values()
     assert [shard.prefix for shard in web.shards] == ["{web#0}", "{web#1}", "{web#2}"]
@@ -538,18 +538,18 @@ def test_a_group_can_be_split_into_shards() -> None:
         ("shards: 2.5", "4: groups.web.shards: 2.5 is not a whole number from 1 to 1024"),
         (
             "{shards: 2, sessions: {}}",
-            "4: groups.web.shards: is given beside 'sessions', of which all must be known in one place",
+            "4: groups.web.shards: is given beside 'sessions', which need all counts in one place",
         ),
         (
             "{shards: 2, history: 1}",
-            "4: groups.web.history: 1 is too few: with 'shards', 2 finished intervals or more must be kept, "
-            "since it is out of the history that shards are added up",
+            "4: groups.web.history: 1 is too few: with 'shards', counts are added up from the history, which "
+            "must have 2 finished intervals or more",
         ),
     ],
 )
 def test_what_shards_cannot_be(config_file: Write, settings: str, expected: str) -> None:
     lines = "\n    ".join(settings.strip("{}").split(", "))
-    found = [line for line in problems(config_file(web(lines))) if "no use" not in line]
+    found = [line for line in problems(config_file(web(lines))) if "no effect" not in line]
     assert [line.partition(" ")[2] for line in found] == [expected.partition(" ")[2]]
 
 

@@ -13,8 +13,7 @@ from dataclasses import replace
 import pytest
 
 from event_count_logger import EventCountLogger, Rejected, Snapshot
-from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.config.model import Layout
+from event_count_logger.config import GroupConfig, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader

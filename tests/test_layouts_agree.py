@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig
-from event_count_logger.config.model import Layout
+from event_count_logger.config import GroupConfig, Layout, RedisConfig, SessionsConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.reader import Reader, Snapshot

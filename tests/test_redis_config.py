@@ -58,7 +58,7 @@ def test_only_in_a_cluster_keys_say_which_part_of_them_decides_on_the_node() -> 
     assert from_dicts(GROUPS, {"cluster": False}).group("web").prefix == "web"
 
 
-ONE_WAY = "only one of them can say where Redis is"
+ONE_WAY = "only one of them can be the address of Redis"
 SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
 
 
@@ -68,7 +68,7 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ({"cluster": True, "nodes": ["a:1"], "host": "h"}, f"host: is given beside 'nodes': {ONE_WAY}"),
         ({"cluster": True, "url": "redis://h", "port": 1}, f"port: is given beside 'url': {ONE_WAY}"),
         ({"sentinel": SENTINEL, "host": "h"}, f"host: is given beside 'sentinel': {ONE_WAY}"),
-        ({"nodes": ["a:1"]}, "nodes: are the nodes of a cluster: it needs 'cluster: true' beside it"),
+        ({"nodes": ["a:1"]}, "nodes: are the nodes of a cluster: 'cluster: true' is needed beside them"),
         ({"cluster": True, "db": 3}, "db: 3 is not in a cluster, which has database 0 only"),
         (
             {"cluster": True, "url": "redis://h/3"},
@@ -76,7 +76,7 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ),
         (
             {"cluster": True, "url": "unix:///s"},
-            "url: is the address of a unix socket, by which no cluster can be reached",
+            "url: is the address of a unix socket, which cannot belong to a cluster",
         ),
         (
             {"cluster": True, "embedded": "d"},
@@ -107,7 +107,7 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ),
         (
             {"sentinel": {"nodes": ["s:1"]}},
-            "sentinel.service: is missing: what do the sentinels call the master?",
+            "sentinel.service: is missing (for example service: mymaster)",
         ),
         (
             {"sentinel": {**SENTINEL, "sevice": "x"}},
@@ -115,7 +115,7 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ),
         (
             {"password": SECRET, "password_env": "PATH"},
-            "password_env: is given beside 'password': only one of them can say what the password is",
+            "password_env: is given beside 'password': only one of them can be the password",
         ),
         ({"password_env": "ECL_NOT_SET"}, "password_env: names an environment variable that is not set"),
         ({"username_env": "a b"}, "username_env: is not the name of an environment variable"),
@@ -133,11 +133,11 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ),
         (
             {"ssl": True, "ssl_cert_reqs": "maybe"},
-            "ssl_cert_reqs: is not 'none', 'optional' or 'required'",
+            "ssl_cert_reqs: 'maybe' is not 'none', 'optional' or 'required'",
         ),
         (
             {"ssl_check_hostname": False},
-            "ssl_check_hostname: has no effect without TLS: it needs 'ssl: true' beside it",
+            "ssl_check_hostname: has no effect without TLS: 'ssl: true' is needed beside it",
         ),
         (
             {"ssl": True, "url": "redis://h"},

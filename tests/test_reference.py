@@ -1,58 +1,101 @@
-"""The pages that come from the code are those of this code, and leave nothing out."""
+"""Generated pages match the code; documents name only commands, options and extras that exist."""
 
 from __future__ import annotations
 
+import json
+import pkgutil
 import re
+from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
-import voluptuous as vol
-from reference_parts import words
-from reference_parts.__main__ import DOCS, PAGES
-from reference_parts.settings import IGNORED, SCHEMAS, SECTIONS, NothingSaid, Section, settings
+import yaml
+from reference_parts import example
+from reference_parts.__main__ import PAGES
+from reference_parts.settings import SECTIONS, plain_default
 
+from event_count_logger import config
 from event_count_logger.cli.ecl import ecl
-from event_count_logger.config.model import RedisConfig
+from event_count_logger.config.settings import Setting, Table
 from tests.conftest import ROOT
 
-#: All that is written for users.
+DOCS = ROOT / "docs"
+
+#: All documents for users.
 DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+#: Defaults in sentences, such as "`history` intervals (60 if not configured)".
+DEFAULT = re.compile(r"`(\w+)`([^`]{0,80}?) \((\S+)( \w+)? if not (?:configured|given)\b")
+
+UNITS = {" days": 24 * 3600, " hours": 3600, " seconds": 1}
+
+
+def tables() -> dict[str, Table]:
+    """Returns the tables of settings in the modules of the configuration, by name."""
+    return {
+        name: value
+        for module in pkgutil.iter_modules(config.__path__, f"{config.__name__}.")
+        for name, value in vars(import_module(module.name)).items()
+        if isinstance(value, dict) and value and all(isinstance(each, Setting) for each in value.values())
+    }
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_as_the_code_is(name: str) -> None:
-    assert (DOCS / name).read_text() == PAGES[name](), "run scripts/reference"
+def test_generated_page_matches_the_code(name: str) -> None:
+    assert (ROOT / name).read_text() == PAGES[name](), "run scripts/reference"
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_every_setting_is_in_the_reference(name: str) -> None:
-    (section,) = (each for each in SECTIONS if each.schema_name == name)
-    named = {setting.name for setting in settings(section)} | set(IGNORED)
-    assert {str(key) for key in SCHEMAS[name].schema} <= named
-    assert all(f"| `{name}` |" in PAGES["configuration.md"]() for name in named - set(IGNORED))
+@pytest.mark.parametrize("name", sorted(tables()))
+def test_each_setting_is_in_the_reference(name: str) -> None:
+    page = PAGES["docs/configuration.md"]()
+    for setting in tables()[name]:
+        assert f"`{setting}`" in page
 
 
-def test_a_setting_of_which_nothing_is_said_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SCHEMAS, "NEW", vol.Schema({"strange": object}))
-    section = Section("new", "NEW", RedisConfig)
-    with pytest.raises(NothingSaid, match=r"^new\.strange has no meaning: .* RedisConfig"):
-        list(settings(section))
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.path)
+def test_each_setting_has_a_meaning_and_a_version(section: object) -> None:
+    for entry in (entry for each in SECTIONS if each == section for entry in each.table.values()):
+        assert entry.meaning.endswith(".")
+        assert re.fullmatch(r"[0-9]+\.[0-9]+", entry.since)
 
 
-def test_nothing_is_said_of_settings_that_are_gone() -> None:
-    there = {f"{section.path}.{key}" for section in SECTIONS for key in section.schema.schema}
-    assert {*words.MEANINGS, *words.DEFAULTS} <= there
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_default_in_a_sentence_is_that_of_the_setting(document: Path) -> None:
+    for name, between, number, unit in DEFAULT.findall(document.read_text()):
+        entries = [section.table[name] for section in SECTIONS if name in section.table]
+        written = number.replace(",", "")
+        if unit in UNITS and written.isdecimal():
+            defaults = {entry.default for entry in entries}
+            assert int(written) * UNITS[unit] in defaults, (name, between, number + unit)
+        else:
+            assert written in {plain_default(entry) for entry in entries}, (name, between, number)
 
 
-def test_every_command_is_in_the_reference() -> None:
+def test_default_in_a_sentence_is_found() -> None:
+    text = (DOCS / "guarantees.md").read_text()
+    assert {name for name, *_ in DEFAULT.findall(text)} >= {"source_ttl", "max_events"}
+
+
+def test_each_commented_setting_of_the_example_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_NAME", "node-7")
+    written = [
+        re.sub("^( *)# ?", r"\1", each.text) if each.is_off else each.text
+        for each in example.lines((ROOT / "example_config.yml").read_text())
+    ]
+    content = yaml.safe_load("\n".join(written))
+    assert set(content) >= {"redis", "groups", "serve", "grafana", "tail", "spool"}, json.dumps(content)
+    assert config.from_dicts(**content).warnings == ()
+
+
+def test_each_command_is_in_the_reference() -> None:
     page = (DOCS / "commands.md").read_text()
     for name in ecl.list_commands(click.Context(ecl)):
         assert f"\n## ecl {name}\n" in page
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_option_that_is_named_exists(document: Path) -> None:
+def test_each_option_in_a_document_exists(document: Path) -> None:
     context = click.Context(ecl)
     for name, rest in re.findall(r"\becl[ _](\w+)((?: [^|;`#\n]*)?)", document.read_text()):
         command = ecl.get_command(context, name)
@@ -62,7 +105,7 @@ def test_every_option_that_is_named_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_extra_that_is_named_exists(document: Path) -> None:
+def test_each_extra_in_a_document_exists(document: Path) -> None:
     known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     for extras in re.findall(r"event-count-logger\[(.+?)\]", document.read_text()):
         assert set(extras.split(",")) <= set(known)

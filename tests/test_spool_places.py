@@ -30,9 +30,9 @@ GROUPS = {"web": {"events": ["ok"], "intervals": ["1h"], "sync_interval": 3600}}
 PROGRAM = """
 import json, os, signal, sys
 from event_count_logger import EventCountLogger
-from event_count_logger.config import spool_places
+from event_count_logger.config import spool_directories
 groups, redis, parents = map(json.loads, sys.argv[1:])
-spool_places.PARENTS = parents or spool_places.PARENTS
+spool_directories.PARENTS = parents or spool_directories.PARENTS
 group = EventCountLogger(groups, redis)["web"]
 for _ in range(1000):
     group.log("ok")

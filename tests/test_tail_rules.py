@@ -11,9 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from event_count_logger.config import ConfigError, from_file
-from event_count_logger.config.model import TailTime
-from event_count_logger.config.templates import Template
+from event_count_logger.config import ConfigError, TailTime, Template, from_file
 from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from tests.fixtures import Write
@@ -256,11 +254,11 @@ def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Write)
         ),
         (
             rule("session: {id: '{n}', event: a, action: stop}", "timed"),
-            "8: tail[0].rules[0].session.action: 'stop' is not start, heartbeat or end",
+            "8: tail[0].rules[0].session.action: 'stop' is not 'start', 'heartbeat' or 'end'",
         ),
         (
             rule("session: {id: '{n}', action: start}", "timed"),
-            "8: tail[0].rules[0].session.event: is missing: only an 'end' needs none",
+            "8: tail[0].rules[0].session.event: is missing: only the action 'end' needs none",
         ),
         (
             rule("session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: '%Q'}", "timed"),

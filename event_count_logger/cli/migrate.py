@@ -13,8 +13,7 @@ from event_count_logger.cli.base import (
     tell,
     with_version,
 )
-from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.config.model import Layout
+from event_count_logger.config import Config, GroupConfig, Layout, from_file
 from event_count_logger.logs import counted
 from event_count_logger.reading.local_reader import LocalReader, LocalSnapshot
 from event_count_logger.store import Store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from event_count_logger.config.model import Config, GroupConfig
+from event_count_logger.config.group_settings import GroupConfig
+from event_count_logger.config.model import Config
 
 #: Settings that say where the counts of a group are.
 _WHERE = ("key_prefix", "n_shards", "layout")

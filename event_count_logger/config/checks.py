@@ -1,25 +1,26 @@
-"""What a single value may be, and what is said when it is not; and how a section is checked.
+"""Checks of single values.
 
-All checks raise voluptuous.Invalid, with a message that names the value and what was expected.
+A check converts a value, or raises `Invalid` with a message that shows the value and what it must be.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import voluptuous as vol
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from event_count_logger import keys
 from event_count_logger.config.environment import FromEnvironment, as_written
-from event_count_logger.config.report import Place, Report
 from event_count_logger.config.templates import Template
 from event_count_logger.intervals import parse_duration
 
-#: Values may be of any size, and refer to themselves.
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+K = TypeVar("K")
+
+#: Limits the length of values in messages: a value may be of any size, and may contain itself.
 _brief = reprlib.Repr()
 _brief.maxlevel = 1
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
@@ -27,16 +28,97 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 #: Seconds; what the operating system can wait for.
 LONGEST_S = 1e9
 
+_TRUE = ("1", "true", "yes", "on", "enable")
+_FALSE = ("0", "false", "no", "off", "disable")
+
 
 def show(value: object) -> str:
-    """A value as its author would recognise it, in one short line."""
+    """Returns a value for messages, in one short line."""
     if value is None:
         return "an empty value"
     return str(value).lower() if isinstance(value, bool) else _brief.repr(value)
 
 
+class Fault(NamedTuple):
+    """One problem of a value: the steps from the value to its place, and a message."""
+
+    steps: tuple[object, ...]
+    message: str
+
+
+class Invalid(Exception):
+    """A check rejects a value.
+
+    Attributes:
+        faults: All problems of the value.
+    """
+
+    def __init__(self, message: str, *steps: object) -> None:
+        super().__init__(message)
+        self.faults = [Fault(steps, message)]
+
+
+class Mismatch(Exception):
+    """A value is not what its check expects."""
+
+
+class Check(Generic[T_co]):
+    """A check of one value.
+
+    Attributes:
+        convert: Returns the converted value; raises `Mismatch`, or `Invalid` with a message of its own.
+        expected: What a value must be, in the message "300 is not EXPECTED (HINT)".
+        kind: The same for the reference.
+    """
+
+    __slots__ = ("_hint", "_show", "convert", "expected", "kind")
+
+    def __init__(
+        self,
+        convert: Callable[[object], T_co],
+        expected: str,
+        hint: str = "",
+        kind: str = "",
+        show: Callable[[object], str] = show,
+    ) -> None:
+        self.convert = convert
+        self.expected = expected
+        self.kind = kind or expected
+        self._hint = f" ({hint})" if hint else ""
+        self._show = show
+
+    def __call__(self, value: object) -> T_co:
+        """Returns the converted value; raises `Invalid`."""
+        try:
+            return self.convert(value)
+        except Mismatch as error:
+            raise Invalid(f"{self._show(value)} is not {self.expected}{self._hint}") from error
+
+
+def check(
+    expected: str, hint: str = "", *, kind: str = "", show: Callable[[object], str] = show
+) -> Callable[[Callable[[object], T]], Check[T]]:
+    """Make a check of a function that converts a value or raises `Mismatch`."""
+    return lambda convert: Check(convert, expected, hint, kind, show)
+
+
+def check_each(values: Iterable[tuple[object, K]], accept: Callable[[K], T]) -> tuple[T, ...]:
+    """Returns the checked values; `values` has each with the step to its place. Raises all faults at once."""
+    results, faults = [], []
+    for step, value in values:
+        try:
+            results.append(accept(value))
+        except Invalid as error:
+            faults += [Fault((step, *fault.steps), fault.message) for fault in error.faults]
+    if faults:
+        invalid = Invalid(faults[0].message)
+        invalid.faults = faults
+        raise invalid
+    return tuple(results)
+
+
 def quoting_hint(value: object) -> str:
-    """What to do about a value that YAML has taken for something else than text, in words that follow it."""
+    """Returns advice about a value that YAML reads as something other than text, to follow a message."""
     if isinstance(value, bool):
         return ": YAML reads on, off, yes and no as true and false; put it in quotes"
     if isinstance(value, int | float):
@@ -46,144 +128,163 @@ def quoting_hint(value: object) -> str:
     return ""
 
 
-def an_event_id(value: object) -> str:
-    """An event ID."""
-    if not isinstance(value, str):
-        raise vol.Invalid(f"{show(value)} is not a string{quoting_hint(value)}")
-    fault = keys.event_id_fault(value)
-    if fault:
-        raise vol.Invalid(f"{show(value)} is not an event ID: it {fault}")
+anything: Check[Any] = Check(lambda value: value, "anything")
+
+#: The settings of a nested section, which has a table of its own.
+nested: Check[Any] = Check(lambda value: value, "a mapping of settings", kind="settings, see below")
+
+
+@check("a string")
+def text(value: object) -> str:
+    """Accept text that is not empty, and paths."""
+    if not isinstance(value, str | os.PathLike):
+        raise Invalid(f"{show(value)} is not a string{quoting_hint(value)}")
+    if not str(value).strip():
+        raise Invalid(f"{show(value)} is empty")
+    if "\0" in str(value):
+        raise Invalid(f"{show(value)} contains a NUL character")
     return str(value)
 
 
-def a_duration(value: object) -> float:
-    """A length of time such as 5m, in seconds."""
+@check("a path")
+def path(value: object) -> Path:
+    """Accept the path of a file or directory; `~` is the home directory."""
+    return Path(os.path.expanduser(text(value)))
+
+
+@check("a string")
+def line(value: object) -> str:
+    """Accept text without control characters."""
+    found = text(value)
+    if not found.isprintable():
+        raise Invalid(f"{show(value)} contains control characters")
+    return found
+
+
+@check("an event ID")
+def event_id(value: object) -> str:
+    """Accept an event ID."""
     if not isinstance(value, str):
-        raise vol.Invalid(f"{show(value)} is not a length of time (use <number><s|m|h>, for example '72h')")
+        raise Invalid(f"{show(value)} is not a string{quoting_hint(value)}")
+    fault = keys.event_id_fault(value)
+    if fault:
+        raise Invalid(f"{show(value)} is not an event ID: it {fault}")
+    return str(value)
+
+
+@check("a template")
+def template(value: object) -> Template:
+    """Accept text with placeholders."""
+    found = line(value)
     try:
-        seconds = parse_duration(value)
+        return Template.parse(found)
     except ValueError as error:
-        raise vol.Invalid(str(error)) from error
+        raise Invalid(f"{show(value)} is not a template: {error}") from error
+
+
+@check("true or false")
+def boolean(value: object) -> bool:
+    """Accept true or false, as YAML or people write it."""
+    if isinstance(value, bool) or value in (0, 1):
+        return bool(value)
+    if not isinstance(value, str) or value.lower() not in (*_TRUE, *_FALSE):
+        raise Mismatch
+    return value.lower() in _TRUE
+
+
+@check("a length of time")
+def duration(value: object) -> float:
+    """Convert a length of time, such as 5m, to seconds."""
+    try:
+        seconds = parse_duration(value if isinstance(value, str) else show(value))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
     if not 0 < seconds <= LONGEST_S:
-        raise vol.Invalid(f"{show(value)} is not above 0 and at most {int(LONGEST_S // 3600)}h")
+        raise Invalid(f"{show(value)} is not above 0 and at most {int(LONGEST_S // 3600)}h")
     return seconds
 
 
-def a_line(value: object) -> str:
-    """Text without control characters."""
-    text = a_text(value)
-    if not text.isprintable():
-        raise vol.Invalid(f"{show(value)} contains control characters")
-    return text
+def whole_number(lowest: int, highest: int | None = None) -> Check[int]:
+    """Returns a check for a whole number in a range."""
+    expected = f"a whole number from {lowest} to {highest}"
+    if highest is None:
+        expected = "a whole number above 0" if lowest else "a whole number, 0 or more"
+
+    def convert(value: object) -> int:
+        number = _number(value)
+        if not lowest <= number <= (highest or LONGEST_S) or int(number) != number:
+            raise Mismatch
+        return int(number)
+
+    return Check(convert, expected)
 
 
-def a_list(value: object) -> list[Any]:
-    """A list of anything."""
+@check("a number of seconds above 0")
+def seconds(value: object) -> float:
+    """Accept a number of seconds."""
+    number = _number(value)
+    if not 0 < number <= LONGEST_S:
+        raise Mismatch
+    return float(number)
+
+
+def or_zero(positive: Check[float], expected: str = "") -> Check[float]:
+    """Returns a check that also accepts 0, with or without a unit, but not `false`, which equals 0."""
+
+    def convert(value: object) -> float:
+        is_zero = value in (0, "0", "0s", "0m", "0h") and not isinstance(value, bool)
+        return 0.0 if is_zero else positive.convert(value)
+
+    return Check(convert, expected or positive.expected)
+
+
+def one_of(*names: T) -> Check[T]:
+    """Returns a check for one of several values."""
+    *first, last = (f"'{name}'" if isinstance(name, str) else str(name) for name in names)
+    numeric = not isinstance(names[0], str)
+
+    def convert(value: object) -> T:
+        found = value.as_number() if numeric and isinstance(value, FromEnvironment) else value
+        for name in names:
+            if found == name:
+                return name
+        raise Mismatch
+
+    return Check(convert, f"{', '.join(first)} or {last}")
+
+
+def _number(value: object) -> int | float:
+    number = value.as_number() if isinstance(value, FromEnvironment) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise Mismatch
+    return number
+
+
+def items(value: object) -> list[Any]:
+    """Returns the items of a list or another collection."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         is_single = isinstance(value, str | int | float)
         hint = f" (write [{as_written(value)}] for a single one)" if is_single else ""
-        raise vol.Invalid(f"{show(value)} is not a list{hint}")
+        raise Invalid(f"{show(value)} is not a list{hint}")
     return list(value)
 
 
-def a_mapping(
-    what: str, key: Callable[[object], Any], value: Callable[[object], Any]
-) -> Callable[[object], dict[Any, Any]]:
-    """A mapping, as `what` says, of what both others check."""
+def list_of(accept: Check[T], kind: str) -> Check[tuple[T, ...]]:
+    """Returns a check for a list; repeated items are left out."""
 
-    def check(given: object) -> dict[Any, Any]:
-        if not isinstance(given, Mapping):
-            raise vol.Invalid(f"{show(given)} is not a mapping of {what}")
-        checked = {}
-        for each_key, each_value in given.items():
-            try:
-                checked[key(each_key)] = value(each_value)
-            except vol.Invalid as error:
-                raise vol.Invalid(error.msg, path=[each_key]) from error
-        return checked
+    def convert(value: object) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(check_each(enumerate(items(value)), accept)))
 
-    return check
+    return Check(convert, "a list", kind=kind)
 
 
-def a_number(kind: type, what: str, lowest: float = 0, highest: float = LONGEST_S) -> Callable[[object], Any]:
-    """A number above `lowest` and up to `highest`; `what` says so."""
+def mapping_of(accept_key: Check[K], accept: Check[T], content: str) -> Check[dict[K, T]]:
+    """Returns a check for a mapping of CONTENT."""
 
-    def check(given: object) -> Any:
-        value = given.as_number() if isinstance(given, FromEnvironment) else given
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not lowest < value <= highest or kind(value) != value:  # type: ignore[operator]
-            raise vol.Invalid(f"{show(given)} is not {what}")
-        return kind(value)
+    def convert(value: object) -> dict[K, T]:
+        if not isinstance(value, Mapping):
+            raise Mismatch
+        pairs = ((key, (key, item)) for key, item in value.items())
+        return dict(check_each(pairs, lambda pair: (accept_key(pair[0]), accept(pair[1]))))
 
-    return check
-
-
-def optional(check: Callable[[object], Any]) -> Callable[[object], Any]:
-    """The same, or nothing."""
-    return lambda value: None if value is None else check(value)
-
-
-def a_text(value: object) -> str:
-    """Text that is not empty; a path is text, too."""
-    if not isinstance(value, str | os.PathLike):
-        raise vol.Invalid(f"{show(value)} is not a string{quoting_hint(value)}")
-    if not str(value).strip():
-        raise vol.Invalid(f"{show(value)} is empty")
-    if "\0" in str(value):
-        raise vol.Invalid(f"{show(value)} contains a NUL, which nothing can be called")
-    return str(value)
-
-
-def a_template(value: object) -> Template:
-    """A text with placeholders."""
-    try:
-        return Template.parse(a_line(value))
-    except ValueError as error:
-        raise vol.Invalid(str(error)) from error
-
-
-def a_boolean(value: object) -> bool:
-    """True or false, as YAML or people write it."""
-    if not isinstance(value, bool | str) and value not in (0, 1):
-        raise vol.Invalid(f"{show(value)} is not true or false")
-    return bool(vol.Boolean(msg=f"{show(value)} is not true or false")(value))
-
-
-def check(
-    schema: vol.Schema, section: object, place: Place, report: Report, *, strict: bool
-) -> dict[str, Any] | None:
-    """What the schema makes of a section, without what is empty; None if that fails.
-
-    A key that is not known is a problem; unless `strict`, only one that looks like a slip is fatal,
-    because configurations in use may carry keys of their own.
-    """
-    if not isinstance(section, Mapping):
-        # What stands in place of settings may be an address with a password.
-        what = "is" if strict else f"{show(section)} is"
-        report(place, f"{what} not a mapping of settings")
-        return None
-    known = [str(key) for key in schema.schema]
-    names = {key: key.replace("-", "_") if isinstance(key, str) else key for key in section}
-    for key, name in names.items():
-        if key != name and name in section:
-            report((*place, name), f"is given twice, also as '{key}'")
-    section = {names[key]: value for key, value in section.items()}
-    for key in [key for key in section if key not in known]:
-        name, colon, _ = str(key).partition(":")
-        meant = slip_of(name, known)
-        hint = f"did you mean '{meant}'?" if meant else f"known here: {', '.join(known)}"
-        hint += "; a setting and its value need a blank after the colon" if colon else ""
-        # What follows a colon may be a password: YAML takes {password:secret} for one word.
-        report((*place, name if colon else key), f"is not known ({hint})", fatal=strict or bool(meant))
-        del section[key]
-    try:
-        return {key: value for key, value in schema(section).items() if value is not None}
-    except vol.MultipleInvalid as error:
-        for each in error.errors:
-            report((*place, *(getattr(step, "schema", step) for step in each.path)), each.msg)
-        return None
-
-
-def slip_of(key: object, known: Iterable[str]) -> str | None:
-    """The known key that was probably meant by one that is not known."""
-    return next(iter(difflib.get_close_matches(str(key), known, 1, 0.75)), None)
+    return Check(convert, f"a mapping of {content}")

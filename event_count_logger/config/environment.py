@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Set
-
-from event_count_logger.config.report import Place, Report
+from collections.abc import Callable, Mapping, Set
 
 #: `$$`, `${NAME}`, or a `${` that is neither.
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\{)")
 
-#: Settings of `redis` that are, or may contain, a user or password.
+#: Settings of `redis` that are or may contain a user name or password.
 _CREDENTIALS = ("username", "password", "url")
+
+#: The keys and positions that lead to a value.
+_Place = tuple[object, ...]
 
 
 class FromEnvironment(str):
-    """Text with values of environment variables. They may be secret, so its repr is the text without them."""
+    """Text with values of environment variables, which may be secret.
+
+    Its repr is the text in the configuration, such as `'${NODE_NAME}'`. Messages show values by their repr:
+    none contains the value of a variable. Checks convert it to a plain `str`.
+    """
 
     __slots__ = ("written",)
     written: str
@@ -30,13 +35,8 @@ class FromEnvironment(str):
     def __repr__(self) -> str:
         return repr(self.written)
 
-    @property
-    def names(self) -> list[str]:
-        """The variables that it refers to."""
-        return [reference["name"] for reference in _REFERENCE.finditer(self.written) if reference["name"]]
-
     def as_number(self) -> int | float | None:
-        """Returns the number that the text stands for, or None: a variable has no other way to be one."""
+        """Returns the text as a number, or None: the value of a variable is always text."""
         for kind in (int, float):
             try:
                 return kind(self)
@@ -46,26 +46,20 @@ class FromEnvironment(str):
 
 
 def as_written(value: object) -> object:
-    """Returns a value for messages: text as it is in the configuration."""
+    """Returns a value with `${NAME}` in place of the values of variables."""
     return value.written if isinstance(value, FromEnvironment) else value
 
 
 class Expansion:
-    """Replaces `${NAME}` and `$$` in the values of one configuration; keys are left alone.
+    """Replaces `${NAME}` and `$$` in the values of one configuration; leaves keys unchanged."""
 
-    Attributes:
-        values: The value of each variable that was put in.
-    """
-
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Callable[[_Place, str], None]) -> None:
         """`report` takes each variable that is not set, and each `${` without a name and `}`."""
-        self.values: dict[str, str] = {}
         self._report = report
-        self._failed: set[Place] = set()
-        self._done: dict[int, object] = {}  # by its aliases a value may stand in many places, even in itself
+        self._done: dict[int, object] = {}  # YAML aliases put one value in many places, even in itself
 
-    def expand(self, value: object, place: Place) -> object:
-        """Returns a copy of the value with all references replaced; those that cannot be are reported."""
+    def expand(self, value: object, place: _Place) -> object:
+        """Returns a copy of the value with all references replaced, and reports those without a value."""
         if isinstance(value, str):
             return self._expand_text(value, place) if "$" in value else value
         if id(value) in self._done:
@@ -82,45 +76,34 @@ class Expansion:
             return items
         return value
 
-    def has_failed(self, place: Place) -> bool:
-        """Returns whether a problem of the text at this place was reported."""
-        return _without_hyphens(place) in self._failed
-
-    def _expand_text(self, text: str, place: Place) -> str:
+    def _expand_text(self, text: str, place: _Place) -> str:
         references = list(_REFERENCE.finditer(text))
-        if _is_as_in_1_1(place) and not any(reference["name"] for reference in references):
+        if _is_unchanged_from_1_1(place) and not any(reference["name"] for reference in references):
             return text
         problems = list(filter(None, (_problem(reference, place) for reference in references)))
         if problems:
-            self._failed.add(_without_hyphens(place))
             self._report(place, problems[0])
             return text
-        self.values.update((each["name"], os.environ[each["name"]]) for each in references if each["name"])
-        expanded = _REFERENCE.sub(lambda found: self.values[found["name"]] if found["name"] else "$", text)
+        expanded = _REFERENCE.sub(lambda found: os.environ[found["name"]] if found["name"] else "$", text)
         return FromEnvironment(expanded, text) if references else text
 
 
-def _is_as_in_1_1(place: Place) -> bool:
-    """Returns whether a `$$` may be part of a value that version 1.1 has taken as it is."""
+def _is_unchanged_from_1_1(place: _Place) -> bool:
+    """Returns whether version 1.1 takes a value with `$$` unchanged, such as a password."""
     return _is_credential(place) or place[2:3] == ("events",)
 
 
-def _is_credential(place: Place) -> bool:
+def _is_credential(place: _Place) -> bool:
     return place[:1] == ("redis",) and place[-1] in _CREDENTIALS
 
 
-def _problem(reference: re.Match[str], place: Place) -> str | None:
+def _problem(reference: re.Match[str], place: _Place) -> str | None:
     name = reference["name"]
     if reference["dollar"] or (name and name in os.environ):
         return None
     if name is None:
         return "has a '${' without a name and a '}' (write $${ for the text ${)"
-    if _is_credential(place) and not name.isupper():  # it may be a part of a password
+    if _is_credential(place) and not name.isupper():  # the name may be part of a password
         return "refers to an environment variable that is not set (write $${ for the text ${)"
     hint = f"write $${{{name}}} for the text ${{{name}}}"
     return f"refers to environment variable {name}, which is not set ({hint})"
-
-
-def _without_hyphens(place: Place) -> Place:
-    """Settings may be written with hyphens."""
-    return tuple(step.replace("-", "_") if isinstance(step, str) else step for step in place)

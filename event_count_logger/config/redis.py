@@ -1,4 +1,4 @@
-"""How to reach Redis, as the section `redis` says it."""
+"""Checks of the section `redis` as a whole."""
 
 from __future__ import annotations
 
@@ -8,39 +8,42 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from event_count_logger.config.checks import check
-from event_count_logger.config.model import DEFAULT_PORT, Address, RedisConfig, SentinelConfig
-from event_count_logger.config.redis_rules import (
+from event_count_logger.config.redis_settings import (
+    CREDENTIALS,
+    DEFAULT_PORT,
     NO_EFFECT,
     PASSED_ON,
     REDIS,
-    SECRETS,
     SENTINEL,
     TLS,
     TLS_FILES,
+    Address,
+    RedisConfig,
+    SentinelConfig,
 )
 from event_count_logger.config.report import Place, Report
+from event_count_logger.config.settings import check_section
 
 _PLACE = ("redis",)
 
-#: What can say where Redis is.
-_WAYS = ("url", "embedded", "sentinel", "nodes", "host", "port")
+#: Settings that give the address of Redis.
+_ADDRESSES = ("url", "embedded", "sentinel", "nodes", "host", "port")
 
 
-def check_redis(section: object, report: Report, base: Path) -> RedisConfig:
-    """What a section says; paths in it are relative to `base`."""
-    values = check(REDIS, section, _PLACE, report, strict=True)
+def check_redis(given: object, report: Report, base: Path) -> RedisConfig:
+    """Returns the values of the section; paths in it are relative to `base`."""
+    values = check_section(REDIS, given, _PLACE, report, strict=True)
     if not values:
         return RedisConfig()
-    _check_way(values, report)
+    _check_address(values, report)
     _check_tls(values, report)
     options = {key: values.pop(key) for key in (*PASSED_ON, *TLS) if key in values}
     for name in TLS_FILES:
         if name in options:
-            options[name] = _file(options[name], (*_PLACE, name), report, base)
-    options |= _secrets(values, _PLACE, report, base)
+            options[name] = str(_readable(options[name], (*_PLACE, name), report, base))
+    options |= _credentials(values, _PLACE, report, base)
     if "embedded" in values:
-        values["embedded"] = base / os.path.expanduser(values["embedded"])
+        values["embedded"] = base / values["embedded"]
     if "sentinel" in values:
         values["sentinel"] = _sentinel(values["sentinel"], report, base)
     if values.get("cluster"):
@@ -50,33 +53,34 @@ def check_redis(section: object, report: Report, base: Path) -> RedisConfig:
     return RedisConfig(**{key: values[key] for key in values if key not in NO_EFFECT}, options=options)
 
 
-def _check_way(values: Mapping[str, Any], report: Report) -> None:
-    ways = [way for way in _WAYS if way in values]
-    if len(ways) > 1 and ways != ["host", "port"]:
-        report((*_PLACE, ways[1]), f"is given beside '{ways[0]}': only one of them can say where Redis is")
+def _check_address(values: Mapping[str, Any], report: Report) -> None:
+    given = [name for name in _ADDRESSES if name in values]
+    if len(given) > 1 and given != ["host", "port"]:
+        report(
+            (*_PLACE, given[1]), f"is given beside '{given[0]}': only one of them can be the address of Redis"
+        )
     if "url" in values and "db" in values:
         report((*_PLACE, "db"), "is given beside 'url': write it into the address, as in redis://host:6379/1")
     if values.get("cluster"):
-        _check_cluster(values, ways, report)
+        _check_cluster(values, given, report)
     elif "nodes" in values:
-        report((*_PLACE, "nodes"), "are the nodes of a cluster: it needs 'cluster: true' beside it")
+        report((*_PLACE, "nodes"), "are the nodes of a cluster: 'cluster: true' is needed beside them")
 
 
-def _check_cluster(values: Mapping[str, Any], ways: list[str], report: Report) -> None:
-    for way in ("embedded", "sentinel"):
-        if way in ways:
-            report((*_PLACE, way), "is given beside 'cluster: true': such a server is no cluster")
+def _check_cluster(values: Mapping[str, Any], given: list[str], report: Report) -> None:
+    for name in ("embedded", "sentinel"):
+        if name in given:
+            report((*_PLACE, name), "is given beside 'cluster: true': such a server is no cluster")
     if values.get("db"):
-        report((*_PLACE, "db"), f"{values['db']} is not in a cluster, which has database 0 only")
+        shown = report.shown((*_PLACE, "db"), values["db"])
+        report((*_PLACE, "db"), f"{shown} is not in a cluster, which has database 0 only")
     if "url" in values:
         parts = urlsplit(values["url"])
         if parts.scheme == "unix":
-            report((*_PLACE, "url"), "is the address of a unix socket, by which no cluster can be reached")
+            report((*_PLACE, "url"), "is the address of a unix socket, which cannot belong to a cluster")
         elif parts.path.strip("/0"):
-            report(
-                (*_PLACE, "url"),
-                f"'{parts.path}' in the address is not in a cluster, which has database 0 only",
-            )
+            shown = report.shown((*_PLACE, "url"), parts.path)
+            report((*_PLACE, "url"), f"{shown} in the address is not in a cluster, which has database 0 only")
 
 
 def _start_node(values: Mapping[str, Any]) -> Address:
@@ -96,55 +100,53 @@ def _check_tls(values: Mapping[str, Any], report: Report) -> None:
         return
     for name in TLS:
         if name in values:
-            report((*_PLACE, name), "has no effect without TLS: it needs 'ssl: true' beside it")
+            report((*_PLACE, name), "has no effect without TLS: 'ssl: true' is needed beside it")
 
 
-def _sentinel(section: object, report: Report, base: Path) -> SentinelConfig | None:
+def _sentinel(given: object, report: Report, base: Path) -> SentinelConfig | None:
     place = (*_PLACE, "sentinel")
-    values = check(SENTINEL, section, place, report, strict=True)
+    values = check_section(SENTINEL, given, place, report, strict=True)
     if values is None:
         return None
-    # Not those of the database: sentinels have users of their own.
-    options = {"username": None, "password": None, **_secrets(values, place, report, base)}
+    # redis-py uses the credentials of the database unless these are None: sentinels have users of their own.
+    options = {"username": None, "password": None, **_credentials(values, place, report, base)}
     return SentinelConfig(values["nodes"], values["service"], options)
 
 
-def _secrets(values: dict[str, Any], place: Place, report: Report, base: Path) -> dict[str, str]:
-    """User and password, taken out of `values`, and out of where else they may be."""
-    secrets: dict[str, str] = {}
-    for name, ways in SECRETS.items():
-        given = {way: values.pop(way) for way in ways if way in values}
+def _credentials(values: dict[str, Any], place: Place, report: Report, base: Path) -> dict[str, str]:
+    """Returns user name and password, and removes their settings from `values`."""
+    credentials: dict[str, str] = {}
+    for option in ("username", "password"):
+        given = {name: values.pop(name) for name in CREDENTIALS if name.startswith(option) and name in values}
         if len(given) > 1:
             first, second, *_ = given
-            report(
-                (*place, second), f"is given beside '{first}': only one of them can say what the {name} is"
-            )
-        for way, value in given.items():
-            secret = _secret(way, value, place, report, base)
-            if secret is not None:
-                secrets[name] = secret
-    return secrets
+            report((*place, second), f"is given beside '{first}': only one of them can be the {option}")
+        for name, value in given.items():
+            found = _credential(name, value, place, report, base)
+            if found is not None:
+                credentials[option] = found
+    return credentials
 
 
-def _secret(way: str, value: str, place: Place, report: Report, base: Path) -> str | None:
-    if way.endswith("_env"):
+def _credential(name: str, value: Any, place: Place, report: Report, base: Path) -> str | None:
+    if name.endswith("_env"):
         if value not in os.environ:
-            report((*place, way), "names an environment variable that is not set")
+            report((*place, name), "names an environment variable that is not set")
         return os.environ.get(value)
-    if way.endswith("_file"):
-        path = _file(value, (*place, way), report, base)
+    if name.endswith("_file"):
+        path = _readable(value, (*place, name), report, base)
         try:
-            return Path(path).read_text().removesuffix("\n").removesuffix("\r")
+            return path.read_text().removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError):
             return None
-    return value
+    return str(value)
 
 
-def _file(name: str, place: Place, report: Report, base: Path) -> str:
-    """The path of a file that must be there."""
-    path = base / os.path.expanduser(name)
+def _readable(path: Path, place: Place, report: Report, base: Path) -> Path:
+    """Returns the absolute path of a file, and reports one that cannot be read."""
+    absolute = base / path
     try:
-        path.open("rb").close()
+        absolute.open("rb").close()
     except OSError as error:
-        report(place, f"'{path}' cannot be read: {error.strerror}")
-    return str(path)
+        report(place, f"{report.shown(place, str(absolute))} cannot be read: {error.strerror}")
+    return absolute

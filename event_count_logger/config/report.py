@@ -1,25 +1,86 @@
-"""Places in a configuration, and how what is wrong there is reported."""
+"""Places in a configuration, and the problems found there."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+
+from event_count_logger.config.checks import show
+from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.errors import Problem
 
 #: The keys and positions that lead to a place.
 Place = tuple[object, ...]
 
+#: Returns the line of a place in its file, or None.
+LineOf = Callable[[Place], int | None]
 
-class Report(Protocol):
-    """Takes note of a problem; one that is not fatal leaves the configuration usable."""
+
+class Report:
+    """Collects the problems of one configuration.
+
+    Attributes:
+        problems: Those found so far.
+        content: The configuration, with the values of environment variables.
+    """
+
+    def __init__(self, file: str | None, line_of: LineOf) -> None:
+        self.problems: list[Problem] = []
+        self.content: Mapping[object, object] = {}
+        self._file = file
+        self._line_of = line_of
+        self._unusable: set[Place] = set()
 
     def __call__(self, place: Place, message: str, *, fatal: bool = True) -> None:
-        """Note that something is wrong at `place`."""
+        """Record a problem; one that is not fatal leaves the configuration usable."""
+        if _normal(place) not in self._unusable:
+            line = self._line_of(place)
+            self.problems.append(Problem(written(place), message, self._file, line, fatal))
+
+    def unusable(self, place: Place, message: str) -> None:
+        """Record a problem of a text, and ignore what checks find in that text later."""
+        self(place, message)
+        self._unusable.add(_normal(place))
+
+    def shown(self, place: Place, value: object) -> str:
+        """Returns a value for messages, or the text with `${NAME}` that it comes from.
+
+        The place may also be that of a list with the value.
+        """
+        found = self._at(place)
+        texts = found if isinstance(found, list) else [found]
+        from_environment = (text for text in texts if isinstance(text, FromEnvironment))
+        if isinstance(found, list):
+            from_environment = (text for text in from_environment if text == value)
+        return show(next(from_environment, value))
+
+    def is_from_environment(self, place: Place) -> bool:
+        """Returns whether the text at a place has values of environment variables."""
+        return isinstance(self._at(place), FromEnvironment)
+
+    def _at(self, place: Place) -> object:
+        found: object = self.content
+        for step in place:
+            if isinstance(found, Mapping):
+                found = {_normal_step(key): each for key, each in found.items()}.get(step)
+            elif isinstance(found, list) and isinstance(step, int) and step < len(found):
+                found = found[step]
+        return found
 
 
 def written(place: Place) -> str:
-    """A place in words, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
-    in_groups = place[:1] == ("groups",)  # whose third step may be a number, too
+    """Returns a place as text, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
+    in_groups = place[:1] == ("groups",)  # a group may have a number for a name, which is an error
     steps = (
         f"[{step}]" if (depth > 2 if in_groups else isinstance(step, int)) else f".{step}"
         for depth, step in enumerate(place)
     )
     return "".join(steps).removeprefix(".")
+
+
+def _normal(place: Place) -> Place:
+    return tuple(map(_normal_step, place))
+
+
+def _normal_step(step: object) -> object:
+    """Settings may be written with hyphens."""
+    return step.replace("-", "_") if isinstance(step, str) else step

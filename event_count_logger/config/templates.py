@@ -1,4 +1,4 @@
-"""Text with placeholders, such as `status_{status}`, which are filled with what is found elsewhere."""
+"""Text with placeholders, such as `status_{status}`, which a log line or a request fills with values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\}|[{}]")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text in which values are put.
+    """A parsed text with placeholders.
 
     Attributes:
-        names: Of the placeholders, in their order.
-        texts: What stands before, between and after them.
+        names: Names of the placeholders, in their order.
+        texts: Text before, between and after the placeholders.
     """
 
     names: tuple[str, ...]
@@ -23,10 +23,10 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Read `{name}`, or `{name.in.name}`, as a placeholder, `{{` and `}}` as single braces.
+        """Read `{name}` or `{name.in.name}` as a placeholder, and `{{` or `}}` as one brace.
 
         Raises:
-            ValueError: There is another brace in it.
+            ValueError: Another brace; its position is in the message.
         """
         names: list[str] = []
         texts = [""]
@@ -39,8 +39,7 @@ class Template:
                 texts.append("")
             elif len(part[0]) == 1:
                 raise ValueError(
-                    f"'{text}' is not a template: the brace at character {part.start() + 1} is no part of a "
-                    "{name}, nor doubled"
+                    f"the brace at character {part.start() + 1} is not part of a {{name}}, and not doubled"
                 )
             else:
                 texts[-1] += part[0][0]
@@ -48,7 +47,7 @@ class Template:
         return cls(tuple(names), tuple(texts))
 
     def render(self, values: Sequence[str]) -> str:
-        """The text with a value in place of each placeholder."""
+        """Returns the text with a value in place of each placeholder."""
         return "".join(map("".join, zip(self.texts, (*values, ""), strict=True)))
 
     def __str__(self) -> str:

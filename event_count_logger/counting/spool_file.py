@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from event_count_logger import process
-from event_count_logger.config.model import Layout
+from event_count_logger.config import Layout
 from event_count_logger.counting import private_directory, spool_format
 from event_count_logger.counting.implementation import NATIVE, detach
 from event_count_logger.counting.spool_format import Damaged, Description, Extent, HeaderWord, SpoolContents

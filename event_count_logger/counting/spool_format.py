@@ -14,7 +14,7 @@ from typing import Any, get_args
 from zlib import crc32
 
 from event_count_logger import keys
-from event_count_logger.config.model import Layout
+from event_count_logger.config import Layout
 from event_count_logger.counting.implementation import LARGEST, Cell
 from event_count_logger.intervals import Interval
 

@@ -9,8 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from event_count_logger.config import Config
-from event_count_logger.config.templates import Template
+from event_count_logger.config import Config, Template
 from event_count_logger.errors import NotConfigured
 from event_count_logger.store import ActionName
 

@@ -14,8 +14,7 @@ from itertools import chain
 from typing import Any
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig
-from event_count_logger.config.model import Layout
+from event_count_logger.config import GroupConfig, Layout
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half

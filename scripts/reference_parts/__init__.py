@@ -1,1 +1,1 @@
-"""What scripts/reference is made of: pages of the documentation that come from the code."""
+"""The parts of scripts/reference: pages of the documentation that are generated from the code."""

@@ -1,20 +1,23 @@
-"""Writes the pages; a folder as argument takes the place of docs."""
+"""Writes the pages."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from reference_parts import commands, configuration
+from reference_parts import commands, configuration, example
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {"configuration.md": configuration.page, "commands.md": commands.page}
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {
+    "docs/configuration.md": configuration.page,
+    "docs/commands.md": commands.page,
+    "example_config.yml": example.page,
+}
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     for name, page in PAGES.items():
-        (folder / name).write_text(page())
+        (ROOT / name).write_text(page())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else DOCS)
+    main()

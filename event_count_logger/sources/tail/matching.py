@@ -11,8 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from event_count_logger import keys
-from event_count_logger.config.model import TailRule, TailTime
-from event_count_logger.config.templates import Template
+from event_count_logger.config import TailRule, TailTime, Template
 from event_count_logger.sources.tail.time_limit import Found, TimeLimit, may_be_long
 from event_count_logger.store import ActionName
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from event_count_logger import keys
-from event_count_logger.config.model import GroupConfig, TailConfig
+from event_count_logger.config import GroupConfig, TailConfig
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreError
 from event_count_logger.logs import Log, counted

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from event_count_logger.config.model import TailRule
+from event_count_logger.config import TailRule
 from event_count_logger.sources.tail.matching import Matcher, Tally
 from event_count_logger.sources.tail.tailed_file import LONGEST_PIECE
 from event_count_logger.sources.tail.time_limit import TimeLimit

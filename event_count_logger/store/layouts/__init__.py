@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from event_count_logger.config import GroupConfig
-from event_count_logger.config.model import Layout
+from event_count_logger.config import GroupConfig, Layout
 from event_count_logger.store.client import Client
 from event_count_logger.store.layouts.hash_layout import HashLayout
 from event_count_logger.store.layouts.key_layout import KeyLayout

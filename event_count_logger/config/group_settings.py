@@ -1,0 +1,327 @@
+"""The settings of a group, and of its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+from zlib import crc32
+
+from event_count_logger import keys
+from event_count_logger.config.checks import (
+    Check,
+    Invalid,
+    boolean,
+    check,
+    check_each,
+    duration,
+    event_id,
+    items,
+    line,
+    list_of,
+    mapping_of,
+    nested,
+    one_of,
+    or_zero,
+    path,
+    seconds,
+    show,
+    whole_number,
+)
+from event_count_logger.config.settings import section, setting, settings_of
+from event_count_logger.config.spool_directories import default_spool_dir, default_spool_dirs
+from event_count_logger.intervals import Interval
+
+#: Layout of the counts of a group in Redis.
+Layout = Literal["keys", "hash"]
+
+#: Acknowledgement that a batch needs: Redis has it in memory, on disk, or on all replicas, at least one.
+Durability = Literal["memory", "fsync", "replicas"]
+
+#: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
+_LONGEST_HISTORY = 100_000
+
+#: Each shard is rotated and read separately.
+_MOST_SHARDS = 1024
+
+#: Seconds. A process sends a heartbeat every quarter of its `source_ttl`, and each master looks for expired
+#: ones every eighth: neither may load Redis.
+_SHORTEST_SOURCE_TTL_S = 600.0
+
+
+@check("an interval")
+def _interval(value: object) -> Interval:
+    try:
+        return Interval.parse(value if isinstance(value, str) else show(value))
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+
+
+@check("a list", kind="a list of intervals")
+def _intervals(value: object) -> tuple[Interval, ...]:
+    given = items(value)
+    if not given:
+        raise Invalid("is empty: a group needs at least one interval, for example [5m]")
+    intervals = check_each(enumerate(given), _interval)
+    by_length: dict[int, int] = {}
+    for number, interval in enumerate(intervals):
+        first = by_length.setdefault(interval.length_ms, number)
+        if first != number:
+            raise Invalid(f"{show(given[number])} is as long as {show(given[first])}", number)
+    return intervals
+
+
+def _source_ttl(value: object) -> float:
+    found = duration(value)
+    if found < _SHORTEST_SOURCE_TTL_S:
+        raise Invalid(f"{show(value)} is less than {_SHORTEST_SOURCE_TTL_S // 60:g}m")
+    return found
+
+
+@section
+class SessionsConfig:
+    """How the sessions of a group are timed, and how long they are remembered."""
+
+    timeout: float = setting(
+        or_zero(duration),
+        default=15 * 60.0,
+        since="2.0",
+        meaning="Longest gap between two times of a session that counts in full; 0 for no limit. A longer "
+        "gap adds only this much to the session's time.",
+    )
+    expire_after: float = setting(
+        duration,
+        default=72 * 3600.0,
+        since="2.0",
+        meaning="Time since its last update after which a session is forgotten.",
+    )
+    # Each session takes some 260 bytes in Redis, and more with many gaps.
+    max_sessions: int = setting(
+        whole_number(0),
+        default=100_000,
+        unit="sessions",
+        since="2.0",
+        meaning="Limit of remembered sessions; 0 for none. Above it, those idle for longest are forgotten.",
+    )
+
+
+@section
+class GroupConfig:
+    """One event group.
+
+    Attributes:
+        name: Name of the group; every key begins with it.
+        key_prefix: Prefix of the keys, if that is not the name.
+    """
+
+    name: str
+    intervals: tuple[Interval, ...] = setting(
+        _intervals,
+        example="[5m]",
+        since="1.1",
+        meaning="Lengths of time that are counted separately, such as `[5s, 5m]`. Each one divides the time "
+        "since 1970 (UTC) into intervals. The shortest is 0.1 s.",
+    )
+    events: tuple[str, ...] = setting(
+        list_of(event_id, "a list of event IDs"),
+        default=(),
+        since="1.1",
+        meaning="IDs of the declared events. A declared event always has a count, which may be 0.",
+    )
+    auto_declare_events: bool = setting(
+        boolean,
+        default=False,
+        since="1.1",
+        meaning="Count undeclared events too, while they are in use. Otherwise such an event is not "
+        "counted, and a warning is logged.",
+    )
+    sync_interval: float | None = setting(
+        or_zero(seconds, "a number of seconds, 0 or more"),
+        default=None,
+        since="1.1",
+        meaning="Seconds until local counts are sent at the latest; they are also sent before an interval "
+        "ends. With 0 a background thread sends each count at once, and `log()` does not wait. Without this "
+        "and `sync_limit` the group is [direct](concepts.md#local-counters): each `log()` sends its count, "
+        "and waits for Redis.",
+    )
+    sync_limit: int | None = setting(
+        whole_number(1),
+        default=None,
+        since="1.1",
+        meaning="Number of unsent counts of one event at which they are sent. Not with `sync_interval: 0`.",
+    )
+    # Each event costs a few hundred bytes in the process, and a key per interval and a half in Redis. Without
+    # a limit, event IDs made from unchecked input would fill both.
+    max_events: int = setting(
+        whole_number(1),
+        default=100_000,
+        unit="events",
+        since="2.0",
+        meaning="Limit of event IDs in use in one process; others are counted as `@overflow`.",
+    )
+    # Five hours of 5 minutes. Each finished interval takes some 20 bytes per event in Redis.
+    history: int = setting(
+        whole_number(0, _LONGEST_HISTORY),
+        default=60,
+        unit="intervals",
+        since="2.0",
+        meaning="Finished intervals that are kept, for each of `intervals`; 0 for none.",
+    )
+    totals: bool = setting(
+        boolean, default=True, since="2.0", meaning="Keep the all-time total of each event."
+    )
+    # A weekend.
+    expire_after: float = setting(
+        duration,
+        default=72 * 3600.0,
+        since="2.0",
+        meaning="Time after which an undeclared event that is not logged is dropped. It loses its all-time "
+        "total, and its place among `max_events`. A third of this time is enough when a new event finds no "
+        "place.",
+    )
+    layout: Layout = setting(
+        one_of("keys", "hash"),
+        default="keys",
+        since="2.0",
+        meaning="Layout of the counts in Redis: `keys` has a key for each, `hash` has one hash for each "
+        "interval. See [layouts](layouts.md).",
+    )
+    hidden: bool = setting(
+        boolean, default=False, since="2.0", meaning="Leave the group out of exports and lists of groups."
+    )
+    title: str | None = setting(
+        line,
+        default=None,
+        default_text="the name of the group",
+        since="2.0",
+        meaning="Title for people, for example of a chart.",
+    )
+    unit: str = setting(line, default="events", since="2.0", meaning="What is counted, in the plural.")
+    labels: Mapping[str, str] = setting(
+        mapping_of(event_id, line, "event IDs to labels"),
+        default_factory=dict,
+        hash=False,
+        since="2.0",
+        meaning="Names of events for people, by event ID.",
+    )
+    n_shards: int = setting(
+        whole_number(1, _MOST_SHARDS),
+        default=1,
+        name="shards",
+        since="2.0",
+        meaning="Number of parts of the group. Each part has its own keys, and takes the counts of some "
+        "processes.",
+    )
+    sessions: SessionsConfig | None = setting(
+        nested,
+        default=None,
+        since="2.0",
+        meaning="Count [sessions](sources.md#sessions), with the settings below. May be empty.",
+    )
+    spool: bool = setting(
+        boolean,
+        default=True,
+        is_shared=True,
+        since="2.0",
+        meaning="Keep local counters in files, so that they survive the process.",
+    )
+    spool_dir: Path | None = setting(
+        path,
+        default=None,
+        default_text="`ECL_SPOOL_DIR` in the environment, else `event-count-logger-UID` in the first of "
+        "`/dev/shm`, `/tmp` and `/var/tmp` that is writable",
+        is_shared=True,
+        since="2.0",
+        meaning="Directory of these files, relative to the configuration.",
+    )
+    durability: Durability = setting(
+        one_of("memory", "fsync", "replicas"),
+        default="memory",
+        is_shared=True,
+        since="2.0",
+        meaning="Acknowledgement that a batch needs: Redis has it in memory (`memory`), on its disk "
+        "(`fsync`), or on all replicas, at least one (`replicas`). See [durability](durability.md).",
+    )
+    source_ttl: float = setting(
+        Check(_source_ttl, "a length of time"),
+        default=7 * 24 * 3600.0,
+        is_shared=True,
+        since="2.0",
+        meaning="Time for which the position of an ended process is kept. It must be longer than any outage "
+        "after which unsent counts of that process may still arrive.",
+    )
+    key_prefix: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its keys. A group with shards has none: only its shards have keys."""
+        assert self.n_shards == 1, f"group '{self.name}' is split: only its shards have keys"
+        return self.key_prefix or self.name
+
+    @property
+    def label(self) -> str:
+        """Its name in messages; that of a shard includes the number."""
+        return self.name if self.n_shards > 1 else self.prefix.strip("{}")
+
+    @property
+    def shards(self) -> tuple[GroupConfig, ...]:
+        """Its shards: groups with keys of their own that share its counts; only itself if it has none."""
+        return tuple(map(self.shard, range(self.n_shards)))
+
+    def shard(self, number: int) -> GroupConfig:
+        """Returns one shard; numbers begin at 0."""
+        if self.n_shards == 1:
+            return self
+        return replace(self, key_prefix=keys.prefix(self.name, shard=number), n_shards=1)
+
+    def shard_of(self, source: str) -> GroupConfig:
+        """Returns the shard that a source counts in, always the same one."""
+        return self.shard(crc32(source.encode("utf-8", "surrogateescape")) % self.n_shards)
+
+    @property
+    def totals_interval(self) -> Interval:
+        """The interval whose counts are added to the totals, unless Redis has the name of another one."""
+        return min(self.intervals, key=lambda interval: interval.length_ms)
+
+    @property
+    def spool_directory(self) -> Path | None:
+        """The directory for files of this process, by default one of its current user; None without files."""
+        return (self.spool_dir or default_spool_dir()) if self.spool else None
+
+    @property
+    def spool_directories(self) -> list[Path]:
+        """All directories that may have files of the group."""
+        if not self.spool:
+            return []
+        return [self.spool_dir] if self.spool_dir else default_spool_dirs()
+
+    @property
+    def direct(self) -> bool:
+        """True if `log()` sends each count itself, and waits until Redis has confirmed it."""
+        return self.sync_interval is None and self.sync_limit is None
+
+    @property
+    def at_once(self) -> bool:
+        """True if the background thread sends each count as soon as it can, and `log()` does not wait."""
+        return self.sync_interval == 0
+
+    @property
+    def longest_unsent_s(self) -> float:
+        """Seconds within which a process tries to send each count: at the latest before an interval ends."""
+        if self.direct or self.at_once:
+            return 0.0
+        shortest_s = min(interval.length_s for interval in self.intervals)
+        return shortest_s if self.sync_interval is None else min(self.sync_interval, shortest_s)
+
+    def interval(self, name: str) -> Interval | None:
+        """Returns the interval with this name, or None; `60s` and `1m` are different names."""
+        return next((interval for interval in self.intervals if interval.name == name), None)
+
+
+GROUP = settings_of(GroupConfig)
+
+SESSIONS = settings_of(SessionsConfig)
+
+#: Settings that may also stand beside the section `groups`, for all groups.
+FOR_ALL_GROUPS = {name: entry for name, entry in GROUP.items() if entry.is_shared}
