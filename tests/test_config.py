@@ -1,3 +1,5 @@
+"""Configurations in files and dictionaries: problems, values and defaults."""
+
 from __future__ import annotations
 
 import copy
@@ -29,12 +31,12 @@ ADDRESSES = "(use redis://..., rediss://..., unix://...)"
 
 
 def web(settings: str) -> str:
-    """A file whose only fault can be in `settings`, which begin on line 4."""
+    """Returns a file with `settings` of a group, from line 4 on."""
     return f"groups:\n  web:\n    intervals: [5m]\n    {settings}\n"
 
 
 def redis(settings: str) -> str:
-    """The same for the settings of Redis, which begin on line 2."""
+    """Returns a file with `settings` of Redis, from line 2 on."""
     return f"redis:\n  {settings}\ngroups: {{web: {{intervals: [5m]}}}}\n"
 
 
@@ -43,7 +45,7 @@ def intervals(written: str) -> str:
 
 
 def problems(path: Path) -> list[str]:
-    """What is wrong with a file, each without the path of the directory."""
+    """Returns the problems of a file, without the path of its directory."""
     with pytest.raises(ConfigError) as caught:
         from_file(path)
     return [str(problem).removeprefix(f"{path.parent}/") for problem in caught.value.problems]
@@ -190,9 +192,7 @@ def problems(path: Path) -> list[str]:
         ),
     ],
 )
-def test_each_problem_has_its_line_its_path_and_what_was_expected(
-    config_file: Write, text: str, expected: str
-) -> None:
+def test_problem_has_line_path_and_expectation(config_file: Write, text: str, expected: str) -> None:
     assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
 
 
@@ -236,18 +236,18 @@ def test_each_problem_has_its_line_its_path_and_what_was_expected(
         ("groups\n", f"1: 'groups' {SECTIONS}"),
     ],
 )
-def test_traps_of_yaml_are_explained(config_file: Write, text: str, expected: str) -> None:
+def test_yaml_trap_is_explained(config_file: Write, text: str, expected: str) -> None:
     assert problems(config_file(text)) == [f"ecl.yml:{expected}"]
 
 
 @pytest.mark.parametrize("written", ["1:30", "0x1F", "017", "1_000"])
-def test_what_yaml_takes_for_a_number_is_not_an_event(config_file: Write, written: str) -> None:
+def test_event_that_yaml_reads_as_a_number_is_rejected(config_file: Write, written: str) -> None:
     (problem,) = problems(config_file(web(f"events: [ok, {written}]")))
     assert problem.startswith("ecl.yml:4: groups.web.events[1]: ")
     assert "is not a string: put it in quotes" in problem
 
 
-def test_all_problems_of_a_file_are_found_at_once_and_in_its_order(config_file: Write) -> None:
+def test_all_problems_of_a_file_are_listed_in_line_order(config_file: Write) -> None:
     text = """\
 redis:
   port: 0
@@ -274,7 +274,7 @@ groups:
     ]
 
 
-def test_problems_can_be_used_by_programs(config_file: Write) -> None:
+def test_problem_has_file_line_and_path_as_attributes(config_file: Write) -> None:
     path = config_file(intervals("[5x]"))
     with pytest.raises(ConfigError) as caught:
         from_file(path)
@@ -284,7 +284,7 @@ def test_problems_can_be_used_by_programs(config_file: Write) -> None:
     assert problem.fatal
 
 
-def test_problems_of_dictionaries_have_their_paths_only() -> None:
+def test_problem_of_a_dictionary_has_a_path_and_no_line() -> None:
     with pytest.raises(ConfigError) as caught:
         from_dicts({"web": {"intervals": ["5m"], "events": [404]}}, {"port": "x"})
     assert [str(problem) for problem in caught.value.problems] == [
@@ -293,29 +293,29 @@ def test_problems_of_dictionaries_have_their_paths_only() -> None:
     ]
 
 
-def test_the_line_of_a_problem_behind_an_alias_is_that_of_its_cause(config_file: Write) -> None:
+def test_problem_behind_an_alias_has_the_line_of_its_cause(config_file: Write) -> None:
     text = "defaults: &defaults\n  intervals: [5x]\ngroups:\n  web:\n    <<: *defaults\n    events: [ok]\n"
     (problem,) = problems(config_file(text))
     assert problem.startswith("ecl.yml:2: groups.web.intervals[0]: '5x' is not an interval")
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "redis: {host: a}\n", "groups:\n", "groups: {}\n"])
-def test_a_file_without_groups_is_only_warned_of(config_file: Write, text: str) -> None:
+def test_file_without_groups_is_a_warning(config_file: Write, text: str) -> None:
     config = from_file(config_file(text))
     assert config.groups == {}
     assert [warning.message for warning in config.warnings] == ["is empty: there is nothing to count"]
 
 
-def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
+def test_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert problems(tmp_path / "ecl.yml") == ["ecl.yml: cannot be read: No such file or directory"]
 
 
-def test_a_directory_instead_of_a_file(tmp_path: Path) -> None:
+def test_directory_instead_of_a_file_is_a_problem(tmp_path: Path) -> None:
     assert problems(tmp_path) == [f"{tmp_path.name}: cannot be read: Is a directory"]
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)), b"\x7fELF\x02\x01\x01\0\0", b"groups: \xff\xfe\n"])
-def test_a_binary_file_is_not_yaml(tmp_path: Path, content: bytes) -> None:
+def test_binary_file_is_not_yaml(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ecl.yml"
     path.write_bytes(content)
     (problem,) = problems(path)
@@ -323,19 +323,19 @@ def test_a_binary_file_is_not_yaml(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in problem
 
 
-def test_a_file_nested_beyond_all_measure(config_file: Write) -> None:
+def test_file_nested_too_deeply_is_a_problem(config_file: Write) -> None:
     assert problems(config_file("[" * 5000)) == ["ecl.yml: is not usable YAML: nested too deeply"]
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_files_of_other_systems_are_read(tmp_path: Path, prefix: bytes, end: bytes) -> None:
+def test_file_with_bom_or_crlf_is_read(tmp_path: Path, prefix: bytes, end: bytes) -> None:
     path = tmp_path / "ecl.yml"
     path.write_bytes(prefix + web("events: [ok]").encode().replace(b"\n", end))
     assert from_file(path).groups["web"].events == ("ok",)
 
 
-def test_a_complete_file(config_file: Write) -> None:
+def test_file_with_all_sections_is_read(config_file: Write) -> None:
     text = """\
 logging: {level: [any, thing], groups: {}}
 common: &common
@@ -363,7 +363,7 @@ groups:
     assert (dns.sync_limit, dns.max_events, dns.direct) == (10, 20, False)
 
 
-def test_the_directory_of_an_embedded_server_is_relative_to_the_file(
+def test_embedded_directory_is_relative_to_the_file(
     config_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = config_file(redis("embedded: data"))
@@ -372,7 +372,7 @@ def test_the_directory_of_an_embedded_server_is_relative_to_the_file(
     assert from_file(f"../{path.name}").redis.embedded == tmp_path / "data"
 
 
-# Dictionaries, as version 1.1 takes them
+# Dictionaries, as in version 1.1
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_settings_may_come_in_any_mapping(mapping: Any) -> None:
     assert config.redis.host == "h"
 
 
-def test_a_hyphen_in_the_name_of_a_setting_is_as_good_as_an_underscore() -> None:
+def test_hyphen_in_a_setting_means_underscore() -> None:
     settings = {
         "intervals": ["5m"],
         "auto-declare-events": True,
@@ -446,7 +446,7 @@ def test_group_without_sync_interval_of_zero_is_not_at_once(settings: dict[str, 
         ({"decode_responses": True, "retry_on_timeout": True, "encoding": "latin-1"}, "localhost:6379/0"),
     ],
 )
-def test_what_redis_may_be_given(given: dict[str, Any] | None, location: str) -> None:
+def test_redis_settings_of_any_form_are_accepted(given: dict[str, Any] | None, location: str) -> None:
     config = from_dicts({"web": {"intervals": ["5m"]}}, given)
     assert config.redis.location == location
     assert config.warnings == ()
@@ -455,7 +455,7 @@ def test_what_redis_may_be_given(given: dict[str, Any] | None, location: str) ->
 @pytest.mark.parametrize(
     "name", ["events", "auto_declare_events", "sync_interval", "sync_limit", "max_events"]
 )
-def test_none_is_the_same_as_not_given(name: str) -> None:
+def test_none_means_the_default(name: str) -> None:
     assert (
         from_dicts({"web": {"intervals": ["5m"], name: None}}).groups
         == from_dicts({"web": {"intervals": ["5m"]}}).groups
@@ -471,7 +471,7 @@ def test_none_is_the_same_as_not_given(name: str) -> None:
         ("sync_limit: 2", None),
     ],
 )
-def test_what_can_be_said_of_sessions(
+def test_sessions_have_defaults_and_settings(
     config_file: Write, written: str, expected: SessionsConfig | None
 ) -> None:
     config = from_file(config_file(web(written)))
@@ -479,14 +479,14 @@ def test_what_can_be_said_of_sessions(
     assert config.warnings == ()
 
 
-def test_declared_events_of_sessions_have_a_time_of_their_own() -> None:
+def test_declared_event_of_sessions_has_an_event_for_its_time() -> None:
     group = {"intervals": ["5m"], "events": ["b", "a", "a:ms"], "sessions": {}, "labels": {"b:ms": "Time"}}
     config = from_dicts({"web": group})
     assert config.group("web").events == ("b", "a", "a:ms", "b:ms")
     assert config.warnings == ()
 
 
-def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Write) -> None:
+def test_session_expiry_shorter_than_its_timeout_is_a_warning(config_file: Write) -> None:
     path = config_file(web("sessions:\n      timeout: 2m\n      expire_after: 60s"))
     (warning,) = from_file(path).warnings
     assert str(warning) == (
@@ -495,7 +495,7 @@ def test_sessions_that_are_forgotten_within_a_gap_are_warned_of(config_file: Wri
     )
 
 
-def test_keys_that_are_not_ours_are_left_alone_and_warned_of() -> None:
+def test_unknown_key_of_a_group_is_a_warning() -> None:
     config = from_dicts({"web": {"intervals": ["5m"], "description": "visits", 7: None}})
     assert [str(warning) for warning in config.warnings] == [
         f"groups.web.description: is not known (known here: {KNOWN_GROUP_KEYS})",
@@ -504,7 +504,7 @@ def test_keys_that_are_not_ours_are_left_alone_and_warned_of() -> None:
     assert list(config.groups) == ["web"]
 
 
-def test_a_label_of_no_declared_event_is_warned_of() -> None:
+def test_label_of_an_undeclared_event_is_a_warning() -> None:
     group = {"intervals": ["5m"], "events": ["error"], "labels": {"eror": "Errors", "x": "X", "error": "E"}}
     assert [str(warning) for warning in from_dicts({"web": group}).warnings] == [
         "groups.web.labels[eror]: is not a declared event (did you mean 'error'?)",
@@ -513,7 +513,7 @@ def test_a_label_of_no_declared_event_is_warned_of() -> None:
     assert from_dicts({"web": {**group, "auto_declare_events": True}}).warnings == ()
 
 
-def test_a_group_can_be_split_into_shards() -> None:
+def test_group_is_split_into_shards() -> None:
     config = from_dicts(
         {"web": {"intervals": ["5m"], "shards": 3}, "one": {"intervals": ["5m"], "shards": 1}}
     )
@@ -547,13 +547,13 @@ def test_a_group_can_be_split_into_shards() -> None:
         ),
     ],
 )
-def test_what_shards_cannot_be(config_file: Write, settings: str, expected: str) -> None:
+def test_shards_that_cannot_work_are_rejected(config_file: Write, settings: str, expected: str) -> None:
     lines = "\n    ".join(settings.strip("{}").split(", "))
     found = [line for line in problems(config_file(web(lines))) if "no effect" not in line]
     assert [line.partition(" ")[2] for line in found] == [expected.partition(" ")[2]]
 
 
-def test_the_longest_history_and_expiry_are_allowed() -> None:
+def test_longest_history_and_expiry_are_accepted() -> None:
     settings = {"intervals": ["5m"], "history": 100_000, "expire_after": "277777h"}
     group = from_dicts({"web": settings}).group("web")
     assert (group.history, group.expire_after) == (100_000, 277_777 * 3600)
@@ -566,7 +566,7 @@ def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_the_dictionaries_are_not_changed() -> None:
+def test_dictionaries_are_not_changed() -> None:
     groups = {"web": {"sync-interval": 1, "intervals": ["5m"], "extra": 1, "events": None}}
     redis = {"port": "1", "password": "x", "host": None}
     before = copy.deepcopy((groups, redis))
@@ -574,7 +574,7 @@ def test_the_dictionaries_are_not_changed() -> None:
     assert (groups, redis) == before
 
 
-def test_a_configuration_cannot_be_changed() -> None:
+def test_configuration_is_immutable() -> None:
     config = from_dicts({"web": {"intervals": ["5m"]}})
     with pytest.raises(AttributeError):
         config.redis.port = 1  # type: ignore[misc]
@@ -597,7 +597,7 @@ SECRET = "hush5"
         ({"url": f"unix://me:{SECRET}@/run/redis.sock"}, "unix://***@/run/redis.sock"),
     ],
 )
-def test_passwords_are_never_shown(
+def test_password_is_not_in_dumped_configuration_or_log(
     given: dict[str, Any], location: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
@@ -623,13 +623,13 @@ def test_passwords_are_never_shown(
         {"url": f"redis://me:{SECRET}@h", "host": "h"},
     ],
 )
-def test_passwords_are_not_in_messages(given: dict[str, Any]) -> None:
+def test_password_is_not_in_messages(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         from_dicts({"web": {"intervals": ["5m"]}}, given)
     assert SECRET not in f"{caught.value} {caught.value.problems!r}"
 
 
-def test_a_password_is_not_in_the_representation_of_its_configuration(config: Callable[..., Config]) -> None:
+def test_password_is_not_in_the_repr_of_a_configuration(config: Callable[..., Config]) -> None:
     assert SECRET not in repr(config({}, {"password": SECRET}))
     assert SECRET not in repr(RedisConfig(options={"password": SECRET}))
 
@@ -657,7 +657,7 @@ MORE_REDIS_PROBLEMS = {
 
 
 @pytest.mark.parametrize("redis", MORE_REDIS_PROBLEMS)
-def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Write) -> None:
+def test_invalid_or_repeated_address_of_redis_is_rejected(redis: str, config_file: Write) -> None:
     (problem,) = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
     assert problem.startswith(f"ecl.yml:2: {MORE_REDIS_PROBLEMS[redis]}")
 
@@ -665,13 +665,11 @@ def test_where_redis_is_must_be_told_once_and_right(redis: str, config_file: Wri
 @pytest.mark.parametrize(
     "section", ["source: {a: 1}", "spooler: [1]", "durable: {}", "server: {}", "tails: x"]
 )
-def test_a_file_that_is_in_use_may_have_sections_that_are_called_like_newer_ones(
-    section: str, config_file: Write
-) -> None:
+def test_foreign_section_that_resembles_a_setting_is_accepted(section: str, config_file: Write) -> None:
     assert from_file(config_file(f"groups: {{web: {{intervals: [5m]}}}}\n{section}\n")).groups
 
 
-def test_a_slip_in_a_setting_for_all_groups_is_an_error(config_file: Write) -> None:
+def test_slip_in_a_setting_for_all_groups_is_an_error(config_file: Write) -> None:
     (problem,) = problems(config_file("groups: {web: {intervals: [5m]}}\ndurabilty: replicas\n"))
     assert problem == "ecl.yml:2: durabilty: is not known (did you mean 'durability'?)"
 
@@ -702,23 +700,23 @@ SECRET_PLACES = [
 
 
 @pytest.mark.parametrize("redis", SECRET_PLACES)
-def test_no_problem_tells_a_password(redis: str, config_file: Write) -> None:
+def test_problem_does_not_show_a_misplaced_password(redis: str, config_file: Write) -> None:
     found = problems(config_file(f"groups: {{web: {{intervals: [5m]}}}}\nredis: {redis}\n"))
     assert found
     assert "hunter2" not in str(found)
 
 
-def test_nothing_that_is_printed_of_a_configuration_tells_a_password() -> None:
+def test_password_in_a_url_is_not_printed() -> None:
     redis = from_dicts({}, {"url": "redis://user:hunter2@h:1"}).redis
     assert "hunter2" not in f"{redis!r} {redis.location}"
 
 
-def test_a_merged_group_may_override_what_is_merged(config_file: Write) -> None:
+def test_merged_group_may_override_merged_settings(config_file: Write) -> None:
     text = "groups:\n  old: &o {events: [a], intervals: [5m]}\n  new:\n    <<: *o\n    events: [b]\n"
     assert from_file(config_file(text)).groups["new"].events == ("b",)
 
 
-def test_values_that_grow_without_end_are_shown_short(config_file: Write) -> None:
+def test_huge_value_is_shown_short(config_file: Write) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     (problem,) = problems(

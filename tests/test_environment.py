@@ -94,7 +94,7 @@ other: {text: "${UNSET"}
     assert web.labels == {"${NODE_NAME}": "on node-7", "a": "$"}
 
 
-def test_values_of_version_1_1_stay_as_they_are() -> None:
+def test_dollars_in_values_of_version_1_1_are_unchanged() -> None:
     groups = {"web": {"intervals": ["1h"], "events": ["a$$b", "${", "$${x"]}}
     config = from_dicts(groups, {"username": "me$$", "password": "pa$$w${ord$"})
     assert config.groups["web"].events == ("a$$b", "${", "$${x")
@@ -137,7 +137,7 @@ def test_reference_that_cannot_be_replaced_is_one_problem(
     assert problem.startswith(f"{path}:{place}: {fault}")
 
 
-def test_yaml_that_needs_quotes_around_a_reference_says_so(config_file: Write) -> None:
+def test_unquoted_reference_in_flow_yaml_gets_a_hint(config_file: Write) -> None:
     path = config_file("groups: {web: {intervals: [1h], title: ${NODE_NAME}}}")
     (problem,) = problems(lambda: from_file(path))
     assert problem.endswith("but got '{' (quote text that contains '{', such as ${NAME})")
@@ -172,7 +172,7 @@ def test_problem_shows_no_value_of_a_variable(redis: dict[str, Any]) -> None:
     assert "hush5" not in str(found)
 
 
-#: Values that some setting takes for wrong, or the other settings for a name that does not exist.
+#: Values that some settings reject, or that are no name of a group or event.
 SECRETS = [
     "TOPSECRET",
     "TOPSECRET{",
@@ -275,12 +275,12 @@ def test_host_called_redis_is_no_secret_in_a_message(monkeypatch: pytest.MonkeyP
     assert problem.endswith("is not an address of Redis (use redis://..., rediss://..., unix://...)")
 
 
-def test_variable_that_is_no_number_is_shown_by_its_name() -> None:
+def test_variable_that_is_not_a_number_is_shown_by_its_name() -> None:
     (problem,) = problems(lambda: from_dicts({"web": {"intervals": ["1h"], "history": "${SECRET}"}}))
     assert problem == "groups.web.history: '${SECRET}' is not a whole number from 0 to 100000"
 
 
-def test_value_that_contains_itself_is_no_endless_loop(config_file: Write) -> None:
+def test_value_that_contains_itself_is_expanded_once(config_file: Write) -> None:
     path = config_file('groups: {web: {intervals: [1h], events: &all ["${NODE_NAME}", *all]}}')
     (problem,) = problems(lambda: from_file(path))
     assert "events[1]: ['${NODE_NAME}', [...]] is not a string" in problem

@@ -1,4 +1,4 @@
-"""What the section `redis` may say: one way to Redis, TLS, and secrets that are kept elsewhere."""
+"""The section `redis`: address, TLS, and credentials in files or the environment."""
 
 from __future__ import annotations
 
@@ -49,11 +49,13 @@ def problems(**settings: Any) -> list[str]:
         ({"ssl": True, "host": "h"}, "h:6379/0", "h:6379/0"),
     ],
 )
-def test_there_are_several_ways_to_redis(settings: dict[str, Any], location: str, identity: str) -> None:
+def test_each_form_of_address_has_a_location_and_an_identity(
+    settings: dict[str, Any], location: str, identity: str
+) -> None:
     assert (redis(**settings).location, redis(**settings).identity) == (location, identity)
 
 
-def test_only_in_a_cluster_keys_say_which_part_of_them_decides_on_the_node() -> None:
+def test_keys_have_a_hash_tag_in_a_cluster_only() -> None:
     assert from_dicts(GROUPS, {"cluster": True}).group("web").prefix == "{web}"
     assert from_dicts(GROUPS, {"cluster": False}).group("web").prefix == "web"
 
@@ -146,11 +148,11 @@ SENTINEL = {"nodes": ["s:1"], "service": "ecl"}
         ({"ssl": True, "embedded": "d"}, "ssl: is given beside 'embedded': a unix socket needs no TLS"),
     ],
 )
-def test_what_contradicts_itself_or_is_not_there_is_named(settings: dict[str, Any], problem: str) -> None:
+def test_contradicting_or_missing_settings_are_rejected(settings: dict[str, Any], problem: str) -> None:
     assert problems(**settings) == [f"redis.{problem}"]
 
 
-def test_secrets_come_from_files_and_the_environment_without_the_end_of_the_line(
+def test_credentials_are_read_from_files_and_environment(
     tmp_path: Path, config_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECL_TEST_USER", "me")
@@ -164,7 +166,7 @@ def test_secrets_come_from_files_and_the_environment_without_the_end_of_the_line
     assert redis(password_env="ECL_TEST_PASSWORD").options == {"password": SECRET}
 
 
-def test_sentinels_have_users_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentinels_have_credentials_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECL_TEST_PASSWORD", "theirs")
     found = redis(password=SECRET, sentinel={**SENTINEL, "password_env": "ECL_TEST_PASSWORD"})
     assert found.sentinel
@@ -172,7 +174,7 @@ def test_sentinels_have_users_of_their_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.sentinel.options == {"username": None, "password": "theirs"}
 
 
-def test_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Write) -> None:
+def test_certificate_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Write) -> None:
     (tmp_path / "ca.pem").write_text("")
     settings = {"ssl": True, "ssl_ca_certs": "ca.pem", "ssl_check_hostname": False}
     assert from_file(config_file({"redis": settings, "groups": GROUPS})).redis.options == {
@@ -181,7 +183,9 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path, config_file: Wr
     }
 
 
-def test_no_way_to_give_a_password_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_from_file_or_environment_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ECL_TEST_PASSWORD", SECRET)
     (tmp_path / "secret").write_text(SECRET)
     for secret in ({"password_env": "ECL_TEST_PASSWORD"}, {"password_file": str(tmp_path / "secret")}):
@@ -202,14 +206,16 @@ def documented() -> list[str]:
 
 
 @pytest.mark.parametrize("written", documented())
-def test_what_the_document_shows_is_a_configuration(written: str, tmp_path: Path, config_file: Write) -> None:
+def test_each_example_of_the_deployment_page_is_valid(
+    written: str, tmp_path: Path, config_file: Write
+) -> None:
     for name in ("secret", "sentinel-secret", "ca.pem", "me.pem", "me.key"):
         (tmp_path / name).write_text("x\n")
     assert from_file(config_file(f"{written.strip()}\ngroups: {{web: {{intervals: [5m]}}}}\n")).warnings == ()
 
 
 @pytest.mark.parametrize("password", [f"/{SECRET}", f"12/{SECRET}", f"?{SECRET}=1", f"#{SECRET}"])
-def test_an_address_with_a_password_that_cuts_it_short_is_refused_without_showing_it(password: str) -> None:
+def test_url_with_an_unescaped_password_is_rejected_without_showing_it(password: str) -> None:
     (problem,) = problems(url=f"redis://me:{password}@host:6379/0")
     assert "write %2F, %3F or %23 there" in problem
     assert SECRET not in problem
@@ -223,7 +229,7 @@ def test_an_address_with_a_password_that_cuts_it_short_is_refused_without_showin
         {"url": f"redis://me:two\nlines{SECRET}@host:port"},
     ],
 )
-def test_a_password_in_the_wrong_place_is_not_shown(settings: dict[str, Any]) -> None:
+def test_password_in_the_wrong_place_is_not_shown(settings: dict[str, Any]) -> None:
     (problem,) = problems(**settings)
     assert "***@host" in problem
     assert SECRET not in problem

@@ -1,4 +1,4 @@
-"""SIGHUP: services go on with another configuration, and lose nothing over it."""
+"""SIGHUP: services read their configuration again, and lose no counts."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def reload(process: subprocess.Popen[str], manager: Manager) -> None:
 
 def end(process: subprocess.Popen[str]) -> str:
     process.terminate()
-    _, told = process.communicate(timeout=10)
+    _, logged = process.communicate(timeout=10)
     assert process.returncode == 0
-    return told
+    return logged
 
 
 def rotated(server: Server, group: str, interval: str = "1s") -> Any:
@@ -55,7 +55,7 @@ def rotated(server: Server, group: str, interval: str = "1s") -> Any:
 
 
 def merged(server: Server, group: str) -> list[int]:
-    """How many intervals in one each of the finished ones was."""
+    """Returns for each finished interval how many seconds it covers."""
     fields = [entry for _, entry in server.client.xrange(f"{group}:1s:@history")]
     return [round(float(each["@end"]) - float(each["@start"])) for each in fields if "@end" in each]
 
@@ -63,14 +63,14 @@ def merged(server: Server, group: str) -> list[int]:
 # Configurations
 
 
-def test_what_is_different_is_said_in_words() -> None:
+def test_differences_are_described() -> None:
     old = from_dicts({"a": G, "b": G, "c": G})
     new = from_dicts({"a": G, "b": {**G, "hidden": True}, "d": G})
     assert changes(old, old) == []
     assert changes(old, new) == ["groups added: d", "groups removed: c", "groups changed: b"]
 
 
-def test_where_redis_is_stays_as_it_was() -> None:
+def test_address_of_redis_is_kept_until_the_next_start() -> None:
     old, new = from_dicts({"a": G}, {"port": 1}), from_dicts({"a": G, "b": G}, {"port": 2})
     config, kept = usable_at_once(old, new)
     assert kept == ["redis"]
@@ -78,7 +78,7 @@ def test_where_redis_is_stays_as_it_was() -> None:
     assert config.groups == new.groups
 
 
-def test_a_line_that_moves_changes_nothing(config_file: Write) -> None:
+def test_moved_line_is_no_difference(config_file: Write) -> None:
     old = from_file(config_file("{groups: {g: {intervals: [1s]}}, servr: {}}"))
     new = from_file(config_file("\n\n{groups: {g: {intervals: [1s]}}, servr: {}}"))
     assert old.warnings != new.warnings
@@ -89,11 +89,11 @@ def test_a_line_that_moves_changes_nothing(config_file: Write) -> None:
 
 
 def has_stopped(server: Server, group: str) -> bool:
-    """Returns whether all masters of a group that Redis knows have stopped in good order."""
+    """Returns whether all masters of a group have recorded that they stopped."""
     return all('"stopped": true' in value for value in server.client.hvals(f"{group}:@masters"))
 
 
-def test_the_master_rotates_what_is_new_and_leaves_what_is_gone(
+def test_master_rotates_added_groups_and_stops_removed_ones(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     before = {"stays": G, "goes": G, "grows": G}
@@ -107,17 +107,17 @@ def test_the_master_rotates_what_is_new_and_leaves_what_is_gone(
     reload(master, manager)
     gone = rotated(server, "goes")
     wait_until(lambda: rotated(server, "comes") and rotated(server, "grows", "2s"))
-    wait_until(lambda: has_stopped(server, "goes"), what="status shows that it is not rotated any more")
+    wait_until(lambda: has_stopped(server, "goes"), what="the master records that it has left the group")
     assert int(rotated(server, "goes")) <= int(gone) + 1
-    told = end(master)
-    assert "again: groups added: comes; groups removed: goes; groups changed: grows" in told
-    assert "intervals in one" not in told, "what stays was rotated in time"
+    logged = end(master)
+    assert "again: groups added: comes; groups removed: goes; groups changed: grows" in logged
+    assert "intervals in one" not in logged, "groups that stay are rotated on time"
     assert has_stopped(server, "comes")
-    ends = [line.split()[-1] for line in told.splitlines() if "Group 'grows', interval '1s'" in line]
-    assert len(ends) == len(set(ends)), "the old settings do not rotate it, too"
+    ends = [line.split()[-1] for line in logged.splitlines() if "Group 'grows', interval '1s'" in line]
+    assert len(ends) == len(set(ends)), "each interval is rotated once"
 
 
-def test_a_configuration_that_cannot_be_used_is_told_in_full_and_changes_nothing(
+def test_invalid_configuration_is_logged_in_full_and_changes_nothing(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": {"g": G}}))
@@ -128,15 +128,15 @@ def test_a_configuration_that_cannot_be_used_is_told_in_full_and_changes_nothing
     wait_until(lambda: int(rotated(server, "g") or 0) > at_reload)
     config_file({"redis": server.config, "groups": {"g": G}})
     reload(master, manager)
-    told = end(master)
-    assert "'5x' is not an interval" in told
-    assert "redis.port" in told
-    assert "ecl.yml cannot be used: nothing has changed" in told
-    assert told.splitlines()[-1].endswith("Configuration read again: nothing has changed")
+    logged = end(master)
+    assert "'5x' is not an interval" in logged
+    assert "redis.port" in logged
+    assert "ecl.yml cannot be used: nothing has changed" in logged
+    assert logged.splitlines()[-1].endswith("Configuration read again: nothing has changed")
 
 
 @pytest.mark.parametrize("left", ["", "redis: {}", "groups:", "groups: {}", None])
-def test_a_file_that_is_just_being_written_or_gone_changes_nothing(
+def test_incomplete_or_missing_file_changes_nothing(
     left: str | None, server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     config = config_file({"redis": server.config, "groups": {"g": G}})
@@ -152,7 +152,7 @@ def test_a_file_that_is_just_being_written_or_gone_changes_nothing(
     assert "nothing has changed" in end(master)
 
 
-def test_a_tail_without_log_files_goes_on_with_those_that_it_has(
+def test_tail_keeps_its_entries_when_the_section_is_removed(
     server: Server, start: Start, config_file: Write, manager: Manager, tmp_path: Path
 ) -> None:
     config = {"redis": server.config, "groups": {"g": {**G, "intervals": ["24h"]}}}
@@ -166,26 +166,28 @@ def test_a_tail_without_log_files_goes_on_with_those_that_it_has(
     assert "ecl.yml has no section 'tail': nothing has changed" in end(tail)
 
 
-def test_what_cannot_change_before_the_next_start_is_named(
+def test_setting_that_needs_a_restart_is_logged(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": {"g": G}}))
     manager.wait_for("READY=1")
     config_file({"redis": {"port": free_port()}, "groups": {"g": G, "h": G}})
     reload(master, manager)
-    wait_until(lambda: rotated(server, "h"), what="the rest is taken over")
+    wait_until(lambda: rotated(server, "h"), what="the other changes are applied")
     assert "redis stays as it was until the next start" in end(master)
 
 
 @pytest.mark.parametrize("name", ["master", "serve", "tail"])
-def test_the_signal_does_no_harm_at_any_time(
+def test_sighup_is_harmless_at_any_time(
     name: str, own_server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
-    own_server.stall()  # the tail waits for it, so that it has not begun when the first signals come
+    own_server.stall()  # the tail waits for Redis, so the first signals come before it has begun
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
     config = config_file({"redis": own_server.config, "groups": {"g": G}, "tail": [entry]})
     service = start("ecl", name, *(["--listen", "127.0.0.1:0"] if name == "serve" else []), config)
-    wait_until(lambda: holds(service, signal.SIGHUP), what="it can wait before anything else is imported")
+    wait_until(
+        lambda: holds(service, signal.SIGHUP), what="SIGHUP is blocked before anything else is imported"
+    )
     while not catches(service, signal.SIGHUP):
         service.send_signal(signal.SIGHUP)
     assert manager.states() == []
@@ -224,7 +226,7 @@ def in_mask(name: str, process: subprocess.Popen[str], number: signal.Signals) -
 @pytest.mark.parametrize(
     "command", [("ecl_master", "--once"), ("ecl", "master", "--once"), ("ecl", "status")]
 )
-def test_what_does_not_obey_the_signal_is_ended_by_it(
+def test_sighup_ends_commands_that_do_not_reload(
     command: tuple[str, ...], start: Start, own_server: Server, config_file: Write
 ) -> None:
     config = config_file({"redis": {**own_server.config, "socket_timeout": 30}, "groups": {"g": G}})
@@ -246,7 +248,7 @@ def has_connection(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("outlives", [False, True])
-def test_who_loses_its_terminal_stops_unless_it_was_to_outlive_it(
+def test_master_stops_with_its_terminal_unless_started_by_nohup(
     outlives: bool, server: Server, config_file: Write
 ) -> None:
     config = config_file({"redis": server.config, "groups": {"g": G}})
@@ -270,7 +272,7 @@ def test_who_loses_its_terminal_stops_unless_it_was_to_outlive_it(
 # The server
 
 
-def test_the_server_shows_hides_and_lets_count_as_is_written_now(
+def test_server_applies_the_new_configuration(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     old = {"a": {**G, "history": 5}, "b": {**G, "history": 5}}
@@ -287,12 +289,14 @@ def test_the_server_shows_hides_and_lets_count_as_is_written_now(
         {"redis": server.config, "groups": new, "serve": allowed, "grafana": {"group": "c", "event": "e"}}
     )
     reload(serving.process, manager)
-    wait_until(lambda: cut.is_over, what="what is hidden now is not sent any more")
+    wait_until(lambda: cut.is_over, what="the stream of a hidden group ends")
     assert serving.ask("GET", "/api/v1/groups/b/1s")[0] == 404
     assert serving.ask("GET", "/api/v1/groups/c/1s")[0] == 200
     for name in "abc":
         assert serving.post(path.format(name), {"events": {"e": 1}}, **page)[0] == 202
-    wait_until(lambda: server.counts("a", "1s", "cur") == {"e": 4}, what="also what was counted before")
+    wait_until(
+        lambda: server.counts("a", "1s", "cur") == {"e": 4}, what="counts from before the signal are kept"
+    )
     assert serving.post("/write", PAYLOAD)[0] == 201, "the only group with sessions"
     assert not kept.is_over
     for stream in (kept, cut):
@@ -336,7 +340,7 @@ class Stream:
 # Log files
 
 
-def test_no_line_is_lost_or_doubled_when_entries_come_change_and_go(
+def test_lines_count_once_while_entries_change(
     server: Server, start: Start, config_file: Write, manager: Manager, tmp_path: Path
 ) -> None:
     group = {"auto_declare_events": True, "intervals": ["24h"]}
@@ -367,14 +371,14 @@ def test_no_line_is_lost_or_doubled_when_entries_come_change_and_go(
     assert followed == {"stays", "changes", "comes"}
     write(1)
     expected = {"stays": 1001, "old": 1001, "goes": 1000, "new": 1, "comes": 1}
-    wait_until(lambda: counted() == expected, what=f"{counted()}: lines count by the rules of their time")
+    wait_until(lambda: counted() == expected, what=f"{counted()}: lines count by the rules at their time")
     configure(stays=["stays"], goes=["goes"])
     reload(tail, manager)
     write(1)
-    wait_until(lambda: counted().get("goes") == 1002, what="it goes on where it was left")
-    told = end(tail)
+    wait_until(lambda: counted().get("goes") == 1002, what="the entry continues at its offset")
+    logged = end(tail)
     assert counted() == {"stays": 1002, "old": 1001, "goes": 1002, "new": 1, "comes": 1}
-    assert "WARNING" not in told
+    assert "WARNING" not in logged
     for log in logs.values():
         log.close()
 
@@ -383,7 +387,7 @@ def open_files(process: subprocess.Popen[str]) -> set[str]:
     return {os.path.basename(os.readlink(file)) for file in Path(f"/proc/{process.pid}/fd").iterdir()}
 
 
-def test_an_entry_that_cannot_begin_does_not_stop_the_others(
+def test_entry_that_cannot_be_followed_does_not_stop_others(
     server: Server, start: Start, config_file: Write, manager: Manager, tmp_path: Path
 ) -> None:
     rules = [{"match": "x", "events": ["e"]}]
@@ -415,7 +419,7 @@ with EventCountLogger(json.loads(sys.argv[1]), json.loads(sys.argv[2])) as ecl:
 """
 
 
-def test_workers_with_the_old_and_the_new_configuration_count_exactly_what_both_know(
+def test_workers_with_old_and_new_configuration_count_exactly(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
     old = {

@@ -1,4 +1,4 @@
-"""Spool files of processes that could not use the same directory as others."""
+"""Spool files of processes that used different directories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.servers import Server
 
 GROUPS = {"web": {"events": ["ok"], "intervals": ["1h"], "sync_interval": 3600}}
 
-#: Counts 1,000 events, which are not sent, and is killed.
+#: Counts 1,000 events, and is killed before they are sent.
 PROGRAM = """
 import json, os, signal, sys
 from event_count_logger import EventCountLogger
@@ -39,7 +39,7 @@ for _ in range(1000):
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
-#: Runs a command with other directories in place of the usual ones; the first is writable or not.
+#: Runs a command with other directories in place of the default ones; the first may be read-only.
 NAMESPACE = """
 mount --bind "$1/shm" /dev/shm
 [ "$2" = rw ] || mount -o remount,bind,ro /dev/shm
@@ -54,13 +54,13 @@ NAME = f"event-count-logger-{os.geteuid()}"
 
 @pytest.fixture(autouse=True)
 def spool_dir(spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default is what these tests are about."""
+    """Unset ECL_SPOOL_DIR, so that processes use the default directories."""
     monkeypatch.delenv("ECL_SPOOL_DIR")
 
 
 @pytest.fixture
 def parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Directories of the test in place of the usual ones."""
+    """Directories of the test in place of the default ones."""
     found = [tmp_path / name for name in ("shm", "tmp", "var")]
     for each in found:
         each.mkdir()
@@ -77,7 +77,7 @@ def killed(server: Server, *parents: Path, **environment: str) -> None:
 
 
 @pytest.mark.parametrize("used", [0, 1, 2])
-def test_counts_are_recovered_from_each_place(used: int, server: Server, parents: list[Path]) -> None:
+def test_counts_are_recovered_from_each_directory(used: int, server: Server, parents: list[Path]) -> None:
     killed(server, *(each / "missing" for each in parents[:used]), *parents[used:])
     assert [len([*each.glob(f"{NAME}/*.ecl")]) for each in parents] == [
         int(each == used) for each in range(3)
@@ -101,7 +101,7 @@ def test_temporary_directory_of_a_process_is_not_used(
     assert [*parents[1].glob(f"{NAME}/*.ecl")]
 
 
-def test_directory_of_another_user_in_another_place_is_ignored(parents: list[Path]) -> None:
+def test_directory_of_another_user_is_ignored(parents: list[Path]) -> None:
     directory = parents[1] / NAME
     directory.symlink_to(parents[2])
     assert spool_directories.default_spool_dirs() == [parents[0] / NAME]
@@ -125,12 +125,12 @@ def test_named_directory_is_the_only_one(parents: list[Path], monkeypatch: pytes
     assert from_dicts(GROUPS).spool_dirs == [parents[2]]
 
 
-# Real directories, out of the way of others
+# The default directories, in a mount namespace
 
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command where the usual directories are those of the test, and /dev/shm has the file ecl.yml."""
+    """Runs a command in a mount namespace, with directories of the test in place of the default ones."""
     if not shutil.which("unshare") or ROOT.is_relative_to("/tmp"):
         pytest.skip("needs unshare, and the project outside of /tmp")
     for name in ("shm", "tmp", "var"):
@@ -172,7 +172,7 @@ def test_process_without_shared_memory_is_recovered_by_one_with_it(
     assert server.counts("web", "1h", "cur") == {"ok": 2000 + command.startswith("log_event")}
 
 
-def test_commands_look_at_every_place(inside: Callable[..., Any], server: Server, file: str) -> None:
+def test_commands_look_into_each_directory(inside: Callable[..., Any], server: Server, file: str) -> None:
     kill(inside, server, "ro")
     kill(inside, server, "rw")
     listed = inside("rw", BIN / "ecl", "local", file)

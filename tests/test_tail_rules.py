@@ -1,4 +1,4 @@
-"""What lines count by rules, and what is said of rules that cannot be used."""
+"""Rules of the section `tail`: the counts of lines, and problems of rules."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def test_all_events_and_counts_of_a_line_are_counted(count: Count) -> None:
     assert tally.oddities == {}
 
 
-def test_every_rule_that_matches_counts_and_the_rest_is_unmatched(count: Count) -> None:
+def test_each_matching_rule_counts_and_other_lines_are_unmatched(count: Count) -> None:
     data = b'error "GET /error HTTP/1.1" 200 1\nerror\n\nother\n"GET / HTTP/1.1" 200 1\n'
     tally = count(data, {**ACCESS, "events": ["request"], "counts": {}}, ERROR)
     assert counts(tally) == {"request": 2, "error": 2, "@unmatched": 2}
 
 
-def test_without_rules_all_is_unmatched(count: Count) -> None:
+def test_lines_without_rules_are_unmatched(count: Count) -> None:
     assert counts(count(b"a\nb\n")) == {"@unmatched": 2}
 
 
-def test_a_group_that_takes_no_part_drops_its_event_only(count: Count) -> None:
+def test_unmatched_group_of_a_pattern_drops_its_event_only(count: Count) -> None:
     rule = {
         "match": "^(?P<a>a)?(?P<n>[0-9]+)?b",
         "events": ["a {a}", "n {n}", "line"],
@@ -93,7 +93,7 @@ def test_a_group_that_takes_no_part_drops_its_event_only(count: Count) -> None:
         ("007 08", 15, 0),
     ],
 )
-def test_only_whole_numbers_of_a_fair_size_are_added(
+def test_whole_numbers_up_to_a_limit_are_added(
     count: Count, numbers: str, total: int, n_skipped: int
 ) -> None:
     rule = {"match": "(?P<n>.*)", "counts": {"sum": "{n}"}}
@@ -103,34 +103,34 @@ def test_only_whole_numbers_of_a_fair_size_are_added(
     assert len(tally.oddities) == (n_skipped > 0)
 
 
-def test_lines_end_with_or_without_a_carriage_return_and_nothing_else(count: Count) -> None:
+def test_line_ends_at_lf_or_crlf_only(count: Count) -> None:
     rule = {"match": "^(?P<all>.*)$", "events": ["{all}"]}
     data = "a\r\na\nb\u2028b\nb\x0bb\nc\rc\n\r\n".encode()
     assert list(counts(count(data, rule))) == ["a", "b\u2028b", "b\x0bb", "c\rc", ""]
 
 
-def test_any_bytes_are_lines(count: Count) -> None:
+def test_invalid_utf_8_is_replaced(count: Count) -> None:
     rule = {"match": "^(?P<all>.*)$", "events": ["{all}"]}
     assert list(counts(count(b"\xff\xfe\na\xe2\n\x00\n", rule))) == ["\ufffd\ufffd", "a\ufffd", "\x00"]
 
 
 @pytest.mark.parametrize("length", [40, 20_000])
-def test_a_pattern_that_takes_for_ever_costs_its_line_and_no_other(count: Count, length: int) -> None:
+def test_pattern_beyond_its_time_limit_skips_only_its_line(count: Count, length: int) -> None:
     slow = {"match": "^(?P<all>(a+)+)$", "events": ["slow"]}
     begin = time.process_time()
     tally = count(b"aaa\n" + b"a" * length + b"!\naaaa\nerror\n", slow, ERROR)
-    assert time.process_time() - begin < 30, "it takes for ever without a limit"
+    assert time.process_time() - begin < 30, "hours without a time limit"
     assert counts(tally) == {"slow": 2, "error": 1, "@skipped": 1}
     assert list(tally.oddities.values()) == ["rules[0] takes too long for a line: it is skipped"]
 
 
-def test_a_long_line_gives_the_same_match_as_a_short_one(count: Count) -> None:
+def test_long_line_matches_like_a_short_one(count: Count) -> None:
     rule = {"match": r"(?<=x)\b(?P<word>y+)|^(?P<first>a)b|(?P<last>z)$", "events": ["{first}", "{last}"]}
     for filler in (b"", b" " * 20_000):
         assert counts(count(b"ab" + filler + b"z\n" + filler + b"-ab z\n", rule)) == {"a": 1, "z": 1}
 
 
-def test_a_long_line_is_no_reason_for_quadratic_time(count: Count) -> None:
+def test_long_line_takes_no_quadratic_time(count: Count) -> None:
     begin = time.process_time()
     tally = count(b"a" * 300_000 + b"\nx=1\n", {"match": r"\w+=", "events": ["x"]})
     assert time.process_time() - begin < 30, "minutes in quadratic time"
@@ -142,7 +142,7 @@ def session_rule(**settings: Any) -> dict[str, Any]:
     return {"match": r"^(?P<time>.{19}) (?P<pid>\d+)( (?P<module>\w+))?", "session": session, **settings}
 
 
-def test_lines_tell_of_sessions(count: Count) -> None:
+def test_line_reports_an_action_of_a_session(count: Count) -> None:
     time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S", "zone": "Europe/Berlin"}
     end = {"match": "(?P<pid>[0-9]+) ends", "session": {"id": "{pid}", "action": "end"}}
     data = b"2026-07-01 12:00:00 7 shop\n2026-01-01 12:00:00 8 shop\n2026-07-01 12:00:00 9\n7 ends\n"
@@ -154,7 +154,7 @@ def test_lines_tell_of_sessions(count: Count) -> None:
     ]
 
 
-def test_a_time_that_cannot_be_read_leaves_the_session_out(count: Count) -> None:
+def test_unreadable_time_skips_the_session(count: Count) -> None:
     time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S"}
     tally = count(b"2026-02-30 12:00:00 7 shop\n", session_rule(time=time_, events=["line"]))
     assert counts(tally) == {"line": 1, "@skipped": 1}
@@ -171,7 +171,7 @@ def test_a_time_that_cannot_be_read_leaves_the_session_out(count: Count) -> None
         ("Dec 31 23:59:59", "%b %d %H:%M:%S", "2025-12-31T23:59:59+01:00"),
     ],
 )
-def test_a_time_has_the_zone_and_year_that_it_lacks(text: str, format: str, expected: str) -> None:
+def test_missing_zone_and_year_of_a_time_are_added(text: str, format: str, expected: str) -> None:
     zone = ZoneInfo("Europe/Berlin")
     rule = TailTime(Template.parse("{time}"), format, zone)
     found = read_time(text, rule, datetime(2026, 1, 1, 1, tzinfo=zone))
@@ -188,11 +188,11 @@ tail:
 
 
 def rule(settings: str, group: str = "g") -> str:
-    """A rule with the placeholder n, whose fault is on line 8."""
+    """Returns a rule with the placeholder n; `settings` are on line 8."""
     return f"- file: a.log\n  group: {group}\n  rules: [{{match: '(?P<n>x)', {settings}}}]\n"
 
 
-def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Write) -> None:
+def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         from_file(config_file(FILE + "- {file: a.log, group: web, rules: [{match: '('}]}\n"))
     assert [problem.path for problem in caught.value.problems] == ["tail[0].group", "tail[0].rules[0].match"]
@@ -274,9 +274,7 @@ def test_rules_are_checked_also_where_the_group_is_not_known(config_file: Write)
         ("tail: []\n", "6: tail: is given twice"),
     ],
 )
-def test_each_problem_of_the_rules_is_named_with_its_place(
-    config_file: Write, text: str, expected: str
-) -> None:
+def test_problem_of_a_rule_has_its_place(config_file: Write, text: str, expected: str) -> None:
     path = config_file(FILE + text)
     with pytest.raises(ConfigError) as caught:
         from_file(path)
@@ -284,7 +282,7 @@ def test_each_problem_of_the_rules_is_named_with_its_place(
     assert expected in str(problem).removeprefix(f"{path}:")
 
 
-def test_the_same_files_may_be_counted_in_several_groups(config_file: Write) -> None:
+def test_same_files_may_count_in_several_groups(config_file: Write) -> None:
     entries = "- {file: a*.log, group: g, rules: []}\n- {file: a*.log, group: declared, rules: []}\n"
     path = config_file(f"{FILE}{entries}- {{file: a*.log, group: g, source: other, rules: []}}\n")
     ids = [entry.source_id for entry in from_file(path).tail]
@@ -292,7 +290,7 @@ def test_the_same_files_may_be_counted_in_several_groups(config_file: Write) -> 
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_a_group_with_a_fault_of_its_own_is_not_said_to_be_missing(config_file: Write) -> None:
+def test_group_with_problems_is_not_reported_as_missing(config_file: Write) -> None:
     groups = {"g": {"intervals": ["5x"]}, "h": {"intervals": ["5m"]}}
     tail = [{"file": "a.log", "group": group, "rules": []} for group in ("g", "h")]
     with pytest.raises(ConfigError) as error:

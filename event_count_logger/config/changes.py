@@ -1,4 +1,4 @@
-"""From one configuration to the next while programs run: pure functions of both."""
+"""Differences between two configurations, for programs that read theirs again."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import replace
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.model import Config
 
-#: Settings that say where the counts of a group are.
-_WHERE = ("key_prefix", "n_shards", "layout")
+#: Fields that decide which keys have the counts of a group.
+_KEYS = ("key_prefix", "n_shards", "layout")
 
 
 def usable_at_once(old: Config, new: Config) -> tuple[Config, list[str]]:
-    """The new configuration, except for what cannot be changed before the next start.
+    """Returns the new configuration, with the old values of parts that cannot change before the next start.
 
-    Returns:
-        What to go on with, and what stays as it was, such as `redis` or `groups.web`.
+    Also returns the names of these parts, such as `redis` or `groups.web`.
     """
-    groups = {name: _where_it_was(old.groups.get(name), group) for name, group in new.groups.items()}
+    groups = {name: _with_old_keys(old.groups.get(name), group) for name, group in new.groups.items()}
     kept = ["redis"] if new.redis != old.redis else []
     kept += [f"groups.{name}" for name, group in groups.items() if group != new.groups[name]]
     return replace(new, redis=old.redis, groups=groups), kept
 
 
 def changes(old: Config, new: Config) -> list[str]:
-    """What is different, in words."""
+    """Returns the differences as phrases, such as `groups added: web`."""
     both = old.groups.keys() & new.groups.keys()
     groups = {
         "added": new.groups.keys() - both,
@@ -36,5 +35,5 @@ def changes(old: Config, new: Config) -> list[str]:
     return of_groups + [f"{each} changed" for each in sections if getattr(old, each) != getattr(new, each)]
 
 
-def _where_it_was(old: GroupConfig | None, new: GroupConfig) -> GroupConfig:
-    return replace(new, **{name: getattr(old, name) for name in _WHERE}) if old else new
+def _with_old_keys(old: GroupConfig | None, new: GroupConfig) -> GroupConfig:
+    return replace(new, **{name: getattr(old, name) for name in _KEYS}) if old else new

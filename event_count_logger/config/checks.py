@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -53,9 +53,9 @@ class Invalid(Exception):
         faults: All problems of the value.
     """
 
-    def __init__(self, message: str, *steps: object) -> None:
-        super().__init__(message)
-        self.faults = [Fault(steps, message)]
+    def __init__(self, message: str = "", faults: Sequence[Fault] = ()) -> None:
+        self.faults = faults or [Fault((), message)]
+        super().__init__(self.faults[0].message)
 
 
 class Mismatch(Exception):
@@ -111,9 +111,7 @@ def check_each(values: Iterable[tuple[object, K]], accept: Callable[[K], T]) -> 
         except Invalid as error:
             faults += [Fault((step, *fault.steps), fault.message) for fault in error.faults]
     if faults:
-        invalid = Invalid(faults[0].message)
-        invalid.faults = faults
-        raise invalid
+        raise Invalid(faults=faults)
     return tuple(results)
 
 
@@ -128,7 +126,9 @@ def quoting_hint(value: object) -> str:
     return ""
 
 
-anything: Check[Any] = Check(lambda value: value, "anything")
+anything: Check[Any] = Check(
+    lambda value: str(value) if isinstance(value, FromEnvironment) else value, "anything"
+)
 
 #: The settings of a nested section, which has a table of its own.
 nested: Check[Any] = Check(lambda value: value, "a mapping of settings", kind="settings, see below")

@@ -11,6 +11,7 @@ from zlib import crc32
 from event_count_logger import keys
 from event_count_logger.config.checks import (
     Check,
+    Fault,
     Invalid,
     boolean,
     check,
@@ -68,7 +69,8 @@ def _intervals(value: object) -> tuple[Interval, ...]:
     for number, interval in enumerate(intervals):
         first = by_length.setdefault(interval.length_ms, number)
         if first != number:
-            raise Invalid(f"{show(given[number])} is as long as {show(given[first])}", number)
+            message = f"{show(given[number])} is as long as {show(given[first])}"
+            raise Invalid(faults=[Fault((number,), message)])
     return intervals
 
 
@@ -81,7 +83,7 @@ def _source_ttl(value: object) -> float:
 
 @section
 class SessionsConfig:
-    """How the sessions of a group are timed, and how long they are remembered."""
+    """Timing and expiry of the sessions of a group."""
 
     timeout: float = setting(
         or_zero(duration),

@@ -47,11 +47,9 @@ class Report:
         The place may also be that of a list with the value.
         """
         found = self._at(place)
-        texts = found if isinstance(found, list) else [found]
-        from_environment = (text for text in texts if isinstance(text, FromEnvironment))
         if isinstance(found, list):
-            from_environment = (text for text in from_environment if text == value)
-        return show(next(from_environment, value))
+            found = next((item for item in found if item == value), None)
+        return show(found if isinstance(found, FromEnvironment) else value)
 
     def is_from_environment(self, place: Place) -> bool:
         """Returns whether the text at a place has values of environment variables."""

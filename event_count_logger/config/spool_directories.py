@@ -1,4 +1,4 @@
-"""The directories for spool files of a user, unless a configuration names one."""
+"""The default directories for spool files of a user."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-#: Parents of the directory, the best first: memory, then what every system has. The list is the same in every
-#: process. With TMPDIR in it, files of a process with another TMPDIR could not be found.
+#: Parents of the directory, the best first: memory, then directories of every system. The list is the same in
+#: every process. With TMPDIR in it, files of a process with another TMPDIR could not be found.
 PARENTS = ("/dev/shm", "/tmp", "/var/tmp")
 
 
@@ -21,10 +21,10 @@ def default_spool_dir() -> Path:
 
 
 def default_spool_dirs() -> list[Path]:
-    """Returns every directory that `default_spool_dir` may have given another process of this user.
+    """Returns each directory that `default_spool_dir` may return in another process of this user.
 
-    `/dev/shm` may be read-only for one process and not for another, or for some time. Directories of other
-    users, which anybody can make in `/tmp`, are left out.
+    `/dev/shm` may be read-only for some processes, or for some time. Directories of other users are left out:
+    any user can create them in `/tmp`.
     """
     chosen = default_spool_dir()
     if os.environ.get("ECL_SPOOL_DIR"):

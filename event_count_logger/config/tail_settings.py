@@ -135,7 +135,7 @@ class TailTime:
 
     @property
     def has_year(self) -> bool:
-        """Whether the year is in the line."""
+        """True if times in the line have a year."""
         return has_year(self.format)
 
 

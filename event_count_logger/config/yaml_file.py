@@ -1,31 +1,28 @@
-"""Reads YAML, and knows on which line everything stands. The only module that knows YAML."""
+"""A reader of YAML files that finds the line of each place. The only module that imports yaml."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from event_count_logger.config.checks import show
-from event_count_logger.config.report import Place, written
+from event_count_logger.config.report import LineOf, Place, written
 from event_count_logger.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     import yaml
 
-#: Gives the line of a place, if it has one.
-LineOf = Callable[[Place], int | None]
 
-
-def read(file: str, ours: Container[object]) -> tuple[dict[object, Any], LineOf]:
-    """The content of a file, and a function that finds the line of a place in it.
+def read(file: str, known: Container[object]) -> tuple[dict[object, Any], LineOf]:
+    """Returns the content of a file, and a function that finds the line of a place in it.
 
     Args:
-        file: Its path.
-        ours: The keys at its highest level of which we know what may stand there.
+        file: Path of the file.
+        known: Sections of this package, in which a key may stand only once.
 
     Raises:
-        ConfigError: It cannot be read, is not valid YAML, is no mapping, or gives a key of ours twice.
+        ConfigError: The file cannot be read, is not valid YAML, is not a mapping, or repeats a key.
     """
     import yaml
 
@@ -36,9 +33,8 @@ def read(file: str, ours: Container[object]) -> tuple[dict[object, Any], LineOf]
         with open(file, "rb") as stream:
             loader = yaml.SafeLoader(stream)
             root = loader.get_single_node()
-            repeated = (
-                list(_repeated_keys(root, (), ours, set())) if root else []
-            )  # before merges make some of their own
+            # Before merges (`<<`) repeat keys.
+            repeated = list(_repeated_keys(root, (), known, set())) if root else []
             content = loader.construct_document(root) if root else {}
     except OSError as error:
         raise failure(f"cannot be read: {error.strerror}") from error
@@ -57,7 +53,7 @@ def read(file: str, ours: Container[object]) -> tuple[dict[object, Any], LineOf]
 
 
 def _without_words(problem: str) -> str:
-    """What YAML found, without words of the file: a password may begin with '*' or '!'."""
+    """Returns a problem of YAML without quoted words of the file: a password may begin with '*' or '!'."""
     if problem.endswith("but got '{'"):
         return f"{problem} (quote text that contains '{{', such as ${{NAME}})"
     found, n = re.subn("(alias|anchor|handle|tag) ['\"].*['\"]", r"\1", problem)
@@ -65,7 +61,7 @@ def _without_words(problem: str) -> str:
 
 
 def _line_of(node: yaml.Node, place: Place) -> int:
-    """The line on which `place` begins, or as much of it as the file has."""
+    """Returns the line on which a place begins, or that of its nearest parent in the file."""
     line = node.start_mark.line + 1
     for step in place:
         children = node.value if isinstance(node.value, list) else []
@@ -77,7 +73,7 @@ def _line_of(node: yaml.Node, place: Place) -> int:
         match = [pair for pair in pairs if _same_key(pair[0].value, step)]
         if not match:
             break
-        key, node = match[-1]  # what is merged in comes first
+        key, node = match[-1]  # merged keys (`<<`) come first
         line = key.start_mark.line + 1
     return line
 
@@ -89,22 +85,22 @@ def _same_key(written: object, step: object) -> bool:
 
 
 def _repeated_keys(
-    node: yaml.Node, place: Place, ours: Container[object], visited: set[int]
+    node: yaml.Node, place: Place, known: Container[object], visited: set[int]
 ) -> Iterator[tuple[str, int]]:
-    """Keys that stand twice in one of our sections; YAML would silently take the last."""
+    """Yields the place and line of each key that stands twice, of which YAML would silently use the last."""
     if not isinstance(node.value, list) or id(node) in visited:
         return
-    visited.add(id(node))  # by its aliases it may stand in many places, even in itself
+    visited.add(id(node))  # aliases put one node in many places, even in itself
     before = set()
     for number, child in enumerate(node.value):
         if not isinstance(child, tuple):
-            yield from _repeated_keys(child, (*place, number), ours, visited)
+            yield from _repeated_keys(child, (*place, number), known, visited)
             continue
         key, value = child
-        if not isinstance(key.value, str) or (not place and key.value not in ours):
+        if not isinstance(key.value, str) or (not place and key.value not in known):
             continue
         here = (*place, key.value)
         if key.value in before:
             yield written(here), key.start_mark.line + 1
         before.add(key.value)
-        yield from _repeated_keys(value, here, ours, visited)
+        yield from _repeated_keys(value, here, known, visited)
