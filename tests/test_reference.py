@@ -13,7 +13,7 @@ import pytest
 import yaml
 from reference_parts import example
 from reference_parts.__main__ import PAGES
-from reference_parts.settings import SECTIONS, plain_default
+from reference_parts.settings import SECTIONS, Section, plain_default
 
 from event_count_logger import config
 from event_count_logger.cli.ecl import ecl
@@ -54,8 +54,8 @@ def test_each_setting_is_in_the_reference(name: str) -> None:
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.path)
-def test_each_setting_has_a_meaning_and_a_version(section: object) -> None:
-    for entry in (entry for each in SECTIONS if each == section for entry in each.table.values()):
+def test_each_setting_has_a_meaning_and_a_version(section: Section) -> None:
+    for entry in section.table.values():
         assert entry.meaning.endswith(".")
         assert re.fullmatch(r"[0-9]+\.[0-9]+", entry.since)
 

@@ -28,11 +28,8 @@ class Line(NamedTuple):
     comment: str | None
 
     def __str__(self) -> str:
-        return (
-            f"{self.text}  # {_comment(self.entry)}"
-            if self.entry and self.comment
-            else self.text + (self.comment or "")
-        )
+        comment = f"  # {_comment(self.entry)}" if self.entry and self.comment else self.comment
+        return self.text + (comment or "")
 
 
 def page() -> str:
