@@ -60,7 +60,7 @@ def problems(path: Path) -> list[str]:
         ),
         (
             intervals("[300]"),
-            f"3: groups.web.intervals[0]: '300' {NOT_AN_INTERVAL}",
+            f"3: groups.web.intervals[0]: 300 {NOT_AN_INTERVAL}",
         ),
         (
             intervals("[0.05s]"),
@@ -141,7 +141,7 @@ def problems(path: Path) -> list[str]:
         ),
         (
             web("expire_after: 72"),
-            "4: groups.web.expire_after: '72' is not a length of time (use <number><s|m|h>, for example 72h)",
+            "4: groups.web.expire_after: 72 is not a length of time (use <number><s|m|h>, for example 72h)",
         ),
         (
             web("history: 1000000000"),
@@ -151,12 +151,12 @@ def problems(path: Path) -> list[str]:
         (web("sessions: [a]"), "4: groups.web.sessions: is not a mapping of settings"),
         (
             web("sessions:\n      timeout: 900"),
-            "5: groups.web.sessions[timeout]: '900' is not a length of time (use <number><s|m|h>, for "
+            "5: groups.web.sessions[timeout]: 900 is not a length of time (use <number><s|m|h>, for "
             "example 72h)",
         ),
         (
             web("sessions:\n      expire_after: 0"),
-            "5: groups.web.sessions[expire_after]: '0' is not a length of time (use <number><s|m|h>, for "
+            "5: groups.web.sessions[expire_after]: 0 is not a length of time (use <number><s|m|h>, for "
             "example 72h)",
         ),
         (

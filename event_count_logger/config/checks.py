@@ -134,6 +134,16 @@ anything: Check[Any] = Check(
 nested: Check[Any] = Check(lambda value: value, "a mapping of settings", kind="settings, see below")
 
 
+def parsed(value: object, parse: Callable[[str], T]) -> T:
+    """Returns the result of a parser, or raises its message, in which only text has quotes."""
+    shown = value if isinstance(value, str) else show(value)
+    try:
+        return parse(shown)
+    except ValueError as error:
+        message = str(error)
+        raise Invalid(message if shown is value else message.replace(repr(shown), shown, 1)) from error
+
+
 @check("a string")
 def text(value: object) -> str:
     """Accept text that is not empty, and paths."""
@@ -195,10 +205,7 @@ def boolean(value: object) -> bool:
 @check("a length of time")
 def duration(value: object) -> float:
     """Convert a length of time, such as 5m, to seconds."""
-    try:
-        seconds = parse_duration(value if isinstance(value, str) else show(value))
-    except ValueError as error:
-        raise Invalid(str(error)) from error
+    seconds = parsed(value, parse_duration)
     if not 0 < seconds <= LONGEST_S:
         raise Invalid(f"{show(value)} is not above 0 and at most {int(LONGEST_S // 3600)}h")
     return seconds

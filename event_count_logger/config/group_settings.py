@@ -25,6 +25,7 @@ from event_count_logger.config.checks import (
     nested,
     one_of,
     or_zero,
+    parsed,
     path,
     seconds,
     show,
@@ -53,10 +54,7 @@ _SHORTEST_SOURCE_TTL_S = 600.0
 
 @check("an interval")
 def _interval(value: object) -> Interval:
-    try:
-        return Interval.parse(value if isinstance(value, str) else show(value))
-    except ValueError as error:
-        raise Invalid(str(error)) from error
+    return parsed(value, Interval.parse)
 
 
 @check("a list", kind="a list of intervals")

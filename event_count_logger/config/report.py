@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from event_count_logger.config.checks import show
 from event_count_logger.config.environment import FromEnvironment
 from event_count_logger.errors import Problem
 
@@ -49,7 +48,7 @@ class Report:
         found = self._at(place)
         if isinstance(found, list):
             found = next((item for item in found if item == value), None)
-        return show(found if isinstance(found, FromEnvironment) else value)
+        return repr(found if isinstance(found, FromEnvironment) else value)
 
     def is_from_environment(self, place: Place) -> bool:
         """Returns whether the text at a place has values of environment variables."""
