@@ -498,7 +498,7 @@ def test_a_child_does_not_keep_its_parents_file_held(server: Server, directory: 
 
 
 def test_the_default_directory_is_the_users_own_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from event_count_logger.config.model import default_spool_dir
+    from event_count_logger.config.spool_directories import default_spool_dir
 
     monkeypatch.setenv("ECL_SPOOL_DIR", "/some/where")
     assert default_spool_dir() == Path("/some/where")
