@@ -506,7 +506,7 @@ def test_what_a_failover_loses_is_told_once_and_counted(
 
 @pytest.mark.parametrize("value", ["disk", "", True, 1])
 def test_a_durability_that_does_not_exist_is_a_problem(value: object) -> None:
-    with pytest.raises(ConfigError, match="is not memory, fsync or replicas"):
+    with pytest.raises(ConfigError, match="is not 'memory', 'fsync' or 'replicas'"):
         from_dicts({"g": {"intervals": ["1h"], "durability": value}})
 
 

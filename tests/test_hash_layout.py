@@ -346,7 +346,7 @@ def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_ser
 
 
 def test_a_layout_that_is_none_is_told() -> None:
-    with pytest.raises(ConfigError, match=r"groups.g.layout: is not 'keys' or 'hash'"):
+    with pytest.raises(ConfigError, match="groups.g.layout: 'list' is not 'keys' or 'hash'"):
         from_dicts({"g": {"intervals": ["5s"], "layout": "list"}}, {})
 
 

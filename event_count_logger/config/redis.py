@@ -148,5 +148,5 @@ def _readable(path: Path, place: Place, report: Report, base: Path) -> Path:
     try:
         absolute.open("rb").close()
     except OSError as error:
-        report(place, f"{report.shown(place, str(absolute))} cannot be read: {error.strerror}")
+        report(place, f"{report.shown(place, str(absolute), repr)} cannot be read: {error.strerror}")
     return absolute

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from event_count_logger.config.checks import show
 from event_count_logger.config.environment import FromEnvironment
 from event_count_logger.errors import Problem
 
@@ -40,15 +41,15 @@ class Report:
         self(place, message)
         self._unusable.add(_normal(place))
 
-    def shown(self, place: Place, value: object) -> str:
+    def shown(self, place: Place, value: object, show: Callable[[object], str] = show) -> str:
         """Returns a value for messages, or the text with `${NAME}` that it comes from.
 
-        The place may also be that of a list with the value.
+        The place may also be that of a list with the value. `repr` as `show` does not shorten a path.
         """
         found = self._at(place)
         if isinstance(found, list):
             found = next((item for item in found if item == value), None)
-        return repr(found if isinstance(found, FromEnvironment) else value)
+        return show(found if isinstance(found, FromEnvironment) else value)
 
     def is_from_environment(self, place: Place) -> bool:
         """Returns whether the text at a place has values of environment variables."""

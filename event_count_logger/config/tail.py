@@ -56,7 +56,7 @@ def check_tail(
         values["rules"] = tuple(_rules(values["rules"], group, (*place, "rules"), report))
         if group is None:
             continue
-        shown = report.shown((*place, "file"), values["file"])
+        shown = report.shown((*place, "file"), values["file"], repr)
         values["file"] = os.path.abspath(base / os.path.expanduser(values["file"]))
         entry = TailConfig(**values)
         if entries.setdefault((group.name, entry.source_id), entry) is not entry:
