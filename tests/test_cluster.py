@@ -26,6 +26,7 @@ from event_count_logger.logs import Log
 from event_count_logger.reading.scrape import Scraper
 from event_count_logger.store import HistoryPosition, Store
 from tests.conftest import needs_debian
+from tests.counting_workers import EVENTS, CountingWorkers
 from tests.fixtures import Make, Run, Start, Write
 from tests.groups import group_of
 from tests.servers import Cluster, Server, wait_until
@@ -468,18 +469,17 @@ def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
     assert store.commits.commit(group, "s", 1, 2, {"a": 1}, connect=False).outcome == "applied"
 
 
-def test_a_forked_process_finds_its_own_way(cluster: Cluster, start: Start, config_file: Write) -> None:
-    groups = {"direct": _GROUP, "cached": {**_GROUP, "sync_interval": 0.2}}
+def test_forked_process_connects_to_the_cluster_for_itself(
+    cluster: Cluster, start: Start, config_file: Write, run: Run
+) -> None:
+    events = {"events": EVENTS, "auto_declare_events": True}
+    groups = {"direct": {**_GROUP, **events}, "cached": {**_GROUP, **events, "sync_interval": 0.2}}
     path = config_file({"redis": cluster.config, "groups": groups})
-    worker = start(sys.executable, PROGRAMS / "worker.py", path, 2, 2, "fork")
-    out, err = worker.communicate(timeout=30)
-    assert worker.returncode == 0, err
-    told = {name: count for name, count in json.loads(out).items() if count}
-    assert told == {
-        f"{name}:{event}": count
-        for name in groups
-        for event, count in cluster.counts(f"{{{name}}}", "1h", "cur").items()
-    }
+    workers = CountingWorkers(start, path, 1, 2, "--threads", 2, "--forks")
+    workers.wait()
+    assert run("ecl", "recover", path).returncode == 0
+    for name in groups:
+        workers.check(name, cluster.counts(f"{{{name}}}", "1h", "cur"))
 
 
 def test_all_commands_work_with_a_cluster(cluster: Cluster, run: Run, config_file: Write) -> None:

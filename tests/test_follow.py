@@ -231,7 +231,7 @@ def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_inter
     pairs = {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000, "layout": layout}
     path = config_file({"redis": own_server.config, "groups": {"pairs": pairs}})
     master = start("ecl_master", path)
-    worker = start(sys.executable, ROOT / "tests" / "programs" / "steady.py", path, 6, "pairs")
+    worker = start(sys.executable, ROOT / "tests" / "programs" / "log_times.py", path, 6, "pairs")
     logger = EventCountLogger.from_file(path)
     reader = logger.reader("pairs")
     consumer = Consumer(reader, 0)

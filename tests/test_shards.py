@@ -438,7 +438,7 @@ def test_workers_a_master_and_a_follower_agree_to_the_last_count(
     ]
     wait_until(lambda: None not in [start() for start in starts], what="all shards begin")
     follower = reader.follower("0.5s", reader.position("0.5s"))
-    program = ROOT / "tests" / "programs" / "steady.py"
+    program = ROOT / "tests" / "programs" / "log_times.py"
     workers = [start(sys.executable, program, path, 2) for _ in range(4)]
     snapshots: list[Snapshot] = []
 

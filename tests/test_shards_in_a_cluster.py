@@ -56,7 +56,7 @@ def test_workers_a_master_and_a_follower_agree_while_slots_move(
         lambda: all(store.reads.start(shard, interval) for shard in group.shards), what="all shards begin"
     )
     follower = reader.follower("0.5s", reader.position("0.5s"))
-    program = ROOT / "tests" / "programs" / "steady.py"
+    program = ROOT / "tests" / "programs" / "log_times.py"
     workers = [start(sys.executable, program, path, 2.5, "g") for _ in range(4)]
     snapshots: list[Snapshot] = []
 

@@ -1,1 +1,1 @@
-"""The processes of scripts/growth, the faults around them, and measurements of their memory."""
+"""The parts of scripts/growth: processes, faults, and measurements of memory."""

@@ -1,4 +1,4 @@
-"""Failovers around the processes of scripts/growth, which find their server by sentinels."""
+"""Failovers for scripts/growth, whose processes find their server by sentinels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from growth_parts.processes import Watched
 
 
 class Failovers:
-    """Primaries that are killed; the replica that stands in is the next one."""
+    """Kills one primary after the other; each time a replica is promoted."""
 
     durability = "replicas"
     left = 0
@@ -26,16 +26,16 @@ class Failovers:
     def part(
         self, number: int, parts: int, watched: Sequence[Watched], config_file: Path, log: object
     ) -> None:
-        """This part of all failovers."""
+        """Inject this part of all failovers."""
         for _ in range(self._n * number // parts, self._n * (number + 1) // parts):
-            primary = self._servers.wait_until_whole()
+            primary = self._servers.wait_until_replicated()
             primary.kill()
             primary.start()
-            self._servers.wait_until_whole()
+            self._servers.wait_until_replicated()
             self.done["failovers"] += 1
 
     def wait_until_found(self) -> None:
-        """There are no files."""
+        """Does nothing: no spool files are left behind."""
 
     def close(self) -> None:
         self._servers.kill_all()

@@ -1,4 +1,4 @@
-"""Faults around the processes of scripts/growth, which use one server."""
+"""Faults for scripts/growth, whose processes use one server."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from subprocess import Popen
 
-import redis
-from soak_parts.servers import Server, wait_until
+from server_process import Valkey, options, wait_until
 
 from growth_parts.leaver import GROUP
 from growth_parts.processes import Leaver, Watched
 from growth_parts.worker import EVENTS, GROUPS
 
-#: How many of each kind there are in a month; see the text of scripts/growth.
+#: Number of faults of each kind in a month; see `scripts/growth --help`.
 KINDS = {
     "connections": 43_200,
     "stalls": 360,
@@ -27,32 +26,32 @@ KINDS = {
     "wrong keys": 150,
 }
 
-#: An interval that ends often, so that the master often asks its server.
+#: An interval that ends often: the master sends many requests.
 SHORT = "0.1s"
 
 _SOCKET_TIMEOUT_S = 0.15
 _STALL_S = 0.25
 
-#: Seconds between two rounds in which all connections are broken.
+#: Seconds between two rounds, each of which breaks all connections.
 _KILL_EVERY_S = 0.01
 
-#: Rounds after which it is looked how many connections were made since.
+#: Rounds between two looks at the number of new connections.
 _ROUNDS = 20
 
-#: Seconds for the server to answer this process, on a busy machine.
+#: Seconds within which the server answers this process, on a busy machine.
 _PATIENCE_S = 60
 
 _PUT_WRONG_KEY = "return redis.call('EXISTS', KEYS[1]) == 0 and redis.call('RPUSH', KEYS[1], 'x') or 0"
 
-#: Files that are there at the same time, at most.
+#: Most files at the same time.
 _FILES = 100
 
-#: Seconds for a master to find files, which it looks for every three seconds.
+#: Seconds within which a master finds files. It looks for them every three seconds.
 _FIND_S = 60
 
 
 class Faults:
-    """One server, which is killed and stalled, and whose connections and keys are broken."""
+    """Kills and stalls one server, and breaks its connections and keys."""
 
     durability = "memory"
 
@@ -69,12 +68,10 @@ class Faults:
             "save": "",
             "logfile": folder / "server.log",
         }
-        words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-        self._server = Server(words, Popen, unix_socket_path=str(self._socket))
+        address = {"unix_socket_path": str(self._socket)}
+        self._server = Valkey(options(settings), address, timeout_s=_PATIENCE_S)
         self._server.start()
-        self._client = redis.Redis(
-            unix_socket_path=str(self._socket), socket_timeout=_PATIENCE_S, decode_responses=True
-        )
+        self._client = self._server.client
         self._n = {kind: -(-KINDS[kind] * connections // KINDS["connections"]) for kind in kinds}
         self._leaver: Leaver | None = None
         self.done: Counter[str] = Counter()
@@ -86,13 +83,13 @@ class Faults:
 
     @property
     def left(self) -> int:
-        """Number of events in the files that were left behind."""
+        """Number of events in all files that were left behind."""
         return self.done["files"]
 
     def part(
         self, number: int, parts: int, watched: Sequence[Watched], config_file: Path, log: object
     ) -> None:
-        """Break this part of everything."""
+        """Inject this part of all faults."""
         if self._leaver is None:
             self._leaver = Leaver(config_file, log)
         actions: dict[str, Callable[[], object]] = {
@@ -115,8 +112,8 @@ class Faults:
             self._wait_until_counting()
 
     def wait_until_found(self) -> None:
-        """Until the master has finished all files."""
-        wait_until(lambda: not self._dead_files(), "the master finishes all files", _FIND_S)
+        """Wait until the master has recovered all files."""
+        wait_until(lambda: not self._dead_files(), _FIND_S, "the master recovers all files")
 
     def close(self) -> None:
         if self._leaver:
@@ -132,7 +129,7 @@ class Faults:
         self.done["connections"] += least
 
     def _stall(self) -> None:
-        self._server.stall(_STALL_S)
+        self._server.stall_for(_STALL_S)
         time.sleep(_STALL_S / 4)
 
     def _restart(self) -> None:
@@ -161,14 +158,14 @@ class Faults:
             bad.unlink()
 
     def _lose_positions(self) -> None:
-        """As when the server comes back with older data, which here still has the counts."""
+        """Delete all positions, as if the server had restarted with older data, but keep the counts."""
         for group in GROUPS:
             key = f"{group}:@sources"
             self._client.delete(key)
-            wait_until(lambda: bool(self._client.exists(key)), f"{key} is there again")  # noqa: B023
+            wait_until(partial(self._client.exists, key), _PATIENCE_S, f"{key} exists again")
 
     def _wrong_key(self) -> None:
-        """In the place of a counter, when an interval has ended and the next one does not have it yet."""
+        """Put a list in the place of a counter, after a rotation and before the next commit."""
         key = f"cached:{SHORT}:cur:{EVENTS[-1]}"
         while not self._client.eval(_PUT_WRONG_KEY, 1, key):
             pass
@@ -176,10 +173,16 @@ class Faults:
         self._client.delete(key)
 
     def _wait_until_counting(self) -> None:
-        """Until no request is in doubt: two are confirmed after the last fault."""
+        """Wait until each group has two more commits: no reply to an earlier request is missing."""
         for group in (*GROUPS, *GROUPS):
-            before = self._client.hvals(f"{group}:@sources")
-            wait_until(lambda: self._client.hvals(f"{group}:@sources") != before, f"{group} counts")  # noqa: B023
+            has_counted = partial(self._has_counted, group, self._positions(group))
+            wait_until(has_counted, _PATIENCE_S, f"{group} counts")
+
+    def _positions(self, group: str) -> list[object]:
+        return [*self._client.hvals(f"{group}:@sources")]
+
+    def _has_counted(self, group: str, before: list[object]) -> bool:
+        return self._positions(group) != before
 
 
 def _more(watched: Sequence[Watched], begun: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Leaves spool files behind, as processes do that are killed: for each line of input, as many as it says.
+"""Leaves spool files behind, as killed processes do. Each line of input is a number of files to leave.
 
 Usage: python -m growth_parts.leaver CONFIG
 """
@@ -10,7 +10,7 @@ import sys
 
 from event_count_logger import EventCountLogger
 
-#: A group whose counts are sent by recovery only, and the event that is in each file, once.
+#: A group whose counts only recovery sends, and the event that each file has once.
 GROUP, EVENT = "left", "left"
 
 

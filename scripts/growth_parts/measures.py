@@ -1,4 +1,4 @@
-"""Measurements of the memory of this process, from the kernel inwards."""
+"""Measurements of the memory of this process: by the kernel, by the C library, and by Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from bench_parts.footprint import memory_kb
 
-#: Modules whose objects are looked into.
+#: The package in whose objects and modules containers are measured.
 _OURS = "event_count_logger"
 
 _CONTAINERS = (dict, list, set, deque, array.array)
@@ -28,9 +28,9 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 def memory() -> dict[str, int]:
     """Sizes in KB, and numbers.
 
-    anonymous: what the kernel has given this process for itself alone.
-    malloc used, malloc free: parts of the heaps of the C library, which has one for each of some threads.
-    heaps: their number.
+    anonymous: memory that belongs to this process alone.
+    malloc used, malloc free: parts of the heaps of the C library.
+    heaps: number of these heaps; several threads share one.
     blocks: allocations of Python objects that are in use, after a garbage collection.
     """
     anonymous = memory_kb()
@@ -82,7 +82,7 @@ def _malloc_kb() -> tuple[int, int]:
 def _heaps() -> int:
     """Number of heaps of the C library; see malloc_info(3)."""
     try:
-        _LIBC.malloc_info  # noqa: B018 - whether it is there
+        _LIBC.malloc_info  # noqa: B018 - other C libraries lack it
     except AttributeError:
         return 0
     _LIBC.fopen.restype = ctypes.c_void_p
@@ -118,7 +118,7 @@ def _type_name(each: object) -> str:
 
 
 def _entries(objects: list[Any]) -> Counter[str]:
-    """Of all containers that are attributes of objects of this library, or names in its modules."""
+    """Returns sizes of containers that are attributes of objects of this library, or names in its modules."""
     found: Counter[str] = Counter()
     for each in objects:
         if _type_name(each).startswith(_OURS):

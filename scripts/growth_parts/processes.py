@@ -1,4 +1,4 @@
-"""The watched processes of scripts/growth, as seen from outside."""
+"""Starts the processes of scripts/growth and sends them requests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 _SCRIPTS = Path(__file__).resolve().parent.parent
 
-#: Seconds for one answer: a snapshot of all allocations takes its time, and so does the end of a worker.
+#: Seconds for one answer. A snapshot of all allocations takes long, and so does the end of a worker.
 _TIMEOUT_S = 120
 
 
 class Watched:
-    """A process that `growth_parts.watched` has started."""
+    """A process that runs `growth_parts.watched`."""
 
     def __init__(self, name: str, config_file: Path, log: Any) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class Watched:
 
 
 class Leaver:
-    """The process that leaves spool files behind."""
+    """A process that runs `growth_parts.leaver`."""
 
     def __init__(self, config_file: Path, log: Any) -> None:
         self._process = subprocess.Popen(

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench_parts.report import Table
-from soak_parts.servers import wait_until
+from server_process import wait_until
+from soak_parts.checks import tracebacks
 
 from event_count_logger import EventCountLogger
 from event_count_logger.keys import LOST
@@ -19,16 +20,16 @@ from growth_parts.leaver import EVENT, GROUP
 from growth_parts.processes import Watched
 from growth_parts.worker import GROUPS
 
-#: An interval that does not end meanwhile.
+#: An interval that does not end during a run.
 _LONG = "9000h"
 
-#: Groups in which nothing is counted: the more there are, the more often the master asks.
+#: Number of groups in which nothing is counted. Each adds requests of the master.
 _IDLE = 16
 
 #: Seconds of counting without faults, before the first measurement.
 _WARM_S = 5
 
-#: Lines, types and attributes that are shown.
+#: Number of lines, types and attributes in a table.
 _MOST = 15
 
 
@@ -44,13 +45,17 @@ class Run:
         self._details: dict[str, list[dict[str, dict[str, int]]]] = {name: [] for name in self._rows}
 
     def _write_config(self, folder: Path) -> Path:
-        common = {
+        common: dict[str, object] = {
             "auto_declare_events": True,
             "intervals": [SHORT, _LONG],
             "spool_dir": str(folder / "spool"),
             "durability": self._around.durability,
         }
-        groups = {**GROUPS, GROUP: {"sync_interval": 3600}, **{f"idle{n}": {} for n in range(_IDLE)}}
+        groups: dict[str, dict[str, float]] = {
+            **GROUPS,
+            GROUP: {"sync_interval": 3600},
+            **{f"idle{n}": {} for n in range(_IDLE)},
+        }
         config = {
             "redis": self._around.redis,
             "groups": {name: common | settings for name, settings in groups.items()},
@@ -60,11 +65,11 @@ class Run:
         return file
 
     def run(self, parts: int, minutes: float) -> list[str]:
-        """Prints the tables; returns what is wrong."""
+        """Print the tables; returns all problems found."""
         try:
             for name in self._rows:
                 self._watched.append(Watched(name, self._config_file, self._log))
-            wait_until(lambda: all(each.ask("connections") for each in self._watched), "both have begun")
+            wait_until(self._have_connected, 60, "both programs connect")
             time.sleep(_WARM_S)
             self._measure()
             deadline = time.monotonic() + 60 * minutes
@@ -76,12 +81,15 @@ class Run:
                 self._measure()
             self._around.wait_until_found()
             self._report()
-            return [*self._differences(), *self._tracebacks()]
+            return [*self._differences(), *tracebacks(self._log_file)]
         finally:
             for watched in self._watched:
                 watched.kill()
             self._around.close()
             self._log.close()
+
+    def _have_connected(self) -> bool:
+        return all(each.ask("connections") for each in self._watched)
 
     def _measure(self) -> None:
         for watched in self._watched:
@@ -104,7 +112,7 @@ class Run:
                 print(_grown(f"{name}, {what}", [each[what] for each in details]).text())
 
     def _differences(self) -> Iterator[str]:
-        """Between what was logged and what was counted."""
+        """Yields differences between the counts logged and the counts in Redis."""
         logged = Counter(self._watched[-1].ask("logged"))
         logged[f"{GROUP} {EVENT}"] += self._around.left
         counted: Counter[str] = Counter()
@@ -123,13 +131,9 @@ class Run:
             if logged[key] != counted[key]:
                 yield f"{key}: {logged[key]:,} logged, {counted[key]:,} counted"
 
-    def _tracebacks(self) -> Iterator[str]:
-        if "Traceback" in self._log_file.read_text(errors="replace"):
-            yield "some process has logged an error with a traceback (see --keep)"
-
 
 def _grown(what: str, numbers: Sequence[Mapping[str, int]]) -> Table:
-    """The names that have grown most: their numbers after the first part, half of the parts, and all."""
+    """Returns the names that have grown most, and their numbers after one, half, and all of the parts."""
     first, half, last = numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1]
     more = {name: n - first.get(name, 0) for name, n in last.items() if n > first.get(name, 0)}
     names = sorted(more, key=more.__getitem__, reverse=True)[:_MOST]

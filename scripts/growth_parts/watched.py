@@ -1,9 +1,9 @@
-"""A process of scripts/growth: runs a real program, while a thread answers questions about its memory.
+"""Runs a real program, while a thread answers questions about its memory.
 
 Usage: python -m growth_parts.watched SOCKET (master | worker) CONFIG
 
-SOCKET is the number of an open socket, on which each line of JSON is a request: the name of a public method
-of `Watch`. The answer is a line, too.
+SOCKET is the number of an open socket. Each line on it is a request in JSON: the name of a public method of
+`Watch`. Each answer is a line, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Watch:
         return measures.memory()
 
     def trace(self) -> None:
-        """From now on, record where memory is allocated."""
+        """Start recording where memory is allocated."""
         tracemalloc.start()
 
     def details(self) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The worker of scripts/growth: counts without end, directly and by the way."""
+"""The worker of scripts/growth: counts in a direct and in a cached group until it is killed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections import Counter
 
 from event_count_logger import EventCountLogger
 
-#: Groups in which it counts, with their settings.
+#: Groups in which the worker counts, with their settings.
 GROUPS: dict[str, dict[str, float]] = {"direct": {}, "cached": {"sync_interval": 0.02}}
 
-#: The last one is what the wrong keys are in the way of.
+#: Wrong keys take the place of counters of the last one.
 EVENTS = [*(f"event{number}" for number in range(9)), "refused"]
 
 _PAUSE_S = 0.01
 
-#: Each has connections of its own. One that has failed waits for half a second; the others go on.
+#: Each has connections of its own. After an error a logger waits for half a second; the others go on.
 _LOGGERS = 4
 
 _CLOSING_S = 30
@@ -46,7 +46,7 @@ def main(config_file: str) -> None:
 
 
 def end() -> dict[str, int]:
-    """Stop counting, and return what was logged, by group and event."""
+    """Stop counting; returns the counts logged, by group and event."""
     _is_over.set()
     _has_ended.wait()
     return dict(_logged)

@@ -1,1 +1,1 @@
-"""The processes of scripts/soak, and how they are looked after."""
+"""The parts of scripts/soak: processes, faults, and checks of what was counted."""

@@ -1,32 +1,29 @@
-"""A primary, two replicas, and three sentinels that replace it when it is gone: the bundled Valkey."""
+"""A primary with two replicas, and three sentinels that promote a replica when the primary is down."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import redis
-
-from soak_parts.servers import Server, wait_until
+from server_process import Valkey, free_port, role, wait_until
 
 SERVICE = "ecl"
 
-#: Seconds. Sentinels that found the machine too busy to trust their clocks do nothing for 30 of them
-#: (redis.io/docs/latest/operate/oss_and_stack/management/sentinel, "TILT mode").
-WHOLE_S = 300
+#: Seconds. On a busy machine sentinels enter the TILT mode, in which they do nothing for 30 s
+#: (redis.io/docs/latest/operate/oss_and_stack/management/sentinel).
+REPLICATED_S = 300
 
 _SERVERS, _SENTINELS, _QUORUM = 3, 3, 2
 
 
-class Node(Server):
-    """One server or sentinel, always on the same port and with the same file."""
+class Node(Valkey):
+    """One server or sentinel, which keeps its port and its configuration file."""
 
     def __init__(self, folder: Path, settings: dict[str, object], *options: str) -> None:
         folder.mkdir(parents=True)
-        self.port = _free_port()
+        self.port = free_port()
         file = folder / "conf"
         settings = {
             "port": self.port,
@@ -36,14 +33,8 @@ class Node(Server):
             **settings,
         }
         file.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-        super().__init__([str(file), *options], subprocess.Popen, port=self.port)
+        super().__init__([str(file), *options], {"port": self.port})
         self.start()
-
-    def role(self) -> list[object]:
-        """What ROLE says; an empty list from one that does not answer."""
-        with suppress(redis.RedisError):
-            return list(self.client.execute_command("ROLE"))
-        return []
 
 
 class Replicated:
@@ -52,7 +43,7 @@ class Replicated:
     def __init__(self, folder: Path) -> None:
         self.nodes: list[Node] = []
         self.sentinels: list[Node] = []
-        # What is confirmed is on all of them, so that any may be promoted; see docs/durability.md.
+        # Confirmed writes are on all servers, so that any may be promoted; see docs/durability.md.
         safe = {"min-replicas-to-write": _SERVERS - 1}
         persistent: dict[str, object] = {"appendonly": "yes", "appendfsync": "no", "save": '""', **safe}
         for number in range(_SERVERS):
@@ -66,7 +57,7 @@ class Replicated:
         for sentinel in self.sentinels:
             for name, value in (("down-after-milliseconds", 1000), ("failover-timeout", 4000)):
                 sentinel.client.execute_command("SENTINEL", "SET", SERVICE, name, value)
-        self.wait_until_whole()
+        self.wait_until_replicated()
 
     @property
     def config(self) -> dict[str, object]:
@@ -75,38 +66,25 @@ class Replicated:
         return {"sentinel": {"nodes": nodes, "service": SERVICE}, "socket_timeout": 1}
 
     def primary(self) -> Node | None:
-        """The one that all sentinels name, if all its replicas follow it and it knows itself to be it."""
+        """Returns the server that all sentinels name; None if it is no primary, or lacks a replica."""
         ports = set(self._named())
         found = [node for node in self.nodes if {node.port} == ports]
-        if not found:
+        if not found or role(found[0].client)[:1] != ["master"]:
             return None
-        role = found[0].role()
-        in_sync = [
-            node
-            for node in self.nodes
-            if node.role()[:4] == ["slave", "127.0.0.1", found[0].port, "connected"]
-        ]
-        whole = role[:1] == ["master"] and len(in_sync) == _SERVERS - 1
-        return found[0] if whole else None
+        following = ["slave", "127.0.0.1", found[0].port, "connected"]
+        n_replicas = sum(role(node.client)[:4] == following for node in self.nodes)
+        return found[0] if n_replicas == _SERVERS - 1 else None
 
     def _named(self) -> Iterator[int]:
         for sentinel in self.sentinels:
             with suppress(redis.RedisError):
                 yield int(sentinel.client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
-    def wait_until_whole(self) -> Node:
-        """Until nothing that was confirmed is on one server only."""
-        wait_until(lambda: self.primary() is not None, "all servers follow one primary", WHOLE_S)
-        primary = self.primary()
-        return primary or self.wait_until_whole()
+    def wait_until_replicated(self) -> Node:
+        """Wait until all servers follow one primary, and return it."""
+        primary: Node = wait_until(self.primary, REPLICATED_S, "all servers follow one primary")
+        return primary
 
     def kill_all(self) -> None:
         for node in (*self.sentinels, *self.nodes):
-            node.process.kill()
-            node.process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+            node.kill()

@@ -1,6 +1,6 @@
-"""Logs one event every millisecond or so, and prints when each was logged.
+"""Logs one event about every millisecond, and prints the time of each `log()`.
 
-Usage: steady.py CONFIG SECONDS [GROUP]
+Usage: log_times.py CONFIG SECONDS [GROUP]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The finished intervals: as the reader sees them, and as the journal of the server has them: all of them."""
+"""Finished intervals: as a follower reads them, and all of them, from the append-only files of the server."""
 
 from __future__ import annotations
 
@@ -16,43 +16,48 @@ Finished = dict[tuple[str, float], Mapping[str, int]]
 
 
 class Follower:
-    """Follows all groups past whatever happens to the server.
+    """Follows all groups while faults happen to the server.
 
     Attributes:
-        seen: What has finished, as it was given.
-        missed: How many intervals were gone before they were given.
+        finished: Counts of each interval that was read.
+        missed: Number of intervals that had left the history before they were read.
     """
 
     def __init__(self, config: Config, interval: Interval, socket: Path) -> None:
-        self.seen: Finished = {}
+        self.finished: Finished = {}
         self.missed = 0
         store = Store(RedisConfig(url=f"unix://{socket}"))
         self._readers = {name: GroupReader(group, store) for name, group in config.groups.items()}
         self._followers = [reader.follower(interval.name, 0) for reader in self._readers.values()]
 
-    def look(self) -> None:
-        """Raises ValueError if an interval is given twice."""
+    def read_finished(self) -> None:
+        """Read the intervals that have finished since the last call.
+
+        Raises:
+            ValueError: An interval was read twice.
+        """
         for follower in self._followers:
             while snapshot := follower.step()[0]:
-                if (snapshot.group, snapshot.start) in self.seen:
-                    raise ValueError(f"{snapshot.group}: the interval from {snapshot.start} was given twice")
-                self.seen[snapshot.group, snapshot.start] = snapshot.counts
+                assert snapshot.start is not None
+                if (snapshot.group, snapshot.start) in self.finished:
+                    raise ValueError(f"{snapshot.group}: the interval from {snapshot.start} was read twice")
+                self.finished[snapshot.group, snapshot.start] = snapshot.counts
                 self.missed += snapshot.missed
 
-    def running(self, group: str, interval: Interval) -> Mapping[str, int]:
-        """What is in the running interval."""
+    def current(self, group: str, interval: Interval) -> Mapping[str, int]:
+        """Returns the counts of the current interval."""
         return self._readers[group].current(interval.name).counts
 
     def totals(self, group: str) -> Mapping[str, int]:
-        """What was counted since ever."""
+        """Returns the all-time totals."""
         return self._readers[group].totals().counts
 
 
-def in_journal(folder: Path, interval: Interval) -> Finished:
-    """From all the commands that the server has carried out, which are in its append-only files.
+def in_append_only_files(folder: Path, interval: Interval) -> Finished:
+    """Returns all finished intervals, from the commands in the append-only files of the server.
 
     Raises:
-        ValueError: An interval was ended twice.
+        ValueError: An interval was rotated twice.
     """
     finished: Finished = {}
     counts: dict[str, dict[str, int]] = {}
@@ -66,7 +71,7 @@ def in_journal(folder: Path, interval: Interval) -> Finished:
         elif command == "SET" and words[0].endswith(f"{infix}@ts"):
             group, start = words[0].partition(infix)[0], float(words[1])
             if (group, start) in finished:
-                raise ValueError(f"{group}: the interval that began at {start} was ended twice")
+                raise ValueError(f"{group}: the interval from {start} was rotated twice")
             finished[group, start] = counts.pop(group, {})
     return finished
 
