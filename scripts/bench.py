@@ -69,7 +69,7 @@ def main() -> None:
         print(wrapped(facts), "\n", flush=True)
         sections = run(options.sections or list(SECTIONS), Bench(effort, server, folder))
     finally:
-        server.stop()
+        server.kill()
         shutil.rmtree(folder, ignore_errors=True)
     if options.markdown:
         options.markdown.write_text(document(sections, facts, effort))
@@ -80,8 +80,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all if none"
     )
-    parser.add_argument("--quick", action="store_true", help="only try it out: the figures mean nothing")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the results to a file, too")
+    parser.add_argument("--quick", action="store_true", help="a short run: the figures mean nothing")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the results to a file")
     options = parser.parse_args()
     unknown = [name for name in options.sections if name not in SECTIONS]
     if unknown:
@@ -90,10 +90,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run(names: list[str], bench: Bench) -> list[Section]:
-    """Measure and print; the targets come first in the result, since they are what one looks for."""
+    """Measure and print the sections; returns them with the targets first, which readers look for."""
     sections = []
     for name in names:
-        bench.server.restart()  # else it would be as slow as what came before has left it
+        bench.server.restart()  # data of the section before could make it slower
         sections.append(SECTIONS[name].run(bench))
         show(sections[-1])
     for kind, reason in bench.missing.items():
@@ -109,7 +109,7 @@ def show(section: Section) -> None:
 
 
 def describe(server: Server) -> str:
-    """What the figures depend on, in words."""
+    """Returns the date, the machine and the versions that were measured."""
     versions = [f"{name} {version}" for name in COMPARED if (version := _version(name))]
     return (
         f"{time.strftime('%Y-%m-%d')}, {platform.python_implementation()} {platform.python_version()}, "

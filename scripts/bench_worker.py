@@ -1,4 +1,4 @@
-"""A process of scripts/bench that uses one library: answers requests on stdin, a line of JSON each."""
+"""A process of scripts/bench that uses one library. Each line of its input is a request in JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class Worker:
             return Call("pass")
         if name == "empty":
             return log_calls(Empty(), events)
-        return self._library.call(name, events, intervals)
+        call: Call = self._library.call(name, events, intervals)
+        return call
 
     def sync(self, changed: int, among: int) -> float:
         """Milliseconds of a sync that finds this many counters changed."""
@@ -90,18 +91,18 @@ class Worker:
         return memory_kb() - before + files_kb(self._folder)
 
     def idle(self, seconds: float, sync_interval: float = 60) -> tuple[float, int]:
-        """See `idle`; a second after counting."""
+        """Call `idle` one second after counting."""
         self._library.count_each(["e"], sync_interval)("e")
         time.sleep(1)
         return idle(seconds)
 
     def log_times(self, group: str, events: list[str], in_loop: bool) -> list[int]:
-        """See `log_times`: of a direct group in a coroutine, of one with `sync_interval: 0` in no loop."""
+        """Call `log_times` with a direct group in a coroutine, or with `sync_interval: 0` without a loop."""
         settings = {} if in_loop else {"sync_interval": 0}
         return log_times(self._library.group(group, events, **settings), events, in_loop)
 
     def first_call_us(self, group: str) -> float:
-        """See `Coroutines`; of a direct group, which the next two use, too."""
+        """See `Coroutines`. Makes the direct group that the next two requests use."""
         events = ["warm-up", "e", "visit"]
         self._coroutines = Coroutines(self._library.group(group, events, sessions={}))
         return self._coroutines.first_call_us()
@@ -117,23 +118,23 @@ class Worker:
         return self._coroutines.expected()
 
     def rotate(self, group: str, interval: str) -> float:
-        """Milliseconds; only for 1.1, which has no public way to rotate at a given time."""
+        """Milliseconds of a rotation by 1.1, which has no public method for it."""
         master = self._library.master(group, interval)
         return _ms(lambda: master._process(group, interval))
 
     def read(self, group: str, interval: str) -> tuple[float, int]:
-        """Milliseconds, and how many events the last interval has."""
+        """Milliseconds of a read, and the number of events in the last interval."""
         read = self._library.master(group, interval)[group].get_counts
         took = _ms(lambda: read(interval))
         return took, len(read(interval))
 
     def _group(self, events: int) -> Any:
-        """A cached group of which each event was counted and sent before."""
+        """Returns a cached group, each event of which was counted and sent once."""
         if events not in self._groups:
             self._groups[events] = group = self._library.group(
                 f"synced-{events}", event_names(events), sync_interval=3600
             )
-            # The counters of 1.1 are there from the start, and it sends them one by one.
+            # 1.1 makes all counters at the start, and sends them one by one.
             if not self._is_previous:
                 for name in event_names(events):
                     group.log(name)
@@ -150,7 +151,7 @@ def _ms(action: Callable[[], Any]) -> float:
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # libraries may print: only answers go to standard output
     try:
         worker = Worker(*sys.argv[1:])
     except ImportError as error:

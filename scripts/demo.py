@@ -1,6 +1,6 @@
-"""Counts a real stream of events with four processes, and shows that all of them arrive.
+"""Counts a real stream of events with four processes, and shows that no event is missing.
 
-The events are the tokens of Python's own standard library, by type. See scripts/demo.
+The events are the tokens of Python's standard library, by type. See scripts/demo.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import time
 import tokenize
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from event_count_logger import EventCountLogger, StoreError
@@ -31,7 +32,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def work(config_file: str, number: int, counting_s: float) -> None:
-    """Count the tokens of every fourth module, again and again, and print what was logged."""
+    """Count the tokens of every fourth module until the time is over, and print the counts logged."""
     logged: Counter[str] = Counter()
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[number::WORKERS]
     deadline = time.monotonic() + counting_s
@@ -50,7 +51,7 @@ def work(config_file: str, number: int, counting_s: float) -> None:
 
 
 def follow(config: Config, workers: list[subprocess.Popen[str]]) -> Counter[str]:
-    """Print every finished interval, until all workers are done; returns all that was counted."""
+    """Print each finished interval until all workers have ended; returns the all-time totals."""
     reader = GroupReader(config.group(GROUP), Store(config.redis))
     follower = reader.follower(INTERVAL, after=0)
     while any(worker.poll() is None for worker in workers):
@@ -59,11 +60,11 @@ def follow(config: Config, workers: list[subprocess.Popen[str]]) -> Counter[str]
             show("Finished interval", snapshot.counts)
         else:
             time.sleep(min(wait_s, LOOK_S))
-    show("Running interval", reader.current(INTERVAL).counts)
+    show("Current interval", reader.current(INTERVAL).counts)
     return Counter(reader.totals().counts)
 
 
-def show(title: str, counts: Counter[str] | dict[str, int]) -> None:
+def show(title: str, counts: Mapping[str, int]) -> None:
     top = ", ".join(f"{event} {count:,}" for event, count in Counter(counts).most_common(4))
     print(f"{title}: {sum(counts.values()):>12,}   {top}", flush=True)
 
@@ -72,11 +73,11 @@ def main(counting_s: float) -> int:
     root = Path(__file__).resolve().parent.parent
     programs = Path(sys.executable).parent
     folder = Path(tempfile.mkdtemp(prefix="ecl-demo-"))
-    os.environ["ECL_SPOOL_DIR"] = str(folder / "spool")  # so that nothing is left when this is interrupted
+    os.environ["ECL_SPOOL_DIR"] = str(folder / "spool")  # it is removed with the folder
     started: list[subprocess.Popen[str]] = []
 
     def start(*command: object) -> subprocess.Popen[str]:
-        # In a session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
+        # In a session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
         started.append(
             subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True, start_new_session=True)
         )
@@ -99,7 +100,7 @@ def main(counting_s: float) -> int:
             logged += Counter(json.loads(worker.stdout.read()))
     finally:
         for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)  # else something would be left
+            signal.signal(number, signal.SIG_IGN)  # a second signal would interrupt the clean-up
         for process in reversed(started):
             process.terminate()
             process.communicate()

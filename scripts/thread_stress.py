@@ -1,6 +1,6 @@
-"""Counts with many threads while others sync, read, fork and close; compares what was logged and counted.
+"""Counts with many threads while others sync, read, fork and close; compares counts logged and counted.
 
-Then starts processes whose threads still count when the interpreter ends: each must end, and print nothing.
+Then starts processes whose threads still count when the interpreter ends. Each must end, and print nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,23 +29,23 @@ from event_count_logger import EventCountLogger
 from event_count_logger.counting.implementation import NATIVE
 from tests.servers import Server
 
-#: Seconds of a round, and of waiting for anything.
+#: Seconds of a round, and the timeout of everything else.
 ROUND_S, PATIENCE_S = 3.0, 60.0
 
-#: Threads that count, that sync and read, and counts of each forked child per group.
+#: Number of threads that count, of threads that sync and read, and of counts per child process and group.
 N_COUNTING, N_SYNCING, N_OF_CHILD = 6, 2, 100
 
 SWITCH_INTERVAL_S = 1e-6
 
-#: Without one, children are forked while no thread counts: with CPython 3.13, a child may wait for ever for
-#: the lock of a dictionary that several threads of its parent were using.
+#: Without a GIL, child processes are forked while no thread counts. In CPython 3.13 a child may wait forever
+#: for the lock of a dictionary that threads of its parent were using.
 HAS_GLOBAL_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 GROUPS = ("direct", "cached", "limited")
 
 
 def configuration(round_: int) -> dict[str, Any]:
-    """Groups of one round, with names of their own."""
+    """Returns the groups of one round. No other round has the same names."""
     common = {"intervals": ["24h"], "auto_declare_events": True, "max_events": 10**6}
     return {
         f"direct{round_}": common,
@@ -54,7 +55,7 @@ def configuration(round_: int) -> dict[str, Any]:
 
 
 class Round:
-    """Some seconds with one EventCountLogger."""
+    """One EventCountLogger, used for some seconds."""
 
     def __init__(self, number: int, server: Server) -> None:
         self.number = number
@@ -65,7 +66,7 @@ class Round:
         self.tallies: list[Counter[tuple[str, str]]] = []
 
     def run(self) -> tuple[int, list[str]]:
-        """Returns how many counts there were, and what went wrong."""
+        """Returns the number of counts, and all faults found."""
         counting = [self.thread(self.count, number) for number in range(N_COUNTING)]
         others = [self.thread(self.sync) for _ in range(N_SYNCING)]
         if HAS_GLOBAL_LOCK:
@@ -154,7 +155,7 @@ class Round:
             self.ecl.close(timeout=PATIENCE_S / 2)
             os._exit(0)
         except BaseException:  # noqa: BLE001 - it is printed
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            traceback.print_exc()
         finally:
             os._exit(1)
 
@@ -171,7 +172,7 @@ class Round:
 
 
 def wait_for(pid: int) -> int:
-    """The exit status of a child; it is killed when it does not end."""
+    """Returns the exit status of a child process; kills it after a timeout."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         found, status = os.waitpid(pid, os.WNOHANG)
@@ -185,7 +186,7 @@ def wait_for(pid: int) -> int:
 
 
 def end_while_threads_count(port: int) -> None:
-    """The program of a process that ends in the middle of everything."""
+    """Run a process that ends while its threads count."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     ecl = EventCountLogger(configuration(0), {"port": port}, "ERROR")
     groups = [ecl[f"{kind}0"] for kind in GROUPS]
@@ -201,8 +202,9 @@ def end_while_threads_count(port: int) -> None:
 
 
 def faults_at_the_end(server: Server, seconds: float) -> tuple[int, list[str]]:
-    """Returns the number of processes that were ended, and what went wrong."""
-    n, faults, deadline = 0, [], time.monotonic() + seconds
+    """Returns the number of processes that ended while they counted, and all faults found."""
+    faults: list[str] = []
+    n, deadline = 0, time.monotonic() + seconds
     while time.monotonic() < deadline:
         n += 1
         try:
@@ -229,7 +231,8 @@ def main() -> int:
     os.environ["ECL_SPOOL_DIR"] = str(folder / "spool")
     server = Server("redis" if shutil.which("redis-server") else "valkey", folder)
     try:
-        faults, counts, n_rounds = [], 0, 0
+        faults: list[str] = []
+        counts = n_rounds = 0
         deadline = time.monotonic() + arguments.seconds * 3 / 4
         while time.monotonic() < deadline and not faults:
             n_rounds += 1

@@ -47,4 +47,5 @@ class CountingWorkers:
 
     def check(self, group: str, counted: Mapping[str, int]) -> None:
         """Assert that each event was counted as often as it was logged."""
-        assert not [*checks.wrong_counts(self._memory, group, counted)]
+        problems = [*checks.wrong_counts(self._memory, group, counted)]
+        assert not problems, "\n".join(problems)

@@ -1,1 +1,1 @@
-"""The parts of scripts/bench: `sections` measure, with a process of its own for each of the `libraries`."""
+"""The parts of scripts/bench: `sections` measure `libraries`, each in a process of its own."""

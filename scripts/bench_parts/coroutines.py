@@ -1,4 +1,4 @@
-"""Counts in coroutines, and notes when each call began and how long it took."""
+"""Counts in coroutines, and records the start and the duration of each call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-#: Seconds between two rounds of calls, which are left to the loop and the background thread.
+#: Seconds between two rounds of calls, in which the loop and the background thread can run.
 _PAUSE_S = 0.002
 
-#: Turns of a loop that takes some 100 microseconds.
+#: Iterations of a loop that takes about 100 microseconds.
 _TURNS = 3000
 
-#: Seconds between two counts whose way to Redis is timed: far more than that takes.
+#: Seconds between two counts whose time to Redis is measured: far longer than that time.
 _SHORTEST_REST_S, _LONGEST_REST_S = 0.01, 0.02
 
 
@@ -28,12 +28,12 @@ class Coroutines:
         self._group = group
         self._n_visits = 0
         self._longest_ns: defaultdict[str, int] = defaultdict(int)
-        logging.disable(logging.CRITICAL)  # that Redis is down is no news here
+        logging.disable(logging.CRITICAL)  # Redis is down on purpose
         gc.collect()
-        gc.disable()  # its pauses are those of the application
+        gc.disable()  # its pauses would be added to those of the library
 
     def first_call_us(self) -> float:
-        """Microseconds of the first `log()`, for which the counters and the thread are made."""
+        """Returns the microseconds of the first `log()`, which makes the counters and the thread."""
 
         async def log() -> float:
             return _ns(lambda: self._group.log("warm-up")) / 1000
@@ -41,7 +41,7 @@ class Coroutines:
         return asyncio.run(log())
 
     def longest_calls_us(self, seconds: float) -> dict[str, float]:
-        """Microseconds of the longest call of each kind."""
+        """Returns the microseconds of the longest call of each kind."""
         asyncio.run(self._call(seconds))
         return {name: ns / 1000 for name, ns in self._longest_ns.items()}
 
@@ -57,7 +57,7 @@ class Coroutines:
             await asyncio.sleep(_PAUSE_S)
 
     def _loop(self) -> None:
-        """About as long as a call: what this takes longer is not the work of the library."""
+        """Run about as long as a call. Longer times show pauses that the library did not cause."""
         for _ in range(_TURNS):
             pass
 
@@ -65,7 +65,7 @@ class Coroutines:
         self._longest_ns[name] = max(self._longest_ns[name], _ns(call))
 
     def expected(self) -> dict[str, int]:
-        """Counts that `longest_calls_us` has made, per event; returns when Redis has confirmed them."""
+        """Wait until Redis has confirmed the counts of `longest_calls_us`; returns them by event."""
 
         async def flush() -> None:
             while not await self._group.flush():
@@ -76,7 +76,7 @@ class Coroutines:
 
 
 def log_times(group: Any, events: Sequence[str], in_loop: bool) -> list[int]:
-    """Nanoseconds of `time.monotonic()` at which each event was logged: in a coroutine, or in no loop."""
+    """Log events in a coroutine, or without a loop; returns the `time.monotonic_ns()` of each."""
     some = Random(1)
     for event in events:  # the first count of an event makes its counter
         group.log(event)

@@ -1,4 +1,4 @@
-"""What this process takes of the machine."""
+"""Memory, files and CPU time of this process."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 
 def memory_kb() -> int:
-    """Anonymous memory: what this process has for itself alone.
+    """Returns the anonymous memory: the memory that belongs to this process alone.
 
-    The sizes that include files also change with what other processes use of the same files. A spool
-    file in shared memory is not part of it: see `files_kb`.
+    Sizes that include files depend on other processes that use the same files. A spool file in shared memory
+    is no part of it: see `files_kb`.
     """
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
 
 
 def files_kb(folder: str) -> int:
-    """What all files in a folder take up."""
+    """Returns the size of all blocks of the files in a folder."""
     return sum(path.stat().st_blocks * 512 for path in Path(folder).rglob("*") if path.is_file()) // 1024
 
 
 def idle(seconds: float) -> tuple[float, int]:
-    """Milliseconds of CPU time that this process uses by itself, and how often its threads wake up."""
+    """Sleep; returns the milliseconds of CPU time that this process used, and the wake-ups of its threads."""
 
     def used() -> tuple[float, int]:
         return time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw

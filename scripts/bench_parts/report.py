@@ -1,4 +1,4 @@
-"""What the sections find, as text and as Markdown."""
+"""Tables, targets and sections of the report, as text and as Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench_parts.processes import SHORTEST_BLOCKED_MS
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is for names, the others are for numbers."""
+    """A table whose first column has names. The other columns have numbers."""
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Target:
-    """Something that is to hold; `value` is None if it could not be measured."""
+    """A limit for one measured value. The value is None if it was not measured."""
 
     what: str
     value: float | None
@@ -63,7 +63,7 @@ def at_least(what: str, value: float | None, limit: float, unit: str = "x") -> T
 
 @dataclass(frozen=True)
 class Section:
-    """Its text says what was measured and how."""
+    """One part of the report. Its text describes the measurement."""
 
     title: str
     text: str
@@ -79,14 +79,14 @@ def targets_section(sections: Sequence[Section]) -> Section:
 
 
 def number(value: float) -> str:
-    """With about three digits, for people."""
+    """Returns a number with about three digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def blocked(values: Sequence[float], of: Callable[[Sequence[float]], float] = median) -> str:
-    """Of the times for which a server was blocked."""
+    """Returns the median, or another summary, of the times for which the server was blocked."""
     if not values:
         return ""
     return number(of(values)) if of(values) >= SHORTEST_BLOCKED_MS else f"< {SHORTEST_BLOCKED_MS:g}"

@@ -1,4 +1,4 @@
-"""Times calls as applications make them: in a loop inside a function, whose cost is not subtracted."""
+"""Times calls in a loop inside a function, as applications make them. The loop is part of the time."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Stopwatch:
         exec(_LOOP.format(each=each, statement=call.statement), names)
         self._loop = names["loop"]
         self._n = max(1, len(call.items))
-        self._run(self._n)  # the first call of an event may make something
+        self._run(self._n)  # the first call of an event may make its counter
         sample_ns = sample_ms * 1e6
         while (took_ns := self._run(self._n)) < sample_ns / 4:
             self._n *= 2
         self._n = max(1, round(self._n * sample_ns / took_ns))
 
     def sample(self) -> float:
-        """Nanoseconds per call; with several threads, from the start of the first to the end of the last."""
+        """Returns nanoseconds per call: with several threads, from the first start to the last end."""
         if self._threads == 1:
             return self._run(self._n) / self._n
         share = max(1, self._n // self._threads)
@@ -69,16 +69,16 @@ class Stopwatch:
 
 
 class PauseWatch:
-    """Counts in a thread without rest, and takes note of the longest time between two counts."""
+    """Counts in a thread without rest, and measures the longest time between two counts."""
 
-    _ASIDE_S = 0.02  #: that it runs before and after what it watches
+    _ASIDE_S = 0.02  #: seconds of counting before and after the action
 
     def __init__(self, log: Callable[[str], None], event_id: str) -> None:
         self._log = log
         self._event_id = event_id
 
     def longest_ms(self, action: Callable[[], Any]) -> tuple[float, float]:
-        """The longest pause while the action ran, and how long that took; both in milliseconds."""
+        """Returns the longest pause during an action and the time of the action, in milliseconds."""
         stop: list[bool] = []
         longest: list[int] = []
         thread = threading.Thread(target=self._count, args=(stop, longest), daemon=True)

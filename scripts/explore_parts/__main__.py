@@ -1,6 +1,6 @@
-"""Runs the code that sends and recovers counts through all schedules that have a limited number of faults.
+"""Runs the code that sends and recovers counts through all schedules with a limited number of faults.
 
-Ends with 1 if one of them loses or doubles a count; prints its faults.
+If a schedule loses or doubles a count, prints its faults and exits with status 1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def explore(world: World, name: str, most_faults: int) -> int:
-    """Run a program in all ways; 1 if one of them is not exact."""
+    """Run a program through all schedules. Returns 1 if one of them is not exact."""
     world.chooser = chooser = Chooser(most_faults)
     world.begin_program()
     began, n_runs, n_joined = time.process_time(), 0, 0

@@ -1,4 +1,4 @@
-"""Choices that are enumerated: a run is repeated until each sequence of choices was made once."""
+"""Enumeration of choices: a run is repeated until each sequence of choices was made once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 class Chooser:
     """Makes the choices of one run after the other, depth first.
 
-    The first option of a choice is what normally happens; each other one is a fault. A run first repeats the
-    choices of the run before, up to the last one that has an option left, takes that option, and then the
+    The first option of a choice is the normal case; each other one is a fault. A run first repeats the
+    choices of the run before, up to the last one that has an option left. It takes that option, and then the
     first option of every later choice.
 
     Attributes:
-        faults: Faults of this run so far, as text, for people.
+        faults: Descriptions of the faults of this run so far.
     """
 
     def __init__(self, most_faults: int) -> None:
-        """`most_faults` is the number of faults that one run has at most."""
+        """`most_faults` is the largest number of faults in one run."""
         self.faults: list[str] = []
         self._most_faults = most_faults
         self._path: list[list[int]] = []  # of each choice, the option taken and the number of options
@@ -34,7 +34,7 @@ class Chooser:
         return self._made < len(self._path)
 
     def choose(self, place: str, options: Sequence[str]) -> str:
-        """One of the options; the first one if this run has no fault left."""
+        """Returns one of the options; the first one if this run has no fault left."""
         if not self.faults_left:
             return options[0]
         if self._made == len(self._path):
@@ -47,7 +47,7 @@ class Chooser:
         return options[taken]
 
     def next_run(self) -> bool:
-        """Begin the next run; False if there is none."""
+        """Begin the next run. Returns False after the last one."""
         del self._path[self._made :]
         while self._path and self._path[-1][0] + 1 == self._path[-1][1]:
             self._path.pop()

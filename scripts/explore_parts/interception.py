@@ -1,4 +1,4 @@
-"""Leads all requests and all writes to files of the real code into the explored world."""
+"""Redirects all requests and all writes to files of the real code into the explored world."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = Log("explore")
 
 
 class _Wire:
-    """A `Route` into the world."""
+    """A `Route` to the server of the world."""
 
     commands = ()
 
@@ -29,7 +29,7 @@ class _Wire:
         self._world = world
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-        # What follows a commit are notes of intervals, on which no count depends.
+        # Requests after a commit record intervals. No count depends on them.
         request, *notes = requests
         return [self._world.request(request), *(b"OK" for _ in notes)]
 
@@ -41,7 +41,7 @@ class _Wire:
 
 
 class _Words:
-    """Words of a file. The world is asked before each write."""
+    """Words of a file. Before each write, the world may inject a fault."""
 
     def __init__(self, world: World, memory: memoryview, name: str) -> None:
         self._world = world
@@ -53,35 +53,33 @@ class _Words:
 
     def __setitem__(self, at: int, value: int) -> None:
         if self._name == "header" and at == spool_format.HeaderWord.SENT_UNTIL:
-            return  # a time, on which no count depends: it would make all states differ
+            return  # a time: no count depends on it, but all states would differ
         self._world.before_step(f"{self._name}[{at}] = {value}")
         self._memory[at] = value
 
 
 def intercept(world: World) -> Store:
-    """From now on, all stores and files of counters in this Python process belong to a world.
+    """Redirect all stores and spool files of this Python process into a world.
 
     Returns:
         A store of that world.
     """
     if implementation.NATIVE:
-        raise SystemExit("ECL_NATIVE must be 0: writes of counters are intercepted in Python")
+        raise SystemExit("ECL_NATIVE must be 0: writes of counters can only be intercepted in Python")
     _intercept_files(world)
-    recovery.BatchSender = partial(batch_sender.BatchSender, clock=lambda: world.now)  # type: ignore[misc]
+    replace(recovery, BatchSender=partial(batch_sender.BatchSender, clock=lambda: world.now))
     LOG.logger.addHandler(_Messages(world))
     LOG.logger.propagate = False
     LOG.logger.setLevel(logging.WARNING)
-    client.route_to = lambda *arguments: _Wire(world)
+    replace(client, route_to=lambda *arguments: _Wire(world))
     return Store(world.config.redis)
 
 
 def _intercept_files(world: World) -> None:
-    spool_file.uuid = SimpleNamespace(uuid4=lambda: uuid.UUID(int=0))  # type: ignore[assignment]
-    spool_file.time = SimpleNamespace(time=time.time, monotonic_ns=lambda: 0)  # type: ignore[assignment]
-    spool_format.Cell = lambda event_id, words, at: pure.Cell(event_id, _Words(world, words, event_id), at)
-    spool_file.SpoolFile.words = property(  # type: ignore[assignment, method-assign]
-        lambda file: _Words(world, file.contents.words, "header")
-    )
+    def cell(event_id: str, words: memoryview[int], at: int) -> pure.Cell:
+        intercepted: Any = _Words(world, words, event_id)
+        return pure.Cell(event_id, intercepted, at)
+
     open_file, lock, delete = spool_file._open, spool_file._lock, spool_file.SpoolFile.delete
 
     def watched_open(path: Path) -> int:
@@ -96,12 +94,30 @@ def _intercept_files(world: World) -> None:
         world.before_step("delete")
         delete(file)
 
-    spool_file._open, spool_file._lock = watched_open, watched_lock
-    spool_file.SpoolFile.delete = watched_delete  # type: ignore[method-assign]
+    replace(spool_format, Cell=cell)
+    replace(
+        spool_file,
+        uuid=SimpleNamespace(uuid4=lambda: uuid.UUID(int=0)),
+        time=SimpleNamespace(time=time.time, monotonic_ns=lambda: 0),
+        _open=watched_open,
+        _lock=watched_lock,
+    )
+    replace(
+        spool_file.SpoolFile,
+        words=property(lambda file: _Words(world, file.contents.words, "header")),
+        delete=watched_delete,
+    )
+
+
+def replace(owner: object, **attributes: object) -> None:
+    """Replace attributes of a module or class for the rest of this process."""
+    for name, value in attributes.items():
+        assert hasattr(owner, name)
+        setattr(owner, name, value)
 
 
 class _Messages(logging.Handler):
-    """Keeps the warnings of losses."""
+    """Keeps the warnings about lost counts."""
 
     def __init__(self, world: World) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Faults that are put into the code on purpose: exploring must find each of them."""
+"""Mutants: faults put into the code on purpose. Exploring must find each of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.spool_format import HeaderWord
+from explore_parts.interception import replace
 
 
 class Mutant(NamedTuple):
@@ -18,7 +19,7 @@ class Mutant(NamedTuple):
         apply: Changes Python code.
         script: Name of the Lua script that is changed.
         before: Text in that script.
-        after: What it becomes.
+        after: Text that replaces it.
     """
 
     program: str
@@ -28,7 +29,7 @@ class Mutant(NamedTuple):
     after: str = ""
 
     def changed(self, name: str, text: str) -> str:
-        """A script, with the fault if it belongs there."""
+        """Returns the text of a script, with the fault if it is this script's."""
         if name != self.script:
             return text
         assert self.before in text
@@ -40,7 +41,7 @@ def _start_over_in_the_wrong_order() -> None:
         cells.position = cells.next_position = 0
         cells._words[HeaderWord.GENERATION] += 1
 
-    Cells.start_over = start_over  # type: ignore[method-assign]
+    replace(Cells, start_over=start_over)
 
 
 def _start_over_without_a_state() -> None:
@@ -48,7 +49,7 @@ def _start_over_without_a_state() -> None:
         cells._words[HeaderWord.GENERATION] += 1
         cells.position = cells.next_position = 0
 
-    Cells.start_over = start_over  # type: ignore[method-assign]
+    replace(Cells, start_over=start_over)
 
 
 def _abandon_nothing() -> None:
@@ -57,7 +58,7 @@ def _abandon_nothing() -> None:
             cell.pending = cell.acked
         sync._end(sync._cells.position)
 
-    BatchSender._abandon = abandon  # type: ignore[method-assign]
+    replace(BatchSender, _abandon=abandon)
 
 
 MUTANTS = {

@@ -1,4 +1,4 @@
-"""The explored programs: a process counts until it ends or is killed, and others recover its file."""
+"""Explored programs: a process counts until it ends or is killed, and other processes recover its file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from event_count_logger.errors import StoreError
 from explore_parts.interception import LOG
 from explore_parts.world import OTHER_THREAD_LOGS, Killed, World
 
-#: Attempts to recover in which there may be faults.
+#: Recoveries that may have faults.
 _RECOVERIES = 2
 
-#: How often a source shows itself, and a master prunes, until it would be pruned if it did not show itself.
+#: Number of heartbeats and prunes within which a source without heartbeats would be pruned.
 _LOOKS = 6
 
 
 class Process:
-    """A process that counts in one group: the order of steps is that of `LocalCounters`."""
+    """A process that counts in one group. Its steps have the order of those of `LocalCounters`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -41,7 +41,7 @@ class Process:
         self._world.logged[event] += count
 
     def sync(self) -> None:
-        """Send what there is, as often as it takes."""
+        """Send all unsent counts, and retry until Redis has replied."""
         self._world.now += batch_sender.RETRY_REFUSED_S
         with self._with_other_thread():
             while True:
@@ -62,7 +62,7 @@ class Process:
         self._world.between_steps(self._memory())
 
     def _memory(self) -> object:
-        """The progress of the program, and all that it knows besides its file."""
+        """Returns the progress of the program, and its state besides its file."""
         sender, known = self._sync, self._sync._acknowledged
         cells = [cell.event_id for cell in [*sender._found_lost, *(sender._batch or [])]]
         times = self._world.now, sender._refused
@@ -70,7 +70,7 @@ class Process:
 
     @contextmanager
     def _with_other_thread(self) -> Iterator[None]:
-        """Meanwhile, another thread may log an event that has a cell, which takes no lock."""
+        """In the block, another thread may log an event that has a cell, which takes no lock."""
         cell = self._cells.by_id["a"]
 
         def log() -> None:
@@ -84,7 +84,7 @@ class Process:
             self._world.other_thread = None
 
     def time_passes(self) -> None:
-        """More than `source_ttl`: this process shows itself, and a master prunes."""
+        """Let more than `source_ttl` pass, while this process sends heartbeats and a master prunes."""
         world = self._world
         with world.calm():
             world.late_requests_arrive()
@@ -95,19 +95,19 @@ class Process:
 
     def end(self) -> None:
         if self._cells.has_unsent():
-            self._world.was_killed = True  # it knows as little of its batches as if it had been killed
+            self._world.was_killed = True  # the counts of its file are recovered, as after a kill
         elif self._file:
             self._file.delete()
         self.release()
 
     def release(self) -> None:
-        """The kernel releases the lock of a process that has ended."""
+        """Release the lock of the file, as the kernel does when the process has ended."""
         if self._file:
             self._file.close()
 
 
 def life(process: Process, world: World) -> None:
-    """Two generations of a source."""
+    """Count in two generations of a source."""
     process.log("a", 5)
     process.sync()
     process.retire()
@@ -117,7 +117,7 @@ def life(process: Process, world: World) -> None:
 
 
 def rejected(process: Process, world: World) -> None:
-    """Redis rejects an event for a while."""
+    """Count while Redis rejects an event for some time."""
     world.may_reject = True
     world.reject(True)
     process.log("a", 1)
@@ -130,7 +130,7 @@ def rejected(process: Process, world: World) -> None:
 
 
 def forgetting(process: Process, world: World) -> None:
-    """Redis may lose its last changes."""
+    """Count while Redis may lose its last changes."""
     world.may_forget = True
     process.log("a", 1)
     process.sync()
@@ -140,7 +140,7 @@ def forgetting(process: Process, world: World) -> None:
 
 
 def pruned(process: Process, world: World) -> None:
-    """A process that has nothing to send for longer than `source_ttl`."""
+    """Have nothing to send for longer than `source_ttl`."""
     process.log("a", 1)
     process.sync()
     process.time_passes()
@@ -155,7 +155,7 @@ PROGRAMS: dict[str, Program] = {each.__name__: each for each in (life, rejected,
 
 
 def run(program: Program, world: World) -> None:
-    """One run: the process, others that recover its file, and then quiet."""
+    """Run the process, then other processes that recover its file, then a recovery without faults."""
     world.begin()
     process = Process(world)
     try:

@@ -1,4 +1,4 @@
-"""A Redis server in a dictionary: the real Lua scripts, and the few commands that they and recovery need."""
+"""A Redis server in a dictionary, with the real Lua scripts and the commands that they and recovery use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lupa import lua51
 
 from event_count_logger.store.scripts import SCRIPTS
 
-#: The scripts that are run here.
+#: The scripts that it can run.
 NAMES = ("commit", "prune", "touch")
 
 _WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
@@ -21,7 +21,7 @@ class Server:
 
     Attributes:
         data: What is stored: strings, hashes and sets by their keys.
-        rejected: Keys of counters that a value of another type is in the way of.
+        rejected: Keys of counters that have a value of another type.
         now: Unix seconds.
     """
 
@@ -38,11 +38,11 @@ class Server:
             self._scripts[sha] = self._lua.execute(f"return function(KEYS, ARGV) {changed(name, text)} end")
 
     def copy(self) -> dict[str, Any]:
-        """A copy of all that is stored."""
+        """Returns a copy of all data."""
         return {key: value if isinstance(value, str) else value.copy() for key, value in self.data.items()}
 
     def answer(self, request: bytes) -> Any:
-        """Do what is requested; returns what a connection would."""
+        """Execute a request; returns what a connection would."""
         name, *words = words_of(request)
         if name == "EVALSHA":
             return _encoded(self._run(*words))
@@ -120,7 +120,7 @@ class Server:
         return self._remove(key, members, lambda found: found.difference_update(members))
 
     def _remove(self, key: str, members: Any, remove: Callable[[Any], object]) -> int:
-        """Empty hashes and sets do not exist."""
+        """Remove members. A hash or set that becomes empty is deleted."""
         n = sum(member in self.data.get(key, ()) for member in members)
         if n:
             remove(self.data[key])
@@ -131,7 +131,7 @@ class Server:
 
 @lru_cache(maxsize=10_000)
 def words_of(request: bytes) -> tuple[str, ...]:
-    """The words of a request or of a part of it; see `wire.packed`."""
+    """Returns the words of a request or of a part of it; see `event_count_logger.store.resp`."""
     return tuple(_words(request, request.find(b"$")))
 
 
@@ -144,7 +144,7 @@ def _words(request: bytes, at: int) -> Iterator[str]:
 
 
 def _from_lua(value: Any) -> Any:
-    """A reply of a script: a list ends at the first nil, and `false` is none."""
+    """Convert the reply of a script: a list ends at the first nil, and `false` becomes None."""
     if lua51.lua_type(value) == "table":
         return [_from_lua(item) for item in value.values()]
     return None if value is False else value
@@ -157,6 +157,6 @@ def _encoded(value: Any) -> Any:
 
 
 def counts(data: Mapping[str, Any], prefix: str) -> dict[str, int]:
-    """Counts by event, under keys with this prefix."""
+    """Returns the counts under keys with this prefix, by event."""
     found = {key.removeprefix(prefix): value for key, value in data.items() if key.startswith(prefix)}
     return {event: int(value) for event, value in found.items() if isinstance(value, str) and event != "@ts"}

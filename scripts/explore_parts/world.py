@@ -1,7 +1,7 @@
-"""Everything that outlives a process: Redis, requests that are under way, and files. Faults happen here.
+"""Everything that outlives a process: Redis, requests under way, and files. Faults are injected here.
 
-Each write of a word to a file and each request of the process in focus comes here first, and the chooser
-decides what happens. All other processes, and the end of a run, are `calm`: every request is answered.
+Before each write of a word to a file and before each request of the process in focus, the chooser decides
+about faults. All other processes, and the end of a run, are `calm`: every request is answered.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from event_count_logger.store import Store
 from explore_parts.chooser import Chooser
 from explore_parts.server import Server, counts, words_of
 
-#: What the other thread of the process logs at once.
+#: Count of one call of `log()` by the other thread of the process.
 OTHER_THREAD_LOGS = 7
 
-#: What may become of a request. A late one gets no answer, and arrives at some later time.
+#: Outcomes of a request. A late one gets no answer, and reaches Redis at some later time.
 _ANSWERS = (
     "answered",
     "lost",
@@ -34,7 +34,7 @@ _ANSWERS = (
 
 
 class Killed(BaseException):
-    """The process in focus ends here."""
+    """The process in focus was killed."""
 
 
 class AlreadyExplored(BaseException):
@@ -42,7 +42,7 @@ class AlreadyExplored(BaseException):
 
 
 class _Commit(NamedTuple):
-    """A request that changed Redis: what was stored before, and the source that it came from."""
+    """A request that changed Redis: the data before it, and its source."""
 
     before: dict[str, Any]
     source: str
@@ -52,16 +52,16 @@ class World:
     """One run.
 
     Attributes:
-        chooser: Decides what happens.
+        chooser: Chooses the faults.
         server: Redis.
         logged: Counts per event.
-        may_forget: Whether Redis may forget its last changes.
-        may_reject: Whether Redis may begin and cease to reject event `b`.
-        other_thread: Logs something in the process that counts, while that is possible.
-        has_forgotten: Whether Redis has forgotten anything.
-        was_killed: Whether a process was killed, or ended with unsent counts.
-        unnoticed: Whether no process has looked at Redis since it forgot something.
-        silent: Whether a loss may never be reported.
+        may_forget: Redis may forget its last changes.
+        may_reject: Redis may begin and cease to reject event `b`.
+        other_thread: Logs an event in the process that counts; None while it has no cell.
+        has_forgotten: Redis has forgotten changes.
+        was_killed: A process was killed, or ended with unsent counts.
+        unnoticed: No process has looked at Redis since it forgot changes.
+        silent: A loss may never be reported.
         messages: Reported losses.
     """
 
@@ -85,12 +85,12 @@ class World:
         self.begin_program()
 
     def begin_program(self) -> None:
-        """Begin with another program, none of whose states were explored."""
+        """Begin with another program, and forget all explored states."""
         self._explored: dict[bytes, int] = {}
         self.begin()
 
     def begin(self) -> None:
-        """Begin a run: nothing is logged, stored or under way."""
+        """Begin a run with no counts, no data and no requests under way."""
         self.server.data = {}
         self.server.rejected = set()
         self.logged: Counter[str] = Counter()
@@ -107,7 +107,7 @@ class World:
     def look_at_next_process(
         self, source: Callable[[], str] = lambda: "", rival: Callable[[], None] | None = None
     ) -> None:
-        """A process begins, to which things happen from now on.
+        """Put another process in focus: it gets the faults from now on.
 
         Args:
             source: The ID of its source.
@@ -117,23 +117,23 @@ class World:
         self._is_in_doubt = False
 
     def remove_files(self) -> None:
-        """Of a run that is over."""
+        """Remove all files of a run."""
         for path in self.directory.iterdir():
             path.unlink()
 
     @contextmanager
     def calm(self) -> Iterator[None]:
-        """Nothing unusual happens."""
+        """Inject no faults in the block."""
         before, self._is_calm = self._is_calm, True
         try:
             yield
         finally:
             self._is_calm = before
 
-    # What a process does
+    # Steps of a process
 
     def before_step(self, place: str) -> None:
-        """A write to a file, or a request: what may happen before it."""
+        """Inject faults before a write to a file or a request."""
         while not self._is_calm:
             options = ["go on", "killed"]
             options += ["other thread logs"] if self.other_thread else []
@@ -168,7 +168,7 @@ class World:
         return reply
 
     def _tells_nothing(self, place: str) -> bool:
-        """Returns whether a process learns nothing of a loss by this answer.
+        """Returns True if the answer to this request cannot reveal a loss to a process.
 
         While a copy of a request may be under way, a process waits for the answer to its next commit.
         """
@@ -176,13 +176,14 @@ class World:
 
     def _kill(self) -> None:
         self.was_killed = True
-        self._is_calm = True  # nothing that runs while this unwinds is part of the process
+        self._is_calm = True  # code that runs while the exception unwinds is not part of the process
         raise Killed
 
     def between_steps(self, memory: object) -> None:
         """End the run if another one was in the same state and had as many faults left.
 
-        All that can follow was explored from there. Besides the world, `memory` decides what comes next.
+        Everything that can follow was explored from there. `memory` is the part of the state that is not in
+        the world.
 
         Raises:
             AlreadyExplored: Another run was there.
@@ -202,7 +203,7 @@ class World:
         server = _frozen(self.server.data), self.server.rejected, self.server.now
         return files, commits, flags, server, sorted(self._late), sorted(self.logged.items())
 
-    # What happens to Redis
+    # Faults of Redis
 
     def _do(self, request: bytes) -> Any:
         before = self.server.copy()
@@ -230,11 +231,11 @@ class World:
                 self._forget(1 if "last" in change else len(self._commits))
 
     def reject(self, is_rejected: bool) -> None:
-        """From now on, Redis rejects event `b`, or accepts it again."""
+        """Let Redis reject event `b` from now on, or accept it again."""
         self.server.rejected = {"g:1h:cur:b"} if is_rejected else set()
 
     def _forget(self, n: int) -> None:
-        """Redis restarts without its last changes; what was under way to it ends with its connections."""
+        """Restart Redis without its last changes. Requests under way end with their connections."""
         dropped = self._commits[-n:]
         del self._commits[-n:]
         self.server.data = dropped[0].before
@@ -243,14 +244,14 @@ class World:
         self.silent |= self.was_killed or any(commit.source != self._source() for commit in dropped)
 
     def late_requests_arrive(self) -> None:
-        """All that was under way arrives."""
+        """Execute all requests under way."""
         while self._late:
             self._do(self._late.pop())
 
-    # What must hold in the end
+    # Checks at the end of a run
 
     def fault(self) -> str:
-        """Describe what is wrong when all is quiet; '' if nothing is."""
+        """Returns a description of a wrong end state; an empty string if the run was exact."""
         counted = counts(self.server.data, "g:1h:cur:")
         lost = counted.pop("@lost", 0)
         logged = dict(self.logged)
@@ -259,7 +260,7 @@ class World:
         if not self.has_forgotten:
             if counted != logged or lost:
                 return f"logged {logged}, counted {counted}, lost {lost}"
-            return f"a loss is reported that is none: {self.messages[0]}" if self.messages else ""
+            return f"no count was lost, but a loss was reported: {self.messages[0]}" if self.messages else ""
         total, limit = sum(counted.values()) + lost, sum(logged.values())
         if total > limit or counted.keys() - logged.keys() or any(logged[e] < counted[e] for e in counted):
             return f"logged {logged}, counted {counted} and lost {lost}, which is more"
@@ -273,7 +274,7 @@ def _frozen(data: dict[str, Any]) -> object:
 
 
 def _title(request: bytes) -> Sequence[str]:
-    """The name of a request in reports."""
+    """Returns the name of a request in reports."""
     words = words_of(request)
     if words[0] != "EVALSHA":
         return words[:1]

@@ -1,4 +1,4 @@
-"""How each library is used: one module for each, loaded by scripts/bench_worker.py."""
+"""Uses of the libraries that are compared: one module for each, loaded by scripts/bench_worker.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """How an application counts one event.
+    """A statement by which an application counts one event.
 
     Attributes:
-        statement: What is timed; `target` and `each` are local variables in it.
-        target: A value.
-        items: What `each` goes through, call after call; empty if the statement has no `each`.
+        statement: Python code. `target` and `each` are local variables in it.
+        target: Value of `target`.
+        items: Values of `each`, one per call in turn; empty if the statement has no `each`.
     """
 
     statement: str
@@ -23,7 +23,7 @@ class Call:
 
 
 class Empty:
-    """The least that a method in Python can cost."""
+    """An object with an empty method: the lowest cost of a call in Python."""
 
     def log(self, event_id: str, count: int = 1) -> None:
         pass
@@ -34,7 +34,7 @@ def event_names(number: int) -> list[str]:
 
 
 def log_calls(target: Any, events: int) -> Call:
-    """`log()` of one event, or of many in turn."""
+    """Returns a `log()` of one event, or of many in turn."""
     return (
         Call("target.log(each)", target, event_names(events))
         if events > 1

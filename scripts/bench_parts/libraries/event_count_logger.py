@@ -1,4 +1,4 @@
-"""This library and event-count-logger 1.1: the same names, whichever of them this process can import."""
+"""This library, or event-count-logger 1.1, which has the same names: whichever this process imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER_S = 3600
 
 class Library:
     def __init__(self, kind: str, port: int, folder: str) -> None:
-        self._redis = {"host": "127.0.0.1", "port": port}
+        self._redis: dict[str, Any] = {"host": "127.0.0.1", "port": port}
         self._ours = kind != "1.1"
         self._folder = folder
         self._kept: list[EventCountLogger] = []
@@ -27,12 +27,12 @@ class Library:
         ):
             raise ImportError("not built")
         if kind == "1.1" and hasattr(event_count_logger, "__path__"):
-            raise ImportError("what is here is a package, and 1.1 was a module")
+            raise ImportError("a package was imported, and 1.1 is a module")
 
     def group(self, name: str, events: list[str], intervals: int = 2, **settings: Any) -> Any:
-        """A group with these events declared; `settings` as in a configuration."""
-        config = {"events": events, "intervals": list(INTERVALS[:intervals]), **settings}
-        options = {}
+        """Returns a group with these declared events. `settings` are those of a configuration."""
+        config: dict[str, Any] = {"events": events, "intervals": list(INTERVALS[:intervals]), **settings}
+        options: dict[str, Any] = {}
         if self._ours:
             config["max_events"] = 2 * len(events)
             options["spool_dir"] = self._folder
@@ -41,12 +41,15 @@ class Library:
         return logger[name]
 
     def call(self, name: str, events: int, intervals: int) -> Call:
-        """The call `log` or `inc` on a cached group; `direct` for log() without cache; `at-once` for log()
-        with `sync_interval: 0`; `incr` of redis-py.
+        """Returns a call by its name.
+
+        `log` and `inc` use a cached group, `direct` a direct one, and `at-once` one with `sync_interval: 0`.
+        `incr` is that of redis-py.
         """
         if name == "incr":
             return Call('target.incr("e")', redis.Redis(**self._redis))
-        settings = {"direct": {}, "at-once": {"sync_interval": 0}}.get(name, {"sync_interval": NEVER_S})
+        cached: dict[str, int] = {"sync_interval": NEVER_S}
+        settings = {"direct": {}, "at-once": {"sync_interval": 0}}.get(name, cached)
         names = event_names(events) if events > 1 else ["e"]
         group = self.group(f"{name}-{events}-{intervals}", names, intervals, **settings)
         if name != "inc":
@@ -55,10 +58,10 @@ class Library:
         return Call("each.inc()", None, counters) if events > 1 else Call("target.inc()", counters[0])
 
     def count_each(self, names: list[str], sync_interval: float = 60) -> Any:
-        """Make a cached group, and give the function that counts an event in it."""
+        """Make a cached group; returns the function that counts an event in it."""
         return self.group("counted", names, sync_interval=sync_interval).log
 
     def master(self, group: str, interval: str) -> EventCountLoggerMaster:
-        """For a group of dynamic events."""
+        """Returns a master of a group of dynamic events."""
         config = {group: {"events": [], "intervals": [interval], "auto_declare_events": True}}
         return EventCountLoggerMaster(config, self._redis, "WARNING")

@@ -13,7 +13,7 @@ class Library:
         self._meter = MeterProvider([InMemoryMetricReader()]).get_meter("bench")
 
     def call(self, name: str, events: int, intervals: int) -> Call:
-        """A counter without attributes, or one whose attribute is the event."""
+        """Returns a call on a counter without attributes, or on one whose attribute is the event."""
         counter = self._meter.create_counter(f"events{events}")
         if events == 1:
             return Call("target.add(1)", counter)

@@ -15,7 +15,7 @@ class Library:
         self._counter = Counter("events", "Events by name", ["event"])
 
     def call(self, name: str, events: int, intervals: int) -> Call:
-        """A child that was looked up before, or a child looked up for each call."""
+        """Returns a call on a child that is looked up once, or that each call looks up."""
         if events == 1:
             return Call("target.inc()", self._counter.labels("e"))
         return Call("target.labels(each).inc()", self._counter, event_names(events))

@@ -1,4 +1,4 @@
-"""statsd: a packet per count, to a socket that nobody reads."""
+"""statsd: a packet per count, to a socket that is never read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One module for each thing that is measured; `run(bench)` measures it."""
+"""One module for each section of the report. Its `run(bench)` measures."""

@@ -1,4 +1,4 @@
-"""What one node of Redis can carry: commits, and rotations of many events."""
+"""Capacity of one node of Redis: commits per second, and rotations of many events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from statistics import median
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ BATCHES = (1, 10, 100, 1000)
 INTERVALS = {1: ("1h",), 4: ("1h", "2h", "3h", "4h")}
 CLIENTS = 3
 
-#: The memory of fewer events is lost in that of connections.
+#: The memory of fewer events is small beside that of connections.
 _ENOUGH_TO_WEIGH = 10_000
 
 Rates = dict[tuple[int, int], list[float]]
@@ -79,7 +80,7 @@ def _commits_per_cpu_second(bench: Bench, batch: int, n_intervals: int) -> float
     return float(total / cpu[0])
 
 
-def _commit(port: int, batch: int, n_intervals: int, seconds: float, result: object, name: int) -> None:
+def _commit(port: int, batch: int, n_intervals: int, seconds: float, result: Queue[int], name: int) -> None:
     store, group = _store(port), _group(n_intervals)
     counts = dict.fromkeys(event_names(batch), 1)
     position, until = 0, time.monotonic() + seconds
@@ -87,7 +88,7 @@ def _commit(port: int, batch: int, n_intervals: int, seconds: float, result: obj
         store.commits.commit(group, f"client {name}", position, position + 1, counts)
         position += 1
     store.close()
-    result.put(position)  # type: ignore[attr-defined]
+    result.put(position)
 
 
 def _store(port: int) -> Store:
@@ -96,7 +97,7 @@ def _store(port: int) -> Store:
 
 @contextmanager
 def _cpu_seconds(bench: Bench) -> Iterator[list[float]]:
-    """Adds to the list how much processor time the server used in the block."""
+    """Add to the list the seconds of processor time that the server used in the block."""
 
     def used() -> float:
         cpu = bench.server.client.info("cpu")
@@ -109,7 +110,7 @@ def _cpu_seconds(bench: Bench) -> Iterator[list[float]]:
 
 
 def _rotate(bench: Bench, events: int) -> Rotated:
-    """The second of two rotations, since a master rotates again and again."""
+    """Measure the second of two rotations: a master rotates again and again."""
     bench.server.empty()
     store, group = _store(bench.server.port), _group(1)
     (interval,) = group.intervals

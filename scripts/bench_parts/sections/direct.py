@@ -1,4 +1,4 @@
-"""What log() costs where each count is confirmed by Redis."""
+"""Cost of log() in direct groups, where Redis confirms each count."""
 
 from __future__ import annotations
 

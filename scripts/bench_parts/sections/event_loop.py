@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import median, quantiles
 
 import redis
@@ -29,10 +29,10 @@ COSTS = {"native": "native", "pure": "pure Python"}
 WAYS = {False: "sync_interval: 0", True: "direct, in a coroutine"}
 STATES = ("the server answers", "it is stopped", "its port is closed")
 
-#: Calls that are no calls of this library, or happen once; the limit is not theirs.
+#: Calls without a limit: one is not of this library, the other one happens once.
 EMPTY, FIRST = "an empty loop", "the first log()"
 
-#: Seconds until a notification is given up.
+#: Timeout of a notification, in seconds.
 _LONGEST_WAIT_S = 5.0
 
 Calls = dict[tuple[str, str], list[float]]
@@ -77,7 +77,7 @@ def _targets(
 
 
 def _costs(bench: Bench, worker: Worker) -> list[tuple[float, float]]:
-    """Nanoseconds per call: of a cached `log()`, and of one with `sync_interval: 0`."""
+    """Returns nanoseconds per call of a cached `log()`, and of one with `sync_interval: 0`."""
     request = {"call": "at-once", "base": "log", "events": 1, "intervals": 2, "threads": 1}
     n = bench.effort.processes * bench.effort.repeats
     return [worker.ask("sample", **request, sample_ms=5 * bench.effort.sample_ms) for _ in range(n)]
@@ -95,7 +95,7 @@ def _idle(bench: Bench) -> dict[str, tuple[float, int]]:
 
 
 def _latencies_ms(bench: Bench, kind: str, in_loop: bool) -> list[float]:
-    """From `log()` until a process that waits for the change is notified of it."""
+    """Returns the times from `log()` until another process receives the notification of the change."""
     group = f"latency-{in_loop}"
     events = [f"e{number}" for number in range(bench.effort.latencies)]
     arrived: dict[str, list[int]] = {event: [] for event in events}
@@ -113,7 +113,7 @@ def _latencies_ms(bench: Bench, kind: str, in_loop: bool) -> list[float]:
 
 @contextmanager
 def _changes(bench: Bench, prefix: str) -> Iterator[Iterator[tuple[str, int]]]:
-    """Gives each event whose key with this prefix is changed, and the nanoseconds of `time.monotonic()`."""
+    """Give each event whose key with this prefix changes, and the `time.monotonic_ns()` of the change."""
     client = redis.Redis(port=bench.server.port, socket_timeout=_LONGEST_WAIT_S, decode_responses=True)
     client.config_set("notify-keyspace-events", "K$")
     with client, client.pubsub() as subscription:
@@ -127,8 +127,13 @@ def _changes(bench: Bench, prefix: str) -> Iterator[Iterator[tuple[str, int]]]:
 
 
 def _calls(bench: Bench, kind: str) -> tuple[Calls, dict[str, int]]:
-    """Microseconds of the longest calls of each run, and how many counts never arrived, by state."""
-    conditions = dict(zip(STATES, (nullcontext, bench.server.stalled, bench.server.down), strict=True))
+    """Returns microseconds of the longest calls of each run, and the number of missing counts by state."""
+    blocks: list[Callable[[], AbstractContextManager[None]]] = [
+        nullcontext,
+        bench.server.stalled,
+        bench.server.down,
+    ]
+    conditions = dict(zip(STATES, blocks, strict=True))
     calls: Calls = defaultdict(list)
     missing = dict.fromkeys(STATES, 0)
     for turn in range(bench.effort.repeats):

@@ -1,4 +1,4 @@
-"""What counters cost a process in memory, and what they do while nothing is counted."""
+"""Memory of the counters of a process, and its CPU time while it does not count."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TITLES = {
 }
 IDLE = ("native", "pure", "1.1")
 
-#: Milliseconds of CPU time that cannot be told from none: waking from the sleep that it is measured with.
+#: Milliseconds of CPU time that the measurement itself takes: it wakes up from its sleep.
 NOTHING_MS = 1.0
 
 EVENTS = 1_000
@@ -44,7 +44,7 @@ def run(bench: Bench) -> Section:
 
 
 def _memory(bench: Bench) -> dict[str, list[tuple[int, int]]]:
-    """Kilobytes with one event, and with many."""
+    """Returns kilobytes with one event and with many."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for _ in range(bench.effort.repeats):
         for kind in TITLES:
@@ -60,7 +60,7 @@ def _memory_of(bench: Bench, kind: str, events: int) -> int | None:
 
 
 def _idle(bench: Bench) -> dict[str, list[tuple[float, int]]]:
-    """All at the same time: what is idle disturbs nobody."""
+    """Measure all at the same time: idle processes do not disturb each other."""
     found: dict[str, list[tuple[float, int]]] = {}
     with bench.workers(IDLE) as workers:
         for worker in workers.values():

@@ -1,4 +1,4 @@
-"""What counts take and cost in each layout, with very many events."""
+"""Memory and time of each layout, with very many events."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _commit_us(store: Store, group: GroupConfig, events: int) -> tuple[str, str]
 
 
 def _rotation_ms(bench: Bench, store: Store, group: GroupConfig, events: int) -> tuple[float, float]:
-    """How long it took, and how long one of its requests kept the server from others."""
+    """Returns milliseconds of a rotation, and those for which one of its requests blocked the server."""
     begin = time.time()
     store.rotation.rotate(group, INTERVAL, begin + INTERVAL.length_s)
     _fill(store, group, events, begin + INTERVAL.length_s)

@@ -1,4 +1,4 @@
-"""Whether a sync holds up the threads that count."""
+"""Longest pause of threads that count, during a sync."""
 
 from __future__ import annotations
 

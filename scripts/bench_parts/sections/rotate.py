@@ -1,4 +1,4 @@
-"""What ending and reading an interval costs, and for how long it keeps the server from others."""
+"""Cost of a rotation and of reads, and the time for which they keep the server from other clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -50,7 +51,7 @@ def run(bench: Bench) -> Section:
 
 
 class _Filler:
-    """Counts each of so many events once, hours ago: at the hour that is asked for."""
+    """Counts each event once in the hour that is asked for."""
 
     def __init__(self, bench: Bench, store: Store, events: int) -> None:
         bench.server.empty()
@@ -69,12 +70,12 @@ class _Filler:
 def _measure_ours(
     bench: Bench, store: Store, events: int, library: str, group: GroupConfig, times: Times
 ) -> None:
-    """The second of two rotations, since a master rotates again and again."""
+    """Measure the second of two rotations: a master rotates again and again."""
     begin, filler, reader = time.time(), _Filler(bench, store, events), Reader(store)
     for hour in range(2):
         filler.fill(begin + hour * INTERVAL.length_s)
         end = begin + (hour + 1) * INTERVAL.length_s
-        rotated = _timed(bench, lambda end=end: store.rotation.rotate(group, INTERVAL, end))
+        rotated = _timed(bench, partial(store.rotation.rotate, group, INTERVAL, end))
     times[library, events, "rotate"].append(rotated)
     filler.fill(end)
     reads: dict[str, Callable[[], Any]] = {

@@ -1,4 +1,4 @@
-"""What open sessions take of Redis, and what a heartbeat of one costs."""
+"""Memory of open sessions in Redis, and the cost of a heartbeat."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Times = dict[str, list[float]]
 
 
 class _Sessions:
-    """Tells of sessions as the library does, through one connection."""
+    """Sends actions of sessions as the library does, through one connection."""
 
     def __init__(self, bench: Bench, n: int) -> None:
         self._store = Store(RedisConfig(host="127.0.0.1", port=bench.server.port, socket_timeout=60))
@@ -41,17 +41,17 @@ class _Sessions:
         self.ids = [str(uuid.UUID(int=number)) for number in range(n + MORE)]
         self._some = cycle(self.ids[:n])
 
-    def tell(self, name: ActionName, ids: list[str]) -> None:
+    def send(self, name: ActionName, ids: list[str]) -> None:
         now = self._store.client.now()
         for first in range(0, len(ids), BATCH):
             actions = [SessionAction(id, EVENT, name, now) for id in ids[first : first + BATCH]]
             self._store.commits.commit_actions(self._group, actions)
 
     def heartbeat(self) -> None:
-        self.tell("heartbeat", [next(self._some)])
+        self.send("heartbeat", [next(self._some)])
 
     def heartbeats(self) -> None:
-        self.tell("heartbeat", list(islice(self._some, BATCH)))
+        self.send("heartbeat", list(islice(self._some, BATCH)))
 
     def hset(self) -> None:
         self._client.hset("hash", next(self._some), "1764000000000,,1764000000000,1764000000000:visit")
@@ -71,11 +71,11 @@ def run(bench: Bench) -> Section:
     sessions = _Sessions(bench, n)
     with bench.server.on_one_core():
         before = sessions.memory()
-        sessions.tell("start", sessions.ids[:n])
-        sessions.tell("heartbeat", sessions.ids[:n])
+        sessions.send("start", sessions.ids[:n])
+        sessions.send("heartbeat", sessions.ids[:n])
         bytes_each = (sessions.memory() - before) / n
         times = _times(bench, sessions)
-    sessions.tell("start", sessions.ids[n:])
+    sessions.send("start", sessions.ids[n:])
     kept = sessions.n_kept()
     sessions.close()
     one, many = (_ratio(times, name) for name in ("heartbeat", "heartbeats"))
@@ -90,7 +90,7 @@ def run(bench: Bench) -> Section:
 
 
 def _times(bench: Bench, sessions: _Sessions) -> Times:
-    """Microseconds per session, in samples that take turns."""
+    """Returns microseconds per session, in samples that take turns."""
     times: Times = defaultdict(list)
     calls = {"hset": sessions.hset, "heartbeat": sessions.heartbeat, "heartbeats": sessions.heartbeats}
     for _ in range(bench.effort.processes * bench.effort.repeats):
@@ -101,7 +101,7 @@ def _times(bench: Bench, sessions: _Sessions) -> Times:
 
 
 def _us(call: Callable[[], None], sample_ms: float) -> float:
-    """Microseconds per call, in about `sample_ms`."""
+    """Call repeatedly for about `sample_ms`; returns microseconds per call."""
     begin = now = time.perf_counter_ns()
     n = 0
     while now - begin < sample_ms * 1e6:

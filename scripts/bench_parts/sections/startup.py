@@ -1,4 +1,4 @@
-"""How long the command ecl_reader takes from start to end."""
+"""Time of the command ecl_reader from start to end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ groups:
 
 OURS, OTHER, PYTHON = "ecl_reader", "ecl_reader of event-count-logger 1.1", "python -c pass"
 
-#: Of a short thing, as many runs as of everything else are too few.
+#: More runs than in other sections, because each is short.
 RUNS_PER_REPEAT = 3
 
 

@@ -1,4 +1,4 @@
-"""What a sync costs, and for how long it keeps the server from others."""
+"""Cost of a sync, and the time for which it keeps the server from other clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long `ecl tail` takes for an access log, from start to end."""
+"""Time of `ecl tail` for an access log, from start to end."""
 
 from __future__ import annotations
 
