@@ -1,4 +1,4 @@
-"""Measures this library side by side with others in one run. See scripts/bench."""
+"""Measures this library side by side with others, and prints tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import shutil
-import signal
 import sys
 import tempfile
 import textwrap
@@ -31,6 +30,7 @@ from bench_parts.sections import (
     sync,
     tail,
 )
+from long_run import exit_with
 
 SECTIONS = {
     "log": log,
@@ -60,7 +60,6 @@ without persistence."""
 def main() -> None:
     options = parse_arguments()
     effort = QUICK if options.quick else Effort()
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     folder = Path(tempfile.mkdtemp(prefix="ecl-bench-", dir=FOLDERS))
     server = Server(folder)
     try:
@@ -140,7 +139,4 @@ def document(sections: list[Section], facts: str, effort: Effort) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(main)

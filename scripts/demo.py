@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from long_run import exit_with
+
 from event_count_logger import EventCountLogger, StoreError
 from event_count_logger.config import Config, from_file
 from event_count_logger.reading.group_reader import GroupReader
@@ -126,9 +128,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 4:
         work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
     else:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda signum, frame: sys.exit(128 + signum))
-        try:
-            sys.exit(main(float(sys.argv[1]) if sys.argv[1:] else COUNTING_S))
-        except KeyboardInterrupt:
-            sys.exit(130)
+        exit_with(lambda: main(float(sys.argv[1]) if sys.argv[1:] else COUNTING_S))
