@@ -45,7 +45,7 @@ class FaultInjector:
         self._workers_started = 0
         self._scheduled: list[tuple[float, Callable[[], None]]] = []
         faults = {
-            self._lose_answers: 4,
+            self._lose_replies: 4,
             self._delay_requests: 3,
             self._cut_connections: 2,
             self._cut_connections_by_server: 1,
@@ -115,7 +115,7 @@ class FaultInjector:
         self._masters.append(master)
         self._all_masters.append(master)
 
-    def _lose_answers(self) -> None:
+    def _lose_replies(self) -> None:
         self._words[Word.LOSE] = self._chance.randint(1, 20)
 
     def _delay_requests(self) -> None:
