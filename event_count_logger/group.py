@@ -12,6 +12,7 @@ from typing import Any
 
 from event_count_logger import keys, process
 from event_count_logger.config import GroupConfig
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.counting import event_loops, syncer
 from event_count_logger.counting.admission import Admission, check_event_id
 from event_count_logger.counting.group_counters import GroupCounters
@@ -29,7 +30,7 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.sources.sessions import Session, checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.stream import DEFAULT_BATCH_SIZE, Consumer, Fields, Records
-from event_count_logger.store import ActionName, Store
+from event_count_logger.store import Store
 
 
 class EventGroup(Counting):

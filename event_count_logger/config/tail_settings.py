@@ -6,7 +6,7 @@ import os
 import re
 import time
 from datetime import timezone, tzinfo
-from typing import Any, Literal
+from typing import Any
 
 from event_count_logger.config.checks import (
     Check,
@@ -24,6 +24,7 @@ from event_count_logger.config.checks import (
     text,
 )
 from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.config.session_actions import ACTIONS, ActionName
 from event_count_logger.config.settings import section, setting, settings_of
 from event_count_logger.config.templates import Template
 
@@ -104,8 +105,8 @@ class TailSession:
     id: Template = setting(
         template, example="'{pid}'", since="2.0", meaning="Text that identifies the session."
     )
-    action: Literal["start", "heartbeat", "end"] = setting(
-        one_of("start", "heartbeat", "end"), example="start", since="2.0", meaning="What the session does."
+    action: ActionName = setting(
+        one_of(*ACTIONS), example="start", since="2.0", meaning="What the session does."
     )
     event: Template | None = setting(
         template,

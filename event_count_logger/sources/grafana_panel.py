@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from event_count_logger.config import Config, Template
+from event_count_logger.config.session_actions import ACTIONS, ActionName
 from event_count_logger.errors import NotConfigured
-from event_count_logger.store import ActionName
 
 #: The `uid` of a dashboard that was never saved.
 _UNSAVED = "new"
-
-_NAMES: dict[object, ActionName] = {"start": "start", "heartbeat": "heartbeat", "end": "end"}
 
 
 class MissingValue(ValueError):
@@ -40,7 +38,7 @@ def destination(config: Config, payload: Mapping[str, Any]) -> tuple[str, str]:
 
 def action_name(payload: Mapping[str, Any]) -> ActionName | None:
     """What happened to the session; None if the payload says something else."""
-    return _NAMES.get(payload.get("type"))
+    return next((name for name in ACTIONS if name == payload.get("type")), None)
 
 
 def is_saved(payload: Mapping[str, Any]) -> bool:

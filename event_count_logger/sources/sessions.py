@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.counting.validation import checked_id
-from event_count_logger.store import ActionName, SessionAction
+from event_count_logger.store import SessionAction
 
 #: Unix seconds of the end of the year 9999.
 LATEST_S = 253_402_300_800

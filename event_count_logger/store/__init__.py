@@ -5,7 +5,6 @@ from event_count_logger.store.counter_index import index_counters, may_be_uninde
 from event_count_logger.store.durability import confirmation_s
 from event_count_logger.store.results import (
     MASTER_ALIVE_S,
-    ActionName,
     Commit,
     HistoryEntry,
     HistoryPosition,
@@ -21,7 +20,6 @@ from event_count_logger.store.store import Store
 
 __all__ = [
     "MASTER_ALIVE_S",
-    "ActionName",
     "Commit",
     "HistoryEntry",
     "HistoryPosition",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.keys import Half
 from event_count_logger.store.resp import seconds, text
 
@@ -20,9 +21,6 @@ _POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 MASTER_ALIVE_S = 15.0
 
 CommitOutcome = Literal["applied", "duplicate", "conflict", "refused", "events"]
-
-#: What can happen to a session.
-ActionName = Literal["start", "heartbeat", "end"]
 
 
 class SessionAction(NamedTuple):

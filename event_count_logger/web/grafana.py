@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.group import EventGroup
 from event_count_logger.logs import Log
 from event_count_logger.sources import grafana_panel
 from event_count_logger.sources.sessions import checked_action
-from event_count_logger.store import ActionName, SessionAction
+from event_count_logger.store import SessionAction
 from event_count_logger.web import request_bodies
 from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import HTTPProblem, described, refusing

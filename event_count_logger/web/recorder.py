@@ -119,7 +119,7 @@ def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
 def _tell(group: EventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
-    {"start": session.start, "heartbeat": session.heartbeat, "end": session.end}[action.name](action.at)
+    getattr(session, action.name)(action.at)
 
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Request
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import NotRequired, TypedDict
 
 from event_count_logger.config.checks import show
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.sources.sessions import LATEST_S
 from event_count_logger.web.cors import PAGE
 from event_count_logger.web.json_body import Intake
@@ -77,7 +78,7 @@ class Action(TypedDict):
 
     id: Annotated[str, Field(min_length=1)]
     event: NotRequired[Annotated[str, Field(min_length=1)]]
-    action: Literal["start", "heartbeat", "end"]
+    action: ActionName
     time: NotRequired[_Time]
 
 

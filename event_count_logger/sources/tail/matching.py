@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from event_count_logger import keys
 from event_count_logger.config import TailRule, TailTime, Template
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.sources.tail.time_limit import Found, TimeLimit, may_be_long
-from event_count_logger.store import ActionName
 
 #: The largest number that a line may add.
 _LARGEST = 10**12
