@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from event_count_logger.reading import history_positions
 from event_count_logger.store import HistoryPosition
-from event_count_logger.web import representations
+from event_count_logger.web import paths, representations
 from event_count_logger.web.problems import described, problem
 from event_count_logger.web.queries import Queries
 from event_count_logger.web.security import BEARER
@@ -28,15 +28,15 @@ _LastEventId = Annotated[str | None, Header(description="The same, as browsers s
 
 
 def router(queries: Queries, hub: Hub) -> APIRouter:
-    """The routes below `/api/v1`."""
+    """Returns the routes of groups, counts and streams."""
     api = _Api(queries, hub)
-    routes = APIRouter(prefix="/api/v1", dependencies=[BEARER], responses=described(401, 503))
+    routes = APIRouter(dependencies=[BEARER], responses=described(401, 503))
     events = {"text/event-stream": {"schema": TypeAdapter(representations.FinishedInterval).json_schema()}}
-    told = described(400, 404) | {200: {"description": "`interval`: its data", "content": events}}
-    add, of_interval = routes.add_api_route, "/groups/{group}/{interval}"
-    add("/groups", api.groups, response_model=representations.Groups)
-    add(of_interval, api.counts, response_model=representations.Counts, responses=described(404, 422))
-    add(f"{of_interval}/stream", api.stream, response_class=Response, responses=told)
+    of_stream = described(400, 404) | {200: {"description": "`interval`: its data", "content": events}}
+    add = routes.add_api_route
+    add(paths.GROUPS, api.groups, response_model=representations.Groups)
+    add(paths.COUNTS, api.counts, response_model=representations.Counts, responses=described(404, 422))
+    add(paths.STREAM, api.stream, response_class=Response, responses=of_stream)
     return routes
 
 

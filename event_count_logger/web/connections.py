@@ -10,18 +10,15 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from event_count_logger.config import Config
-from event_count_logger.web.problems import problem
+from event_count_logger.web import paths
+from event_count_logger.web.problems import RETRY_LATER, problem
 
 #: Open connections. The usual limit of a process is 1024 open files.
 _MOST_CONNECTIONS = 900
 
-#: Requests that are being answered; each open stream is one. The other connections are for `_ALWAYS`.
+#: Requests that are being answered; each open stream is one. The other connections are for the state of the
+#: server, which is answered under any load.
 _MOST_REQUESTS = 850
-
-#: Paths that are answered whatever the number of requests.
-_ALWAYS = ("/healthz", "/readyz")
-
-_RETRY_LATER = {"Retry-After": "1"}
 
 
 class Connection(Protocol):
@@ -89,15 +86,15 @@ class Connections:
 
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
             client = _client(scope.get("client"))
-            if scope["type"] != "http" or scope["path"] in _ALWAYS:
+            if scope["type"] != "http" or scope["path"] in paths.STATE:
                 await app(scope, receive, send)
             elif self._answering.total() >= _MOST_REQUESTS:
-                await problem(503, "the server is answering too many requests", _RETRY_LATER)(
+                await problem(503, "the server is answering too many requests", RETRY_LATER)(
                     scope, receive, send
                 )
             elif client and self._answering[client] >= self._most_per_client:
                 detail = f"{self._most_per_client} requests of this client are being answered"
-                await problem(503, f"{detail} (serve.connections_per_client)", _RETRY_LATER)(
+                await problem(503, f"{detail} (serve.connections_per_client)", RETRY_LATER)(
                     scope, receive, send
                 )
             else:

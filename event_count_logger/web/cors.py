@@ -6,19 +6,20 @@ can send what they like: this protects against pages, not against programs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from event_count_logger.logs import Log
+from event_count_logger.web import paths
 from event_count_logger.web.problems import problem
 
-#: Matches what the router matches, a line feed at the end included: pages of any origin could send to what is
-#: matched there and not here.
-_WAY_IN = re.compile("^/(write|api/v1/groups/[^/]+/(events|sessions))$")
+#: Made by the router's own function: pages of any origin could send to a path that only the router matches,
+#: such as one with a line feed at its end.
+_COUNTING = [compile_path(path)[0] for path in paths.COUNTING]
 
 #: Seconds for which browsers need not ask again.
 _MAX_AGE_S = 600
@@ -44,8 +45,9 @@ class Origins:
         """The origin of a page that wants to count; None if no page does, or one of this server's own."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        is_way_in = scope["method"] in ("POST", "OPTIONS") and _WAY_IN.match(scope["path"])
-        if origin is None or not is_way_in:
+        if origin is None or scope["method"] not in ("POST", "OPTIONS"):
+            return None
+        if not any(pattern.match(scope["path"]) for pattern in _COUNTING):
             return None
         is_own = origin.partition("://")[2] == headers.get("host", "").lower()
         return None if is_own and not self._allow(origin) else origin

@@ -6,6 +6,9 @@ from typing import Any
 
 import h11
 
+#: Bytes of the head of a request: its first line and all headers.
+LONGEST_HEAD = 16 << 10
+
 #: Chunks of a body that may have any size; parsing all of them takes a few milliseconds.
 _FREE_CHUNKS = 100
 
@@ -16,9 +19,8 @@ _SMALLEST_CHUNK = 64
 class Framing(h11.Connection):
     """The server's end of a connection; what it refuses is answered 400, and the connection closed."""
 
-    def __init__(self, longest_head: int) -> None:
-        """`longest_head` is in bytes: the first line and all headers."""
-        super().__init__(h11.SERVER, longest_head)
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, LONGEST_HEAD)
         self._chunks = self._content = 0
 
     def next_event(self) -> Any:

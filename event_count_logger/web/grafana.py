@@ -13,7 +13,7 @@ from event_count_logger.logs import Log
 from event_count_logger.sources import grafana_panel
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
-from event_count_logger.web import request_bodies
+from event_count_logger.web import paths, request_bodies
 from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import HTTPProblem, described, refusing
 from event_count_logger.web.recorder import Recorder
@@ -39,7 +39,7 @@ def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
     """The route, which is the one that the panel's own server has."""
     routes = APIRouter(dependencies=[BEARER], responses=described(400, 401, 403, 404, 413, 503))
     routes.add_api_route(
-        "/write",
+        paths.PANEL,
         _Grafana(recorder, intake, log).write,
         methods=["POST"],
         status_code=201,

@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotConfigured
 from event_count_logger.group import EventGroup
+from event_count_logger.sources.http_requests import KEPT_S
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
-from event_count_logger.web import request_bodies
+from event_count_logger.web import paths, request_bodies
 from event_count_logger.web.json_body import Intake
 from event_count_logger.web.problems import HTTPProblem, described, refusing
 from event_count_logger.web.recorder import Recorder
@@ -25,7 +26,7 @@ _Wait = Annotated[Literal["0", "1"], Query(description="1: answer when Redis has
 _Key = Annotated[
     str | None,
     Header(
-        description="Makes a repeat of the request safe, for 24 hours.",
+        description=f"Makes a repeat of the request safe, for {KEPT_S / 3600:.0f} hours.",
         json_schema_extra={"pattern": f"^{_KEY}$"},
     ),
 ]
@@ -41,7 +42,7 @@ def router(recorder: Recorder, intake: Intake) -> APIRouter:
     """The routes."""
     ingest = _Ingest(recorder, intake)
     responses = described(400, 401, 403, 404, 413, 415, 422, 503)
-    routes = APIRouter(prefix="/api/v1/groups/{group}", dependencies=[BEARER], responses=responses)
+    routes = APIRouter(dependencies=[BEARER], responses=responses)
 
     def add(path: str, endpoint: Any, form: request_bodies.Form[Any], others: dict[int | str, Any]) -> None:
         routes.add_api_route(
@@ -53,8 +54,8 @@ def router(recorder: Recorder, intake: Intake) -> APIRouter:
             openapi_extra=form.description,
         )
 
-    add("/events", ingest.events, request_bodies.EVENTS, {202: {"model": Accepted}, **described(409)})
-    add("/sessions", ingest.sessions, request_bodies.ACTION, {})
+    add(paths.EVENTS, ingest.events, request_bodies.EVENTS, {202: {"model": Accepted}, **described(409)})
+    add(paths.SESSIONS, ingest.sessions, request_bodies.ACTION, {})
     return routes
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 
 from event_count_logger.render import openmetrics
-from event_count_logger.web import representations
+from event_count_logger.web import paths, representations
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.problems import described
 from event_count_logger.web.queries import Queries
@@ -23,10 +23,12 @@ def router(queries: Queries) -> APIRouter:
     add = routes.add_api_route
     types: dict[str, Any] = {openmetrics.OPENMETRICS_TYPE: {}, openmetrics.PROMETHEUS_TYPE: {}}
     responses = {200: {"content": types}, **described(401, 503)}
-    add("/metrics", monitoring.metrics, dependencies=[BEARER], response_class=Response, responses=responses)
-    add("/healthz", monitoring.healthz)
+    add(
+        paths.METRICS, monitoring.metrics, dependencies=[BEARER], response_class=Response, responses=responses
+    )
+    add(paths.LIVENESS, monitoring.healthz)
     not_ready: dict[int | str, dict[str, Any]] = {503: {"model": representations.Readiness}}
-    add("/readyz", monitoring.readyz, response_model=representations.Readiness, responses=not_ready)
+    add(paths.READINESS, monitoring.readyz, response_model=representations.Readiness, responses=not_ready)
     return routes
 
 

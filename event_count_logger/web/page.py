@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, HTTPException, Response
 
+from event_count_logger.web import paths
+
 #: By the end of the file's name; what else there is, is not served.
 _MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
@@ -28,8 +30,8 @@ def router() -> APIRouter:
     """The routes of the page."""
     page = _Page(_load())
     routes = APIRouter(include_in_schema=False)
-    routes.add_api_route("/", page.index)
-    routes.add_api_route("/static/{name}", page.asset)
+    routes.add_api_route(paths.PAGE, page.index)
+    routes.add_api_route(f"{paths.STATIC}{{name}}", page.asset)
     return routes
 
 

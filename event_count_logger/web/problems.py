@@ -15,22 +15,16 @@ from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 from typing_extensions import NotRequired, TypedDict
 
-from event_count_logger.errors import (
-    Applied,
-    ConnectionRejected,
-    NotConfigured,
-    NotServing,
-    Rejected,
-    StoreError,
-)
+from event_count_logger.errors import Applied, NotConfigured, StoreError
 from event_count_logger.logs import Log
+from event_count_logger.web.representations import public_reason
 
 _log = Log("event_count_logger.web")
 
 MEDIA_TYPE = "application/problem+json"
 
-#: Seconds after which to ask again while Redis is away.
-_RETRY_LATER = {"Retry-After": "1"}
+#: Headers of an answer that may be another one a second later.
+RETRY_LATER = {"Retry-After": "1"}
 
 #: Characters; what is longer repeats what was asked.
 _LONGEST_DETAIL = 500
@@ -39,8 +33,12 @@ _LONGEST_DETAIL = 500
 _END_OF_DETAIL = 200
 
 
-#: Addresses, names of keys and the like are not for everybody.
-_LOGGED = "and the log of this server says why"
+#: Consequence of a failed request that counts, by the attribute `applied` of the error.
+_CONSEQUENCES: dict[Applied, str] = {
+    "yes": "the request was applied",
+    "no": "the request had no effect",
+    "unknown": "the request may have been applied",
+}
 
 
 class ProblemDocument(TypedDict):
@@ -146,34 +144,17 @@ async def _store_failed(request: Request, error: Exception) -> Response:
     failure = error if isinstance(error, StoreError) else StoreError()
     if failure.retry != "now":
         _log.warning("%s", failure)
-    if request.method == "GET":
-        return problem(503, _why_untold(failure), _RETRY_LATER)
-    return problem(503, _why_uncounted(failure), _RETRY_LATER, applied=failure.applied)
-
-
-def _why_untold(failure: StoreError) -> str:
-    if isinstance(failure, Rejected | ConnectionRejected):
-        return f"Redis refuses to tell, {_LOGGED}"
-    return "Redis cannot be used now" if isinstance(failure, NotServing) else "Redis does not answer"
-
-
-def _why_uncounted(failure: StoreError) -> str:
-    if failure.applied == "yes":
-        counted = "Redis has counted, but has not confirmed it as the setting 'durability' asks for"
-        return counted if failure.retry == "now" else f"{counted}, {_LOGGED}"
-    if failure.applied == "no":
-        return f"this request has counted nothing: {_why_unavailable(failure)}"
-    return f"{_why_unavailable(failure)}: whether it has counted is unknown"
-
-
-def _why_unavailable(failure: StoreError) -> str:
+    is_read = request.method == "GET"
+    parts = [public_reason(failure)]
+    if not is_read:
+        parts.append(_CONSEQUENCES[failure.applied])
     if failure.retry != "now":
-        return f"Redis refuses to count, {_LOGGED}"
-    return "Redis cannot be used now" if isinstance(failure, NotServing) else "Redis does not answer"
+        parts.append("see the server log")
+    return problem(503, "; ".join(parts), RETRY_LATER, applied=None if is_read else failure.applied)
 
 
 async def _no_room(request: Request, error: Exception) -> Response:
-    return problem(503, str(error), _RETRY_LATER)
+    return problem(503, str(error), RETRY_LATER)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

@@ -15,11 +15,9 @@ from event_count_logger.group import EventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.sources import http_requests
 from event_count_logger.store import SessionAction, Store
+from event_count_logger.web.single_flight import LONGEST_WAIT_S
 
 _T = TypeVar("_T")
-
-#: Seconds after which nobody waits any longer for threads that wait for Redis.
-_LONGEST_WAIT_S = 10.0
 
 #: How many requests are handed to local counters at once, and how many wait for Redis.
 _HANDING, _WAITING = 4, 16
@@ -124,5 +122,5 @@ def _tell(group: EventGroup, action: SessionAction) -> None:
 
 async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
     return await asyncio.wait_for(
-        asyncio.get_running_loop().run_in_executor(threads, function), _LONGEST_WAIT_S
+        asyncio.get_running_loop().run_in_executor(threads, function), LONGEST_WAIT_S
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing_extensions import TypedDict  # pydantic does not take typing's own before Python 3.12
 
 from event_count_logger.config import Config, GroupConfig
-from event_count_logger.errors import ConnectionRejected, Rejected, StoreError
+from event_count_logger.errors import NotServing, StoreError, Unconfirmed
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
 from event_count_logger.reading.reader import Snapshot, Totals
@@ -189,13 +189,17 @@ def readiness(found: Status | StoreError) -> Readiness:
 
     Anybody may ask, so it names neither groups nor machines.
     """
-    problems = list(_problems(found)) if isinstance(found, Status) else [_why_untold(found)]
+    problems = list(_problems(found)) if isinstance(found, Status) else [public_reason(found)]
     return {"ready": not problems, "problems": problems}
 
 
-def _why_untold(error: StoreError) -> str:
-    refuses = isinstance(error, Rejected | ConnectionRejected)
-    return "Redis refuses to answer" if refuses else "Redis does not answer"
+def public_reason(failure: StoreError) -> str:
+    """Returns the reason of a failed request without addresses and names of keys, which are not public."""
+    if isinstance(failure, Unconfirmed):
+        return "Redis did not confirm the request as the setting 'durability' demands"
+    if failure.retry != "now":
+        return "Redis rejected the request"
+    return "Redis is unavailable" if isinstance(failure, NotServing) else "Redis does not answer"
 
 
 def _problems(status: Status) -> Iterable[str]:

@@ -19,16 +19,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from event_count_logger.config import Config
+from event_count_logger.web import paths
 from event_count_logger.web.cors import PAGE, Origins
+from event_count_logger.web.framing import LONGEST_HEAD
 from event_count_logger.web.problems import problem
 from event_count_logger.web.unread import has_body, reading_on
 
 #: For the OpenAPI description only: the guard looks at the token.
 BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
-
-#: What everybody may see: whether the server works, and the page, which holds no data.
-_OPEN_PATHS = ("/", "/healthz", "/readyz")
-_OPEN_FOLDER = "/static/"
 
 #: Sent with every answer (developer.mozilla.org/docs/Web/HTTP/Headers). Nothing comes from other hosts, no
 #: other page may embed this one, and nothing in it runs that is not one of its files.
@@ -45,8 +43,8 @@ _HEADERS = {
 #: A request target in absolute form, without its query.
 _WHOLE_ADDRESS = re.compile(rb"(?i:https?)://(?P<authority>[^/@]+)(?P<path>/.*)?", re.DOTALL)
 
-#: Bytes: of a token, of what follows the host in an address, and of all headers together.
-_LONGEST_TOKEN, _LONGEST_TARGET, _LONGEST_HEADERS = 4096, 8 << 10, 16 << 10
+#: Bytes of a token, and of what follows the host in an address.
+_LONGEST_TOKEN, _LONGEST_TARGET = 4096, 8 << 10
 
 
 def read_token(path: Path) -> str:
@@ -128,8 +126,8 @@ class Guard:
         headers = Headers(scope=scope)
         if len(scope["raw_path"]) + len(scope["query_string"]) > _LONGEST_TARGET:
             return problem(414, f"the address is longer than {_LONGEST_TARGET} bytes")
-        if sum(map(len, chain(*scope["headers"]))) > _LONGEST_HEADERS:
-            return problem(431, f"the headers are longer than {_LONGEST_HEADERS} bytes")
+        if sum(map(len, chain(*scope["headers"]))) > LONGEST_HEAD:
+            return problem(431, f"the headers are longer than {LONGEST_HEAD} bytes")
         if not self._any_host and not _is_this_machine(headers.get("host", "localhost")):
             return problem(421, "this server answers to names of this machine only; see --without-token")
         if origin is not None:
@@ -142,7 +140,8 @@ class Guard:
         return None
 
     def _may_ask(self, path: str, authorization: str) -> bool:
-        if self._expected is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
+        is_open = path in (paths.PAGE, *paths.STATE) or path.startswith(paths.STATIC)
+        if self._expected is None or is_open:
             return True
         scheme, _, token = authorization.partition(" ")
         given = f"{scheme.capitalize()} {token.strip()}"

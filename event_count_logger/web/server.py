@@ -20,9 +20,6 @@ from event_count_logger.web.connections import Connections
 from event_count_logger.web.framing import Framing
 from event_count_logger.web.streams import Hub
 
-#: Bytes of the first line and the headers of a request together.
-_LONGEST_HEAD = 16 << 10
-
 #: Bytes that are parsed without a break for other connections.
 _LONGEST_PIECE = 4 << 10
 
@@ -113,7 +110,7 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
 
     def __init__(self, connections: Connections, **settings: Any) -> None:
         super().__init__(**settings)
-        self.conn = Framing(_LONGEST_HEAD)
+        self.conn = Framing()
         self._connections = connections
 
     @property

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 _KEPT_S = 0.4
 
 #: Seconds after which nobody waits any longer for threads that wait for Redis.
-_LONGEST_WAIT_S = 10.0
+LONGEST_WAIT_S = 10.0
 
 #: How many questions Redis is asked at once.
 _THREADS = 8
@@ -38,7 +38,7 @@ class Shared:
             answer = asyncio.get_running_loop().run_in_executor(self._threads, compute)
             answer.add_done_callback(lambda done: self._forget_later(key, done))
             self._answers[key] = answer
-        found: _T = await asyncio.wait_for(asyncio.shield(answer), _LONGEST_WAIT_S)
+        found: _T = await asyncio.wait_for(asyncio.shield(answer), LONGEST_WAIT_S)
         return found
 
     def _forget_later(self, key: Hashable, answer: asyncio.Future[Any]) -> None:

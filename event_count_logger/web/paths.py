@@ -1,0 +1,25 @@
+"""The paths of the server: routes, the guard and the limits of requests refer to these."""
+
+from __future__ import annotations
+
+#: Paths that read.
+GROUPS = "/api/v1/groups"
+GROUP = f"{GROUPS}/{{group}}"
+COUNTS = f"{GROUP}/{{interval}}"
+STREAM = f"{COUNTS}/stream"
+METRICS = "/metrics"
+
+#: Paths that count. Pages of allowed origins may send to these alone.
+EVENTS = f"{GROUP}/events"
+SESSIONS = f"{GROUP}/sessions"
+PANEL = "/write"  # as the panel's own server has it
+COUNTING = (EVENTS, SESSIONS, PANEL)
+
+#: State of the server: answered without a token, and under any load.
+LIVENESS = "/healthz"
+READINESS = "/readyz"
+STATE = (LIVENESS, READINESS)
+
+#: The page and its files: answered without a token, because they hold no data.
+PAGE = "/"
+STATIC = "/static/"
