@@ -162,7 +162,7 @@ def test_records_of_one_position_are_counted_together(group: EventGroup, server:
     records = [(at, "odd", 1) for at in (1, 1, 1, 2, 3, 3)]
     group.consume("s", records, batch_size=2, committed=seen.append)
     assert (seen, counted(server)) == (["1", "3"], {"odd": 6})
-    with pytest.raises(ValueError, match="position 4 comes again after it was committed"):
+    with pytest.raises(ValueError, match="position 4 is repeated after its commit"):
         group.consume("s", [(4, "odd", 1), None, (4, "odd", 1)])
 
 
@@ -216,8 +216,8 @@ def test_values_of_other_types_are_what_they_equal(group: EventGroup, server: Se
         ((9, 7, 1), "TypeError: position 9: event_id must be a string, not 7"),
         ((9, "odd", "1"), "TypeError: position 9: count must be an integer, not '1'"),
         ((9, "odd", -1), "ValueError: position 9: count must be from 0 to 2^63-1, not -1"),
-        ((9, "odd"), "TypeError: (9, 'odd') is not (position, event, count): say how to find its count"),
-        ({"at": 1}, "TypeError: {'at': 1} is not (position, event, count): say how to find its position"),
+        ((9, "odd"), "TypeError: (9, 'odd') is not (position, event, count): give a function for its count"),
+        ({"at": 1}, "TypeError: {'at': 1} is not (position, event, count): give a function for its position"),
     ],
 )
 def test_a_record_of_a_wrong_type_is_named(
@@ -285,7 +285,7 @@ def test_a_stream_that_can_be_read_again_goes_back_to_where_redis_remembers(
     group.consume("s", records, batch_size=4)
     assert len(forgetting) == 2, "it was read again"
     assert counted(server) == SUMS
-    assert "Redis has lost data; it is read again from there, and nothing is lost" in caplog.text
+    assert "Redis has lost data; reading again from there, no counts lost" in caplog.text
 
 
 def test_a_stream_that_cannot_be_read_again_stops_where_redis_has_forgotten(
@@ -352,7 +352,7 @@ def test_a_server_that_lost_its_data_is_told_of_and_gets_the_rest(
     group.consume("s", records(), batch_size=10)
     assert counted(server) == {"even": 2550 - 600, "odd": 2500 - 625}
     (message,) = caplog.messages
-    assert "has lost data: it does not know source 's' of group 'g', which was at 49" in message
+    assert "has lost data: source 's' of group 'g' has no position, expected 49" in message
 
 
 def test_a_group_that_is_not_configured_reads_nothing() -> None:

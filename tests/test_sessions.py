@@ -9,9 +9,10 @@ import pytest
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, SessionsConfig
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
-from event_count_logger.store import ActionName, SessionAction, Store
+from event_count_logger.store import SessionAction, Store
 from tests.groups import group_of
 from tests.servers import Server
 

@@ -63,7 +63,7 @@ class Following:
     def read(self) -> None:
         """All that is there, without a commit unless it is time for one."""
         assert self.tail
-        while self.tail.advance() or not self.tail.is_settled:
+        while self.tail.advance() or not self.tail.is_caught_up:
             pass
 
     def counts(self) -> dict[str, int]:
@@ -411,7 +411,7 @@ def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
     caught_up.start()
     assert caught_up.counts() == {"line": 6}
     (message,) = messages(caplog)
-    assert "lines that were written after byte 35, if there were any, are not counted" in message
+    assert "lines written after byte 35, if any, are not counted" in message
 
 
 def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up: Following) -> None:
@@ -458,16 +458,16 @@ def test_a_file_that_is_renamed_during_the_first_look_is_not_new_later(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following.write(*range(5))
-    look = registry.look
+    discover = registry.discover
 
-    def look_before_it_is_renamed(*arguments: Any) -> Listing:
-        monkeypatch.setattr(registry, "look", look)
-        view = look(*arguments)
+    def discover_before_renaming(*arguments: Any) -> Listing:
+        monkeypatch.setattr(registry, "discover", discover)
+        listing = discover(*arguments)
         following.rename()
         following.write("new")
-        return view
+        return listing
 
-    monkeypatch.setattr(registry, "look", look_before_it_is_renamed)
+    monkeypatch.setattr(registry, "discover", discover_before_renaming)
     following.start()
     following.write("newer")
     assert following.counts() == {"line": 1}
@@ -533,7 +533,7 @@ def test_what_is_read_on_beside_what_was_refused_is_not_counted_with_it(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
-    monkeypatch.setattr("event_count_logger.sources.tail.tail._STRETCH", 1)
+    monkeypatch.setattr("event_count_logger.sources.tail.tail._BATCH_BYTES", 1)
     following.entry["file"] = str(following.path.with_name("*.log"))
     following.start()
     client = following.server.client
@@ -597,11 +597,11 @@ def test_much_is_matched_by_several_processes(following: Following) -> None:
     following.start(from_start=True)
     assert following.tail
     following.tail.advance()
-    workers = following.tail._crew._workers  # type: ignore[union-attr]
+    workers = following.tail._pool._workers  # type: ignore[union-attr]
     assert len(workers) == min(4, os.cpu_count() or 1)
     os.kill(workers[0]._pid, 9)
     assert following.counts() == {"line": 200_000, "@unmatched": 1}
-    assert following.tail._crew is None
+    assert following.tail._pool is None
 
 
 def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(following: Following) -> None:

@@ -19,7 +19,7 @@ from tests.servers import Server, wait_until
 
 MACHINE_IDS = [Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")]
 
-NAMES_SOURCE = "app.log: the stored position of source 'localhost' is that of another machine"
+NAMES_SOURCE = "app.log: the stored position of source 'localhost' belongs to another machine"
 
 
 class Machines:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from event_count_logger.config import ConfigError, TailTime, Template, from_file
-from event_count_logger.sources.tail.matching import Matcher, Moment, Tally, read_time
+from event_count_logger.sources.tail.matching import Matcher, MatchedAction, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from tests.fixtures import Write
 
@@ -62,7 +62,7 @@ def test_all_events_and_counts_of_a_line_are_counted(count: Count) -> None:
         "bytes_sent": 103,
         "bytes_200": 103,
     }
-    assert tally.oddities == {}
+    assert tally.faults == {}
 
 
 def test_each_matching_rule_counts_and_other_lines_are_unmatched(count: Count) -> None:
@@ -100,7 +100,7 @@ def test_whole_numbers_up_to_a_limit_are_added(
     tally = count("".join(f"{number}\n" for number in numbers.split()).encode(), rule)
     assert tally.counts["sum"] == total
     assert tally.counts["@skipped"] == n_skipped
-    assert len(tally.oddities) == (n_skipped > 0)
+    assert len(tally.faults) == (n_skipped > 0)
 
 
 def test_line_ends_at_lf_or_crlf_only(count: Count) -> None:
@@ -121,7 +121,7 @@ def test_pattern_beyond_its_time_limit_skips_only_its_line(count: Count, length:
     tally = count(b"aaa\n" + b"a" * length + b"!\naaaa\nerror\n", slow, ERROR)
     assert time.process_time() - begin < 30, "hours without a time limit"
     assert counts(tally) == {"slow": 2, "error": 1, "@skipped": 1}
-    assert list(tally.oddities.values()) == ["rules[0] takes too long for a line: it is skipped"]
+    assert list(tally.faults.values()) == ["rules[0] takes too long for a line: line skipped"]
 
 
 def test_long_line_matches_like_a_short_one(count: Count) -> None:
@@ -147,10 +147,10 @@ def test_line_reports_an_action_of_a_session(count: Count) -> None:
     end = {"match": "(?P<pid>[0-9]+) ends", "session": {"id": "{pid}", "action": "end"}}
     data = b"2026-07-01 12:00:00 7 shop\n2026-01-01 12:00:00 8 shop\n2026-07-01 12:00:00 9\n7 ends\n"
     tally = count(data, session_rule(time=time_), end)
-    assert tally.moments == [
-        Moment("7", "shop", "heartbeat", datetime(2026, 7, 1, 10, tzinfo=timezone.utc).timestamp()),
-        Moment("8", "shop", "heartbeat", datetime(2026, 1, 1, 11, tzinfo=timezone.utc).timestamp()),
-        Moment("7", None, "end", None),
+    assert tally.actions == [
+        MatchedAction("7", "shop", "heartbeat", datetime(2026, 7, 1, 10, tzinfo=timezone.utc).timestamp()),
+        MatchedAction("8", "shop", "heartbeat", datetime(2026, 1, 1, 11, tzinfo=timezone.utc).timestamp()),
+        MatchedAction("7", None, "end", None),
     ]
 
 
@@ -158,8 +158,8 @@ def test_unreadable_time_skips_the_session(count: Count) -> None:
     time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S"}
     tally = count(b"2026-02-30 12:00:00 7 shop\n", session_rule(time=time_, events=["line"]))
     assert counts(tally) == {"line": 1, "@skipped": 1}
-    assert tally.moments == []
-    (message,) = tally.oddities.values()
+    assert tally.actions == []
+    (message,) = tally.faults.values()
     assert "'2026-02-30 12:00:00' is not a time of the format '%Y-%m-%d %H:%M:%S'" in message
 
 

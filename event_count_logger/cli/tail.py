@@ -240,7 +240,7 @@ def _run(following: _Following, once: bool, stop: _Stop, service: Service) -> No
                 service.alive()
             moved(n)
             if n == 0:
-                if once and all(tail.is_settled for tail in following.tails):
+                if once and all(tail.is_caught_up for tail in following.tails):
                     break
                 stop.wait(_POLL_ONCE_S if once else _POLL_S)
     for tail in following.tails:

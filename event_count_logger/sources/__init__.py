@@ -1,1 +1,1 @@
-"""What feeds groups besides `log()`: streams of records, sessions, log files and requests."""
+"""Sources of counts besides `log()`: streams of records, sessions, log files and HTTP requests."""

@@ -1,4 +1,4 @@
-"""Sessions of Grafana's dashboards, as the panel macropower-analytics-panel tells of them.
+"""Payloads of the Grafana panel macropower-analytics-panel, which reports sessions of dashboards.
 
 Format: github.com/MacroPower/macropower-analytics-panel, src/payload.ts.
 """
@@ -13,7 +13,7 @@ from event_count_logger.config import Config, Template
 from event_count_logger.config.session_actions import ACTIONS, ActionName
 from event_count_logger.errors import NotConfigured
 
-#: The `uid` of a dashboard that was never saved.
+#: `uid` of a dashboard that was never saved.
 _UNSAVED = "new"
 
 
@@ -26,33 +26,33 @@ class MissingValue(ValueError):
 
 
 def destination(config: Config, payload: Mapping[str, Any]) -> tuple[str, str]:
-    """The group that a payload is for, and the event that its session is counted as.
+    """Returns the names of the group and event that count the session of a payload.
 
     Raises:
-        NotConfigured: The configuration does not say which group.
-        MissingValue: The payload lacks what their names are made of.
+        NotConfigured: `grafana.group` is not set, and not exactly one group has sessions.
+        MissingValue: The payload lacks a value that the names contain.
     """
     group, event = config.grafana.group, config.grafana.event
-    return _filled(group, payload) if group else _only_group(config), _filled(event, payload)
+    return _render(group, payload) if group else _only_group(config), _render(event, payload)
 
 
 def action_name(payload: Mapping[str, Any]) -> ActionName | None:
-    """What happened to the session; None if the payload says something else."""
+    """Returns the action of the session; None if the panel sent another type."""
     return next((name for name in ACTIONS if name == payload.get("type")), None)
 
 
 def is_saved(payload: Mapping[str, Any]) -> bool:
-    """Whether the dashboard is more than a draft."""
+    """Returns whether the dashboard was ever saved."""
     return bool(payload["dashboard"].get("uid") != _UNSAVED)
 
 
 def as_line(payload: Mapping[str, Any], with_variables: bool) -> str:
-    """A payload as JSON of printable ASCII, so that nothing in it can look like another line."""
-    shown = {name: value for name, value in payload.items() if with_variables or name != "variables"}
-    return json.dumps(shown).replace("\x7f", "\\u007f")
+    """Returns a payload as JSON in printable ASCII: it cannot break or forge a log line."""
+    logged = {name: value for name, value in payload.items() if with_variables or name != "variables"}
+    return json.dumps(logged).replace("\x7f", "\\u007f")
 
 
-def _filled(template: Template, payload: Mapping[str, Any]) -> str:
+def _render(template: Template, payload: Mapping[str, Any]) -> str:
     return template.render([_value(payload, name) for name in template.names])
 
 
@@ -68,7 +68,7 @@ def _only_group(config: Config) -> str:
     names = [group.name for group in config.groups.values() if group.sessions]
     if len(names) != 1:
         raise NotConfigured(
-            f"{len(names) or 'no'} groups have the setting 'sessions': the setting 'grafana.group' must say "
-            "which one counts dashboards"
+            f"{len(names) or 'no'} groups have the setting 'sessions': set 'grafana.group' to the one that "
+            "counts dashboards"
         )
     return names[0]

@@ -1,4 +1,4 @@
-"""What a single request brings, counted in Redis before it is answered."""
+"""Commits of single requests, each confirmed by Redis before the request is answered."""
 
 from __future__ import annotations
 
@@ -8,51 +8,53 @@ import time
 from collections.abc import Callable, Mapping
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import SUREST_FIRST, Applied, Rejected, StoreError
+from event_count_logger.errors import SUREST_FIRST, Applied, StoreError
+from event_count_logger.sources.source import raise_if_rejected
 from event_count_logger.store import Commit, SessionAction, Store
 
-#: Seconds for which a request is known by its key.
+#: Seconds for which Redis keeps the idempotency key of a request.
 KEPT_S = 24 * 3600.0
 
-#: How often something is sent while it is unknown whether Redis has got it, and the seconds in between.
+#: Attempts to send a request that gets no answer, and seconds between them.
 _ATTEMPTS, _RETRY_S = 3, 0.2
 
 
 def count_once(store: Store, group: GroupConfig, key: str, counts: Mapping[str, int]) -> bool:
-    """Count in Redis, unless that was done under this key before.
+    """Commit counts once per idempotency key.
 
     Returns:
-        False if something else was counted under this key: then nothing is counted.
+        False if other counts were committed with this key; then nothing is counted.
 
     Raises:
-        StoreError: See its attribute `applied`; to be repeated with the same key.
+        StoreError: Its attribute `applied` says whether the counts were committed. Retry with the same key.
     """
     counted = {event_id: count for event_id, count in counts.items() if count}
     shard = group.shard_of(key)
-    commit = _confirmed(lambda: store.commits.commit_request(shard, key, _digest(counted), counted, KEPT_S))
+    commit = _send_until_answered(
+        lambda: store.commits.commit_request(shard, key, _digest(counted), counted, KEPT_S)
+    )
     return commit.outcome != "conflict"
 
 
-def act(store: Store, group: GroupConfig, action: SessionAction) -> None:
-    """Tell Redis what happened to a session.
+def commit_action(store: Store, group: GroupConfig, action: SessionAction) -> None:
+    """Commit an action of a session; it may be repeated.
 
     Raises:
-        StoreError: See its attribute `applied`; may be repeated.
+        StoreError: The attribute `applied` says whether the action was committed.
     """
-    _confirmed(lambda: store.commits.commit_actions(group, [action]))
+    _send_until_answered(lambda: store.commits.commit_actions(group, [action]))
 
 
-def _confirmed(send: Callable[[], Commit]) -> Commit:
-    """Send a request until it is answered, a few times.
+def _send_until_answered(send: Callable[[], Commit]) -> Commit:
+    """Send a request up to three times, until Redis answers.
 
-    An error is about all attempts: an earlier one may have been applied though the last one was not.
+    `applied` of the error is about all attempts: an earlier one may have been applied, and the last one not.
     """
     attempt, applied = 1, set[Applied]()
     while True:
         try:
             commit = send()
-            for refusal in commit.refusals:
-                raise Rejected(refusal.key, refusal.reason)
+            raise_if_rejected(commit)
             return commit
         except StoreError as error:
             applied.add(error.applied)
@@ -64,5 +66,5 @@ def _confirmed(send: Callable[[], Commit]) -> Commit:
 
 
 def _digest(counts: Mapping[str, int]) -> str:
-    """A hash of counts above 0; their order makes no difference."""
+    """Returns a hash of counts that does not depend on their order."""
     return hashlib.sha256(json.dumps(counts, sort_keys=True).encode()).hexdigest()

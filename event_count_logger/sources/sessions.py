@@ -1,4 +1,4 @@
-"""Sessions of a group: each is counted once, and its time is added up as it grows."""
+"""Sessions of a group: each is counted once, and its duration is counted in milliseconds."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from event_count_logger.config.session_actions import ActionName
 from event_count_logger.counting.validation import checked_id
 from event_count_logger.store import SessionAction
 
-#: Unix seconds of the end of the year 9999.
+#: End of the year 9999, Unix seconds.
 LATEST_S = 253_402_300_800
 
 
 class Session:
-    """One session: somebody or something that is there for some time.
+    """One session, such as a visit or a run of a program.
 
-    Its time is the sum of the gaps between the moments at which it was there, each up to the timeout of
-    the group. All times are Unix seconds; None is now. What comes twice, late or out of order is
-    counted as if it had come once and in order.
+    Its duration is the sum of the gaps between its actions; each gap counts at most the timeout of the group.
+    All times are Unix seconds; None means now. Repeated, late or unordered actions count as if each had
+    arrived once and in order.
 
-    All methods raise TypeError or ValueError for an event or a time that cannot be one, and no other error.
+    All methods raise TypeError or ValueError for an invalid event or time, and no other error.
     """
 
     def __init__(
-        self, id: str, event: str, act: Callable[[str, str, ActionName, float | None], None]
+        self, id: str, event: str, record: Callable[[str, str, ActionName, float | None], None]
     ) -> None:
-        """See `EventGroup.session`."""
+        """See `EventGroup.session`; `record` takes ID, event, action and time."""
         self.id = id
         self.event = event
-        self._act = act
+        self._record = record
 
     def start(self, at: float | None = None) -> None:
-        """It begins; of several starts only the first one matters."""
-        self._act(self.id, self.event, "start", at)
+        """Record the start of the session; only the first start counts."""
+        self._record(self.id, self.event, "start", at)
 
     def heartbeat(self, at: float | None = None) -> None:
-        """It is there."""
-        self._act(self.id, self.event, "heartbeat", at)
+        """Record that the session is alive."""
+        self._record(self.id, self.event, "heartbeat", at)
 
     def end(self, at: float | None = None) -> None:
-        """It ends; what comes after that adds nothing."""
-        self._act(self.id, self.event, "end", at)
+        """Record the end of the session; later actions add nothing."""
+        self._record(self.id, self.event, "end", at)
 
 
 def checked_action(id: object, event: object, name: ActionName, at: object) -> SessionAction:
-    """An action whose parts can be sent, as far as they do not depend on the group.
+    """Returns an action whose ID, time and type of event are valid. The group checks the event itself.
 
     Raises:
         TypeError: The ID or the event is not a string, or the time not a number.
-        ValueError: The ID cannot be one, or the time is none of the years 1970 to 9999.
+        ValueError: The ID is invalid, or the time is not in the years 1970 to 9999.
     """
     id = checked_id(id, "a session")
     if not isinstance(event, str | None):

@@ -1,4 +1,4 @@
-"""A source of counts that knows where it is, so that each of its batches is counted exactly once."""
+"""A source of counts whose position is committed together with each batch, so that no batch counts twice."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from event_count_logger.errors import NotDurable, NotYet, Rejected, SourceMoved,
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
-#: Seconds between attempts while Redis does not answer.
+#: Seconds between attempts while Redis is unavailable.
 _RETRY_S = 0.5
 
 
 class Source:
-    """A source of one group; only one thread at a time may use it.
+    """A source of one group, for use by one thread at a time.
 
     Attributes:
-        position: What Redis has confirmed last; '' for the beginning.
+        position: Last position that Redis has confirmed; '' for the beginning.
     """
 
     def __init__(
         self, store: Store, group: GroupConfig, source_id: str, log: Log, stop: threading.Event | None = None
     ) -> None:
-        """Asks nothing yet; see `load`. No more attempts are made when `stop` is set."""
+        """Setting `stop` ends retries. `load` reads the position before the first commit."""
         self.position = ""
         self._store = store
         self._group = group.shard_of(source_id)
@@ -32,27 +32,27 @@ class Source:
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
-        self._is_told = False  # what it waits for
+        self._has_warned = False  # of the batch that is being retried
 
     def load(self) -> str:
-        """Go to where Redis has the source, and return that; waits for Redis.
+        """Read the stored position and return it; waits while Redis is unavailable.
 
         Raises:
-            Unavailable: It is to stop, and there was no answer.
-            Rejected: Redis has something else in place of positions.
+            Unavailable: `stop` was set before Redis answered.
+            Rejected: The key of the positions has an unexpected type.
         """
         while True:
             try:
-                self.position = self._find()
+                self.position = self._find_position()
             except Unavailable as error:
-                self._tell(error)
+                self._warn(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
                 return self.position
 
-    def _find(self) -> str:
-        """Where Redis has the source: in its shard, or where that was when there were fewer of them."""
+    def _find_position(self) -> str:
+        """Returns the stored position. It is in another shard if the group had fewer shards at that time."""
         for shard in (self._group, *self._shards):
             position = self._store.sources.position(shard, self._id)
             if position:
@@ -61,13 +61,13 @@ class Source:
         return ""
 
     def commit(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction] = ()) -> None:
-        """Count a batch exactly once, which takes the source to its next position; waits for Redis.
+        """Commit a batch and the next position, exactly once; waits while Redis is unavailable.
 
         Raises:
-            SourceMoved: Something else has moved the source: nothing was counted.
-            Unavailable: It is to stop, and whether the batch was counted is not known.
-            Rejected: Redis cannot count one of the events: nothing was counted.
-            NotDurable: The batch was counted, and the server cannot do what the setting `durability` wants.
+            SourceMoved: Another program has moved the source: nothing was counted.
+            Unavailable: `stop` was set; whether the batch was counted is unknown.
+            Rejected: Redis rejects one of the events: nothing was counted.
+            NotDurable: The batch was counted, but the server cannot provide the setting `durability`.
         """
         while True:
             try:
@@ -75,37 +75,36 @@ class Source:
             except NotDurable:
                 raise
             except Unavailable as error:
-                self._tell(error)
+                self._warn(error)
                 if self._stop.wait(_RETRY_S):
                     raise
             else:
                 break
         if commit.outcome == "conflict":
             raise SourceMoved(self._id, self.position, commit.stored)
-        for refusal in commit.refusals:
-            raise Rejected(refusal.key, refusal.reason)
-        self._tell_forgotten(commit.stored)
+        raise_if_rejected(commit)
+        self._warn_if_lost(commit.stored)
         self.position = next
-        self._is_told = False
+        self._has_warned = False
 
-    def _tell_forgotten(self, stored: str) -> None:
-        """A position that is not there at all is that of a new source: it is not read again."""
+    def _warn_if_lost(self, stored: str) -> None:
+        """Warn if Redis has lost the position. Redis accepts a commit without a stored position."""
         if self.position and not stored:
             self._log.warning(
-                "Redis at %s has lost data: it does not know source '%s' of group '%s', which was at %s",
+                "Redis at %s has lost data: source '%s' of group '%s' has no position, expected %s",
                 self._store.location,
                 self._id,
                 self._group.name,
                 self.position,
             )
 
-    def _tell(self, error: Unavailable) -> None:
-        """What the store has not told."""
+    def _warn(self, error: Unavailable) -> None:
+        """Log an error that the store does not log itself."""
         if isinstance(error, Unconfirmed):
-            self._tell_forgotten(error.stored)
-        if isinstance(error, NotYet) and not self._is_told:
-            self._is_told = True
-            self._log.warning("%s; source '%s' waits for that", error, self._id)
+            self._warn_if_lost(error.stored)
+        if isinstance(error, NotYet) and not self._has_warned:
+            self._has_warned = True
+            self._log.warning("%s; source '%s' is waiting", error, self._id)
 
     def _send(self, next: str, batch: Mapping[str, int], actions: Sequence[SessionAction]) -> Commit:
         if actions:
@@ -113,3 +112,9 @@ class Source:
                 self._group, actions, self._id, self.position, next, batch
             )
         return self._store.commits.commit(self._group, self._id, self.position, next, batch)
+
+
+def raise_if_rejected(commit: Commit) -> None:
+    """Raise Rejected for the first key that Redis has rejected in a commit, if any."""
+    for refusal in commit.refusals:
+        raise Rejected(refusal.key, refusal.reason)

@@ -1,4 +1,4 @@
-"""Counts the records of a stream that can be read again, each exactly once."""
+"""A consumer of a stream that can be read again: it counts each record exactly once."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from event_count_logger.counting.validation import checked_event
 from event_count_logger.errors import SourceMoved
 from event_count_logger.sources.source import Source
 
-#: Where a record is in its stream.
+#: Position of a record in its stream.
 Position: TypeAlias = int | str
 
-#: The records themselves, or a function that gives those after a position ('' for all).
+#: Records, or a function that returns those after a position ('' for all).
 Records: TypeAlias = Iterable[Any] | Callable[[str], Iterable[Any]]
 
-#: Records in one commit: more make fewer commits, fewer make them known sooner.
+#: Records in one commit. More records mean fewer commits, fewer records mean sooner ones.
 DEFAULT_BATCH_SIZE = 1000
 
-#: Seconds after which records are committed though there could be more in the batch.
+#: Seconds after which a batch is committed even if it has room for more records.
 _LONGEST_WAIT_S = 1.0
 
 _NUMBER = re.compile("([0-9]+)")
 
 
 class Fields:
-    """How the three things that matter are found in a record."""
+    """Functions that read position, event and count from a record."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class Fields:
         key: Callable[[Any], str] | None = None,
         count: Callable[[Any], int] | None = None,
     ) -> None:
-        """Each is a function of the record; a record is (position, event, count) where they are not given."""
+        """Each argument is a function of the record; its default reads the tuple (position, event, count)."""
         self.position = position or _item(0, "position")
         self.key = key or _item(1, "key")
         self.count = count or _item(2, "count")
 
 
 class Consumer:
-    """Takes a stream to the counters of a group, batch by batch."""
+    """Counts the records of a stream in a group, batch by batch."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Consumer:
         batch_size: int = DEFAULT_BATCH_SIZE,
         committed: Callable[[str], object] | None = None,
     ) -> None:
-        """`committed` is called with each position that Redis has confirmed."""
+        """`committed` is called with each position that Redis confirms."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self._source = source
@@ -65,12 +65,12 @@ class Consumer:
         self._committed = committed
         self._batch: dict[str, int] = {}
         self._n_records = 0
-        self._begun = 0.0
-        self._last: Position = ""  # of the last record, counted or not
-        self._reached = _order(self._last)
+        self._batch_started_at = 0.0
+        self._last: Position = ""  # position of the last record, counted or not
+        self._last_order = _order(self._last)
 
     def run(self, records: Records) -> str:
-        """Count all records after the last confirmed position; returns the one that is confirmed then.
+        """Count all records after the last confirmed position; return the new one.
 
         Raises:
             See `EventGroup.consume`.
@@ -83,10 +83,10 @@ class Consumer:
                     raise
                 self._admission.warn_once(
                     f"{error}",
-                    f"{error}: Redis has lost data; it is read again from there, and nothing is lost",
+                    f"{error}: Redis has lost data; reading again from there, no counts lost",
                 )
                 self._batch, self._n_records, self._last = {}, 0, ""
-                self._reached = _order("")
+                self._last_order = _order("")
 
     def _read(self, records: Records) -> str:
         position = self._source.load()
@@ -95,24 +95,24 @@ class Consumer:
             if record is None:
                 self._commit()
                 continue
-            self._go_to(_checked_position(self._fields.position(record)))
-            if self._reached > counted:
+            self._advance(_checked_position(self._fields.position(record)))
+            if self._last_order > counted:
                 self._add(self._fields.key(record), self._fields.count(record))
         self._commit()
         return self._source.position
 
-    def _go_to(self, at: Position) -> None:
-        """Take note of where the next record is; what came before is committed if it is enough."""
-        order = _order(at)
-        if order < self._reached:
-            raise ValueError(f"position {at!r} comes after {self._last!r}: positions must not go back")
-        if order > self._reached and self._is_full():
+    def _advance(self, position: Position) -> None:
+        """Go to the position of the next record, and commit the records before it if the batch is full."""
+        order = _order(position)
+        if order < self._last_order:
+            raise ValueError(f"position {position!r} comes after {self._last!r}: positions must not go back")
+        if order > self._last_order and self._is_full():
             self._commit()
-        self._last, self._reached = at, order
+        self._last, self._last_order = position, order
 
     def _add(self, key: object, count: object) -> None:
         if str(self._last) == self._source.position:
-            raise ValueError(f"position {self._last!r} comes again after it was committed")
+            raise ValueError(f"position {self._last!r} is repeated after its commit")
         try:
             event_id, n = checked_event(key, count)
             counted_as = self._admission.counted_as(event_id) if n else None
@@ -121,11 +121,12 @@ class Consumer:
         if counted_as is not None:
             self._batch[counted_as] = self._batch.get(counted_as, 0) + n
         if not self._n_records:
-            self._begun = time.monotonic()
+            self._batch_started_at = time.monotonic()
         self._n_records += 1
 
     def _is_full(self) -> bool:
-        return self._n_records >= self._batch_size or time.monotonic() - self._begun >= _LONGEST_WAIT_S
+        waited_s = time.monotonic() - self._batch_started_at
+        return self._n_records >= self._batch_size or waited_s >= _LONGEST_WAIT_S
 
     def _commit(self) -> None:
         if self._n_records:
@@ -141,7 +142,7 @@ def _item(index: int, name: str) -> Callable[[Any], Any]:
             return record[index]
         except (TypeError, LookupError) as error:
             raise TypeError(
-                f"{record!r} is not (position, event, count): say how to find its {name}"
+                f"{record!r} is not (position, event, count): give a function for its {name}"
             ) from error
 
     return find
@@ -165,6 +166,6 @@ def _checked_position(position: object) -> Position:
 
 
 def _order(position: Position) -> list[str | int]:
-    """Positions in order: numbers in them count as numbers, as in '1764-9' before '1764-10'."""
+    """Returns a sort key in which numbers count as numbers: '1764-9' is before '1764-10'."""
     texts = _NUMBER.split(str(position))
     return [int(part) if place % 2 else part for place, part in enumerate(texts)]

@@ -78,14 +78,14 @@ class Recorder:
             return False
 
     async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
-        """See `requests.count_once`."""
+        """See `http_requests.count_once`."""
         config = self.config.group(group.group_name)
         return await _in(self._waiting, lambda: http_requests.count_once(self.store, config, key, counts))
 
     async def act(self, group: EventGroup, action: SessionAction) -> None:
-        """See `requests.act`."""
+        """See `http_requests.commit_action`."""
         config = self.config.group(group.group_name)
-        await _in(self._waiting, lambda: http_requests.act(self.store, config, action))
+        await _in(self._waiting, lambda: http_requests.commit_action(self.store, config, action))
 
     async def note(self, group: EventGroup, action: SessionAction) -> None:
         """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""

@@ -1,1 +1,1 @@
-"""Log files: each of their lines is counted once, whatever happens to the files and to this program."""
+"""Tailing of log files through rotation and restarts: each line is counted once."""

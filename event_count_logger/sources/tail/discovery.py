@@ -1,4 +1,4 @@
-"""Which log files there are, what they were called before, and how they are told apart."""
+"""Discovery of log files: their names before and after rotation, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import astuple, dataclass, field
 
-#: Bytes of the beginning of a file that are compared.
+#: Bytes at the start of a file that its fingerprint contains.
 _HEAD = 1024
 
-#: Bytes before the position that are compared.
+#: Bytes before an offset that the fingerprint at this offset contains.
 _TAIL = 64
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".z", ".lzma", ".br", ".7z")
 
-#: What rotation puts behind the name of a file, and what it puts before the name's own suffix.
+#: Suffixes that rotation appends to a file name, and those that it inserts before the name's own suffix.
 _ROTATED = re.compile(r"[0-9][^/]*|old|prev")
 _ROTATED_BEFORE_SUFFIX = re.compile(
     r"[.-][0-9]{8}[0-9_.:-]*|[.-][0-9]{4}-[0-9]{2}-[0-9]{2}[0-9_.:-]*|\.[0-9]{1,3}"
@@ -29,11 +29,11 @@ _ROTATED_BEFORE_SUFFIX = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """How a file begins, and what stands before a position in it.
+    """The first bytes of a file, and the last bytes before an offset in it.
 
     Attributes:
-        head: As many of the first 1024 bytes as there are before the position.
-        tail: The last 64 of those before the position.
+        head: The first 1024 bytes; fewer if the offset is smaller.
+        tail: The last 64 bytes before the offset.
     """
 
     head: bytes = b""
@@ -41,33 +41,33 @@ class Fingerprint:
 
     @classmethod
     def of(cls, file: int, offset: int) -> Fingerprint:
-        """That of an open file at a position."""
+        """Returns the fingerprint of an open file at an offset."""
         n = min(_TAIL, offset)
         return cls(os.pread(file, min(_HEAD, offset), 0), os.pread(file, n, offset - n))
 
     def after(self, data: bytes) -> Fingerprint:
-        """That at the position behind `data`, which follow this one."""
+        """Returns the fingerprint at the offset behind `data`, which starts at the offset of this one."""
         return Fingerprint((self.head + data[:_HEAD])[:_HEAD], (self.tail + data[-_TAIL:])[-_TAIL:])
 
     @property
     def digest(self) -> str:
-        """A short text that differs when the fingerprint does."""
+        """A hash of the fingerprint, 16 hexadecimal digits."""
         return hashlib.blake2b(self.tail + self.head, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class FileCheckpoint:
-    """How far a file was read.
+    """The saved offset of one file, with the facts by which the file is found again.
 
     Attributes:
-        path: Where a file with this name is written; rotation may have given it another name since then.
-        device: Of the file.
-        inode: Of the file.
-        generation: Tells it from others that are given the same inode later; 0 if that is not known.
-        offset: Bytes that were read.
-        modified: When it was, Unix seconds.
-        digest: Of its fingerprint there.
-        is_done: Whether it had been rotated, and was read to its end.
+        path: Path under which the file is written; rotation may have renamed the file since.
+        device: Device number of the file.
+        inode: Inode number of the file.
+        generation: Generation of the inode, which differs when the number is reused; 0 if unknown.
+        offset: Bytes read so far.
+        modified: Time of the last modification that was read, Unix seconds.
+        digest: Digest of the fingerprint at the offset.
+        is_done: Whether the file had been rotated and was read to its end.
     """
 
     path: str
@@ -87,61 +87,66 @@ class FileCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The position of a source: how far each of its files was read.
+    """The position of a source that tails files, stored in Redis as a JSON list:
+
+        [number, done_until, [FILE, ...], machine]
+        FILE: [path, device, inode, generation, offset, modified, digest, is_done]
 
     Attributes:
-        number: Of commits, so that no position comes twice.
-        done: When the last modified of the files was modified that were read and are gone, Unix seconds.
-        marks: Of the files that are there.
+        number: Number of the commit, which makes each position unique.
+        done_until: Latest modification time of the files that were read and are gone, Unix seconds. A rotated
+            file that is not newer was read before.
+        files: Checkpoints of the files that exist or are looked for.
         machine: Identity of the machine that has the files; see machine_id.py.
     """
 
     number: int = 0
-    done: float = 0.0
-    marks: tuple[FileCheckpoint, ...] = ()
+    done_until: float = 0.0
+    files: tuple[FileCheckpoint, ...] = ()
     machine: str = ""
 
     @classmethod
     def parse(cls, position: str) -> Checkpoint:
-        """From its text.
+        """Read what `str()` gives.
 
         Raises:
-            ValueError: It is not one.
+            ValueError: The text is not a checkpoint.
         """
         try:
-            number, done, marks, machine = json.loads(position)
-            return cls(int(number), float(done), tuple(FileCheckpoint(*mark) for mark in marks), str(machine))
+            number, done_until, files, machine = json.loads(position)
+            checkpoints = tuple(FileCheckpoint(*file) for file in files)
+            return cls(int(number), float(done_until), checkpoints, str(machine))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{position[:60]!r} is not a position in log files") from error
 
     def __str__(self) -> str:
-        marks = [astuple(mark) for mark in self.marks]
-        return json.dumps((self.number, self.done, marks, self.machine), separators=(",", ":"))
+        files = [astuple(file) for file in self.files]
+        return json.dumps((self.number, self.done_until, files, self.machine), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was seen.
+    """A file that one scan has found.
 
     Attributes:
-        path: Where.
-        written_as: The path at which it is or was written: another one if it has been rotated.
-        matches: Whether the pattern means it.
-        is_meant: Whether it is one of those, or was rotated from one; else its name only begins like that,
-            and it may be a copy, or it has an inode that was read, which may have been given anew.
-        status: As the system tells.
+        path: Current path of the file.
+        original_path: Path under which the file is or was written; differs from `path` after rotation.
+        matches: Whether the pattern matches the current path.
+        is_input: Whether the pattern matches the original path. If not, the file may be a copy, because its
+            name only starts like that of an input; or it has an inode that was read, which may be reused.
+        status: Result of `stat`.
     """
 
     path: str
-    written_as: str
+    original_path: str
     matches: bool
-    is_meant: bool
+    is_input: bool
     status: os.stat_result
 
     @property
     def is_rotated(self) -> bool:
-        """Whether it has another name than when it was written."""
-        return self.path != self.written_as
+        """Whether the file was renamed after it was written."""
+        return self.path != self.original_path
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -149,82 +154,83 @@ class FoundFile:
         return self.status.st_dev, self.status.st_ino
 
     def may_come_from(self, path: str) -> bool:
-        """Whether it may have been made of what was written at that path."""
-        is_rotated_from_it = self.is_rotated and self.written_as == path
+        """Returns whether the file may be a renamed or copied version of the file once written at `path`."""
+        is_rotated_from_it = self.is_rotated and self.original_path == path
         return is_rotated_from_it or self.path.startswith((f"{path}.", f"{path}-"))
 
 
 @dataclass(slots=True)
 class Listing:
-    """What was seen in one look.
+    """The result of one scan.
 
     Attributes:
-        sightings: The files.
-        is_sharp: Whether nothing was renamed meanwhile, so that none can have been overlooked.
-        closed: Directories that are there but cannot be read, and why.
+        files: Files found.
+        is_stable: Whether no file was renamed during the scan, so that none can have been missed.
+        unreadable: Directories that exist but cannot be read, with the error.
     """
 
-    sightings: list[FoundFile] = field(default_factory=list)
-    is_sharp: bool = True
-    closed: dict[str, OSError] = field(default_factory=dict)
+    files: list[FoundFile] = field(default_factory=list)
+    is_stable: bool = True
+    unreadable: dict[str, OSError] = field(default_factory=dict)
 
 
-def look(pattern: str, known: Iterable[FileCheckpoint]) -> Listing:
-    """See the files that a pattern means, what they were rotated to, and what may be a copy of them."""
+def discover(pattern: str, known: Collection[FileCheckpoint]) -> Listing:
+    """Find files that match a pattern or have a checkpoint, their rotated versions and possible copies."""
     matches = {os.path.realpath(path) for path in glob.glob(pattern, recursive=True)}
     matches = {path for path in matches if not is_compressed(path)}
     if not glob.has_magic(pattern):
         matches.add(os.path.realpath(pattern))
     names_in: defaultdict[str, set[str]] = defaultdict(set)
-    for path in matches.union(mark.path for mark in known):
+    for path in matches.union(file.path for file in known):
         directory, name = os.path.split(path)
         names_in[directory].add(name)
-    inodes = {mark.inode for mark in known}
-    view = Listing()
+    inodes = {file.inode for file in known}
+    listing = Listing()
     for directory, names in names_in.items():
-        for entry in _entries(directory, view):
+        for entry in _entries(directory, listing):
             if not is_compressed(entry.name) or entry.inode() in inodes:
-                _see(entry, names, matches, inodes, view)
-    return view
+                _add(entry, names, matches, inodes, listing)
+    return listing
 
 
-def _entries(directory: str, view: Listing) -> list[os.DirEntry[str]]:
+def _entries(directory: str, listing: Listing) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        view.closed[directory] = error
+        listing.unreadable[directory] = error
         return []
 
 
-def _see(
-    entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], view: Listing
+def _add(
+    entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], listing: Listing
 ) -> None:
-    written_as, is_rotated = _written_as(entry.name, names)
+    """Add a directory entry to the listing if it is an input, a possible copy of one, or a known inode."""
+    original_name, is_rotated = _original_name(entry.name, names)
     is_known = entry.inode() in inodes
-    if written_as is None and not is_known:
+    if original_name is None and not is_known:
         return
     try:
         status = entry.stat()
     except OSError as error:
         if isinstance(error, PermissionError) and not entry.is_symlink():
-            view.closed[os.path.dirname(entry.path)] = error
+            listing.unreadable[os.path.dirname(entry.path)] = error
             return
-        view.is_sharp &= entry.is_symlink()  # it has just gone, or got another name
+        listing.is_stable &= entry.is_symlink()  # otherwise the file was deleted or renamed during the scan
         return
-    view.is_sharp &= entry.is_symlink() or status.st_ino == entry.inode()
+    listing.is_stable &= entry.is_symlink() or status.st_ino == entry.inode()
     if stat.S_ISREG(status.st_mode):
-        path = os.path.join(os.path.dirname(entry.path), written_as or entry.name)
+        path = os.path.join(os.path.dirname(entry.path), original_name or entry.name)
         is_match = entry.path in matches
-        is_meant = is_match or (is_rotated and not is_compressed(entry.name))
-        view.sightings.append(FoundFile(entry.path, path, is_match, is_meant, status))
+        is_input = is_match or (is_rotated and not is_compressed(entry.name))
+        listing.files.append(FoundFile(entry.path, path, is_match, is_input, status))
 
 
-def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:
-    """The one of `names` under which a file was written, and whether it is clear that it was rotated."""
-    begins_with = None
+def _original_name(name: str, names: set[str]) -> tuple[str | None, bool]:
+    """Returns the one of `names` under which a file was written, and whether its name proves a rotation."""
+    starts_with = None
     for separator in re.finditer("[.-]", name):
         before, after = name[: separator.start()], name[separator.end() :]
         if before in names and _ROTATED.fullmatch(after):
@@ -233,10 +239,10 @@ def _written_as(name: str, names: set[str]) -> tuple[str | None, bool]:
         if f"{before}{dot}{suffix}" in names and _ROTATED_BEFORE_SUFFIX.fullmatch(separator[0] + middle):
             return f"{before}{dot}{suffix}", True
         if before in names:
-            begins_with = begins_with or before
-    return (name, False) if name in names else (begins_with, False)
+            starts_with = starts_with or before
+    return (name, False) if name in names else (starts_with, False)
 
 
 def is_compressed(path: str) -> bool:
-    """Whether a file is of no use, because what it was made of has been read before."""
+    """Returns whether a file is skipped as compressed: its content was read before it was compressed."""
     return path.lower().endswith(_COMPRESSED)

@@ -1,4 +1,4 @@
-"""What lines count by the rules of a configuration."""
+"""Matching of lines with the rules of a configuration, and the tally of what they count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from event_count_logger.config import TailRule, TailTime, Template
 from event_count_logger.config.session_actions import ActionName
 from event_count_logger.sources.tail.time_limit import Found, TimeLimit, may_be_long
 
-#: The largest number that a line may add.
+#: Largest number that a line may add to an event.
 _LARGEST = 10**12
 
 _T = TypeVar("_T")
@@ -25,8 +25,8 @@ _NUMBER = re.compile("[0-9]{1,13}")
 Matches = list["re.Match[str]"]
 
 
-class Moment(NamedTuple):
-    """What a line says about a session; `at` is in Unix seconds, or None for when the line is read."""
+class MatchedAction(NamedTuple):
+    """An action of a session that a line reports; `at` is in Unix seconds, None for the time of reading."""
 
     id: str
     event: str | None
@@ -36,44 +36,45 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What lines come to.
+    """The counts and session actions of some lines.
 
     Attributes:
-        counts: By event ID, as the rules make it; it may not be one. What was left out is in there, too.
-        moments: Of sessions, in the order of the lines.
-        oddities: What was left out and why, by topic; the first of each.
+        counts: Count per event ID, as the rules render it; it is not yet checked. `@skipped` and `@unmatched`
+            are among them.
+        actions: Actions of sessions, in the order of the lines.
+        faults: Reasons for skipped lines: the first message of each topic.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
-    moments: list[Moment] = field(default_factory=list)
-    oddities: dict[str, str] = field(default_factory=dict)
+    actions: list[MatchedAction] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
 
     def skip(self, topic: str, message: str, n: int = 1) -> None:
-        """Count what is left out."""
+        """Count skipped lines, and keep the reason."""
         self.counts[keys.SKIPPED] += n
-        self.oddities.setdefault(topic, message)
+        self.faults.setdefault(topic, message)
 
     def add(self, other: Tally) -> None:
-        """Count what other lines come to."""
+        """Add the tally of other lines."""
         self.counts.update(other.counts)
-        self.moments += other.moments
-        self.oddities = other.oddities | self.oddities
+        self.actions += other.actions
+        self.faults = other.faults | self.faults
 
 
 class Matcher:
-    """Applies the rules of one entry."""
+    """Applies the rules of one entry of the section `tail`."""
 
     def __init__(self, rules: Sequence[TailRule], limit: TimeLimit) -> None:
-        """See `TimeLimit` for where it can be used."""
-        self._rules = [_Rule(rule, f"rules[{number}]") for number, rule in enumerate(rules)]
+        """`limit` ties the matcher to the main thread; see `TimeLimit`."""
+        self._rules = [_RuleMatcher(rule, f"rules[{number}]") for number, rule in enumerate(rules)]
         self._limit = limit
 
     def tally(self, data: bytes) -> Tally:
-        """Apply the rules to whole lines; bytes that are not UTF-8 are replaced by U+FFFD."""
+        """Apply the rules to complete lines; bytes that are not UTF-8 are replaced by U+FFFD."""
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         lines = data.decode(errors="replace").split("\n")
-        lines.pop()  # what follows the last line
+        lines.pop()  # the empty text after the last line feed
         tally = Tally()
         found, too_slow = self._search(lines, may_be_long(data), tally)
         for rule, of_lines in zip(self._rules, found, strict=True):
@@ -82,14 +83,17 @@ class Matcher:
         return tally
 
     def _search(self, lines: Sequence[str], is_long: bool, tally: Tally) -> tuple[list[Found], set[int]]:
-        """The matches of each rule, without lines that took too long for any, and the numbers of those."""
+        """Returns the matches of each rule, and the numbers of lines that took too long for any rule.
+
+        Such a line matches no rule.
+        """
         all_found: list[Found] = []
         too_slow: set[int] = set()
         for rule in self._rules:
             found, slow = self._limit.search(rule.pattern, lines, is_long)
             all_found.append(found)
             for number in slow:
-                tally.skip(f"{rule.name} is slow", f"{rule.name} takes too long for a line: it is skipped")
+                tally.skip(f"{rule.name} is slow", f"{rule.name} takes too long for a line: line skipped")
                 tally.counts[keys.SKIPPED] -= number in too_slow
                 too_slow.add(number)
         for found in all_found:
@@ -104,19 +108,21 @@ def _n_unmatched(found: Sequence[Found], n_lines: int) -> int:
     return sum(not any(of_line) for of_line in zip(*found, strict=True)) if found else n_lines
 
 
-class _Rule:
+class _RuleMatcher:
+    """Counts the matches of one rule."""
+
     def __init__(self, rule: TailRule, name: str) -> None:
         self.pattern = rule.pattern
         self.name = name
-        self._events = [_Captured(event, rule.pattern) for event in rule.events]
+        self._events = [_BulkTemplate(event, rule.pattern) for event in rule.events]
         self._counts = [
-            (_Captured(event, rule.pattern), itemgetter(rule.pattern.groupindex[number.names[0]]))
+            (_BulkTemplate(event, rule.pattern), itemgetter(rule.pattern.groupindex[number.names[0]]))
             for event, number in rule.counts
         ]
         self._session, self._time = rule.session, rule.time
 
     def count(self, matches: Matches, tally: Tally) -> None:
-        """Count the lines that match."""
+        """Add the lines that match to a tally."""
         for event in self._events:
             for event_id, n in event.tally(matches):
                 tally.counts[event_id] += n
@@ -124,10 +130,10 @@ class _Rule:
             for event_id, numbers in event.rendered(event.grouped(matches, map(get_number, matches))):
                 tally.counts[event_id] += self._total(numbers, tally)
         if self._session:
-            tally.moments += filter(None, (self._moment(match, tally) for match in matches))
+            tally.actions += filter(None, (self._action(match, tally) for match in matches))
 
     def _total(self, numbers: Sequence[str | None], tally: Tally) -> int:
-        """The sum of what was captured; a group that took no part in a match adds nothing."""
+        """Returns the sum of captured numbers. None, for a group that took no part in a match, adds 0."""
         if _are_plain(numbers):
             return sum(map(int, numbers))  # type: ignore[arg-type]
         total = 0
@@ -137,25 +143,25 @@ class _Rule:
             if _NUMBER.fullmatch(number) and int(number) <= _LARGEST:
                 total += int(number)
             else:
-                what = f"{number[:40]!r} is not a whole number from 0 to 10^12: it is not counted"
-                tally.skip(f"{self.name} number", f"{self.name}: {what}")
+                fault = f"{number[:40]!r} is not a whole number from 0 to 10^12; number not counted"
+                tally.skip(f"{self.name} number", f"{self.name}: {fault}")
         return total
 
-    def _moment(self, match: re.Match[str], tally: Tally) -> Moment | None:
+    def _action(self, match: re.Match[str], tally: Tally) -> MatchedAction | None:
         assert self._session
         id = _render(self._session.id, match)
         event = _render(self._session.event, match) if self._session.event else None
         if id is None or (event is None and self._session.event):
             return None
         try:
-            return Moment(id, event, self._session.action, _time_of(match, self._time))
+            return MatchedAction(id, event, self._session.action, _time_of(match, self._time))
         except ValueError as error:
-            tally.skip(f"{self.name} time of a session", f"{self.name}: {error}: it is left out")
+            tally.skip(f"{self.name} time of a session", f"{self.name}: {error}; session action not counted")
             return None
 
 
-class _Captured:
-    """A template, and how what goes into it is taken from many matches at once."""
+class _BulkTemplate:
+    """A template that is rendered once per distinct captured value, not once per match."""
 
     def __init__(self, template: Template, pattern: re.Pattern[str]) -> None:
         self._template = template
@@ -164,11 +170,11 @@ class _Captured:
         self._get: Callable[[re.Match[str]], Any] = itemgetter(*groups) if groups else lambda match: ()
 
     def tally(self, matches: Matches) -> Iterator[tuple[str, int]]:
-        """Each text that comes out, and how often."""
+        """Returns each rendered text and its number of matches."""
         return self.rendered(Counter(map(self._get, matches)) if self._template.names else {(): len(matches)})
 
     def grouped(self, matches: Matches, values: Iterable[_T]) -> dict[Any, list[_T]]:
-        """The values that belong to the matches, by what is captured there."""
+        """Group values, one per match, by the captured texts of the matches."""
         if not self._template.names:
             return {(): list(values)}
         groups: defaultdict[Any, list[_T]] = defaultdict(list)
@@ -177,7 +183,7 @@ class _Captured:
         return groups
 
     def rendered(self, results: dict[Any, _T]) -> Iterator[tuple[str, _T]]:
-        """The texts instead of what is captured; without those where a group took no part."""
+        """Replace captured texts by the rendered template; drop those where a group took no part."""
         for captured, result in results.items():
             values = (captured,) if self._is_single else captured
             if None not in values:
@@ -185,7 +191,7 @@ class _Captured:
 
 
 def _are_plain(numbers: Sequence[str | None]) -> bool:
-    """Whether there is nothing special about any of these numbers."""
+    """Returns whether all numbers are present, made of digits, and shorter than the largest one."""
     if not all(numbers):
         return not numbers
     digits = "".join(numbers).encode()  # type: ignore[arg-type]
@@ -198,10 +204,10 @@ def _render(template: Template, match: re.Match[str]) -> str | None:
 
 
 def _time_of(match: re.Match[str], time: TailTime | None) -> float | None:
-    """Unix seconds; None if lines have no time.
+    """Returns the time of a line in Unix seconds; None if the rule has no time.
 
     Raises:
-        ValueError: It cannot be read.
+        ValueError: The line has no time, or one of another format.
     """
     if time is None:
         return None
@@ -212,10 +218,10 @@ def _time_of(match: re.Match[str], time: TailTime | None) -> float | None:
 
 
 def read_time(text: str, time: TailTime, now: datetime) -> datetime:
-    """A time as it is written in lines; where it has no year, it is the latest that is not after tomorrow.
+    """Parse a time. Without a year in the format, return the latest such time that is not after tomorrow.
 
     Raises:
-        ValueError: It is not written in that way.
+        ValueError: The text does not match the format.
     """
     if not time.has_year:
         found = _read(f"{now.year} {text}", f"%Y {time.format}", time)

@@ -1,4 +1,27 @@
-"""Which log files are followed, through all that rotation does to them."""
+"""The open log files of one entry of the section `tail`.
+
+A file is known by its device and inode. Its state changes with each scan of the directories:
+
+    state      what the file is                      next state, and what leads there
+    ---------  ------------------------------------  --------------------------------------------------------
+    new        found by a scan, not read before      open: no file is missing and it is no copy of an open one
+                                                     (a rotated file that was read before is ignored)
+    open       in `Registry.files`, read on          rotated: a scan finds it under another name
+                                                     deleted: it has no name any more
+                                                     missing: its content was truncated or replaced
+                                                     closed: no scan finds it and an hour passes without data
+    rotated    open under a rotated name             as open; complete once it is read to its end
+    deleted    open without a name                   closed: read to its end and 10 s without data
+    missing    has a checkpoint, but no open file:   open: a scan finds the file, or a copy with the same
+               after a restart or a truncation       fingerprint
+                                                     lost: three stable scans within 0.2 s or more do not
+    closed     read to its end                       -
+    lost       given up, with a warning              -
+
+A scan is stable if no file was renamed meanwhile. While a file is missing, new files are not opened: one of
+them may be the missing file under another name, and its lines would be counted twice. A missing file whose
+directory or candidate cannot be read is neither lost nor waited for.
+"""
 
 from __future__ import annotations
 
@@ -10,243 +33,253 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from event_count_logger.logs import counted
-from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, look
+from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, discover
 from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
 
-#: Seconds for which a file is looked for, and how often while nothing is renamed.
+#: Seconds and stable scans for which a missing file is looked for.
 _SEARCH_S = 0.2
-_LOOKS = 3
+_SCANS = 3
 
-#: Seconds after which a look counts in any case: there are directories in which all seems to be renamed.
-_BLURRED_S = 3.0
+#: Seconds after which an unstable scan counts as stable: in some directories files are renamed all the time.
+_UNSTABLE_S = 3.0
 
-#: Seconds for which a file that was deleted may be written on by whoever has it open.
+#: Seconds without new data after which a deleted file is closed. A program may still write to it.
 _DELETED_S = 10.0
 
-#: The same for a file that was moved to where it is not looked for.
+#: The same for a file that was moved to a place where no scan finds it.
 _MOVED_S = 3600.0
 
-_Unknown = dict[tuple[int, int], FoundFile]
+_Found = dict[tuple[int, int], FoundFile]
 
 
 @dataclass(slots=True)
-class _Search:
-    """A file that is not where it was.
+class _MissingFile:
+    """A file that is not where its checkpoint says.
 
     Attributes:
-        mark: How far it was read.
-        n_unread: Bytes after that which are known to have been there; None if nothing is known.
-        n_looks: How often it was looked for while nothing was renamed.
-        is_barred: Whether it may be in what cannot be opened for now: it is not given up, nor waited for.
-        begun: Since when, as `time.monotonic()`.
+        checkpoint: Checkpoint of the file.
+        n_unread: Unread bytes that the file had behind the offset; None if unknown.
+        n_scans: Stable scans that did not find the file.
+        is_unreadable: Whether a directory or candidate that may be the file cannot be read now.
+        since: Start of the search, as `time.monotonic()`.
     """
 
-    mark: FileCheckpoint
+    checkpoint: FileCheckpoint
     n_unread: int | None = None
-    n_looks: int = 0
-    is_barred: bool = False
-    begun: float = field(default_factory=time.monotonic)
+    n_scans: int = 0
+    is_unreadable: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class Registry:
-    """The files of one entry that are there, and how far each was read.
+    """The open files of one entry and their offsets, updated by `scan`.
 
     Attributes:
-        files: By device and inode.
+        files: Open files by device and inode.
     """
 
     def __init__(self, pattern: str, warn_once: Callable[[str, str], None]) -> None:
-        """`warn_once` is told of what cannot be read; see `Admission.warn_once`."""
+        """Takes the path of the files, which may contain wildcards.
+
+        Args:
+            pattern: Absolute path of the files.
+            warn_once: Logs a warning; see `Admission.warn_once`.
+        """
         self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
         self._warn_once = warn_once
-        self._done = 0.0
-        self._searches: list[_Search] = []
-        self._is_sharp = True  # whether nothing was renamed during the last look
-        self._sharp_at = time.monotonic()  # when that was so the last time
+        self._done_until = 0.0
+        self._missing: list[_MissingFile] = []
+        self._is_stable = True  # the last scan, or it counts as stable
+        self._stable_at = time.monotonic()  # time of the last scan that was stable
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is nothing that another look would find."""
+        """Whether another scan would find nothing more."""
         is_truncated = any(file.is_truncated for file in self.files.values())
-        return self._is_sharp and not self._is_searching and not is_truncated
+        return self._is_stable and not self._is_waiting and not is_truncated
 
     @property
-    def _is_searching(self) -> bool:
-        return not all(search.is_barred for search in self._searches)
+    def _is_waiting(self) -> bool:
+        """Whether a file is missing that a further scan may find."""
+        return not all(missing.is_unreadable for missing in self._missing)
 
-    def ledger(self, number: int) -> Checkpoint:
-        """How far the files were read, as of the commit of that number."""
-        lost = (search.mark for search in self._searches)
-        # What has not been read, or cannot be found again, would only be taken for something else.
-        there = (file.mark for file in self.files.values() if file.offset and not file.is_over)
-        done = max([self._done, *(file.modified for file in self.files.values() if file.is_over)])
-        return Checkpoint(number, done, (*lost, *there))
+    def checkpoint(self, number: int) -> Checkpoint:
+        """Returns the offsets of all files, for the commit of that number."""
+        missing = (file.checkpoint for file in self._missing)
+        # A file that was not read, or is deleted, is left out: another file would be mistaken for it later.
+        present = (file.checkpoint for file in self.files.values() if file.offset and not file.is_finished)
+        finished = (file.modified for file in self.files.values() if file.is_finished)
+        return Checkpoint(number, max([self._done_until, *finished]), (*missing, *present))
 
     def begin(self, from_start: bool) -> None:
-        """Take up what is there when the source is new; rotated files are not read from their start."""
-        self._forget_all()
-        for _ in range(_LOOKS):  # what is just being renamed in one look would seem to be new later
-            for sighting in look(self._pattern, ()).sightings:
-                if sighting.is_meant and sighting.identity not in self.files:
-                    self._take_up(sighting, at_end=not (from_start and sighting.matches))
+        """Open the files of a new source, at their start or end; rotated files are opened at their end."""
+        self._reset()
+        for _ in range(_SCANS):  # a file that is renamed during one scan would look new later
+            for found in discover(self._pattern, ()).files:
+                if found.is_input and found.identity not in self.files:
+                    self._open(found, at_end=not (from_start and found.matches))
 
-    def resume(self, ledger: Checkpoint) -> None:
-        """Look for the files that were read before."""
-        self._forget_all()
-        self._done = ledger.done
-        self._searches = [_Search(mark) for mark in ledger.marks]
-        self.look()
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Find the files of a checkpoint, and open them at their offsets."""
+        self._reset()
+        self._done_until = checkpoint.done_until
+        self._missing = [_MissingFile(file) for file in checkpoint.files]
+        self.scan()
 
-    def recognizes(self, ledger: Checkpoint) -> bool:
-        """Returns whether any of the files that a ledger describes is here."""
-        for mark in ledger.marks:
-            for sighting in _candidates(mark, look(self._pattern, (mark,)).sightings):
+    def recognizes(self, checkpoint: Checkpoint) -> bool:
+        """Returns whether any file of a checkpoint exists here."""
+        for file in checkpoint.files:
+            for candidate in _candidates(file, discover(self._pattern, (file,)).files):
                 with suppress(OSError):
-                    found = TailedFile.reopen(sighting, mark)
-                    if found:
-                        found.close()
+                    reopened = TailedFile.reopen(candidate, file)
+                    if reopened:
+                        reopened.close()
                         return True
         return False
 
-    def look(self) -> None:
-        """See what has become of the files, and take up new ones."""
+    def scan(self) -> None:
+        """Scan the directories: update the state of all files, and open new ones."""
         for file in tuple(self.files.values()):
-            file.note_deletion()  # before the look, which then shows all copies that were made of it
+            file.check_deletion()  # before the scan, which then finds all copies made before the deletion
             if file.is_truncated:
-                self._searches.append(_Search(file.mark, file.size - file.offset))
-                self._drop(file)
-        view = look(self._pattern, self.ledger(0).marks)
-        seen = {sighting.identity: sighting for sighting in view.sightings}
+                self._missing.append(_MissingFile(file.checkpoint, file.size - file.offset))
+                self._close_file(file)
+        listing = discover(self._pattern, self.checkpoint(0).files)
+        found = {each.identity: each for each in listing.files}
         now = time.monotonic()
-        self._sharp_at = now if view.is_sharp else self._sharp_at
-        self._is_sharp = view.is_sharp or now > self._sharp_at + _BLURRED_S
-        for identity in seen.keys() & self.files.keys():
-            self.files[identity].is_rotated = seen[identity].is_rotated
-        unknown = {identity: seen[identity] for identity in seen.keys() - self.files.keys()}
-        for directory, error in view.closed.items():
-            self._tell(directory, error)
-        barred: set[tuple[int, int]] = set()
-        for search in self._searches:
-            search.is_barred = os.path.dirname(search.mark.path) in view.closed
-        self._searches = [search for search in self._searches if not self._ends(search, unknown, barred)]
-        if not self._is_searching:  # else a file that seems to be new may be one of those
-            self._take_up_new({identity: unknown[identity] for identity in unknown.keys() - barred})
-        self._forget_gone(seen, view.closed)
+        self._stable_at = now if listing.is_stable else self._stable_at
+        self._is_stable = listing.is_stable or now > self._stable_at + _UNSTABLE_S
+        for identity in found.keys() & self.files.keys():
+            self.files[identity].is_rotated = found[identity].is_rotated
+        new = {identity: found[identity] for identity in found.keys() - self.files.keys()}
+        for directory, error in listing.unreadable.items():
+            self._warn_unreadable(directory, error)
+        unreadable: set[tuple[int, int]] = set()
+        for missing in self._missing:
+            missing.is_unreadable = os.path.dirname(missing.checkpoint.path) in listing.unreadable
+        self._missing = [each for each in self._missing if not self._is_resolved(each, new, unreadable)]
+        if not self._is_waiting:  # otherwise a new file may be a missing one
+            self._open_new({identity: new[identity] for identity in new.keys() - unreadable})
+        self._close_gone(found, listing.unreadable)
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         for file in tuple(self.files.values()):
-            self._drop(file)
+            self._close_file(file)
 
-    def _forget_all(self) -> None:
+    def _reset(self) -> None:
         self.close()
-        self._done, self._searches = 0.0, []
+        self._done_until, self._missing = 0.0, []
 
-    def _drop(self, file: TailedFile) -> None:
+    def _close_file(self, file: TailedFile) -> None:
         file.close()
         del self.files[file.identity]
 
-    def _take_up(self, sighting: FoundFile, at_end: bool = False) -> None:
-        with self._telling(sighting.path):
-            self.files[sighting.identity] = TailedFile.open(sighting, at_end)
+    def _open(self, found: FoundFile, at_end: bool = False) -> None:
+        with self._warning_if_unreadable(found.path):
+            self.files[found.identity] = TailedFile.open(found, at_end)
 
-    def _ends(self, search: _Search, unknown: _Unknown, barred: set[tuple[int, int]]) -> bool:
-        """Whether a search is over, because the file or a copy of it is among those, or was not found.
+    def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
+        """Search the new files for a missing one or its copy; return whether the search is over.
 
-        What could have been it, and cannot be opened, is added to `barred`.
+        A candidate that cannot be opened is added to `unreadable`.
         """
-        for sighting in _candidates(search.mark, unknown.values()):
+        for candidate in _candidates(missing.checkpoint, new.values()):
             try:
-                found = TailedFile.reopen(sighting, search.mark)
+                reopened = TailedFile.reopen(candidate, missing.checkpoint)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                self._tell(sighting.path, error)
-                search.is_barred = True
-                barred.add(sighting.identity)
+                self._warn_unreadable(candidate.path, error)
+                missing.is_unreadable = True
+                unreadable.add(candidate.identity)
                 continue
-            if found:
-                self.files[found.identity] = found
-                del unknown[found.identity]
+            if reopened:
+                self.files[reopened.identity] = reopened
+                del new[reopened.identity]
                 return True
-        if search.is_barred:
+        if missing.is_unreadable:
             return False
-        search.n_looks += self._is_sharp
-        is_over = search.n_looks >= _LOOKS and time.monotonic() >= search.begun + _SEARCH_S
-        if is_over:
-            self._give_up(search)
-        return is_over
+        missing.n_scans += self._is_stable
+        is_lost = missing.n_scans >= _SCANS and time.monotonic() >= missing.since + _SEARCH_S
+        if is_lost:
+            self._give_up(missing)
+        return is_lost
 
-    def _give_up(self, search: _Search) -> None:
-        mark = search.mark
-        if search.n_unread:
-            are = "is" if search.n_unread == 1 else "are"
-            what = f"{counted(search.n_unread, 'byte')} after byte {mark.offset} {are} not counted"
-            self._warn_once(f"{mark}", f"{mark.path} was truncated before it was read: {what}")
-        elif search.n_unread is None:
-            self._done = max(self._done, mark.modified)
-            if not mark.is_done:
-                what = f"lines that were written after byte {mark.offset}, if there were any, are not counted"
-                self._warn_once(f"{mark}", f"{mark.path} is not there as it was read before: {what}")
+    def _give_up(self, missing: _MissingFile) -> None:
+        """Log the unread lines of a lost file."""
+        file = missing.checkpoint
+        if missing.n_unread:
+            are = "is" if missing.n_unread == 1 else "are"
+            lost = f"{counted(missing.n_unread, 'byte')} after byte {file.offset} {are} not counted"
+            self._warn_once(f"{file}", f"{file.path} was truncated before it was read: {lost}")
+        elif missing.n_unread is None:
+            self._done_until = max(self._done_until, file.modified)
+            if not file.is_done:
+                lost = f"lines written after byte {file.offset}, if any, are not counted"
+                self._warn_once(f"{file}", f"{file.path} is missing or has other content than before: {lost}")
 
-    def _take_up_new(self, unknown: _Unknown) -> None:
-        # Those with longer names may be copies of those with shorter ones, which must not be overlooked.
-        for sighting in sorted(unknown.values(), key=lambda each: (len(each.path), each.status.st_mtime)):
-            is_left = sighting.is_rotated and (not self._is_sharp or sighting.status.st_mtime <= self._done)
-            if sighting.is_meant and not is_left and not self._is_copy(sighting):
-                self._take_up(sighting)
+    def _open_new(self, new: _Found) -> None:
+        # Files with shorter names first: those with longer names may be copies of them.
+        for found in sorted(new.values(), key=lambda each: (len(each.path), each.status.st_mtime)):
+            is_skipped = found.is_rotated and (
+                not self._is_stable or found.status.st_mtime <= self._done_until
+            )
+            if found.is_input and not is_skipped and not self._is_copy(found):
+                self._open(found)
 
-    def _is_copy(self, sighting: FoundFile) -> bool:
-        """Whether what stands in a file may have been read, or be about to be read, in another one."""
-        others = [other for other in self.files.values() if sighting.may_come_from(other.path)]
+    def _is_copy(self, found: FoundFile) -> bool:
+        """Returns whether an open file has the same content, or may have it."""
+        others = [other for other in self.files.values() if found.may_come_from(other.path)]
         if not others:
             return False
-        modified = sighting.status.st_mtime
-        with self._telling(sighting.path), _closing(open_file(sighting)) as file:
+        modified = found.status.st_mtime
+        with self._warning_if_unreadable(found.path), _closing(open_file(found)) as file:
             for other in others:
-                # A file that was renamed is not copied any more, but the next one may begin like it.
-                if (not other.is_rotated or modified <= other.modified) and other.begins_like(file):
-                    # When it is forgotten, nothing else tells that its copy has been read.
+                # A renamed file is not copied any more, but the next file may start with the same lines.
+                if (not other.is_rotated or modified <= other.modified) and other.starts_like(file):
+                    # Once the deleted file is closed, nothing else shows that its copy was read.
                     if other.is_deleted and other.offset >= end_of_lines(file):
-                        self._take_up(sighting, at_end=True)
+                        self._open(found, at_end=True)
                     return True
-            # One that was truncated in the meantime begins like nothing any more.
+            # A file that was truncated meanwhile can be compared with nothing: the next scan decides.
             return not all(other.is_intact for other in others)
         return True
 
-    def _forget_gone(self, seen: Container[tuple[int, int]], closed: Container[str]) -> None:
+    def _close_gone(self, found: Container[tuple[int, int]], unreadable: Container[str]) -> None:
+        """Close files that are deleted or moved away, read to their end, and without new data for long."""
         now = time.time()
         for file in tuple(self.files.values()):
-            may_be_there = file.identity in seen or os.path.dirname(file.path) in closed
-            longest_s = _DELETED_S if file.is_deleted else math.inf if may_be_there else _MOVED_S
+            may_exist = file.identity in found or os.path.dirname(file.path) in unreadable
+            longest_s = _DELETED_S if file.is_deleted else math.inf if may_exist else _MOVED_S
             if file.is_at_end and now - file.modified > longest_s:
-                self._done = max(self._done, file.modified)
-                self._drop(file)
+                self._done_until = max(self._done_until, file.modified)
+                self._close_file(file)
 
     @contextmanager
-    def _telling(self, path: str) -> Iterator[None]:
-        """Tell once that a file cannot be read, if it is there."""
+    def _warning_if_unreadable(self, path: str) -> Iterator[None]:
+        """Log once that a file cannot be read; a file that does not exist is no warning."""
         try:
             yield
         except FileNotFoundError:
             pass
         except OSError as error:
-            self._tell(path, error)
+            self._warn_unreadable(path, error)
 
-    def _tell(self, path: str, error: OSError) -> None:
+    def _warn_unreadable(self, path: str, error: OSError) -> None:
         self._warn_once(path, f"{path} cannot be read: {error.strerror}")
 
 
-def _candidates(mark: FileCheckpoint, sightings: Iterable[FoundFile]) -> list[FoundFile]:
-    """The files that may be the one that was read, or a copy of it; the likeliest first."""
-    # The number of a device may be another one after a restart of the machine.
+def _candidates(checkpoint: FileCheckpoint, files: Iterable[FoundFile]) -> list[FoundFile]:
+    """Returns the files that may be the one of a checkpoint, or a copy of it; the most likely first."""
+    # Device numbers may change when the machine restarts, so only inodes are compared.
     candidates = [
-        sighting
-        for sighting in sightings
-        if sighting.status.st_ino == mark.inode or sighting.may_come_from(mark.path)
+        file
+        for file in files
+        if file.status.st_ino == checkpoint.inode or file.may_come_from(checkpoint.path)
     ]
-    return sorted(candidates, key=lambda each: (each.status.st_ino != mark.inode, each.status.st_mtime))
+    return sorted(candidates, key=lambda each: (each.status.st_ino != checkpoint.inode, each.status.st_mtime))
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Takes the lines of log files to the counters of a group."""
+"""A tail: reads the lines of log files and commits their counts, together with a checkpoint.
+
+Counts, session actions and checkpoint are one commit. A batch that Redis rejects is kept and retried; until
+Redis accepts it, no further line is read, because the checkpoint of the batch does not cover it.
+"""
 
 from __future__ import annotations
 
@@ -18,48 +22,48 @@ from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.tail.discovery import Checkpoint
 from event_count_logger.sources.tail.machine_id import identity
-from event_count_logger.sources.tail.matching import Matcher, Moment, Tally
+from event_count_logger.sources.tail.matching import MatchedAction, Matcher, Tally
 from event_count_logger.sources.tail.registry import Registry
 from event_count_logger.sources.tail.tailed_file import TailedFile
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
 
-#: Seconds between commits while lines come one by one.
+#: Seconds between commits while few lines arrive.
 _COMMIT_S = 1.0
 
-#: Bytes that are read between commits at most. Fewer make more commits, more are read again after a kill.
-_STRETCH = 16 << 20
+#: Most bytes read between two commits. Fewer bytes mean more commits; more are read again after a kill.
+_BATCH_BYTES = 16 << 20
 
-#: The same where lines tell of sessions, so that Redis is not held up by thousands of them.
-_STRETCH_WITH_SESSIONS = 1 << 16
+#: The same for rules with sessions: a commit with thousands of actions would block Redis.
+_BATCH_BYTES_WITH_SESSIONS = 1 << 16
 
-#: Bytes from which on it pays to fork workers.
-_MUCH = 16 << 20
+#: Unread bytes from which a worker pool is faster than this process alone.
+_POOL_BYTES = 16 << 20
 
-#: Actions of sessions in one commit, about.
-_MANY_ACTIONS = 1000
+#: Approximate number of session actions in one commit.
+_BATCH_ACTIONS = 1000
 
 _N_CORES = os.cpu_count() or 1
 
-_OWN = (keys.SKIPPED, keys.UNMATCHED)
+_RESERVED = (keys.SKIPPED, keys.UNMATCHED)
 
-#: Seconds between attempts while something in Redis is in the way.
+#: Seconds between attempts while Redis rejects the batch.
 _REJECTED_S = 1.0
 
 
 class ForeignPosition(ValueError):
-    """The stored position describes files of another machine: nothing is read on from it."""
+    """The stored position describes files of another machine, so reading does not continue from it."""
 
     def __init__(self, config: TailConfig) -> None:
         super().__init__(
-            f"{config.file}: the stored position of source '{config.source}' is that of another machine; "
+            f"{config.file}: the stored position of source '{config.source}' belongs to another machine; "
             "not followed (give each machine its own 'source' in the section 'tail')"
         )
 
 
 class Tail:
-    """Follows the files of one entry; to be used by the main thread, see `TimeLimit`."""
+    """Follows the files of one entry of the section `tail`, in the main thread only; see `TimeLimit`."""
 
     def __init__(
         self,
@@ -71,211 +75,224 @@ class Tail:
         limit: TimeLimit,
         stop: threading.Event,
     ) -> None:
-        """Reads nothing yet; see `begin`. `admission` is that of the group; `stop` ends waiting for Redis."""
+        """Prepares a tail; `begin` starts it.
+
+        Args:
+            config: The entry.
+            group: Group that counts the lines.
+            admission: Admission of the group.
+            store: Connection to Redis.
+            log: Log for warnings.
+            limit: Time limit of the patterns.
+            stop: Ends all waiting for Redis when set.
+        """
         self._config = config
         self._admission = admission
         self._store = store
         self._stop = stop
         self._source = Source(store, group, config.source_id, log, stop)
         self._matcher = Matcher(config.rules, limit)
-        self._crew: WorkerPool | None = None
-        self._stretch = _STRETCH_WITH_SESSIONS if any(rule.session for rule in config.rules) else _STRETCH
-        self._inventory = Registry(config.file, admission.warn_once)
-        self._ledger = Checkpoint()  # of the last commit
+        self._pool: WorkerPool | None = None
+        has_sessions = any(rule.session for rule in config.rules)
+        self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
+        self._registry = Registry(config.file, admission.warn_once)
+        self._checkpoint = Checkpoint()  # of the last commit
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
-        self._refused: Checkpoint | None = (
-            None  # what the batch takes the source to, if that was tried in vain
-        )
+        self._rejected: Checkpoint | None = None  # of the batch, while Redis rejects it
 
     @property
     def n_unread(self) -> int:
-        """Bytes that are known to be there and were not read yet."""
-        return sum(file.size - file.offset for file in self._inventory.files.values())
+        """Unread bytes of the open files."""
+        return sum(file.size - file.offset for file in self._registry.files.values())
 
     @property
-    def is_settled(self) -> bool:
-        """Whether no file is looked for, and nothing waits because it was refused."""
-        return self._inventory.is_complete and not self._refused
+    def is_caught_up(self) -> bool:
+        """Whether no file is missing and Redis rejects no batch."""
+        return self._registry.is_complete and not self._rejected
 
     def begin(self, from_start: bool = False) -> None:
-        """Go to where Redis has the source; waits for it.
+        """Open the files at their stored offsets; waits while Redis is unavailable.
 
         Args:
-            from_start: Whether to read files from their start that are there when the source is new.
+            from_start: For a source without a stored position: read existing files from their start.
 
         Raises:
-            Unavailable: It is to stop.
+            Unavailable: `stop` was set.
             ForeignPosition: Another machine uses the same source.
-            ValueError: The stored position is none of log files.
+            ValueError: The stored position is not a checkpoint.
         """
         position = self._load()
-        self._ledger = Checkpoint.parse(position) if position else Checkpoint()
+        self._checkpoint = Checkpoint.parse(position) if position else Checkpoint()
         if position:
-            self._check_machine(self._ledger)
-            self._inventory.resume(self._ledger)
+            self._check_machine(self._checkpoint)
+            self._registry.resume(self._checkpoint)
         else:
-            self._inventory.begin(from_start)
+            self._registry.begin(from_start)
             self.commit()
 
     def advance(self) -> int:
-        """Read and count what is there, up to some MiB of each file; returns how many bytes were read.
+        """Read and count new lines, up to some MiB of each file; return the number of bytes read.
 
         Raises:
-            Unavailable: It is to stop; what was not counted will be read again.
+            Unavailable: `stop` was set; lines that were not committed are read again later.
             ForeignPosition: Another machine uses the same source.
-            ValueError: Something else has stored a position that is none of log files.
+            ValueError: Another program has stored a position that is not a checkpoint.
         """
-        if self._refused:
+        if self._rejected:
             self.commit()
-        if self._refused:
+        if self._rejected:
             return 0
-        files = self._inventory.files
-        self._inventory.look()
+        files = self._registry.files
+        self._registry.scan()
         n = 0
         for file in tuple(files.values()):
-            # When the source has moved, reading one file begins anew with all of them. When a batch was
-            # refused, nothing may be added to it that its position does not cover.
-            if files.get(file.identity) is file and not self._refused and not self._stop.is_set():
+            # Reading one file may commit. If the source was moved, that has replaced all open files. If Redis
+            # rejects the batch, nothing may be added that the checkpoint of the batch does not cover.
+            if files.get(file.identity) is file and not self._rejected and not self._stop.is_set():
                 n += self._read(file)
         if n == 0:
-            self._dismiss_crew()
+            self._close_pool()
         if time.monotonic() >= self._committed_at + _COMMIT_S:
             self.commit()
         return n
 
     def commit(self) -> None:
-        """Count what was read and store how far that was, both or nothing.
+        """Commit counts, session actions and checkpoint: all or nothing.
 
         Raises:
-            Unavailable: It is to stop, and whether it was counted is not known.
+            Unavailable: `stop` was set; whether the batch was counted is unknown.
             ForeignPosition: Another machine uses the same source.
-            ValueError: Something else has stored a position that is none of log files.
+            ValueError: Another program has stored a position that is not a checkpoint.
         """
-        if self._refused and time.monotonic() < self._committed_at + _REJECTED_S:
+        if self._rejected and time.monotonic() < self._committed_at + _REJECTED_S:
             return
         self._committed_at = time.monotonic()
-        ledger = self._refused or self._next_ledger()
-        is_new = ledger.marks != self._ledger.marks or not self._source.position
-        if not (is_new or self._batch or self._actions):
+        checkpoint = self._rejected or self._next_checkpoint()
+        has_moved = checkpoint.files != self._checkpoint.files or not self._source.position
+        if not (has_moved or self._batch or self._actions):
             return
         try:
-            self._source.commit(str(ledger), self._batch, self._actions)
+            self._source.commit(str(checkpoint), self._batch, self._actions)
         except (Rejected, NotDurable) as error:
-            self._tell_refusal(error)
-            self._refused = ledger
+            self._warn_rejected(error)
+            self._rejected = checkpoint
         except SourceMoved as error:
-            before = self._ledger.number
-            self._forget_batch()
+            before = self._checkpoint.number
+            self._clear_batch()
             self._check_files(Checkpoint.parse(error.stored))
             self.begin()
-            self._tell_moved(error, before - self._ledger.number)
+            self._warn_moved(error, before - self._checkpoint.number)
         else:
-            self._ledger = ledger
-            self._forget_batch()
+            self._checkpoint = checkpoint
+            self._clear_batch()
 
     def close(self) -> None:
-        """Let go of all files; what was read and not counted will be read again."""
-        self._inventory.close()
-        self._dismiss_crew()
+        """Close all files; lines that were not committed are read again later."""
+        self._registry.close()
+        self._close_pool()
 
-    def _next_ledger(self) -> Checkpoint:
-        return replace(self._inventory.ledger(self._ledger.number + 1), machine=identity(self._config.file))
+    def _next_checkpoint(self) -> Checkpoint:
+        checkpoint = self._registry.checkpoint(self._checkpoint.number + 1)
+        return replace(checkpoint, machine=identity(self._config.file))
 
-    def _check_machine(self, ledger: Checkpoint) -> None:
-        """Raise ForeignPosition for a ledger of another machine, unless its files are here: a machine may get
-        another identity.
+    def _check_machine(self, checkpoint: Checkpoint) -> None:
+        """Raise ForeignPosition for a checkpoint of another machine.
+
+        A checkpoint whose files exist here is accepted: this machine may have got another identity.
         """
         here = identity(self._config.file)
-        is_foreign = ledger.machine and here and ledger.machine != here
-        if is_foreign and not self._inventory.recognizes(ledger):
+        is_foreign = checkpoint.machine and here and checkpoint.machine != here
+        if is_foreign and not self._registry.recognizes(checkpoint):
             raise ForeignPosition(self._config)
 
-    def _check_files(self, ledger: Checkpoint) -> None:
-        """Raise ForeignPosition for a newer ledger that does not describe the files that are followed here.
+    def _check_files(self, checkpoint: Checkpoint) -> None:
+        """Raise ForeignPosition for a newer checkpoint whose files do not exist here.
 
-        Another process of this machine has the same files. Without this check, two machines with the same
-        identity would take turns, each reading its files from their start.
+        A checkpoint of another process of this machine has the same files. Without this check, two machines
+        with the same identity would alternate, each reading its files from their start.
         """
-        known = {mark.identity for mark in self._ledger.marks}
-        files = self._inventory.files.values()
+        known = {file.identity for file in self._checkpoint.files}
+        files = self._registry.files.values()
         has_known = any(file.identity in known and not file.is_deleted for file in files)
-        if ledger.number >= self._ledger.number and has_known and not self._inventory.recognizes(ledger):
+        is_newer = checkpoint.number >= self._checkpoint.number
+        if is_newer and has_known and not self._registry.recognizes(checkpoint):
             raise ForeignPosition(self._config)
 
-    def _tell_moved(self, error: SourceMoved, n_gone: int) -> None:
-        if n_gone > 0:
+    def _warn_moved(self, error: SourceMoved, n_lost: int) -> None:
+        if n_lost > 0:
             self._admission.warn_once(
                 f"{error}",
-                f"Redis at {self._store.location} has lost data: {counted(n_gone, 'confirmed batch', 'es')} "
-                f"of source '{error.source}'; their lines are read again as far as they are there",
+                f"Redis at {self._store.location} has lost data: {counted(n_lost, 'confirmed batch', 'es')} "
+                f"of source '{error.source}'; reading their lines again as far as they exist",
             )
         else:
-            self._admission.warn_once("moved", f"{error}: it is read on from there")
+            self._admission.warn_once("moved", f"{error}: reading on from there")
 
     def _load(self) -> str:
         while True:
             try:
                 return self._source.load()
             except Rejected as error:
-                self._tell_refusal(error)
+                self._warn_rejected(error)
                 if self._stop.wait(_REJECTED_S):
                     raise
 
-    def _tell_refusal(self, error: StoreError) -> None:
-        self._admission.warn_once(f"{error}", f"{error}; it is tried again, and nothing is lost")
+    def _warn_rejected(self, error: StoreError) -> None:
+        self._admission.warn_once(f"{error}", f"{error}; retrying, no counts lost")
 
-    def _forget_batch(self) -> None:
+    def _clear_batch(self) -> None:
         self._batch.clear()
         self._actions.clear()
-        self._refused = None
+        self._rejected = None
 
     def _read(self, file: TailedFile) -> int:
+        """Read and tally lines of one file; return the number of bytes."""
         begin = file.offset
-        is_much = file.size - begin >= _MUCH
-        for tally in self._tallies(file.pieces(self._stretch), is_much):
-            self._take(tally)
-        if file.trouble:
-            self._admission.warn_once(file.path, f"{file.path} cannot be read: {file.trouble.strerror}")
+        is_large = file.size - begin >= _POOL_BYTES
+        for tally in self._tallies(file.chunks(self._batch_bytes), is_large):
+            self._add(tally)
+        if file.error:
+            self._admission.warn_once(file.path, f"{file.path} cannot be read: {file.error.strerror}")
         if file.n_skipped:
-            self._skip(file.path, f"{file.path} has a line of more than 1 MiB: it is skipped", file.n_skipped)
+            self._skip(file.path, f"{file.path} has a line of more than 1 MiB: line skipped", file.n_skipped)
             file.n_skipped = 0
-        if file.offset - begin >= _STRETCH or len(self._actions) >= _MANY_ACTIONS:
+        if file.offset - begin >= _BATCH_BYTES or len(self._actions) >= _BATCH_ACTIONS:
             self.commit()
         return file.offset - begin
 
-    def _tallies(self, pieces: Iterable[bytes], is_much: bool) -> Iterable[Tally]:
-        if is_much and self._crew is None and _N_CORES > 1:
-            self._crew = WorkerPool(_N_CORES, self._config.rules, self._matcher)
-        return self._crew.tallies(pieces) if self._crew else map(self._matcher.tally, pieces)
+    def _tallies(self, chunks: Iterable[bytes], is_large: bool) -> Iterable[Tally]:
+        if is_large and self._pool is None and _N_CORES > 1:
+            self._pool = WorkerPool(_N_CORES, self._config.rules, self._matcher)
+        return self._pool.tallies(chunks) if self._pool else map(self._matcher.tally, chunks)
 
-    def _dismiss_crew(self) -> None:
-        if self._crew:
-            self._crew.close()
-            self._crew = None
+    def _close_pool(self) -> None:
+        if self._pool:
+            self._pool.close()
+            self._pool = None
 
-    def _take(self, tally: Tally) -> None:
-        """Count what lines come to."""
-        for topic, message in tally.oddities.items():
+    def _add(self, tally: Tally) -> None:
+        """Add the counts and actions of a tally to the batch, as the group admits them."""
+        for topic, message in tally.faults.items():
             self._warn_once(topic, message)
         for event_id, n in tally.counts.items():
             try:
-                counted_as = event_id if event_id in _OWN else self._admission.counted_as(event_id)
+                counted_as = event_id if event_id in _RESERVED else self._admission.counted_as(event_id)
             except ValueError as error:
                 self._skip("event", f"{error}", n)
             else:
                 if counted_as and n:
                     self._batch[counted_as] += n
-        for moment in tally.moments:
-            self._act(moment)
+        for action in tally.actions:
+            self._add_action(action)
 
-    def _act(self, moment: Moment) -> None:
+    def _add_action(self, action: MatchedAction) -> None:
         try:
-            event = None if moment.event is None else self._admission.session_counted_as(moment.event)
-            if event is not None or moment.event is None:
-                at = self._store.client.now() if moment.at is None else moment.at
-                self._actions.append(checked_action(moment.id, event, moment.action, at))
+            event = None if action.event is None else self._admission.session_counted_as(action.event)
+            if event is not None or action.event is None:
+                at = self._store.client.now() if action.at is None else action.at
+                self._actions.append(checked_action(action.id, event, action.action, at))
         except ValueError as error:
             self._skip("session", f"{error}", 1)
 

@@ -1,4 +1,4 @@
-"""One log file, read on from where it was left."""
+"""One open log file, read line by line from its saved offset."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprin
 #: Bytes of the longest line that is matched.
 _LONGEST_LINE = 1 << 20
 
-#: Bytes that are read at once at most.
-LONGEST_PIECE = _LONGEST_LINE + 1
+#: Bytes of the largest chunk: the longest line and its line feed.
+LARGEST_CHUNK = _LONGEST_LINE + 1
 
-#: Bytes that are usually read at once: some hundred lines, which stay in the processor's cache.
-_PIECE = 1 << 17
+#: Bytes of a usual chunk: some hundred lines, which stay in the cache of the processor.
+_CHUNK = 1 << 17
 
-#: Read a `long` from the file system: command 1 of its group 'v'.
+#: FS_IOC_GETVERSION: reads a `long` from the file system, command 1 of group 'v'.
 _GET_GENERATION = 2 << 30 | struct.calcsize("l") << 16 | ord("v") << 8 | 1
 
 
@@ -28,22 +28,22 @@ class TailedFile:
     """An open log file; closed by `close`.
 
     Attributes:
-        path: At which it is or was written.
+        path: Path under which the file is or was written.
         identity: Device and inode.
-        generation: Of the inode; 0 if it is not known.
-        offset: Bytes that were read, up to the end of a line.
-        size: Bytes that it had when it was last intact.
-        n_skipped: Lines that were too long; whoever counts them sets it back.
-        is_rotated: Whether it has another name by now.
-        is_at_end: Whether there was nothing more to read.
-        is_deleted: Whether it has no name any more.
-        is_truncated: Whether it was found that what was read is not there any more.
-        trouble: Why it could not be read on, if there was an error.
-        modified: When that was last changed, Unix seconds; not later than it was read.
+        generation: Generation of the inode; 0 if unknown.
+        offset: Bytes read so far, up to the end of a line.
+        size: Size of the file when its content was last checked.
+        n_skipped: Lines that were too long; the caller counts them and resets the number.
+        is_rotated: Whether the file was renamed by rotation.
+        is_at_end: Whether the last read found nothing more.
+        is_deleted: Whether the file has no name any more.
+        is_truncated: Whether the bytes that were read are gone from the file.
+        error: Error of the last read, if it failed.
+        modified: Time of the last modification that was read, Unix seconds; never in the future.
     """
 
     def __init__(self, path: str, file: int, offset: int) -> None:
-        """Takes an open file over."""
+        """Takes ownership of an open file descriptor."""
         status = os.fstat(file)
         self.path = path
         self.identity = (status.st_dev, status.st_ino)
@@ -51,41 +51,42 @@ class TailedFile:
         self.offset = offset
         self.size = status.st_size
         self.n_skipped = 0
-        self.trouble: OSError | None = None
+        self.error: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
         self.modified = _modified(status)
         self._file = file
         self._fingerprint = Fingerprint.of(file, offset)
-        self._state = (-1, -1)  # size and time of modification when there was nothing more to read
-        self._scanned = 0  # up to here there is no end of the line that begins at `offset`
+        self._end_state = (-1, -1)  # size and modification time when the last read found nothing more
+        self._scanned = 0  # the line at `offset` has no line feed before this offset
 
     @classmethod
-    def open(cls, sighting: FoundFile, at_end: bool = False) -> TailedFile:
-        """Read a file that was seen, from its start, or from the end of its last whole line.
+    def open(cls, found: FoundFile, at_end: bool = False) -> TailedFile:
+        """Open a file at its start, or at the end of its last complete line.
 
         Raises:
-            OSError: It cannot be opened, or is another one by now.
+            OSError: The file cannot be opened, or was replaced.
         """
-        file = open_file(sighting)
-        return cls(sighting.written_as, file, end_of_lines(file) if at_end else 0)
+        file = open_file(found)
+        return cls(found.original_path, file, end_of_lines(file) if at_end else 0)
 
     @classmethod
-    def reopen(cls, sighting: FoundFile, mark: FileCheckpoint) -> TailedFile | None:
-        """Read on from a mark; None if the file is another one than that which has been read up to there.
+    def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint) -> TailedFile | None:
+        """Open a file at the offset of a checkpoint; return None if the content before it is different.
 
         Raises:
-            OSError: It cannot be opened, or is another one by now.
+            OSError: The file cannot be opened, or was replaced.
         """
-        found = cls(mark.path, open_file(sighting), mark.offset)
-        is_other = found.identity == mark.identity and found.generation != mark.generation
-        if not is_other and found.size >= mark.offset and found.mark.digest == mark.digest:
-            return found
-        found.close()
+        file = cls(checkpoint.path, open_file(found), checkpoint.offset)
+        is_reused = file.identity == checkpoint.identity and file.generation != checkpoint.generation
+        has_content = file.size >= checkpoint.offset and file.checkpoint.digest == checkpoint.digest
+        if has_content and not is_reused:
+            return file
+        file.close()
         return None
 
     @property
-    def mark(self) -> FileCheckpoint:
-        """How far it was read."""
+    def checkpoint(self) -> FileCheckpoint:
+        """Checkpoint at the current offset."""
         is_done = self.is_rotated and self.offset == self.size
         digest = self._fingerprint.digest
         return FileCheckpoint(
@@ -94,71 +95,75 @@ class TailedFile:
 
     @property
     def is_intact(self) -> bool:
-        """Whether what was read of it is still there."""
-        return self._has(self.offset)
+        """Whether the bytes that were read are still in the file."""
+        return self._is_intact_up_to(self.offset)
 
     @property
-    def is_over(self) -> bool:
-        """Whether it was deleted, and nothing of it is left to be read."""
+    def is_finished(self) -> bool:
+        """Whether the file is deleted and read to its end."""
         return self.is_deleted and self.is_at_end
 
-    def note_deletion(self) -> None:
-        """See whether it still has a name."""
+    def check_deletion(self) -> None:
+        """Update `is_deleted`."""
         self.is_deleted = os.fstat(self._file).st_nlink == 0
 
-    def begins_like(self, file: int) -> bool:
-        """Whether another open file is a copy of this one, or of its beginning."""
-        n = os.fstat(file).st_size  # first of all: a copy in the making grows
+    def starts_like(self, file: int) -> bool:
+        """Returns whether another open file is a copy of this one, or of its first bytes."""
+        n = os.fstat(file).st_size  # read first: a copy in the making grows
         return n <= os.fstat(self._file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
 
-    def pieces(self, most: int) -> Iterator[bytes]:
-        """Whole lines up to the last one, or about `most` bytes; fewer if truncated or in trouble."""
-        try:
-            yield from self._pieces(most)
-        except OSError as error:
-            self.trouble = error
+    def chunks(self, most: int) -> Iterator[bytes]:
+        """Read complete lines up to the last one, or about `most` bytes.
 
-    def _pieces(self, most: int) -> Iterator[bytes]:
+        Reading ends early when the file turns out to be truncated, and on an error; see `error`.
+        """
+        try:
+            yield from self._chunks(most)
+        except OSError as error:
+            self.error = error
+
+    def _chunks(self, most: int) -> Iterator[bytes]:
         until = self.offset + most
         status = os.fstat(self._file)
         state = (status.st_size, status.st_mtime_ns)
-        self.is_at_end = state == self._state
+        self.is_at_end = state == self._end_state
         if self.is_at_end:
             return
         while self.offset < until:
-            piece = self._read()
-            if piece is None:
-                self._state = state
+            chunk = self._read()
+            if chunk is None:
+                self._end_state = state
                 return
-            yield piece
+            yield chunk
 
     def close(self) -> None:
-        """It is not used any more."""
+        """Close the file descriptor."""
         os.close(self._file)
 
     def _read(self) -> bytes | None:
-        for size in (_PIECE, LONGEST_PIECE):
+        """Read the next complete lines: b'' for a line that is too long, None at the end."""
+        for size in (_CHUNK, LARGEST_CHUNK):
             data = os.pread(self._file, size, self.offset)
             lines = data[: data.rfind(b"\n") + 1]
             if lines or len(data) < size:
                 break
         else:
             return self._skip_line()
-        if not self._has(self.offset + len(data)):
+        if not self._is_intact_up_to(self.offset + len(data)):
             return None
         self._advance(self._fingerprint.after(lines), len(lines))
         return lines or None
 
     def _skip_line(self) -> bytes | None:
-        """Go to the end of a line that is too long, without keeping it; None if that has not been written."""
-        position = max(self._scanned, self.offset + LONGEST_PIECE)
+        """Skip a line that is too long, without keeping it in memory; return None if its end is missing."""
+        position = max(self._scanned, self.offset + LARGEST_CHUNK)
         while data := os.pread(self._file, _LONGEST_LINE, position):
             end = data.find(b"\n") + 1
             position += end or len(data)
             if end:
                 break
         fingerprint = Fingerprint.of(self._file, position)
-        if not self._has(position):
+        if not self._is_intact_up_to(position):
             return None
         if not data:
             self._scanned = position
@@ -171,32 +176,32 @@ class TailedFile:
         self._fingerprint = fingerprint
         self.offset += n
 
-    def _has(self, size: int) -> bool:
-        """Whether what was read is still there, and the file is at least that long."""
+    def _is_intact_up_to(self, size: int) -> bool:
+        """Returns whether the bytes that were read are unchanged and the file has at least `size` bytes."""
         status = os.fstat(self._file)
-        is_there = status.st_size >= size and Fingerprint.of(self._file, self.offset) == self._fingerprint
-        if is_there:
+        is_intact = status.st_size >= size and Fingerprint.of(self._file, self.offset) == self._fingerprint
+        if is_intact:
             self.size, self.modified = status.st_size, _modified(status)
-        self.is_truncated = not is_there
-        return is_there
+        self.is_truncated = not is_intact
+        return is_intact
 
 
-def open_file(sighting: FoundFile) -> int:
-    """A descriptor of the file that was seen.
+def open_file(found: FoundFile) -> int:
+    """Open a file that a scan has found; return the descriptor.
 
     Raises:
-        OSError: It cannot be opened, or is another one by now.
+        OSError: The file cannot be opened, or was replaced.
     """
-    file = os.open(sighting.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    file = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     status = os.fstat(file)
-    if (status.st_dev, status.st_ino) != sighting.identity:
+    if (status.st_dev, status.st_ino) != found.identity:
         os.close(file)
-        raise FileNotFoundError(f"{sighting.path} was replaced")
+        raise FileNotFoundError(f"{found.path} was replaced")
     return file
 
 
 def _generation(file: int) -> int:
-    """See ioctl_iflags(2) and FS_IOC_GETVERSION in linux/fs.h; ext4, XFS and Btrfs have it."""
+    """Returns the generation of an inode, 0 if unknown; see ioctl_iflags(2). ext4, XFS and Btrfs have it."""
     answer = bytearray(struct.calcsize("l"))
     try:
         fcntl.ioctl(file, _GET_GENERATION, answer)
@@ -206,7 +211,7 @@ def _generation(file: int) -> int:
 
 
 def end_of_lines(file: int) -> int:
-    """The end of the last whole line; the end of the file where that is too far away."""
+    """Returns the end of the last complete line; the end of the file if no line ends in its last MiB."""
     size = os.fstat(file).st_size
     begin = max(0, size - _LONGEST_LINE)
     end = os.pread(file, size - begin, begin).rfind(b"\n") + 1
@@ -214,5 +219,5 @@ def end_of_lines(file: int) -> int:
 
 
 def _modified(status: os.stat_result) -> float:
-    # A clock that was wrong must not make files that come later seem to be older than what was read.
+    # A time in the future, of a clock that was wrong, would make later files look older than this one.
     return min(status.st_mtime, time.time())

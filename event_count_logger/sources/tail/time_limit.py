@@ -1,4 +1,8 @@
-"""Looks for a pattern in lines, and gives a line up that takes it too long."""
+"""A time limit for searching a regular expression in one line.
+
+A timer raises SIGVTALRM twice per second of CPU time. Its handler compares the number of remaining lines with
+that of the previous signal. If both are equal, one line has taken all this time, and its search ends.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +11,45 @@ import signal
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-#: Seconds of this process's own time between looks at whether the search has gone on. A line may take at
-#: least that, and at most twice as much. A line of a log takes a microsecond.
+#: Seconds of CPU time between signals. A line may take at least this time, and at most twice as much. A usual
+#: line takes a microsecond.
 _TICK_S = 0.5
 
-#: Characters above which a line is searched step by step: between the positions of one `search` the engine
-#: looks for no signals, and there the time grows with the square of the length.
+#: Characters above which a line is searched step by step. The engine handles no signals within a call, and
+#: the time of one `search` grows with the square of the length.
 _LONG = 8192
 
 Found = list["re.Match[str] | None"]
 
 
 class _TooSlow(BaseException):
-    """The pattern took too long for a line."""
+    """The search of a line has reached the time limit."""
 
 
 class TimeLimit:
     """Limits the time that a pattern may take for one line.
 
-    It takes over SIGVTALRM, so there may be one in a process, used by its main thread only. That signal comes
-    by the time that this process uses: it does no harm to be stopped, or to wait for a busy machine.
+    It installs a handler of SIGVTALRM: a process can have one `TimeLimit`, used by its main thread only. The
+    timer counts CPU time of this process, so a stopped process or a busy machine does no harm.
     """
 
     def __init__(self) -> None:
-        self._remaining: Callable[[], int] = int  # lines after the one in hand
+        self._remaining: Callable[[], int] = int  # lines after the current one
         self._remaining_before = -1
         signal.signal(signal.SIGVTALRM, self._tick)
 
     def search(
         self, pattern: re.Pattern[str], lines: Sequence[str], is_long: bool
     ) -> tuple[Found, list[int]]:
-        """The match of each line or None, and the numbers of the lines that took too long.
+        """Search each line.
 
         Args:
-            pattern: What is looked for.
-            lines: Where.
-            is_long: Whether there may be long lines; see `may_be_long`.
+            pattern: Pattern to search for.
+            lines: Lines to search.
+            is_long: Whether lines may be long; see `may_be_long`.
+
+        Returns:
+            The match of each line or None, and the indexes of the lines that reached the limit.
         """
         search = _in_steps(pattern) if is_long else pattern.search
         iterator = iter(lines)
@@ -69,13 +76,13 @@ class TimeLimit:
 
 
 def may_be_long(data: bytes) -> bool:
-    """Whether there may be a line in these bytes that is to be searched step by step."""
-    half = _LONG // 2  # a line of more than twice that contains at least one such part as a whole
+    """Returns whether these bytes may contain a line that is to be searched step by step."""
+    half = _LONG // 2  # a line of more than twice that contains at least one complete part of that length
     return any(data.find(b"\n", begin, begin + half) < 0 for begin in range(0, len(data) - half, half))
 
 
 def _in_steps(pattern: re.Pattern[str]) -> Callable[[str], re.Match[str] | None]:
-    """The same as `pattern.search`, but it can be interrupted in long lines."""
+    """Returns a function like `pattern.search` that can be interrupted in long lines."""
 
     def search(line: str) -> re.Match[str] | None:
         if len(line) <= _LONG:

@@ -1,4 +1,15 @@
-"""Matches lines in this process or, where there are many, in several."""
+"""A pool of child processes that match lines.
+
+Parent and worker share a piece of memory with room for two chunks, and two pipes. The parent copies a chunk
+into the memory and sends its slice through the request pipe. The worker sends the tally back through the
+result pipe:
+
+    parent  -- chunk -->   shared memory   -- lines -->   worker
+    parent  -- slice -->   request pipe    ---------->    worker
+    parent  <- tally ---   result pipe     <----------    worker
+
+A worker ends when its request pipe is closed, so it also ends when the parent is killed.
+"""
 
 from __future__ import annotations
 
@@ -14,103 +25,107 @@ from typing import NoReturn
 
 from event_count_logger.config import TailRule
 from event_count_logger.sources.tail.matching import Matcher, Tally
-from event_count_logger.sources.tail.tailed_file import LONGEST_PIECE
+from event_count_logger.sources.tail.tailed_file import LARGEST_CHUNK
 from event_count_logger.sources.tail.time_limit import TimeLimit
 
-#: Processes that match. What reads the file keeps up with some.
+#: Workers of a pool. More of them would wait for the process that reads the file.
 _MOST_WORKERS = 4
 
-#: Pieces that a worker has at once: one in hand, and one that it need not wait for.
-_DEPTH = 2
+#: Chunks that a worker has at once: the current one, and the next one, so that it does not wait.
+_CHUNKS_PER_WORKER = 2
 
-#: The descriptors through which this process asks its workers, also those of other crews.
-_all_requests: set[int] = set()
+#: Descriptors of the write ends of all request pipes of this process, those of other pools included.
+_request_pipes: set[int] = set()
 
 
 class WorkerPool:
-    """Forked processes that match the pieces of files. They end when this process does, however it does."""
+    """Child processes that match the chunks of files."""
 
     def __init__(self, n_cores: int, rules: Sequence[TailRule], matcher: Matcher) -> None:
-        """`matcher` is for the pieces of workers that were killed."""
+        """Starts the workers; `matcher` takes over the chunks of workers that are killed."""
         self._workers = [_Worker(rules, matcher) for _ in range(min(_MOST_WORKERS, n_cores))]
 
-    def tallies(self, pieces: Iterable[bytes]) -> Iterator[Tally]:
-        """What each piece comes to, in their order."""
+    def tallies(self, chunks: Iterable[bytes]) -> Iterator[Tally]:
+        """Match chunks; returns their tallies in the order of the chunks."""
         busy: deque[_Worker] = deque()
-        for number, piece in enumerate(pieces):
-            if len(busy) == _DEPTH * len(self._workers):
-                yield busy.popleft().answer()
+        for number, chunk in enumerate(chunks):
+            if len(busy) == _CHUNKS_PER_WORKER * len(self._workers):
+                yield busy.popleft().result()
             worker = self._workers[number % len(self._workers)]
-            worker.ask(piece)
+            worker.submit(chunk)
             busy.append(worker)
         while busy:
-            yield busy.popleft().answer()
+            yield busy.popleft().result()
 
     def close(self) -> None:
-        """Let the workers end."""
+        """End the workers."""
         for worker in self._workers:
             worker.close()
 
 
 class _Worker:
-    """A forked process. It finds what it is to match in memory that it shares with this one."""
+    """A child process, seen from its parent."""
 
     def __init__(self, rules: Sequence[TailRule], matcher: Matcher) -> None:
         self._matcher = matcher
-        self._memory = mmap.mmap(-1, _DEPTH * LONGEST_PIECE)
-        self._asked: deque[slice] = deque()  # of the memory
-        self._n_asked = 0
-        its_requests, requests = os.pipe()
-        answers, its_answers = os.pipe()
+        self._memory = mmap.mmap(-1, _CHUNKS_PER_WORKER * LARGEST_CHUNK)
+        self._pending: deque[slice] = deque()  # slices of the memory
+        self._n_submitted = 0
+        read_requests, write_requests = os.pipe()
+        read_results, write_results = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            for each in (requests, *_all_requests):  # else neither it nor others would see their end
+            # A request pipe reaches its end only when no process has its write end open.
+            for each in (write_requests, *_request_pipes):
                 os.close(each)
-            _work(rules, self._memory, its_requests, its_answers)
-        os.close(its_requests)
-        os.close(its_answers)
-        _all_requests.add(requests)
-        self._requests, self._answers = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
+            _run_worker(rules, self._memory, read_requests, write_results)
+        os.close(read_requests)
+        os.close(write_results)
+        _request_pipes.add(write_requests)
+        self._requests, self._results = os.fdopen(write_requests, "wb"), os.fdopen(read_results, "rb")
 
-    def ask(self, piece: bytes) -> None:
-        begin = self._n_asked % _DEPTH * LONGEST_PIECE
-        place = slice(begin, begin + len(piece))
-        self._memory[place] = piece
-        self._n_asked += 1
-        self._asked.append(place)
-        with suppress(BrokenPipeError):  # it was killed, which answer() notices
-            pickle.dump(place, self._requests)
+    def submit(self, chunk: bytes) -> None:
+        """Send a chunk to the worker."""
+        begin = self._n_submitted % _CHUNKS_PER_WORKER * LARGEST_CHUNK
+        part = slice(begin, begin + len(chunk))
+        self._memory[part] = chunk
+        self._n_submitted += 1
+        self._pending.append(part)
+        with suppress(BrokenPipeError):  # the worker was killed: result() matches the chunk
+            pickle.dump(part, self._requests)
             self._requests.flush()
 
-    def answer(self) -> Tally:
-        place = self._asked.popleft()
+    def result(self) -> Tally:
+        """Wait for the tally of the oldest chunk; match the chunk here if the worker was killed."""
+        part = self._pending.popleft()
         try:
-            tally: Tally = pickle.load(self._answers)
+            tally: Tally = pickle.load(self._results)
         except (EOFError, pickle.UnpicklingError):
-            return self._matcher.tally(self._memory[place])
+            return self._matcher.tally(self._memory[part])
         return tally
 
     def close(self) -> None:
-        _all_requests.remove(self._requests.fileno())
+        """End the worker and wait for its end."""
+        _request_pipes.remove(self._requests.fileno())
         with suppress(BrokenPipeError):
             self._requests.close()
         os.waitpid(self._pid, 0)
-        self._answers.close()
+        self._results.close()
         self._memory.close()
 
 
-def _work(rules: Sequence[TailRule], memory: mmap.mmap, requests: int, answers: int) -> NoReturn:
-    """What a worker does, until there can be no more requests."""
+def _run_worker(rules: Sequence[TailRule], memory: mmap.mmap, requests: int, results: int) -> NoReturn:
+    """Match chunks until the request pipe is closed, then end this process."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # they are for the process that reads
-        gc.disable()  # nothing here makes cycles, and to look for them takes a twentieth of the time
+            signal.signal(number, signal.SIG_IGN)  # the parent handles them
+        gc.disable()  # matching makes no reference cycles, and collections take a twentieth of the time
         matcher = Matcher(rules, TimeLimit())
-        with open(requests, "rb") as places, open(answers, "wb") as tallies, suppress(EOFError):
+        with open(requests, "rb") as slices, open(results, "wb") as tallies, suppress(EOFError):
             while True:
-                pickle.dump(matcher.tally(memory[pickle.load(places)]), tallies)
+                pickle.dump(matcher.tally(memory[pickle.load(slices)]), tallies)
                 tallies.flush()
         status = 0
     finally:
-        os._exit(status)  # nothing of the process that it was forked from is to be done again
+        os._exit(status)  # skips the exit handlers of the parent

@@ -13,8 +13,9 @@ from bench_parts.processes import Bench
 from bench_parts.report import Section, Table, at_most, middle, number
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig
+from event_count_logger.config.session_actions import ActionName
 from event_count_logger.intervals import Interval
-from event_count_logger.store import ActionName, SessionAction, Store
+from event_count_logger.store import SessionAction, Store
 
 TEXT = """\
 {sessions:,} sessions are open in a group with 2 intervals. Their IDs are 36 characters long. The table
