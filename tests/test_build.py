@@ -89,18 +89,16 @@ def count_with(installed: Path, server: Server) -> bool:
     return bool(native)
 
 
-def test_without_a_compiler_it_is_installed_all_the_same_and_counts_in_python(
-    tmp_path: Path, server: Server
-) -> None:
+def test_installation_without_a_compiler_counts_in_python(tmp_path: Path, server: Server) -> None:
     installed = install(copy_project(tmp_path), tmp_path / "installed", CC="/bin/false")
     assert not count_with(installed, server)
 
 
-def test_the_wheel_counts_in_c(installed_wheel: Path, server: Server) -> None:
+def test_wheel_counts_in_c(installed_wheel: Path, server: Server) -> None:
     assert count_with(installed_wheel, server)
 
 
-def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path) -> None:
+def test_wheel_contains_exactly_the_package(distributions: Path) -> None:
     (wheel,) = distributions.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     ours = {
@@ -115,12 +113,12 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(distributions: Path
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
 
 
-def test_the_wheel_brings_the_plugin_of_munin(installed_wheel: Path) -> None:
+def test_wheel_contains_the_munin_plugin(installed_wheel: Path) -> None:
     plugin = installed_wheel / "share" / "event-count-logger" / "munin" / "ecl_"
     assert succeed(plugin, "autoconf", ecl_command="/not/there").startswith("no (")
 
 
-def test_the_source_distribution_can_be_built_from(distributions: Path) -> None:
+def test_source_distribution_can_be_built(distributions: Path) -> None:
     (source,) = distributions.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -128,12 +126,12 @@ def test_the_source_distribution_can_be_built_from(distributions: Path) -> None:
     assert EXTENSION not in names
 
 
-def test_the_extension_leaves_no_memory_behind(installed_wheel: Path) -> None:
+def test_extension_leaks_no_memory(installed_wheel: Path) -> None:
     kept = run_with(installed_wheel, (ROOT / "tests" / "programs" / "churn.py").read_text(), "2000")
     assert int(kept) < 100, "blocks of memory that are left of 2000 rounds"
 
 
-def test_the_extension_passes_its_tests_under_the_sanitizers() -> None:
+def test_extension_passes_its_tests_under_the_sanitizers() -> None:
     needs_compiler()
     sanitize = (ROOT / "scripts" / "sanitize", "-v", "tests/test_counting.py", "-k", "not pure")
     done = run(*sanitize, PYTHON=sys.executable)
@@ -151,7 +149,7 @@ def test_the_extension_passes_its_tests_under_the_sanitizers() -> None:
         ("self->words[1] += INT_MAX + (int)at;", "runtime error: signed integer overflow"),
     ],
 )
-def test_the_sanitizers_find_what_is_wrong(wrong: str, report: str, tmp_path: Path) -> None:
+def test_sanitizers_find_a_planted_fault(wrong: str, report: str, tmp_path: Path) -> None:
     needs_compiler()
     project = copy_project(tmp_path)
     source = project / "event_count_logger" / "_native.c"

@@ -168,7 +168,7 @@ def answers_of(version: Version, server: Server, groups: dict[str, Any], calls: 
 @pytest.mark.parametrize(
     ("position", "expected"), [pytest.param(i, value, id=call) for i, (call, value) in enumerate(CALLS)]
 )
-def test_call_answers_and_logs_the_same(
+def test_call_returns_and_logs_as_version_1_1(
     called: dict[Version, Outcome], position: int, expected: object
 ) -> None:
     (old, old_messages), (ours, our_messages) = (called[version].answers[position] for version in VERSIONS)
@@ -176,7 +176,7 @@ def test_call_answers_and_logs_the_same(
     assert our_messages == old_messages
 
 
-def test_calls_leave_the_same_counters(called: dict[Version, Outcome]) -> None:
+def test_calls_leave_the_counters_of_version_1_1(called: dict[Version, Outcome]) -> None:
     assert called[OURS].counters == called[OLD].counters
     assert called[OURS].counters["direct:1.5H:cur"] == {"a": 3, "b": 4, "d": 9}
 
@@ -204,7 +204,7 @@ def test_setting_with_a_hyphen_is_ignored_by_1_1_and_works_now(
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
 @pytest.mark.parametrize("version", VERSIONS, ids=names_of)
-def test_master_in_a_program_rotates_and_returns_when_interrupted(
+def test_interrupted_master_in_a_program_returns(
     server: Server, start: Start, version: Version, error: str
 ) -> None:
     command = (sys.executable, PROGRAMS / "compatible_master.py", json.dumps(server.config), error)
@@ -317,7 +317,7 @@ class Workers:
         pytest.param((OURS, OLD), (OLD, OURS), id="1.1 as master after ours, both counting"),
     ],
 )
-def test_every_count_is_in_one_interval_and_both_readers_print_it(
+def test_both_readers_print_each_count_in_one_interval(
     server: Server,
     config_file: Write,
     start: Start,
@@ -397,7 +397,7 @@ def file_in_use(server: Server, config_file: Write) -> Path:
         ("", 2, ""),
     ],
 )
-def test_readers_print_and_exit_the_same(
+def test_reader_prints_and_exits_as_version_1_1(
     file_in_use: Path, run: Run, arguments: str, status: int, printed: str
 ) -> None:
     for version in VERSIONS:
@@ -421,7 +421,7 @@ def test_readers_print_and_exit_the_same(
     ],
 )
 @pytest.mark.parametrize("version", VERSIONS, ids=names_of)
-def test_log_event_counts_and_exits_the_same(
+def test_log_event_counts_and_exits_as_version_1_1(
     server: Server,
     file_in_use: Path,
     run: Run,
@@ -499,7 +499,7 @@ def test_dynamic_events_of_1_1_are_rotated_in_their_intervals(
     store.close()
 
 
-def test_our_master_rotates_events_that_1_1_alone_counts(
+def test_master_rotates_events_that_only_1_1_counts(
     server: Server, start: Start, run: Run, config_file: Write
 ) -> None:
     groups = {"auto": {**DYNAMIC["auto"], "intervals": ["1s", "1h"]}}

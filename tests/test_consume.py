@@ -50,7 +50,7 @@ def group(server: Server, logger: Make) -> EventGroup:
     return found
 
 
-def test_records_are_counted_once_however_often_they_are_given(group: EventGroup, server: Server) -> None:
+def test_record_given_repeatedly_is_counted_once(group: EventGroup, server: Server) -> None:
     assert group.consume("s", numbers(last=60)) == "60"
     assert group.consume("s", numbers()) == "100"
     assert group.consume("s", numbers()) == "100"
@@ -71,25 +71,23 @@ def test_stream_named_like_a_process_keeps_its_position(group: EventGroup, serve
     store.close()
 
 
-def test_reserved_name_of_a_stream_is_a_value_error(group: EventGroup) -> None:
+def test_stream_with_reserved_name_raises_value_error(group: EventGroup) -> None:
     with pytest.raises(ValueError, match="'@s' is not the ID of a source: it begins with '@'"):
         group.consume("@s", numbers())
 
 
-def test_streams_of_different_names_count_on_their_own(group: EventGroup, server: Server) -> None:
+def test_streams_of_different_names_have_separate_positions(group: EventGroup, server: Server) -> None:
     group.consume("s", [(0, "odd", 1)])
     group.consume("t", [(0, "odd", 1)])
     assert counted(server) == {"odd": 2}
 
 
-def test_a_stream_without_records_is_nowhere(group: EventGroup, server: Server) -> None:
+def test_stream_without_records_has_no_position(group: EventGroup, server: Server) -> None:
     assert group.consume("s", []) == ""
     assert server.everything() == {}
 
 
-def test_records_can_be_anything_that_functions_find_their_parts_in(
-    group: EventGroup, server: Server
-) -> None:
+def test_record_of_any_type_is_read_with_given_functions(group: EventGroup, server: Server) -> None:
     records = [{"at": 7, "parity": "odd", "n": 3}, {"at": 8, "parity": "even", "n": 4}]
     position = group.consume(
         "s",
@@ -101,7 +99,7 @@ def test_records_can_be_anything_that_functions_find_their_parts_in(
     assert (position, counted(server)) == ("8", {"odd": 3, "even": 4})
 
 
-def test_a_function_is_asked_for_what_comes_after_a_position(group: EventGroup, server: Server) -> None:
+def test_records_function_is_called_with_the_stored_position(group: EventGroup, server: Server) -> None:
     asked = []
 
     def after(position: str) -> Iterator[tuple[int, str, int]]:
@@ -113,7 +111,7 @@ def test_a_function_is_asked_for_what_comes_after_a_position(group: EventGroup, 
     assert (asked, counted(server)) == (["", "50"], SUMS)
 
 
-def test_numbers_in_positions_are_in_the_order_of_numbers(group: EventGroup, server: Server) -> None:
+def test_numbers_in_positions_are_ordered_as_numbers(group: EventGroup, server: Server) -> None:
     positions = ["999-9", "999-10", "1000-0", "1000-1", "1000-1-a", "1000-2"]
     for end in range(len(positions) + 1):
         group.consume("s", [(position, "odd", 1) for position in positions[:end]])
@@ -121,7 +119,7 @@ def test_numbers_in_positions_are_in_the_order_of_numbers(group: EventGroup, ser
     assert server.client.hget("g:@sources", "s") == "1000-2"
 
 
-def test_each_confirmed_position_is_told(group: EventGroup, server: Server) -> None:
+def test_callback_gets_each_confirmed_position(group: EventGroup, server: Server) -> None:
     told = []
 
     def committed(position: str) -> None:
@@ -132,7 +130,7 @@ def test_each_confirmed_position_is_told(group: EventGroup, server: Server) -> N
     assert told == ["2", "5", "6"]
 
 
-def test_none_commits_what_has_come_so_far(group: EventGroup, server: Server) -> None:
+def test_none_among_records_commits_the_batch(group: EventGroup, server: Server) -> None:
     def records() -> Iterator[tuple[int, str, int] | None]:
         yield None
         yield (1, "odd", 1)
@@ -145,7 +143,7 @@ def test_none_commits_what_has_come_so_far(group: EventGroup, server: Server) ->
     assert counted(server) == {"odd": 2}
 
 
-def test_a_slow_stream_is_committed_every_second(group: EventGroup, server: Server) -> None:
+def test_slow_stream_is_committed_every_second(group: EventGroup, server: Server) -> None:
     def records() -> Iterator[tuple[int, str, int]]:
         begun = time.monotonic()
         yield (1, "odd", 1)
@@ -157,7 +155,7 @@ def test_a_slow_stream_is_committed_every_second(group: EventGroup, server: Serv
     assert counted(server) == {"odd": 2}
 
 
-def test_records_of_one_position_are_counted_together(group: EventGroup, server: Server) -> None:
+def test_records_with_one_position_are_committed_together(group: EventGroup, server: Server) -> None:
     seen: list[str] = []
     records = [(at, "odd", 1) for at in (1, 1, 1, 2, 3, 3)]
     group.consume("s", records, batch_size=2, committed=seen.append)
@@ -167,7 +165,7 @@ def test_records_of_one_position_are_counted_together(group: EventGroup, server:
 
 
 @pytest.mark.parametrize("positions", [(1, 2, 1), (11, 12, 3), (3, 2, 11), ("a-9", "a-10", "a-9")])
-def test_positions_that_go_back_are_an_error(
+def test_position_that_goes_back_raises_value_error(
     positions: tuple[Any, ...], group: EventGroup, server: Server
 ) -> None:
     server.client.hset("g:@sources", "s", "10" if positions[0] != 1 else "0")
@@ -176,7 +174,7 @@ def test_positions_that_go_back_are_an_error(
     assert counted(server) == {}
 
 
-def test_what_is_not_declared_is_passed_over(
+def test_undeclared_event_of_a_record_is_not_counted(
     group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert group.consume("s", [(1, "x", 1), (2, "x", 1), (3, "odd", 0), (4, "y", 0)]) == "4"
@@ -184,7 +182,7 @@ def test_what_is_not_declared_is_passed_over(
     assert caplog.messages == ["Event 'x' is not declared!"]
 
 
-def test_more_events_than_there_is_room_for_are_counted_together(server: Server, logger: Make) -> None:
+def test_events_above_the_cardinality_limit_count_as_overflow(server: Server, logger: Make) -> None:
     settings = {"auto_declare_events": True, "intervals": ["1h", "2h"], "max_events": 2}
     group = logger({"g": settings}, server.config)["g"]
     group.consume("s", [(at, f"e{at}", 1) for at in range(5)])
@@ -200,7 +198,7 @@ class Index:
         return 5
 
 
-def test_values_of_other_types_are_what_they_equal(group: EventGroup, server: Server) -> None:
+def test_values_with_index_or_of_str_enums_count_as_plain_values(group: EventGroup, server: Server) -> None:
     group.consume("s", [(Index(), Kind.ODD, Index())])
     assert counted(server) == {"odd": 5}
     assert server.client.hgetall("g:@sources") == {"s": "5"}
@@ -220,7 +218,7 @@ def test_values_of_other_types_are_what_they_equal(group: EventGroup, server: Se
         ({"at": 1}, "TypeError: {'at': 1} is not (position, event, count): give a function for its position"),
     ],
 )
-def test_a_record_of_a_wrong_type_is_named(
+def test_record_of_wrong_type_is_named_in_the_error(
     record: Any, error: str, group: EventGroup, server: Server
 ) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
@@ -229,7 +227,7 @@ def test_a_record_of_a_wrong_type_is_named(
     assert server.everything() == {}
 
 
-def test_what_cannot_be_an_event_is_named(server: Server, logger: Make) -> None:
+def test_invalid_event_of_a_record_is_named_in_the_error(server: Server, logger: Make) -> None:
     group = logger({"g": {**SETTINGS, "auto_declare_events": True}}, server.config)["g"]
     with pytest.raises(ValueError, match="position 3: '@x' is not an event ID: it begins with '@'"):
         group.consume("s", [(3, "@x", 1)])
@@ -243,21 +241,19 @@ def test_what_cannot_be_an_event_is_named(server: Server, logger: Make) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
     ],
 )
-def test_arguments_that_cannot_be_are_errors(
-    arguments: dict[str, Any], error: str, group: EventGroup
-) -> None:
+def test_consume_rejects_invalid_arguments(arguments: dict[str, Any], error: str, group: EventGroup) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         group.consume(**{"source_id": "s", "records": [], **arguments})
     assert str(caught.value) == error
 
 
-def test_what_functions_of_the_program_raise_comes_through(group: EventGroup, server: Server) -> None:
+def test_exception_of_a_given_function_is_passed_on(group: EventGroup, server: Server) -> None:
     with pytest.raises(json.JSONDecodeError):
         group.consume("s", [(0, "odd", "no number")], count=lambda record: int(json.loads(record[2])))
     assert server.everything() == {}
 
 
-def test_another_consumer_of_the_same_stream_is_noticed(group: EventGroup, server: Server) -> None:
+def test_second_consumer_of_a_stream_raises_source_moved(group: EventGroup, server: Server) -> None:
     def records() -> Iterator[tuple[int, str, int]]:
         yield from numbers(last=5)
         group.consume("s", numbers(last=50))
@@ -269,7 +265,7 @@ def test_another_consumer_of_the_same_stream_is_noticed(group: EventGroup, serve
     assert counted(server) == SUMS
 
 
-def test_a_stream_that_can_be_read_again_goes_back_to_where_redis_remembers(
+def test_rereadable_stream_resumes_after_redis_lost_data(
     group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     forgetting: list[Callable[[], None]] = []
@@ -288,9 +284,7 @@ def test_a_stream_that_can_be_read_again_goes_back_to_where_redis_remembers(
     assert "Redis has lost data; reading again from there, no counts lost" in caplog.text
 
 
-def test_a_stream_that_cannot_be_read_again_stops_where_redis_has_forgotten(
-    group: EventGroup, server: Server
-) -> None:
+def test_one_time_stream_stops_after_redis_lost_data(group: EventGroup, server: Server) -> None:
     def records() -> Iterator[tuple[int, str, int]]:
         yield from numbers(last=20)
         forget = server.remember()
@@ -304,7 +298,7 @@ def test_a_stream_that_cannot_be_read_again_stops_where_redis_has_forgotten(
     assert counted(server) == SUMS
 
 
-def test_a_key_in_the_way_stops_it_and_nothing_is_lost(group: EventGroup, server: Server) -> None:
+def test_rejected_batch_stops_consume_and_loses_nothing(group: EventGroup, server: Server) -> None:
     server.client.lpush("g:1h:cur:odd", "x")
     with pytest.raises(Rejected, match="g:1h:cur:odd"):
         group.consume("s", numbers())
@@ -314,7 +308,7 @@ def test_a_key_in_the_way_stops_it_and_nothing_is_lost(group: EventGroup, server
 
 
 @pytest.mark.parametrize("gone", ["stalled", "killed"])
-def test_it_waits_for_redis(gone: str, own_server: Server, logger: Make) -> None:
+def test_consume_waits_while_redis_is_unavailable(gone: str, own_server: Server, logger: Make) -> None:
     group = logger({"g": SETTINGS}, {**own_server.config, "socket_timeout": 0.3})["g"]
     back = own_server.go_on if gone == "stalled" else own_server.start
     timer = threading.Timer(0.5, back)
@@ -330,7 +324,7 @@ def test_it_waits_for_redis(gone: str, own_server: Server, logger: Make) -> None
     assert counted(own_server) == SUMS
 
 
-def test_lost_answers_count_nothing_twice(server: Server, proxy: Proxy, logger: Make) -> None:
+def test_batch_with_lost_reply_is_counted_once(server: Server, proxy: Proxy, logger: Make) -> None:
     group = logger({"g": SETTINGS}, {**proxy.config, "socket_timeout": 0.3})["g"]
 
     def lose_next(position: str) -> None:
@@ -341,7 +335,7 @@ def test_lost_answers_count_nothing_twice(server: Server, proxy: Proxy, logger: 
     assert counted(server) == SUMS
 
 
-def test_a_server_that_lost_its_data_is_told_of_and_gets_the_rest(
+def test_lost_position_is_logged_and_consume_continues(
     group: EventGroup, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     def records() -> Iterator[tuple[int, str, int]]:
@@ -355,11 +349,11 @@ def test_a_server_that_lost_its_data_is_told_of_and_gets_the_rest(
     assert "has lost data: source 's' of group 'g' has no position, expected 49" in message
 
 
-def test_a_group_that_is_not_configured_reads_nothing() -> None:
+def test_group_that_is_not_configured_reads_no_records() -> None:
     assert DUMMY_EVENT_GROUP.consume("s", numbers(), batch_size=5) == ""
 
 
-def test_consumers_killed_at_random_moments_count_everything_once(server: Server, seed: int) -> None:
+def test_consumers_killed_at_random_times_count_each_record_once(server: Server, seed: int) -> None:
     program = [sys.executable, str(PROGRAMS / "killed_consumer.py"), json.dumps(server.config), str(seed)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -370,7 +364,7 @@ def test_consumers_killed_at_random_moments_count_everything_once(server: Server
 # The examples
 
 
-def test_the_example_of_a_file_counts_each_line_once(
+def test_documented_file_example_counts_each_line_once(
     server: Server, start: Start, config_file: Write, tmp_path: Path, chance: random.Random
 ) -> None:
     file = tmp_path / "numbers.txt"
@@ -389,7 +383,7 @@ def test_the_example_of_a_file_counts_each_line_once(
     assert counted(server) == SUMS
 
 
-def test_the_example_of_a_redis_stream_counts_each_entry_once(
+def test_documented_redis_stream_example_counts_each_entry_once(
     server: Server, start: Start, config_file: Write, chance: random.Random
 ) -> None:
     path = config_file({"redis": server.config, "groups": {"g": SETTINGS}})

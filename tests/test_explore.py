@@ -92,7 +92,7 @@ def steps(chance: random.Random, now: int) -> list[Callable[[Store], Any]]:
     ]
 
 
-def test_small_server_does_what_a_real_one_does(
+def test_simulated_server_answers_like_a_real_one(
     server: Server, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, simulated = Store(RedisConfig(**server.config)), small.Server()

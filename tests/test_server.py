@@ -151,7 +151,7 @@ def today() -> int:
 # What is answered
 
 
-def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) -> None:
+def test_shown_groups_are_listed_with_their_state(site: Site) -> None:
     status, found = site.get("/api/v1/groups")
     assert status == 200
     assert [group["name"] for group in found["groups"]] == ["web", "hostile", "bare", "fresh"]
@@ -180,7 +180,7 @@ def test_groups_are_listed_with_their_state_and_hidden_ones_are_not(site: Site) 
     assert (fresh["intervals"][0]["overdue_s"], fresh["intervals"][0]["started"]) == (None, False)
 
 
-def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
+def test_interval_has_counts_totals_and_history(site: Site) -> None:
     status, found = site.get(INTERVAL)
     assert status == 200
     assert abs(found.pop("server_time") - time.time()) < 60
@@ -207,12 +207,12 @@ def test_an_interval_has_its_counts_totals_and_history(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("n", "ends"), [(0, []), (1, [0]), (2, [-1, 0]), (9, [-1, 0])])
-def test_history_is_as_long_as_asked_for(site: Site, n: int, ends: list[int]) -> None:
+def test_history_has_the_requested_length(site: Site, n: int, ends: list[int]) -> None:
     _, found = site.get(f"/api/v1/groups/web/24h?history={n}")
     assert [span["end"] for span in found["history"]["spans"]] == [today() + day * DAY_S for day in ends]
 
 
-def test_nothing_yet_and_stale_and_zero_are_three_answers(site: Site) -> None:
+def test_no_interval_and_stale_and_zero_are_three_answers(site: Site) -> None:
     _, fresh = site.get("/api/v1/groups/fresh/24h")
     assert (fresh["last"], fresh["current"], fresh["overdue_s"]) == (None, None, None)
     assert fresh["history"] == {"spans": [], "counts": {}}
@@ -223,12 +223,12 @@ def test_nothing_yet_and_stale_and_zero_are_three_answers(site: Site) -> None:
     assert running["current"]["counts"]["error"] == 1
 
 
-def test_event_ids_come_back_as_they_are(site: Site) -> None:
+def test_event_ids_are_returned_unchanged(site: Site) -> None:
     _, found = site.get("/api/v1/groups/hostile/24h")
     assert found["last"]["counts"] == dict.fromkeys(HOSTILE, 1)
 
 
-def test_an_event_id_that_is_no_unicode_spoils_nothing(
+def test_event_id_of_invalid_unicode_is_returned_as_json(
     serve: Any, file: Path, server: Server, days: Days
 ) -> None:
     days.count("hostile", {"bad \udcff": 1})
@@ -255,12 +255,12 @@ def test_an_event_id_that_is_no_unicode_spoils_nothing(
         (";;q=x,,", False),
     ],
 )
-def test_the_weights_of_formats_are_respected(accept: str, in_openmetrics: bool) -> None:
+def test_media_type_follows_the_weights_of_accept(accept: str, in_openmetrics: bool) -> None:
     assert prefers(accept, "application/openmetrics-text", "text/plain") == in_openmetrics
 
 
 @pytest.mark.parametrize("media_type", ["application/openmetrics-text", "text/plain"])
-def test_metrics_come_in_the_format_that_is_asked_for(site: Site, media_type: str) -> None:
+def test_metrics_have_the_requested_format(site: Site, media_type: str) -> None:
     with site.open("/metrics", Accept=media_type) as response:
         assert response.headers["Content-Type"].split(";")[0] == media_type
         assert "Accept" in response.headers["Vary"].split(", ")
@@ -270,7 +270,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(site: Site, media_type: st
     assert "secret" not in page
 
 
-def test_large_answers_are_compressed_for_those_who_can_read_it(site: Site) -> None:
+def test_large_answers_are_compressed_on_request(site: Site) -> None:
     with site.open("/metrics", Accept_Encoding="gzip") as response:
         assert response.headers["Content-Encoding"] == "gzip"
         assert "ecl_up 1\n" in gzip.decompress(response.read()).decode()
@@ -278,7 +278,7 @@ def test_large_answers_are_compressed_for_those_who_can_read_it(site: Site) -> N
         assert response.headers["Content-Encoding"] is None
 
 
-def test_the_page_and_its_files_are_there(site: Site) -> None:
+def test_page_and_its_files_are_served(site: Site) -> None:
     with site.open("/") as response:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         page = response.read()
@@ -286,7 +286,7 @@ def test_the_page_and_its_files_are_there(site: Site) -> None:
         assert response.read() == page
 
 
-def test_the_description_comes_from_the_code_and_no_page_loads_anything_from_elsewhere(site: Site) -> None:
+def test_openapi_is_generated_and_no_page_loads_from_other_hosts(site: Site) -> None:
     _, description = site.get("/openapi.json")
     assert "/api/v1/groups/{group}/{interval}/stream" in description["paths"]
     assert {"Counts", "Groups", "Readiness"} <= set(description["components"]["schemas"])
@@ -297,14 +297,14 @@ def test_the_description_comes_from_the_code_and_no_page_loads_anything_from_els
         assert site.get(path)[0] == 404
 
 
-def test_the_help_shows_what_is_printed(run: Run, start: Start, file: Path) -> None:
+def test_help_shows_the_printed_lines(run: Run, start: Start, file: Path) -> None:
     process = start("ecl", "serve", file, "--listen", "127.0.0.1:0")
     assert process.stderr
     printed = process.stderr.readline().partition(" ")[2]
     assert re.sub(r":\d+/", ":8917/", printed) in run("ecl", "serve", "-h").stdout
 
 
-def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
+def test_every_answer_has_security_headers(site: Site) -> None:
     for path in ("/", "/api/v1/groups", "/nothing", "/healthz", "/api/v1/groups/web/24h?history=x"):
         with site.open(path) as response:
             policy = response.headers["Content-Security-Policy"]
@@ -345,7 +345,7 @@ def test_every_answer_tells_browsers_what_they_may_do(site: Site) -> None:
         ("/static/", 404, "Not Found"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_problem_document(site: Site, path: str, status: int, told: str) -> None:
+def test_errors_are_problem_documents(site: Site, path: str, status: int, told: str) -> None:
     with site.open(path) as response:
         assert response.status == status
         assert response.headers["Content-Type"] == "application/problem+json"
@@ -355,7 +355,7 @@ def test_what_is_wrong_is_told_in_a_problem_document(site: Site, path: str, stat
     assert told in document["detail"]
 
 
-def test_a_bad_last_event_id_is_refused(site: Site) -> None:
+def test_invalid_last_event_id_is_rejected(site: Site) -> None:
     status, document = site.get("/api/v1/groups/web/24h/stream?after=1-1", Last_Event_ID="<script>")
     assert (status, document["status"]) == (400, 400)
     assert "Last-Event-ID: '<script>' is not a position" in document["detail"]
@@ -379,7 +379,7 @@ def test_head_of_a_stream_ends_after_the_head(site: Site) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
-def test_other_methods_are_refused(site: Site, method: str) -> None:
+def test_other_methods_are_rejected(site: Site, method: str) -> None:
     with site.open("/api/v1/groups", method=method) as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET")
         assert json.loads(response.read())["title"] == "Method Not Allowed"
@@ -432,9 +432,7 @@ def test_no_path_leads_to_a_file(site: Site, path: str) -> None:
         b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
 )
-def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
-    site: Site, request_: bytes
-) -> None:
+def test_malformed_or_oversized_request_is_rejected_and_next_one_served(site: Site, request_: bytes) -> None:
     answer = site.raw(request_)
     assert re.match(rb"HTTP/1.1 (400|414|431|501) ", answer) or not answer, answer[:200]
     assert b"Traceback" not in answer
@@ -456,7 +454,7 @@ def test_a_malformed_or_oversized_request_is_refused_and_the_next_one_is_served(
         ("", 421),
     ],
 )
-def test_a_web_site_whose_name_leads_here_gets_nothing(site: Site, host: str, status: int) -> None:
+def test_request_with_foreign_host_name_is_rejected(site: Site, host: str, status: int) -> None:
     assert site.get("/healthz", Host=host)[0] == status
 
 
@@ -478,14 +476,12 @@ def test_a_web_site_whose_name_leads_here_gets_nothing(site: Site, host: str, st
         ("ftp://localhost/healthz", "localhost", 404),
     ],
 )
-def test_whole_address_as_target_says_which_host_is_asked(
-    site: Site, target: str, host: str, status: int
-) -> None:
+def test_absolute_target_names_the_host(site: Site, target: str, host: str, status: int) -> None:
     answer = site.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
 
 
-def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
+def test_connection_without_request_is_closed(site: Site) -> None:
     connections = []
     for part in (
         b"",
@@ -501,7 +497,7 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(site: Site) -> None:
                 pass
 
 
-def test_body_that_arrives_slowly_is_not_waited_for(serve: Any, file: Path) -> None:
+def test_connection_with_slow_body_is_closed(serve: Any, file: Path) -> None:
     site = serve(file)
     head = b"POST /write HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", site.port), timeout=1) as connection:
@@ -522,7 +518,7 @@ def test_body_that_arrives_slowly_is_not_waited_for(serve: Any, file: Path) -> N
 # Limits
 
 
-def test_idle_connections_make_room_and_the_oldest_goes_first(serve: Any, file: Path) -> None:
+def test_oldest_idle_connection_is_closed_for_a_new_one(serve: Any, file: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     site = serve(file)
@@ -579,7 +575,7 @@ def connections(per_client: int) -> Connections:
         (["192.0.2.2", "2001:db8::1", "127.0.0.1", None], False),
     ],
 )
-def test_client_makes_room_only_for_itself(others: list[str | None], shared: bool) -> None:
+def test_client_at_its_limit_loses_only_its_own_connections(others: list[str | None], shared: bool) -> None:
     lines = [Line("192.0.2.1", is_idle=False), Line("192.0.2.1"), Line("192.0.2.1")]
     room = connections(3)
     for each in lines:
@@ -590,7 +586,7 @@ def test_client_makes_room_only_for_itself(others: list[str | None], shared: boo
 
 
 @pytest.mark.parametrize("setting", [0, None])
-def test_limit_of_each_client_can_be_changed_and_left_out(setting: int | None) -> None:
+def test_limit_per_client_can_be_changed_and_removed(setting: int | None) -> None:
     room = connections(1)
     room.use(from_dicts(GROUPS, serve={"connections_per_client": setting}))
     lines = [Line("192.0.2.1") for _ in range(150)]
@@ -602,7 +598,7 @@ def test_limit_of_each_client_can_be_changed_and_left_out(setting: int | None) -
     assert [each.is_dropped for each in lines[:2]] == [True, False]
 
 
-def test_ipv6_client_is_a_network() -> None:
+def test_ipv6_clients_of_one_network_share_a_limit() -> None:
     lines = [Line(f"2001:db8::{n}") for n in range(1, 4)]
     room = connections(2)
     for each in lines:
@@ -619,7 +615,7 @@ def test_clients_of_this_machine_have_no_limit(host: str | None) -> None:
     assert not any(each.is_dropped for each in lines)
 
 
-def test_connection_that_finds_no_idle_one_is_closed() -> None:
+def test_connection_is_closed_when_none_is_idle() -> None:
     room = connections(0)
     used = [Line(f"192.0.2.{n % 250}", is_idle=False) for n in range(900)]
     for each in used:
@@ -633,7 +629,7 @@ def test_connection_that_finds_no_idle_one_is_closed() -> None:
     assert not new.is_dropped
 
 
-def test_requests_are_limited_in_all_and_per_client_but_health_is_not() -> None:
+def test_requests_are_limited_in_all_and_per_client_except_health() -> None:
     async def statuses() -> list[Any]:
         room = connections(3)
         over = asyncio.Event()
@@ -679,7 +675,7 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path, token_file: Path) -> None:
+def test_data_needs_the_token(serve: Any, file: Path, token_file: Path) -> None:
     site = serve(file, "--token-file", token_file)
     data = ("/api/v1/groups", STREAM, "/metrics", "/openapi.json", "/nothing")
     wrong = ("", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe9")
@@ -710,9 +706,7 @@ def test_with_a_token_data_is_only_for_those_who_know_it(serve: Any, file: Path,
         (None, 0, "No such file or directory"),
     ],
 )
-def test_a_token_file_that_cannot_be_used_is_refused(
-    tmp_path: Path, content: str | None, mode: int, told: str
-) -> None:
+def test_unusable_token_file_is_rejected(tmp_path: Path, content: str | None, mode: int, told: str) -> None:
     path = tmp_path / "bad"
     if content is not None:
         path.write_text(content)
@@ -723,7 +717,7 @@ def test_a_token_file_that_cannot_be_used_is_refused(
     assert TOKEN not in str(refused.value)
 
 
-def test_a_command_with_such_a_token_file_does_not_start(run: Run, file: Path, token_file: Path) -> None:
+def test_serve_with_unusable_token_file_does_not_start(run: Run, file: Path, token_file: Path) -> None:
     token_file.chmod(0o644)
     done = run("ecl", "serve", file, "--token-file", token_file)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -735,7 +729,7 @@ def test_a_command_with_such_a_token_file_does_not_start(run: Run, file: Path, t
     )
 
 
-def test_other_machines_get_in_only_with_a_token_or_when_told_twice(run: Run, file: Path) -> None:
+def test_public_address_needs_a_token_or_without_token(run: Run, file: Path) -> None:
     done = run("ecl", "serve", file, "--listen", "0.0.0.0:0")
     assert done.returncode == 2
     assert re.fullmatch(r"ERROR: .* can be reached from other machines: .*--token-file.*\n", done.stderr)
@@ -756,7 +750,7 @@ def test_other_machines_get_in_only_with_a_token_or_when_told_twice(run: Run, fi
         ("[2001:db8::1]:1", False),
     ],
 )
-def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopback: bool) -> None:
+def test_public_address_is_recognised(address: str, is_loopback: bool) -> None:
     assert BindAddress.resolve(address).is_loopback == is_loopback
 
 
@@ -764,12 +758,12 @@ def test_an_address_that_others_can_reach_is_recognised(address: str, is_loopbac
     "text",
     ["", "8917", "127.0.0.1", "h:65536", "h:x", "h:-1", "::1:80", "[::1]", "[h]:1", "a b:1", "http://h:1"],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_address_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address"):
         BindAddress.resolve(text)
 
 
-def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> None:
+def test_serve_without_token_listens_on_all_addresses(start: Start, file: Path) -> None:
     process = start("ecl", "serve", file, "--listen", "0.0.0.0:0", "--without-token")
     assert process.stderr
     line = process.stderr.readline()
@@ -786,13 +780,13 @@ def test_when_told_twice_it_serves_all_addresses(start: Start, file: Path) -> No
         (["--without-token", "--token-file", "x"], "exclude each other"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(run: Run, file: Path, options: list[str], told: str) -> None:
+def test_wrong_options_are_reported_in_one_line(run: Run, file: Path, options: list[str], told: str) -> None:
     done = run("ecl", "serve", file, *options)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert told in done.stderr
 
 
-def test_an_address_in_use_is_told_in_one_line(run: Run, file: Path) -> None:
+def test_address_in_use_is_reported_in_one_line(run: Run, file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         done = run("ecl", "serve", file, "--listen", address)
@@ -800,7 +794,7 @@ def test_an_address_in_use_is_told_in_one_line(run: Run, file: Path) -> None:
     assert done.stderr.startswith(f"ERROR: {address}: Address already in use")
 
 
-def test_without_the_extra_it_says_what_to_install(file: Path) -> None:
+def test_missing_server_extra_is_named_with_its_installation(file: Path) -> None:
     program = """
 import sys
 sys.modules["fastapi"] = sys.modules["starlette"] = sys.modules["uvicorn"] = None
@@ -816,7 +810,9 @@ ecl()
 # Redis and masters
 
 
-def test_redis_away_is_told_until_it_is_back(serve: Any, own_server: Server, config_file: Write) -> None:
+def test_unavailable_redis_is_reported_until_it_is_back(
+    serve: Any, own_server: Server, config_file: Write
+) -> None:
     own_server.kill()
     site = serve(config_file({"redis": own_server.config, "groups": GROUPS}))
     for path in ("/api/v1/groups", INTERVAL, STREAM):
@@ -833,7 +829,7 @@ def test_redis_away_is_told_until_it_is_back(serve: Any, own_server: Server, con
     wait_until(lambda: site.get(INTERVAL)[0] == 200)
 
 
-def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
+def test_hanging_redis_blocks_no_other_request_and_no_stop(
     serve: Any, own_server: Server, config_file: Write
 ) -> None:
     site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
@@ -852,7 +848,7 @@ def test_a_redis_that_hangs_holds_nobody_else_up_and_not_the_end(
     own_server.go_on()
 
 
-def test_what_redis_refuses_is_told_by_the_log(serve: Any, file: Path, server: Server) -> None:
+def test_rejection_by_redis_is_explained_in_the_log(serve: Any, file: Path, server: Server) -> None:
     with server.client as client:
         client.set("web:24h:@history", "something else")
     site = serve(file)
@@ -862,7 +858,7 @@ def test_what_redis_refuses_is_told_by_the_log(serve: Any, file: Path, server: S
         assert "WRONGTYPE" in site.process.stderr.readline()
 
 
-def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
+def test_server_is_ready_with_a_live_master_and_nothing_overdue(
     serve: Any, start: Start, server: Server, config_file: Write
 ) -> None:
     groups = {"g": {"events": ["a"], "intervals": ["0.5s"], "hidden": True}}
@@ -882,7 +878,7 @@ def test_ready_means_that_a_master_is_alive_and_nothing_is_overdue(
     assert re.fullmatch(r"1 of 1 interval is overdue, by up to \d+ s", overdue)
 
 
-def test_a_group_or_interval_without_master_is_not_ready(
+def test_group_or_interval_without_master_is_not_ready(
     serve: Any, start: Start, server: Server, config_file: Write
 ) -> None:
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}, "master.yml"))
@@ -901,7 +897,7 @@ def test_a_group_or_interval_without_master_is_not_ready(
     assert (listed["web"], listed["new"]) == (True, False)
 
 
-def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
+def test_readiness_distinguishes_rejecting_and_unreachable_redis(
     serve: Any, own_server: Server, config_file: Write
 ) -> None:
     own_server.client.lpush("web:24h:cur:@ts", "no string")
@@ -911,7 +907,7 @@ def test_readiness_tells_a_redis_that_refuses_from_one_that_is_away(
     wait_until(lambda: site.get("/readyz")[1]["problems"] == ["Redis does not answer"])
 
 
-def test_a_wrong_password_is_a_refusal_that_the_log_tells(
+def test_wrong_password_is_reported_as_a_rejection(
     serve: Any, own_server: Server, config_file: Write
 ) -> None:
     own_server.client.config_set("requirepass", "right")
@@ -921,7 +917,7 @@ def test_a_wrong_password_is_a_refusal_that_the_log_tells(
     assert (status, document["detail"]) == (503, "Redis rejected the request; see the server log")
 
 
-def test_viewers_share_what_is_read(serve: Any, file: Path, server: Server) -> None:
+def test_concurrent_viewers_share_one_read(serve: Any, file: Path, server: Server) -> None:
     site = serve(file)
     site.get("/healthz")
 
@@ -978,7 +974,7 @@ def number(event: Any) -> int:
     return int(event["position"].partition("-")[2])
 
 
-def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, days: Days) -> None:
+def test_stream_sends_intervals_that_finish_from_now_on(serve: Any, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=9)
     days.rotate("web", days_ago=8)
     with Events(serve(file), STREAM) as events:
@@ -997,7 +993,7 @@ def test_a_stream_tells_of_what_finishes_from_now_on(serve: Any, file: Path, day
     }
 
 
-def test_nothing_on_the_way_may_hold_a_stream_back(site: Site) -> None:
+def test_stream_has_headers_against_buffering(site: Site) -> None:
     with site.open(f"{STREAM}?after=0-0", Accept_Encoding="gzip") as response:
         assert response.headers["Content-Encoding"] is None
         assert response.headers["X-Accel-Buffering"] == "no"
@@ -1006,7 +1002,7 @@ def test_nothing_on_the_way_may_hold_a_stream_back(site: Site) -> None:
         assert [response.readline() for _ in range(4)] == [*preamble, b"event: interval\n"]
 
 
-def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) -> None:
+def test_stream_continues_after_a_position(serve: Any, file: Path, days: Days) -> None:
     for ago in range(9, 4, -1):
         days.count("web", {"ok": ago}, days_ago=ago)
         days.rotate("web", days_ago=ago - 1)
@@ -1023,7 +1019,7 @@ def test_a_stream_goes_on_behind_a_position(serve: Any, file: Path, days: Days) 
         assert [number(by_header.next()) for _ in range(3)] == [4, 5, 6]
 
 
-def test_a_stream_goes_on_behind_a_time(serve: Any, file: Path, days: Days) -> None:
+def test_stream_continues_after_a_time(serve: Any, file: Path, days: Days) -> None:
     for ago in range(5, 0, -1):
         days.finish("web", {"ok": ago}, ago)
     site = serve(file)
@@ -1032,7 +1028,9 @@ def test_a_stream_goes_on_behind_a_time(serve: Any, file: Path, days: Days) -> N
             assert [number(events.next()) for _ in range(2)] == [4, 5]
 
 
-def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file: Write) -> None:
+def test_stream_reports_the_number_of_missed_intervals(
+    serve: Any, server: Server, config_file: Write
+) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["24h"], "history": 2}}
     days = Days(from_dicts(groups, server.config))
     for ago in range(9, 4, -1):
@@ -1048,7 +1046,7 @@ def test_a_stream_says_how_much_is_gone(serve: Any, server: Server, config_file:
     days.store.close()
 
 
-def test_every_interval_is_told_once_whatever_stops(
+def test_stream_sends_each_interval_once_through_restarts(
     serve: Any, start: Start, own_server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["0.4s"], "history": 1000}}
@@ -1075,7 +1073,7 @@ def test_every_interval_is_told_once_whatever_stops(
     assert restarted.wait(10) == 0
 
 
-def test_200_streams_are_light_for_the_server_and_for_redis(
+def test_200_streams_cost_the_server_and_redis_little(
     serve: Any, file: Path, server: Server, days: Days
 ) -> None:
     days.count("web", {f"event {n}": n for n in range(1000)} | {"ok": 1}, days_ago=9)
@@ -1099,7 +1097,7 @@ def test_200_streams_are_light_for_the_server_and_for_redis(
     assert site.process.stderr.read() == ""
 
 
-def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
+def test_client_that_does_not_read_is_disconnected_and_can_resume(
     serve: Any, server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"auto_declare_events": True, "intervals": ["24h"], "history": 100}}
@@ -1128,7 +1126,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_can_resume(
     days.store.close()
 
 
-def test_what_comes_from_the_history_and_from_the_feed_too_is_told_once() -> None:
+def test_interval_from_both_history_and_feed_is_sent_once() -> None:
     events = [Event(HistoryPosition(end_ms, n), b"%d" % n) for n, end_ms in enumerate((1000, 2000, 3000), 1)]
 
     class Feed:
@@ -1154,7 +1152,7 @@ class Silent:
         yield Event(position, b"")
 
 
-def test_a_silent_stream_is_kept_alive_also_while_it_catches_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_stream_sends_keep_alives_also_while_catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_KEEP_ALIVE_S", 0.01)
 
     async def told() -> list[bytes]:
@@ -1164,7 +1162,7 @@ def test_a_silent_stream_is_kept_alive_also_while_it_catches_up(monkeypatch: pyt
     assert asyncio.run(told())[1:] == [b":\n\n"] * 2
 
 
-def test_a_stream_behind_a_time_has_caught_up_with_what_ended_then(server: Server, days: Days) -> None:
+def test_stream_after_a_time_does_not_wait_for_its_own_interval(server: Server, days: Days) -> None:
     days.finish("web", {"ok": 1})
     end = HistoryPosition(days.today * 1000)
     group = days.config.group("web")
@@ -1180,7 +1178,7 @@ def test_a_stream_behind_a_time_has_caught_up_with_what_ended_then(server: Serve
     assert asyncio.run(asyncio.wait_for(caught_up(), 10)) == [f"retry: 1000\nid: {end}\n\n".encode()]
 
 
-def test_a_stream_that_broke_before_its_first_event_goes_on_from_its_beginning(
+def test_stream_broken_before_its_first_event_resumes_at_its_start(
     serve: Any, file: Path, days: Days
 ) -> None:
     days.finish("web", {"ok": 1}, 3)
@@ -1198,7 +1196,7 @@ def test_a_stream_that_broke_before_its_first_event_goes_on_from_its_beginning(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
+def test_signal_stops_the_server(serve: Any, file: Path, number: int) -> None:
     site = serve(file)
     assert site.get("/healthz")[0] == 200
     os.kill(site.process.pid, number)
@@ -1207,7 +1205,7 @@ def test_a_signal_stops_it(serve: Any, file: Path, number: int) -> None:
     assert site.process.stderr.read() == ""
 
 
-def test_a_second_signal_stops_it_at_once(serve: Any, own_server: Server, config_file: Write) -> None:
+def test_second_signal_stops_the_server_at_once(serve: Any, own_server: Server, config_file: Write) -> None:
     site = serve(config_file({"redis": own_server.config | {"socket_timeout": 30}, "groups": GROUPS}))
     own_server.stall()
     with closing(HTTPConnection("127.0.0.1", site.port)) as connection:

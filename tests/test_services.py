@@ -45,7 +45,7 @@ def logging_program(log_format: str, *lines: str) -> str:
     return done.stderr
 
 
-def test_no_message_can_look_like_two_in_text() -> None:
+def test_text_message_with_line_feeds_stays_one_line() -> None:
     told = logging_program(
         "text",
         "logging.getLogger('x').warning('Event %s', hostile)",
@@ -60,7 +60,7 @@ def test_no_message_can_look_like_two_in_text() -> None:
     assert re.fullmatch(r"[\n -~]*", told)
 
 
-def test_json_is_one_object_a_line_whatever_is_told() -> None:
+def test_json_message_with_any_content_is_one_object_per_line() -> None:
     told = logging_program(
         "json",
         "logging.getLogger('x').warning('Event %s', hostile)",
@@ -97,7 +97,7 @@ def test_json_is_one_object_a_line_whatever_is_told() -> None:
     ],
     ids=["main", "thread", "finalizer"],
 )
-def test_what_nobody_catches_is_told_like_all_else(lines: tuple[str, ...]) -> None:
+def test_uncaught_exception_is_logged_in_the_format(lines: tuple[str, ...]) -> None:
     (told,) = map(json.loads, logging_program("json", *lines).splitlines())
     assert (told["level"], told["message"]) == ("CRITICAL", "Uncaught exception")
     assert told["exception"].startswith("Traceback")
@@ -107,19 +107,17 @@ def test_what_nobody_catches_is_told_like_all_else(lines: tuple[str, ...]) -> No
     assert all(line.startswith("    ") for line in others)
 
 
-def test_a_thread_that_exits_says_nothing() -> None:
+def test_thread_that_exits_logs_nothing() -> None:
     assert logging_program("json", "import threading", "threading.Thread(target=exit).start()") == ""
 
 
-def test_the_server_that_serves_logs_like_all_others() -> None:
+def test_uvicorn_logs_in_the_format() -> None:
     told = logging_program("json", "logging.getLogger('uvicorn.error').error('odd')")
     assert json.loads(told)["logger"] == "uvicorn.error"
 
 
 @pytest.mark.parametrize("name", ["master", "serve", "tail"])
-def test_all_that_services_say_is_json_if_asked_for(
-    name: str, start: Start, config_file: Write, tmp_path: Path
-) -> None:
+def test_services_log_json_on_request(name: str, start: Start, config_file: Write, tmp_path: Path) -> None:
     away = {"host": "127.0.0.1", "port": free_port()}
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
     file = config_file({"redis": away, "groups": GROUPS, "tail": [entry]})
@@ -132,14 +130,14 @@ def test_all_that_services_say_is_json_if_asked_for(
     assert all(json.loads(each)["message"] for each in [line, *others.splitlines()])
 
 
-def test_also_what_ends_a_service_is_json(run: Run, config_file: Write) -> None:
+def test_fatal_error_of_a_service_is_json(run: Run, config_file: Write) -> None:
     file = config_file({"redis": {"port": free_port()}, "groups": GROUPS})
     done = run("ecl", "master", "--once", file, ECL_LOG_FORMAT="json")
     assert done.returncode == 3
     assert [json.loads(line)["level"] for line in done.stderr.splitlines()][-1] == "ERROR"
 
 
-def test_formats_that_there_are_not_are_refused(run: Run, config_file: Write) -> None:
+def test_unknown_log_format_is_rejected(run: Run, config_file: Write) -> None:
     done = run("ecl", "master", "--once", config_file({"groups": GROUPS}), ECL_LOG_FORMAT="xml")
     assert done.returncode == 2
     assert "'xml' is not one of 'text', 'json'" in done.stderr
@@ -158,7 +156,7 @@ class Clock:
         return self.now
 
 
-def test_messages_are_those_of_sd_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notifier_sends_messages_of_sd_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Manager() as manager:
         environment = {"NOTIFY_SOCKET": manager.address, "PATH": "/bin"}
         notifier = Notifier(environment)
@@ -177,7 +175,7 @@ def test_messages_are_those_of_sd_notify(tmp_path: Path, monkeypatch: pytest.Mon
         assert stopping == "STOPPING=1"
 
 
-def test_the_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notify_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(f"{directory}/notify")
         end.settimeout(20)
@@ -186,13 +184,13 @@ def test_the_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "@ecl-nobody", "x" * 300, "not/absolute"])
-def test_whoever_does_not_listen_is_no_trouble(address: str) -> None:
+def test_notify_socket_without_listener_is_ignored(address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "4"})
     notifier.ready("serves")
     notifier.alive()
 
 
-def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
+def test_watchdog_messages_come_several_times_per_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
@@ -208,14 +206,14 @@ def test_signs_of_life_come_several_times_in_the_time_of_the_watchdog(
 @pytest.mark.parametrize(
     "watchdog", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "8000000", "WATCHDOG_PID": "1"}]
 )
-def test_without_a_watchdog_of_its_own_there_are_no_signs_of_life(watchdog: dict[str, str]) -> None:
+def test_process_without_watchdog_sends_no_watchdog_messages(watchdog: dict[str, str]) -> None:
     with Manager() as manager:
         Notifier({"NOTIFY_SOCKET": manager.address, **watchdog}).alive()
         assert manager.signs() == 0
 
 
 @pytest.mark.parametrize("name", ["master", "serve", "tail"])
-def test_services_say_when_they_serve_that_they_live_and_when_they_stop(
+def test_services_send_ready_watchdog_and_stopping(
     name: str, own_server: Server, start: Start, config_file: Write
 ) -> None:
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
@@ -236,7 +234,7 @@ def test_services_say_when_they_serve_that_they_live_and_when_they_stop(
         assert manager.states() == ["READY=1", "STOPPING=1"]
 
 
-def test_a_tail_serves_when_it_has_begun_and_lives_while_it_waits_for_that(
+def test_tail_is_ready_after_its_start_and_alive_before(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     own_server.kill()
@@ -251,7 +249,7 @@ def test_a_tail_serves_when_it_has_begun_and_lives_while_it_waits_for_that(
         manager.wait_for("READY=1")
 
 
-def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
+def test_master_with_stuck_jobs_sends_no_watchdog_messages(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("event_count_logger.service.master._STUCK_S", 1)
@@ -275,7 +273,7 @@ def test_a_master_whose_jobs_are_stuck_gives_no_sign_of_life(
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 
 
-def test_there_are_units() -> None:
+def test_each_service_has_a_unit() -> None:
     assert [unit.name for unit in UNITS] == ["ecl-master.service", "ecl-serve.service", "ecl-tail.service"]
 
 
@@ -290,7 +288,7 @@ def units(tmp_path: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_systemd_understands_the_units(units: list[Path]) -> None:
+def test_units_are_accepted_by_systemd(units: list[Path]) -> None:
     needs_debian("systemd", "systemd-analyze")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True
@@ -300,7 +298,7 @@ def test_systemd_understands_the_units(units: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_the_units_leave_little_open(number: int, units: list[Path]) -> None:
+def test_units_have_a_low_exposure_level(number: int, units: list[Path]) -> None:
     needs_debian("systemd", "systemd-analyze")
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=18", str(units[number])],
@@ -311,7 +309,7 @@ def test_the_units_leave_little_open(number: int, units: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_what_units_start_has_the_options_that_they_give(unit: Path, run: Run, config_file: Write) -> None:
+def test_units_start_commands_with_existing_options(unit: Path, run: Run, config_file: Write) -> None:
     (command,) = re.findall(r"^ExecStart=\S+ecl (.*)$", unit.read_text(), re.MULTILINE)
     name, *options = command.split()
     assert options[-1] == "/etc/event-count-logger/ecl.yml"
@@ -336,7 +334,7 @@ def refuses_nothing_but_its_configuration(run: Run, command: list[str], **enviro
     assert "/nowhere.yml: cannot be read" in done.stderr
 
 
-def test_supervisor_is_given_programs_that_can_be_started(run: Run) -> None:
+def test_supervisor_starts_existing_commands(run: Run) -> None:
     supervisor = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=True)
     supervisor.read_string((ROOT / "deploy/supervisor/event-count-logger.conf").read_text())
     programs = [name for name in supervisor.sections() if name.startswith("program:")]
@@ -354,7 +352,7 @@ def test_supervisor_is_given_programs_that_can_be_started(run: Run) -> None:
 CONTAINER = ROOT / "deploy/container"
 
 
-def test_containers_have_no_rights_and_write_only_to_volumes(run: Run) -> None:
+def test_containers_have_no_capabilities_and_write_only_to_volumes(run: Run) -> None:
     compose = yaml.safe_load((CONTAINER / "compose.yml").read_text())
     for name, service in compose["services"].items():
         assert service["read_only"] is True
@@ -366,14 +364,14 @@ def test_containers_have_no_rights_and_write_only_to_volumes(run: Run) -> None:
     assert compose["services"]["serve"]["ports"] == ["127.0.0.1:8917:8917"]
 
 
-def test_the_image_runs_as_nobody_in_particular_and_looks_after_itself() -> None:
+def test_image_runs_as_unprivileged_user_with_a_health_check() -> None:
     lines = (CONTAINER / "Dockerfile").read_text().splitlines()
     assert "USER 10001" in lines
     assert lines.index("USER 10001") > max(n for n, line in enumerate(lines) if line.startswith("RUN"))
     assert 'CMD ["ecl", "status"]' in next(line for line in lines if line.startswith("HEALTHCHECK"))
 
 
-def test_the_configuration_of_the_containers_is_a_good_one() -> None:
+def test_configuration_of_the_containers_is_valid() -> None:
     config = from_file(CONTAINER / "config/ecl.yml")
     assert config.warnings == ()
     assert config.redis.host in yaml.safe_load((CONTAINER / "compose.yml").read_text())["services"]

@@ -62,7 +62,7 @@ def sessions(store: Store, any_server: Server) -> Callable[..., Sessions]:
 @pytest.mark.parametrize(
     ("timeout_s", "time_s"), [(HOUR_S, 4500), (HOUR_S / 4, 1800), (24 * HOUR_S, 15_300), (0, 15_300)]
 )
-def test_each_gap_adds_at_most_the_timeout(
+def test_gap_between_actions_adds_at_most_the_timeout(
     sessions: Callable[..., Sessions], timeout_s: float, time_s: int
 ) -> None:
     here = sessions(timeout_s)
@@ -73,7 +73,7 @@ def test_each_gap_adds_at_most_the_timeout(
     assert here.n_open() == 0
 
 
-def test_moments_out_of_order_count_as_in_order(sessions: Callable[..., Sessions]) -> None:
+def test_heartbeats_out_of_order_count_as_in_order(sessions: Callable[..., Sessions]) -> None:
     here = sessions(4500)
     here.heartbeats(B + 1, B, B + 7200)
     assert here.counted() == (1, 4_501_000)
@@ -86,7 +86,7 @@ def true_time_ms(moments: Sequence[float], timeout_s: float) -> int:
 
 
 @pytest.mark.parametrize("timeout_s", [0, 5, 60])
-def test_any_order_and_repetition_gives_the_sum_of_the_gaps(
+def test_random_order_and_repetition_gives_the_same_duration(
     sessions: Callable[..., Sessions], timeout_s: float, chance: random.Random
 ) -> None:
     for number in range(10):
@@ -104,20 +104,20 @@ def test_any_order_and_repetition_gives_the_sum_of_the_gaps(
         assert here.counted(event) == (1, true_time_ms(moments, timeout_s))
 
 
-def test_the_same_heartbeat_again_adds_nothing(sessions: Callable[..., Sessions]) -> None:
+def test_repeated_heartbeat_adds_nothing(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.heartbeats(B, B + 10, B + 10, B + 10)
     assert here.counted() == (1, 10_000)
 
 
-def test_a_start_alone_is_a_session_without_time(sessions: Callable[..., Sessions]) -> None:
+def test_start_alone_counts_a_session_of_no_duration(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B)
     assert here.counted() == (1, 0)
     assert here.n_open() == 1
 
 
-def test_a_repeated_start_changes_nothing(sessions: Callable[..., Sessions], any_server: Server) -> None:
+def test_repeated_start_changes_nothing(sessions: Callable[..., Sessions], any_server: Server) -> None:
     here = sessions()
     here.act("start", B)
     before = any_server.everything()
@@ -126,14 +126,14 @@ def test_a_repeated_start_changes_nothing(sessions: Callable[..., Sessions], any
     assert any_server.everything() == before
 
 
-def test_an_end_alone_is_a_session_without_time(sessions: Callable[..., Sessions]) -> None:
+def test_end_alone_counts_a_session_of_no_duration(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("end", B)
     assert here.counted() == (1, 0)
     assert here.n_open() == 0
 
 
-def test_nothing_adds_to_a_finished_session_from_outside(sessions: Callable[..., Sessions]) -> None:
+def test_actions_outside_an_ended_session_add_nothing(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B)
     here.act("end", B + 10)
@@ -143,7 +143,7 @@ def test_nothing_adds_to_a_finished_session_from_outside(sessions: Callable[...,
     assert here.counted() == (1, 10_000)
 
 
-def test_an_end_that_overtakes_the_rest_counts_the_same(sessions: Callable[..., Sessions]) -> None:
+def test_end_that_arrives_first_gives_the_same_duration(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("end", B + 10)
     here.heartbeats(B + 5)
@@ -151,7 +151,7 @@ def test_an_end_that_overtakes_the_rest_counts_the_same(sessions: Callable[..., 
     assert here.counted() == (1, 10_000)
 
 
-def test_an_end_before_the_start_subtracts_nothing(sessions: Callable[..., Sessions]) -> None:
+def test_end_before_the_start_subtracts_nothing(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B)
     here.heartbeats(B + 10)
@@ -161,7 +161,7 @@ def test_an_end_before_the_start_subtracts_nothing(sessions: Callable[..., Sessi
     assert here.n_open() == 0
 
 
-def test_a_session_stays_with_its_first_event(sessions: Callable[..., Sessions]) -> None:
+def test_session_keeps_its_first_event(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B, event="dash")
     here.act("heartbeat", B + 10, event="other")
@@ -170,7 +170,7 @@ def test_a_session_stays_with_its_first_event(sessions: Callable[..., Sessions])
     assert here.counted("other") == (0, 0)
 
 
-def test_what_is_not_there_is_not_made_by_an_end_without_an_event(
+def test_end_without_event_of_unknown_session_counts_nothing(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:
     sessions().act("end", B, event=None)
@@ -178,9 +178,7 @@ def test_what_is_not_there_is_not_made_by_an_end_without_an_event(
 
 
 @pytest.mark.parametrize("last", ["start", "heartbeat", "end"])
-def test_a_session_is_forgotten_after_its_last_update_however_it_was_made(
-    sessions: Callable[..., Sessions], last: ActionName
-) -> None:
+def test_session_expires_after_its_last_update(sessions: Callable[..., Sessions], last: ActionName) -> None:
     here = sessions(expire_after=90.5)
     here.act(last, B)
     here.now = B + 90
@@ -193,7 +191,7 @@ def test_a_session_is_forgotten_after_its_last_update_however_it_was_made(
     assert here.counted() == (3, 0), "the first session, the other, and a new one of the same ID"
 
 
-def test_all_that_is_kept_of_sessions_goes_when_none_is_updated(
+def test_keys_of_sessions_expire_when_none_is_updated(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:
     sessions(expire_after=90.5).act("heartbeat", B)
@@ -201,7 +199,7 @@ def test_all_that_is_kept_of_sessions_goes_when_none_is_updated(
         assert 85_000 < any_server.client.pttl(key) <= 90_500
 
 
-def test_above_the_most_sessions_the_longest_idle_ones_are_forgotten(
+def test_longest_idle_sessions_are_dropped_above_the_limit(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:
     here = sessions(max_sessions=3)
@@ -212,7 +210,7 @@ def test_above_the_most_sessions_the_longest_idle_ones_are_forgotten(
     assert here.n_open() == 2
 
 
-def test_only_so_many_gaps_of_a_session_are_kept(
+def test_number_of_stored_gaps_per_session_is_limited(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:
     here = sessions(timeout=1)
@@ -222,7 +220,7 @@ def test_only_so_many_gaps_of_a_session_are_kept(
 
 
 @pytest.mark.parametrize("timeout_s", [0, HOUR_S])
-def test_a_longer_timeout_takes_no_time_from_sessions_that_go_on(
+def test_longer_timeout_takes_no_duration_from_open_sessions(
     sessions: Callable[..., Sessions], timeout_s: float
 ) -> None:
     sessions(15).heartbeats(B, B + 10, B + 30, B + 40)
@@ -233,7 +231,7 @@ def test_a_longer_timeout_takes_no_time_from_sessions_that_go_on(
     assert here.counted() == (2, (35 + 10 + 20) * 1000)
 
 
-def test_a_key_of_another_type_is_named_and_nothing_is_changed(
+def test_sessions_key_of_wrong_type_is_named_and_left_unchanged(
     sessions: Callable[..., Sessions], any_server: Server
 ) -> None:
     for key in ("g:@sessions", "g:@sessions_open", "g:@sessions_ended"):

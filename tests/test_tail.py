@@ -116,7 +116,9 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(("from_start", "n"), [(False, 2), (True, 7)])
-def test_the_first_time_it_begins_where_it_is_told_to(following: Following, from_start: bool, n: int) -> None:
+def test_new_source_starts_at_start_or_end_of_the_file(
+    following: Following, from_start: bool, n: int
+) -> None:
     following.write(*range(5))
     following.start(from_start)
     following.start(not from_start)
@@ -124,20 +126,20 @@ def test_the_first_time_it_begins_where_it_is_told_to(following: Following, from
     assert following.counts() == {"line": n}
 
 
-def test_a_line_that_is_only_half_there_at_first_counts_as_a_whole(following: Following) -> None:
+def test_line_half_written_at_start_is_counted_when_complete(following: Following) -> None:
     following.path.write_text("line 1\nline ")
     following.start()
     following.write(2)
     assert following.counts() == {"line": 1}
 
 
-def test_a_file_that_comes_later_is_read_from_its_start(following: Following) -> None:
+def test_new_file_is_read_from_its_start(following: Following) -> None:
     following.start()
     following.write(1, 2)
     assert following.counts() == {"line": 2}
 
 
-def test_what_was_not_committed_is_read_again(caught_up: Following) -> None:
+def test_uncommitted_lines_are_read_again(caught_up: Following) -> None:
     caught_up.start()
     caught_up.write(5, 6)
     caught_up.read()
@@ -145,7 +147,7 @@ def test_what_was_not_committed_is_read_again(caught_up: Following) -> None:
     assert caught_up.counts() == {"line": 7}
 
 
-def test_half_a_line_waits_for_its_end(caught_up: Following) -> None:
+def test_incomplete_line_is_counted_when_complete(caught_up: Following) -> None:
     with caught_up.path.open("a") as log:
         log.write("li")
         log.flush()
@@ -171,7 +173,7 @@ ROTATIONS: dict[str, Callable[[Following], None]] = {
 @pytest.mark.parametrize("is_up", [True, False])
 @pytest.mark.parametrize("pattern", ["app.log", "*.log", "app*"])
 @pytest.mark.parametrize("rotate", ROTATIONS)
-def test_what_was_not_read_before_a_rotation_is_read_after_it(
+def test_unread_lines_are_read_after_rotation(
     following: Following, rotate: str, pattern: str, is_up: bool
 ) -> None:
     following.entry["file"] = str(following.path.parent / pattern)
@@ -190,7 +192,9 @@ def test_what_was_not_read_before_a_rotation_is_read_after_it(
 
 @pytest.mark.parametrize("is_up", [True, False])
 @pytest.mark.parametrize("rotations", ["rrr", "ccc", "crc", "rcr"])
-def test_several_rotations_at_once_lose_nothing(caught_up: Following, rotations: str, is_up: bool) -> None:
+def test_several_rotations_between_scans_lose_nothing(
+    caught_up: Following, rotations: str, is_up: bool
+) -> None:
     if not is_up:
         caught_up.stop()
     for number, rotation in enumerate(rotations):
@@ -205,7 +209,7 @@ def test_several_rotations_at_once_lose_nothing(caught_up: Following, rotations:
     assert caught_up.counts() == {"line": 12}
 
 
-def test_lines_that_look_all_the_same_count_through_renaming(following: Following) -> None:
+def test_identical_lines_are_counted_through_renaming(following: Following) -> None:
     following.start()
     for number in range(4):
         following.write("x", "x")
@@ -215,7 +219,7 @@ def test_lines_that_look_all_the_same_count_through_renaming(following: Followin
     assert following.counts() == {"line": 12}
 
 
-def test_a_writer_that_keeps_the_renamed_file_open_is_followed(caught_up: Following) -> None:
+def test_lines_written_to_a_renamed_file_are_counted(caught_up: Following) -> None:
     with caught_up.path.open("a") as old:
         caught_up.rename()
         caught_up.write(6)
@@ -228,7 +232,7 @@ def test_a_writer_that_keeps_the_renamed_file_open_is_followed(caught_up: Follow
     assert caught_up.counts() == {"line": 8}
 
 
-def test_rotated_files_that_were_there_before_are_not_read(following: Following) -> None:
+def test_older_rotated_files_are_not_read(following: Following) -> None:
     following.write(1, path=following.rotated(".2"))
     following.write(2, path=following.rotated(".1"))
     following.start(from_start=True)
@@ -247,7 +251,7 @@ def test_compressed_files_are_ignored(caught_up: Following, pattern: str) -> Non
     assert caught_up.counts()["line"] == 5
 
 
-def test_a_rotated_file_that_is_compressed_and_expanded_again_counts_once(
+def test_rotated_file_compressed_and_expanded_counts_once(
     caught_up: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     caught_up.rename()
@@ -261,7 +265,7 @@ def test_a_rotated_file_that_is_compressed_and_expanded_again_counts_once(
     assert messages(caplog) == []
 
 
-def test_a_copy_in_the_making_is_left_alone(caught_up: Following) -> None:
+def test_incomplete_copy_of_a_file_is_not_read(caught_up: Following) -> None:
     copy = caught_up.rotated()
     for n in (0, 3, 20):
         copy.write_bytes(caught_up.path.read_bytes()[:n])
@@ -283,7 +287,7 @@ def test_a_copy_in_the_making_is_left_alone(caught_up: Following) -> None:
         ("app.log.old", "app.log.prev"),
     ],
 )
-def test_files_that_came_and_were_rotated_while_it_was_down_are_known_by_their_names(
+def test_files_rotated_during_downtime_are_found_by_their_names(
     caught_up: Following, names: tuple[str, str]
 ) -> None:
     caught_up.stop()
@@ -298,7 +302,7 @@ def test_files_that_came_and_were_rotated_while_it_was_down_are_known_by_their_n
 @pytest.mark.parametrize(
     "name", ["app.log.swp", "app.logs", "app-errors.log", "xapp.log.1", "app.log.gz", "app.err"]
 )
-def test_other_files_in_the_directory_are_not_read(caught_up: Following, name: str) -> None:
+def test_unrelated_files_in_the_directory_are_not_read(caught_up: Following, name: str) -> None:
     caught_up.write("other", path=caught_up.path.with_name(name))
     assert caught_up.counts() == {"line": 5}
     caught_up.start()
@@ -306,7 +310,7 @@ def test_other_files_in_the_directory_are_not_read(caught_up: Following, name: s
     assert caught_up.counts() == {"line": 5}
 
 
-def test_a_copy_in_place_of_an_empty_file_counts_once(following: Following) -> None:
+def test_copy_in_place_of_an_empty_file_counts_once(following: Following) -> None:
     following.rotated(".1").touch()
     following.start()
     following.write(*range(5))
@@ -319,7 +323,7 @@ def test_a_copy_in_place_of_an_empty_file_counts_once(following: Following) -> N
     assert following.counts() == {"line": 6}
 
 
-def test_a_file_that_is_not_read_yet_and_its_copy_count_once(following: Following) -> None:
+def test_unread_file_and_its_copy_count_once(following: Following) -> None:
     following.start()
     following.write(1, 2, 3)
     shutil.copyfile(following.path, following.rotated())
@@ -330,7 +334,7 @@ def test_a_file_that_is_not_read_yet_and_its_copy_count_once(following: Followin
 
 
 @pytest.mark.parametrize("n_after", [1, 9])
-def test_after_truncation_it_is_read_from_its_start(
+def test_truncated_file_is_read_from_its_start(
     caught_up: Following, caplog: pytest.LogCaptureFixture, n_after: int
 ) -> None:
     os.truncate(caught_up.path, 0)
@@ -339,7 +343,7 @@ def test_after_truncation_it_is_read_from_its_start(
     assert messages(caplog) == []
 
 
-def test_the_same_lines_again_after_truncation_count_again(caught_up: Following) -> None:
+def test_same_lines_after_truncation_count_again(caught_up: Following) -> None:
     for n in (10, 15, 20):
         os.truncate(caught_up.path, 0)
         caught_up.read()
@@ -347,7 +351,7 @@ def test_the_same_lines_again_after_truncation_count_again(caught_up: Following)
         assert caught_up.counts() == {"line": n}
 
 
-def test_truncation_before_all_was_read_is_told_once(
+def test_truncation_of_unread_lines_is_logged_once(
     caught_up: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caught_up.path.open("a") as log:
@@ -361,7 +365,7 @@ def test_truncation_before_all_was_read_is_told_once(
     assert "app.log was truncated before it was read: 11 bytes after byte 35" in message
 
 
-def test_a_deleted_file_is_read_to_its_end_and_a_new_one_from_its_start(caught_up: Following) -> None:
+def test_deleted_file_is_read_to_its_end_and_new_file_from_its_start(caught_up: Following) -> None:
     with caught_up.path.open("a") as log:
         log.write("line 6\n")
         log.flush()
@@ -375,7 +379,7 @@ def test_a_deleted_file_is_read_to_its_end_and_a_new_one_from_its_start(caught_u
 
 
 @pytest.mark.parametrize("end", ["", "line that is not fin"])
-def test_a_copy_of_a_file_that_was_deleted_then_counts_once(
+def test_copy_of_a_file_deleted_later_counts_once(
     caught_up: Following, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with caught_up.path.open("a") as log:
@@ -390,7 +394,7 @@ def test_a_copy_of_a_file_that_was_deleted_then_counts_once(
     assert caught_up.counts() == {"line": 5}
 
 
-def test_a_file_that_is_deleted_and_brought_back_as_it_was_counts_once(caught_up: Following) -> None:
+def test_deleted_and_restored_file_counts_once(caught_up: Following) -> None:
     caught_up.rename()
     assert caught_up.counts() == {"line": 5}
     kept = shutil.copy2(caught_up.rotated(), caught_up.directory)
@@ -401,7 +405,7 @@ def test_a_file_that_is_deleted_and_brought_back_as_it_was_counts_once(caught_up
     assert caught_up.counts() == {"line": 5}
 
 
-def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
+def test_lines_deleted_during_downtime_are_logged(
     caught_up: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     caught_up.stop()
@@ -414,7 +418,7 @@ def test_lines_that_went_with_their_file_while_it_was_down_are_told_of(
     assert "lines written after byte 35, if any, are not counted" in message
 
 
-def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up: Following) -> None:
+def test_file_modified_in_the_future_hides_no_later_file(caught_up: Following) -> None:
     caught_up.rename()
     os.utime(caught_up.rotated(), (2**32, 2**32))
     caught_up.start()
@@ -430,9 +434,7 @@ def test_a_file_from_the_future_does_not_hide_those_that_come_after_it(caught_up
 
 
 @pytest.mark.parametrize("name", ["app.log.1.gz", "something.else"])
-def test_another_file_with_the_inode_of_one_that_was_read_is_not_read(
-    caught_up: Following, name: str
-) -> None:
+def test_unrelated_file_with_a_reused_inode_is_not_read(caught_up: Following, name: str) -> None:
     caught_up.stop()
     caught_up.path.write_text("line other\n" * 9)
     caught_up.path.rename(caught_up.path.with_name(name))
@@ -441,9 +443,7 @@ def test_another_file_with_the_inode_of_one_that_was_read_is_not_read(
 
 
 @pytest.mark.parametrize("n", [5, 7])
-def test_a_file_that_is_deleted_and_made_anew_with_the_same_lines_is_read_from_its_start(
-    following: Following, n: int
-) -> None:
+def test_file_deleted_and_recreated_with_same_lines_counts_again(following: Following, n: int) -> None:
     following.start()
     following.write(*["same"] * 5)
     assert following.counts() == {"line": 5}
@@ -454,7 +454,7 @@ def test_a_file_that_is_deleted_and_made_anew_with_the_same_lines_is_read_from_i
     assert following.counts() == {"line": 5 + n}
 
 
-def test_a_file_that_is_renamed_during_the_first_look_is_not_new_later(
+def test_file_renamed_during_the_first_scan_is_not_new_later(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following.write(*range(5))
@@ -483,7 +483,7 @@ def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     assert following.counts() == {"line": 6}
 
 
-def test_a_link_to_another_file_is_followed_to_that(following: Following) -> None:
+def test_target_of_a_symbolic_link_is_followed(following: Following) -> None:
     first, second = following.path.with_name("1st.log"), following.path.with_name("2nd.log")
     following.write(1, path=first)
     following.path.symlink_to(first)
@@ -495,7 +495,7 @@ def test_a_link_to_another_file_is_followed_to_that(following: Following) -> Non
     assert following.counts() == {"line": 2}
 
 
-def test_a_second_one_at_work_counts_nothing_twice(following: Following) -> None:
+def test_two_tails_of_one_file_count_each_line_once(following: Following) -> None:
     following.start()
     other = copy.copy(following)
     other.tail = None
@@ -508,7 +508,7 @@ def test_a_second_one_at_work_counts_nothing_twice(following: Following) -> None
     other.stop()
 
 
-def test_what_is_in_the_way_in_redis_holds_lines_up_and_loses_none(
+def test_rejected_lines_are_kept_and_counted_later(
     caught_up: Following, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
@@ -529,7 +529,7 @@ def test_what_is_in_the_way_in_redis_holds_lines_up_and_loses_none(
     client.close()
 
 
-def test_what_is_read_on_beside_what_was_refused_is_not_counted_with_it(
+def test_lines_read_after_a_rejection_are_not_added_to_its_batch(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("event_count_logger.sources.tail.tail._REJECTED_S", 0)
@@ -549,7 +549,7 @@ def test_what_is_read_on_beside_what_was_refused_is_not_counted_with_it(
     client.close()
 
 
-def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
+def test_stopping_tail_reads_no_further_file(following: Following) -> None:
     following.write(1)
     following.start(from_start=True)
     assert following.tail
@@ -558,7 +558,7 @@ def test_told_to_stop_it_reads_no_further_file(following: Following) -> None:
 
 
 @pytest.mark.parametrize("call", ["open", "scandir"])
-def test_what_cannot_be_opened_for_a_while_counts_once_and_holds_nothing_up(
+def test_temporarily_unreadable_file_counts_once_and_blocks_nothing(
     caught_up: Following, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     other = caught_up.directory / "other" / "b.log"
@@ -590,7 +590,7 @@ def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:
     return refuse
 
 
-def test_much_is_matched_by_several_processes(following: Following) -> None:
+def test_large_file_is_matched_by_a_worker_pool(following: Following) -> None:
     following.write(*(f"{number} {'x' * 100}" for number in range(200_000)))
     with following.path.open("a") as log:
         log.write("other\n")
@@ -604,7 +604,7 @@ def test_much_is_matched_by_several_processes(following: Following) -> None:
     assert following.tail._pool is None
 
 
-def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(following: Following) -> None:
+def test_worker_pool_ends_while_another_one_works(following: Following) -> None:
     following.start()
     assert following.tail
     crews = [WorkerPool(2, (), following.tail._matcher) for _ in range(2)]
@@ -617,9 +617,7 @@ def test_the_processes_of_one_entry_end_while_those_of_another_are_at_work(follo
     assert not is_hanging
 
 
-def test_lines_that_redis_has_forgotten_are_read_again(
-    caught_up: Following, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_lines_lost_by_redis_are_read_again(caught_up: Following, caplog: pytest.LogCaptureFixture) -> None:
     forget = caught_up.server.remember()
     for _ in range(2):
         caught_up.write(5, 6)

@@ -85,7 +85,7 @@ def machines(start: Start, server: Server, config_file: Write, tmp_path: Path) -
 ONE, OTHER = "1" * 32, "2" * 32
 
 
-def test_position_of_another_machine_is_not_read_on_from(machines: Machines) -> None:
+def test_position_of_another_machine_is_rejected(machines: Machines) -> None:
     machines.write("one", 1000)
     machines.write("other", 1000)
     one = machines.start("one", ONE, "--from", "start")
@@ -99,7 +99,7 @@ def test_position_of_another_machine_is_not_read_on_from(machines: Machines) -> 
     assert "ERROR" not in one.communicate(timeout=60)[1]
 
 
-def test_machine_with_a_new_identity_reads_its_files_on(machines: Machines) -> None:
+def test_machine_with_new_identity_continues_its_files(machines: Machines) -> None:
     machines.write("one", 1000)
     assert machines.start("one", ONE, "--from", "start", "--once").wait(60) == 0
     machines.write("one", 16)
@@ -107,7 +107,7 @@ def test_machine_with_a_new_identity_reads_its_files_on(machines: Machines) -> N
     assert machines.counted() == 1016
 
 
-def test_containers_without_an_id_count_no_line_twice(machines: Machines) -> None:
+def test_containers_without_machine_id_count_no_line_twice(machines: Machines) -> None:
     """Their directories differ."""
     machines.write("one", 1000)
     machines.write("other", 500)
@@ -120,7 +120,7 @@ def test_containers_without_an_id_count_no_line_twice(machines: Machines) -> Non
         machines.write("one", 16)
 
 
-def test_clones_that_run_at_once_count_no_line_twice(machines: Machines) -> None:
+def test_clones_running_at_once_count_no_line_twice(machines: Machines) -> None:
     machines.write("one", 1000)
     one = machines.start("one", ONE, "--from", "start")
     wait_until(lambda: machines.counted() == 1000)
@@ -134,7 +134,7 @@ def test_clones_that_run_at_once_count_no_line_twice(machines: Machines) -> None
     assert machines.counted() == 1000
 
 
-def test_entry_of_another_machine_does_not_stop_the_others(machines: Machines) -> None:
+def test_entry_of_another_machine_does_not_stop_other_entries(machines: Machines) -> None:
     machines.write("one", 1)
     assert machines.start("one", ONE, "--from", "start", "--once").wait(60) == 0
     machines.follow("own.log", "of the other")

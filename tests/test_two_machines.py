@@ -118,7 +118,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
         network.close()
 
 
-def test_a_machine_that_was_cut_off_has_lost_and_doubled_nothing(network: Network, tmp_path: Path) -> None:
+def test_machine_cut_off_from_redis_loses_and_doubles_nothing(network: Network, tmp_path: Path) -> None:
     notes = {}
     workers = {}
     for machine, event_id in (("one", "one"), ("other", "other"), ("one", "killed")):
