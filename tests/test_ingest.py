@@ -32,7 +32,7 @@ from event_count_logger.errors import ConfigError
 from event_count_logger.group import EventGroup
 from event_count_logger.store import Store
 from event_count_logger.web import recorder, request_bodies
-from event_count_logger.web.json_body import Intake
+from event_count_logger.web.json_body import BodyReader
 from event_count_logger.web.problems import HTTPProblem
 from tests.browsers import chromium
 from tests.conftest import BIN
@@ -241,13 +241,13 @@ def test_large_body_is_parsed_while_others_are_answered() -> None:
 
     async def both() -> bool:
         request = posted(json.dumps(["x" * 100_000]).encode())
-        parsed = asyncio.ensure_future(intake.read(request, lambda document: answered.wait(10)))
+        parsed = asyncio.ensure_future(body_reader.read(request, lambda document: answered.wait(10)))
         for _ in range(3):  # until it is under way
             await asyncio.sleep(0)
         answered.set()
         return await parsed
 
-    with closing(Intake()) as intake:
+    with closing(BodyReader()) as body_reader:
         assert asyncio.run(both())
 
 
@@ -332,8 +332,8 @@ def test_first_wrong_entries_of_many_are_reported(form: request_bodies.Form[Any]
 
 
 def read(form: request_bodies.Form[Any], document: Any) -> Any:
-    with closing(Intake()) as intake:
-        return asyncio.run(form.read(posted(json.dumps(document).encode()), intake))
+    with closing(BodyReader()) as body_reader:
+        return asyncio.run(form.read(posted(json.dumps(document).encode()), body_reader))
 
 
 def test_many_valid_entries_are_read() -> None:
@@ -565,7 +565,7 @@ def test_counts_beyond_the_unsent_limit_add_nothing(
     group.declare_event_id("b")
     group.log("a", 2**62)
     with pytest.raises(OverflowError, match="of event 'a'"):
-        recorder.hand_over(group, {"b": 1, "a": 1})
+        recorder.add_counts(group, {"b": 1, "a": 1})
     assert group.local.unsent() == {"a": 2**62}
 
 

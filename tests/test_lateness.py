@@ -12,7 +12,7 @@ from event_count_logger.config import RedisConfig, from_file
 from event_count_logger.errors import Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.service.late_rotations import LateRotation, LateRotations, Punctuality, late_s
+from event_count_logger.service.late_rotations import LateRotation, LateRotations, RotationAttempts, late_s
 from event_count_logger.store import Rotation, Store
 from tests.fixtures import Start, Write
 from tests.groups import group_of
@@ -91,7 +91,7 @@ def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, co
 
 def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
     now = 100.0
-    seen = Punctuality(lambda: now)
+    seen = RotationAttempts(lambda: now)
     seen.begin()
     assert seen.reason(60) == "this master has just taken it, and no other one has rotated it"
     seen.succeed(10)
@@ -121,7 +121,7 @@ def test_late_rotations_are_logged_once_a_minute(caplog: pytest.LogCaptureFixtur
     now = 0.0
     late = LateRotations(Log("late"), lambda: now)
     for number in range(50):
-        late.note(LateRotation(f"g{number % 5}", "0.1s", 3 + number, 600.0, 660.0, "why"))
+        late.add(LateRotation(f"g{number % 5}", "0.1s", 3 + number, 600.0, 660.0, "why"))
     late.log_if_due()
     assert [record.message for record in caplog.records] == [
         "Group 'g0', interval '0.1s': rotated 3s late, 1970-01-01T00:10:00Z to 1970-01-01T00:11:00Z in one "

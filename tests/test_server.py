@@ -26,7 +26,7 @@ from event_count_logger.config import from_dicts
 from event_count_logger.store import HistoryPosition
 from event_count_logger.web import streams
 from event_count_logger.web.bind_address import BindAddress
-from event_count_logger.web.connections import Connections
+from event_count_logger.web.connections import ConnectionLimits
 from event_count_logger.web.negotiation import prefers
 from event_count_logger.web.security import read_token
 from event_count_logger.web.streams import Event, Stream
@@ -552,7 +552,7 @@ def test_oldest_idle_connection_is_closed_for_a_new_one(serve: Any, file: Path) 
 
 
 class Line:
-    """A connection of `Connections`."""
+    """A connection of `ConnectionLimits`."""
 
     def __init__(self, host: str | None, is_idle: bool = True) -> None:
         self.client = None if host is None else (host, 1)
@@ -563,8 +563,8 @@ class Line:
         self.is_dropped = True
 
 
-def connections(per_client: int) -> Connections:
-    return Connections(from_dicts(GROUPS, serve={"connections_per_client": per_client}))
+def connections(per_client: int) -> ConnectionLimits:
+    return ConnectionLimits(from_dicts(GROUPS, serve={"connections_per_client": per_client}))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Looks:
 
     def before_rotation(self) -> None:
         for group in self.config.groups.values():
-            self.counters.look_before_rotation(self.config, group, group.intervals[0])
+            self.counters.index_before_rotation(self.config, group, group.intervals[0])
 
     @property
     def n(self) -> int:
@@ -129,20 +129,20 @@ def test_one_look_serves_all_rotations_of_a_boundary(looks: Callable[..., Looks]
 
 def test_looks_become_rare_an_hour_after_the_last_find(server: Server, looks: Callable[..., Looks]) -> None:
     made = looks()
-    assert made.counters.next_look_s == 10
+    assert made.counters.next_scan_s == 10
     made.clock.now += 3601
-    assert made.counters.next_look_s == 600
+    assert made.counters.next_scan_s == 600
     made.before_rotation()
     assert made.n == 0
     with server.client as client:
         client.incr("g:5m:cur:late")
     made.counters.look(made.config)
-    assert made.counters.next_look_s == 10
+    assert made.counters.next_scan_s == 10
     made.clock.now += 3599
     made.counters.look(made.config)
-    assert made.counters.next_look_s == 10
+    assert made.counters.next_scan_s == 10
     made.clock.now += 2
-    assert made.counters.next_look_s == 600
+    assert made.counters.next_scan_s == 600
 
 
 def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
@@ -158,14 +158,14 @@ def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
 
     monkeypatch.setattr(unindexed_counters, "index_counters", slow_search)
     made.before_rotation()
-    assert (made.n, made.counters.next_look_s) == (1, pytest.approx(60))
+    assert (made.n, made.counters.next_scan_s) == (1, pytest.approx(60))
     made.clock.now += 100
     made.before_rotation()
     assert made.n == 1
     monkeypatch.setattr(unindexed_counters, "index_counters", search)
     made.counters.look(made.config)
     made.before_rotation()
-    assert (made.n, made.counters.next_look_s) == (2, 10)
+    assert (made.n, made.counters.next_scan_s) == (2, 10)
 
 
 def test_rotation_soon_after_a_look_does_not_look_again(

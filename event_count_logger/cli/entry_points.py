@@ -13,7 +13,7 @@ _SERVICES = ("master", "serve", "tail")
 def run_ecl() -> None:
     """`ecl COMMAND`."""
     if sys.argv[1:2] and sys.argv[1] in _SERVICES:
-        sighup.hold()
+        sighup.block()
     from event_count_logger.cli.ecl import ecl
 
     ecl()
@@ -21,7 +21,7 @@ def run_ecl() -> None:
 
 def run_ecl_master() -> None:
     """The same as `ecl master`."""
-    sighup.hold()
+    sighup.block()
     from event_count_logger.cli.master import master
 
     master()

@@ -42,7 +42,7 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
     set_up_logging(log_format)
     level = "INFO" if verbose else "WARNING"
     if once:
-        sighup.let_through()
+        sighup.unblock()
         EventCountLoggerMaster.from_config(from_file(config_file), level).rotate_due()
         return
     service = Service(config_file, "groups", _describe)

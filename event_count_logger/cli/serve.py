@@ -120,7 +120,7 @@ def _listen(text: str, for_others: bool) -> socket.socket:
 
 def _run(service: Service, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
     from event_count_logger.web import app, queries, recorder, server, streams
-    from event_count_logger.web.connections import Connections
+    from event_count_logger.web.connections import ConnectionLimits
 
     log = Log("event_count_logger.serve")
     for each in (log, session_log):
@@ -128,7 +128,7 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
     store = Store(service.config.redis, log)
     hub = streams.Hub(store)
     asking, counting = queries.Queries(service.config, store), recorder.Recorder(service.config, store)
-    connections = Connections(service.config)
+    connections = ConnectionLimits(service.config)
     guarded = app.create_app(asking, hub, counting, session_log, access, connections)
 
     def use(config: Config) -> None:

@@ -13,7 +13,7 @@ from event_count_logger.render.phrases import duration, utc
 from event_count_logger.store import Rotation
 
 #: Seconds between two warnings. An outage makes all intervals late at once, and short ones again and again.
-_EVERY_S = 60.0
+_PERIOD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def late_s(interval: Interval, rotation: Rotation) -> float:
     return now - interval.end_of(rotation.start)
 
 
-class Punctuality:
+class RotationAttempts:
     """Knows when a master tried to rotate one interval, and so why a rotation came late."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -91,35 +91,35 @@ class LateRotations:
         self._log = log
         self._clock = clock
         self._due_at = clock()
-        self._noted: list[LateRotation] = []
-        self._noting = threading.Lock()
+        self._pending: list[LateRotation] = []
+        self._lock = threading.Lock()
 
-    def note(self, late: LateRotation) -> None:
+    def add(self, late: LateRotation) -> None:
         """Log a late rotation, now or with others."""
-        with self._noting:
-            self._noted.append(late)
+        with self._lock:
+            self._pending.append(late)
         self.log_if_due()
 
     def log_if_due(self) -> None:
         """Log those that are not logged yet, unless the last line is less than a minute old."""
-        self._log_noted(only_if_due=True)
+        self._log_pending(only_if_due=True)
 
     def log(self) -> None:
         """Log those that are not logged yet."""
-        self._log_noted(only_if_due=False)
+        self._log_pending(only_if_due=False)
 
-    def _log_noted(self, only_if_due: bool) -> None:
-        with self._noting:
+    def _log_pending(self, only_if_due: bool) -> None:
+        with self._lock:
             now = self._clock()
-            if not self._noted or (only_if_due and now < self._due_at):
+            if not self._pending or (only_if_due and now < self._due_at):
                 return
-            noted, self._noted = self._noted, []
-            self._due_at = now + _EVERY_S
-        worst = max(noted, key=lambda late: late.late_s)
+            pending, self._pending = self._pending, []
+            self._due_at = now + _PERIOD_S
+        worst = max(pending, key=lambda late: late.late_s)
         more = ""
-        if len(noted) > 1:
-            n_intervals = len({(late.group, late.interval) for late in noted})
-            more = f" (the longest of {len(noted):,} late rotations of {counted(n_intervals, 'interval')})"
+        if len(pending) > 1:
+            n_intervals = len({(late.group, late.interval) for late in pending})
+            more = f" (the longest of {len(pending):,} late rotations of {counted(n_intervals, 'interval')})"
         self._log.warning(
             "Group '%s', interval '%s': rotated %s late, %s to %s in one interval: %s%s",
             worst.group,

@@ -43,12 +43,12 @@ class Service:
         self._file = config_file
         self._section = section
         self._describe = describe
-        self._is_asked = False
-        self._is_serving = False
+        self._is_reload_requested = False
+        self._is_ready = False
         # Whoever had the signal ignored, as nohup does, wants it to outlive the terminal.
         self._ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
-        signal.signal(signal.SIGHUP, self._note)
-        sighup.let_through()
+        signal.signal(signal.SIGHUP, self._request_reload)
+        sighup.unblock()
         self.config = from_file(config_file)
 
     def step(self, use: Callable[[Config], None]) -> None:
@@ -58,14 +58,16 @@ class Service:
             use: Is given another configuration to go on with, if there is one.
         """
         self.alive()
-        if self._is_asked:
-            self._is_asked = False  # before it is read: what is written later, another signal tells of
-            if self._is_serving:
+        if self._is_reload_requested:
+            self._is_reload_requested = (
+                False  # before it is read: what is written later, another signal tells of
+            )
+            if self._is_ready:
                 self._notifier.reloading()
-            self._is_serving = False
-            self._read_again(use)
-        if not self._is_serving:
-            self._is_serving = True
+            self._is_ready = False
+            self._reload(use)
+        if not self._is_ready:
+            self._is_ready = True
             self._notifier.ready(self._describe(self.config))
 
     def alive(self) -> None:
@@ -75,15 +77,15 @@ class Service:
     def stopping(self) -> None:
         """Say that it ends; SIGHUP is left alone from now on. Signal handlers may call it."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._is_asked = False
+        self._is_reload_requested = False
         self._notifier.stopping()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _request_reload(self, number: int, frame: FrameType | None) -> None:
         if self._ends_with_terminal and not _has_terminal():
             os.kill(os.getpid(), signal.SIGTERM)  # it was closed, and nobody asks for anything any more
-        self._is_asked = True
+        self._is_reload_requested = True
 
-    def _read_again(self, use: Callable[[Config], None]) -> None:
+    def _reload(self, use: Callable[[Config], None]) -> None:
         try:
             read = from_file(self._file)
         except ConfigError as error:

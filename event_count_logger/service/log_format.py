@@ -27,9 +27,9 @@ def set_up_logging(log_format: LogFormat) -> None:
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(handlers=[handler])
     logging.captureWarnings(True)
-    sys.excepthook = _tell_uncaught
-    threading.excepthook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-    sys.unraisablehook = lambda args: _tell_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def logs_json() -> bool:
@@ -37,7 +37,7 @@ def logs_json() -> bool:
     return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers)
 
 
-def _tell_uncaught(
+def _log_uncaught(
     kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
 ) -> None:
     """Instead of what Python prints, which knows no format."""
@@ -64,15 +64,15 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        told = {
+        fields = {
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
 
 
 def _escaped(text: str) -> str:

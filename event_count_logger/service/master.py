@@ -24,7 +24,7 @@ from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
 from event_count_logger.reading.unrotated import UnrotatedWatch
 from event_count_logger.render.phrases import duration, utc
 from event_count_logger.service.embedded_server import EmbeddedServer
-from event_count_logger.service.late_rotations import LateRotation, LateRotations, Punctuality, late_s
+from event_count_logger.service.late_rotations import LateRotation, LateRotations, RotationAttempts, late_s
 from event_count_logger.service.unindexed_counters import UnindexedCounters
 from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 
@@ -76,13 +76,15 @@ class EventCountLoggerMaster(EventCountLogger):
         # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
-        self._alarms: set[_Alarm] = set()
-        self._told: tuple[GroupConfig, ...] = ()  # groups of which Redis knows that this master rotates them
+        self._timers: set[_RotationTimer] = set()
+        self._announced: tuple[
+            GroupConfig, ...
+        ] = ()  # groups of which Redis knows that this master rotates them
         self._progressed_at = time.monotonic()
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
         self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # as of the last rotation
-        self._is_untold = False
+        self._has_warned_of_heartbeat = False
         self._late = LateRotations(self.log)
         self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
 
@@ -115,7 +117,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self.config = config
         self._recovery.log_recovered()
         self._recovery = Recovery(config, self._counters, self.log)
-        self._set_alarms()
+        self._set_timers()
 
     def rotate_due(self) -> None:
         """End every interval whose time is over, once; before that, send what killed processes have left.
@@ -133,7 +135,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._prune()
         self._unrotated.look(self.config)
         with suppress(Unavailable):  # so are the rotations
-            self._unindexed.look(self.config)
+            self._unindexed.index(self.config)
         for shard, interval in _rotations(self.config):
             if failure and self._counters.client.is_unavailable(shard):
                 continue
@@ -147,16 +149,16 @@ class EventCountLoggerMaster(EventCountLogger):
     def _rotate_until_stopped(self, on_step: Callable[[], object]) -> None:
         self._progressed_at = time.monotonic()
         self._scheduler = scheduler = _scheduler()
-        self._set_alarms()
-        scheduler.add_job(self._recover_on_and_on)
-        scheduler.add_job(self._tell_on_and_on)
-        scheduler.add_job(self._prune_on_and_on)
-        scheduler.add_job(self._compare_on_and_on)
-        scheduler.add_job(self._index_on_and_on)
+        self._set_timers()
+        scheduler.add_job(self._recover_job)
+        scheduler.add_job(self._heartbeat_job)
+        scheduler.add_job(self._prune_job)
+        scheduler.add_job(self._compare_job)
+        scheduler.add_job(self._index_job)
         scheduler.start()
         try:
             while not self._stopping:
-                if self._gets_on():
+                if self._is_progressing():
                     on_step()
                 with suppress(Empty):
                     self._stop_requests.get(timeout=_STEP_S)
@@ -169,58 +171,58 @@ class EventCountLoggerMaster(EventCountLogger):
             scheduler.shutdown()
             self._recovery.log_recovered()
             self._late.log()
-            self._counters.masters.record_stop({*self._told, *self.config.groups.values()}, self._info)
+            self._counters.masters.record_stop({*self._announced, *self.config.groups.values()}, self._info)
 
-    def _set_alarms(self) -> None:
+    def _set_timers(self) -> None:
         """One for each interval of the configuration; those that there are stay as they are planned."""
         wanted = set(_rotations(self.config))
-        self._alarms = {alarm for alarm in self._alarms if alarm.rotation in wanted}
+        self._timers = {timer for timer in self._timers if timer.rotation in wanted}
         self._failing &= wanted
         self._obstacles = {rotation: self._obstacles.get(rotation, set()) for rotation in wanted}
-        for rotation in wanted - {alarm.rotation for alarm in self._alarms}:
-            alarm = _Alarm(rotation)
-            self._alarms.add(alarm)
-            self._scheduler.add_job(self._rotate_on_and_on, args=[alarm])
+        for rotation in wanted - {timer.rotation for timer in self._timers}:
+            timer = _RotationTimer(rotation)
+            self._timers.add(timer)
+            self._scheduler.add_job(self._rotate_job, args=[timer])
 
-    def _gets_on(self) -> bool:
+    def _is_progressing(self) -> bool:
         """Whether jobs are done; each waits for Redis for some time only."""
         longest_s = _STUCK_S + 2 * self.config.redis.socket_timeout
         return time.monotonic() - self._progressed_at < longest_s
 
-    def _rotate_on_and_on(self, alarm: _Alarm) -> None:
+    def _rotate_job(self, timer: _RotationTimer) -> None:
         """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
-        if alarm not in self._alarms:
+        if timer not in self._timers:
             return  # another configuration does not want it any more
-        shard, interval = alarm.rotation
+        shard, interval = timer.rotation
         wait_s = _RETRY_S
-        alarm.punctuality.begin()
+        timer.attempts.begin()
         try:
             rotation = self._rotate(shard, interval)
-            self._note_lateness(alarm, rotation)
+            self._check_lateness(timer, rotation)
             wait_s = rotation.until_next_s + _AFTER_BOUNDARY_S
             self._failing.discard((shard, interval))
         except (Rejected, NotYet) as error:
-            alarm.punctuality.fail(error)
+            timer.attempts.fail(error)
             if (shard, interval) not in self._failing:
                 self.log.warning(
                     "Group '%s', interval '%s': not rotated: %s", shard.label, interval.name, error
                 )
             self._failing.add((shard, interval))
         except Unavailable as error:  # logged by the store
-            alarm.punctuality.fail(error)
+            timer.attempts.fail(error)
         finally:
-            self._plan(wait_s, self._rotate_on_and_on, alarm)
+            self._plan(wait_s, self._rotate_job, timer)
 
-    def _note_lateness(self, alarm: _Alarm, rotation: Rotation) -> None:
+    def _check_lateness(self, timer: _RotationTimer, rotation: Rotation) -> None:
         """Log a rotation that was so late that it was overdue."""
-        shard, interval = alarm.rotation
+        shard, interval = timer.rotation
         seconds = late_s(interval, rotation)
         if seconds > OVERDUE_TOLERANCE_S and rotation.start is not None and rotation.end is not None:
-            span, reason = (rotation.start, rotation.end), alarm.punctuality.reason(seconds)
-            self._late.note(LateRotation(shard.label, interval.name, seconds, *span, reason))
-        alarm.punctuality.succeed(rotation.until_next_s)
+            span, reason = (rotation.start, rotation.end), timer.attempts.reason(seconds)
+            self._late.add(LateRotation(shard.label, interval.name, seconds, *span, reason))
+        timer.attempts.succeed(rotation.until_next_s)
 
-    def _recover_on_and_on(self) -> None:
+    def _recover_job(self) -> None:
         """Send what killed processes of this machine have left, and plan the next look."""
         try:
             for _ in self._recovery.run():
@@ -229,13 +231,13 @@ class EventCountLoggerMaster(EventCountLogger):
         except Unavailable:
             pass  # the store has told it
         finally:
-            self._plan(_RECOVER_S, self._recover_on_and_on)
+            self._plan(_RECOVER_S, self._recover_job)
 
-    def _prune_on_and_on(self) -> None:
+    def _prune_job(self) -> None:
         """Forget processes that have ended, and plan the next look."""
         self._prune()
         every_s = min(map(prune_every_s, self.config.groups.values()), default=_HEARTBEAT_S)
-        self._plan(every_s, self._prune_on_and_on)
+        self._plan(every_s, self._prune_job)
 
     def _prune(self) -> None:
         for group in self.config.groups.values():
@@ -250,37 +252,37 @@ class EventCountLoggerMaster(EventCountLogger):
                             counted(n, "ended process", "es"),
                         )
 
-    def _compare_on_and_on(self) -> None:
+    def _compare_job(self) -> None:
         """Look for intervals that are counted in and not rotated, and plan the next look."""
         try:
             self._unrotated.look(self.config)
         finally:
-            self._plan(_COMPARE_S, self._compare_on_and_on)
+            self._plan(_COMPARE_S, self._compare_job)
 
-    def _index_on_and_on(self) -> None:
+    def _index_job(self) -> None:
         """Look for counters of version 1.1, and plan the next look."""
         try:
             with suppress(Unavailable):  # logged by the store
-                self._unindexed.look(self.config)
+                self._unindexed.index(self.config)
         finally:
-            self._plan(self._unindexed.next_look_s, self._index_on_and_on)
+            self._plan(self._unindexed.next_scan_s, self._index_job)
 
-    def _tell_on_and_on(self) -> None:
+    def _heartbeat_job(self) -> None:
         """Say that this master is there, and plan to say so again."""
         self._late.log_if_due()
         groups = tuple(self.config.groups.values())
         try:
-            self._counters.masters.record_stop(_without(self._told, groups), self._info)
-            self._told = groups
+            self._counters.masters.record_stop(_without(self._announced, groups), self._info)
+            self._announced = groups
             self._counters.masters.record(groups, self._info)
         except (Rejected, NotYet) as error:
-            if not self._is_untold:
+            if not self._has_warned_of_heartbeat:
                 self.log.warning("It cannot be noted that this master is there: %s", error)
-            self._is_untold = True
+            self._has_warned_of_heartbeat = True
         except Unavailable:
             pass  # the store has told it
         finally:
-            self._plan(_HEARTBEAT_S, self._tell_on_and_on)
+            self._plan(_HEARTBEAT_S, self._heartbeat_job)
 
     def _plan(self, wait_s: float, job: Callable[..., None], *args: object) -> None:
         self._progressed_at = time.monotonic()
@@ -292,7 +294,7 @@ class EventCountLoggerMaster(EventCountLogger):
     def _rotate(self, shard: GroupConfig, interval: Interval) -> Rotation:
         """Rotate if it is time."""
         with suppress(Unavailable):  # so is the rotation
-            self._unindexed.look_before_rotation(self.config, shard, interval)
+            self._unindexed.index_before_rotation(self.config, shard, interval)
         rotation = self._counters.rotation.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
@@ -311,10 +313,10 @@ class EventCountLoggerMaster(EventCountLogger):
                 utc(rotation.end),
                 f", {duration(seconds)} late" if seconds > OVERDUE_TOLERANCE_S else "",
             )
-        self._note_obstacles((shard, interval), rotation)
+        self._warn_obstacles((shard, interval), rotation)
         return rotation
 
-    def _note_obstacles(self, rotated: tuple[GroupConfig, Interval], rotation: Rotation) -> None:
+    def _warn_obstacles(self, rotated: tuple[GroupConfig, Interval], rotation: Rotation) -> None:
         """Warn of each key once. A key that is out of the way at a later rotation is forgotten."""
         found = set(rotation.obstacles)
         for key in found.difference(*tuple(self._obstacles.values())):
@@ -323,12 +325,12 @@ class EventCountLoggerMaster(EventCountLogger):
         self._obstacles[rotated] = found if is_over else found | self._obstacles.get(rotated, set())
 
 
-class _Alarm:
+class _RotationTimer:
     """Goes off again and again for one interval of a shard; there may have been one for the same before."""
 
     def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
         self.rotation = rotation
-        self.punctuality = Punctuality()
+        self.attempts = RotationAttempts()
 
 
 def _nothing() -> None:

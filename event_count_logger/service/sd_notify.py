@@ -15,7 +15,7 @@ from contextlib import suppress
 _LONGEST_WAIT_S = 1.0
 
 #: How many signs of life are given in the time after which the lack of one has the process killed.
-_SIGNS = 4
+_HEARTBEATS = 4
 
 
 class Notifier:
@@ -26,8 +26,8 @@ class Notifier:
         address = environment.pop("NOTIFY_SOCKET", "")
         # An '@' stands for the 0 that names outside of the file system begin with; see unix(7).
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._every_s = _watchdog_s(environment) / _SIGNS
-        self._next_sign = 0.0
+        self._every_s = _watchdog_s(environment) / _HEARTBEATS
+        self._next_heartbeat = 0.0
         self._is_stopping = False
 
     def ready(self, status: str) -> None:
@@ -53,8 +53,8 @@ class Notifier:
     def alive(self) -> None:
         """It gets on with its work; to be called often."""
         now = time.monotonic()
-        if self._every_s and now >= self._next_sign:
-            self._next_sign = now + self._every_s
+        if self._every_s and now >= self._next_heartbeat:
+            self._next_heartbeat = now + self._every_s
             self._send("WATCHDOG=1")
 
     def _send(self, *fields: str) -> None:

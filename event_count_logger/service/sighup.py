@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 
 
-def hold() -> None:
+def block() -> None:
     """From now on SIGHUP waits, and does not end this process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
-def let_through() -> None:
+def unblock() -> None:
     """It waits no longer: what has come meanwhile comes now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

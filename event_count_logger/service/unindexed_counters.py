@@ -18,18 +18,18 @@ _ACTIVE_S = 3600.0
 #: Seconds between looks while one may be at work, and otherwise: a program of 1.1 may start at any time.
 _EVERY_S, _SELDOM_S = 10.0, 600.0
 
-#: Seconds without a look, at least, in times of what the last one took: 1 % of the time, and up to 10 % where
+#: Seconds without a index, at least, in times of what the last one took: 1 % of the time, and up to 10 % where
 #: intervals are very short.
-_REST, _REST_BEFORE_ROTATION = 100, 10
+_REST_FACTOR, _REST_FACTOR_BEFORE_ROTATION = 100, 10
 
-#: Seconds that a rotation waits for a look, at most.
+#: Seconds that a rotation waits for a index, at most.
 _LONGEST_WAIT_S = 0.5
 
 
 class UnindexedCounters:
     """Looks for counters that version 1.1 has made, before rotations and in between.
 
-    An event that 1.1 has counted in the last interval, too, needs no look: rotations include it. A look is
+    An event that 1.1 has counted in the last interval, too, needs no index: rotations include it. A index is
     for events that are new, or were not counted for an interval.
     """
 
@@ -44,29 +44,29 @@ class UnindexedCounters:
         self._store = store
         self._log = log
         self._clock = clock
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._active_until = clock() + _ACTIVE_S
         self._has_found = False
         self._is_allowed = True
-        self._began_at = 0.0  # the last whole look, in Unix seconds of the server
-        self._ended_at, self._took_s = clock(), 0.0  # the last look, whole or not
+        self._began_at = 0.0  # the last whole index, in Unix seconds of the server
+        self._ended_at, self._took_s = clock(), 0.0  # the last index, whole or not
 
     @property
-    def next_look_s(self) -> float:
-        """Seconds until the next look that no rotation asks for."""
+    def next_scan_s(self) -> float:
+        """Seconds until the next index that no rotation asks for."""
         every_s = _EVERY_S if self._clock() < self._active_until else _SELDOM_S
-        return max(every_s, _REST * self._took_s)
+        return max(every_s, _REST_FACTOR * self._took_s)
 
-    def look(self, config: Config) -> None:
+    def index(self, config: Config) -> None:
         """Look at the whole database.
 
         Raises:
             Unavailable: No answer.
         """
-        with self._turn:
-            self._look(config)
+        with self._lock:
+            self._scan(config)
 
-    def look_before_rotation(self, config: Config, group: GroupConfig, interval: Interval) -> None:
+    def index_before_rotation(self, config: Config, group: GroupConfig, interval: Interval) -> None:
         """Look at the whole database, unless that was done since the latest boundary, or takes too long.
 
         Counters that were made before the boundary are found, so that the rotation includes them.
@@ -80,16 +80,16 @@ class UnindexedCounters:
             or self._clock() >= self._active_until
         ):
             return
-        if self._turn.acquire(timeout=_LONGEST_WAIT_S):
+        if self._lock.acquire(timeout=_LONGEST_WAIT_S):
             try:
                 rested_s = self._clock() - self._ended_at
-                has_rested = rested_s >= _REST_BEFORE_ROTATION * self._took_s
+                has_rested = rested_s >= _REST_FACTOR_BEFORE_ROTATION * self._took_s
                 if has_rested and self._began_at < interval.start_of(self._store.client.now()):
-                    self._look(config, _LONGEST_WAIT_S)
+                    self._scan(config, _LONGEST_WAIT_S)
             finally:
-                self._turn.release()
+                self._lock.release()
 
-    def _look(self, config: Config, longest_s: float = float("inf")) -> None:
+    def _scan(self, config: Config, longest_s: float = float("inf")) -> None:
         groups = [group for group in config.groups.values() if may_be_unindexed(group)]
         if not groups or not self._is_allowed:
             return

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from event_count_logger.web import api, grafana, ingest, monitoring, page
-from event_count_logger.web.connections import Connections
-from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import tell_problems
+from event_count_logger.web.connections import ConnectionLimits
+from event_count_logger.web.json_body import BodyReader
+from event_count_logger.web.problems import add_error_handlers
 from event_count_logger.web.queries import VERSION, Queries
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import Access, Guard
@@ -24,7 +24,7 @@ def create_app(
     recorder: Recorder,
     session_log: grafana.SessionLog,
     access: Access,
-    connections: Connections,
+    connections: ConnectionLimits,
 ) -> Guard:
     """The application.
 
@@ -40,11 +40,11 @@ def create_app(
     app = FastAPI(
         title="Event Count Logger", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    tell_problems(app)
+    add_error_handlers(app)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_TO_COMPRESS, compresslevel=_COMPRESSION)
-    intake = Intake()
-    app.include_router(ingest.router(recorder, intake))
-    app.include_router(grafana.router(recorder, intake, session_log))
+    body_reader = BodyReader()
+    app.include_router(ingest.router(recorder, body_reader))
+    app.include_router(grafana.router(recorder, body_reader, session_log))
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())

@@ -36,7 +36,7 @@ class Connection(Protocol):
         """Close it at once."""
 
 
-class Connections:
+class ConnectionLimits:
     """The open connections. An idle one makes room for a new one: the one that has been idle for longest.
 
     Clients of this machine have no limit of their own, because a reverse proxy may be one of them.
@@ -46,7 +46,7 @@ class Connections:
         self._open: dict[
             Connection, str | None
         ] = {}  # with its client; the last one to become idle comes last
-        self._answering: Counter[str | None] = Counter()
+        self._requests: Counter[str | None] = Counter()
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -64,7 +64,7 @@ class Connections:
         else:
             self._open[connection] = client
 
-    def now_idle(self, connection: Connection) -> None:
+    def mark_idle(self, connection: Connection) -> None:
         """Note that a connection has become idle."""
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)
@@ -88,23 +88,23 @@ class Connections:
             client = _client(scope.get("client"))
             if scope["type"] != "http" or scope["path"] in paths.STATE:
                 await app(scope, receive, send)
-            elif self._answering.total() >= _MOST_REQUESTS:
+            elif self._requests.total() >= _MOST_REQUESTS:
                 await problem(503, "the server is answering too many requests", RETRY_LATER)(
                     scope, receive, send
                 )
-            elif client and self._answering[client] >= self._most_per_client:
+            elif client and self._requests[client] >= self._most_per_client:
                 detail = f"{self._most_per_client} requests of this client are being answered"
                 await problem(503, f"{detail} (serve.connections_per_client)", RETRY_LATER)(
                     scope, receive, send
                 )
             else:
-                self._answering[client] += 1
+                self._requests[client] += 1
                 try:
                     await app(scope, receive, send)
                 finally:
-                    self._answering[client] -= 1
-                    if not self._answering[client]:
-                        del self._answering[client]
+                    self._requests[client] -= 1
+                    if not self._requests[client]:
+                        del self._requests[client]
 
         return limited
 

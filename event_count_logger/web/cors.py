@@ -25,10 +25,10 @@ _COUNTING = [compile_path(path)[0] for path in paths.COUNTING]
 _MAX_AGE_S = 600
 
 #: Origins that are told of in the log, each once.
-_MOST_TOLD = 100
+_MOST_WARNINGS = 100
 
 #: Where in the scope of a request the guard notes the origin of the page that may count.
-PAGE = "event_count_logger.page"
+ORIGIN = "event_count_logger.origin"
 
 _log = Log("event_count_logger.web")
 
@@ -39,9 +39,9 @@ class Origins:
     def __init__(self, allowed: Collection[str]) -> None:
         """'*' stands for all."""
         self._allowed = frozenset(allowed)
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    def counting(self, scope: Scope) -> str | None:
+    def counting_origin(self, scope: Scope) -> str | None:
         """The origin of a page that wants to count; None if no page does, or one of this server's own."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
@@ -52,10 +52,10 @@ class Origins:
         is_own = origin.partition("://")[2] == headers.get("host", "").lower()
         return None if is_own and not self._allow(origin) else origin
 
-    def answer(self, scope: Scope, origin: str) -> Response | None:
+    def early_response(self, scope: Scope, origin: str) -> Response | None:
         """What a page of an origin is told in place of what it asks for, if it is."""
         if not self._allow(origin):
-            self._tell(origin)
+            self._warn(origin)
             return problem(403, f"pages of {origin} may not count here (serve.allowed_origins)")
         return _preflight() if scope["method"] == "OPTIONS" else None
 
@@ -78,10 +78,10 @@ class Origins:
     def _allow(self, origin: str) -> bool:
         return "*" in self._allowed or origin in self._allowed
 
-    def _tell(self, origin: str) -> None:
-        """In the log, because a browser keeps the answer from its page."""
-        if origin not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add(origin)
+    def _warn(self, origin: str) -> None:
+        """In the log, because a browser keeps the early_response from its page."""
+        if origin not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(origin)
             _log.warning("Pages of %.200r may not count here (serve.allowed_origins)", origin)
 
 

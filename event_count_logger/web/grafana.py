@@ -14,8 +14,8 @@ from event_count_logger.sources import grafana_panel
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
 from event_count_logger.web import paths, request_bodies
-from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import HTTPProblem, described, refusing
+from event_count_logger.web.json_body import BodyReader
+from event_count_logger.web.problems import HTTPProblem, as_problem, described
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -35,12 +35,12 @@ class SessionLog(Log):
             self.info("Session data: %s", grafana_panel.as_line(payload, self._with_variables))
 
 
-def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
+def router(recorder: Recorder, body_reader: BodyReader, log: SessionLog) -> APIRouter:
     """The route, which is the one that the panel's own server has."""
     routes = APIRouter(dependencies=[BEARER], responses=described(400, 401, 403, 404, 413, 503))
     routes.add_api_route(
         paths.PANEL,
-        _Grafana(recorder, intake, log).write,
+        _Grafana(recorder, body_reader, log).write,
         methods=["POST"],
         status_code=201,
         response_class=Response,
@@ -52,18 +52,18 @@ def router(recorder: Recorder, intake: Intake, log: SessionLog) -> APIRouter:
 class _Grafana:
     """Counts sessions of dashboards."""
 
-    def __init__(self, recorder: Recorder, intake: Intake, log: SessionLog) -> None:
+    def __init__(self, recorder: Recorder, body_reader: BodyReader, log: SessionLog) -> None:
         self._recorder = recorder
-        self._intake = intake
+        self._body_reader = body_reader
         self._log = log
 
     async def write(self, request: Request) -> Response:
         """Take note of what happened to the session of a dashboard."""
-        payload = await request_bodies.PAYLOAD.read(request, self._intake)
+        payload = await request_bodies.PAYLOAD.read(request, self._body_reader)
         group, action = self._counted(payload)
         if grafana_panel.is_saved(payload):
-            with refusing(400, "event"):
-                await self._recorder.note(group, action)
+            with as_problem(400, "event"):
+                await self._recorder.record_action(group, action)
         self._log.tell(payload)
         return Response(status_code=201)
 
@@ -74,7 +74,7 @@ class _Grafana:
         except grafana_panel.MissingValue as error:
             raise HTTPProblem(400, str(error), error.path) from error
         group = self._recorder.group(name)
-        with refusing(400, "uuid"):
+        with as_problem(400, "uuid"):
             action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
         return group, action._replace(name=self._action_name(payload))
 

@@ -15,8 +15,8 @@ from event_count_logger.sources.http_requests import KEPT_S
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
 from event_count_logger.web import paths, request_bodies
-from event_count_logger.web.json_body import Intake
-from event_count_logger.web.problems import HTTPProblem, described, refusing
+from event_count_logger.web.json_body import BodyReader
+from event_count_logger.web.problems import HTTPProblem, as_problem, described
 from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import BEARER
 
@@ -38,9 +38,9 @@ class Accepted(TypedDict):
     committed: bool
 
 
-def router(recorder: Recorder, intake: Intake) -> APIRouter:
+def router(recorder: Recorder, body_reader: BodyReader) -> APIRouter:
     """The routes."""
-    ingest = _Ingest(recorder, intake)
+    ingest = _Ingest(recorder, body_reader)
     responses = described(400, 401, 403, 404, 413, 415, 422, 503)
     routes = APIRouter(dependencies=[BEARER], responses=responses)
 
@@ -62,9 +62,9 @@ def router(recorder: Recorder, intake: Intake) -> APIRouter:
 class _Ingest:
     """Counts."""
 
-    def __init__(self, recorder: Recorder, intake: Intake) -> None:
+    def __init__(self, recorder: Recorder, body_reader: BodyReader) -> None:
         self._recorder = recorder
-        self._intake = intake
+        self._body_reader = body_reader
 
     async def events(
         self,
@@ -79,7 +79,7 @@ class _Ingest:
         given = request.headers.getlist("idempotency-key")
         if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
             raise HTTPProblem(400, "Idempotency-Key: expected one, of 1 to 255 characters of printable ASCII")
-        counts = (await request_bodies.EVENTS.read(request, self._intake))["events"]
+        counts = (await request_bodies.EVENTS.read(request, self._body_reader))["events"]
         _admit(chosen, counts)
         if idempotency_key is None:
             committed = await self._recorder.count(chosen, counts, wait == "1")
@@ -96,9 +96,9 @@ class _Ingest:
         config = self._recorder.config.group(group)
         if config.sessions is None:
             raise NotConfigured(f"group '{group}' has no sessions")
-        sent = await request_bodies.ACTION.read(request, self._intake)
+        sent = await request_bodies.ACTION.read(request, self._body_reader)
         action = _checked_session(chosen, sent, self._recorder.store.client.now())
-        await self._recorder.act(chosen, action)
+        await self._recorder.commit_action(chosen, action)
         return {"committed": True}
 
 
@@ -124,12 +124,12 @@ def _faulty(admission: Admission, event_ids: list[str]) -> str | None:
 
 def _checked_session(group: EventGroup, action: request_bodies.Action, now: float) -> SessionAction:
     event = action.get("event")
-    with refusing(422, "event"):
+    with as_problem(422, "event"):
         if event is not None:
             _admit_session(group, event)
         elif action["action"] != "end":
             raise ValueError("is missing (only an end needs none)")
-    with refusing(422, "id"):
+    with as_problem(422, "id"):
         return checked_action(action["id"], event, action["action"], action.get("time", now))
 
 

@@ -44,19 +44,19 @@ _SMALL_BODY = 16 << 10
 _MOST_LARGE_BODIES = 32
 
 
-class Intake:
+class BodyReader:
     """Receives the bodies of requests."""
 
     def __init__(self) -> None:
         self._parsing = ThreadPoolExecutor(1, "parse")
-        self._room = asyncio.Semaphore(_MOST_LARGE_BODIES)
+        self._large_bodies = asyncio.Semaphore(_MOST_LARGE_BODIES)
 
-    async def read(self, request: Request, understand: Callable[[Any], _T]) -> _T:
+    async def read(self, request: Request, convert: Callable[[Any], _T]) -> _T:
         """Read the body of a request.
 
         Args:
             request: The request.
-            understand: Makes the result of the document. It is called in a thread if the body is large.
+            convert: Makes the result of the document. It is called in a thread if the body is large.
 
         Raises:
             Refusal: The body is too large, compressed, or not JSON.
@@ -68,9 +68,9 @@ class Intake:
         async with AsyncExitStack() as stack:
             content = await self._receive(request, stack)
             if len(content) <= _SMALL_BODY:
-                return understand(_parse(content))
+                return convert(_parse(content))
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._parsing, lambda: understand(_parse(content)))
+            return await loop.run_in_executor(self._parsing, lambda: convert(_parse(content)))
 
     async def _receive(self, request: Request, stack: AsyncExitStack) -> bytes:
         """Receive a body; a large one takes a place that is free again at the end of the stack."""
@@ -84,7 +84,7 @@ class Intake:
                     raise HTTPProblem(413, f"the body is larger than {LARGEST_BODY} bytes")
                 if size > _SMALL_BODY and not is_large:
                     is_large = True
-                    await stack.enter_async_context(self._place())
+                    await stack.enter_async_context(self._slot())
                 content += await anext(chunks)
                 size = max(size, len(content))
         except StopAsyncIteration:
@@ -96,12 +96,12 @@ class Intake:
         """End the thread."""
         self._parsing.shutdown()
 
-    def _place(self) -> asyncio.Semaphore:
-        if self._room.locked():
+    def _slot(self) -> asyncio.Semaphore:
+        if self._large_bodies.locked():
             raise OverflowError(
                 f"{_MOST_LARGE_BODIES} bodies of more than {_SMALL_BODY} bytes are being received"
             )
-        return self._room
+        return self._large_bodies
 
 
 def _parse(content: bytes) -> Any:
@@ -140,7 +140,7 @@ def _entries(value: Any) -> Iterable[Any]:
 def _document(content: bytes) -> Any:
     try:
         return json.loads(
-            content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
+            content.decode(), object_pairs_hook=_object, parse_constant=_reject_constant, parse_float=_float
         )
     except UnicodeDecodeError as error:
         raise HTTPProblem(400, "the body is not UTF-8") from error
@@ -165,5 +165,5 @@ def _float(text: str) -> float:
     return number
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")

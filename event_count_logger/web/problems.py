@@ -93,7 +93,7 @@ def _shortened(detail: str) -> str:
 
 
 @contextmanager
-def refusing(status: int, field: str) -> Iterator[None]:
+def as_problem(status: int, field: str) -> Iterator[None]:
     """Refuse a request for what a `ValueError` says of one of its fields."""
     try:
         yield
@@ -107,19 +107,19 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def tell_problems(app: FastAPI) -> None:
+def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of the application with a problem document."""
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
-    app.add_exception_handler(HTTPProblem, _refusal)
-    app.add_exception_handler(NotConfigured, _unknown)
+    app.add_exception_handler(HTTPProblem, _http_problem)
+    app.add_exception_handler(NotConfigured, _not_configured)
     app.add_exception_handler(StoreError, _store_failed)
     app.add_exception_handler(asyncio.TimeoutError, _store_failed)
-    app.add_exception_handler(OverflowError, _no_room)
-    app.add_exception_handler(Exception, _mistake)
+    app.add_exception_handler(OverflowError, _overloaded)
+    app.add_exception_handler(Exception, _internal_error)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, error.detail, error.headers)
 
@@ -130,12 +130,12 @@ async def _bad_request(request: Request, error: Exception) -> Response:
     return problem(422, "; ".join(faults))
 
 
-async def _refusal(request: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPProblem)
     return problem(error.status, str(error), field=error.field)
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
+async def _not_configured(request: Request, error: Exception) -> Response:
     return problem(404, str(error))
 
 
@@ -153,9 +153,9 @@ async def _store_failed(request: Request, error: Exception) -> Response:
     return problem(503, "; ".join(parts), RETRY_LATER, applied=None if is_read else failure.applied)
 
 
-async def _no_room(request: Request, error: Exception) -> Response:
+async def _overloaded(request: Request, error: Exception) -> Response:
     return problem(503, str(error), RETRY_LATER)
 
 
-async def _mistake(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     return problem(500, "the server has made a mistake, which its log tells")

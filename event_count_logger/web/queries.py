@@ -18,7 +18,7 @@ from event_count_logger.reading.scrape import Scraper
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
 from event_count_logger.web import representations
-from event_count_logger.web.single_flight import Shared
+from event_count_logger.web.single_flight import SingleFlight
 
 VERSION = version("event-count-logger")
 
@@ -26,7 +26,7 @@ VERSION = version("event-count-logger")
 class Queries:
     """Answers questions about the groups of one configuration, hidden ones excepted.
 
-    All methods raise `StoreError` or `asyncio.TimeoutError` when Redis does not answer.
+    All methods raise `StoreError` or `asyncio.TimeoutError` when Redis does not result.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
@@ -34,14 +34,14 @@ class Queries:
         self._store = store
         self._reader = Reader(store)
         self._shown = {group.name: group for group in config.shown_groups}
-        self._exporter = Scraper(config.shown_groups, store)
-        self._shared = Shared()
+        self._scraper = Scraper(config.shown_groups, store)
+        self._single_flight = SingleFlight()
 
     def use(self, config: Config) -> None:
         """Go on with another configuration."""
         self._config = config
         self._shown = {group.name: group for group in config.shown_groups}
-        self._exporter.use(config.shown_groups)
+        self._scraper.use(config.shown_groups)
 
     def group(self, name: str) -> GroupConfig:
         """The group of that name.
@@ -64,23 +64,23 @@ class Queries:
 
     async def groups(self) -> bytes:
         """All groups and masters: `answers.Groups`."""
-        return await self._shared.get("groups", self._json(self._groups))
+        return await self._single_flight.get("groups", self._json(self._groups))
 
     async def counts(self, group: GroupConfig, interval: Interval, n_history: int | None) -> bytes:
         """One interval of a group: `answers.Counts`; with all the history holds if `n_history` is None."""
         n_history = group.history if n_history is None else min(n_history, group.history)
         read = self._json(lambda: self._counts(group, interval, n_history))
-        return await self._shared.get((group.name, interval.name, n_history), read)
+        return await self._single_flight.get((group.name, interval.name, n_history), read)
 
     async def readiness(self) -> representations.Readiness:
         """Whether everything that keeps counts up to date is at work, also for hidden groups."""
-        return await self._shared.get("readiness", self._readiness)
+        return await self._single_flight.get("readiness", self._readiness)
 
     async def metrics(self, in_openmetrics: bool) -> str:
         """A page of metrics."""
-        return await self._shared.get(
+        return await self._single_flight.get(
             ("metrics", in_openmetrics),
-            lambda: openmetrics.render(self._exporter.scrape(), VERSION, in_openmetrics),
+            lambda: openmetrics.render(self._scraper.scrape(), VERSION, in_openmetrics),
         )
 
     @staticmethod

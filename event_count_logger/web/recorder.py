@@ -20,7 +20,7 @@ from event_count_logger.web.single_flight import LONGEST_WAIT_S
 _T = TypeVar("_T")
 
 #: How many requests are handed to local counters at once, and how many wait for Redis.
-_HANDING, _WAITING = 4, 16
+_COUNTING, _COMMITTING = 4, 16
 
 #: Seconds after which counts of a group without `sync_interval` are sent. Sent one by one, those of a request
 #: with many events would take longer than anybody waits, and be counted though the answer says otherwise.
@@ -45,8 +45,8 @@ class Recorder:
         self.config = config
         self.store = store
         self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
-        self._handing = ThreadPoolExecutor(_HANDING, "count")
-        self._waiting = ThreadPoolExecutor(_WAITING, "commit")
+        self._counting = ThreadPoolExecutor(_COUNTING, "count")
+        self._committing = ThreadPoolExecutor(_COMMITTING, "commit")
 
     def use(self, config: Config) -> None:
         """Go on with another configuration; what was counted with the one before is sent."""
@@ -71,25 +71,27 @@ class Recorder:
             Whether Redis is known to have the counts; if not, it will.
         """
         # Without a time limit, because what is under way would be counted all the same.
-        await asyncio.get_running_loop().run_in_executor(self._handing, hand_over, group, counts)
+        await asyncio.get_running_loop().run_in_executor(self._counting, add_counts, group, counts)
         try:
-            return wait and await _in(self._waiting, group.sync)
+            return wait and await _run_in(self._committing, group.sync)
         except asyncio.TimeoutError:
             return False
 
     async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
         """See `http_requests.count_once`."""
         config = self.config.group(group.group_name)
-        return await _in(self._waiting, lambda: http_requests.count_once(self.store, config, key, counts))
+        return await _run_in(
+            self._committing, lambda: http_requests.count_once(self.store, config, key, counts)
+        )
 
-    async def act(self, group: EventGroup, action: SessionAction) -> None:
+    async def commit_action(self, group: EventGroup, action: SessionAction) -> None:
         """See `http_requests.commit_action`."""
         config = self.config.group(group.group_name)
-        await _in(self._waiting, lambda: http_requests.commit_action(self.store, config, action))
+        await _run_in(self._committing, lambda: http_requests.commit_action(self.store, config, action))
 
-    async def note(self, group: EventGroup, action: SessionAction) -> None:
+    async def record_action(self, group: EventGroup, action: SessionAction) -> None:
         """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""
-        await _in(self._waiting, lambda: _tell(group, action))
+        await _run_in(self._committing, lambda: _record(group, action))
 
 
 def _without_direct_groups(config: Config) -> Config:
@@ -100,7 +102,7 @@ def _without_direct_groups(config: Config) -> Config:
     return replace(config, groups=groups)
 
 
-def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
+def add_counts(group: EventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process: all counts, or none.
 
     Raises:
@@ -114,13 +116,13 @@ def hand_over(group: EventGroup, counts: Mapping[str, int]) -> None:
         group.log(event_id, count)
 
 
-def _tell(group: EventGroup, action: SessionAction) -> None:
+def _record(group: EventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
     getattr(session, action.name)(action.at)
 
 
-async def _in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
+async def _run_in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
     return await asyncio.wait_for(
         asyncio.get_running_loop().run_in_executor(threads, function), LONGEST_WAIT_S
     )

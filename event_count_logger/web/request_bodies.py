@@ -14,8 +14,8 @@ from typing_extensions import NotRequired, TypedDict
 from event_count_logger.config.checks import show
 from event_count_logger.config.session_actions import ActionName
 from event_count_logger.sources.sessions import LATEST_S
-from event_count_logger.web.cors import PAGE
-from event_count_logger.web.json_body import Intake
+from event_count_logger.web.cors import ORIGIN
+from event_count_logger.web.json_body import BodyReader
 from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ _MOST_FIELDS = 100
 _LARGEST_COUNT = 2**53 - 1
 
 #: pydantic's own are about Python.
-_WORDS = {
+_MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "expected no such field",
     "dict_type": "expected an object",
@@ -114,7 +114,7 @@ class Form(Generic[_T]):
         described = {"schema": self._adapter.json_schema(), "example": example}
         self.description = {"requestBody": {"required": True, "content": {"application/json": described}}}
 
-    async def read(self, request: Request, intake: Intake) -> _T:
+    async def read(self, request: Request, body_reader: BodyReader) -> _T:
         """The body of a request.
 
         Raises:
@@ -123,23 +123,23 @@ class Form(Generic[_T]):
         """
         if not self._any_media_type:
             _check_media_type(request)
-        return await intake.read(request, self._understand)
+        return await body_reader.read(request, self._validate)
 
-    def _understand(self, document: Any) -> _T:
+    def _validate(self, document: Any) -> _T:
         if isinstance(document, dict) and len(document) > _MOST_FIELDS:
             raise HTTPProblem(self._invalid, f"expected at most {_MOST_FIELDS} fields")
         try:
             return self._adapter.validate_python(document)
         except ValidationError as error:
-            refusal = self._refusal(error)
-        raise refusal  # out here, where it does not keep what was wrong in memory
+            problem = self._problem(error)
+        raise problem  # out here, where it does not keep what was wrong in memory
 
-    def _refusal(self, error: ValidationError) -> HTTPProblem:
+    def _problem(self, error: ValidationError) -> HTTPProblem:
         first, *others = error.errors(include_url=False)
         given = "" if first["type"] == "missing" else f", not {show(first['input'])}"
         more = f" (and {len(others)} more)" if others else ""
         field = ".".join(str(step) for step in first["loc"])
-        return HTTPProblem(self._invalid, f"{_WORDS.get(first['type'], first['msg'])}{given}{more}", field)
+        return HTTPProblem(self._invalid, f"{_MESSAGES.get(first['type'], first['msg'])}{given}{more}", field)
 
 
 EVENTS = Form(Events, {"events": {"req1": 3, "error": 1}}, invalid=422)
@@ -163,6 +163,6 @@ PAYLOAD = Form(
 def _check_media_type(request: Request) -> None:
     """A form on any page can send plain text to anywhere, so only pages that may count can send that."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_beacon = media_type == "text/plain" and request.scope[PAGE] is not None
+    is_beacon = media_type == "text/plain" and request.scope[ORIGIN] is not None
     if media_type != "application/json" and not is_beacon:
         raise HTTPProblem(415, f"Content-Type: expected application/json, not {media_type!r}")

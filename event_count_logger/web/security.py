@@ -20,10 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from event_count_logger.config import Config
 from event_count_logger.web import paths
-from event_count_logger.web.cors import PAGE, Origins
+from event_count_logger.web.cors import ORIGIN, Origins
 from event_count_logger.web.framing import LONGEST_HEAD
 from event_count_logger.web.problems import problem
-from event_count_logger.web.unread import has_body, reading_on
+from event_count_logger.web.unread import draining, has_body
 
 #: For the OpenAPI description only: the guard looks at the token.
 BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
@@ -100,9 +100,9 @@ class Guard:
 
         scope = _in_origin_form(scope)
         origins = self._origins
-        origin = origins.counting(scope)
+        origin = origins.counting_origin(scope)
         is_head, is_ended = scope["method"] == "HEAD", False
-        receive, send = reading_on(scope, receive, send)
+        receive, send = draining(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal is_ended
@@ -120,7 +120,7 @@ class Guard:
         answer = self._refusal(scope, origin) or self._app
         # Routes answer to GET alone; to HEAD, the body of the same answer is left out.
         method = "GET" if is_head else scope["method"]
-        await answer({**scope, "method": method, PAGE: origin}, receive, send_with_headers)
+        await answer({**scope, "method": method, ORIGIN: origin}, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, origin: str | None) -> Response | None:
         headers = Headers(scope=scope)
@@ -131,15 +131,15 @@ class Guard:
         if not self._any_host and not _is_this_machine(headers.get("host", "localhost")):
             return problem(421, "this server answers to names of this machine only; see --without-token")
         if origin is not None:
-            return self._origins.answer(scope, origin)
-        if not self._may_ask(scope["path"], headers.get("authorization", "")):
+            return self._origins.early_response(scope, origin)
+        if not self._is_authorized(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})
         if has_body(scope) and scope["method"] in ("GET", "HEAD"):
             return problem(400, f"a {scope['method']} request has no body", {"Connection": "close"})
         return None
 
-    def _may_ask(self, path: str, authorization: str) -> bool:
+    def _is_authorized(self, path: str, authorization: str) -> bool:
         is_open = path in (paths.PAGE, *paths.STATE) or path.startswith(paths.STATIC)
         if self._expected is None or is_open:
             return True

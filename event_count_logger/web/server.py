@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from event_count_logger.web.connections import Connections
+from event_count_logger.web.connections import ConnectionLimits
 from event_count_logger.web.framing import Framing
 from event_count_logger.web.streams import Hub
 
@@ -34,7 +34,7 @@ def run(
     app: ASGIApp,
     hub: Hub,
     listener: socket.socket,
-    connections: Connections,
+    connections: ConnectionLimits,
     on_step: Callable[[], object],
     on_stop: Callable[[], object],
 ) -> None:
@@ -108,7 +108,7 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
 
     _piece = memoryview(bytearray(_LONGEST_PIECE))  # of all connections: it is copied as soon as it is filled
 
-    def __init__(self, connections: Connections, **settings: Any) -> None:
+    def __init__(self, connections: ConnectionLimits, **settings: Any) -> None:
         super().__init__(**settings)
         self.conn = Framing()
         self._connections = connections
@@ -125,14 +125,14 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connections.add(self)
-        self._look_later()
+        self._schedule_check()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.remove(self)
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        self._connections.now_idle(self)
+        self._connections.mark_idle(self)
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -152,11 +152,11 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
         """See `asyncio.BufferedProtocol`."""
         self.data_received(bytes(self._piece[:nbytes]))
 
-    def _look_later(self) -> None:
-        self.loop.call_later(_LONGEST_REQUEST_S, self._look, self.cycle)
+    def _schedule_check(self) -> None:
+        self.loop.call_later(_LONGEST_REQUEST_S, self._check_progress, self.cycle)
 
-    def _look(self, cycle_before: RequestResponseCycle | None) -> None:
+    def _check_progress(self, cycle_before: RequestResponseCycle | None) -> None:
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self.cycle is cycle_before:
             self.transport.abort()
         if not self.transport.is_closing():
-            self._look_later()
+            self._schedule_check()

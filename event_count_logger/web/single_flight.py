@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-#: Seconds for which an answer serves everybody: many viewers then cost Redis no more than one.
+#: Seconds for which an result serves everybody: many viewers then cost Redis no more than one.
 _KEPT_S = 0.4
 
 #: Seconds after which nobody waits any longer for threads that wait for Redis.
@@ -19,12 +19,12 @@ LONGEST_WAIT_S = 10.0
 _THREADS = 8
 
 
-class Shared:
+class SingleFlight:
     """Answers by key: each is computed once at a time, in a thread, and then kept for a moment."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, "ask")
-        self._answers: dict[Hashable, asyncio.Future[Any]] = {}
+        self._results: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def get(self, key: Hashable, compute: Callable[[], _T]) -> _T:
         """What `compute` returned to the first who asked with this key.
@@ -33,15 +33,15 @@ class Shared:
             asyncio.TimeoutError: That takes too long.
             Exception: What `compute` raised.
         """
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = asyncio.get_running_loop().run_in_executor(self._threads, compute)
-            answer.add_done_callback(lambda done: self._forget_later(key, done))
-            self._answers[key] = answer
-        found: _T = await asyncio.wait_for(asyncio.shield(answer), LONGEST_WAIT_S)
+        result = self._results.get(key)
+        if result is None:
+            result = asyncio.get_running_loop().run_in_executor(self._threads, compute)
+            result.add_done_callback(lambda done: self._forget_later(key, done))
+            self._results[key] = result
+        found: _T = await asyncio.wait_for(asyncio.shield(result), LONGEST_WAIT_S)
         return found
 
-    def _forget_later(self, key: Hashable, answer: asyncio.Future[Any]) -> None:
-        if not answer.cancelled():
-            answer.exception()  # else asyncio tells of it, where nobody waits for the answer any more
-        asyncio.get_running_loop().call_later(_KEPT_S, self._answers.pop, key, None)
+    def _forget_later(self, key: Hashable, result: asyncio.Future[Any]) -> None:
+        if not result.cancelled():
+            result.exception()  # else asyncio tells of it, where nobody waits for the result any more
+        asyncio.get_running_loop().call_later(_KEPT_S, self._results.pop, key, None)

@@ -68,8 +68,8 @@ class _Feed:
         self._threads = threads
         self._position = HistoryPosition(0)
         self._streams: set[Stream] = set()
-        self._following: asyncio.Task[None] | None = None
-        self._begun = asyncio.ensure_future(self._begin())
+        self._task: asyncio.Task[None] | None = None
+        self._started = asyncio.ensure_future(self._start())
 
     async def join(self, stream: Stream) -> HistoryPosition:
         """Give the stream all that finishes from now on; returns behind what that is.
@@ -78,18 +78,18 @@ class _Feed:
             StoreError: Redis does not answer.
         """
         self._streams.add(stream)
-        return max(self._position, await asyncio.shield(self._begun))
+        return max(self._position, await asyncio.shield(self._started))
 
     @property
-    def over(self) -> bool:
+    def is_stopped(self) -> bool:
         """Whether it follows no more, because Redis refused to go on."""
-        return self._following is not None and self._following.done()
+        return self._task is not None and self._task.done()
 
     def leave(self, stream: Stream) -> bool:
         """Give the stream nothing more; returns whether it was the last one, which ends the feed."""
         self._streams.discard(stream)
         if not self._streams:
-            for task in filter(None, (self._begun, self._following)):
+            for task in filter(None, (self._started, self._task)):
                 task.cancel()
         return not self._streams
 
@@ -109,10 +109,10 @@ class _Feed:
             else:
                 await asyncio.sleep(wait_s)
 
-    async def _begin(self) -> HistoryPosition:
+    async def _start(self) -> HistoryPosition:
         newest = await self._in_thread(lambda: self._reader.position(self._interval))
         self._position = HistoryPosition.parse(newest)
-        self._following = asyncio.ensure_future(self._follow())
+        self._task = asyncio.ensure_future(self._follow())
         return self._position
 
     async def _follow(self) -> None:
@@ -178,7 +178,7 @@ class Stream:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the response."""
         yield _PREAMBLE.format(position=self.sent).encode()
-        async for event in _noting_silence(self._events()):
+        async for event in _with_keep_alives(self._events()):
             yield event.text if event else _KEEP_ALIVE
 
     async def _events(self) -> AsyncIterator[Event]:
@@ -192,7 +192,7 @@ class Stream:
                 yield event_or_end
 
 
-async def _noting_silence(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
+async def _with_keep_alives(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
     """Each event, and None whenever there was none for long."""
     while True:
         coming = asyncio.ensure_future(anext(events))
@@ -223,7 +223,7 @@ class Hub:
         """
         key = (group.name, interval.name)
         feed = self._feeds.get(key)
-        if feed is None or feed.over:
+        if feed is None or feed.is_stopped:
             reader = GroupReader(group, self._store)
             reader.follower(interval.name)  # raises now if it keeps no history
             feed = self._feeds[key] = _Feed(group, reader, interval, self._threads)

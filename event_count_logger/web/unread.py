@@ -18,7 +18,7 @@ def has_body(scope: Scope) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def reading_on(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+def draining(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Returns `receive` and `send` that end an answer when the whole body was received, or after 2 s.
 
     All of the answer is sent at once: the rest of the body is dropped between its last byte and its end.
@@ -27,7 +27,7 @@ def reading_on(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Sen
         return receive, send
     is_complete = False
 
-    async def receive_noting_end() -> Message:
+    async def receive_and_check_end() -> Message:
         nonlocal is_complete
         message = await receive()
         is_complete = not message.get("more_body", False)
@@ -35,7 +35,7 @@ def reading_on(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Sen
 
     async def drop_rest() -> None:
         while not is_complete:
-            await receive_noting_end()
+            await receive_and_check_end()
 
     async def send_before_rest(message: Message) -> None:
         is_end = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -47,4 +47,4 @@ def reading_on(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Sen
             await asyncio.wait_for(drop_rest(), _LONGEST_REST_S)
         await send({"type": "http.response.body"})
 
-    return receive_noting_end, send_before_rest
+    return receive_and_check_end, send_before_rest
