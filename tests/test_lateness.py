@@ -41,7 +41,7 @@ def test_master_start_rotates_late_interval_and_warns(
     assert len(late) == 1
     assert re.fullmatch(
         r"Group 'g', interval '1s': rotated [\d.]+s late, \S+Z to \S+Z in one interval: "
-        r"this master has just taken it, and no other one has rotated it",
+        r"this master has just started with it, and no other master had rotated it",
         late[0],
     )
     store.close()
@@ -83,7 +83,7 @@ def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, co
     master.terminate()
     (late,) = late_rotations(master.communicate(timeout=10)[1])
     assert re.search(
-        r": (this master came to it [\d.]+s late \(busy, stopped, or waiting for Redis\)|"
+        r": (this master tried [\d.]+s late \(busy, stopped, or waiting for Redis\)|"
         r"the request to Redis took [\d.]+s)$",
         late,
     )
@@ -93,7 +93,7 @@ def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
     now = 100.0
     seen = RotationAttempts(lambda: now)
     seen.begin()
-    assert seen.reason(60) == "this master has just taken it, and no other one has rotated it"
+    assert seen.reason(60) == "this master has just started with it, and no other master had rotated it"
     seen.succeed(10)
     now = 110.0
     seen.begin()
@@ -101,10 +101,10 @@ def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
     now = 150.0
     assert seen.reason(60) == "the request to Redis took 40s"
     seen.begin()
-    assert seen.reason(60).startswith("this master came to it 40s late ")
+    assert seen.reason(60).startswith("this master tried 40s late ")
     seen.fail(Unavailable("h:1", "gone"))
     seen.begin()
-    assert seen.reason(60) == "this master could not rotate it before: Redis at h:1 cannot be reached: gone"
+    assert seen.reason(60) == "earlier attempts of this master failed: Redis at h:1 cannot be reached: gone"
     seen.succeed(10)
     assert not seen.reason(60).startswith("this master could")
 

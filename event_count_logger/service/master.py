@@ -1,4 +1,26 @@
-"""The master: rotates every interval of every group when its time is over."""
+"""The master: rotates each interval of each group at its boundary.
+
+Jobs run in the threads of a scheduler. Each job does one step, and plans its next run itself:
+
+    job         step                                                      next run
+    ----------  --------------------------------------------------------  --------------------------------
+    rotate      rotate one interval of one shard                          2 ms after its next boundary
+                                                                          failed: after 1 s
+    recover     send the counts of spool files that processes left        after 3 s
+    prune       delete positions of ended processes                       as the groups' source_ttl demands
+    compare     find intervals that are counted in and never rotated      after 10 s
+    index       find counters of version 1.1                              after 10 s, or 10 min without any
+    heartbeat   record this master in Redis                               after 5 s
+
+A master goes through these states:
+
+    state     what leads to the next state
+    --------  -----------------------------------------------------------------------------------------
+    created   `run` starts the embedded server, if configured, and the scheduler
+    running   `stop`, SIGTERM, KeyboardInterrupt or SystemExit. `reload` replaces the timers, and stays here
+    stopping  no job is planned any more; those that run are awaited, and the stop is recorded in Redis
+    stopped   `run` returns, after the embedded server has ended
+"""
 
 from __future__ import annotations
 
@@ -31,32 +53,33 @@ from event_count_logger.store import MasterInfo, Rotation, Store, prune_every_s
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
 
-#: Seconds until a rotation that failed is tried again.
+#: Seconds until a failed rotation is retried.
 _RETRY_S = 1.0
 
-#: Seconds between looks for spool files whose process was killed. An idle look costs about as much as opening
-#: each file.
+#: Seconds between searches for spool files of killed processes. A search that finds none costs about as much
+#: as opening each file.
 _RECOVER_S = 3.0
 
-#: Seconds between signs that this master is there.
+#: Seconds between heartbeats of this master.
 _HEARTBEAT_S = 5.0
 
-#: Seconds between looks for intervals that are counted in and not rotated.
+#: Seconds between searches for intervals that are counted in and never rotated.
 _COMPARE_S = 10.0
 
-#: Seconds between looks at how it goes, and until a signal is noticed that came in the very moment in which
-#: the main thread fell asleep: Python runs the handler when that wakes up.
+#: Seconds between steps of the main thread. A signal that arrives just before the main thread falls asleep is
+#: handled after this time: Python runs the handler when the thread wakes up.
 _STEP_S = 1.0
 
-#: Seconds without one job that was finished, beyond what Redis may take to answer, after which it is stuck.
+#: Seconds without a finished job, beyond the timeout of Redis, after which the master counts as stuck.
 _STUCK_S = 3 * _HEARTBEAT_S
 
-#: Seconds after a boundary at which to rotate: the server's clock is a little behind what it said.
+#: Seconds from a boundary to its rotation. Redis reports whole milliseconds, so an earlier request could
+#: precede the boundary.
 _AFTER_BOUNDARY_S = 0.002
 
 
 class EventCountLoggerMaster(EventCountLogger):
-    """The service that ends intervals. Several may run at once: a rotation happens once."""
+    """The service that rotates intervals. Several may run at once: each rotation happens once."""
 
     def __init__(
         self,
@@ -73,7 +96,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._recovery = Recovery(config, self._counters, self.log)
         self._unrotated = UnrotatedWatch(self._counters, self.log)
         self._unindexed = UnindexedCounters(self._counters, self.log)
-        # Not an Event: a signal handler that sets it, in the thread that waits for it, may wait for itself.
+        # Not an Event: a signal handler that sets it in the thread that waits for it could deadlock.
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._timers: set[_RotationTimer] = set()
@@ -83,7 +106,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._progressed_at = time.monotonic()
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()
-        self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # as of the last rotation
+        self._obstacles: dict[tuple[GroupConfig, Interval], set[str]] = {}  # keys of unexpected types
         self._has_warned_of_heartbeat = False
         self._late = LateRotations(self.log)
         self._info = MasterInfo(socket.gethostname(), os.getpid(), version("event-count-logger"), time.time())
@@ -91,13 +114,13 @@ class EventCountLoggerMaster(EventCountLogger):
     def run(self, on_step: Callable[[], object] | None = None) -> None:
         """Rotate until `stop()` is called, or KeyboardInterrupt or SystemExit is raised.
 
-        Intervals whose time was over before are ended at once; Redis may be away at any time.
+        Overdue intervals are rotated at once. While Redis is unavailable, the master retries.
 
         Args:
-            on_step: Is called every second or so while it gets on with its work; may call `reload`.
+            on_step: Called about every second while jobs make progress; may call `reload`.
 
         Raises:
-            EmbeddedServerError: The configuration asks for an embedded server, which cannot be started.
+            EmbeddedServerError: The configured embedded server cannot be started.
         """
         embedded = (
             EmbeddedServer(self.config.redis, self.log) if self.config.redis.embedded else nullcontext()
@@ -108,23 +131,23 @@ class EventCountLoggerMaster(EventCountLogger):
         self.log.info("ECL Master stopped")
 
     def stop(self) -> None:
-        """Let `run()` return when what it is doing is done. Signal handlers and threads may call it."""
+        """Make `run()` return once its running jobs have ended. Safe in signal handlers and threads."""
         self._stopping = True
         self._stop_requests.put(None)
 
     def reload(self, config: Config) -> None:
-        """Go on with another configuration, without its section `redis`. Only for `on_step` of `run`."""
+        """Continue with another configuration, except its section `redis`. Only for `on_step` of `run`."""
         self.config = config
         self._recovery.log_recovered()
         self._recovery = Recovery(config, self._counters, self.log)
         self._set_timers()
 
     def rotate_due(self) -> None:
-        """End every interval whose time is over, once; before that, send what killed processes have left.
+        """Send the counts of killed processes, then rotate every overdue interval once.
 
         Raises:
-            Unavailable: Redis does not answer; in a cluster, for some: the others were ended all the same.
-            Rejected: It refused some; the others were ended all the same.
+            Unavailable: Redis or a node of the cluster does not answer. All other intervals were rotated.
+            Rejected: Redis rejected some rotations. All other intervals were rotated.
         """
         failure: StoreError | None = None
         try:
@@ -134,7 +157,7 @@ class EventCountLoggerMaster(EventCountLogger):
             failure = error
         self._prune()
         self._unrotated.look(self.config)
-        with suppress(Unavailable):  # so are the rotations
+        with suppress(Unavailable):  # the rotations then raise it
             self._unindexed.index(self.config)
         for shard, interval in _rotations(self.config):
             if failure and self._counters.client.is_unavailable(shard):
@@ -167,14 +190,14 @@ class EventCountLoggerMaster(EventCountLogger):
         finally:
             with self._planning:
                 self._stopping = True
-            scheduler.remove_all_jobs()  # it must not hand one out while it shuts down
+            scheduler.remove_all_jobs()  # a job submitted during the shutdown would fail
             scheduler.shutdown()
             self._recovery.log_recovered()
             self._late.log()
             self._counters.masters.record_stop({*self._announced, *self.config.groups.values()}, self._info)
 
     def _set_timers(self) -> None:
-        """One for each interval of the configuration; those that there are stay as they are planned."""
+        """Have one timer for each interval of the configuration; existing timers keep their planned jobs."""
         wanted = set(_rotations(self.config))
         self._timers = {timer for timer in self._timers if timer.rotation in wanted}
         self._failing &= wanted
@@ -185,14 +208,14 @@ class EventCountLoggerMaster(EventCountLogger):
             self._scheduler.add_job(self._rotate_job, args=[timer])
 
     def _is_progressing(self) -> bool:
-        """Whether jobs are done; each waits for Redis for some time only."""
+        """Returns whether a job has ended lately; a job waits for Redis for a limited time only."""
         longest_s = _STUCK_S + 2 * self.config.redis.socket_timeout
         return time.monotonic() - self._progressed_at < longest_s
 
     def _rotate_job(self, timer: _RotationTimer) -> None:
-        """Rotate if it is time, and plan the next look for when it will be, by the server's clock."""
+        """Rotate if the boundary has passed, and plan the next run for the next boundary."""
         if timer not in self._timers:
-            return  # another configuration does not want it any more
+            return  # a reload has removed the interval
         shard, interval = timer.rotation
         wait_s = _RETRY_S
         timer.attempts.begin()
@@ -214,7 +237,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self._plan(wait_s, self._rotate_job, timer)
 
     def _check_lateness(self, timer: _RotationTimer, rotation: Rotation) -> None:
-        """Log a rotation that was so late that it was overdue."""
+        """Log a rotation that is later than the tolerance."""
         shard, interval = timer.rotation
         seconds = late_s(interval, rotation)
         if seconds > OVERDUE_TOLERANCE_S and rotation.start is not None and rotation.end is not None:
@@ -223,18 +246,18 @@ class EventCountLoggerMaster(EventCountLogger):
         timer.attempts.succeed(rotation.until_next_s)
 
     def _recover_job(self) -> None:
-        """Send what killed processes of this machine have left, and plan the next look."""
+        """Send the counts of killed processes of this machine, and plan the next run."""
         try:
             for _ in self._recovery.run():
                 if self._stopping:
                     return
         except Unavailable:
-            pass  # the store has told it
+            pass  # logged by the store
         finally:
             self._plan(_RECOVER_S, self._recover_job)
 
     def _prune_job(self) -> None:
-        """Forget processes that have ended, and plan the next look."""
+        """Delete positions of ended processes, and plan the next run."""
         self._prune()
         every_s = min(map(prune_every_s, self.config.groups.values()), default=_HEARTBEAT_S)
         self._plan(every_s, self._prune_job)
@@ -242,25 +265,25 @@ class EventCountLoggerMaster(EventCountLogger):
     def _prune(self) -> None:
         for group in self.config.groups.values():
             for shard in group.shards:
-                # Told by the store or, where a key is in the way, by whoever counts.
+                # Logged by the store or, if a key has an unexpected type, by the processes that count.
                 with suppress(StoreError):
                     n = self._counters.sources.prune(shard)
                     if n:
                         self.log.info(
-                            "Group '%s': forgot the positions of %s",
+                            "Group '%s': deleted the positions of %s",
                             shard.label,
                             counted(n, "ended process", "es"),
                         )
 
     def _compare_job(self) -> None:
-        """Look for intervals that are counted in and not rotated, and plan the next look."""
+        """Find intervals that are counted in and never rotated, and plan the next run."""
         try:
             self._unrotated.look(self.config)
         finally:
             self._plan(_COMPARE_S, self._compare_job)
 
     def _index_job(self) -> None:
-        """Look for counters of version 1.1, and plan the next look."""
+        """Find counters of version 1.1, and plan the next run."""
         try:
             with suppress(Unavailable):  # logged by the store
                 self._unindexed.index(self.config)
@@ -268,7 +291,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self._plan(self._unindexed.next_scan_s, self._index_job)
 
     def _heartbeat_job(self) -> None:
-        """Say that this master is there, and plan to say so again."""
+        """Record this master in Redis, and plan the next heartbeat."""
         self._late.log_if_due()
         groups = tuple(self.config.groups.values())
         try:
@@ -277,10 +300,12 @@ class EventCountLoggerMaster(EventCountLogger):
             self._counters.masters.record(groups, self._info)
         except (Rejected, NotYet) as error:
             if not self._has_warned_of_heartbeat:
-                self.log.warning("It cannot be noted that this master is there: %s", error)
+                self.log.warning(
+                    "Cannot record this master's heartbeat in Redis (rotation continues): %s", error
+                )
             self._has_warned_of_heartbeat = True
         except Unavailable:
-            pass  # the store has told it
+            pass  # logged by the store
         finally:
             self._plan(_HEARTBEAT_S, self._heartbeat_job)
 
@@ -292,14 +317,14 @@ class EventCountLoggerMaster(EventCountLogger):
                 self._scheduler.add_job(job, "date", run_date=when, args=args)
 
     def _rotate(self, shard: GroupConfig, interval: Interval) -> Rotation:
-        """Rotate if it is time."""
-        with suppress(Unavailable):  # so is the rotation
+        """Rotate if the boundary has passed, and log the result."""
+        with suppress(Unavailable):  # the rotation then raises it
             self._unindexed.index_before_rotation(self.config, shard, interval)
         rotation = self._counters.rotation.rotate(shard, interval)
         if rotation.outcome == "restarted":
             self.log.warning(
-                "Group '%s', interval '%s': began in the future, so the clock of Redis was wrong; it begins "
-                "anew, without losing counts",
+                "Group '%s', interval '%s': start time is in the future (the Redis clock was set back); "
+                "interval restarted, no counts lost",
                 shard.label,
                 interval.name,
             )
@@ -317,16 +342,20 @@ class EventCountLoggerMaster(EventCountLogger):
         return rotation
 
     def _warn_obstacles(self, rotated: tuple[GroupConfig, Interval], rotation: Rotation) -> None:
-        """Warn of each key once. A key that is out of the way at a later rotation is forgotten."""
+        """Warn of each key of an unexpected type once, and once more if it disappears and returns."""
         found = set(rotation.obstacles)
         for key in found.difference(*tuple(self._obstacles.values())):
-            self.log.warning("Key %s holds something else than it should: it is left as it is", key)
-        is_over = rotation.outcome == "rotated"  # otherwise not all keys were looked at
+            self.log.warning("Key %s has an unexpected type or value; left unchanged, not rotated", key)
+        is_over = rotation.outcome == "rotated"  # otherwise not all keys were checked
         self._obstacles[rotated] = found if is_over else found | self._obstacles.get(rotated, set())
 
 
 class _RotationTimer:
-    """Goes off again and again for one interval of a shard; there may have been one for the same before."""
+    """The series of rotate jobs of one interval of a shard.
+
+    A reload may remove a timer and later add another one for the same interval: a job runs only if its own
+    timer is still in use.
+    """
 
     def __init__(self, rotation: tuple[GroupConfig, Interval]) -> None:
         self.rotation = rotation
@@ -338,13 +367,13 @@ def _nothing() -> None:
 
 
 def _rotations(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
-    """Each shard and interval of each group: all are rotated on their own."""
+    """Returns each shard of each group with each of its intervals: each pair is rotated separately."""
     for group in config.groups.values():
         yield from product(group.shards, group.intervals)
 
 
 def _without(some: Iterable[GroupConfig], others: Iterable[GroupConfig]) -> list[GroupConfig]:
-    """The groups whose names none of the others has."""
+    """Returns the groups whose names no other group has."""
     names = {group.name for group in others}
     return [group for group in some if group.name not in names]
 

@@ -1,6 +1,7 @@
-"""Tells whoever runs this process how it is: the protocol of systemd, sd_notify(3).
+"""The notification protocol of systemd, sd_notify(3).
 
-Each message is a datagram to the socket that is named in the environment; without one, nothing is said.
+Each message is a datagram to the socket that the environment variable NOTIFY_SOCKET names. Without this
+variable, no message is sent.
 """
 
 from __future__ import annotations
@@ -11,47 +12,47 @@ import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 
-#: Seconds that a message may wait for room; then it is dropped.
+#: Seconds that a message may wait for room in the socket; then it is dropped.
 _LONGEST_WAIT_S = 1.0
 
-#: How many signs of life are given in the time after which the lack of one has the process killed.
+#: Watchdog messages per watchdog timeout. systemd kills the process if none arrives within the timeout.
 _HEARTBEATS = 4
 
 
 class Notifier:
-    """Sends messages; none of its methods raises."""
+    """Sends messages to the service manager; its methods never raise."""
 
     def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
-        """Takes what is for this process out of the environment, so that children do not speak for it."""
+        """Removes the variables of the protocol from the environment, so that no child process uses them."""
         address = environment.pop("NOTIFY_SOCKET", "")
-        # An '@' stands for the 0 that names outside of the file system begin with; see unix(7).
+        # '@' stands for the NUL at the start of an abstract socket address; see unix(7).
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._every_s = _watchdog_s(environment) / _HEARTBEATS
         self._next_heartbeat = 0.0
         self._is_stopping = False
 
     def ready(self, status: str) -> None:
-        """It serves, as of now or again; `status` is for people."""
+        """Report that the service is ready, after its start or a reload; `status` is shown to people."""
         if not self._is_stopping:
             self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """It reads its configuration; `ready` ends that."""
+        """Report the start of a reload; `ready` reports its end."""
         if not self._is_stopping:
             now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
             self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def status(self, status: str) -> None:
-        """What it is doing, for people."""
+        """Report a status, which is shown to people."""
         self._send(f"STATUS={status}")
 
     def stopping(self) -> None:
-        """It ends."""
+        """Report that the service is stopping."""
         self._is_stopping = True
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """It gets on with its work; to be called often."""
+        """Report progress to the watchdog. Call this often: it limits the number of messages itself."""
         now = time.monotonic()
         if self._every_s and now >= self._next_heartbeat:
             self._next_heartbeat = now + self._every_s
@@ -67,7 +68,7 @@ class Notifier:
 
 
 def _watchdog_s(environment: MutableMapping[str, str]) -> float:
-    """Seconds after which a process that gives no sign is killed; 0 for never."""
+    """Returns the watchdog timeout of this process in seconds; 0 for none."""
     microseconds, pid = environment.pop("WATCHDOG_USEC", "0"), environment.pop("WATCHDOG_PID", "")
     if pid and pid != str(os.getpid()):
         return 0

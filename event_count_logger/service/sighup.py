@@ -1,4 +1,4 @@
-"""SIGHUP in the time before a service can obey it."""
+"""Blocking of SIGHUP until a service has installed its handler."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import signal
 
 
 def block() -> None:
-    """From now on SIGHUP waits, and does not end this process."""
+    """Block SIGHUP: a signal that arrives is kept pending, and does not end this process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def unblock() -> None:
-    """It waits no longer: what has come meanwhile comes now."""
+    """Unblock SIGHUP: a pending signal is delivered now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

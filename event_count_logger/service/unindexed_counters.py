@@ -1,4 +1,8 @@
-"""Includes what programs of version 1.1 count beside a master of this version."""
+"""Indexing of counters that programs of version 1.1 create, so that a master of this version rotates them.
+
+Version 1.1 creates a counter's key without adding the event to the index of its interval, so rotations would
+miss it. A scan of the whole database finds such keys and indexes them.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +16,34 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store, index_counters, may_be_unindexed
 
-#: Seconds after the start, and after the last find, for which a program of version 1.1 may be at work.
+#: Seconds after the start, and after the last counter found, for which programs of version 1.1 are expected.
 _ACTIVE_S = 3600.0
 
-#: Seconds between looks while one may be at work, and otherwise: a program of 1.1 may start at any time.
+#: Seconds between scans while such programs are expected, and otherwise; one may start at any time.
 _EVERY_S, _SELDOM_S = 10.0, 600.0
 
-#: Seconds without a index, at least, in times of what the last one took: 1 % of the time, and up to 10 % where
-#: intervals are very short.
+#: Least pause after a scan, as a multiple of its duration: scans take 1 % of the time at most, and before
+#: rotations of short intervals 10 %.
 _REST_FACTOR, _REST_FACTOR_BEFORE_ROTATION = 100, 10
 
-#: Seconds that a rotation waits for a index, at most.
+#: Longest scan, in seconds, that a rotation waits for.
 _LONGEST_WAIT_S = 0.5
 
 
 class UnindexedCounters:
-    """Looks for counters that version 1.1 has made, before rotations and in between.
+    """Scans for counters that version 1.1 has created, before rotations and periodically.
 
-    An event that 1.1 has counted in the last interval, too, needs no index: rotations include it. A index is
-    for events that are new, or were not counted for an interval.
+    Rotations include events of the last interval anyway. Scans find events that are new, or were not counted
+    for an interval.
     """
 
     def __init__(self, store: Store, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
-        """Expects a program of version 1.1 for the first hour.
+        """Expects programs of version 1.1 for the first hour.
 
         Args:
-            store: Where the counters are.
-            log: Gets a message when such counters are found.
-            clock: Seconds that never go back.
+            store: Redis with the counters.
+            log: Log for a message when such counters are found.
+            clock: Monotonic clock, in seconds.
         """
         self._store = store
         self._log = log
@@ -48,20 +52,20 @@ class UnindexedCounters:
         self._active_until = clock() + _ACTIVE_S
         self._has_found = False
         self._is_allowed = True
-        self._began_at = 0.0  # the last whole index, in Unix seconds of the server
-        self._ended_at, self._took_s = clock(), 0.0  # the last index, whole or not
+        self._began_at = 0.0  # start of the last complete scan, Unix seconds of the server
+        self._ended_at, self._took_s = clock(), 0.0  # end and duration of the last scan, complete or not
 
     @property
     def next_scan_s(self) -> float:
-        """Seconds until the next index that no rotation asks for."""
+        """Seconds until the next periodic scan."""
         every_s = _EVERY_S if self._clock() < self._active_until else _SELDOM_S
         return max(every_s, _REST_FACTOR * self._took_s)
 
     def index(self, config: Config) -> None:
-        """Look at the whole database.
+        """Scan the whole database.
 
         Raises:
-            Unavailable: No answer.
+            Unavailable: Redis does not answer.
         """
         with self._lock:
             self._scan(config)
@@ -103,7 +107,7 @@ class UnindexedCounters:
                 self._began_at = began_at
         except Rejected as error:
             self._is_allowed = False
-            self._log.info("Counters of event-count-logger 1.1 are not looked for: %s", error)
+            self._log.info("Counters of event-count-logger 1.1 are not searched: %s", error)
         self._ended_at = self._clock()
         self._took_s = self._ended_at - began
         self._note_found(n_found)

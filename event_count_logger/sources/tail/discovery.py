@@ -145,7 +145,7 @@ class FoundFile:
 
     @property
     def is_rotated(self) -> bool:
-        """Whether the file was renamed after it was written."""
+        """True if the file was renamed after it was written."""
         return self.path != self.original_path
 
     @property

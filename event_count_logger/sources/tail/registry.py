@@ -95,13 +95,13 @@ class Registry:
 
     @property
     def is_complete(self) -> bool:
-        """Whether another scan would find nothing more."""
+        """True if another scan would find nothing more."""
         is_truncated = any(file.is_truncated for file in self.files.values())
         return self._is_stable and not self._is_waiting and not is_truncated
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether a file is missing that a further scan may find."""
+        """True if a file is missing that a further scan may find."""
         return not all(missing.is_unreadable for missing in self._missing)
 
     def checkpoint(self, number: int) -> Checkpoint:

@@ -109,7 +109,7 @@ class Tail:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether no file is missing and Redis rejects no batch."""
+        """True if no file is missing and Redis rejects no batch."""
         return self._registry.is_complete and not self._rejected
 
     def begin(self, from_start: bool = False) -> None:

@@ -95,12 +95,12 @@ class TailedFile:
 
     @property
     def is_intact(self) -> bool:
-        """Whether the bytes that were read are still in the file."""
+        """True if the bytes that were read are still in the file."""
         return self._is_intact_up_to(self.offset)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the file is deleted and read to its end."""
+        """True if the file is deleted and read to its end."""
         return self.is_deleted and self.is_at_end
 
     def check_deletion(self) -> None:
