@@ -38,10 +38,7 @@ class LateRotation:
 
 
 def late_s(interval: Interval, rotation: Rotation) -> float:
-    """Returns the seconds from the boundary at which an interval should have ended to its rotation.
-
-    Without a rotation, that is 0.
-    """
+    """Returns by how many seconds a rotation was late; 0 if nothing was rotated."""
     if rotation.start is None or rotation.end is None:
         return 0.0
     now = rotation.end + interval.length_s - rotation.until_next_s

@@ -100,9 +100,7 @@ class EventCountLoggerMaster(EventCountLogger):
         self._stop_requests: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._timers: set[_RotationTimer] = set()
-        self._announced: tuple[
-            GroupConfig, ...
-        ] = ()  # groups of which Redis knows that this master rotates them
+        self._announced: tuple[GroupConfig, ...] = ()  # groups with a heartbeat of this master in Redis
         self._progressed_at = time.monotonic()
         self._planning = threading.Lock()
         self._failing: set[tuple[GroupConfig, Interval]] = set()

@@ -71,12 +71,12 @@ class UnindexedCounters:
             self._scan(config)
 
     def index_before_rotation(self, config: Config, group: GroupConfig, interval: Interval) -> None:
-        """Look at the whole database, unless that was done since the latest boundary, or takes too long.
+        """Scan the whole database, unless a scan has started since the latest boundary or takes too long.
 
-        Counters that were made before the boundary are found, so that the rotation includes them.
+        The scan finds counters that were created before the boundary, so that the rotation includes them.
 
         Raises:
-            Unavailable: No answer.
+            Unavailable: Redis does not answer.
         """
         if (
             not may_be_unindexed(group)

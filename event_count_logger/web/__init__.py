@@ -1,1 +1,1 @@
-"""The HTTP server: counts as JSON, as a stream and as metrics, and the page that shows them."""
+"""The HTTP server: counts as JSON, streams and metrics, the page that shows them, and requests that count."""

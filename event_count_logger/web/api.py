@@ -1,4 +1,4 @@
-"""Counts as JSON and as streams."""
+"""Routes that return counts, as JSON and as streams."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from event_count_logger.web.queries import Queries
 from event_count_logger.web.security import BEARER
 from event_count_logger.web.streams import Hub, Stream
 
-#: More finished intervals than any history holds.
+#: Upper limit of the parameter `history`, above the size of any history.
 _MOST_HISTORY = 1_000_000
 
 _History = Annotated[
-    int | None, Query(ge=0, le=_MOST_HISTORY, description="Finished intervals; all there are if not given.")
+    int | None, Query(ge=0, le=_MOST_HISTORY, description="Number of finished intervals; default: all.")
 ]
-_After = Annotated[str | None, Query(description="Begin behind this position, or time in Unix seconds.")]
-_LastEventId = Annotated[str | None, Header(description="The same, as browsers send it.")]
+_After = Annotated[str | None, Query(description="Start after this position, or time in Unix seconds.")]
+_LastEventId = Annotated[str | None, Header(description="The same, as browsers send it on reconnection.")]
 
 
 def router(queries: Queries, hub: Hub) -> APIRouter:
@@ -41,30 +41,30 @@ def router(queries: Queries, hub: Hub) -> APIRouter:
 
 
 class _Api:
-    """Counts."""
+    """Handlers of these routes."""
 
     def __init__(self, queries: Queries, hub: Hub) -> None:
         self._queries = queries
         self._hub = hub
 
     async def groups(self) -> Response:
-        """All groups, and the masters."""
+        """Returns all groups that are not hidden, and the masters."""
         return _json(await self._queries.groups())
 
     async def counts(self, group: str, interval: str, history: _History = None) -> Response:
-        """The last finished and the running interval, totals and history."""
+        """Returns the last and the current interval, all-time totals and history."""
         chosen = self._queries.group(group)
         return _json(await self._queries.counts(chosen, self._queries.interval(chosen, interval), history))
 
     async def stream(
         self, group: str, interval: str, after: _After = None, last_event_id: _LastEventId = None
     ) -> Response:
-        """Each interval as it finishes, once and in order."""
+        """Streams each interval when it finishes, once and in order."""
         chosen = self._queries.group(group)
         chosen_interval = self._queries.interval(chosen, interval)
         try:
             position = _position("after", after)
-            # When a browser connects again, the address is still that of the first time.
+            # A browser that reconnects sends the URL of its first request, with the old `after`.
             position = _position("Last-Event-ID", last_event_id) or position
         except ValueError as error:
             return problem(400, str(error))
@@ -72,11 +72,11 @@ class _Api:
 
 
 class _EventStream(StreamingResponse):
-    """Sends a stream, and closes it however that ends."""
+    """A response that closes its stream even if sending fails."""
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream.chunks(), media_type="text/event-stream")
-        # nginx would otherwise hold events back (nginx.org/en/docs/http/ngx_http_proxy_module.html).
+        # Turns off the buffering of nginx (nginx.org/en/docs/http/ngx_http_proxy_module.html).
         self.headers["X-Accel-Buffering"] = "no"
         self._stream = stream
 

@@ -1,4 +1,4 @@
-"""The application: all routes behind one guard."""
+"""The ASGI application: all routes behind one guard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import Access, Guard
 from event_count_logger.web.streams import Hub
 
-#: Bytes below which an answer is sent as it is, and how hard it is tried above: more takes much longer.
+#: Bytes from which an answer is compressed, and the gzip level: higher levels take much longer.
 _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 
@@ -26,17 +26,17 @@ def create_app(
     access: Access,
     connections: ConnectionLimits,
 ) -> Guard:
-    """The application.
+    """Returns the application.
 
     Args:
-        queries: What it answers from.
-        hub: Where its streams come from.
-        recorder: Where it counts.
-        session_log: Where it tells of the sessions of dashboards.
-        access: Who gets in.
-        connections: Limits how many requests are answered at once.
+        queries: Reads counts and states.
+        hub: Opens streams.
+        recorder: Counts events and sessions.
+        session_log: Logs the payloads of dashboards.
+        access: Rules of access.
+        connections: Limits of requests.
     """
-    # The description comes from the code; pages that show it would load their scripts from other hosts.
+    # FastAPI's pages that show the OpenAPI description load scripts from other hosts, so they are off.
     app = FastAPI(
         title="Event Count Logger", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
     )

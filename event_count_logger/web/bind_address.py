@@ -1,4 +1,4 @@
-"""Where the server listens."""
+"""The address that the server listens on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import socket
 from dataclasses import dataclass
 
-#: Not registered for anything else, and below the ports that systems give to outgoing connections.
+#: A port that is not registered, and below the ephemeral ports of outgoing connections.
 DEFAULT_PORT = 8917
 DEFAULT_ADDRESS = f"127.0.0.1:{DEFAULT_PORT}"
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9a-fA-F:.]+)\]|(?P<host>[^\[\]:/@\s]*)):(?P<port>[0-9]{1,5})")
 
-#: Seconds for which a client may leave what it is sent unread, or unacknowledged, before it is cut off.
+#: TCP_USER_TIMEOUT in seconds: a client that leaves data unread or unacknowledged for longer is disconnected.
 _UNREAD_S = 60
 
 
@@ -23,7 +23,7 @@ class BindAddress:
 
     Attributes:
         host: IP address.
-        port: TCP port; 0 for any that is free.
+        port: TCP port; 0 for a free one.
     """
 
     host: str
@@ -31,11 +31,11 @@ class BindAddress:
 
     @classmethod
     def resolve(cls, text: str) -> BindAddress:
-        """Read `HOST:PORT`, `[IPv6]:PORT`, or `:PORT`, which means all addresses of this machine.
+        """Parse `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all addresses of this machine.
 
         Raises:
-            ValueError: Not of that form.
-            OSError: There is no such host.
+            ValueError: The text has another form.
+            OSError: The host is unknown.
         """
         match = _ADDRESS.fullmatch(text)
         if not match or int(match["port"]) > 65535:
@@ -47,14 +47,14 @@ class BindAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """True if only this machine can reach the address."""
         return ipaddress.ip_address(self.host).is_loopback
 
     def listen(self) -> socket.socket:
-        """A socket that listens there.
+        """Returns a listening socket.
 
         Raises:
-            OSError: It cannot, for example because another program does.
+            OSError: The address cannot be used, for example because another program uses it.
         """
         listener = socket.create_server(
             (self.host, self.port),
@@ -68,6 +68,6 @@ class BindAddress:
 
 
 def url(listener: socket.socket) -> str:
-    """Where a listening socket can be reached."""
+    """Returns the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

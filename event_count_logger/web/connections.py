@@ -1,4 +1,4 @@
-"""Limits of connections and of requests that are being answered, in all and for each client."""
+"""Limits of open connections and of concurrent requests, in total and per client."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from event_count_logger.config import Config
 from event_count_logger.web import paths
 from event_count_logger.web.problems import RETRY_LATER, problem
 
-#: Open connections. The usual limit of a process is 1024 open files.
+#: Most open connections. The usual limit of a process is 1024 open files.
 _MOST_CONNECTIONS = 900
 
-#: Requests that are being answered; each open stream is one. The other connections are for the state of the
-#: server, which is answered under any load.
+#: Most concurrent requests; each open stream is one. The remaining connections are for requests about the
+#: state of the server, which are answered under any load.
 _MOST_REQUESTS = 850
 
 
 class Connection(Protocol):
-    """A connection, as far as it matters here."""
+    """A connection that can be dropped."""
 
     @property
     def client(self) -> tuple[str, int] | None:
-        """Address and port; None without an address."""
+        """Address and port of the client; None for a connection without an address."""
 
     @property
     def is_idle(self) -> bool:
-        """True while no request is being answered."""
+        """True while the connection has no open request."""
 
     def drop(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
 
 
 class ConnectionLimits:
-    """The open connections. An idle one makes room for a new one: the one that has been idle for longest.
+    """The open connections and their limits.
 
-    Clients of this machine have no limit of their own, because a reverse proxy may be one of them.
+    At a limit, a new connection replaces the one that has been idle for longest. Clients of this machine have
+    no limit of their own, because a reverse proxy may be one of them.
     """
 
     def __init__(self, config: Config) -> None:
-        self._open: dict[
-            Connection, str | None
-        ] = {}  # with its client; the last one to become idle comes last
+        #: Client of each connection; the last connection to become idle is the last entry.
+        self._open: dict[Connection, str | None] = {}
         self._requests: Counter[str | None] = Counter()
         self.use(config)
 
     def use(self, config: Config) -> None:
-        """Go on with another configuration."""
+        """Use the limits of another configuration."""
         self._most_per_client = config.serve.connections_per_client or _MOST_CONNECTIONS
 
     def add(self, connection: Connection) -> None:
-        """Take a new connection. An idle one may be closed for it; it is closed itself if all are in use."""
+        """Add a new connection: an idle one may be dropped for it. If all are busy, drop the new one."""
         client = _client(connection.client)
         of_client = [each for each, known in self._open.items() if known == client]
         if client and len(of_client) >= self._most_per_client:
@@ -65,12 +65,12 @@ class ConnectionLimits:
             self._open[connection] = client
 
     def mark_idle(self, connection: Connection) -> None:
-        """Note that a connection has become idle."""
+        """Record that a connection has become idle."""
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         self._open.pop(connection, None)
 
     def _drop_idle(self, connections: Iterable[Connection]) -> bool:
@@ -82,18 +82,16 @@ class ConnectionLimits:
         return False
 
     def limited(self, app: ASGIApp) -> ASGIApp:
-        """An application that answers 503 in place of `app` while too many requests are being answered."""
+        """Returns an application that calls `app`, or answers 503 above the limits of concurrent requests."""
 
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
             client = _client(scope.get("client"))
             if scope["type"] != "http" or scope["path"] in paths.STATE:
                 await app(scope, receive, send)
             elif self._requests.total() >= _MOST_REQUESTS:
-                await problem(503, "the server is answering too many requests", RETRY_LATER)(
-                    scope, receive, send
-                )
+                await problem(503, "the server has too many open requests", RETRY_LATER)(scope, receive, send)
             elif client and self._requests[client] >= self._most_per_client:
-                detail = f"{self._most_per_client} requests of this client are being answered"
+                detail = f"this client has {self._most_per_client} open requests"
                 await problem(503, f"{detail} (serve.connections_per_client)", RETRY_LATER)(
                     scope, receive, send
                 )
@@ -110,7 +108,7 @@ class ConnectionLimits:
 
 
 def _client(address: tuple[str, int] | None) -> str | None:
-    """Returns the client of an address: for IPv6 its network of 64 bits; None for this machine."""
+    """Returns the client of an address: for IPv6 its /64 network, for this machine None."""
     try:
         ip = ip_address(address[0] if address else "")
     except ValueError:

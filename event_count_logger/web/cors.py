@@ -1,7 +1,7 @@
-"""Which pages may count, and what browsers are told about that (fetch.spec.whatwg.org, section "CORS").
+"""Cross-origin requests: pages of allowed origins may count (fetch.spec.whatwg.org, section "CORS").
 
-The header `Origin`, which no page can change, says whose page sends a request. Programs that are no browsers
-can send what they like: this protects against pages, not against programs.
+Browsers set the header `Origin`, and no page can change it. Other programs can send any origin: these checks
+protect against foreign pages, not against foreign programs.
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ from event_count_logger.logs import Log
 from event_count_logger.web import paths
 from event_count_logger.web.problems import problem
 
-#: Made by the router's own function: pages of any origin could send to a path that only the router matches,
-#: such as one with a line feed at its end.
+#: Patterns of the paths that count, compiled by the router's own function. A path that only the router
+#: matches, such as one with a line feed at its end, would be open to pages of any origin.
 _COUNTING = [compile_path(path)[0] for path in paths.COUNTING]
 
-#: Seconds for which browsers need not ask again.
+#: Seconds for which browsers may cache the answer to a preflight request.
 _MAX_AGE_S = 600
 
-#: Origins that are told of in the log, each once.
+#: Most rejected origins that are logged, each once.
 _MOST_WARNINGS = 100
 
-#: Where in the scope of a request the guard notes the origin of the page that may count.
+#: Key in the scope of a request: the origin of the page that sent it and may count, or None.
 ORIGIN = "event_count_logger.origin"
 
 _log = Log("event_count_logger.web")
 
 
 class Origins:
-    """The origins whose pages may count."""
+    """Checks the origins of pages that count."""
 
     def __init__(self, allowed: Collection[str]) -> None:
-        """'*' stands for all."""
+        """`allowed` contains origins, or '*' for all."""
         self._allowed = frozenset(allowed)
         self._warned: set[str] = set()
 
     def counting_origin(self, scope: Scope) -> str | None:
-        """The origin of a page that wants to count; None if no page does, or one of this server's own."""
+        """Returns the origin of a foreign page that wants to count; None for any other request.
+
+        A page of this server is foreign only if its origin is allowed: it then gets the same headers.
+        """
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if origin is None or scope["method"] not in ("POST", "OPTIONS"):
@@ -53,17 +56,17 @@ class Origins:
         return None if is_own and not self._allow(origin) else origin
 
     def early_response(self, scope: Scope, origin: str) -> Response | None:
-        """What a page of an origin is told in place of what it asks for, if it is."""
+        """Returns an error for a forbidden origin, the answer to a preflight request, or else None."""
         if not self._allow(origin):
             self._warn(origin)
-            return problem(403, f"pages of {origin} may not count here (serve.allowed_origins)")
+            return problem(403, f"pages of {origin} may not count here; see serve.allowed_origins")
         return _preflight() if scope["method"] == "OPTIONS" else None
 
     def headers_for(self, origin: str | None) -> dict[str, str]:
-        """Let a page read what it is answered, if it may count.
+        """Returns the headers that let a page of an allowed origin read the answer.
 
-        Credentials are allowed because browsers send JSON with `navigator.sendBeacon` in no other way; the
-        server looks at none.
+        Credentials are allowed because `navigator.sendBeacon` cannot send JSON without them. The server
+        ignores them.
         """
         if origin is None or not self._allow(origin):
             return {}
@@ -79,10 +82,10 @@ class Origins:
         return "*" in self._allowed or origin in self._allowed
 
     def _warn(self, origin: str) -> None:
-        """In the log, because a browser keeps the early_response from its page."""
+        """Log a rejected origin, because browsers hide the answer from the page."""
         if origin not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(origin)
-            _log.warning("Pages of %.200r may not count here (serve.allowed_origins)", origin)
+            _log.warning("Pages of %.200r may not count here; see serve.allowed_origins", origin)
 
 
 def _preflight() -> Response:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as h11 parses it, without messages that take long to parse or have two lengths."""
+"""HTTP/1.1 framing: h11, with limits on chunks and without messages that have two lengths."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import h11
 #: Bytes of the head of a request: its first line and all headers.
 LONGEST_HEAD = 16 << 10
 
-#: Chunks of a body that may have any size; parsing all of them takes a few milliseconds.
+#: Chunks of a body that may have any size. Parsing these takes a few milliseconds.
 _FREE_CHUNKS = 100
 
-#: Bytes that the chunks of a body must have on average before further ones.
+#: Least average size of chunks, in bytes, once a body has more of them.
 _SMALLEST_CHUNK = 64
 
 
 class Framing(h11.Connection):
-    """The server's end of a connection; what it refuses is answered 400, and the connection closed."""
+    """The server's end of a connection. A rejected request is answered 400, and its connection is closed."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, LONGEST_HEAD)

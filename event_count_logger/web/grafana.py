@@ -1,4 +1,4 @@
-"""What the panel macropower-analytics-panel of Grafana sends: sessions of dashboards."""
+"""The route for the Grafana panel macropower-analytics-panel: sessions of dashboards."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from event_count_logger.web.security import BEARER
 
 
 class SessionLog(Log):
-    """Tells of each payload in one line."""
+    """A log of payloads, one line each."""
 
     def __init__(self, with_payloads: bool = True, with_variables: bool = True) -> None:
-        """Without payloads it tells only of what is odd."""
+        """Without payloads, only warnings are logged."""
         super().__init__("event_count_logger.sessions")
         self._with_payloads = with_payloads
         self._with_variables = with_variables
 
-    def tell(self, payload: Mapping[str, Any]) -> None:
+    def log_payload(self, payload: Mapping[str, Any]) -> None:
         """Log a payload."""
         if self._with_payloads:
             self.info("Session data: %s", grafana_panel.as_line(payload, self._with_variables))
 
 
 def router(recorder: Recorder, body_reader: BodyReader, log: SessionLog) -> APIRouter:
-    """The route, which is the one that the panel's own server has."""
+    """Returns the route. Its path is that of the panel's own server."""
     routes = APIRouter(dependencies=[BEARER], responses=described(400, 401, 403, 404, 413, 503))
     routes.add_api_route(
         paths.PANEL,
@@ -50,7 +50,7 @@ def router(recorder: Recorder, body_reader: BodyReader, log: SessionLog) -> APIR
 
 
 class _Grafana:
-    """Counts sessions of dashboards."""
+    """Handler of this route."""
 
     def __init__(self, recorder: Recorder, body_reader: BodyReader, log: SessionLog) -> None:
         self._recorder = recorder
@@ -58,17 +58,17 @@ class _Grafana:
         self._log = log
 
     async def write(self, request: Request) -> Response:
-        """Take note of what happened to the session of a dashboard."""
+        """Counts an action of the session of a dashboard; drafts are only logged."""
         payload = await request_bodies.PAYLOAD.read(request, self._body_reader)
         group, action = self._counted(payload)
         if grafana_panel.is_saved(payload):
             with as_problem(400, "event"):
                 await self._recorder.record_action(group, action)
-        self._log.tell(payload)
+        self._log.log_payload(payload)
         return Response(status_code=201)
 
     def _counted(self, payload: request_bodies.Payload) -> tuple[EventGroup, SessionAction]:
-        """Where a payload is counted, and as what."""
+        """Returns the group and the session action of a payload."""
         try:
             name, event = grafana_panel.destination(self._recorder.config, payload)
         except grafana_panel.MissingValue as error:
@@ -81,6 +81,9 @@ class _Grafana:
     def _action_name(self, payload: request_bodies.Payload) -> ActionName:
         name = grafana_panel.action_name(payload)
         if name is None:
-            told = (payload["uuid"], payload.get("type"))
-            self._log.warning("Session %.100r has the type %.100r: it is taken for a heartbeat", *told)
+            self._log.warning(
+                "Session %.100r: unknown type %.100r, treated as a heartbeat",
+                payload["uuid"],
+                payload.get("type"),
+            )
         return name or "heartbeat"

@@ -1,4 +1,4 @@
-"""The ways in over HTTP: counts of events, and what happens to sessions."""
+"""Routes that count: events, and actions of sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from event_count_logger.web.security import BEARER
 
 _KEY = "[ -~]{1,255}"
 
-_Wait = Annotated[Literal["0", "1"], Query(description="1: answer when Redis has confirmed the counts.")]
+_Wait = Annotated[Literal["0", "1"], Query(description="1: answer once Redis has confirmed the counts.")]
 _Key = Annotated[
     str | None,
     Header(
@@ -33,13 +33,13 @@ _Key = Annotated[
 
 
 class Accepted(TypedDict):
-    """What became of it; what is not committed is in the counters of the server, and follows."""
+    """Result of an accepted request. Counts that are not committed are kept by the server and sent later."""
 
     committed: bool
 
 
 def router(recorder: Recorder, body_reader: BodyReader) -> APIRouter:
-    """The routes."""
+    """Returns the routes."""
     ingest = _Ingest(recorder, body_reader)
     responses = described(400, 401, 403, 404, 413, 415, 422, 503)
     routes = APIRouter(dependencies=[BEARER], responses=responses)
@@ -60,7 +60,7 @@ def router(recorder: Recorder, body_reader: BodyReader) -> APIRouter:
 
 
 class _Ingest:
-    """Counts."""
+    """Handlers of these routes."""
 
     def __init__(self, recorder: Recorder, body_reader: BodyReader) -> None:
         self._recorder = recorder
@@ -74,7 +74,7 @@ class _Ingest:
         wait: _Wait = "0",
         idempotency_key: _Key = None,
     ) -> Accepted:
-        """Count events: all of them, or none."""
+        """Counts events: all of them, or none."""
         chosen = self._recorder.group(group)
         given = request.headers.getlist("idempotency-key")
         if len(given) > 1 or not all(re.fullmatch(_KEY, key) for key in given):
@@ -91,7 +91,7 @@ class _Ingest:
         return {"committed": committed}
 
     async def sessions(self, request: Request, group: str) -> Accepted:
-        """Take note of what happened to a session."""
+        """Counts an action of a session."""
         chosen = self._recorder.group(group)
         config = self._recorder.config.group(group)
         if config.sessions is None:
@@ -103,7 +103,11 @@ class _Ingest:
 
 
 def _admit(group: EventGroup, counts: dict[str, int]) -> None:
-    """See to it that all events are counted as themselves."""
+    """Admit all events under their own IDs, or none.
+
+    Raises:
+        HTTPProblem: An event is invalid or not declared, or all of them exceed the cardinality limit.
+    """
     admission = group.admission
     fault = admission.fault(counts)
     if fault:
@@ -115,7 +119,7 @@ def _admit(group: EventGroup, counts: dict[str, int]) -> None:
 
 
 def _faulty(admission: Admission, event_ids: list[str]) -> str | None:
-    """Returns an event that has a fault by itself; None if there is only too little room for all of them."""
+    """Returns an event that is rejected by itself; None if only all of them exceed the cardinality limit."""
     while len(event_ids) > 1:
         half = event_ids[: len(event_ids) // 2]
         event_ids = half if admission.fault(half) else event_ids[len(half) :]
@@ -128,7 +132,7 @@ def _checked_session(group: EventGroup, action: request_bodies.Action, now: floa
         if event is not None:
             _admit_session(group, event)
         elif action["action"] != "end":
-            raise ValueError("is missing (only an end needs none)")
+            raise ValueError("is missing (only the action 'end' needs none)")
     with as_problem(422, "id"):
         return checked_action(action["id"], event, action["action"], action.get("time", now))
 

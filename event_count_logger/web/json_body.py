@@ -1,7 +1,7 @@
-"""The JSON document in the body of a request; the time and the memory that it takes are bounded.
+"""Reading of JSON bodies in bounded time and memory.
 
-A large body is parsed in a thread, so that other requests are answered meanwhile. A limited number of large
-bodies is held in memory at once.
+A large body is parsed in a thread, so that other requests are answered meanwhile. The number of large bodies
+in memory is limited.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
 
-#: Bytes of a body.
+#: Most bytes of a body.
 LARGEST_BODY = 1 << 20
 
-#: Values in a body: it takes 50 bytes of memory and more for each of them.
+#: Most values in a body. Each takes at least 50 bytes of memory.
 _MOST_VALUES = 20_000
 
-#: Objects and lists in each other.
+#: Most levels of nested objects and lists.
 _DEEPEST = 32
 
-#: Parsing an integer takes a time that grows with the square of its length.
+#: Too many digits: the time to parse an integer grows with the square of its length.
 _LONG_NUMBER = re.compile(rb"[0-9]{1001}")
 
-#: Bytes of a body that is parsed in less than a millisecond or so, and therefore without a thread.
+#: Bytes up to which a body is parsed without a thread, in about a millisecond.
 _SMALL_BODY = 16 << 10
 
-#: Larger bodies that are held in memory at once; one of them at a time is parsed.
+#: Most larger bodies in memory; one of them at a time is parsed.
 _MOST_LARGE_BODIES = 32
 
 
 class BodyReader:
-    """Receives the bodies of requests."""
+    """Receives and parses the bodies of requests."""
 
     def __init__(self) -> None:
         self._parsing = ThreadPoolExecutor(1, "parse")
@@ -56,10 +56,10 @@ class BodyReader:
 
         Args:
             request: The request.
-            convert: Makes the result of the document. It is called in a thread if the body is large.
+            convert: Converts the parsed document to the result; called in a thread if the body is large.
 
         Raises:
-            Refusal: The body is too large, compressed, or not JSON.
+            HTTPProblem: The body is too large, compressed, or not JSON.
             OverflowError: Too many large bodies are being received.
         """
         encoding = request.headers.get("content-encoding", "identity")
@@ -73,7 +73,7 @@ class BodyReader:
             return await loop.run_in_executor(self._parsing, lambda: convert(_parse(content)))
 
     async def _receive(self, request: Request, stack: AsyncExitStack) -> bytes:
-        """Receive a body; a large one takes a place that is free again at the end of the stack."""
+        """Receive a body. A large one takes a slot, which the exit of the stack frees."""
         content = bytearray()
         size = int(request.headers.get("content-length", 0))
         is_large = False
@@ -93,13 +93,13 @@ class BodyReader:
             raise HTTPProblem(400, "the body ends early") from error
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the parser thread."""
         self._parsing.shutdown()
 
     def _slot(self) -> asyncio.Semaphore:
         if self._large_bodies.locked():
             raise OverflowError(
-                f"{_MOST_LARGE_BODIES} bodies of more than {_SMALL_BODY} bytes are being received"
+                f"the server is receiving {_MOST_LARGE_BODIES} bodies of more than {_SMALL_BODY} bytes"
             )
         return self._large_bodies
 
@@ -114,7 +114,7 @@ def _parse(content: bytes) -> Any:
 
 
 def _check_number_of_values(content: bytes) -> None:
-    """Refuse a body with too many values before they are objects; the commas tell how many there are."""
+    """Reject a body with too many values before parsing it, by the number of commas outside of strings."""
     if content.count(b",") <= _MOST_VALUES:
         return
     without_escapes = content.replace(rb"\\", b"").replace(rb"\"", b"")

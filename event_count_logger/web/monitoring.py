@@ -1,4 +1,4 @@
-"""What other programs watch: metrics, and the state of the server and of all behind it."""
+"""Routes for monitoring: metrics, liveness and readiness."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Accept = Annotated[str, Header()]
 
 
 def router(queries: Queries) -> APIRouter:
-    """The routes."""
+    """Returns the routes."""
     monitoring = _Monitoring(queries)
     routes = APIRouter()
     add = routes.add_api_route
@@ -33,26 +33,26 @@ def router(queries: Queries) -> APIRouter:
 
 
 class _Monitoring:
-    """Answers what is watched."""
+    """Handlers of these routes."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
     async def metrics(self, accept: _Accept = "") -> Response:
-        """All groups in OpenMetrics, or in the text format of Prometheus."""
+        """Returns the counts of all groups in OpenMetrics, or in the text format of Prometheus."""
         in_openmetrics = prefers(accept, "application/openmetrics-text", "text/plain")
         page = await self._queries.metrics(in_openmetrics)
         media_type = openmetrics.OPENMETRICS_TYPE if in_openmetrics else openmetrics.PROMETHEUS_TYPE
         return Response(page, headers={"Content-Type": media_type, "Vary": "Accept"})
 
     async def healthz(self) -> dict[str, str]:
-        """Whether the server works; it says nothing about Redis."""
+        """Answers as long as the server works, independent of Redis."""
         return {"status": "ok"}
 
     async def readyz(self, response: Response) -> representations.Readiness:
-        """Ready if Redis answers, and each group has a master that rotates all its intervals in time.
+        """Answers 200 if Redis answers and each group has a master that rotates all its intervals in time.
 
-        It says nothing about counts that processes have not sent: `ecl status` does, on their machine.
+        Counts that processes have not sent are not considered: `ecl status` on their machine shows them.
         """
         readiness = await self._queries.readiness()
         response.status_code = 200 if readiness["ready"] else 503

@@ -1,4 +1,4 @@
-"""Which of several formats a client wants: the header `Accept` (RFC 9110, section 12.5.1)."""
+"""Content negotiation with the header `Accept` (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 
 def prefers(accept: str, media_type: str, default: str) -> bool:
-    """Whether a media type is asked for by name, and no less than the one that is sent otherwise.
+    """Returns whether a client names a media type, with a weight not below that of the default one.
 
-    Parameters but the weight are not looked at, and what cannot be understood is not there.
+    Parameters other than the weight are ignored, and so are malformed parts.
     """
     weights = dict(sorted(_weights(accept), key=lambda weight: weight[1]))
     wildcards = (f"{default.partition('/')[0]}/*", "*/*")
@@ -17,7 +17,7 @@ def prefers(accept: str, media_type: str, default: str) -> bool:
 
 
 def _weights(accept: str) -> Iterator[tuple[str, float]]:
-    """The media types in the header, in lower case, with their weights from 0 to 1."""
+    """Returns the media types in the header, in lower case, with their weights from 0 to 1."""
     for choice in accept.lower().split(","):
         name, *parameters = (part.strip() for part in choice.split(";"))
         weight = next((value for value in parameters if value.startswith("q=")), "q=1")

@@ -1,4 +1,4 @@
-"""The page: its files are read once, so that no request reaches the file system."""
+"""The page and its files. They are read once at start, so no request accesses the file system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Response
 
 from event_count_logger.web import paths
 
-#: By the end of the file's name; what else there is, is not served.
+#: Media types by file suffix. Files with other suffixes are not served.
 _MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -27,7 +27,7 @@ class _Asset(NamedTuple):
 
 
 def router() -> APIRouter:
-    """The routes of the page."""
+    """Returns the routes of the page."""
     page = _Page(_load())
     routes = APIRouter(include_in_schema=False)
     routes.add_api_route(paths.PAGE, page.index)
@@ -36,7 +36,7 @@ def router() -> APIRouter:
 
 
 class _Page:
-    """Serves the files by their exact names."""
+    """Handlers of these routes: files are found by their exact names."""
 
     def __init__(self, assets: Mapping[str, _Asset]) -> None:
         self._assets = assets
@@ -48,12 +48,12 @@ class _Page:
         asset = self._assets.get(name)
         if asset is None:
             raise HTTPException(404)
-        # To be asked for again each time: a new version may bring new files.
+        # Browsers revalidate the file each time, because a new version may have other files.
         return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": "no-cache"})
 
 
 def _load() -> dict[str, _Asset]:
-    """All files of the page by name."""
+    """Returns all files of the page by name."""
     files = resources.files("event_count_logger").joinpath("web", "static").iterdir()
     typed = [(file, _MEDIA_TYPES.get(file.name.rpartition(".")[2])) for file in files]
     return {file.name: _Asset(file.read_bytes(), media_type) for file, media_type in typed if media_type}

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), which say nothing that is not for everybody."""
+"""Errors as problem documents (RFC 9457), without details that are not public."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _log = Log("event_count_logger.web")
 
 MEDIA_TYPE = "application/problem+json"
 
-#: Headers of an answer that may be another one a second later.
+#: Headers of an answer that may change within a second.
 RETRY_LATER = {"Retry-After": "1"}
 
-#: Characters; what is longer repeats what was asked.
+#: Most characters of a detail. Longer ones quote the request.
 _LONGEST_DETAIL = 500
 
-#: Characters that are kept of the end of a longer one, which says what is wrong with what was asked.
+#: Characters kept from the end of a longer detail: the end names the fault.
 _END_OF_DETAIL = 200
 
 
@@ -42,10 +42,10 @@ _CONSEQUENCES: dict[Applied, str] = {
 
 
 class ProblemDocument(TypedDict):
-    """What went wrong.
+    """An error.
 
-    `field` is the place in the body, such as `events.req1`, if the problem has one. `applied` is there if
-    Redis failed, and says whether it has done what was asked.
+    `field` is the place of the error in the body, such as `events.req1`. `applied` is present if Redis has
+    failed: it says whether Redis has applied the request.
     """
 
     type: str
@@ -57,7 +57,7 @@ class ProblemDocument(TypedDict):
 
 
 class HTTPProblem(Exception):
-    """Something is wrong with a request; see `problem`."""
+    """An invalid request, answered with a problem document; see `problem`."""
 
     def __init__(self, status: int, detail: str, field: str = "") -> None:
         self.status = status
@@ -72,7 +72,7 @@ def problem(
     field: str = "",
     applied: Applied | None = None,
 ) -> Response:
-    """Returns a response that describes what went wrong."""
+    """Returns a response with a problem document."""
     document: ProblemDocument = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -94,7 +94,7 @@ def _shortened(detail: str) -> str:
 
 @contextmanager
 def as_problem(status: int, field: str) -> Iterator[None]:
-    """Refuse a request for what a `ValueError` says of one of its fields."""
+    """Convert a `ValueError` about a field of the request to an `HTTPProblem`."""
     try:
         yield
     except ValueError as error:
@@ -102,13 +102,13 @@ def as_problem(status: int, field: str) -> Iterator[None]:
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These errors, for the OpenAPI description of a route."""
+    """Returns error responses for the OpenAPI description of a route."""
     content = {MEDIA_TYPE: {"schema": TypeAdapter(ProblemDocument).json_schema()}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+    """Make the application answer each exception with a problem document."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPProblem, _http_problem)
@@ -140,7 +140,7 @@ async def _not_configured(request: Request, error: Exception) -> Response:
 
 
 async def _store_failed(request: Request, error: Exception) -> Response:
-    # A time-out leaves unknown what Redis has done, as an error without an answer does.
+    # After a timeout, as after an error without an answer, nothing shows whether the request was applied.
     failure = error if isinstance(error, StoreError) else StoreError()
     if failure.retry != "now":
         _log.warning("%s", failure)
@@ -158,4 +158,4 @@ async def _overloaded(request: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    return problem(500, "the server has made a mistake, which its log tells")
+    return problem(500, "internal error; see the server log")

@@ -1,4 +1,4 @@
-"""What the API asks of Redis: each question is a method, and answered as JSON."""
+"""The queries of the server: each is a method that reads Redis and returns JSON or text."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ VERSION = version("event-count-logger")
 
 
 class Queries:
-    """Answers questions about the groups of one configuration, hidden ones excepted.
+    """Queries about the groups of one configuration, except hidden groups.
 
-    All methods raise `StoreError` or `asyncio.TimeoutError` when Redis does not result.
+    All methods raise `StoreError` or `asyncio.TimeoutError` when Redis does not answer.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
@@ -38,16 +38,16 @@ class Queries:
         self._single_flight = SingleFlight()
 
     def use(self, config: Config) -> None:
-        """Go on with another configuration."""
+        """Use another configuration."""
         self._config = config
         self._shown = {group.name: group for group in config.shown_groups}
         self._scraper.use(config.shown_groups)
 
     def group(self, name: str) -> GroupConfig:
-        """The group of that name.
+        """Returns the group of that name.
 
         Raises:
-            NotConfigured: There is none, or it is hidden.
+            NotConfigured: The group does not exist or is hidden.
         """
         group = self._shown.get(name)
         if group is None:
@@ -55,29 +55,32 @@ class Queries:
         return group
 
     def interval(self, group: GroupConfig, name: str) -> Interval:
-        """The interval of that name.
+        """Returns the interval of that name.
 
         Raises:
-            NotConfigured: The group has none.
+            NotConfigured: The group has no such interval.
         """
         return GroupReader(group, self._store).interval(name)
 
     async def groups(self) -> bytes:
-        """All groups and masters: `answers.Groups`."""
+        """Returns all groups and masters; see `representations.Groups`."""
         return await self._single_flight.get("groups", self._json(self._groups))
 
     async def counts(self, group: GroupConfig, interval: Interval, n_history: int | None) -> bytes:
-        """One interval of a group: `answers.Counts`; with all the history holds if `n_history` is None."""
+        """Returns one interval of a group with up to `n_history` finished ones, None for all of them.
+
+        See `representations.Counts`.
+        """
         n_history = group.history if n_history is None else min(n_history, group.history)
         read = self._json(lambda: self._counts(group, interval, n_history))
         return await self._single_flight.get((group.name, interval.name, n_history), read)
 
     async def readiness(self) -> representations.Readiness:
-        """Whether everything that keeps counts up to date is at work, also for hidden groups."""
+        """Returns the readiness of Redis and the masters, for all groups including hidden ones."""
         return await self._single_flight.get("readiness", self._readiness)
 
     async def metrics(self, in_openmetrics: bool) -> str:
-        """A page of metrics."""
+        """Returns all metrics as text."""
         return await self._single_flight.get(
             ("metrics", in_openmetrics),
             lambda: openmetrics.render(self._scraper.scrape(), VERSION, in_openmetrics),
@@ -85,7 +88,7 @@ class Queries:
 
     @staticmethod
     def _json(read: Callable[[], Any]) -> Callable[[], bytes]:
-        # Not a model's own way to JSON: an event ID read from Redis may be no valid Unicode.
+        # Not by pydantic: an event ID read from Redis may be invalid Unicode.
         return lambda: json.dumps(read(), separators=(",", ":")).encode()
 
     def _groups(self) -> representations.Groups:

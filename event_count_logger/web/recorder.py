@@ -1,4 +1,4 @@
-"""Takes what requests bring to the counters and to Redis: in threads, because that may wait."""
+"""Counting for requests: in local counters or directly in Redis, in threads because both may wait."""
 
 from __future__ import annotations
 
@@ -19,29 +19,28 @@ from event_count_logger.web.single_flight import LONGEST_WAIT_S
 
 _T = TypeVar("_T")
 
-#: How many requests are handed to local counters at once, and how many wait for Redis.
+#: Threads that add to local counters, and threads that wait for Redis.
 _COUNTING, _COMMITTING = 4, 16
 
-#: Seconds after which counts of a group without `sync_interval` are sent. Sent one by one, those of a request
-#: with many events would take longer than anybody waits, and be counted though the answer says otherwise.
+#: Seconds after which counts of a direct group are sent. If they were sent one by one, a request with many
+#: events would time out, and be counted although the answer is an error.
 _SEND_AFTER_S = 0.1
 
-#: Counts of one event that may be unsent; other threads that add meanwhile stay below 2^63.
+#: Most unsent counts of one event. Counts that other threads add meanwhile stay below 2^63.
 _MOST_UNSENT = 1 << 62
 
 
 class Recorder:
-    """Counts in the groups of one configuration, hidden ones included.
+    """Counts in the groups of one configuration, hidden groups included.
 
-    All methods that wait raise `asyncio.TimeoutError` when that takes too long.
+    Methods that wait for Redis raise `asyncio.TimeoutError` after 10 s.
 
     Attributes:
         config: The configuration.
-        store: What is to be committed goes through this.
+        store: Connection for commits of single requests.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
-        """Counts nothing yet."""
         self.config = config
         self.store = store
         self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
@@ -49,15 +48,15 @@ class Recorder:
         self._committing = ThreadPoolExecutor(_COMMITTING, "commit")
 
     def use(self, config: Config) -> None:
-        """Go on with another configuration; what was counted with the one before is sent."""
+        """Use another configuration; counts of the previous one are still sent."""
         self.config = config
         self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
 
     def group(self, name: str) -> EventGroup:
-        """The group of that name.
+        """Returns the group of that name.
 
         Raises:
-            NotConfigured: There is none.
+            NotConfigured: The group does not exist.
         """
         group = self._ecl.get_group(name, warn=False)
         if not isinstance(group, EventGroup):
@@ -65,12 +64,12 @@ class Recorder:
         return group
 
     async def count(self, group: EventGroup, counts: Mapping[str, int], wait: bool) -> bool:
-        """Add to the counters of this process, and `wait` for Redis if asked to.
+        """Add to the counters of this process, and `wait` for Redis if requested.
 
         Returns:
-            Whether Redis is known to have the counts; if not, it will.
+            Whether Redis has confirmed the counts. If not, they are sent later.
         """
-        # Without a time limit, because what is under way would be counted all the same.
+        # Without a timeout: the thread would add the counts even after the timeout.
         await asyncio.get_running_loop().run_in_executor(self._counting, add_counts, group, counts)
         try:
             return wait and await _run_in(self._committing, group.sync)
@@ -78,19 +77,19 @@ class Recorder:
             return False
 
     async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
-        """See `http_requests.count_once`."""
+        """Commit counts once per idempotency key; see `http_requests.count_once`."""
         config = self.config.group(group.group_name)
         return await _run_in(
             self._committing, lambda: http_requests.count_once(self.store, config, key, counts)
         )
 
     async def commit_action(self, group: EventGroup, action: SessionAction) -> None:
-        """See `http_requests.commit_action`."""
+        """Commit an action of a session; see `http_requests.commit_action`."""
         config = self.config.group(group.group_name)
         await _run_in(self._committing, lambda: http_requests.commit_action(self.store, config, action))
 
     async def record_action(self, group: EventGroup, action: SessionAction) -> None:
-        """Tell Redis what happened to a session of an event; while it is away, that is kept in memory."""
+        """Record an action of a session; while Redis is unavailable, it is kept in memory and sent later."""
         await _run_in(self._committing, lambda: _record(group, action))
 
 
@@ -106,7 +105,7 @@ def add_counts(group: EventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process: all counts, or none.
 
     Raises:
-        OverflowError: Too much would be unsent of an event.
+        OverflowError: An event would have too many unsent counts.
     """
     for event_id, count in counts.items():
         cell = group.local.cells.by_id.get(event_id)

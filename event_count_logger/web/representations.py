@@ -1,6 +1,6 @@
-"""What the API answers: pure functions from what was read to values that JSON has.
+"""JSON representations of the API: pure functions that convert read values to typed dictionaries.
 
-Times are Unix seconds of Redis's clock. The types are also what the OpenAPI description is made from.
+Times are Unix seconds by the clock of Redis. The OpenAPI description is generated from the types.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from event_count_logger.store import MasterInfo
 
 
 class Master(TypedDict):
-    """A master that was there within the last hour."""
+    """A master with a heartbeat within the last hour."""
 
     host: str
     pid: int
@@ -30,9 +30,10 @@ class Master(TypedDict):
 
 
 class IntervalState(TypedDict):
-    """One interval of a group; `overdue_s` is null if it never began, and `stale` allows for two seconds.
+    """State of one interval of a group.
 
-    `started` is false as long as no master has taken it: counting alone begins an interval, too.
+    `overdue_s` is null if the interval never started. `stale` tolerates two seconds. `started` is false until
+    a master has taken the interval, even if events were counted in it.
     """
 
     name: str
@@ -43,7 +44,7 @@ class IntervalState(TypedDict):
 
 
 class GroupState(TypedDict):
-    """A group and how it is called for people; `master_alive` is about the masters that rotate it."""
+    """A group with its names for people; `master_alive` is about the masters that rotate this group."""
 
     name: str
     title: str
@@ -56,7 +57,7 @@ class GroupState(TypedDict):
 
 
 class Groups(TypedDict):
-    """All groups that are shown, and the masters."""
+    """All groups that are not hidden, and the masters."""
 
     server_time: float
     version: str
@@ -66,7 +67,7 @@ class Groups(TypedDict):
 
 
 class Finished(TypedDict):
-    """The counts of the last finished interval."""
+    """Counts of the last interval."""
 
     start: float | None
     end: float | None
@@ -74,7 +75,7 @@ class Finished(TypedDict):
 
 
 class Running(TypedDict):
-    """The counts of the running interval."""
+    """Counts of the current interval."""
 
     start: float | None
     counts: Mapping[str, int]
@@ -89,14 +90,14 @@ class Span(TypedDict):
 
 
 class History(TypedDict):
-    """Finished intervals, oldest first; each event has a count, or null for none, per span."""
+    """Finished intervals, oldest first. Each event has one count per span, null if it was not counted."""
 
     spans: list[Span]
     counts: dict[str, list[int | None]]
 
 
 class Counts(TypedDict):
-    """One interval of a group: `last` is null if none has finished yet, `totals` if none are kept."""
+    """One interval of a group. `last` is null if no interval has finished, `totals` if they are off."""
 
     group: str
     interval: str
@@ -114,7 +115,7 @@ class Counts(TypedDict):
 
 
 class FinishedInterval(TypedDict):
-    """One event of the stream; `missed` intervals before it are gone."""
+    """One event of the stream; `missed` is the number of intervals lost before it."""
 
     group: str
     interval: str
@@ -126,14 +127,14 @@ class FinishedInterval(TypedDict):
 
 
 class Readiness(TypedDict):
-    """Whether everything that keeps counts up to date is at work."""
+    """Readiness of Redis and the masters, with the problems found."""
 
     ready: bool
     problems: list[str]
 
 
 def groups(config: Config, status: Status, server_time: float, version: str) -> Groups:
-    """All groups that are not hidden, with the state of their intervals."""
+    """Returns all groups that are not hidden, with the state of their intervals."""
     states = {(state.group, state.interval): state for state in status.intervals}
     of_groups = by_group(status)
     return {
@@ -153,7 +154,7 @@ def counts(
     totals: Totals | None,
     history: Sequence[Snapshot],
 ) -> Counts:
-    """One interval of a group; `last` and `current` are as of one moment."""
+    """Returns one interval of a group; `last` and `current` are from one snapshot."""
     return {
         "group": group.name,
         "interval": interval.name,
@@ -172,7 +173,7 @@ def counts(
 
 
 def finished_interval(snapshot: Snapshot) -> FinishedInterval:
-    """A finished interval out of the history."""
+    """Returns a finished interval of the history."""
     return {
         "group": snapshot.group,
         "interval": snapshot.interval,
@@ -185,9 +186,9 @@ def finished_interval(snapshot: Snapshot) -> FinishedInterval:
 
 
 def readiness(found: Status | StoreError) -> Readiness:
-    """What is in the way: with the status, or why Redis did not tell it.
+    """Returns the problems in a status, or the reason why there is no status.
 
-    Anybody may ask, so it names neither groups nor machines.
+    Readiness is public, so it names neither groups nor machines.
     """
     problems = list(_problems(found)) if isinstance(found, Status) else [public_reason(found)]
     return {"ready": not problems, "problems": problems}
@@ -210,7 +211,7 @@ def _problems(status: Status) -> Iterable[str]:
         yield f"no master of {len(without_master)} of {counted(len(status.groups), 'group')} is alive"
     not_taken = [state for state in status.not_started if state.group not in without_master]
     if not_taken:
-        yield f"{_so_many(not_taken, status)} not taken by a master yet"
+        yield f"{_so_many(not_taken, status)} not yet rotated by a master"
     overdue = [state for state in status.intervals if state.overdue]
     if overdue:
         longest_s = max(state.overdue_s or 0 for state in overdue)

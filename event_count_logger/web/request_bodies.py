@@ -1,4 +1,4 @@
-"""The bodies of requests: JSON of known forms, which the OpenAPI description shows."""
+"""The forms of request bodies: JSON schemas, their validation and their OpenAPI description."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
 
-#: Events, or variables of a dashboard, in one request; and how many of them are checked before an error
-#: is reported.
+#: Most events, or variables of a dashboard, in one request; and the number that is validated at once.
 _MOST_ENTRIES, _PART = 10_000, 100
 
-#: Fields of a document itself.
+#: Most fields at the top level of a document.
 _MOST_FIELDS = 100
 
-#: The greatest integer that every program reads from JSON as it is (RFC 8259, section 6).
+#: Largest integer that every JSON parser reads exactly (RFC 8259, section 6).
 _LARGEST_COUNT = 2**53 - 1
 
-#: pydantic's own are about Python.
+#: Messages for errors that pydantic describes in terms of Python, by their type.
 _MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "expected no such field",
@@ -47,7 +46,10 @@ _Object = dict[str, Any] | None
 
 
 def _in_parts(value: Any, validate: Callable[[Any], Any]) -> Any:
-    """Stop after a few errors: pydantic collects all of them, which takes 1 KB of memory for each."""
+    """Validate entries in parts, and stop at the first part with an error.
+
+    pydantic collects all errors of what it validates at once, and each takes 1 KB of memory.
+    """
     if not isinstance(value, dict | list) or len(value) <= _PART:
         return validate(value)
     if len(value) > _MOST_ENTRIES:
@@ -64,7 +66,7 @@ _IN_PARTS = WrapValidator(_in_parts)
 
 
 class Events(TypedDict):
-    """How often events have happened."""
+    """Counts of events."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
@@ -72,7 +74,7 @@ class Events(TypedDict):
 
 
 class Action(TypedDict):
-    """What happened to a session, and when in Unix seconds; `event` may be left out at its end."""
+    """An action of a session; `time` is in Unix seconds, default now. The action `end` needs no `event`."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
@@ -83,7 +85,7 @@ class Action(TypedDict):
 
 
 class Payload(TypedDict):
-    """What Grafana's panel sends, as far as anything here depends on it; see sources/grafana_panel.py."""
+    """A payload of Grafana's panel, with the fields that are used; see sources/grafana_panel.py."""
 
     __pydantic_config__ = _AS_SENT  # type: ignore[misc]
 
@@ -98,16 +100,23 @@ class Payload(TypedDict):
 
 
 class Form(Generic[_T]):
-    """A form of bodies.
+    """A form of request bodies.
 
     Attributes:
-        description: For `openapi_extra` of a route.
+        description: Value of `openapi_extra` for a route.
     """
 
     def __init__(
         self, type: type[_T], example: dict[str, Any], invalid: int, any_media_type: bool = False
     ) -> None:
-        """`invalid` is the status for JSON of another form."""
+        """Takes a type that pydantic validates.
+
+        Args:
+            type: Type of the result.
+            example: Example for the OpenAPI description.
+            invalid: Status of the answer to JSON of another form.
+            any_media_type: Accept any `Content-Type`.
+        """
         self._adapter: TypeAdapter[_T] = TypeAdapter(type)
         self._invalid = invalid
         self._any_media_type = any_media_type
@@ -115,10 +124,10 @@ class Form(Generic[_T]):
         self.description = {"requestBody": {"required": True, "content": {"application/json": described}}}
 
     async def read(self, request: Request, body_reader: BodyReader) -> _T:
-        """The body of a request.
+        """Read the body of a request.
 
         Raises:
-            Refusal: It is too large, no JSON, or of another form.
+            HTTPProblem: The body is too large, not JSON, or of another form.
             OverflowError: Too many large bodies are being received.
         """
         if not self._any_media_type:
@@ -132,7 +141,7 @@ class Form(Generic[_T]):
             return self._adapter.validate_python(document)
         except ValidationError as error:
             problem = self._problem(error)
-        raise problem  # out here, where it does not keep what was wrong in memory
+        raise problem  # outside of `except`: its context would keep the whole document in memory
 
     def _problem(self, error: ValidationError) -> HTTPProblem:
         first, *others = error.errors(include_url=False)
@@ -146,7 +155,7 @@ EVENTS = Form(Events, {"events": {"req1": 3, "error": 1}}, invalid=422)
 ACTION = Form(
     Action, {"id": "visit 1", "event": "shop", "action": "start", "time": 1764000000.5}, invalid=422
 )
-#: The panel declares JSON, but browsers take that for plain text where it sends to another origin.
+#: Any media type: browsers send the panel's JSON as plain text if the server has another origin.
 PAYLOAD = Form(
     Payload,
     {
@@ -161,7 +170,10 @@ PAYLOAD = Form(
 
 
 def _check_media_type(request: Request) -> None:
-    """A form on any page can send plain text to anywhere, so only pages that may count can send that."""
+    """Reject other media types than JSON; accept plain text from pages of allowed origins.
+
+    An HTML form on any page can send plain text to any server, so plain text from other senders is rejected.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_beacon = media_type == "text/plain" and request.scope[ORIGIN] is not None
     if media_type != "application/json" and not is_beacon:

@@ -1,4 +1,4 @@
-"""Who may ask and who may count, and what browsers may do with the answers."""
+"""Access control: token, host names, origins and size limits of requests, and security headers of answers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from event_count_logger.web.framing import LONGEST_HEAD
 from event_count_logger.web.problems import problem
 from event_count_logger.web.unread import draining, has_body
 
-#: For the OpenAPI description only: the guard looks at the token.
+#: For the OpenAPI description only: the guard checks the token.
 BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
 
-#: Sent with every answer (developer.mozilla.org/docs/Web/HTTP/Headers). Nothing comes from other hosts, no
-#: other page may embed this one, and nothing in it runs that is not one of its files.
+#: Headers of every answer (developer.mozilla.org/docs/Web/HTTP/Headers). The page loads nothing from other
+#: hosts, runs only scripts from its own files, and cannot be embedded in other pages.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -48,15 +48,15 @@ _LONGEST_TOKEN, _LONGEST_TARGET = 4096, 8 << 10
 
 
 def read_token(path: Path) -> str:
-    """The token in a file of one line.
+    """Returns the token in a file of one line.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: Others may read it too, or it holds no token.
+        ValueError: Other users may access the file, or it contains no token.
     """
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_mode & 0o007:
-            raise ValueError(f"{path}: others may use this file: chmod o= {path}")
+            raise ValueError(f"{path}: other users may access this file; use chmod o= {path}")
         token = file.read(_LONGEST_TOKEN + 1).strip()
     if not token or len(token) > _LONGEST_TOKEN or not all(33 <= byte < 127 for byte in token):
         raise ValueError(f"{path}: expected one line with a token of printable ASCII without spaces")
@@ -65,12 +65,12 @@ def read_token(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who gets in.
+    """Rules of access.
 
     Attributes:
-        token: What everything but the page and the state of the server asks for; None for nothing.
-        any_host: Whether the server answers to any name, or only to those of this machine.
-        allowed_origins: Whose pages may count without the token; '*' for any.
+        token: Token required by all paths except the page and the state of the server; None for no token.
+        any_host: Whether any host name is accepted, or only names of this machine.
+        allowed_origins: Origins whose pages may count without the token; '*' for any.
     """
 
     token: str | None = None
@@ -79,7 +79,7 @@ class Access:
 
 
 class Guard:
-    """Stands before the application: looks at each request, and adds headers to each answer."""
+    """ASGI middleware that checks each request and adds headers to each answer."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         """See `create_app`."""
@@ -89,7 +89,7 @@ class Guard:
         self._origins = Origins(access.allowed_origins)
 
     def use(self, config: Config) -> None:
-        """Go on with what another configuration allows the pages of others."""
+        """Use the allowed origins of another configuration."""
         self._origins = Origins(config.serve.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,7 @@ class Guard:
             await send(message)
 
         answer = self._refusal(scope, origin) or self._app
-        # Routes answer to GET alone; to HEAD, the body of the same answer is left out.
+        # Routes exist for GET only; HEAD is answered like GET, without the body.
         method = "GET" if is_head else scope["method"]
         await answer({**scope, "method": method, ORIGIN: origin}, receive, send_with_headers)
 
@@ -149,10 +149,9 @@ class Guard:
 
 
 def _in_origin_form(scope: Scope) -> Scope:
-    """Returns the scope of a request whose target is no more than a path.
+    """Convert a target in absolute form, such as `http://host/path`, to a path and the header `Host`.
 
-    A target in absolute form, such as `http://host/path`, names the host, and the header `Host` is
-    ignored (RFC 9112, section 3.2.2).
+    The host of the target replaces the header (RFC 9112, section 3.2.2).
     """
     match = _WHOLE_ADDRESS.fullmatch(scope["raw_path"])
     if not match:
@@ -164,9 +163,9 @@ def _in_origin_form(scope: Scope) -> Scope:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a header `Host` names the loopback interface.
+    """Returns whether the header `Host` names the loopback interface.
 
-    Whoever runs a web site can let its name lead there, and have browsers read what they find.
+    This stops DNS rebinding: a web site whose name resolves to 127.0.0.1 could read answers in a browser.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""

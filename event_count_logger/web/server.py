@@ -1,4 +1,4 @@
-"""Runs the application until a signal comes."""
+"""The server process: uvicorn with limits on connections, and a graceful stop on signals."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from event_count_logger.web.connections import ConnectionLimits
 from event_count_logger.web.framing import Framing
 from event_count_logger.web.streams import Hub
 
-#: Bytes that are parsed without a break for other connections.
+#: Bytes parsed at once, before other connections get their turn.
 _LONGEST_PIECE = 4 << 10
 
-#: Seconds for a request to arrive.
+#: Seconds within which a request must arrive.
 _LONGEST_REQUEST_S = 5
 
-#: Seconds for what is still being answered when the server is to stop.
+#: Seconds that open requests get when the server stops.
 _LAST_ANSWERS_S = 1
 
 
@@ -38,27 +38,27 @@ def run(
     on_step: Callable[[], object],
     on_stop: Callable[[], object],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once.
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
 
     Args:
-        app: What answers.
-        hub: Its streams.
-        listener: Where it listens.
-        connections: Limits how many there may be.
-        on_step: Is called between answers, every second or so.
-        on_stop: Is called when it is to stop.
+        app: Application that answers requests.
+        hub: Streams of the application.
+        listener: Listening socket.
+        connections: Limits of connections.
+        on_step: Called about every second.
+        on_stop: Called at the first signal.
     """
 
     async def step() -> None:
         on_step()
 
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # below that it tells of every malformed request
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about malformed requests
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="off",
-        loop="asyncio",  # uvloop reads up to 32 pieces of one connection before it looks at another one
+        loop="asyncio",  # uvloop reads up to 32 pieces of one connection before it serves another one
         ws="none",
         http=partial(_Connection, connections),  # type: ignore[arg-type]
         server_header=False,
@@ -72,14 +72,15 @@ def run(
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # Before uvicorn has its own handlers in place; and when it has ended, it raises the signal once more.
+    # These handlers cover the start, before uvicorn installs its own, and the end, when it raises the signal
+    # again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     server.run([listener])
 
 
 class _Server(uvicorn.Server):
-    """Ends the streams before it waits for the last answers."""
+    """A server that ends the streams before it waits for open requests."""
 
     def __init__(self, config: uvicorn.Config, hub: Hub, on_stop: Callable[[], object]) -> None:
         super().__init__(config)
@@ -87,26 +88,26 @@ class _Server(uvicorn.Server):
         self._on_stop = on_stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal of any kind stops gracefully."""
+        """Stop gracefully; restore the default action for the next signal."""
         super().handle_exit(sig, frame)
         self._on_stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop answering."""
+        """End the streams, then stop."""
         self._hub.end()
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # that answers are cut off is no news now
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # hides errors about cancelled requests
         await super().shutdown(sockets)
 
 
 class _Connection(H11Protocol, asyncio.BufferedProtocol):
-    """Closes a connection on which no request arrives, or only part of one: uvicorn itself waits for ever.
+    """A connection that is closed if no complete request arrives in time: uvicorn itself waits for ever.
 
-    It takes what arrives in small pieces, so that a large body does not delay other connections.
+    It reads in small pieces, so that a large body does not delay other connections.
     """
 
-    _piece = memoryview(bytearray(_LONGEST_PIECE))  # of all connections: it is copied as soon as it is filled
+    _piece = memoryview(bytearray(_LONGEST_PIECE))  # shared by all connections: copied once it is filled
 
     def __init__(self, connections: ConnectionLimits, **settings: Any) -> None:
         super().__init__(**settings)
@@ -136,12 +137,12 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a malformed request and close; without an answer if it has one already."""
+        """Answer a malformed request and close the connection; only close it if an answer was started."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
         if not self.is_idle:
-            self.cycle.disconnected = True  # the application must not answer, too
+            self.cycle.disconnected = True  # keeps the application from sending a second answer
         super().send_400_response(msg)
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -1,4 +1,4 @@
-"""Shares what is computed in threads among all who ask for the same at about the same time."""
+"""Request coalescing: concurrent requests for the same key share one computation."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-#: Seconds for which an result serves everybody: many viewers then cost Redis no more than one.
+#: Seconds for which a result is reused, so that many viewers cost Redis no more than one.
 _KEPT_S = 0.4
 
-#: Seconds after which nobody waits any longer for threads that wait for Redis.
+#: Seconds after which a request stops waiting for a thread that waits for Redis.
 LONGEST_WAIT_S = 10.0
 
-#: How many questions Redis is asked at once.
+#: Most concurrent computations.
 _THREADS = 8
 
 
 class SingleFlight:
-    """Answers by key: each is computed once at a time, in a thread, and then kept for a moment."""
+    """Results by key. Each is computed in a thread, by one computation at a time, and kept for 0.4 s."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, "ask")
+        self._threads = ThreadPoolExecutor(_THREADS, "query")
         self._results: dict[Hashable, asyncio.Future[Any]] = {}
 
     async def get(self, key: Hashable, compute: Callable[[], _T]) -> _T:
-        """What `compute` returned to the first who asked with this key.
+        """Return the result of the current computation of this key, or start `compute`.
 
         Raises:
-            asyncio.TimeoutError: That takes too long.
-            Exception: What `compute` raised.
+            asyncio.TimeoutError: The computation takes more than 10 s.
+            Exception: Any exception of `compute`.
         """
         result = self._results.get(key)
         if result is None:
@@ -43,5 +43,5 @@ class SingleFlight:
 
     def _forget_later(self, key: Hashable, result: asyncio.Future[Any]) -> None:
         if not result.cancelled():
-            result.exception()  # else asyncio tells of it, where nobody waits for the result any more
+            result.exception()  # marks it as retrieved: asyncio would log it if no request waits any more
         asyncio.get_running_loop().call_later(_KEPT_S, self._results.pop, key, None)

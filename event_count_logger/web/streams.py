@@ -1,6 +1,26 @@
-"""Server-sent events: each finished interval is read once, however many streams want it.
+"""Server-sent events of finished intervals. Each interval is read once for all of its streams.
 
 Format: html.spec.whatwg.org/multipage/server-sent-events.html.
+
+A feed follows one interval of one group. It is created for the first stream, and ends with the last one:
+
+    feed      what leads to the next state
+    --------  ----------------------------------------------------------------------------------
+    starting  reads the newest position of the history; then `_follow` runs
+    running   publishes each finished interval to its streams
+    stopped   Redis has rejected a read: all streams end, and the next `open` creates another feed
+    closed    the last stream has left
+
+    stream       what leads to the next state
+    -----------  -------------------------------------------------------------------------------
+    catching up  sends intervals from the history until it has reached the position of the feed
+    live         sends the intervals that the feed has put into its queue
+    ended        `end`: sends the rest of its queue, then the response ends. Its client was too
+                 slow, the feed stopped, its group was changed, or the server is stopping
+    closed       the client is gone, or the response has ended
+
+The feed fills the queue of a stream from `join` on, also while the stream is catching up. So an interval may
+come from both the history and the queue; `Stream` sends it once, because it compares positions.
 """
 
 from __future__ import annotations
@@ -23,37 +43,37 @@ from event_count_logger.web import representations
 
 _T = TypeVar("_T")
 
-#: Finished intervals that may wait for a client; one that reads so slowly is cut off, and can resume.
+#: Most intervals that wait for a client. A slower client is disconnected, and can resume.
 _LONGEST_QUEUE = 16
 
-#: Seconds without an event after which a comment is sent, so that proxies keep the connection.
+#: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
 _KEEP_ALIVE_S = 15.0
 _KEEP_ALIVE = b":\n\n"
 
-#: The first thing in a stream: how many milliseconds browsers wait before they connect again, and behind what
-#: they then go on if no event has come before. An `id` counts without data, too.
+#: Start of each stream: milliseconds until a browser reconnects, and the position after which it then resumes
+#: if no event has arrived. Browsers keep an `id` that comes without data, too.
 _PREAMBLE = "retry: 1000\nid: {position}\n\n"
 
-#: How many followers ask Redis at once.
+#: Most concurrent reads of all followers.
 _THREADS = 4
 
 
 class Event(NamedTuple):
-    """A finished interval, as it is sent."""
+    """A finished interval in the format of the stream."""
 
     position: HistoryPosition
     text: bytes
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Event:
-        """The event that tells of a finished interval out of the history."""
+        """Returns the event of a finished interval."""
         data = json.dumps(representations.finished_interval(snapshot), separators=(",", ":"))
         position = HistoryPosition.parse(snapshot.position or "")
         return cls(position, f"event: interval\nid: {position}\ndata: {data}\n\n".encode())
 
 
 class _Feed:
-    """Follows one interval of a group for all of its streams, as long as there are any.
+    """Follows one interval of a group for all of its streams.
 
     Attributes:
         group: The group.
@@ -72,7 +92,7 @@ class _Feed:
         self._started = asyncio.ensure_future(self._start())
 
     async def join(self, stream: Stream) -> HistoryPosition:
-        """Give the stream all that finishes from now on; returns behind what that is.
+        """Add a stream; return the position after which it gets all finished intervals.
 
         Raises:
             StoreError: Redis does not answer.
@@ -82,11 +102,11 @@ class _Feed:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it follows no more, because Redis refused to go on."""
+        """True if the feed has stopped because Redis rejected a read."""
         return self._task is not None and self._task.done()
 
     def leave(self, stream: Stream) -> bool:
-        """Give the stream nothing more; returns whether it was the last one, which ends the feed."""
+        """Remove a stream; return whether it was the last one, which closes the feed."""
         self._streams.discard(stream)
         if not self._streams:
             for task in filter(None, (self._started, self._task)):
@@ -94,12 +114,12 @@ class _Feed:
         return not self._streams
 
     def end_streams(self) -> None:
-        """Let every stream end when it has sent what it has."""
+        """End each stream after the rest of its queue."""
         for stream in tuple(self._streams):
             stream.end()
 
     async def since(self, position: HistoryPosition) -> AsyncIterator[Event]:
-        """What has finished after a position, up to where the feed is."""
+        """Returns the intervals after a position, up to the position of the feed."""
         follower = self._reader.follower(self._interval, str(position))
         while history_positions.is_behind(self._position, position):
             event, wait_s = await self._step(follower)
@@ -125,7 +145,7 @@ class _Feed:
                 else:
                     await asyncio.sleep(wait_s)
         except StoreError:
-            pass  # who opens a stream again is told why
+            pass  # the next `open` raises it
         finally:
             self.end_streams()
 
@@ -146,10 +166,10 @@ class _Feed:
 
 
 class Stream:
-    """What one client is sent.
+    """The stream of one client.
 
     Attributes:
-        sent: Up to where it knows; what finishes behind that is sent.
+        sent: Position up to which the client has the intervals.
     """
 
     def __init__(self, feed: _Feed, on_close: Callable[[Stream], None]) -> None:
@@ -159,41 +179,41 @@ class Stream:
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     def put(self, event: Event) -> None:
-        """Send an event, or end if too many are waiting already."""
+        """Queue an event; end the stream if too many are waiting."""
         if self._queue.qsize() < _LONGEST_QUEUE:
             self._queue.put_nowait(event)
         else:
             self.close()
-            self._queue = asyncio.Queue()  # what it holds would be sent to nobody for as long as nobody reads
+            self._queue = asyncio.Queue()  # frees the events, which the client does not read
             self.end()
 
     def end(self) -> None:
-        """End when what is waiting is sent."""
+        """End after the rest of the queue."""
         self._queue.put_nowait(None)
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Leave the feed."""
         self._on_close(self)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the response."""
+        """Returns the bytes of the response."""
         yield _PREAMBLE.format(position=self.sent).encode()
         async for event in _with_keep_alives(self._events()):
             yield event.text if event else _KEEP_ALIVE
 
     async def _events(self) -> AsyncIterator[Event]:
-        """Each event once."""
+        """Returns each event once."""
         async for event in self._feed.since(self.sent):
             self.sent = event.position
             yield event
         while event_or_end := await self._queue.get():
-            # The first ones may have been sent already, from the history.
+            # The first ones may have been sent from the history.
             if history_positions.is_behind(event_or_end.position, self.sent):
                 yield event_or_end
 
 
 async def _with_keep_alives(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
-    """Each event, and None whenever there was none for long."""
+    """Returns each event, and None after each 15 s without one."""
     while True:
         coming = asyncio.ensure_future(anext(events))
         try:
@@ -215,7 +235,7 @@ class Hub:
         self._threads = ThreadPoolExecutor(_THREADS, "follow")
 
     async def open(self, group: GroupConfig, interval: Interval, after: HistoryPosition | None) -> Stream:
-        """A stream of the intervals that finish after a position, or from now on; to be closed.
+        """Open a stream of intervals that finish after a position, or from now on; the caller closes it.
 
         Raises:
             NotConfigured: The group keeps no history.
@@ -237,7 +257,7 @@ class Hub:
         return stream
 
     def use(self, config: Config) -> None:
-        """End the streams of what another configuration changes, hides or lacks; they can be resumed."""
+        """End the streams of groups that a configuration changes, hides or lacks; clients can resume."""
         shown = config.shown_groups
         for key, feed in tuple(self._feeds.items()):
             if feed.group not in shown:
@@ -245,7 +265,7 @@ class Hub:
                 feed.end_streams()
 
     def end(self) -> None:
-        """Let all streams end when they have sent what they have."""
+        """End all streams after the rest of their queues."""
         for feed in self._feeds.values():
             feed.end_streams()
 

@@ -1,4 +1,7 @@
-"""Receives the rest of a body after the answer: closing a connection that still receives loses the answer."""
+"""Draining of request bodies: the server receives the rest of a body before it closes the connection.
+
+Closing a connection with unread data sends a TCP reset, and the client may lose the answer.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import suppress
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-#: Seconds in which clients read an answer that comes before the end of their request.
+#: Seconds for which the rest of a body is received after the answer.
 _LONGEST_REST_S = 2
 
 
@@ -19,9 +22,9 @@ def has_body(scope: Scope) -> bool:
 
 
 def draining(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Returns `receive` and `send` that end an answer when the whole body was received, or after 2 s.
+    """Returns `receive` and `send` that end an answer once the whole body is received, or after 2 s.
 
-    All of the answer is sent at once: the rest of the body is dropped between its last byte and its end.
+    The answer itself is sent at once. The rest of the body is discarded between its last byte and its end.
     """
     if not has_body(scope):
         return receive, send
