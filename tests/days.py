@@ -1,4 +1,4 @@
-"""Days gone by, as workers and a master would have left them: intervals whose end no test sees."""
+"""Counts of past days, as processes and a master would have left them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DAY = Interval.parse("24h")
 DAY_S = 86_400
 
 
-#: No test takes longer with what it has made of the past.
+#: Longest duration of a test with past days, in seconds.
 _LONGEST_TEST_S = 90
 
 
 def let_midnight_pass(store: Store) -> None:
-    """Wait where the server's day is about to end: yesterday would be another day in the middle of a test."""
+    """Wait if the day of the server is about to end, because `today` must not change during a test."""
     wait_until(
         lambda: store.client.server_time() % DAY_S < DAY_S - _LONGEST_TEST_S,
         timeout_s=_LONGEST_TEST_S + 10,
@@ -28,9 +28,9 @@ def let_midnight_pass(store: Store) -> None:
 
 
 class Days:
-    """Counts and rotates on days of the server's clock; groups have an interval of `DAY`.
+    """Counts and rotates on past days, by the clock of the server; groups have the interval `DAY`.
 
-    Counts have the default arguments that most tests want: of today, and an end at the start of today.
+    By default, events are counted today, and the interval of yesterday ends.
     """
 
     def __init__(self, config: Config) -> None:
@@ -41,15 +41,15 @@ class Days:
 
     @property
     def today(self) -> int:
-        """When it began, Unix seconds."""
+        """Start of today, Unix seconds."""
         return int(DAY.start_of(self.store.client.server_time()))
 
     def start(self, days_ago: int) -> int:
-        """When that day began, Unix seconds."""
+        """Returns the start of a day, Unix seconds."""
         return self.today - days_ago * DAY_S
 
     def count(self, group: str, counts: dict[str, int], days_ago: int = 0) -> None:
-        """Count on that day."""
+        """Count events on a day."""
         position = self._positions[group]
         self._positions[group] += 1
         intervals = self.config.group(group).intervals
@@ -58,12 +58,12 @@ class Days:
         )
 
     def rotate(self, group: str | GroupConfig, days_ago: int = 0) -> None:
-        """End the day before that one."""
+        """Rotate at the start of a day: the interval of the day before ends."""
         config = self.config.group(group) if isinstance(group, str) else group
         self.store.rotation.rotate(config, DAY, self.start(days_ago))
 
     def finish(self, group: str, counts: dict[str, int], days_ago: int = 1) -> None:
-        """Count on that day, and end it."""
+        """Count events on a day, and rotate at its end."""
         self.count(group, counts, days_ago)
         self.rotate(group, days_ago - 1)
 

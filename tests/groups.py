@@ -1,4 +1,4 @@
-"""Groups for tests, without a configuration around them."""
+"""Groups for tests, made without a configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from event_count_logger.config import GroupConfig, Layout
 from event_count_logger.intervals import Interval
 
-#: What tests that take the fixture `layout` set.
+#: Layout of these groups; the fixture `layout` sets it.
 layout: Layout = "keys"
 
 

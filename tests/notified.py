@@ -1,4 +1,4 @@
-"""The other end of the socket to which services say how they are."""
+"""The receiving end of sd_notify."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.servers import wait_until
 
 
 class Manager:
-    """Hears what services say, as systemd does. The name of its socket is outside of the file system."""
+    """Receives the notifications of services, as systemd does, on an abstract unix socket."""
 
     def __init__(self) -> None:
         name = f"ecl-test-{secrets.token_hex(8)}"
         self.address = f"@{name}"
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{name}")
         self._socket.setblocking(False)
@@ -29,22 +29,22 @@ class Manager:
         self._socket.close()
 
     def states(self) -> list[str]:
-        """The first line of each message so far, signs of life left out."""
-        self._hear()
-        return [state for state in (each.split("\n")[0] for each in self.heard) if state != "WATCHDOG=1"]
+        """Returns the first line of each message so far, without watchdog messages."""
+        self._receive()
+        return [state for state in (each.split("\n")[0] for each in self.received) if state != "WATCHDOG=1"]
 
-    def signs(self) -> int:
-        """How many signs of life there were."""
-        self._hear()
-        return self.heard.count("WATCHDOG=1")
+    def watchdog_messages(self) -> int:
+        """Returns the number of watchdog messages so far."""
+        self._receive()
+        return self.received.count("WATCHDOG=1")
 
     def wait_for(self, *states: str) -> None:
-        """Until these are the last ones."""
+        """Wait until these are the last messages."""
         wait_until(lambda: self.states()[-len(states) :] == list(states), what=f"{states}")
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             while True:
-                self.heard.append(self._socket.recv(4096).decode())
+                self.received.append(self._socket.recv(4096).decode())
         except BlockingIOError:
             pass

@@ -1,4 +1,4 @@
-"""`ecl serve` as programs that count see it."""
+"""A client of `ecl serve` for tests that count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JSON = "application/json"
 
 
 class Serving:
-    """A server on a port of its own, which can be killed and started again."""
+    """A running `ecl serve` with a port of its own, which can be killed and restarted."""
 
     def __init__(self, start: Start, file: Path, *options: object) -> None:
         self.port = free_port()
@@ -29,7 +29,7 @@ class Serving:
         assert "Serving at" in line, line
 
     def stop(self) -> str:
-        """What it had logged when it had ended."""
+        """Stop the server and return its log."""
         self.process.terminate()
         _, log = self.process.communicate(timeout=10)
         assert self.process.returncode == 0
@@ -40,14 +40,14 @@ class Serving:
         self.process.wait()
 
     def post(self, path: str, body: Any, media_type: str = JSON, **headers: str) -> tuple[int, Any]:
-        """Status and document, or None for no document; what is not bytes is sent as JSON."""
+        """Send a POST request, as JSON unless the body is bytes; return status and parsed body or None."""
         status, content, _ = self.ask("POST", path, body, Content_Type=media_type, **headers)
         return status, json.loads(content) if content else None
 
     def ask(
         self, method: str, path: str, body: Any = None, timeout_s: float = 20, **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        """Status, body and headers."""
+        """Send a request; return status, body and headers."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()

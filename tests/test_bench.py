@@ -1,4 +1,4 @@
-"""The benchmarks run, and tell what they were to measure."""
+"""The benchmarks run, and print all measurements and targets."""
 
 from __future__ import annotations
 

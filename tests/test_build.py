@@ -46,7 +46,7 @@ def install(what: Path, directory: Path, **environment: str) -> Path:
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source distribution, and the wheel that was made from it."""
+    """A source distribution, and the wheel built from it."""
     needs_compiler()
     directory = tmp_path_factory.mktemp("build")
     project, made = copy_project(directory), directory / "made"
@@ -66,13 +66,13 @@ def needs_compiler() -> None:
 
 
 def run_with(installed: Path, program: str, *arguments: str) -> str:
-    """Run a program with what is installed in a directory; nothing of this project's own comes instead."""
-    dependencies = sysconfig.get_path("purelib")  # without `site`, which would find editable installations
+    """Run a program with the packages in a directory, and not with the package of this project."""
+    dependencies = sysconfig.get_path("purelib")  # not by `site`, which would find editable installations
     return succeed(sys.executable, "-S", "-c", program, *arguments, cwd=installed, PYTHONPATH=dependencies)
 
 
 def count_with(installed: Path, server: Server) -> bool:
-    """Count with what is installed in a directory; returns whether it does so in C."""
+    """Count with the package in a directory; return whether it uses the C extension."""
     program = (
         "import json, sys\n"
         "import event_count_logger\n"
@@ -128,7 +128,7 @@ def test_source_distribution_can_be_built(distributions: Path) -> None:
 
 def test_extension_leaks_no_memory(installed_wheel: Path) -> None:
     kept = run_with(installed_wheel, (ROOT / "tests" / "programs" / "churn.py").read_text(), "2000")
-    assert int(kept) < 100, "blocks of memory that are left of 2000 rounds"
+    assert int(kept) < 100, "memory blocks left after 2000 rounds"
 
 
 def test_extension_passes_its_tests_under_the_sanitizers() -> None:

@@ -41,7 +41,7 @@ class Version:
         return sys.executable, self.scripts / name
 
     def made(self, module: str) -> bool:
-        """Whether the package that a program has imported is that of this version."""
+        """Returns whether a program has imported the package of this version."""
         return Path(module).is_relative_to(OLD_FOLDER) == (self is OLD)
 
 
@@ -65,7 +65,7 @@ def names_of(version: Version) -> str:
     return version.name
 
 
-# Called in this order, by one process with each version.
+# Calls, made in this order by one process with each version.
 CALLS: list[tuple[str, object]] = [
     ("ecl['direct'] is ecl.get_group('direct') is ecl.get_group(name='direct') is direct", True),
     ("ecl.get_group('unknown')", None),
@@ -224,8 +224,8 @@ COUNTED_GROUPS = {
 
 
 @dataclass
-class Tally:
-    """Adds up the intervals that have ended; misses none if it looks more often than they end."""
+class IntervalSum:
+    """The sum of the finished intervals, if `look` is called more often than intervals end."""
 
     server: Server
     group: str
@@ -251,32 +251,32 @@ class Tally:
 
     @property
     def printed(self) -> str:
-        """What a reader is to print."""
+        """Expected output of a reader."""
         halves = (("Last:", self.last), ("Current:", self.cur))
         return "".join(f"{title}\na:{counts['a']}\nb:{counts['b']}\n" for title, counts in halves)
 
 
 @dataclass
-class Tallies:
-    """Both groups in both intervals."""
+class AllIntervalSums:
+    """The sums of both groups in both intervals."""
 
     server: Server
 
     def __post_init__(self) -> None:
-        self.short = [Tally(self.server, group, "2s") for group in COUNTED_GROUPS]
-        self.all = [*self.short, *(Tally(self.server, group, "1h") for group in COUNTED_GROUPS)]
+        self.short = [IntervalSum(self.server, group, "2s") for group in COUNTED_GROUPS]
+        self.all = [*self.short, *(IntervalSum(self.server, group, "1h") for group in COUNTED_GROUPS)]
 
-    def look(self) -> list[Tally]:
-        for tally in self.all:
-            tally.look()
+    def look(self) -> list[IntervalSum]:
+        for each in self.all:
+            each.look()
         return self.short
 
     def wait_for_start(self) -> None:
-        wait_until(lambda: all(tally.start for tally in self.look()), what="the master begins an interval")
+        wait_until(lambda: all(each.start for each in self.look()), what="the master begins an interval")
 
     def wait_for_rotations(self, more: int) -> None:
-        goal = max(tally.rotations for tally in self.short) + more
-        wait_until(lambda: all(tally.rotations >= goal for tally in self.look()), what="the master rotates")
+        goal = max(each.rotations for each in self.short) + more
+        wait_until(lambda: all(each.rotations >= goal for each in self.look()), what="the master rotates")
 
 
 @dataclass
@@ -295,7 +295,7 @@ class Workers:
         ]
 
     def stop(self, look: Callable[[], object]) -> dict[str, Counter[str]]:
-        """What all of them say that they have counted."""
+        """Stop all processes; return the counts that they report."""
         logged: dict[str, Counter[str]] = {group: Counter() for group in COUNTED_GROUPS}
         for version, process in self.processes:
             printed = json.loads(process.communicate(timeout=20)[0])
@@ -326,30 +326,30 @@ def test_both_readers_print_each_count_in_one_interval(
     counting: tuple[Version, ...],
 ) -> None:
     file = config_file({"redis": server.config, "groups": COUNTED_GROUPS})
-    tallies = Tallies(server)
+    sums = AllIntervalSums(server)
     workers: Workers | None = None
     for version in masters:
         master = start(*version.script("ecl_master"), file, env=version.environ)
-        tallies.wait_for_start()
+        sums.wait_for_start()
         workers = workers or Workers(counting, start, file)
-        tallies.wait_for_rotations(2)
+        sums.wait_for_rotations(2)
         if version is masters[-1]:
-            logged = workers.stop(tallies.look)
+            logged = workers.stop(sums.look)
         master.terminate()
         master.communicate(timeout=20)
-    tallies.look()
+    sums.look()
 
-    for tally in tallies.all:
-        assert tally.rotated + Counter(tally.cur) == logged[tally.group]
-    for tally in tallies.short:
-        assert tally.rotated["a"] > 0
+    for each in sums.all:
+        assert each.rotated + Counter(each.cur) == logged[each.group]
+    for each in sums.short:
+        assert each.rotated["a"] > 0
         for version in VERSIONS:
-            command = (*version.script("ecl_reader"), file, "-g", tally.group, "-i", "2s", "--both")
-            assert run(*command, **version.variables).stdout == tally.printed
+            command = (*version.script("ecl_reader"), file, "-g", each.group, "-i", "2s", "--both")
+            assert run(*command, **version.variables).stdout == each.printed
 
 
 FILE = """\
-# A configuration as it is in use with 1.1.
+# A configuration of version 1.1.
 log_level: INFO
 redis: {{host: 127.0.0.1, port: {port}, db: 0}}
 groups:
@@ -367,7 +367,7 @@ groups:
 
 @pytest.fixture
 def file_in_use(server: Server, config_file: Write) -> Path:
-    """A configuration file, and counters that go with it."""
+    """A configuration file with existing counters."""
     with server.client as client:
         client.mset({"web:1h:last:a": 7, "web:1h:cur:B": 4, "web:1h:cur:a": 1})
         client.mset({"auto:1h:last:gone": 5, "auto:1h:cur:new": 6, "jobs:1h:cur:done": 1})
@@ -438,7 +438,7 @@ def test_log_event_counts_and_exits_as_version_1_1(
 
 DYNAMIC: dict[str, Any] = {"auto": {"events": ["a"], "intervals": ["5m", "1h"], "auto_declare_events": True}}
 
-#: What is counted in each interval by 1.1 alone: new events, some that go on, some that come back.
+#: Events that 1.1 counts in each interval: new ones, some that continue, and some that return.
 COUNTED_BY_1_1: list[dict[str, int]] = [
     {"a": 1, "x": 3},
     {"x": 2, "http:404": 1},
@@ -529,6 +529,6 @@ def test_master_rotates_events_that_only_1_1_counts(
     for each in finished[:-2]:
         assert each.counts.get("always") or each is finished[0]
     printed = run(*OLD.script("ecl_reader"), file, "-g", "auto", "-i", "1s", **OLD.variables).stdout
-    assert printed == "a:0\n", "nothing is frozen at its last value"
+    assert printed == "a:0\n", "no counter keeps an old value"
     master.terminate()
     store.close()

@@ -1,4 +1,4 @@
-"""Streams: each record is counted exactly once, whatever happens to the program and to Redis."""
+"""Streams: each record is counted exactly once, through failures of the program and of Redis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_record_given_repeatedly_is_counted_once(group: EventGroup, server: Serv
 
 
 def test_stream_named_like_a_process_keeps_its_position(group: EventGroup, server: Server) -> None:
-    """Once, 32 hexadecimal digits, a dot and digits were a process, whatever they were the name of."""
+    """Earlier versions took 32 hexadecimal digits, a dot and digits for the ID of a process."""
     name = "5d41402abc4b2a76b9719d911017c592.20240101"
     config = GroupConfig("g", (Interval.parse("1h"), Interval.parse("2h")), source_ttl=3600)
     store = Store(RedisConfig(**server.config))
@@ -120,14 +120,14 @@ def test_numbers_in_positions_are_ordered_as_numbers(group: EventGroup, server: 
 
 
 def test_callback_gets_each_confirmed_position(group: EventGroup, server: Server) -> None:
-    told = []
+    confirmed = []
 
     def committed(position: str) -> None:
         assert server.client.hget("g:@sources", "s") == position
-        told.append(position)
+        confirmed.append(position)
 
     group.consume("s", numbers(last=6), batch_size=3, committed=committed)
-    assert told == ["2", "5", "6"]
+    assert confirmed == ["2", "5", "6"]
 
 
 def test_none_among_records_commits_the_batch(group: EventGroup, server: Server) -> None:
@@ -373,7 +373,7 @@ def test_documented_file_example_counts_each_line_once(
     command = [sys.executable, EXAMPLES / "number_file.py", path, "g", file]
     for _ in range(3):
         process = start(*command)
-        with suppress(subprocess.TimeoutExpired):  # any moment will do
+        with suppress(subprocess.TimeoutExpired):  # the time does not matter
             process.wait(chance.uniform(0.1, 0.6))
         process.kill()
         process.wait()
@@ -403,7 +403,7 @@ def test_documented_redis_stream_example_counts_each_entry_once(
 
     for number in range(5):
         add(20 * number, 20 * number + 19)
-        time.sleep(chance.uniform(0, 0.4))  # any moment will do
+        time.sleep(chance.uniform(0, 0.4))  # the time does not matter
         name = chance.choice([*running])
         running[name].send_signal(signal.SIGKILL)
         running[name].wait()

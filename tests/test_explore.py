@@ -53,7 +53,7 @@ def test_mutant_of_the_protocol_is_found(mutant: str, faults: int) -> None:
 
 
 class Wire:
-    """A route to the small server."""
+    """A connection to the simulated server."""
 
     commands = ()
 
@@ -61,7 +61,7 @@ class Wire:
         self._server = server
 
     def exchange(self, requests: list[bytes], key: str, connect: bool) -> list[Any]:
-        request, *notes = requests  # of intervals, on which no count depends
+        request, *notes = requests  # notes of intervals, which change no count
         return [self._server.answer(request), *(b"OK" for _ in notes)]
 
     def node(self, key: str) -> None:
@@ -79,7 +79,7 @@ def everything(client: redis.Redis) -> dict[str, Any]:
 
 
 def steps(chance: random.Random, now: int) -> list[Callable[[Store], Any]]:
-    """One random request of each kind."""
+    """Returns one random request of each kind."""
     source = chance.choice(["0" * 32 + ".0", "1" * 32 + ".0"])
     prev, events = chance.randrange(4), chance.sample("abc", chance.randrange(4))
     batch = {event: chance.randrange(1, 9) for event in events}

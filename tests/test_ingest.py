@@ -1,4 +1,4 @@
-"""Counting over HTTP: with the real command, a real server, real browsers, and what fails between them."""
+"""Counting over HTTP: the real command, a real server and real browsers, with failures between them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def shared_site(shared: Server) -> Iterator[Serving]:
 
 @pytest.fixture
 def site(shared_site: Serving, shared: Server) -> Serving:
-    """One for several tests, with `shared` behind it, which begin with nothing counted."""
+    """A server for several tests, with the Redis `shared`, which is empty at the start of each test."""
     with shared.client as client:
         client.flushall()
     return shared_site
@@ -188,8 +188,8 @@ def test_request_with_one_wrong_event_counts_nothing(site: Serving, shared: Serv
     for body, expected, field in WRONG:
         for headers in ({}, {"Idempotency_Key": "k"}):
             status, content, answered = site.ask("POST", EVENTS, body, Content_Type=JSON, **headers)
-            told = (status, answered["content-type"])
-            assert told == (expected, "application/problem+json"), (str(body)[:100], content)
+            answer = (status, answered["content-type"])
+            assert answer == (expected, "application/problem+json"), (str(body)[:100], content)
             if field and "\ud800" not in field:
                 assert f'"field": "{field}"' in content.decode()
                 assert f"{field}: " in content.decode()
@@ -242,7 +242,7 @@ def test_large_body_is_parsed_while_others_are_answered() -> None:
     async def both() -> bool:
         request = posted(json.dumps(["x" * 100_000]).encode())
         parsed = asyncio.ensure_future(body_reader.read(request, lambda document: answered.wait(10)))
-        for _ in range(3):  # until it is under way
+        for _ in range(3):  # until the request is running
             await asyncio.sleep(0)
         answered.set()
         return await parsed
@@ -399,7 +399,7 @@ def test_request_above_the_cardinality_limit_is_rejected(site: Serving, shared: 
     assert site.post(path, {"events": dict.fromkeys("de", 1)}, Idempotency_Key="k")[0] == 200
     assert site.post(path, {"events": {"f": 1}})[0] == 422
     counts = shared.counts("open", "24h", "cur")
-    counts.pop("@lost", 0)  # the tests before this one have emptied the server
+    counts.pop("@lost", 0)  # earlier tests have emptied the server
     assert counts == dict.fromkeys("abcde", 1)
 
 
@@ -446,7 +446,7 @@ def test_unconfirmed_request_is_reported_as_applied(
 def test_unanswered_request_is_reported_as_unknown_and_counts_once(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
-    """The first attempt reaches the stalled server, and the further ones do not even connect."""
+    """The first attempt reaches the stalled server; further ones cannot connect."""
     site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 0.5}))
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="first")[0] == 200
     own_server.stall()
@@ -538,7 +538,7 @@ def test_requests_are_counted_exactly_through_two_kills(
             try:
                 status, _ = site.post(EVENTS, {"events": batches[number]}, Idempotency_Key=f"key {number}")
             except (OSError, HTTPException):
-                continue  # nobody knows whether that was counted
+                continue  # it is unknown whether the request was counted
             assert status in (200, 503), status
             if status == 200:
                 answered[number] += 1
@@ -645,7 +645,9 @@ def test_allowed_pages_count_without_token_and_do_nothing_else(
     counting = partial(site.ask, "POST", EVENTS, {"events": {"req1": 1}}, Content_Type="text/plain")
     assert counting()[0] == 401
     assert counting(Origin="https://evil.example")[0] == 403
-    assert counting(Origin=f"http://127.0.0.1:{site.port}")[0] == 401, "its own pages have the token"
+    assert counting(Origin=f"http://127.0.0.1:{site.port}")[0] == 401, (
+        "pages of the server itself need the token"
+    )
     status, _, headers = counting(Origin=PAGES)
     assert (status, headers["access-control-allow-origin"], headers["vary"]) == (202, PAGES, "Origin")
     asked = {"Access_Control_Request_Method": "POST"}
@@ -658,7 +660,7 @@ def test_allowed_pages_count_without_token_and_do_nothing_else(
 
 
 class Pages(BaseHTTPRequestHandler):
-    """An empty page, whatever is asked for."""
+    """An empty page for each path."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -693,20 +695,20 @@ COUNT_IN_ALL_WAYS = """async ([events, write]) => {
     const counts = JSON.stringify({events: {req1: 1}});
     const json = {"Content-Type": "application/json"};
     const beacons = [counts, new Blob([counts], {type: "application/json"})];
-    const told = beacons.map((body) => navigator.sendBeacon(events, body));
+    const results = beacons.map((body) => navigator.sendBeacon(events, body));
     const keyed = {...json, "Idempotency-Key": "k"};
     for (const headers of [json, keyed, keyed]) {
         try {
             const answer = await fetch(events + "?wait=1", {method: "POST", body: counts, headers});
-            told.push(await answer.json());
-        } catch (error) { told.push(error.name); }
+            results.push(await answer.json());
+        } catch (error) { results.push(error.name); }
     }
     const session = {uuid: "u", type: "start", time: 1, dashboard: {name: "shop", uid: "x"}};
     const asThePanelSends = {method: "POST", mode: "no-cors", headers: json, keepalive: true};
     try {
-        told.push((await fetch(write, {...asThePanelSends, body: JSON.stringify(session)})).type);
-    } catch (error) { told.push(error.name); }
-    return told;
+        results.push((await fetch(write, {...asThePanelSends, body: JSON.stringify(session)})).type);
+    } catch (error) { results.push(error.name); }
+    return results;
 }"""
 
 
@@ -734,7 +736,7 @@ def test_browsers_count_from_allowed_pages_only(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             "serve: {allowed_origins: [http://a.example/path]}",
@@ -749,10 +751,10 @@ def test_browsers_count_from_allowed_pages_only(
         ("serve: 5", "serve: is not a mapping"),
     ],
 )
-def test_section_of_the_server_is_checked(config_file: Write, text: str, told: str) -> None:
+def test_section_of_the_server_is_checked(config_file: Write, text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_file(config_file(f"{text}\ngroups: {{g: {{events: [a], intervals: [5m]}}}}"))
-    assert f"ecl.yml:1: {told}" in str(refused.value)
+    assert f"ecl.yml:1: {expected}" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The master as a process: signals, Redis away, and the embedded server."""
+"""The master as a process: signals, outages of Redis, and the embedded server."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_master_started_without_redis_rotates_when_it_is_up(
     _, err = master.communicate(timeout=10)
     assert "is back" in err
     warnings = [line for line in err.splitlines() if "WARNING" in line]
-    assert [line for line in warnings if " late, " not in line] == [], "it was told once"
+    assert [line for line in warnings if " late, " not in line] == [], "the outage was logged once"
 
 
 def test_foreign_key_stops_the_rotation_of_its_group_only(
@@ -139,7 +139,7 @@ def embedded(groups: dict[str, Any] = GROUPS) -> dict[str, Any]:
 
 
 def serving(path: Path) -> Callable[[], int | None]:
-    """Gives the process of the server when it serves."""
+    """Returns a function that returns the pid of the server once it serves, else None."""
     store = Store(from_file(path).redis)
 
     def pid() -> int | None:
@@ -298,7 +298,7 @@ def test_empty_directory_of_an_embedded_server_is_made_private(
 
 
 def plant(name: str) -> Callable[[Path], object]:
-    """Makes a symbolic link that leads from the directory to a file beside it."""
+    """Make a symbolic link in the directory to a file outside."""
 
     def plant(directory: Path) -> None:
         (directory / name).parent.mkdir(exist_ok=True)
@@ -396,7 +396,7 @@ def test_embedded_server_on_python_3_10_asks_for_newer_python(monkeypatch: pytes
 
 @pytest.fixture
 def demo_folder() -> Iterator[Path]:
-    """Where the demo puts what it makes; its processes are known by it. Short, for the sake of a socket."""
+    """A directory for the files of the demo, which identifies its processes; its path fits a socket."""
     with tempfile.TemporaryDirectory(prefix="demo-") as folder:
         yield Path(folder)
 

@@ -1,4 +1,4 @@
-"""`ecl serve` as its clients see it: the real command, a real server, and clients that mean no good."""
+"""`ecl serve` as its clients see it: the real command, a real server, and hostile clients."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Site:
     token: str | None = None
 
     def open(self, path: str, method: str = "GET", timeout_s: float = 10, **headers: str) -> HTTPResponse:
-        """The response, whose body is still to be read; its connection is closed with it."""
+        """Returns a response whose body is unread; closing it closes the connection."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         if self.token:
             headers = {"Authorization": f"Bearer {self.token}", **headers}
@@ -69,15 +69,15 @@ class Site:
         return connection.getresponse()
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and document."""
+        """Returns status and parsed body."""
         with self.open(path, **headers) as response:
             return response.status, json.loads(response.read())
 
     def raw(self, request: bytes) -> bytes:
-        """What the server answers to these bytes, up to its end of the connection."""
+        """Send bytes; return everything that the server sends until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             answer = b""
-            with suppress(OSError):  # it need not read on when it has answered
+            with suppress(OSError):  # the server may close the connection after its answer
                 connection.sendall(request)
                 connection.shutdown(socket.SHUT_WR)
             with suppress(ConnectionError):
@@ -108,7 +108,7 @@ def serve(start: Start) -> Callable[..., Site]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that is only read from, with the counts of some days."""
+    """A server for tests that only read, with the counts of some days."""
     directory = tmp_path_factory.mktemp("site")
     server = Server("valkey", directory)
     days = Days(from_dicts(GROUPS, server.config))
@@ -321,7 +321,7 @@ def test_every_answer_has_security_headers(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "told"),
+    ("path", "status", "detail"),
     [
         ("/api/v1/groups/nothing/24h", 404, "nothing"),
         ("/api/v1/groups/secret/24h", 404, "there is no group 'secret'"),
@@ -345,14 +345,14 @@ def test_every_answer_has_security_headers(site: Site) -> None:
         ("/static/", 404, "Not Found"),
     ],
 )
-def test_errors_are_problem_documents(site: Site, path: str, status: int, told: str) -> None:
+def test_errors_are_problem_documents(site: Site, path: str, status: int, detail: str) -> None:
     with site.open(path) as response:
         assert response.status == status
         assert response.headers["Content-Type"] == "application/problem+json"
         document = json.loads(response.read())
     assert set(document) == {"type", "title", "status", "detail"}
     assert document["status"] == status
-    assert told in document["detail"]
+    assert detail in document["detail"]
 
 
 def test_invalid_last_event_id_is_rejected(site: Site) -> None:
@@ -537,7 +537,7 @@ def test_oldest_idle_connection_is_closed_for_a_new_one(serve: Any, file: Path) 
                 stack.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=10))
                 for _ in range(100)
             ]
-            assert ask() == 200, "it is not the one that has been idle for longest any more"
+            assert ask() == 200, "another connection has been idle for longer"
             for number in range(850):
                 stack.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=10))
                 if number % 100 == 0:
@@ -695,23 +695,25 @@ def test_data_needs_the_token(serve: Any, file: Path, token_file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "told"),
+    ("content", "mode", "expected"),
     [
         ("", 0o600, "expected one line with a token"),
         ("\n", 0o600, "expected one line with a token"),
         ("two\nlines\n", 0o600, "expected one line with a token"),
         ("two words\n", 0o600, "expected one line with a token"),
         ("é\n", 0o600, "expected one line with a token"),
-        (f"{TOKEN}\n", 0o604, "others may use this file"),
+        (f"{TOKEN}\n", 0o604, "other users may access this file"),
         (None, 0, "No such file or directory"),
     ],
 )
-def test_unusable_token_file_is_rejected(tmp_path: Path, content: str | None, mode: int, told: str) -> None:
+def test_unusable_token_file_is_rejected(
+    tmp_path: Path, content: str | None, mode: int, expected: str
+) -> None:
     path = tmp_path / "bad"
     if content is not None:
         path.write_text(content)
         path.chmod(mode)
-    with pytest.raises((ValueError, OSError), match=told) as refused:
+    with pytest.raises((ValueError, OSError), match=expected) as refused:
         read_token(path)
     assert "bad" in str(refused.value)
     assert TOKEN not in str(refused.value)
@@ -721,7 +723,7 @@ def test_serve_with_unusable_token_file_does_not_start(run: Run, file: Path, tok
     token_file.chmod(0o644)
     done = run("ecl", "serve", file, "--token-file", token_file)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith(f"ERROR: {token_file}: others may use this file")
+    assert done.stderr.startswith(f"ERROR: {token_file}: other users may access this file")
     done = run("ecl", "serve", file, "--token-file", token_file.with_name("none"))
     assert (done.returncode, done.stderr) == (
         2,
@@ -773,17 +775,19 @@ def test_serve_without_token_listens_on_all_addresses(start: Start, file: Path) 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["--listen", "8917"], "'8917' is not an address"),
         (["--listen", "no.such.host.invalid:1"], "no.such.host.invalid:1: "),
         (["--without-token", "--token-file", "x"], "exclude each other"),
     ],
 )
-def test_wrong_options_are_reported_in_one_line(run: Run, file: Path, options: list[str], told: str) -> None:
+def test_wrong_options_are_reported_in_one_line(
+    run: Run, file: Path, options: list[str], expected: str
+) -> None:
     done = run("ecl", "serve", file, *options)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_address_in_use_is_reported_in_one_line(run: Run, file: Path) -> None:
@@ -889,7 +893,7 @@ def test_group_or_interval_without_master_is_not_ready(
     n_groups, n_intervals = len(GROUPS) + 1, sum(len(each["intervals"]) for each in GROUPS.values()) + 2
     problems = [
         f"no master of 1 of {n_groups} groups is alive",
-        f"1 of {n_intervals} intervals is not taken by a master yet",
+        f"1 of {n_intervals} intervals is not yet rotated by a master",
     ]
     wait_until(lambda: site.get("/readyz") == (503, {"ready": False, "problems": problems}))
     assert master.poll() is None
@@ -942,7 +946,7 @@ def test_concurrent_viewers_share_one_read(serve: Any, file: Path, server: Serve
 
 
 class Events:
-    """Reads a stream."""
+    """A reader of a stream."""
 
     def __init__(self, site: Site, path: str, timeout_s: float = 10, **headers: str) -> None:
         self.response = site.open(path, timeout_s=timeout_s, **headers)
@@ -956,7 +960,7 @@ class Events:
         self.response.close()
 
     def next(self) -> Any:
-        """The data of the next event; None at the end of the stream."""
+        """Returns the data of the next event; None at the end of the stream."""
         fields: dict[str, str] = {}
         while line := self.response.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
@@ -1111,8 +1115,8 @@ def test_client_that_does_not_read_is_disconnected_and_can_resume(
             days.rotate("web", days_ago=ago - 1)
             n_finished = n_days - ago + 1
             if n_finished % at_once == 0:
-                told = [number(events.next()) for _ in range(at_once)]
-                assert told == list(range(n_finished - at_once + 1, n_finished + 1))
+                numbers = [number(events.next()) for _ in range(at_once)]
+                assert numbers == list(range(n_finished - at_once + 1, n_finished + 1))
         assert site.rss_mb() < 150
         got = []
         while event := idle.next():
@@ -1134,18 +1138,18 @@ def test_interval_from_both_history_and_feed_is_sent_once() -> None:
             for event in events[:2]:
                 yield event
 
-    async def told() -> list[bytes]:
+    async def chunks_sent() -> list[bytes]:
         stream = Stream(Feed(), lambda stream: None)  # type: ignore[arg-type]
         for event in events[1:]:
             stream.put(event)
         stream.end()
         return [chunk async for chunk in stream.chunks()]
 
-    assert asyncio.run(told())[1:] == [b"1", b"2", b"3"]
+    assert asyncio.run(chunks_sent())[1:] == [b"1", b"2", b"3"]
 
 
 class Silent:
-    """A feed that still waits for what a client wants to be told first."""
+    """A feed whose history never returns an event."""
 
     async def since(self, position: HistoryPosition) -> AsyncIterator[Event]:
         await asyncio.Event().wait()
@@ -1155,11 +1159,11 @@ class Silent:
 def test_silent_stream_sends_keep_alives_also_while_catching_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_KEEP_ALIVE_S", 0.01)
 
-    async def told() -> list[bytes]:
+    async def chunks_sent() -> list[bytes]:
         chunks = Stream(Silent(), lambda stream: None).chunks()  # type: ignore[arg-type]
         return [await asyncio.wait_for(anext(chunks), 5) for _ in range(3)]
 
-    assert asyncio.run(told())[1:] == [b":\n\n"] * 2
+    assert asyncio.run(chunks_sent())[1:] == [b":\n\n"] * 2
 
 
 def test_stream_after_a_time_does_not_wait_for_its_own_interval(server: Server, days: Days) -> None:
@@ -1171,9 +1175,9 @@ def test_stream_after_a_time_does_not_wait_for_its_own_interval(server: Server, 
         hub = streams.Hub(days.store)
         stream = await hub.open(group, group.intervals[0], end)
         stream.end()
-        told = [chunk async for chunk in stream.chunks()]
+        sent = [chunk async for chunk in stream.chunks()]
         stream.close()
-        return told
+        return sent
 
     assert asyncio.run(asyncio.wait_for(caught_up(), 10)) == [f"retry: 1000\nid: {end}\n\n".encode()]
 

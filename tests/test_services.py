@@ -1,4 +1,4 @@
-"""What services owe those who run them: messages, word of how they are, and files that work."""
+"""Services: log formats, notifications for systemd, and the files of deploy/."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTILE = "a\n2026-11-25T00:00:00 [INFO] all is well\r\x1b[2J\x85\u2028b"
 
 
 def logging_program(log_format: str, *lines: str) -> str:
-    """What a program that logs so writes to standard error."""
+    """Returns the standard error of a program that logs in a format."""
     program = (
         "import logging, warnings",
         "from event_count_logger.service.log_format import set_up_logging",
@@ -46,29 +46,29 @@ def logging_program(log_format: str, *lines: str) -> str:
 
 
 def test_text_message_with_line_feeds_stays_one_line() -> None:
-    told = logging_program(
+    output = logging_program(
         "text",
         "logging.getLogger('x').warning('Event %s', hostile)",
         "try: raise ValueError(hostile)",
         "except ValueError: logging.exception('It failed')",
     )
-    first, second, *others = told.split("\n")[:-1]
+    first, second, *others = output.split("\n")[:-1]
     assert first.endswith(r"[WARNING] Event a\n2026-11-25T00:00:00 [INFO] all is well\r\x1b[2J\x85\u2028b")
     assert second.endswith("[ERROR] It failed")
     assert others
     assert all(line.startswith("    ") for line in others)
-    assert re.fullmatch(r"[\n -~]*", told)
+    assert re.fullmatch(r"[\n -~]*", output)
 
 
 def test_json_message_with_any_content_is_one_object_per_line() -> None:
-    told = logging_program(
+    output = logging_program(
         "json",
         "logging.getLogger('x').warning('Event %s', hostile)",
         "try: raise ValueError(hostile)",
         "except ValueError: logging.exception('It failed')",
         "warnings.warn(hostile)",
     )
-    first, second, third = map(json.loads, told.splitlines())
+    first, second, third = map(json.loads, output.splitlines())
     assert first | {"time": ""} == {
         "time": "",
         "level": "WARNING",
@@ -98,10 +98,10 @@ def test_json_message_with_any_content_is_one_object_per_line() -> None:
     ids=["main", "thread", "finalizer"],
 )
 def test_uncaught_exception_is_logged_in_the_format(lines: tuple[str, ...]) -> None:
-    (told,) = map(json.loads, logging_program("json", *lines).splitlines())
-    assert (told["level"], told["message"]) == ("CRITICAL", "Uncaught exception")
-    assert told["exception"].startswith("Traceback")
-    assert HOSTILE in told["exception"]
+    (output,) = map(json.loads, logging_program("json", *lines).splitlines())
+    assert (output["level"], output["message"]) == ("CRITICAL", "Uncaught exception")
+    assert output["exception"].startswith("Traceback")
+    assert HOSTILE in output["exception"]
     first, *others = logging_program("text", *lines).splitlines()
     assert first.endswith("[CRITICAL] Uncaught exception")
     assert all(line.startswith("    ") for line in others)
@@ -112,8 +112,8 @@ def test_thread_that_exits_logs_nothing() -> None:
 
 
 def test_uvicorn_logs_in_the_format() -> None:
-    told = logging_program("json", "logging.getLogger('uvicorn.error').error('odd')")
-    assert json.loads(told)["logger"] == "uvicorn.error"
+    output = logging_program("json", "logging.getLogger('uvicorn.error').error('odd')")
+    assert json.loads(output)["logger"] == "uvicorn.error"
 
 
 @pytest.mark.parametrize("name", ["master", "serve", "tail"])
@@ -143,11 +143,11 @@ def test_unknown_log_format_is_rejected(run: Run, config_file: Write) -> None:
     assert "'xml' is not one of 'text', 'json'" in done.stderr
 
 
-# Word of how they are
+# Notifications
 
 
 class Clock:
-    """What `time.monotonic` says."""
+    """A replacement of `time.monotonic`."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -160,18 +160,18 @@ def test_notifier_sends_messages_of_sd_notify(tmp_path: Path, monkeypatch: pytes
     with Manager() as manager:
         environment = {"NOTIFY_SOCKET": manager.address, "PATH": "/bin"}
         notifier = Notifier(environment)
-        assert environment == {"PATH": "/bin"}, "children do not speak for it"
+        assert environment == {"PATH": "/bin"}, "child processes must not use the variable"
         notifier.ready("rotates\nnothing")
         notifier.reloading()
         notifier.alive()
         notifier.stopping()
         notifier.ready("too late")
         manager.states()
-        ready, reloading, stopping = manager.heard
+        ready, reloading, stopping = manager.received
         assert ready == "READY=1\nSTATUS=rotates nothing"
         assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
-        said_at = int(reloading.split("=")[-1]) / 1e6
-        assert 0 <= time.clock_gettime(time.CLOCK_MONOTONIC) - said_at < 60
+        sent_at = int(reloading.split("=")[-1]) / 1e6
+        assert 0 <= time.clock_gettime(time.CLOCK_MONOTONIC) - sent_at < 60
         assert stopping == "STOPPING=1"
 
 
@@ -183,7 +183,7 @@ def test_notify_socket_may_be_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         assert end.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.parametrize("address", ["", "/nowhere/notify", "@ecl-nobody", "x" * 300, "not/absolute"])
+@pytest.mark.parametrize("address", ["", "/nowhere/notify", "@ecl-no-listener", "x" * 300, "not/absolute"])
 def test_notify_socket_without_listener_is_ignored(address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "4"})
     notifier.ready("serves")
@@ -200,7 +200,7 @@ def test_watchdog_messages_come_several_times_per_timeout(
         for _ in range(80):
             notifier.alive()
             clock.now += 0.1
-        assert manager.signs() == 4
+        assert manager.watchdog_messages() == 4
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_watchdog_messages_come_several_times_per_timeout(
 def test_process_without_watchdog_sends_no_watchdog_messages(watchdog: dict[str, str]) -> None:
     with Manager() as manager:
         Notifier({"NOTIFY_SOCKET": manager.address, **watchdog}).alive()
-        assert manager.signs() == 0
+        assert manager.watchdog_messages() == 0
 
 
 @pytest.mark.parametrize("name", ["master", "serve", "tail"])
@@ -223,11 +223,11 @@ def test_services_send_ready_watchdog_and_stopping(
         variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"}
         service = start("ecl", name, *options, file, env={**os.environ, **variables})
         manager.wait_for("READY=1")
-        (status,) = (line for each in manager.heard for line in each.split("\n") if "STATUS" in line)
+        (status,) = (line for each in manager.received for line in each.split("\n") if "STATUS" in line)
         assert status.split()[0] in ("STATUS=rotates", "STATUS=serves", "STATUS=follows")
         own_server.kill()
-        n = manager.signs()
-        wait_until(lambda: manager.signs() > n + 3, what="it lives without Redis, too")
+        n = manager.watchdog_messages()
+        wait_until(lambda: manager.watchdog_messages() > n + 3, what="it lives without Redis, too")
         service.terminate()
         service.communicate(timeout=10)
         assert service.returncode == 0
@@ -243,7 +243,7 @@ def test_tail_is_ready_after_its_start_and_alive_before(
     with Manager() as manager:
         variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "100000"}
         start("ecl", "tail", file, env={**os.environ, **variables})
-        wait_until(lambda: manager.signs() > 2)
+        wait_until(lambda: manager.watchdog_messages() > 2)
         assert manager.states() == []
         own_server.start()
         manager.wait_for("READY=1")
@@ -259,7 +259,7 @@ def test_master_with_stuck_jobs_sends_no_watchdog_messages(
     thread.start()
     try:
         wait_until(lambda: len(steps) > 1)
-        with master._planning:  # as if none of them came to an end
+        with master._planning:  # no job can end
             wait_until(lambda: time.monotonic() > steps[-1] + 2.5, what="there are no steps any more")
         wait_until(lambda: time.monotonic() < steps[-1] + 1)
     finally:
@@ -268,7 +268,7 @@ def test_master_with_stuck_jobs_sends_no_watchdog_messages(
     assert not thread.is_alive()
 
 
-# Units for systemd
+# Units of systemd
 
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 
@@ -279,7 +279,7 @@ def test_each_service_has_a_unit() -> None:
 
 @pytest.fixture
 def units(tmp_path: Path) -> list[Path]:
-    """The same, with commands that are on this machine."""
+    """Copies of the units that start the commands of this environment."""
     folder = tmp_path / "units"
     folder.mkdir()
     for unit in UNITS:
@@ -320,15 +320,15 @@ def test_units_start_commands_with_existing_options(unit: Path, run: Run, config
     )
 
 
-# Files for other ways to run it
+# Supervisor and containers
 
 
 def options_of(command: list[str]) -> list[str]:
-    """What `ecl` is started with, without its configuration."""
+    """Returns the arguments of `ecl` in a command, without the path of the configuration."""
     return [word for word in command if not word.endswith("/ecl.yml")]
 
 
-def refuses_nothing_but_its_configuration(run: Run, command: list[str], **environment: str) -> None:
+def fails_only_because_of_its_configuration(run: Run, command: list[str], **environment: str) -> None:
     done = run("ecl", *options_of(command), "/nowhere.yml", **environment)
     assert done.returncode == 2
     assert "/nowhere.yml: cannot be read" in done.stderr
@@ -346,7 +346,7 @@ def test_supervisor_starts_existing_commands(run: Run) -> None:
         assert program.endswith("/ecl")
         assert name == f"program:ecl-{command[0]}"
         assert (supervisor[name]["user"], supervisor[name]["stopsignal"]) == ("ecl", "TERM")
-        refuses_nothing_but_its_configuration(run, command)
+        fails_only_because_of_its_configuration(run, command)
 
 
 CONTAINER = ROOT / "deploy/container"
@@ -360,7 +360,7 @@ def test_containers_have_no_capabilities_and_write_only_to_volumes(run: Run) -> 
         written = {volume.split(":")[0] for volume in service["volumes"] if not volume.endswith(":ro")}
         assert written <= set(compose["volumes"])
         if name != "valkey":
-            refuses_nothing_but_its_configuration(run, service["command"], ECL_LOG_FORMAT="json")
+            fails_only_because_of_its_configuration(run, service["command"], ECL_LOG_FORMAT="json")
     assert compose["services"]["serve"]["ports"] == ["127.0.0.1:8917:8917"]
 
 

@@ -1,4 +1,4 @@
-"""Sessions: each is counted once, and its time however its moments arrive."""
+"""Sessions: each is counted once, with the same duration for any order of its actions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def group(timeout: float = HOUR_S, **limits: float) -> GroupConfig:
 
 
 class Sessions:
-    """Acts on sessions of a group at given times, and tells what they come to."""
+    """Acts on sessions of a group at given times, and reads their counts."""
 
     def __init__(self, store: Store, server: Server, config: GroupConfig) -> None:
         self.store, self.server, self.config = store, server, config
@@ -41,12 +41,12 @@ class Sessions:
         )
         assert answer.outcome == "applied"
 
-    def heartbeats(self, *moments: float) -> None:
-        for moment in moments:
-            self.act("heartbeat", moment)
+    def heartbeats(self, *times: float) -> None:
+        for at in times:
+            self.act("heartbeat", at)
 
     def counted(self, event: str = "dash") -> tuple[int, int]:
-        """How many sessions, and their milliseconds."""
+        """Returns the number of sessions and their duration in milliseconds."""
         counts = self.server.counts("g", "24h", "cur")
         return counts.get(event, 0), counts.get(keys.session_time(event), 0)
 
@@ -79,8 +79,8 @@ def test_heartbeats_out_of_order_count_as_in_order(sessions: Callable[..., Sessi
     assert here.counted() == (1, 4_501_000)
 
 
-def true_time_ms(moments: Sequence[float], timeout_s: float) -> int:
-    ordered = sorted(moments)
+def expected_ms(times: Sequence[float], timeout_s: float) -> int:
+    ordered = sorted(times)
     gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
     return round(1000 * sum(min(gap, timeout_s or gap) for gap in gaps))
 
@@ -92,16 +92,16 @@ def test_random_order_and_repetition_gives_the_same_duration(
     for number in range(10):
         here = sessions(timeout_s)
         event = f"dash {number}"
-        moments = [B + chance.randrange(400_000) / 1000 for _ in range(chance.randrange(1, 25))]
-        arrived = moments + chance.choices(moments, k=5)
+        times = [B + chance.randrange(400_000) / 1000 for _ in range(chance.randrange(1, 25))]
+        arrived = times + chance.choices(times, k=5)
         chance.shuffle(arrived)
         before = 0
-        for moment in arrived:
-            here.act("heartbeat", moment, id=event, event=event)
+        for at in arrived:
+            here.act("heartbeat", at, id=event, event=event)
             _, time_ms = here.counted(event)
             assert time_ms >= before
             before = time_ms
-        assert here.counted(event) == (1, true_time_ms(moments, timeout_s))
+        assert here.counted(event) == (1, expected_ms(times, timeout_s))
 
 
 def test_repeated_heartbeat_adds_nothing(sessions: Callable[..., Sessions]) -> None:
@@ -226,7 +226,7 @@ def test_longer_timeout_takes_no_duration_from_open_sessions(
     sessions(15).heartbeats(B, B + 10, B + 30, B + 40)
     here = sessions(timeout_s)
     actions = [SessionAction("s1", "dash", "heartbeat", B + 50)]
-    actions += [SessionAction("s2", "dash", "heartbeat", moment) for moment in (B, B + 20)]
+    actions += [SessionAction("s2", "dash", "heartbeat", at) for at in (B, B + 20)]
     here.store.commits.commit_actions(here.config, actions, now=B)
     assert here.counted() == (2, (35 + 10 + 20) * 1000)
 

@@ -1,4 +1,4 @@
-"""Log files are followed: each line counts once, whatever happens to the files."""
+"""Tailing of log files: each line counts once, through rotation, truncation and deletion."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROUP = {"events": ["line"], "intervals": ["24h"], "auto_declare_events": True}
 
 
 class Following:
-    """One entry of `tail` in this process, which may be killed and started again."""
+    """One entry of `tail` in this process, which can be stopped as by a kill and started again."""
 
     def __init__(self, server: Server, directory: Path) -> None:
         self.server = server
@@ -42,7 +42,7 @@ class Following:
         self.tail: Tail | None = None
 
     def start(self, from_start: bool = False) -> None:
-        """Also as after being killed: nothing that was not committed is kept."""
+        """Start, or restart as after a kill: uncommitted counts are gone."""
         self.stop()
         file = self.directory / "ecl.yml"
         content = {"redis": self.server.config, "groups": {"g": self.group}, "tail": [self.entry]}
@@ -61,13 +61,13 @@ class Following:
             self.store.close()
 
     def read(self) -> None:
-        """All that is there, without a commit unless it is time for one."""
+        """Read all lines; commit only when a commit is due."""
         assert self.tail
         while self.tail.advance() or not self.tail.is_caught_up:
             pass
 
     def counts(self) -> dict[str, int]:
-        """After all has been read and committed."""
+        """Read and commit all lines; return the counts."""
         assert self.tail
         self.read()
         self.tail.commit()
@@ -104,7 +104,7 @@ def following(server: Server, tmp_path: Path) -> Iterator[Following]:
 
 @pytest.fixture
 def caught_up(following: Following) -> Following:
-    """Five lines are counted."""
+    """A tail that has counted five lines."""
     following.start()
     following.write(*range(5))
     assert following.counts() == {"line": 5}
@@ -388,7 +388,7 @@ def test_copy_of_a_file_deleted_later_counts_once(
     caught_up.path.unlink()
     assert caught_up.counts() == {"line": 5}
     monkeypatch.setattr(registry, "_DELETED_S", -1)
-    for _ in range(3):  # it is forgotten, and looked for again
+    for _ in range(3):  # the file is closed, and found again
         assert caught_up.counts() == {"line": 5}
     caught_up.start()
     assert caught_up.counts() == {"line": 5}
@@ -580,7 +580,7 @@ def test_temporarily_unreadable_file_counts_once_and_blocks_nothing(
 
 
 def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:
-    """The same for all paths but these."""
+    """Returns a function that opens all paths except these."""
 
     def refuse(path: str, *arguments: Any) -> Any:
         if path in paths:

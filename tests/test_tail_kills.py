@@ -1,4 +1,4 @@
-"""The tail is killed again and again while logs are written, rotated and truncated: each line counts once."""
+"""Repeated kills of `ecl tail` during writing, rotation and truncation: each line counts once."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from tests.fixtures import Start
 from tests.servers import Server, wait_until
 
-#: ECL_TAIL_KILLS=100 in the environment makes it longer.
+#: Number of kills; ECL_TAIL_KILLS in the environment changes it.
 KILLS = int(os.environ.get("ECL_TAIL_KILLS", "20"))
 
-#: Rotated files that are not compressed; more than there can be rotations while nothing is counted.
+#: Rotated files that stay uncompressed: more than the rotations between two counts.
 KEPT = 30
 
 
 class Writer:
-    """Writes numbered lines, and does to the file what log rotation does."""
+    """A writer of numbered lines that rotates and truncates its file like logrotate."""
 
     def __init__(self, path: Path, some: random.Random) -> None:
         self.path = path

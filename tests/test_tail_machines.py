@@ -23,7 +23,7 @@ NAMES_SOURCE = "app.log: the stored position of source 'localhost' belongs to an
 
 
 class Machines:
-    """Machines that follow the same path."""
+    """Machines that follow files of the same path."""
 
     def __init__(self, start: Start, server: Server, config_file: Write, directory: Path) -> None:
         self._start = start
@@ -62,7 +62,7 @@ class Machines:
             file.write("x\n" * n)
 
     def a_clone_counts(self) -> None:
-        """Store what a machine with the same identity would store, whose file is another one."""
+        """Store the position of a machine with the same identity and another file."""
         with self._server.client as client:
             ((source, position),) = client.hgetall("g:@sources").items()
             number, done, [mark], machine = json.loads(position)
@@ -108,7 +108,7 @@ def test_machine_with_new_identity_continues_its_files(machines: Machines) -> No
 
 
 def test_containers_without_machine_id_count_no_line_twice(machines: Machines) -> None:
-    """Their directories differ."""
+    """The directories of the containers differ."""
     machines.write("one", 1000)
     machines.write("other", 500)
     for round in range(2):

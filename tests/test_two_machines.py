@@ -1,4 +1,4 @@
-"""Machines of their own, made of network namespaces: what crosses a network that breaks is counted once."""
+"""Two machines, made of network namespaces: counts sent over a broken network are counted once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ groups:
 
 
 class Network:
-    """A machine with a server on a unix socket and on the network, and two that reach it by a cable each."""
+    """A machine with a server, and two machines that are each connected to it by a cable."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -88,7 +88,7 @@ class Network:
         self._ip("-n", self._machine("server"), "link", "set", machine, "up")
 
     def start(self, machine: str, *command: object) -> subprocess.Popen[bytes]:
-        """Start a program there; spool files are the machine's own."""
+        """Start a program on a machine, with spool files of that machine."""
         spool = {"ECL_SPOOL_DIR": str(self._folder / f"spool-{machine}")}
         words = ["ip", "netns", "exec", self._machine(machine), *map(str, command)]
         self._processes.append(subprocess.Popen(words, cwd=ROOT, env={**os.environ, **spool}))
@@ -134,8 +134,8 @@ def test_machine_cut_off_from_redis_loses_and_doubles_nothing(network: Network, 
     workers["killed"].send_signal(signal.SIGKILL)
     before = {event_id: _count(network, "direct", event_id) for event_id in workers}
     time.sleep(CUT_OFF_S / 2)
-    assert _count(network, "direct", "one") == before["one"], "it is cut off"
-    assert _count(network, "direct", "other") > before["other"], "the other one is not"
+    assert _count(network, "direct", "one") == before["one"], "this machine is cut off"
+    assert _count(network, "direct", "other") > before["other"], "the other machine is not cut off"
     network.heal("one")
 
     wait_until(lambda: _count(network, "direct", "one") > before["one"], what="it counts again")

@@ -107,7 +107,7 @@ def test_a_dashboard_is_counted_and_timed_as_its_panel_tells(
     assert server.counts("dashboards", "24h", "cur") == {"Night shift": 1, "Night shift:ms": time_ms}
     log = site.stop()
     assert log.count("[INFO]") == len(moments)
-    assert log.count("has the type 'blur': it is taken for a heartbeat") == 1
+    assert log.count("unknown type 'blur', treated as a heartbeat") == 1
 
 
 def test_a_restart_between_two_payloads_changes_nothing(
