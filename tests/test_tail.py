@@ -607,12 +607,12 @@ def test_large_file_is_matched_by_a_worker_pool(following: Following) -> None:
 def test_worker_pool_ends_while_another_one_works(following: Following) -> None:
     following.start()
     assert following.tail
-    crews = [WorkerPool(2, (), following.tail._matcher) for _ in range(2)]
-    closing = threading.Thread(target=crews[0].close)
+    pools = [WorkerPool(2, (), following.tail._matcher) for _ in range(2)]
+    closing = threading.Thread(target=pools[0].close)
     closing.start()
     closing.join(10)
     is_hanging = closing.is_alive()
-    crews[1].close()
+    pools[1].close()
     closing.join()
     assert not is_hanging
 

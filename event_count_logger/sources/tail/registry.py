@@ -14,7 +14,7 @@ A file is known by its device and inode. Its state changes with each scan of the
     deleted    open without a name                   closed: read to its end and 10 s without data
     missing    has a checkpoint, but no open file:   open: a scan finds the file, or a copy with the same
                after a restart or a truncation       fingerprint
-                                                     lost: three stable scans within 0.2 s or more do not
+                                                     lost: three stable scans in at least 0.2 s find neither
     closed     read to its end                       -
     lost       given up, with a warning              -
 
