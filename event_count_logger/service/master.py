@@ -14,12 +14,14 @@ Jobs run in the threads of a scheduler. Each job does one step, and plans its ne
 
 A master goes through these states:
 
-    state     what leads to the next state
-    --------  -----------------------------------------------------------------------------------------
-    created   `run` starts the embedded server, if configured, and the scheduler
-    running   `stop`, SIGTERM, KeyboardInterrupt or SystemExit. `reload` replaces the timers, and stays here
-    stopping  no job is planned any more; those that run are awaited, and the stop is recorded in Redis
-    stopped   `run` returns, after the embedded server has ended
+    state     what it does                              next state, and what leads there
+    --------  ----------------------------------------  -----------------------------------------------
+    created   nothing                                   running: `run`, once the embedded server serves
+    running   runs the jobs; `reload` replaces the      stopping: `stop`, SIGTERM, KeyboardInterrupt or
+              timers                                    SystemExit
+    stopping  plans no job; waits for running jobs,     stopped: the embedded server has ended
+              then records the stop in Redis
+    stopped   `run` returns                             -
 """
 
 from __future__ import annotations

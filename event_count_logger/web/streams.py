@@ -2,22 +2,24 @@
 
 Format: html.spec.whatwg.org/multipage/server-sent-events.html.
 
-A feed follows one interval of one group. It is created for the first stream, and ends with the last one:
+A feed follows one interval of one group. The first stream creates it:
 
-    feed      what leads to the next state
-    --------  ----------------------------------------------------------------------------------
-    starting  reads the newest position of the history; then `_follow` runs
-    running   publishes each finished interval to its streams
-    stopped   Redis has rejected a read: all streams end, and the next `open` creates another feed
-    closed    the last stream has left
+    feed      what it does                             next state, and what leads there
+    --------  ---------------------------------------  ------------------------------------------------
+    starting  reads the newest position                running: the position is known
+    running   queues each finished interval            stopped: Redis rejects a read
+              for its streams                          closed: the last stream leaves
+    stopped   ends its streams; the next `open`        closed: the last stream leaves
+              creates another feed
 
-    stream       what leads to the next state
-    -----------  -------------------------------------------------------------------------------
-    catching up  sends intervals from the history until it has reached the position of the feed
-    live         sends the intervals that the feed has put into its queue
-    ended        `end`: sends the rest of its queue, then the response ends. Its client was too
-                 slow, the feed stopped, its group was changed, or the server is stopping
-    closed       the client is gone, or the response has ended
+    stream       what it sends                         next state, and what leads there
+    -----------  ------------------------------------  ------------------------------------------------
+    catching up  intervals of the history after its    live: the position of the feed is reached
+                 position                              closed: the client disconnects
+    live         intervals of its queue                ended: the client is too slow, the feed stops,
+                                                       its group changes, or the server stops
+                                                       closed: the client disconnects
+    ended        the rest of its queue                 closed: the queue is empty
 
 The feed fills the queue of a stream from `join` on, also while the stream is catching up. So an interval may
 come from both the history and the queue; `Stream` sends it once, because it compares positions.
