@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from event_count_logger.config import ConfigError, TailTime, Template, from_file
-from event_count_logger.sources.tail.matching import Matcher, MatchedAction, Tally, read_time
+from event_count_logger.sources.tail.matching import MatchedAction, Matcher, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from tests.fixtures import Write
 
