@@ -296,15 +296,24 @@ class Workers:
 
     def stop(self, look: Callable[[], object]) -> dict[str, Counter[str]]:
         """Stop all processes; return the counts that they report."""
+        for _, process in self.processes:
+            assert process.stdin
+            process.stdin.close()
+            process.stdin = None
+        # Look all the time: an interval of 2 s is gone when the next one ends.
+        wait_until(lambda: (look(), self._have_ended())[-1], what="the workers end")
         logged: dict[str, Counter[str]] = {group: Counter() for group in COUNTED_GROUPS}
         for version, process in self.processes:
-            printed = json.loads(process.communicate(timeout=20)[0])
+            printed = json.loads(process.communicate()[0])
             assert version.made(printed["module"])
             for group, counted in printed["counted"].items():
                 assert counted["a"] > 0
                 logged[group].update(counted)
-            look()
+        look()
         return logged
+
+    def _have_ended(self) -> bool:
+        return all(process.poll() is not None for _, process in self.processes)
 
 
 @pytest.mark.parametrize(
