@@ -37,6 +37,6 @@ def test_part_that_is_not_offered_is_an_error(folder: Path) -> None:
 
 
 def test_every_lua_file_is_in_a_script() -> None:
-    texts = b"\n".join(script.in_full for script in SCRIPTS.values())
+    texts = "\n".join(script.in_full for script in SCRIPTS.values())
     for file in (Path(event_count_logger.__file__).parent / "lua").iterdir():
-        assert file.read_bytes().partition(b"\n")[0] in texts, file.name
+        assert file.read_text().partition("\n")[0] in texts, file.name

@@ -515,7 +515,7 @@ def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> No
 
 def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(store, 0, 1, {"a": 1})
-    monkeypatch.setattr("event_count_logger.store.node._is_stale", lambda connection: False)
+    monkeypatch.setattr("event_count_logger.store.connection.Connection.is_stale", lambda connection: False)
     store.client.route._idle[-1][1].send_command("PING")
     with pytest.raises(Unavailable, match="it answered another request"):
         commit(store, 1, 2, {"a": 1})

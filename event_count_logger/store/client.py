@@ -19,7 +19,7 @@ from event_count_logger.config import GroupConfig, RedisConfig
 from event_count_logger.errors import NotConnected, NotServing, Rejected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Node
-from event_count_logger.store.resp import packed, pairs, request, text
+from event_count_logger.store.resp import encoded, packed, pairs, request, text
 from event_count_logger.store.routing import Route, route_to
 from event_count_logger.store.scripts import SCRIPTS, Script
 from event_count_logger.store.server_errors import rejection_reason
@@ -98,7 +98,7 @@ class Client:
         self,
         script: Script,
         n_words: int,
-        words: bytes,
+        words: str,
         key: str,
         connect: bool = True,
         behind: Sequence[bytes] = (),
@@ -118,15 +118,12 @@ class Client:
             Unavailable: No answer.
             Rejected: Redis answers with an error to the script; other errors are among the replies.
         """
-        route = self._routes.get()
         try:
-            return route.exchange(
-                [b"*%d\r\n%b%b" % (2 + n_words, script.by_name, words), *behind], key, connect
-            )
+            request = encoded(f"*{2 + n_words}\r\n{script.by_name}{words}")
+            return self._routes.get().exchange((request, *behind), key, connect)
         except NoScriptError:
-            return self.exchange(
-                [b"*%d\r\n%b%b" % (2 + n_words, script.in_full, words), *behind], key, connect
-            )
+            request = encoded(f"*{2 + n_words}\r\n{script.in_full}{words}")
+            return self.exchange((request, *behind), key, connect)
         except ResponseError as error:
             raise self._rejected(key, error) from error
 

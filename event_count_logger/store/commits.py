@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -60,9 +59,9 @@ class _Form(NamedTuple):
     key: str
     script: Script
     n_words: int
-    keys: bytes
-    events: bytes
-    lengths: bytes
+    keys: str
+    events: str
+    lengths: str
 
     @classmethod
     def of(cls, group: GroupConfig, events: Collection[str], first_keys: Sequence[str]) -> _Form:
@@ -79,29 +78,20 @@ class _Form(NamedTuple):
         )
 
 
-@dataclass(slots=True)
-class _Request:
-    """One commit that is sent.
+class _Behind(NamedTuple):
+    """The requests that follow a commit in the same packet.
 
     Attributes:
-        form: The words that it has in common with others.
-        source: ID of the source.
-        next: Position of the source after the commit.
-        n_words: Number of `words`.
-        words: Number of keys, keys and arguments, packed.
-        sent_at: Unix seconds of this machine.
-        notes: Requests behind it, that record the intervals of the group.
-        confirming: Requests behind these, that make it durable.
+        notes: Record the intervals of the group.
+        confirming: Wait until the commit is durable.
     """
 
-    form: _Form
-    source: str | int
-    next: str | int
-    n_words: int
-    words: bytes
-    sent_at: float
-    notes: Sequence[bytes]
-    confirming: Sequence[bytes]
+    notes: tuple[bytes, ...] = ()
+    confirming: tuple[bytes, ...] = ()
+
+
+#: Follows most commits.
+_NOTHING = _Behind()
 
 
 class Commits:
@@ -139,11 +129,14 @@ class Commits:
             Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
-        state = (source, prev, next, "", ms(now))
-        request = self._request(self._form(group, batch), state, packed(batch.values()), connect=connect)
-        form, behind = request.form, [*request.notes, *request.confirming]
-        replies = self._client.call(form.script, request.n_words, request.words, form.key, connect, behind)
-        return self._result(request, replies)
+        form, sent_at = self._form(group, batch), time.time()
+        state, counts = packed((source, prev, next, "", ms(now))), packed(batch.values())
+        words = f"{form.keys}{state}{form.events}{counts}{form.lengths}{_NO_ACTIONS}"
+        behind = self._behind(form, sent_at, connect)
+        replies = self._client.call(
+            form.script, form.n_words + 1, words, form.key, connect, behind.notes + behind.confirming
+        )
+        return self._result(form, source, next, sent_at, behind, replies)
 
     def commit_request(
         self,
@@ -223,60 +216,60 @@ class Commits:
         self,
         form: _Form,
         state: tuple[str | int, ...],
-        counts: bytes,
-        actions: Sequence[str | int] = (),
+        counts: str,
+        actions: Sequence[str | int] = (0,),
     ) -> Commit:
-        request = self._request(form, state, counts, actions)
-        behind = [*request.notes, *request.confirming]
-        return self._result(
-            request, self._client.call(form.script, request.n_words, request.words, form.key, behind=behind)
-        )
-
-    def _request(
-        self,
-        form: _Form,
-        state: tuple[str | int, ...],
-        counts: bytes,
-        actions: Sequence[str | int] = (),
-        connect: bool = True,
-    ) -> _Request:
-        """Returns a commit; `state` is what ARGV begins with, and `actions` what it ends with."""
-        group = form.group
-        end = packed(actions) if actions else _NO_ACTIONS
-        words = b"".join((form.keys, packed(state), form.events, counts, form.lengths, end))
+        """Send a commit; `state` is what ARGV begins with, and `actions` what it ends with."""
         sent_at = time.time()
+        words = f"{form.keys}{packed(state)}{form.events}{counts}{form.lengths}{packed(actions)}"
+        behind = self._behind(form, sent_at, connect=True)
+        replies = self._client.call(
+            form.script,
+            form.n_words + len(actions),
+            words,
+            form.key,
+            behind=behind.notes + behind.confirming,
+        )
+        return self._result(form, state[0], state[2], sent_at, behind, replies)
+
+    def _behind(self, form: _Form, sent_at: float, connect: bool) -> _Behind:
+        group = form.group
         last_group, since, until = self._notes.last  # most commits are of the same group as the one before
         is_noted = group is last_group and since <= sent_at < until
-        return _Request(
-            form,
-            state[0],
-            state[2],
-            form.n_words + (len(actions) or 1),
-            words,
-            sent_at,
+        if is_noted and group.durability == "memory":
+            return _NOTHING
+        return _Behind(
             () if is_noted else self._notes.requests(group, sent_at),
             () if group.durability == "memory" else self._confirming(group, form.key, connect),
         )
 
-    def _result(self, request: _Request, replies: Sequence[Any]) -> Commit:
-        form, reply = request.form, replies[0]
-        if request.notes:  # an error in reply to them is named by `ecl check`
-            self._notes.note_sent(form.group, request.sent_at)
-        if not isinstance(reply, list) or reply[3:] != [encoded(request.source), encoded(request.next)]:
+    def _result(
+        self,
+        form: _Form,
+        source: str | int,
+        next: str | int,
+        sent_at: float,
+        behind: _Behind,
+        replies: Sequence[Any],
+    ) -> Commit:
+        reply = replies[0]
+        if behind.notes:  # an error in reply to them is named by `ecl check`
+            self._notes.note_sent(form.group, sent_at)
+        if not isinstance(reply, list) or reply[3:] != [encoded(source), encoded(next)]:
             raise self._client.not_serving(form.key, "it answered another request")
-        outcome, now_ms, detail = reply[:3]
-        self._client.learn_clock(request.sent_at, now_ms / 1000, form.key)
+        outcome, now_ms, detail, *_ = reply
+        self._client.learn_clock(sent_at, now_ms / 1000, form.key)
         commit = self._commit(form.key, outcome, detail)
-        if request.confirming and commit.outcome in ("applied", "duplicate"):
+        if behind.confirming and commit.outcome in ("applied", "duplicate"):
             try:
-                self._confirmation.check(form.group, replies[1 + len(request.notes) :], commit.stored)
+                self._confirmation.check(form.group, replies[1 + len(behind.notes) :], commit.stored)
             except Unconfirmed as error:
                 if error.retry == "now":  # else another connection leads to nothing better
                     self._client.drop_connections(form.key)
                 raise
         return commit
 
-    def _confirming(self, group: GroupConfig, key: str, connect: bool) -> list[bytes]:
+    def _confirming(self, group: GroupConfig, key: str, connect: bool) -> tuple[bytes, ...]:
         if not self._confirmation.knows(group):
             with suppress(Rejected):  # `Confirmation.check` reports it
                 (role,) = self._client.exchange([request("ROLE")], key, connect)

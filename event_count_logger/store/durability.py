@@ -36,14 +36,14 @@ class Confirmation:
         self._timeout_s = timeout_s
         self._n_replicas: dict[str, int] = {}  # online when last seen, by the prefix of the group
 
-    def requests(self, group: GroupConfig) -> list[bytes]:
+    def requests(self, group: GroupConfig) -> tuple[bytes, ...]:
         """What is to be sent behind a commit; nothing if it is enough that Redis answers."""
         if group.durability == "memory":
-            return []
+            return ()
         wait_ms = self._wait_ms(group)
         if group.durability == "fsync":
-            return [BlockingRequest.request(self._timeout_s + wait_ms / 1000, "WAITAOF", 1, 0, wait_ms)]
-        return [request("WAIT", self._n_replicas.get(group.prefix, 1), wait_ms), _ROLE]
+            return (BlockingRequest.request(self._timeout_s + wait_ms / 1000, "WAITAOF", 1, 0, wait_ms),)
+        return request("WAIT", self._n_replicas.get(group.prefix, 1), wait_ms), _ROLE
 
     def _wait_ms(self, group: GroupConfig) -> int:
         """Milliseconds that the server waits at most."""

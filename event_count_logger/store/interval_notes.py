@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
-from event_count_logger.store.resp import packed
+from event_count_logger.store.resp import encoded, packed
 from event_count_logger.store.scripts import SCRIPTS
 
 #: Seconds for which an interval is counted in after its last note. More than an hour, so that the interval of
@@ -31,7 +29,7 @@ class IntervalNotes:
         self._noted: dict[str, tuple[tuple[Interval, ...], float]] = {}  # by prefix: which, and when
         self.last: tuple[GroupConfig | None, float, float] = (None, 0.0, 0.0)
 
-    def requests(self, group: GroupConfig, now: float) -> Sequence[bytes]:
+    def requests(self, group: GroupConfig, now: float) -> tuple[bytes, ...]:
         """The request that notes the intervals of a group; none if it was done within the last minute.
 
         Args:
@@ -45,7 +43,7 @@ class IntervalNotes:
         names = [interval.name for interval in group.intervals]
         words: list[str | int] = [1, keys.intervals(group.prefix), COUNTED_IN_S, *names]
         # In full: the server may not know the script yet, and an error would not be noticed.
-        return [b"*%d\r\n%b%b" % (2 + len(words), SCRIPTS["intervals"].in_full, packed(words))]
+        return (encoded(f"*{2 + len(words)}\r\n{SCRIPTS['intervals'].in_full}{packed(words)}"),)
 
     def note_sent(self, group: GroupConfig, now: float) -> None:
         """Record that the request was answered at about `now`, Unix seconds of this machine."""

@@ -15,7 +15,7 @@ from threading import get_native_id
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from event_count_logger.errors import (
     Applied,
@@ -26,7 +26,8 @@ from event_count_logger.errors import (
     Unavailable,
 )
 from event_count_logger.logs import Log
-from event_count_logger.store.resp import BlockingRequest, request, text
+from event_count_logger.store.connection import CONNECTIONS, Connection
+from event_count_logger.store.resp import request, text
 from event_count_logger.store.server_errors import (
     FAILURES,
     READONLY,
@@ -45,6 +46,9 @@ _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
 
 #: First words of the answers of commit.lua, all of which write the position.
 _WRITTEN = (b"applied", b"duplicate", b"conflict")
+
+#: The answer of commit.lua when a key is in the way.
+_REFUSED = [b"refused"]
 
 #: Seconds that an answer may take to tell what time it is: half of that is the error.
 _CLOCK_SAMPLE_S = 0.05
@@ -143,7 +147,7 @@ class Node:
         self._hint = hint
         self._pool = redis.ConnectionPool(**options)
         # Not the pool's own: its lock would have to be free when a process forks or a signal comes.
-        self._idle: deque[tuple[Hashable, Any]] = deque()
+        self._idle: deque[tuple[Hashable, Connection]] = deque()
         weakref.finalize(self, _disconnect, self._idle).atexit = False
 
     def node(self, key: str) -> Node:
@@ -184,10 +188,14 @@ class Node:
         replies: list[Any] = []
         applied: Applied = "no"
         try:
-            _make_connected(connection, connect)
+            if not connection.is_open or connection.is_stale():
+                connection.disconnect()
+                if not connect:
+                    raise NotConnected
+                connection.open()
             applied = "unknown"
-            connection.send_packed_command(requests)
-            replies = [_reply(connection, request) for request in requests]
+            connection.send(requests[0] if len(requests) == 1 else b"".join(requests))
+            replies = connection.receive(requests)
         except FAILURES as error:
             raise self._lost(without_frames(error), applied) from error
         finally:
@@ -234,7 +242,7 @@ class Node:
         if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
             self.clock_offset_s = server_time - (asked_at + answered_at) / 2
 
-    def _idle_connection(self, owner: Hashable) -> Any:
+    def _idle_connection(self, owner: Hashable) -> Connection:
         with suppress(IndexError):  # other threads take connections, too
             for _ in range(len(self._idle)):
                 made_by, connection = self._idle.pop()
@@ -265,6 +273,8 @@ class Node:
 
     def _checked(self, requests: Sequence[bytes], replies: list[Any]) -> list[Any]:
         for reply in replies:
+            if isinstance(reply, bytes) or (isinstance(reply, list) and reply[:1] != _REFUSED):
+                continue
             code = _code_of_whole_server(reply)
             if code:
                 # An error in reply to what follows the first request says nothing about that one.
@@ -272,10 +282,10 @@ class Node:
                 raise self.not_serving(in_words(code), applied, _proof_after(code))
         if not self.contact.reachable:
             self.contact.made(self.location, _proof(requests[0], replies[0]))
-        return with_first_raised(replies)
+        return with_first_raised(replies) if isinstance(replies[0], ResponseError) else replies
 
 
-def _disconnect(idle: deque[tuple[Hashable, Any]]) -> list[tuple[Hashable, Any]]:
+def _disconnect(idle: deque[tuple[Hashable, Connection]]) -> list[tuple[Hashable, Connection]]:
     """Take the connections out and close them; returns them."""
     closed = []
     with suppress(IndexError):
@@ -299,7 +309,7 @@ def _code_of_whole_server(reply: Any) -> str:
     """Returns the code of an error, also one in a reply of commit.lua, if the server serves no client."""
     if isinstance(reply, ResponseError):
         return code_of_whole_server(reply)
-    is_refusal = isinstance(reply, list) and len(reply) >= 3 and reply[0] == b"refused"
+    is_refusal = isinstance(reply, list) and len(reply) >= 3 and reply[:1] == _REFUSED
     if not is_refusal or not isinstance(reply[2], list):
         return ""
     codes = (code_of_whole_server(plain(text(word))) for word in reply[2][2::3])
@@ -319,26 +329,6 @@ def _proof_after(code: str) -> Proof:
     if code == READONLY:
         return Proof.WRITE  # a replica answers reads
     return Proof.READ if code else Proof.ANSWER
-
-
-def _make_connected(connection: Any, connect: bool) -> None:
-    connected = connection.is_connected
-    if connected and _is_stale(connection):
-        connection.disconnect()
-        connected = False
-    if not connected:
-        if not connect:
-            raise NotConnected
-        connection.connect()
-
-
-def _reply(connection: Any, request: bytes) -> Any:
-    try:
-        if isinstance(request, BlockingRequest):
-            return connection.read_response(timeout=request.timeout_s)
-        return connection.read_response()
-    except ResponseError as error:
-        return error.with_traceback(None)  # those to the other requests are still to be read
 
 
 def with_first_raised(replies: list[Any]) -> list[Any]:
@@ -362,16 +352,6 @@ def without_frames(error: BaseException) -> BaseException:
     return error
 
 
-def _is_stale(connection: Any) -> bool:
-    """Whether the other end was closed, or has sent what nobody waits for."""
-    try:
-        return bool(connection.can_read())
-    except (RedisError, OSError):
-        return True
-    except AttributeError:  # eventlet removes select.poll, perhaps after redis-py has found it: unknown
-        return False
-
-
 def make_ready(options: Options) -> None:
     """Import all that a connection needs: a process that forks while a thread is in the middle of an import
     has children in which that import is never finished.
@@ -379,6 +359,6 @@ def make_ready(options: Options) -> None:
     _connection_of(redis.ConnectionPool(**options))
 
 
-def _connection_of(pool: redis.ConnectionPool) -> Any:
+def _connection_of(pool: redis.ConnectionPool) -> Connection:
     """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
-    return pool.connection_class(**pool.connection_kwargs)
+    return CONNECTIONS[pool.connection_class](**pool.connection_kwargs)

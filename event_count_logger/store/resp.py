@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def packed(words: Iterable[str | int]) -> bytes:
-    """Arguments as they go over the wire (redis.io/docs/latest/develop/reference/protocol-spec).
+def packed(words: Iterable[str | int]) -> str:
+    """Returns words as a request has them (redis.io/docs/latest/develop/reference/protocol-spec).
 
-    redis-py could do it too, but looks so closely at each argument that it takes several times as long.
+    The result is text, so that a request is encoded once. The number before each word counts its bytes.
     """
-    texts = [str(word) for word in words]
-    packed = "".join([f"${len(text)}\r\n{text}\r\n" for text in texts])
+    texts = list(map(str, words))
+    packed = "".join([f"${len(word)}\r\n{word}\r\n" for word in texts])
     if packed.isascii():
-        return packed.encode()
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in map(encoded, texts)])
+        return packed
+    return "".join([f"${len(encoded(word))}\r\n{word}\r\n" for word in texts])
 
 
 def request(*words: str | int) -> bytes:
     """A command with its arguments, as it goes over the wire."""
-    return b"*%d\r\n%b" % (len(words), packed(words))
+    return encoded(f"*{len(words)}\r\n{packed(words)}")
 
 
 class BlockingRequest(bytes):

@@ -32,8 +32,8 @@ class Script(NamedTuple):
         in_full: EVAL and the text.
     """
 
-    by_name: bytes
-    in_full: bytes
+    by_name: str
+    in_full: str
 
 
 def joined(name: str, choice: str = "", folder: Path = _FOLDER) -> str:

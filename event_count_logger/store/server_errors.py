@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import ssl
 from collections.abc import Iterator
@@ -124,7 +125,7 @@ def failure_reason(error: BaseException) -> str:
             return str(cause)
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | builtins.TimeoutError):
         return "it did not answer in time"
     return plain(error).rstrip(".")
 

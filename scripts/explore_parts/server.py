@@ -34,7 +34,10 @@ class Server:
         self._lua.globals().redis = self._lua.table(call=self._call, pcall=self._pcall)
         self._scripts = {}
         for name in NAMES:
-            sha, text = words_of(SCRIPTS[name].by_name)[1], words_of(SCRIPTS[name].in_full)[1]
+            sha, text = (
+                words_of(SCRIPTS[name].by_name.encode())[1],
+                words_of(SCRIPTS[name].in_full.encode())[1],
+            )
             self._scripts[sha] = self._lua.execute(f"return function(KEYS, ARGV) {changed(name, text)} end")
 
     def copy(self) -> dict[str, Any]:
