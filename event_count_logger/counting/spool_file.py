@@ -57,6 +57,11 @@ class InUse(Exception):
     """Another process holds the file."""
 
 
+#: File offset of the descriptors that this process holds. A descriptor that other code has closed and opened
+#: again has another one, which `lseek` tells in a quarter of the time of `fstat`.
+_OFFSET = 0x65636C01
+
+
 class SpoolFile:
     """A file that this process holds. Its lock is free as soon as the process has ended, however it did.
 
@@ -72,6 +77,7 @@ class SpoolFile:
         """
         self.path = path
         self.contents = contents
+        _mark(descriptors)
         self._descriptors = descriptors
         self._identity = _identity(descriptors[0])
         self._mappings = [contents.words.obj]
@@ -118,9 +124,11 @@ class SpoolFile:
 
     def is_held(self) -> bool:
         """Returns whether no other code of this process has closed the descriptors."""
-        return bool(self._descriptors) and all(
-            _identity(descriptor) == self._identity for descriptor in self._descriptors
-        )
+        try:
+            lock, mapped = self._descriptors
+            return os.lseek(lock, 0, os.SEEK_CUR) == os.lseek(mapped, 0, os.SEEK_CUR) == _OFFSET
+        except (OSError, ValueError):
+            return False
 
     def regain(self) -> None:
         """Open and lock the file again, after other code of this process has closed the descriptors.
@@ -138,6 +146,7 @@ class SpoolFile:
             descriptors.append(_open(self.path))
             if any(_identity(descriptor) != self._identity for descriptor in descriptors):
                 raise FileNotFoundError(self.path)
+            _mark(descriptors)
             self._descriptors += descriptors
 
     def is_deleted(self) -> bool:
@@ -161,6 +170,12 @@ class SpoolFile:
         self.close()
         for mapping in self._mappings:
             detach(mapping)
+
+
+def _mark(descriptors: list[int]) -> None:
+    """Set the offsets that `SpoolFile.is_held` expects. Nothing reads or writes at them."""
+    for descriptor in descriptors:
+        os.lseek(descriptor, _OFFSET, os.SEEK_SET)
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:

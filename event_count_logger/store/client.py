@@ -142,7 +142,7 @@ class Client:
 
     def is_unavailable(self, group: GroupConfig) -> bool:
         """Returns whether the server that has a group is known to be unavailable."""
-        return self._routes.get().is_unavailable(keys.sources(group.shard(0).prefix))
+        return self._routes.get().is_unavailable(group)
 
     @contextmanager
     def attempt(self, group: GroupConfig, sender: str) -> Iterator[None]:
@@ -191,8 +191,7 @@ class Client:
         """Record the clock of the server that has a key, as in its reply to a request sent at `asked_at`."""
         node = self._routes.get().node(key)
         if node:
-            node.learn_clock(asked_at, server_time)
-            self.clock_offset_s = node.clock_offset_s
+            self.clock_offset_s = node.learn_clock(asked_at, server_time)
 
     def note_written(self, key: str) -> None:
         """Record that the server that has a key has written something, which ends any outage."""

@@ -18,7 +18,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from event_count_logger.config import Address, RedisConfig
+from event_count_logger import keys
+from event_count_logger.config import Address, GroupConfig, RedisConfig
 from event_count_logger.errors import ConnectionRejected, NotConnected, Unavailable, Unserved
 from event_count_logger.logs import Log
 from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_first_raised
@@ -115,9 +116,9 @@ class Cluster:
         self._refresh()
         return [self._node_at(address) for address in sorted(set(self._owners.values()))]
 
-    def is_unavailable(self, key: str) -> bool:
+    def is_unavailable(self, group: GroupConfig) -> bool:
         """See `Route`, in routing.py."""
-        node = self.node(key)
+        node = self.node(keys.sources(group.shard(0).prefix))
         return (node.contact if node else self._contact).reachable is False
 
     def close(self) -> None:

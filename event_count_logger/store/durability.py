@@ -26,6 +26,9 @@ _FSYNC_S = 2.0
 
 _ROLE = request("ROLE")
 
+#: Number of requests behind a commit that make it durable.
+N_REQUESTS = {"memory": 0, "fsync": 1, "replicas": 2}
+
 
 class Confirmation:
     """Asks one Redis for what the setting `durability` wants, and judges the answers."""

@@ -17,6 +17,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
+from event_count_logger.config import GroupConfig
 from event_count_logger.errors import (
     Applied,
     ConnectionRejected,
@@ -158,7 +159,7 @@ class Node:
         """See `Route`."""
         return [self]
 
-    def is_unavailable(self, key: str) -> bool:
+    def is_unavailable(self, group: GroupConfig) -> bool:
         """See `Route`."""
         return self.contact.reachable is False
 
@@ -236,19 +237,22 @@ class Node:
         if not self.contact.reachable:
             self.contact.made(self.location, Proof.WRITE)
 
-    def learn_clock(self, asked_at: float, server_time: float) -> None:
-        """Take note of what its clock said in answer to a request; both are Unix seconds."""
+    def learn_clock(self, asked_at: float, server_time: float) -> float:
+        """Record the server's clock, as in its reply to a request sent at `asked_at`; returns the offset."""
         answered_at = time.time()
         if 0 <= answered_at - asked_at < _CLOCK_SAMPLE_S:
             self.clock_offset_s = server_time - (asked_at + answered_at) / 2
+        return self.clock_offset_s
 
     def _idle_connection(self, owner: Hashable) -> Connection:
-        with suppress(IndexError):  # other threads take connections, too
+        try:
             for _ in range(len(self._idle)):
                 made_by, connection = self._idle.pop()
                 if made_by == owner:
                     return connection
                 self._idle.appendleft((made_by, connection))
+        except IndexError:  # other threads take connections, too
+            pass
         try:
             return _connection_of(self._pool)
         except FAILURES as error:  # it reads a file, for which there may be no descriptor left

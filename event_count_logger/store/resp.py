@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 
@@ -17,6 +18,12 @@ def packed(words: Iterable[str | int]) -> str:
     if packed.isascii():
         return packed
     return "".join([f"${len(encoded(word))}\r\n{word}\r\n" for word in texts])
+
+
+@lru_cache(maxsize=1000)
+def packed_one(word: int) -> str:
+    """The same as `packed` of one number. Most batches have the count 1."""
+    return packed((word,))
 
 
 def request(*words: str | int) -> bytes:

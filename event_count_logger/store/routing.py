@@ -13,7 +13,7 @@ from redis.connection import parse_url
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
-from event_count_logger.config import Address, RedisConfig
+from event_count_logger.config import Address, GroupConfig, RedisConfig
 from event_count_logger.errors import NotConnected, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store.cluster import Cluster
@@ -39,8 +39,8 @@ class Route(Protocol):
             Unavailable: Nobody tells which they are.
         """
 
-    def is_unavailable(self, key: str) -> bool:
-        """Whether requests about a key are known to find no answer."""
+    def is_unavailable(self, group: GroupConfig) -> bool:
+        """Returns whether requests about a group are known to find no answer."""
 
     def close(self) -> None:
         """Give all connections back."""
@@ -101,7 +101,7 @@ class ViaSentinel:
         """See `Route`."""
         return [self._master()]
 
-    def is_unavailable(self, key: str) -> bool:
+    def is_unavailable(self, group: GroupConfig) -> bool:
         """See `Route`."""
         return self._contact.reachable is False
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from event_count_logger.config import GroupConfig
 from event_count_logger.counting import batch_sender, implementation, pure, recovery, spool_file, spool_format
 from event_count_logger.logs import Log
 from event_count_logger.store import Store, client
@@ -36,7 +37,7 @@ class _Wire:
     def node(self, key: str) -> None:
         return None
 
-    def is_unavailable(self, key: str) -> bool:
+    def is_unavailable(self, group: GroupConfig) -> bool:
         return False
 
 
