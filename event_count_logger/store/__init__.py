@@ -1,4 +1,4 @@
-"""What is in Redis: the only package that knows the client, the scripts, and what they answer."""
+"""Redis: the client, the scripts and their replies. No other room imports redis-py."""
 
 from event_count_logger.store import hiredis_guard  # noqa: F401 - before redis is imported
 from event_count_logger.store.counter_index import index_counters, may_be_unindexed

@@ -1,4 +1,4 @@
-"""The way to the node of a cluster that has a key."""
+"""The route to the node of a cluster that has a key."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from event_count_logger.store.node import NO_KEY, Contact, Node, Options, with_f
 from event_count_logger.store.resp import encoded, request, text
 from event_count_logger.store.server_errors import plain
 
-#: How often a request is sent on from one node to another.
+#: Redirections from one node to another before a request fails.
 _MOST_REDIRECTS = 5
 
-#: How long a node that does not answer is left alone, in times of what asking it took.
+#: Factor of the time without an answer for which a node then gets no requests.
 _REST = 3
 
-#: Seconds between questions who has what, however much goes wrong in between.
+#: Seconds between requests for the slots, however many requests fail in between.
 _LEARN_EVERY_S = 0.2
 
 _ASKING, _CLUSTER_SLOTS = request("ASKING"), request("CLUSTER", "SLOTS")
 
 
 def slot_of(key: str) -> int:
-    """Which of the 16384 parts of a cluster's keys a key belongs to."""
+    """Returns the slot of a key, of 16384."""
     return key_slot(encoded(key))
 
 
 class Cluster:
-    """The nodes of a cluster, each of which has some of the slots that keys fall into
+    """The nodes of a cluster, each with some of the slots
     (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec).
 
-    Requests that a node sends on were not done, so that they may be repeated.
+    A node that answers with a redirection has done nothing: the request may be repeated.
     """
 
     commands: tuple[str, ...] = ("ASKING",)
@@ -56,12 +56,12 @@ class Cluster:
         self._config = config
         self._options = options
         self._log = log
-        self._contact = Contact(log)  # with those that know who has what
-        # By slot. Replaced, and never changed, because other threads iterate over it.
+        self._contact = Contact(log)  # with the nodes that are asked for the slots
+        # By slot. Replaced and never changed, because other threads iterate over it.
         self._owners: dict[int, Address] = {}
         self._nodes: dict[Address, Node] = {}
-        self._left_alone: dict[Node, float] = {}  # of those that are away: until when, by the monotonic clock
-        self._is_stale = True  # whether `_owners` is to be asked for again
+        self._resting: dict[Node, float] = {}  # unavailable nodes: no request until this monotonic time
+        self._is_stale = True  # whether `_owners` may be wrong
         self._learned_at = -math.inf  # by the monotonic clock
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
@@ -76,7 +76,7 @@ class Cluster:
                 if not asking:
                     self._owners = {**self._owners, error.slot_id: address}
                 node = self._node_at(address)
-            except ClusterDownError as error:  # not all of it
+            except ClusterDownError as error:  # of one slot
                 self._is_stale = True
                 raise Unserved(self._config.location, key, "no node has its slot") from error
             except TryAgainError as error:
@@ -86,22 +86,22 @@ class Cluster:
                 self._is_stale = True
                 raise
         self._is_stale = True
-        raise Unserved(self._config.location, key, "its nodes send each other what is asked")
+        raise Unserved(self._config.location, key, "its nodes redirect the request to each other")
 
     def _exchange_with(self, node: Node, requests: Sequence[bytes], connect: bool, asking: bool) -> list[Any]:
-        """Ask a node, so that one that is away does not keep everybody waiting: the others answer."""
+        """Send requests to a node. One that is unavailable rests, so that requests to others do not wait."""
         exchange = _exchange_asking if asking else Node.exchange
         if node.contact.reachable is not False:
             return exchange(node, requests, NO_KEY, connect)
         began = time.monotonic()
-        if began < self._left_alone.get(node, 0):
-            raise Unavailable(node.location, "it did not answer, and will be asked again soon", "no")
-        self._left_alone[node] = math.inf  # by others, meanwhile
+        if began < self._resting.get(node, 0):
+            raise Unavailable(node.location, "it did not answer, retrying soon", "no")
+        self._resting[node] = math.inf  # for other threads, meanwhile
         try:
             return exchange(node, requests, NO_KEY, connect)
         finally:
             now = time.monotonic()
-            self._left_alone[node] = now + _REST * (now - began)
+            self._resting[node] = now + _REST * (now - began)
 
     def node(self, key: str) -> Node | None:
         """See `Route`, in routing.py."""
@@ -148,7 +148,7 @@ class Cluster:
         return self._is_stale and time.monotonic() - self._learned_at > _LEARN_EVERY_S
 
     def _refresh(self) -> None:
-        """Ask who has what, one node after the other until one answers."""
+        """Ask for the slots, one node after the other until one answers."""
         failure: Exception | None = None
         for address in self._informants():
             node = self._node_at(address)
@@ -163,12 +163,14 @@ class Cluster:
             else:
                 self._learn(slots, address)
                 return
-        lost = Unavailable(self._config.location, f"none of these nodes tells who has what ({failure})", "no")
+        lost = Unavailable(
+            self._config.location, f"none of these nodes names the owners of the slots ({failure})", "no"
+        )
         self._contact.lost(lost)
         raise lost
 
     def _informants(self) -> list[Address]:
-        """Whom to ask; in turn, since any of them may have lost touch with the others."""
+        """Returns the nodes to ask, in random order: any of them may have lost contact with the others."""
         known = list({*self._owners.values(), *self._config.nodes})
         random.shuffle(known)
         return sorted(known, key=lambda address: self._node_at(address).contact.reachable is False)
@@ -182,8 +184,8 @@ class Cluster:
         needed = {*owners.values(), *self._config.nodes}
         for address in set(self._nodes) - needed:
             node = self._nodes.pop(address, None)
-            if node:  # else another thread was quicker
-                self._left_alone.pop(node, None)
+            if node:  # else another thread has removed it
+                self._resting.pop(node, None)
                 node.contact.ended(node.location)
                 node.close()
 
@@ -201,6 +203,6 @@ class Cluster:
 
 
 def _exchange_asking(node: Node, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-    """Ask the node that a slot is being moved to, and that does not answer for it yet."""
+    """Send requests to the node that imports a slot, each behind ASKING."""
     both = [each for request in requests for each in (_ASKING, request)]
     return with_first_raised(node.exchange(both, key, connect)[1::2])

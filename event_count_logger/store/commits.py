@@ -21,7 +21,7 @@ from event_count_logger.store.results import Commit, CommitOutcome, RejectedKey,
 from event_count_logger.store.scripts import Script
 from event_count_logger.store.server_errors import plain
 
-#: Each takes a few hundred bytes.
+#: Forms in the cache. Each takes a few hundred bytes.
 _MOST_FORMS = 1000
 
 _OUTCOMES: dict[bytes, CommitOutcome] = {
@@ -101,20 +101,20 @@ class Commits:
         now: float | None = None,
         connect: bool = True,
     ) -> Commit:
-        """Count a batch exactly once; to be repeated with the same arguments until it is answered.
+        """Count a batch exactly once. Repeat it with the same arguments until it is answered.
 
         Args:
-            group: Whose events they are; a shard of it, if it has some.
-            source: ID of the source that the counts come from.
-            prev: Position of the source that the batch starts at.
-            next: Position of the source that the batch ends at.
+            group: The group of the events; one shard, if it is split.
+            source: ID of the source of the counts.
+            prev: Position of the source before the batch.
+            next: Position of the source after the batch.
             batch: Count per event ID.
             now: Unix seconds; the server's clock if None.
             connect: Whether to make a connection if there is none, which may take long.
 
         Raises:
-            NotConnected: There is none.
-            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
+            NotConnected: There is no connection.
+            Unavailable: No answer, or the commit is not yet as durable as configured: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
         form = self._form(group, batch)
@@ -134,18 +134,18 @@ class Commits:
         keep_s: float,
         now: float | None = None,
     ) -> Commit:
-        """Count a batch exactly once that is known by a key of its own, for some time.
+        """Count a batch with an idempotency key exactly once.
 
         Args:
-            group: Whose events they are.
-            key: The same whenever the batch is sent again.
-            content: Tells the batch from others that come under the same key: those are a conflict.
+            group: The group of the events.
+            key: Idempotency key, the same in each retry.
+            content: Digest of the batch. Another batch with the same key is a conflict.
             batch: Count per event ID.
-            keep_s: Seconds for which the key is remembered.
+            keep_s: Seconds for which the key is kept.
             now: Unix seconds; the server's clock if None.
 
         Raises:
-            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
+            Unavailable: No answer, or the commit is not yet as durable as configured: repeat.
             Rejected: Nothing was done; the same batch may succeed later.
         """
         form = _Form.of(group, batch, [keys.request(group.prefix, key)])
@@ -162,26 +162,26 @@ class Commits:
         batch: Mapping[str, int] = MappingProxyType({}),
         now: float | None = None,
     ) -> Commit:
-        """Take note of what happened to sessions, and count what that comes to, together with a batch.
+        """Record actions of sessions, and count them together with a batch.
 
-        Without a source there can be no batch, and the same actions may be repeated: that changes nothing.
-        With one, it is all done exactly once; see `commit`.
+        Without a source there can be no batch, and repeated actions change nothing. With a source, all is
+        done exactly once; see `commit`.
 
         Args:
-            group: Whose sessions they are; it must have settings for them.
-            actions: In the order in which they are to be taken note of.
-            source: ID of the source that they come from, if it has one.
-            prev: Position of the source that the actions and the batch start at.
-            next: Position of the source that they end at.
+            group: The group of the sessions; it must have settings for sessions.
+            actions: In the order of their times.
+            source: ID of the source, if there is one.
+            prev: Position of the source before the actions and the batch.
+            next: Position of the source after them.
             batch: Count per event ID.
             now: Unix seconds; the server's clock if None.
 
         Raises:
-            Unavailable: No answer, or it is not yet as sure as the group wants it: repeat.
-            Rejected: Nothing was done; the same may succeed later.
+            Unavailable: No answer, or the commit is not yet as durable as configured: repeat.
+            Rejected: Nothing was done; the same actions may succeed later.
         """
         first_keys = [keys.sources(group.prefix), *keys.sessions(group.prefix)]
-        events_of: dict[str, str] = {}  # of sessions that are found to belong to another one than thought
+        events_of: dict[str, str] = {}  # of sessions that belong to another event than given
         while True:
             given = [action._replace(event=events_of.get(action.id, action.event)) for action in actions]
             number_of = {event: 0 for _, event, *_ in given if event is not None}
@@ -239,20 +239,20 @@ class Commits:
             try:
                 self._confirmation.check(form.group, replies[-n_confirming:], commit.stored)
             except Unconfirmed as error:
-                if error.retry == "now":  # else another connection leads to nothing better
+                if error.retry == "now":  # otherwise, another connection does not help
                     self._client.drop_connections(form.key)
                 raise
         return commit
 
     def _confirming(self, group: GroupConfig, key: str, connect: bool) -> tuple[bytes, ...]:
         if not self._confirmation.knows(group):
-            with suppress(Rejected):  # `Confirmation.check` reports it
+            with suppress(Rejected):  # `Confirmation.check` reports missing permissions
                 (role,) = self._client.exchange([request("ROLE")], key, connect)
                 self._confirmation.note_role(group, role)
         return self._confirmation.requests(group)
 
     def durability_fault(self, group: GroupConfig) -> str | None:
-        """What keeps commits of a group from becoming as sure as it wants them; None if nothing does.
+        """Returns why commits of a group cannot become as durable as configured; None if they can.
 
         Raises:
             Unavailable: No answer.

@@ -74,7 +74,7 @@ class Connection(AbstractConnection):
         super().disconnect(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def is_stale(self) -> bool:
-        """Returns whether the server has closed the connection, or has sent what nobody waits for."""
+        """Returns whether the server has closed the connection, or has sent an unexpected message."""
         try:
             if self.health_check_interval:
                 self.check_health()  # type: ignore[no-untyped-call]
@@ -83,7 +83,7 @@ class Connection(AbstractConnection):
             return bool(self.can_read())
         except (RedisError, OSError):
             return True
-        except AttributeError:  # eventlet removes select.poll, perhaps after redis-py has found it: unknown
+        except AttributeError:  # eventlet removes select.poll, perhaps after redis-py has found it
             return False
 
     def receive(self, requests: Sequence[bytes]) -> list[Any]:
@@ -131,7 +131,7 @@ class Connection(AbstractConnection):
                 return self.read_response(timeout=request.timeout_s)
             return self.read_response()
         except ResponseError as error:
-            return error.with_traceback(None)  # those to the other requests are still to be read
+            return error.with_traceback(None)  # the other replies are still to be read
 
 
 class TcpConnection(Connection, redis.Connection):

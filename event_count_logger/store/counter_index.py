@@ -1,7 +1,7 @@
-"""Finds the counters that version 1.1 has made for events which no configuration names.
+"""Search for counters of version 1.1 whose events are not declared.
 
-Version 1.1 increments a key and leaves no other trace, so that only a search of the database finds them. Once
-a counter is in the index of its interval, rotations and reads include it.
+Version 1.1 increments a key and leaves no other trace. Only a search of the database finds it. Rotations and
+reads include a counter as soon as it is in the index of its interval.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from event_count_logger.keys import Half
 from event_count_logger.store.client import Client
 from event_count_logger.store.resp import text
 
-#: Keys that the server looks at before it answers others again.
+#: Keys that the server looks at before it answers other clients again.
 _SCANNED = 1000
 
-#: Counters that are added to an index at once.
+#: Counters added to an index by one request.
 _CHUNK = 500
 
 
@@ -67,9 +67,9 @@ def index_counters(client: Client, groups: Sequence[GroupConfig]) -> Iterator[in
 
 
 def _index(client: Client, group: str, interval: str, half: Half, events: Sequence[str]) -> int:
-    """Add events to an index; returns how many were not there before."""
+    """Add events to an index; returns the number of new ones."""
     index, n_added = keys.index(group, interval, half), 0
-    with suppress(Rejected):  # something else is under that key, which every rotation reports
+    with suppress(Rejected):  # the key has another type, which each rotation reports
         for first in range(0, len(events), _CHUNK):
             some = events[first : first + _CHUNK]
             known = client.ask("SMISMEMBER", index, *some, key=index)

@@ -1,6 +1,6 @@
-"""What makes a commit sure: asked for on the connection of the commit, in one go with it.
+"""Durable commits: WAIT or WAITAOF in the same packet as the commit, and the check of the replies.
 
-WAIT and WAITAOF wait for what their own connection has written (redis.io/docs/latest/commands/wait,
+Both commands wait for the writes of their own connection (redis.io/docs/latest/commands/wait,
 redis.io/docs/latest/commands/waitaof).
 """
 
@@ -16,12 +16,12 @@ from event_count_logger.logs import counted
 from event_count_logger.store.resp import BlockingRequest, request
 from event_count_logger.store.server_errors import plain
 
-#: Of the time that an answer may take: the server must give up waiting before the socket does, and looks at
-#: its clock ten times a second.
+#: Part of the time-out that the server waits. It must give up before the socket does, and looks at its clock
+#: ten times a second.
 _PART_OF_TIMEOUT = 0.5
 
-#: Seconds that a server with `appendfsync everysec` may take: an fsync begins 1 s after the one before at the
-#: earliest, and waits for that one to end.
+#: Seconds that a server with `appendfsync everysec` may take: an fsync begins at the earliest 1 s after the
+#: start of the previous one, and waits for its end.
 _FSYNC_S = 2.0
 
 _ROLE = request("ROLE")
@@ -31,16 +31,16 @@ N_REQUESTS = {"memory": 0, "fsync": 1, "replicas": 2}
 
 
 class Confirmation:
-    """Asks one Redis for what the setting `durability` wants, and judges the answers."""
+    """The requests that the setting `durability` demands, and the check of their replies."""
 
     def __init__(self, location: str, timeout_s: float) -> None:
-        """`timeout_s` is for one answer."""
+        """`location` is for messages; `timeout_s` are the seconds for one reply."""
         self._location = location
         self._timeout_s = timeout_s
         self._n_replicas: dict[str, int] = {}  # online when last seen, by the prefix of the group
 
     def requests(self, group: GroupConfig) -> tuple[bytes, ...]:
-        """What is to be sent behind a commit; nothing if it is enough that Redis answers."""
+        """Returns the requests behind a commit; none if the reply of Redis is enough."""
         if group.durability == "memory":
             return ()
         wait_ms = self._wait_ms(group)
@@ -49,21 +49,21 @@ class Confirmation:
         return request("WAIT", self._n_replicas.get(group.prefix, 1), wait_ms), _ROLE
 
     def _wait_ms(self, group: GroupConfig) -> int:
-        """Milliseconds that the server waits at most."""
+        """Returns the milliseconds that the server waits at most."""
         wait_s = max(self._timeout_s * _PART_OF_TIMEOUT, confirmation_s(group))
         return max(1, int(wait_s * 1000))
 
     def check(self, group: GroupConfig, answers: Sequence[Any], stored: str = "") -> None:
-        """See whether the commit is sure.
+        """Check that a commit is durable.
 
         Args:
-            group: That was counted for.
-            answers: To the requests.
+            group: The group of the commit.
+            answers: Replies to `requests`.
             stored: See `Unconfirmed`.
 
         Raises:
-            NotDurable: It cannot become sure with this server.
-            Unconfirmed: It is not yet.
+            NotDurable: This server cannot confirm it.
+            Unconfirmed: This server has not confirmed it in time.
         """
         for answer in answers:
             if isinstance(answer, Exception):
@@ -76,16 +76,17 @@ class Confirmation:
             self._check_replicas(group, answers[0], answers[1], stored)
 
     def note_role(self, group: GroupConfig, role: Sequence[Any]) -> int:
-        """Record how many replicas are online, and return that. One replica at least is to confirm.
+        """Record the number of replicas online, as in a reply to ROLE, and return it.
 
-        A replica that is not online gets what it has missed before it is.
+        A replica that is not online receives what it has missed before it comes online. At least one replica
+        must confirm each commit.
         """
         n_online = len(role[2]) if role[0] == b"master" else 0
         self._n_replicas[group.prefix] = max(1, n_online)
         return n_online
 
     def knows(self, group: GroupConfig) -> bool:
-        """Whether it is known how many replicas there are, if that matters."""
+        """Returns whether the number of replicas is known, if the group needs it."""
         return group.durability != "replicas" or group.prefix in self._n_replicas
 
     def _check_replicas(self, group: GroupConfig, n_confirmed: int, role: Sequence[Any], stored: str) -> None:
@@ -97,7 +98,7 @@ class Confirmation:
 
 
 def confirmation_s(group: GroupConfig) -> float:
-    """Seconds that a server with nothing wrong may take to confirm a commit, beyond those for its answer."""
+    """Returns the seconds that a healthy server may take to confirm a commit, beyond those for its reply."""
     return _FSYNC_S if group.durability == "fsync" else 0.0
 
 

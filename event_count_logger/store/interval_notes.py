@@ -1,4 +1,4 @@
-"""Notes in Redis of the intervals that are counted in, so that one that no master ends can be found."""
+"""Notes in Redis of the intervals that processes count in, so that one without a master is found."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.store.resp import encoded, packed
 from event_count_logger.store.scripts import SCRIPTS
 
-#: Seconds for which an interval is counted in after its last note. More than an hour, so that the interval of
-#: an hourly job does not come and go.
+#: Seconds after its last note for which an interval counts as in use: more than an hour, for hourly jobs.
 COUNTED_IN_S = 65 * 60
 
 #: Seconds between notes of a process about a group.
@@ -17,12 +16,13 @@ _NOTE_EVERY_S = 60.0
 
 
 class IntervalNotes:
-    """When this process has last noted the intervals of each group.
+    """The times at which this process has noted the intervals of each group.
 
-    A note goes behind a commit, in the same packet, at most once a minute: other commits cost nothing more.
+    A note follows a commit in the same packet, at most once a minute. All other commits cost the same as
+    without notes.
 
     Attributes:
-        last: The group that was asked about last, and from when until when it needs no note, Unix seconds.
+        last: The group of the last request, with the Unix seconds from and until which it needs no note.
     """
 
     def __init__(self) -> None:
@@ -30,10 +30,10 @@ class IntervalNotes:
         self.last: tuple[GroupConfig | None, float, float] = (None, 0.0, 0.0)
 
     def requests(self, group: GroupConfig, now: float) -> tuple[bytes, ...]:
-        """The request that notes the intervals of a group; none if it was done within the last minute.
+        """Returns the request that notes the intervals of a group; none if the last note is recent.
 
         Args:
-            group: A shard of it, if it has some.
+            group: One shard, if it is split.
             now: Unix seconds of this machine.
         """
         intervals, noted_at = self._noted.get(group.prefix, ((), 0.0))
@@ -42,7 +42,7 @@ class IntervalNotes:
             return ()
         names = [interval.name for interval in group.intervals]
         words: list[str | int] = [1, keys.intervals(group.prefix), COUNTED_IN_S, *names]
-        # In full: the server may not know the script yet, and an error would not be noticed.
+        # In full: the server may not know the script yet, and the reply is not checked.
         return (encoded(f"*{2 + len(words)}\r\n{SCRIPTS['intervals'].in_full}{packed(words)}"),)
 
     def note_sent(self, group: GroupConfig, now: float) -> None:

@@ -1,7 +1,6 @@
-"""Moves what is in Redis of a group from one layout to another; it can be cut off anywhere, and repeated.
+"""Migration of a group from one layout to another. It can be interrupted anywhere, and repeated.
 
-Every step is one script, which moves some counts and takes them away where they were: a count is in one
-layout or in the other, never in both.
+Each step is one script that moves some counts. A count is in one layout or in the other, never in both.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from event_count_logger.store.layouts import LAYOUTS, KeyLayout
 from event_count_logger.store.resp import text
 from event_count_logger.store.results import HistoryEntry
 
-#: Events, or intervals of the history, that are moved at once.
+#: Events moved by one request.
 _CHUNK = 500
 
 _HALVES: tuple[Half, ...] = ("cur", "last")
@@ -32,13 +31,13 @@ _HALVES: tuple[Half, ...] = ("cur", "last")
 
 @dataclass(frozen=True, slots=True)
 class LayoutContents:
-    """What a layout has of one interval of a group.
+    """The contents of one interval of a group in one layout.
 
     Attributes:
         interval: Name of the interval.
-        running: How many events have a count in the running interval.
-        finished: How many have one in the last finished interval.
-        history: How many intervals the history holds, of any layout.
+        running: Number of events with a count in the current interval.
+        finished: Number of events with a count in the last interval.
+        history: Number of intervals in the history, of any layout.
     """
 
     interval: str
@@ -48,10 +47,10 @@ class LayoutContents:
 
 
 class Migration:
-    """Moves one group, or one shard of it. No master and no worker of the group may be at work meanwhile."""
+    """Moves one group, or one shard of it. No master and no worker of the group may run meanwhile."""
 
     def __init__(self, client: Client, group: GroupConfig, to: Layout) -> None:
-        """Moves nothing yet."""
+        """Does not send requests; `to` is the new layout."""
         self._client = client
         self._keys = KeyLayout(client)
         self._to: Layout = to
@@ -59,7 +58,7 @@ class Migration:
         self._group = replace(group, layout=self._from)
 
     def contents(self) -> Iterator[LayoutContents]:
-        """What there is to move, for each interval."""
+        """Yields the contents of each interval that are to be moved."""
         name = self._group.prefix
         for interval in self._group.intervals:
             running, finished = (len(self._events(interval, half)) for half in _HALVES)
@@ -67,20 +66,20 @@ class Migration:
             yield LayoutContents(interval.name, running, finished, n_history)
 
     def run(self) -> list[str]:
-        """Move everything; what was moved before stays as it is.
+        """Move all counts that were not moved before.
 
         Returns:
-            The keys that hold something else than they should, and were left alone.
+            Keys of an unexpected type, which were left unchanged.
 
         Raises:
             Unavailable: No answer: repeat.
-            Rejected: Something else is in the way of all: repeat when it is gone.
+            Rejected: A key that all counts need has an unexpected type: repeat without it.
         """
         key = keys.totals_interval(self._group.prefix)
         if self._to == "keys" and self._group.totals:
             self._ask("SETNX", key, self._group.totals_interval.name)
         obstacles: list[str] = []
-        with suppress(Rejected):  # this user may not search
+        with suppress(Rejected):  # this user has no permission for SCAN
             for _ in index_counters(self._client, [self._group]):
                 pass
         for interval in self._group.intervals:
@@ -106,7 +105,7 @@ class Migration:
         return obstacles
 
     def _adds_to_totals(self, interval: Interval) -> bool:
-        """Whether its running counts are beside the totals with keys, and in them with hashes."""
+        """Returns whether its current counts are part of the totals with hashes, and not with keys."""
         part = self._keys.part_in_totals(self._group, interval)
         return part == interval.name and part not in ("off", "other")
 
@@ -115,7 +114,7 @@ class Migration:
         if self._from == "keys":
             found = self._keys.indexed(self._group, interval, half)
             counters = {keys.counter(name, interval.name, half, event): event for event in self._group.events}
-            # Other versions keep no index.
+            # Version 1.1 keeps no index.
             found |= {event for key, event in counters.items() if int(self._ask("EXISTS", key))}
         else:
             pages = self._client.scan("HSCAN", keys.counts(name, interval.name, half), _CHUNK)
@@ -123,7 +122,7 @@ class Migration:
         return sorted(found)
 
     def _move_history(self, interval: Interval) -> None:
-        """The oldest interval first, and each by itself, since one may be large."""
+        """Move the oldest interval first, each by one request, because one may be large."""
         name = self._group.prefix
         streams = keys.history(name, interval.name), keys.moving_history(name, interval.name)
         last_id = keys.last_in_history(name, interval.name)
@@ -140,7 +139,7 @@ class Migration:
             self._client.run("move_history", [*streams, last_id, own], [entry_id, self._to, *words])
 
     def _oldest(self, stream: str, moving: str) -> Any:
-        """The oldest interval in the history, if any of them have to be moved."""
+        """Returns the oldest interval in the history if any of them must be moved."""
         entries = self._entries(stream)
         oldest = next(entries, None)
         if oldest is None or int(self._ask("EXISTS", moving)):
@@ -168,10 +167,10 @@ class Migration:
 
 
 def _layout(entry: Any) -> Layout:
-    """Which layout wrote an entry of a history."""
+    """Returns the layout that wrote an entry of a history."""
     return "hash" if b"number" in entry[1][::2] else "keys"
 
 
 def _json(value: object) -> str:
-    """As rotate.lua writes it."""
+    """Returns JSON as rotate.lua writes it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""One server: its connections, which break, requests and their replies. Nothing is retried here."""
+"""One server: its connections, requests and replies. Nothing is retried here."""
 
 from __future__ import annotations
 
@@ -42,33 +42,33 @@ from event_count_logger.store.server_errors import (
     tls_hint,
 )
 
-#: Requests that a server answers even while it is LOADING, or MASTERDOWN.
+#: Requests that a server answers even while it is LOADING or MASTERDOWN.
 _ALWAYS_ANSWERED = frozenset((request("TIME"), request("ROLE")))
 
-#: First words of the answers of commit.lua, all of which write the position.
+#: Outcomes of commit.lua that write the position.
 _WRITTEN = (b"applied", b"duplicate", b"conflict")
 
-#: The answer of commit.lua when a key is in the way.
+#: Outcome of commit.lua when a key could not be written.
 _REFUSED = [b"refused"]
 
-#: Seconds that an answer may take to tell what time it is: half of that is the error.
+#: Seconds that a reply may take to be used as a sample of the server's clock. Half of it is the error.
 _CLOCK_SAMPLE_S = 0.05
 
-#: Seconds: a request that fails sooner holds up no other sender.
+#: Seconds after which a failed request has delayed other senders.
 _SLOW_S = 0.05
 
-#: Seconds between attempts of senders to reach a server that makes them wait: the pace of each one's retries.
+#: Seconds between attempts of different senders to reach a server that does not answer: the pace of retries.
 _REST_S = 0.5
 
-#: In place of a key, for what any server can answer.
+#: The key of requests that any server can answer.
 NO_KEY = ""
 
-#: How redis-py is to reach a server: arguments of its connection pool.
+#: Arguments of redis-py's connection pool.
 Options = Mapping[str, Any]
 
 
 class Proof(IntEnum):
-    """Answers that show that a server can be used, from the weakest proof to the strongest."""
+    """Replies that prove that a server can be used, weakest first."""
 
     ANSWER = 0
     READ = 1
@@ -76,14 +76,17 @@ class Proof(IntEnum):
 
 
 class Contact:
-    """The record of whether a server can be used; each change is logged.
+    """The state of the contact with a server. Each change between reachable and unreachable is logged.
 
-        unknown or reachable -- lost(needs=P) -----------> unreachable until P
-        unreachable until P --- lost(needs=Q) -----------> unreachable until the stronger of P and Q
-        unreachable until P --- made(a weaker proof) ----> the same
-        unreachable until P --- made(P or a stronger) ---> reachable
+        state                 event                      next state
+        --------------------  -------------------------  ----------------------------------------
+        unknown, reachable    lost(needs=P)              unreachable until P       (logs a warning)
+        unreachable until P   lost(needs=Q)              unreachable until the stronger of P and Q
+        unreachable until P   made(a weaker proof)       unreachable until P
+        unreachable until P   made(P or a stronger one)  reachable                 (logs the end)
 
-    Without the proofs, each read from a replica would end an outage that the next write begins again.
+    An outage ends only by a proof that is as strong as needed. Otherwise, each read from a replica would end
+    an outage that the next write begins again.
 
     Attributes:
         reachable: Whether the server can be used; None before the first request.
@@ -93,17 +96,17 @@ class Contact:
         self.reachable: bool | None = None
         self._log = log
         self._needs = Proof.ANSWER
-        self._waited = ("", -math.inf)  # who has waited in vain last, and until when others need not try
+        self._waited = ("", -math.inf)  # the last sender without an answer, and until when others do not try
 
     def lost(self, error: Unavailable, needs: Proof = Proof.ANSWER) -> None:
-        """Record that a request failed, and the proof which ends the outage."""
+        """Record a failed request, and the proof that ends the outage."""
         before, self.reachable = self.reachable, False
         self._needs = max(self._needs, needs)
         if self._log and before is not False:
             self._log.warning("%s", error)
 
     def made(self, location: str, proof: Proof = Proof.ANSWER) -> None:
-        """Record that a request succeeded."""
+        """Record a successful request, and what it proves."""
         if proof < self._needs:
             return
         self._needs = Proof.ANSWER
@@ -112,17 +115,17 @@ class Contact:
             self._log.info("Redis at %s is back", location)
 
     def may_try(self, sender: str) -> bool:
-        """Returns False if another sender has just waited in vain for the server."""
+        """Returns False if another sender has just waited for the server without an answer."""
         waited, until = self._waited
         return self.reachable is not False or sender == waited or time.monotonic() >= until
 
     def note_failure(self, sender: str, took_s: float) -> None:
-        """Record how long a sender has waited in vain."""
+        """Record the seconds that a sender has waited without an answer."""
         if took_s > _SLOW_S:
             self._waited = (sender, time.monotonic() + _REST_S)
 
     def ended(self, location: str) -> None:
-        """Nothing will be asked there any more."""
+        """Log that the server is no longer needed, if it is unreachable."""
         if self._log and self.reachable is False:
             self._log.info("Redis at %s is no longer needed: other servers have its keys", location)
 
@@ -133,15 +136,15 @@ class Node:
     Threads may share it; a forked process needs one of its own.
 
     Attributes:
-        location: Where it is, for messages.
-        contact: Whether it answers.
-        clock_offset_s: How far its clock is ahead of this machine's, as last seen.
+        location: Its address, for messages.
+        contact: The state of the contact with it.
+        clock_offset_s: Seconds that its clock is ahead of this machine's, as last seen.
     """
 
     commands: tuple[str, ...] = ()
 
     def __init__(self, options: Options, location: str, contact: Contact, hint: str = "") -> None:
-        """Connects to nothing yet; `hint` is what is said when it cannot be reached."""
+        """Does not connect; `hint` is added to the message that the server cannot be reached."""
         self.location = location
         self.contact = contact
         self.clock_offset_s = 0.0
@@ -166,23 +169,23 @@ class Node:
     def close(self) -> None:
         """Close all idle connections. The next requests open them again.
 
-        Their objects are reused: each has a buffer of 64 KiB and a parser that refers to itself. Without a
-        reference to it, that memory is only free after a garbage collection.
+        Their objects are reused: each has a buffer of 64 KiB and a parser that refers to itself. An object
+        that is dropped frees its memory only at the next garbage collection.
         """
         self._idle.extend(_disconnect(self._idle))
 
     def exchange(self, requests: Sequence[bytes], key: str = NO_KEY, connect: bool = True) -> list[Any]:
-        """Send requests once, in one go, and return the reply to each.
+        """Send requests once, in one packet, and return the replies.
 
         Args:
-            requests: As they go over the wire.
-            key: Not used: the server has all keys; see `Route`.
+            requests: Packed requests.
+            key: Not used, because the server has all keys; see `Route`.
             connect: Whether to make a connection if there is none, which may take long.
 
         Raises:
-            NotConnected: There is none: nothing was asked.
-            Unavailable: No answer, and what was asked may have been done; or the server serves nobody now.
-            ResponseError: The reply to the first request; one to another is among the replies.
+            NotConnected: There is no connection; nothing was sent.
+            Unavailable: No answer, and the requests may have been done; or the server serves no client now.
+            ResponseError: The reply to the first request; other errors are among the replies.
         """
         owner = _owner()
         connection = self._idle_connection(owner)
@@ -201,7 +204,7 @@ class Node:
             raise self._lost(without_frames(error), applied) from error
         finally:
             if not replies:
-                # Also when interrupted: the answer to this request must not be taken for the next one's.
+                # Also when a signal handler raises: a late reply would be read as that to the next request.
                 connection.disconnect()
             self._idle.append((owner, connection))
         return self._checked(requests, replies)
@@ -220,12 +223,14 @@ class Node:
         return reply
 
     def not_serving(self, reason: str, applied: Applied, needs: Proof = Proof.ANSWER) -> Unavailable:
-        """Close the connections to a server that serves no client: the next ones may lead to another server.
+        """Close the connections to a server that serves no client, and return the error to raise.
+
+        The next connections may lead to another server.
 
         Args:
-            reason: Why, for the message.
+            reason: For the message.
             applied: Whether the request was done; see `StoreError`.
-            needs: What ends the outage; see `Contact`.
+            needs: The proof that ends the outage; see `Contact`.
         """
         error = NotServing(self.location, reason, applied)
         self.contact.lost(error, needs)
@@ -255,7 +260,7 @@ class Node:
             pass
         try:
             return _connection_of(self._pool)
-        except FAILURES as error:  # it reads a file, for which there may be no descriptor left
+        except FAILURES as error:  # TLS reads a file, and the process may have no descriptor left
             raise self._lost(error, "no") from error
 
     def _lost(self, error: BaseException, applied: Applied) -> Unavailable:
@@ -281,7 +286,7 @@ class Node:
                 continue
             code = _code_of_whole_server(reply)
             if code:
-                # An error in reply to what follows the first request says nothing about that one.
+                # An error in reply to a later request does not tell whether the first one was done.
                 applied: Applied = "no" if reply is replies[0] else "unknown"
                 raise self.not_serving(in_words(code), applied, _proof_after(code))
         if not self.contact.reachable:
@@ -290,7 +295,7 @@ class Node:
 
 
 def _disconnect(idle: deque[tuple[Hashable, Connection]]) -> list[tuple[Hashable, Connection]]:
-    """Take the connections out and close them; returns them."""
+    """Remove all connections and close them; returns them."""
     closed = []
     with suppress(IndexError):
         while True:
@@ -300,10 +305,10 @@ def _disconnect(idle: deque[tuple[Hashable, Connection]]) -> list[tuple[Hashable
 
 
 def _owner() -> Hashable:
-    """Returns what must be the same for a connection to be used again.
+    """Returns the owner of new connections. Only the same owner can use them.
 
-    gevent and eventlet replace `socket.socket`, perhaps long after this was imported. Their sockets work only
-    in the OS thread that made them, and a socket made before that blocks all green threads of its user.
+    gevent and eventlet replace `socket.socket`, perhaps long after this module was imported. Their sockets
+    work only in the OS thread that made them. An older socket would block all green threads of its user.
     """
     made = socket.socket
     return made if made.__module__ == "socket" else (made, get_native_id())
@@ -321,7 +326,7 @@ def _code_of_whole_server(reply: Any) -> str:
 
 
 def _proof(request: bytes, reply: Any) -> Proof:
-    """Returns what an answer shows."""
+    """Returns what a reply proves."""
     if request in _ALWAYS_ANSWERED:
         return Proof.ANSWER
     is_commit = isinstance(reply, list) and bool(reply) and reply[0] in _WRITTEN
@@ -329,25 +334,27 @@ def _proof(request: bytes, reply: Any) -> Proof:
 
 
 def _proof_after(code: str) -> Proof:
-    """Returns what shows that the server serves again after an error code; '' for no answer."""
+    """Returns the proof that ends an outage with this error code; '' for no answer."""
     if code == READONLY:
         return Proof.WRITE  # a replica answers reads
     return Proof.READ if code else Proof.ANSWER
 
 
 def with_first_raised(replies: list[Any]) -> list[Any]:
-    """The same, unless the first one is an error."""
+    """Returns the replies; raises the first one if it is an error."""
     first = replies[0]
     if isinstance(first, ResponseError):
-        # Not itself: it would refer to this frame, which refers to it, and to whoever calls: until garbage is
-        # collected, no group that the caller lets go of would be gone.
+        # A copy: the error itself would refer to this frame, which refers to the error and to the callers.
+        # Their groups would live on until the next garbage collection.
         raise type(first)(*first.args)
     return replies
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """The same, and what has led to it, without where it was raised: frames of redis-py refer to their errors
-    and to whoever calls. Until garbage is collected, no file that the caller lets go of would be closed.
+    """Remove the tracebacks from an error and its causes; returns it.
+
+    Frames of redis-py refer to their errors and to their callers. Files of a caller would stay open until the
+    next garbage collection.
     """
     each: BaseException | None = error
     while each:
@@ -357,12 +364,13 @@ def without_frames(error: BaseException) -> BaseException:
 
 
 def make_ready(options: Options) -> None:
-    """Import all that a connection needs: a process that forks while a thread is in the middle of an import
-    has children in which that import is never finished.
+    """Import all modules that a connection needs.
+
+    If a process forks while a thread imports a module, the import never ends in the child process.
     """
     _connection_of(redis.ConnectionPool(**options))
 
 
 def _connection_of(pool: redis.ConnectionPool) -> Connection:
-    """A new one. The pool's own way to make it counts those that are gone, too, and at some number ends."""
+    """Returns a new connection. The pool's own method has a limit, and counts closed connections, too."""
     return CONNECTIONS[pool.connection_class](**pool.connection_kwargs)

@@ -1,4 +1,4 @@
-"""Counts, history and totals, as they are in Redis."""
+"""Counts, history and totals of one shard, or of a group that is not split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from event_count_logger.store.layouts import layout_of
 from event_count_logger.store.resp import pairs, seconds, text
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 
-#: Bytes of history that are asked for at once: more would keep the server from others for too long.
+#: Bytes of history in one request. More would delay other clients of the server.
 _HISTORY_BYTES = 1 << 20
 
 
@@ -32,14 +32,13 @@ class Reads:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """Read counts as of one moment; declared events come first, the others sorted by name.
+        """Read one snapshot of the counts; declared events come first, the others sorted by name.
 
-        Of more than 10,000 events, those of the running interval are read some at a time: all of the same
-        interval, and each as of a moment during the read.
+        More than 10,000 events of the current interval are read in pages. All pages are of the same interval,
+        and each is a snapshot at a time during the read.
 
         Args:
-            group: Its declared events are read even when no counter is known for them; a shard of it, if it
-                has some.
+            group: Its declared events are read even without a counter; one shard, if it is split.
             interval: The interval to read.
             halves: `cur`, `last`, or both.
             now: Unix seconds; the server's clock if None.
@@ -47,16 +46,16 @@ class Reads:
 
         Raises:
             Unavailable: No answer.
-            Rejected: The server cannot answer.
+            Rejected: Redis answers with an error.
         """
         return layout_of(group, self.client).read(group, interval, halves, now, totals)
 
     def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
-        """The newest finished intervals in the history, oldest first, at most `count` of them.
+        """Returns the newest `count` intervals of the history, oldest first.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         key = keys.history(group.prefix, interval.name)
         newest_first: list[HistoryEntry] = []
@@ -66,7 +65,7 @@ class Reads:
             entries = self.client.ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
             found = [layout_of(group, self.client).finished(group, interval, entry) for entry in entries]
             newest_first += [finished for finished in found if finished]
-            if len(entries) < wanted or None in found:  # the oldest ones may fall out meanwhile
+            if len(entries) < wanted or None in found:  # the oldest entries may have been removed meanwhile
                 break
             end = f"({newest_first[-1].position}"
         return newest_first[::-1]
@@ -74,15 +73,15 @@ class Reads:
     def finished_after(
         self, group: GroupConfig, interval: Interval, position: HistoryPosition
     ) -> tuple[HistoryEntry | None, float | None, int]:
-        """The first finished interval after a position.
+        """Read the first finished interval after a position.
 
         Returns:
-            That, if there is one; the start of the running interval, Unix seconds; and how many intervals had
-            finished, both as of before that was looked for.
+            The interval, or None; the start of the current interval, Unix seconds; and the number of finished
+            intervals. The last two are read before the first one.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         key = keys.history(group.prefix, interval.name)
         number = position.number or LAST_NUMBER
@@ -96,63 +95,63 @@ class Reads:
             if not entries:
                 return None, start, n_finished
             finished = layout_of(group, self.client).finished(group, interval, entries[0])
-            if finished:  # else it fell out of the history meanwhile
+            if finished:  # otherwise, it was removed from the history meanwhile
                 return finished, start, n_finished
 
     def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
-        """Where the history ends now.
+        """Returns the position of the newest interval of the history.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under one of the keys.
+            Rejected: A key has another type.
         """
         n_finished = self.n_finished(group, interval)
         newest = self.history(group, interval, 1)
         return newest[0].position if newest else HistoryPosition(0, n_finished)
 
     def n_finished(self, group: GroupConfig, interval: Interval) -> int:
-        """How many intervals have finished so far.
+        """Returns the number of finished intervals.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         key = keys.finished(group.prefix, interval.name)
         return int(self.client.ask("GET", key, key=key) or 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
-        """When the running interval began, Unix seconds; None if there is none.
+        """Returns the start of the current interval, Unix seconds; None if there is none.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         key = keys.timestamp(group.prefix, interval.name, "cur")
         return seconds(self.client.ask("GET", key, key=key) or b"")
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
-        """The count of one event; 0 where there is none.
+        """Returns the count of one event; 0 without a counter.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         return layout_of(group, self.client).count(group, interval, half, event_id)
 
     def counted_in(self, group: GroupConfig) -> dict[str, float]:
-        """The intervals that processes count in, whatever this configuration says, as they call them.
+        """Returns the names of the intervals that processes count in, configured or not.
 
-        Version 1.1 does not note that.
+        Version 1.1 leaves no notes.
 
         Args:
-            group: A shard of it, if it has some.
+            group: One shard, if it is split.
 
         Returns:
-            For each, the seconds since it was last noted, which happens at most once a minute.
+            For each, the seconds since its last note. Processes leave at most one a minute.
 
         Raises:
             Unavailable: No answer.
-            Rejected: There is something else under that key.
+            Rejected: The key has another type.
         """
         key = keys.intervals(group.prefix)
         noted = pairs(self.client.ask("HGETALL", key, key=key))
@@ -165,7 +164,7 @@ class Reads:
 
 
 def _at_once(before: Sequence[HistoryEntry], most: int) -> int:
-    """How many entries of a history to ask for, judging by the size of those before."""
+    """Returns the number of entries to ask for, from the size of the previous ones."""
     if not before:
         return 1
     size = sum(len(event_id) + 6 for event_id in before[-1].counts) or 1

@@ -1,4 +1,4 @@
-"""How words go over the wire, and what comes back as words."""
+"""Words of requests and replies: packing, numbers, text."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ def packed_one(word: int) -> str:
 
 
 def request(*words: str | int) -> bytes:
-    """A command with its arguments, as it goes over the wire."""
+    """Returns a command with its arguments, packed."""
     return encoded(f"*{len(words)}\r\n{packed(words)}")
 
 
 class BlockingRequest(bytes):
-    """A request that makes the server wait before it answers.
+    """A request whose reply the server delays, such as WAITAOF.
 
     Attributes:
-        timeout_s: Seconds that the answer may take, instead of the time-out of the connection.
+        timeout_s: Seconds for the reply, instead of the time-out of the connection.
     """
 
     timeout_s: float
 
     @classmethod
     def request(cls, timeout_s: float, *words: str | int) -> BlockingRequest:
-        """A command with its arguments, as it goes over the wire."""
+        """Returns a command with its arguments, packed."""
         waiting = cls(request(*words))
         waiting.timeout_s = timeout_s
         return waiting
 
 
 def ms(now: float | None) -> str | int:
-    """Unix seconds as scripts take them, where '' means the server's clock."""
+    """Returns Unix seconds in milliseconds, as scripts expect them; '' for None: the server's clock."""
     return "" if now is None else int(now * 1000)
 
 
 def seconds(text: bytes) -> float | None:
-    """Unix seconds out of a key; None for what is no number."""
+    """Returns the Unix seconds in a key; None if it holds no number."""
     try:
         seconds = float(text)
     except ValueError:
@@ -63,7 +63,7 @@ def seconds(text: bytes) -> float | None:
 
 
 def count(text: bytes) -> int | None:
-    """A count out of a key; None for what is none, which was never counted by anyone."""
+    """Returns the count in a key; None if it holds no number."""
     try:
         return int(text)
     except ValueError:
@@ -76,10 +76,10 @@ def pairs(reply: Any) -> Mapping[bytes, Any]:
 
 
 def text(data: bytes) -> str:
-    """Any bytes become a string that `encoded` turns into the same bytes."""
+    """Decode any bytes, so that `encoded` returns the same bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def encoded(value: str | int) -> bytes:
-    """A string or number as it goes over the wire."""
+    """Encode a string or number for a request."""
     return str(value).encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What Redis answers, as Python values."""
+"""Replies of Redis, as Python values."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from event_count_logger.config.session_actions import ActionName
 from event_count_logger.keys import Half
 from event_count_logger.store.resp import seconds, text
 
-#: The greatest number that an ID of a stream can have.
+#: The greatest number in an ID of a stream.
 LAST_NUMBER = 2**64 - 1
 
 _POSITION = re.compile("([0-9]{1,20})-([0-9]{1,20})")
 
-#: Seconds without a sign of it after which a master is taken for dead.
+#: Seconds without a heartbeat after which a master counts as dead.
 MASTER_ALIVE_S = 15.0
 
 CommitOutcome = Literal["applied", "duplicate", "conflict", "refused", "events"]
 
 
 class SessionAction(NamedTuple):
-    """Something that happened to a session of a group.
+    """One action of a session.
 
     Attributes:
-        id: Of the session.
-        event: That the session is counted as when it is new; None for a session that is left alone if
-            it is not there.
-        name: What happened.
-        at: When, in Unix seconds.
+        id: ID of the session.
+        event: Event that a new session is counted as; None if only an existing session is meant.
+        name: The action.
+        at: Time of the action, Unix seconds.
     """
 
     id: str
@@ -42,7 +41,7 @@ class SessionAction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RejectedKey:
-    """One key that is in the way of a batch; `event_id` is '' if it is in the way of all of it."""
+    """A key that Redis could not write for a batch; `event_id` is '' if it concerns the whole batch."""
 
     event_id: str
     key: str
@@ -50,14 +49,14 @@ class RejectedKey:
 
 
 class Commit(NamedTuple):
-    """What became of a batch.
+    """The outcome of a commit.
 
     Attributes:
         outcome: See commit.lua.
-        stored: Position that was stored for the source before; '' for none.
-        refusals: What was in the way, if it was refused.
-        events: What sessions are counted as that were thought to be counted as something else, by their
-            ID; nothing was done then.
+        stored: Position of the source before the commit; '' for none.
+        refusals: The keys that could not be written, if the outcome is `refused`.
+        events: Events of sessions that belong to another event than given, by session ID, if the outcome is
+            `events`. Nothing was done then.
     """
 
     outcome: CommitOutcome
@@ -68,14 +67,14 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What became of an attempt to rotate one interval of a group.
+    """The outcome of an attempt to rotate one interval of a group.
 
     Attributes:
         outcome: See rotate.lua.
         until_next_s: Seconds until the next boundary, by the server's clock.
-        start: Of the interval that was finished, Unix seconds; None if nothing was.
-        end: Of that interval, Unix seconds.
-        obstacles: Keys that hold something else than they should and were left as they are.
+        start: Start of the finished interval, Unix seconds; None if none was finished.
+        end: End of that interval, Unix seconds.
+        obstacles: Keys of an unexpected type, which were left unchanged.
     """
 
     outcome: Literal["waiting", "started", "restarted", "rotated"]
@@ -86,7 +85,7 @@ class Rotation:
 
     @classmethod
     def of(cls, outcome: str, until_next_ms: int, rest: Sequence[Any]) -> Rotation:
-        """What a script answers, without the time: `rest` is what only a rotation has."""
+        """Returns the rotation in a script's reply; `rest` is empty unless it has rotated."""
         if not rest:
             return cls(outcome, until_next_ms / 1000)  # type: ignore[arg-type]
         start, end, obstacles = rest
@@ -95,16 +94,16 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The counts of one group and interval as of one moment.
+    """A snapshot of the counts of one group and interval.
 
     Attributes:
-        now: The moment, Unix seconds of the server's clock.
-        current_start: Start of the running interval, Unix seconds; None if there is none.
-        last_start: Start of the last finished interval, Unix seconds; None if unknown.
-        totals_interval: Name of the interval whose counts are added to the totals; '' if none is.
+        now: Time of the snapshot, Unix seconds of the server's clock.
+        current_start: Start of the current interval, Unix seconds; None if there is none.
+        last_start: Start of the last interval, Unix seconds; None if unknown.
+        totals_interval: Name of the interval whose counts are added to the totals; '' for none.
         counts: For each half that was read, the events that have a counter.
-        totals: What each event had counted up to the start of the running interval, if that was asked for.
-        last_position: Where the last finished interval is in the history, if it was read from there.
+        totals: Count of each event up to the start of the current interval, if requested.
+        last_position: Position of the last interval in the history, if it was read from there.
     """
 
     now: float
@@ -116,7 +115,7 @@ class Reading:
     last_position: HistoryPosition | None = None
 
     def is_of_one_interval_with(self, other: Reading) -> bool:
-        """Whether nothing was rotated between the two."""
+        """Returns whether nothing was rotated between the two."""
         return self._rotations() == other._rotations()
 
     def _rotations(self) -> tuple[object, ...]:
@@ -140,7 +139,7 @@ class HistoryEntry:
     """One finished interval in the history.
 
     Attributes:
-        position: Where it is in the history; later ones have greater positions.
+        position: Its position in the history; later intervals have greater ones.
         start: Unix seconds.
         end: Unix seconds.
         counts: Count per event ID.
@@ -153,11 +152,11 @@ class HistoryEntry:
 
 
 class HistoryPosition(NamedTuple):
-    """A place in the history of one group and interval.
+    """A position in the history of one group and interval.
 
     Attributes:
         time_ms: The end of an interval, in Unix milliseconds.
-        number: How many intervals had finished then, itself included; 0 if that is not known.
+        number: Number of intervals finished by then, this one included; 0 if unknown.
     """
 
     time_ms: int
@@ -165,10 +164,10 @@ class HistoryPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> HistoryPosition:
-        """Read what `str()` gives.
+        """Returns the position that `str()` has written.
 
         Raises:
-            ValueError: Not of the form `<milliseconds>-<number>`, or more than an ID of a stream can be.
+            ValueError: Not of the form `<milliseconds>-<number>`, or greater than any ID of a stream.
         """
         match = _POSITION.fullmatch(text)
         if not match or int(match[1]) >= LAST_NUMBER or int(match[2]) >= LAST_NUMBER:
@@ -181,17 +180,17 @@ class HistoryPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MasterInfo:
-    """A master that has said that it rotates a group.
+    """A master of a group, as in its last heartbeat.
 
     Attributes:
-        host: The machine it runs on.
-        pid: Its process there.
-        version: Of this package.
-        since: When it started, Unix seconds.
-        seen_s: Seconds since it was last there.
-        stopped: Whether it has stopped in good order, or no longer rotates the group.
-        intervals: Names of those that it ends in the group that was asked about.
-        shards: Their number in that group; 1 if it is not split.
+        host: Name of its machine.
+        pid: Its process ID.
+        version: Version of this package.
+        since: Start of the process, Unix seconds.
+        seen_s: Seconds since its last heartbeat.
+        stopped: Whether it has ended regularly, or no longer rotates the group.
+        intervals: Names of the intervals of the group that it rotates.
+        shards: Number of shards that it rotates; 1 if the group is not split.
     """
 
     host: str
@@ -210,5 +209,5 @@ class MasterInfo:
 
     @property
     def id(self) -> str:
-        """Tells it from all others."""
+        """A name that no other master has."""
         return f"{self.host}:{self.pid}:{self.since:.3f}"

@@ -1,4 +1,4 @@
-"""Which server has a key: the only one, the one that is master now, or a node of a cluster."""
+"""Routes to the server that has a key: a single server, the master behind sentinels, a node of a cluster."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ _EMBEDDED_HINT = "; the embedded server is started by ecl_master with this confi
 
 
 class Route(Protocol):
-    """The way to the server that has a key. Threads may share it; a forked process needs one of its own."""
+    """A route to the server that has a key. Threads may share it; a forked process needs one of its own."""
 
     def exchange(self, requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
-        """See `Node.exchange`; all requests are about keys of the same slot as `key`."""
+        """See `Node.exchange`. All requests have keys in the slot of `key`."""
 
     def node(self, key: str) -> Node | None:
-        """The server that is known to have a key; asks nobody."""
+        """Returns the server that is known to have a key, without a request."""
 
     def primaries(self) -> list[Node]:
-        """Every server that takes counts, as it is now.
+        """Returns all servers that accept counts now.
 
         Raises:
-            Unavailable: Nobody tells which they are.
+            Unavailable: No sentinel or node answers.
         """
 
     def is_unavailable(self, group: GroupConfig) -> bool:
         """Returns whether requests about a group are known to find no answer."""
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all idle connections."""
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What this way needs of servers, beside what is asked of them."""
+        """Returns the commands that the route itself needs."""
 
 
 def route_to(config: RedisConfig, log: Log | None, timeout_s: float) -> Route:
-    """The way to what a configuration names; connects to nothing yet."""
+    """Returns the route to the server of a configuration; does not connect."""
     options = _options(config, timeout_s)
     make_ready(options)
     if config.cluster:
@@ -63,7 +63,7 @@ def route_to(config: RedisConfig, log: Log | None, timeout_s: float) -> Route:
 
 
 class ViaSentinel:
-    """The server that sentinels call the master of a service. They are asked before each new connection."""
+    """The server that sentinels name as the master of a service, asked before each new connection."""
 
     commands: tuple[str, ...] = ()
 
@@ -90,7 +90,7 @@ class ViaSentinel:
         try:
             return node.exchange(requests, key, connect)
         except Unavailable:
-            node.close()  # whoever is the master now
+            node.close()  # the master may be another server now
             raise
 
     def node(self, key: str) -> Node | None:
@@ -125,8 +125,8 @@ class ViaSentinel:
     def _ask_sentinels(self) -> Address:
         """See redis.io/docs/latest/develop/reference/sentinel-clients.
 
-        A sentinel that is behind may name the master before this one, which, started again, takes counts
-        until it is told that it is none, and then loses them. Each failover increases the epoch.
+        A sentinel with an old state may name the previous master. That one, started again, accepts counts
+        until it becomes a replica, and then loses them. Each failover increases the epoch.
         """
         failure: object = None
         outdated: list[tuple[int, Address]] = []
@@ -140,7 +140,7 @@ class ViaSentinel:
                 self._epoch = epoch
                 return master
             outdated.append((epoch, master))
-        if outdated:  # nobody knows better, perhaps because all were set up anew
+        if outdated:  # all have an older epoch, perhaps because all were set up again
             self._epoch, master = max(outdated)
             return master
         lost = Unavailable(self._config.location, f"none of them names the master ({failure})", "no")
@@ -148,12 +148,12 @@ class ViaSentinel:
         raise lost
 
     def _ask_sentinel(self, sentinel: Node) -> tuple[int, Address]:
-        """The master that it names, and since which epoch.
+        """Returns the epoch and the address of the master that a sentinel names.
 
         Raises:
             Unavailable: No answer.
-            ResponseError: It is no sentinel, or refuses.
-            LookupError: It knows of no such service.
+            ResponseError: It is no sentinel, or rejects the request.
+            LookupError: It does not watch the service.
         """
         settings = self._config.sentinel
         assert settings
@@ -169,29 +169,29 @@ class ViaSentinel:
 
 
 def _sentinel(options: Options, own_options: Options, host: str, port: int) -> Node:
-    """One sentinel, reached as the database is where it has no options of its own."""
+    """Returns one sentinel, with the options of the database where it has none of its own."""
     common = {name: value for name, value in options.items() if name not in _OF_THE_DATABASE}
     there = {**common, **own_options, "host": host, "port": port, "socket_read_size": _SENTINEL_BUFFER}
     return Node(there, f"{host}:{port}", Contact(None))
 
 
-#: Bytes of the buffer of each connection to a sentinel, of which each thread may have one; replies take 1 KiB
+#: Bytes of the buffer of a connection to a sentinel. Each thread may have one. Replies take 1 KiB.
 _SENTINEL_BUFFER = 4096
 
-#: What sentinels are asked: the first answer has the address, which changes there first, and the second one
-#: the epoch.
+#: Questions to sentinels. The first reply has the address, where it changes first; the second one has the
+#: epoch.
 _QUESTIONS = ("GET-MASTER-ADDR-BY-NAME", "MASTER")
 
 
 def _epoch(state: Any) -> int:
-    """The epoch of a sentinel's configuration; 0 if it may not be asked."""
+    """Returns the epoch of a sentinel's configuration; 0 without permission for the question."""
     if isinstance(state, ResponseError):
         return 0
     words = [word for pair in state.items() for word in pair] if isinstance(state, dict) else state
     return int(dict(zip(words[::2], words[1::2], strict=True)).get(b"config-epoch", 0))
 
 
-#: What the settings say of the database, and not of the sentinels.
+#: Options of the database that do not apply to sentinels.
 _OF_THE_DATABASE = ("db", "username", "password", "credential_provider", "health_check_interval")
 
 

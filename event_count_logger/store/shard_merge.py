@@ -1,8 +1,18 @@
-"""Adds up what the shards of a group have counted, in intervals that all of them have finished: pure.
+"""Sums over the shards of a group, in intervals that all shards have finished. Pure functions.
 
-Each shard is rotated on its own: at any moment some are behind others, and where a master was away one has
-merged what others have not. A boundary that all shards have had is a shared boundary. From one to the next is
-a sealed interval, which never changes any more: no shard counts in it, and none can get a boundary within it.
+Each shard is rotated on its own. At any time, some shards may be behind. A shard that was rotated late has
+one long interval where others have several:
+
+    shard 0   |-----|-----|-----|--- current
+    shard 1   |-----------|-----|--- current         rotated late once
+    shard 2   |-----|-----|--------- current         not yet rotated
+
+    shared    |           |                          boundaries of all shards
+    sealed    |===========|                          never changes again
+    current               |--------- current         all counts since the last shared boundary
+
+A shared boundary is one that all shards have had. The time from one to the next is a sealed interval. It
+never changes again: no shard counts in it, and no shard can get another boundary within it.
 """
 
 from __future__ import annotations
@@ -17,12 +27,12 @@ from event_count_logger.store.results import HistoryEntry, HistoryPosition, Read
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is known of one shard, as of one moment.
+    """The intervals of one shard at one time.
 
     Attributes:
-        start: Of the running interval, Unix seconds; None if none has begun.
-        finished: Some finished intervals, oldest first, without any in between missing.
-        is_all: Whether the shard has finished none before these.
+        start: Start of the current interval, Unix seconds; None if none has begun.
+        finished: Some finished intervals, oldest first, without a gap.
+        is_all: Whether these are the first intervals of the shard.
     """
 
     start: float | None
@@ -31,9 +41,9 @@ class Part:
 
     @classmethod
     def of(cls, start: float | None, held: Sequence[HistoryEntry]) -> Part:
-        """A shard as of when its `start` was read; `held` was read from its history after that.
+        """Returns a shard at the time when its `start` was read; `held` was read from its history later.
 
-        What has finished in between is left out.
+        Intervals that have finished in between are left out.
         """
         if start is None:
             return cls(None)
@@ -41,7 +51,7 @@ class Part:
         return cls(start, tuple(one for one in held if one.start < start), is_all)
 
     def boundaries(self) -> set[float]:
-        """Those that it is known to have had; what a clock that was ahead has ended is still to come."""
+        """Returns the known boundaries up to `start`. Later ones come from a clock that was ahead."""
         if self.start is None:
             return set()
         known = {time for one in self.finished for time in (one.start, one.end) if time <= self.start}
@@ -49,10 +59,10 @@ class Part:
 
 
 def shared_boundaries(parts: Sequence[Part]) -> list[float]:
-    """The boundaries that all shards have had, in order.
+    """Returns the boundaries that all shards have had, in order.
 
-    A shard that has begun later has counted nothing before, so that it has all boundaries before; one that
-    has not begun has none, since nobody knows when it will.
+    A shard has counted nothing before its first interval: it has all boundaries before that. A shard that has
+    not begun has none, because it may begin at any time.
     """
     own = [part.boundaries() for part in parts]
     begins = [
@@ -67,11 +77,11 @@ def shared_boundaries(parts: Sequence[Part]) -> list[float]:
 
 
 def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[HistoryEntry]:
-    """The sealed intervals that are known, oldest first; `events` come first in their counts."""
+    """Returns the known sealed intervals, oldest first; `events` come first in their counts."""
     shared = shared_boundaries(parts)
     found: list[list[Mapping[str, int]]] = [[] for _ in pairwise(shared)]
     for one in (one for part in parts for one in part.finished):
-        # If it goes on beyond the next shared boundary, a clock that was ahead and was set back has ended it.
+        # An interval beyond the next shared boundary was ended by a clock that was ahead, and was set back.
         at = bisect_right(shared, one.start) - 1
         if 0 <= at < len(found):
             found[at].append(one.counts)
@@ -82,15 +92,15 @@ def sealed(parts: Sequence[Part], events: Sequence[str] = ()) -> list[HistoryEnt
 
 
 def n_finished_before(parts: Iterable[Part], start: float) -> int:
-    """How many intervals had finished at `start`, at most: those of the shard that has had most."""
+    """Returns the number of intervals finished at `start`, of the shard that has most."""
     firsts = [next((one for one in part.finished if one.start >= start), None) for part in parts]
     return max((one.position.number - 1 for one in firsts if one), default=0)
 
 
 def joined(readings: Sequence[Reading], events: Sequence[str]) -> Reading | None:
-    """Readings of all shards, added up; None if they are not of the same intervals.
+    """Returns the sum of the readings of all shards; None if they are of different intervals.
 
-    Each shard is as of its own moment, and `now` is the last of them.
+    Each reading has a time of its own; `now` is the latest.
     """
     first = readings[0]
     if not all(reading.is_of_one_interval_with(first) for reading in readings):
@@ -103,15 +113,15 @@ def joined(readings: Sequence[Reading], events: Sequence[str]) -> Reading | None
 
 
 def reconciled(readings: Sequence[Reading], parts: Sequence[Part], events: Sequence[str]) -> Reading:
-    """Readings of all shards, added up although they are not of the same intervals.
+    """Returns the sum of the readings of all shards that are of different intervals.
 
-    The last interval is the last sealed one, and the running one is all since that, so that it began when
-    it did in the shard that is behind most. Where no boundary is shared, it is as much of that as is known.
+    The last interval is the last sealed one. The current interval is everything since its end, as in the
+    shard that is behind most. Without a shared boundary, it is everything that is known.
 
     Args:
         readings: Of all shards.
-        parts: The same shards, as of the same moments.
-        events: Come first in the counts.
+        parts: The same shards at the same times.
+        events: First in the counts.
     """
     shared = shared_boundaries(parts)
     begin = shared[-1] if shared else min(part.start for part in parts if part.start is not None)
@@ -135,7 +145,7 @@ def reconciled(readings: Sequence[Reading], parts: Sequence[Part], events: Seque
 
 
 def added(events: Sequence[str], counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sums, of those events first, and of the others by name."""
+    """Returns the sums in the order of `declared_first`."""
     sums: dict[str, int] = {}
     for some in counts:
         for event_id, count in some.items():

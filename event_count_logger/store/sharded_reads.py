@@ -1,4 +1,4 @@
-"""Reads groups that are split into shards like any others: what is read of the shards is added up."""
+"""Reads of any group: the counts of the shards of a split group are added up."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from event_count_logger.store.shard_merge import (
     shared_boundaries,
 )
 
-#: How many finished intervals of each shard are read first: enough where one of them has just been rotated.
-#: Then twice as many, and so on until there is a sealed interval among them, or the history ends.
+#: Finished intervals of each shard that are read first. Two are enough if one shard has just been rotated.
+#: The number is doubled until there is a sealed interval among them, or the history ends.
 _FIRST_LOOK = 2
 
 
@@ -44,7 +44,7 @@ class ShardedReads:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """Of a split group, each shard is read as of a moment of its own; totals are read of shards only."""
+        """See `Reads.read`. Each shard is read at a time of its own; totals are read of shards only."""
         if group.n_shards == 1:
             return self._reads.read(group, interval, halves, now, totals)
         assert not totals, "each shard has totals of its own"
@@ -63,12 +63,12 @@ class ShardedReads:
     def _newest(
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], n: int
     ) -> tuple[list[Part], bool]:
-        """The shards, each with its last `n` finished intervals, and whether those are all that are held."""
+        """Returns the shards with their last `n` finished intervals, and whether there are no more."""
         held = [self._reads.history(shard, interval, n) for shard in group.shards]
         return list(map(Part.of, starts, held)), all(len(some) < n for some in held)
 
     def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
-        """Of a split group, the newest sealed intervals; their positions have no numbers."""
+        """See `Reads.history`. Of a split group: the newest sealed intervals, numbered 0."""
         if group.n_shards == 1:
             return self._reads.history(group, interval, count)
         starts, n = self._starts(group, interval), max(1, count)
@@ -82,11 +82,11 @@ class ShardedReads:
     def finished_after(
         self, group: GroupConfig, interval: Interval, position: HistoryPosition
     ) -> tuple[HistoryEntry | None, float | None, int]:
-        """Of a split group, the first sealed interval that ends after the time of a position.
+        """See `Reads.finished_after`. Of a split group: the first sealed interval that ends after a position.
 
         Returns:
-            That, if there is one; the start of the oldest running interval; and how many intervals had
-            finished when that one began, at most.
+            The interval, or None; the start of the oldest current interval; and the number of intervals that
+            had finished before the returned one, in the shard that has most.
         """
         if group.n_shards == 1:
             return self._reads.finished_after(group, interval, position)
@@ -102,7 +102,7 @@ class ShardedReads:
     def _first_sealed(
         self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
     ) -> tuple[list[Part], HistoryEntry | None]:
-        """Looks around a time, as far as must be to be sure which is the first one after it."""
+        """Read around a time, until it is certain which sealed interval is the first one after it."""
         n = _FIRST_LOOK
         while True:
             around = [self._around(shard, interval, time_ms, n) for shard in group.shards]
@@ -120,7 +120,7 @@ class ShardedReads:
     def _around(
         self, shard: GroupConfig, interval: Interval, time_ms: int, n: int
     ) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
-        """The last finished intervals of a shard that ended by a time, and the first ones after it."""
+        """Returns the last intervals of a shard that ended by a time, and the first ones after it."""
         key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
         before = self._client.ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
         after = self._client.ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
@@ -130,14 +130,17 @@ class ShardedReads:
         return earlier, later
 
     def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
-        """Of a split group, the start of the oldest running interval: all that is sealed ended by then."""
+        """See `Reads.newest_position`. Of a split group: the start of the oldest current interval.
+
+        All sealed intervals ended by then.
+        """
         if group.n_shards == 1:
             return self._reads.newest_position(group, interval)
         known = [start for start in self._starts(group, interval) if start is not None]
         return HistoryPosition(round(min(known) * 1000) if len(known) == group.n_shards else 0)
 
     def start(self, group: GroupConfig, interval: Interval) -> float | None:
-        """Of a split group, that of the oldest running interval; None if no shard has one."""
+        """See `Reads.start`. Of a split group: that of the oldest current interval; None without one."""
         if group.n_shards == 1:
             return self._reads.start(group, interval)
         return min((at for at in self._starts(group, interval) if at is not None), default=None)
@@ -146,7 +149,7 @@ class ShardedReads:
         return [self._reads.start(shard, interval) for shard in group.shards]
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
-        """Of a split group, what `read` says of one event."""
+        """See `Reads.count`. Of a split group: the count that `read` returns."""
         if group.n_shards == 1:
             return self._reads.count(group, interval, half, event_id)
         found = group.interval(interval)

@@ -1,7 +1,7 @@
-"""The counts of one interval are in one hash, which is its own index: for very many events.
+"""The layout with one hash per interval, for very many events.
 
-To end an interval takes the same time for any number of them. What that asks for: the counts of intervals in
-the history stay in hashes of their own, and totals are counted at once, with everything else.
+The end of an interval takes the same time for any number of events. In return, each interval of the history
+keeps a hash of its own, and each commit adds to the totals.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from event_count_logger.store.resp import count, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
-#: Events in one request, where there are too many for all at once.
+#: Events of one page, if there are too many for one read.
 _PAGE = 2_500
 
-#: How often a read begins anew because an interval was rotated meanwhile.
+#: Attempts to read all pages without a rotation in between.
 _MOST_READS = 20
 
-#: Intervals that fall out of the history at once, should it have become much shorter.
+#: Intervals that one rotation removes from the history, if it has become much shorter.
 _MOST_GOING = 1_000
 
-#: Totals that are looked at at once; more would keep the server from others for too long.
+#: Totals that one request looks at. More would delay other clients of the server.
 _CHUNK = 250
 
 
 class HashLayout:
-    """What a store does with the counts of groups that have hashes. See `KeyLayout` for the methods."""
+    """Counts of groups with hashes. See `KeyLayout` for the methods."""
 
     commit_script = SCRIPTS["commit_hash"]
 
@@ -45,7 +45,7 @@ class HashLayout:
 
     @staticmethod
     def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
-        """The start and the hash of each interval, and the totals."""
+        """See `KeyLayout.commit_keys`: the start and the hash of each interval, and the totals."""
         names = []
         for interval in group.intervals:
             names.append(keys.timestamp(group.prefix, interval.name, "cur"))
@@ -80,7 +80,7 @@ class HashLayout:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """Totals have all that is counted, so that there is no running count to be added."""
+        """See `Reads.read`. Totals include the current interval: no count is added to them."""
         hashes = [keys.counts(group.prefix, interval.name, half) for half in halves]
         if totals:
             hashes = [keys.totals(group.prefix)]
@@ -107,7 +107,7 @@ class HashLayout:
         now: float | None,
         is_last: bool = False,
     ) -> tuple[Reading, list[list[bytes] | None]]:
-        """As of when it is, and what is in each hash; None for more than can be read at once."""
+        """Returns a reading without counts, and the fields of each hash; None if too large."""
         name = group.prefix
         frame = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         frame.append(keys.history(name, interval.name))
@@ -123,7 +123,7 @@ class HashLayout:
         return list(chain.from_iterable(self._client.scan("HSCAN", key, _PAGE)))
 
     def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
-        """The interval that an entry of the history is about; None if it is gone."""
+        """Returns the interval of an entry of the history; None if it was removed."""
         name = group.prefix
         key, (entry_id, words) = keys.history(name, interval.name), entry
         fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
@@ -174,18 +174,16 @@ class HashLayout:
         if rotation.outcome == "rotated" and group.totals and interval == group.totals_interval:
             try:
                 self._expire(group, interval)
-            except Rejected as error:  # it must not keep counts from being rotated
+            except Rejected as error:  # the rotation is done
                 return replace(rotation, obstacles=(*rotation.obstacles, error.key))
         return rotation
 
     def _noted(self, group: GroupConfig, interval: Interval) -> list[str]:
-        """The ID in the history of the last finished interval, or '', and those that have to go when there is
-        one more.
-        """
+        """Returns the ID of the last interval in the history, or '', and those that the next one removes."""
         last = keys.last_in_history(group.prefix, interval.name)
         key = keys.history(group.prefix, interval.name)
         found = [""]
-        with suppress(Rejected):  # the script tells what is in the way
+        with suppress(Rejected):  # the script reports the key
             found = [text(self._client.ask("GET", last, key=last) or b"")]
             n_too_many = int(self._client.ask("XLEN", key, key=key)) + bool(group.history) - group.history
             if n_too_many > 0:
@@ -195,7 +193,7 @@ class HashLayout:
         return found
 
     def _expire(self, group: GroupConfig, interval: Interval) -> None:
-        """Undeclared events that have not been in use for long leave the totals, some at a time."""
+        """Remove undeclared events from the totals that were not in use for `expire_after`, in pages."""
         name = group.prefix
         key_names = [keys.totals(name), keys.idle(name)]
         key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
@@ -212,7 +210,7 @@ class HashLayout:
 
 
 def _ordered(group: GroupConfig, words: Sequence[bytes]) -> dict[str, int]:
-    """The counts in a list of event IDs, each followed by its count: the declared ones first."""
+    """Returns the counts in a list of event IDs, each followed by its count."""
     found = zip(map(text, words[::2]), map(count, words[1::2]), strict=True)
     counts = {event_id: value for event_id, value in found if value is not None}
     return {event_id: counts[event_id] for event_id in declared_first(group.events, counts)}

@@ -1,4 +1,4 @@
-"""Each count is under a key of its own, and a set names those that there are: the layout of all versions."""
+"""The layout with a key for each count and a set that names them, as in version 1.1."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from event_count_logger.store.resp import count, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
-#: Events that are read at once, where there are too many to read all at once.
+#: Events of one page, if there are too many for one read.
 _PAGE = 2_500
 
-#: Declared events that are named to read all at once. Of more, read.lua answers only that they are too many.
+#: Declared events named in one read. Of more, read.lua answers only that there are too many.
 _MOST_NAMED = 10_000
 
-#: How often what is new is asked for, before it is left for the next read.
+#: Reads of new events, before they are left for the next read.
 _MOST_ROUNDS = 3
 
-#: How often a read begins anew because an interval was rotated meanwhile.
+#: Attempts to read all pages without a rotation in between.
 _MOST_READS = 20
 
-#: For each half, the events that are named.
+#: The events named for each half.
 _Events = dict[Half, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What `KeyLayout.read` was asked for."""
+    """Arguments of `KeyLayout.read`."""
 
     group: GroupConfig
     interval: Interval
@@ -45,7 +45,7 @@ class _Request:
 
 
 class KeyLayout:
-    """What a store does with the counts of groups that have a key for each.
+    """Counts of groups with a key for each count.
 
     Attributes:
         commit_script: See commit.lua.
@@ -54,12 +54,11 @@ class KeyLayout:
     commit_script = SCRIPTS["commit"]
 
     def __init__(self, client: Client) -> None:
-        """Asks that database."""
         self._client = client
 
     @staticmethod
     def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
-        """The keys that a batch of these events is counted in."""
+        """Returns the keys that a batch of these events needs."""
         prefix = group.prefix
         names: list[str] = []
         for interval in group.intervals:
@@ -69,14 +68,14 @@ class KeyLayout:
 
     @staticmethod
     def expected_types(group: GroupConfig) -> Mapping[str, str]:
-        """The keys of a group that are not counters, and what is to be there, as TYPE calls it."""
+        """Returns the keys of this layout that are not counters, with their types, as TYPE names them."""
         return {keys.totals(group.prefix): "hash", keys.totals_interval(group.prefix): "string"}
 
     @staticmethod
     def own_keys(group: GroupConfig, interval: Interval) -> list[str]:
-        """Keys that are there where somebody counts with this layout, and not with another one."""
+        """Returns keys that exist only if a process counts with this layout."""
         counters = [keys.counter(group.prefix, interval.name, "cur", event_id) for event_id in group.events]
-        return [keys.index(group.prefix, interval.name, "cur"), *counters]  # other versions keep no index
+        return [keys.index(group.prefix, interval.name, "cur"), *counters]  # version 1.1 keeps no index
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """See `Reads.count`."""
@@ -107,7 +106,7 @@ class KeyLayout:
     def _read_at_once(
         self, request: _Request, events: _Events, which: Literal["all", "named"]
     ) -> tuple[Reading | None, _Events]:
-        """What was read; or None, and the events that must be named to read them (none: too many)."""
+        """Returns the reading; or None, and the events to name in the next read (none if too many)."""
         group, interval = request.group.prefix, request.interval.name
         names = [keys.timestamp(group, interval, half) for half in ("cur", "last")]
         names += (keys.history(group, interval), keys.totals(group), keys.totals_interval(group))
@@ -138,11 +137,11 @@ class KeyLayout:
         declared = request.group.events
         named = list(declared) if len(declared) <= _MOST_NAMED else []
         whole, _ = self._read_at_once(request, {half: named}, "all")
-        # The last interval out of the history is never too much, and needs no names.
+        # The last interval out of the history is never too large, and needs no names.
         if whole and (whole.last_position or len(named) == len(declared)):
             yield whole
             return
-        # Before the events are looked up: should an interval end meanwhile, this page shows it.
+        # Before the search for events: this page shows whether an interval ends meanwhile.
         yield self._read_named(request, half, [])
         found = self.indexed(request.group, request.interval, half)
         if request.totals:
@@ -153,7 +152,7 @@ class KeyLayout:
 
     def _read_named(self, request: _Request, half: Half, events: list[str]) -> Reading:
         page, _ = self._read_at_once(request, {half: events}, "named")
-        assert page, "what is named is always read"
+        assert page, "named events are always read"
         return page
 
     def indexed(self, group: GroupConfig, interval: Interval, half: Half) -> set[str]:
@@ -166,7 +165,7 @@ class KeyLayout:
         return {text(field) for page in pages for field in page[::2]}
 
     def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
-        """The interval that an entry of the history is about, as rotate.lua writes it; None if it is gone."""
+        """Returns the interval of an entry of the history, as rotate.lua writes it."""
         key, (entry_id, words) = keys.history(group.prefix, interval.name), entry
         fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
         try:
@@ -205,11 +204,14 @@ class KeyLayout:
         return Rotation.of(text(outcome), until_next_ms, rest)
 
     def part_in_totals(self, group: GroupConfig, interval: Interval) -> str:
-        """What rotate.lua is to do about them. Each count is in all intervals, so only one adds to them."""
+        """Returns the argument of rotate.lua about totals: the interval that adds to them, `other` or `off`.
+
+        Each count is in all intervals. Therefore only one of them adds to the totals.
+        """
         if not group.totals:
             return "off"
         key, before = keys.totals_interval(group.prefix), ""
-        with suppress(Rejected):  # the script will tell what is in the way
+        with suppress(Rejected):  # the script reports the key
             before = text(self._client.ask("GET", key, key=key) or b"")
         if before and group.interval(before) is None:
             self._adopt_totals(group, before)
@@ -217,7 +219,7 @@ class KeyLayout:
         return interval.name if interval.name == (before or group.totals_interval.name) else "other"
 
     def _adopt_totals(self, group: GroupConfig, before: str) -> None:
-        """The interval that added to the totals is not in the configuration any more: another one does."""
+        """Let another interval add to the totals, after `before` was removed from the configuration."""
         name, after = group.prefix, group.totals_interval.name
         indexes = [
             keys.index(name, before, "cur"),
@@ -235,7 +237,7 @@ class KeyLayout:
 
 
 def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
-    """What read.lua answers; see `KeyLayout._read_at_once`."""
+    """Returns the result of `KeyLayout._read_at_once` from a reply of read.lua."""
     now_ms, start, last_start, totals_interval, totals, *halves = reply
     lists = dict(zip(events, halves, strict=True))
     unnamed = {half: list(map(text, some[1:])) for half, some in lists.items() if some[0] == b"unnamed"}
