@@ -48,15 +48,13 @@ def denied(server: Server) -> set[str]:
         return {str(entry["object"]) for entry in client.acl_log()}
 
 
-def test_the_user_may_do_what_scripts_and_client_do_and_nothing_else() -> None:
+def test_documented_user_has_exactly_the_needed_commands() -> None:
     tried = (ROOT / "event_count_logger/lua/probe.lua").read_text()
     in_scripts = {name.lower() for name in re.findall(r"try\('([A-Z]+)'", tried)}
     assert {word.removeprefix("+") for word in ONE_SERVER if word.startswith("+")} == in_scripts | CLIENT
 
 
-def test_everything_works_for_the_user_of_the_document(
-    any_server: Server, run: Run, config_file: Write
-) -> None:
+def test_everything_works_for_the_documented_user(any_server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": allow(any_server), "groups": GROUPS})
     commands: list[list[object]] = [
         ["ecl", "master", file, "--once"],
@@ -89,7 +87,9 @@ def test_everything_works_for_the_user_of_the_document(
     assert denied(any_server) <= NOT_NEEDED
 
 
-def test_what_durability_needs_is_allowed_besides(own_server: Server, run: Run, config_file: Write) -> None:
+def test_documented_permissions_for_durability_are_enough(
+    own_server: Server, run: Run, config_file: Write
+) -> None:
     with own_server.client as client:
         client.config_set("appendfsync", "everysec")
     groups = {name: {**spec, "durability": "fsync"} for name, spec in GROUPS.items()}
@@ -107,7 +107,7 @@ def test_what_durability_needs_is_allowed_besides(own_server: Server, run: Run, 
     assert "not confirmed by" in run("ecl", "check", file).stdout, "it has no replica"
 
 
-def test_what_purge_needs_is_allowed_besides(server: Server, run: Run, config_file: Write) -> None:
+def test_documented_permissions_for_purge_are_enough(server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": allow(server, "+scan"), "groups": GROUPS})
     server.client.set("web:5m:cur:old", 1)
     assert run("ecl", "purge", file, "web", "--yes", "--force").returncode == 0
@@ -115,7 +115,7 @@ def test_what_purge_needs_is_allowed_besides(server: Server, run: Run, config_fi
 
 
 @pytest.mark.parametrize("layout", ["keys", "hash"])
-def test_both_layouts_work_for_the_user_of_the_document(
+def test_both_layouts_work_for_the_documented_user(
     layout: str, any_server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {name: {**spec, "layout": layout} for name, spec in GROUPS.items()}
@@ -143,7 +143,7 @@ def test_check_names_a_command_that_is_missing(
     assert re.search(rf"groups? 'web'.*\b{command}\b", done.stdout, re.IGNORECASE), done.stdout
 
 
-def test_check_needs_no_more_than_the_others(server: Server, run: Run, config_file: Write) -> None:
+def test_check_needs_no_further_permissions(server: Server, run: Run, config_file: Write) -> None:
     file = config_file({"redis": allow(server, "-info", "-config"), "groups": GROUPS})
     assert run("ecl", "master", file, "--once").returncode == 0
     done = run("ecl", "check", file)
@@ -151,7 +151,7 @@ def test_check_needs_no_more_than_the_others(server: Server, run: Run, config_fi
     assert "a server of unknown version" in done.stdout
 
 
-def test_the_keys_of_other_groups_are_none_of_its_business(
+def test_keys_of_other_groups_are_forbidden_to_a_limited_user(
     server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {**GROUPS, "secret": {"intervals": ["5m"]}}

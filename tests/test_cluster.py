@@ -91,23 +91,23 @@ def logged(processes: list[subprocess.Popen[str]]) -> Counter[str]:
         assert process.stdin
         process.stdin.close()
         process.stdin = None
-    told = Counter[str]()
+    total = Counter[str]()
     for process in processes:
         out, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
-        told += Counter(json.loads(out))
-    return told
+        total += Counter(json.loads(out))
+    return total
 
 
 def recover(redis: dict[str, Any]) -> None:
-    """What processes could not send before they ended."""
+    """Returns the counts that processes could not send before they ended."""
     config = from_dicts(GROUPS, redis)
     store = Store(config.redis)
     wait_until(lambda: not list(Recovery(config, store, Log("test")).run()), what="all is recovered")
     store.close()
 
 
-def test_8_processes_lose_and_double_nothing_while_slots_move_between_nodes(
+def test_8_processes_are_exact_while_slots_move_between_nodes(
     cluster: Cluster, start: Start, chance: random.Random
 ) -> None:
     processes = workers(start, cluster.config)
@@ -117,15 +117,13 @@ def test_8_processes_lose_and_double_nothing_while_slots_move_between_nodes(
         for number, home in enumerate(moved):
             others = [node for node in cluster.masters() if node is not cluster.master_of(f"{{g{number}}}")]
             cluster.move(f"{{g{number}}}", home if home in others else chance.choice(others))
-    told = logged(processes)
+    total = logged(processes)
     recover(cluster.config)
-    assert counted(cluster) == dict(told)
-    assert counted(cluster, "b") == dict(told)
+    assert counted(cluster) == dict(total)
+    assert counted(cluster, "b") == dict(total)
 
 
-def test_a_node_that_dies_is_followed_by_its_replica_and_nothing_is_counted_twice(
-    cluster: Cluster, start: Start
-) -> None:
+def test_dead_node_is_replaced_by_its_replica_without_double_counts(cluster: Cluster, start: Start) -> None:
     dead = cluster.master_of("{g0}")
     affected = on(cluster, dead)
     processes = workers(start, cluster.config, 4)
@@ -138,18 +136,16 @@ def test_a_node_that_dies_is_followed_by_its_replica_and_nothing_is_counted_twic
         ),
         what="the groups of the dead node are counted by its replica",
     )
-    told = logged(processes)
+    total = logged(processes)
     recover(cluster.config)
     after = counted(cluster)
     assert {name: after[name] for name in GROUPS if name not in affected} == {
-        name: told[name] for name in GROUPS if name not in affected
+        name: total[name] for name in GROUPS if name not in affected
     }
-    assert all(before[name] < after[name] <= told[name] for name in affected)
+    assert all(before[name] < after[name] <= total[name] for name in affected)
 
 
-def test_what_replicas_confirm_is_exact_though_a_slot_moves_and_a_master_is_replaced(
-    cluster: Cluster, start: Start
-) -> None:
+def test_confirmed_counts_are_exact_despite_moved_slot_and_failover(cluster: Cluster, start: Start) -> None:
     sure = {**cluster.config, "socket_timeout": 1}
     durable = {name: {**spec, "durability": "replicas"} for name, spec in GROUPS.items()}
     processes = workers(start, sure, groups=durable)
@@ -164,13 +160,13 @@ def test_what_replicas_confirm_is_exact_though_a_slot_moves_and_a_master_is_repl
     cluster.move("{g0}", home)
     before = counted(cluster)
     wait_until(lambda: all(counted(cluster)[name] > before[name] for name in GROUPS), what="all go on")
-    told = logged(processes)
+    total = logged(processes)
     recover(sure)
-    assert counted(cluster) == dict(told)
-    assert counted(cluster, "b") == dict(told)
+    assert counted(cluster) == dict(total)
+    assert counted(cluster, "b") == dict(total)
 
 
-def test_a_dead_node_holds_up_its_own_groups_only_and_is_told_once(
+def test_dead_node_delays_only_its_own_groups_and_is_logged_once(
     cluster: Cluster, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     ecl = logger(GROUPS, cluster.config)
@@ -218,9 +214,7 @@ def never_replaced(cluster: Cluster) -> Iterator[None]:
             yield
 
 
-def test_a_node_that_is_silent_holds_up_the_other_groups_for_one_request_and_not_for_each_of_its_own(
-    cluster: Cluster, logger: Make
-) -> None:
+def test_silent_node_delays_other_groups_for_one_request_only(cluster: Cluster, logger: Make) -> None:
     groups = {f"g{number}": {**_GROUP, "sync_interval": 0.1} for number in range(60)}
     ecl = logger(groups, {**cluster.config, "socket_timeout": 1})
     silent = cluster.master_of("{g0}")
@@ -299,9 +293,7 @@ def test_threads_may_look_for_nodes_while_others_find_new_ones(cluster: Cluster)
     assert failed == []
 
 
-def test_only_the_node_of_a_group_is_asked_whether_its_processes_are_alive(
-    cluster: Cluster, store: Store
-) -> None:
+def test_only_the_node_of_a_group_is_asked_about_its_processes(cluster: Cluster, store: Store) -> None:
     for number in range(20):
         group = group_of(f"g{number}", key_prefix=f"{{g{number}}}")
         store.commits.commit(group, "s", 0, 1, {})
@@ -311,7 +303,7 @@ def test_only_the_node_of_a_group_is_asked_whether_its_processes_are_alive(
         assert asked == [cluster.master_of(group.prefix).port]
 
 
-def test_only_nodes_of_a_group_are_asked_by_those_who_follow_it(cluster: Cluster, store: Store) -> None:
+def test_follower_asks_only_the_nodes_of_its_group(cluster: Cluster, store: Store) -> None:
     (interval,) = group_of("g", [Interval.parse("1h")]).intervals
     first = cluster.master_of("{265b}")
     assert redis.crc.key_slot(b"265b") == 0
@@ -364,7 +356,7 @@ def nobody_has(cluster: Cluster, key: str) -> Iterator[None]:
         with node.client as client:
             client.cluster("DELSLOTS", slot)
     try:
-        wait_until(lambda: not knowing(), what="all know that nobody has it")
+        wait_until(lambda: not knowing(), what="all know that no node has it")
         yield
     finally:
         with owner.client as client:
@@ -373,15 +365,15 @@ def nobody_has(cluster: Cluster, key: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "message"),
     [
         (half_moved, "its slot is being moved, and some keys are on another node than 127.0.0.1:"),
         (nobody_has, "no node has its slot"),
     ],
 )
-def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
+def test_unserved_slot_is_logged_once_and_counted_when_served(
     trouble: Callable[..., Any],
-    told: str,
+    message: str,
     cluster: Cluster,
     logger: Make,
     run: Run,
@@ -399,25 +391,23 @@ def test_what_the_cluster_does_not_serve_is_told_once_and_counted_when_it_does(
     wait_until(lambda: not ecl["a"].local.has_unsent(), what="it is counted")
     with trouble(cluster, "{a}:24h:cur:x"):
         ecl["a"].log("y", 2)
-        wait_until(lambda: told in caplog.text, what="it is told")
+        wait_until(lambda: message in caplog.text, what="it is logged")
         ecl[other].log("x")
         assert not ecl[other].local.has_unsent()
         check = run("ecl", "check", file)
         assert check.returncode == 1
-        assert told in check.stdout
+        assert message in check.stdout
         scrape = Scraper(config.shown_groups, ecl._store).scrape()
         assert ([each.group for each in scrape.groups], scrape.up) == ([other], True)
         time.sleep(1.5)
         assert ecl["a"].local.unsent() == {"y": 2}
-        assert caplog.text.count(told) == 1
+        assert caplog.text.count(message) == 1
     wait_until(lambda: not ecl["a"].local.has_unsent(), 5, what="it is counted soon")
     wait_until(lambda: "Redis accepts the counts of group 'a' again" in caplog.text, what="it is logged")
     assert cluster.counts("{a}", "24h", "cur") == {"x": 2, "y": 2}
 
 
-def test_a_master_tells_once_what_the_cluster_does_not_serve(
-    cluster: Cluster, start: Start, config_file: Write
-) -> None:
+def test_master_logs_an_unserved_slot_once(cluster: Cluster, start: Start, config_file: Write) -> None:
     groups = {"a": {"intervals": ["0.5s"], "events": ["x"]}}
     master = start("ecl_master", config_file({"redis": cluster.config, "groups": groups}))
     key = "{a}:0.5s:cur:x"
@@ -439,7 +429,7 @@ def test_one_node_is_enough_to_find_the_others(cluster: Cluster, logger: Make) -
         Store(RedisConfig(cluster=True, nodes=(("127.0.0.1", 1),))).servers.ping()
 
 
-def test_what_is_asked_for_while_its_slot_moves_is_found(cluster: Cluster, store: Store) -> None:
+def test_key_of_a_moving_slot_is_found(cluster: Cluster, store: Store) -> None:
     group = group_of("g", key_prefix="{g}")
     source = cluster.master_of("{g}")
     target = next(node for node in cluster.masters() if node is not source)
@@ -456,9 +446,7 @@ def test_what_is_asked_for_while_its_slot_moves_is_found(cluster: Cluster, store
             client.cluster("SETSLOT", slot, "STABLE")
 
 
-def test_without_a_connection_that_is_there_nobody_is_asked_who_has_what(
-    cluster: Cluster, store: Store
-) -> None:
+def test_commit_without_connection_asks_no_node_for_slots(cluster: Cluster, store: Store) -> None:
     from event_count_logger.errors import NotConnected
 
     group = group_of("g", [Interval.parse("1h")], key_prefix="{g}")
@@ -499,7 +487,7 @@ def test_all_commands_work_with_a_cluster(cluster: Cluster, run: Run, config_fil
     assert munin.returncode == 0, munin.stderr
 
 
-def test_the_user_of_the_document_may_do_what_a_cluster_needs(
+def test_user_of_the_document_may_do_what_a_cluster_needs(
     cluster: Cluster, run: Run, config_file: Write
 ) -> None:
     groups = {name: {"events": ["a"], "intervals": ["24h"]} for name in ("web", "http")}
@@ -540,7 +528,7 @@ def test_check_names_the_node_that_is_set_up_wrongly(cluster: Cluster, run: Run,
     assert done.stdout.count("maxmemory-policy") == 1
 
 
-def test_purge_deletes_the_keys_of_a_group_on_all_nodes_and_no_others(
+def test_purge_deletes_exactly_the_keys_of_a_group_on_all_nodes(
     cluster: Cluster, run: Run, config_file: Write
 ) -> None:
     settings = {"events": ["a{b}", "c"], "intervals": ["1h", "24h"]}

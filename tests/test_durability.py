@@ -1,4 +1,4 @@
-"""What is acknowledged is where the setting `durability` says; what a server has forgotten is told."""
+"""Acknowledged counts are as durable as configured; counts that a server has lost are logged."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Replicated:
             return client.execute_command("ROLE")
 
     def is_on_disk(self, server: Server) -> bool:
-        """Whether it would start with what it has; it writes all anew when it becomes a replica."""
+        """Returns whether it would start with its append-only file, rewritten as it becomes a replica."""
         with server.client as client:
             info = client.info("persistence")
         return not (info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"] or info["loading"])
@@ -112,7 +112,7 @@ def group_on(logger: Make, redis: dict[str, Any], timeout_s: float = 4, **settin
 
 
 @pytest.mark.parametrize("kind", sorted(BINARIES))
-def test_a_stopped_replica_holds_the_acknowledgement_back_and_nothing_is_counted_twice(
+def test_stopped_replica_delays_acknowledgement_without_double_counts(
     kind: str,
     replicated: Callable[..., Replicated],
     logger: Make,
@@ -129,7 +129,7 @@ def test_a_stopped_replica_holds_the_acknowledgement_back_and_nothing_is_counted
     before = time.monotonic()
     for _ in range(1000):
         group.log("a", 4)
-    assert time.monotonic() - before < 20, "nobody waits for what is known to be held up"
+    assert time.monotonic() - before < 20, "no sender waits for a server that is known to be unavailable"
     servers.replicas[1].go_on()
     wait_until(group.sync)
     for server in (servers.primary, *servers.replicas):
@@ -150,7 +150,7 @@ WAYS: dict[str, Callable[[Store], Commit]] = {
 
 @pytest.mark.parametrize("kind", sorted(BINARIES))
 @pytest.mark.parametrize("way", WAYS)
-def test_a_batch_that_was_counted_before_is_confirmed_as_if_it_had_just_been_counted(
+def test_batch_counted_before_is_confirmed_like_a_new_one(
     way: str, kind: str, replicated: Callable[..., Replicated]
 ) -> None:
     servers, commit = replicated(kind, 1), WAYS[way]
@@ -175,7 +175,7 @@ def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
     store.close()
 
 
-def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., Replicated]) -> None:
+def test_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., Replicated]) -> None:
     servers = replicated("valkey", 1)
     store = Store(RedisConfig(**servers.primary.config), timeout_s=1)
     assert WAYS["commit"](store).outcome == "applied"
@@ -193,7 +193,7 @@ def test_a_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., 
 
 @pytest.mark.parametrize("kind", sorted(BINARIES))
 @pytest.mark.parametrize(("prev", "next"), [(0, 1), (1, 2), (7, 8)], ids=["counted", "new", "elsewhere"])
-def test_a_replica_does_not_answer_in_place_of_its_primary(
+def test_replica_does_not_answer_in_place_of_its_primary(
     prev: int, next: int, kind: str, replicated: Callable[..., Replicated]
 ) -> None:
     """It may lack what the primary has confirmed, or have what the primary has never seen."""
@@ -210,7 +210,7 @@ def test_a_replica_does_not_answer_in_place_of_its_primary(
 ON_DISK = GroupConfig("g", HOUR, durability="fsync")
 
 
-def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_once(
+def test_batch_not_on_disk_is_not_acknowledged_and_counted_once(
     own_server: Server,
 ) -> None:
     """The server of a test leaves it to the system when it writes to the disk."""
@@ -224,7 +224,7 @@ def test_what_the_disk_does_not_have_yet_is_not_acknowledged_and_then_counted_on
     store.close()
 
 
-def test_a_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: Server) -> None:
+def test_server_that_writes_to_the_disk_at_once_confirms_at_once(own_server: Server) -> None:
     own_server.client.config_set("appendfsync", "always")
     store = Store(RedisConfig(**own_server.config))
     assert store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1}).outcome == "applied"
@@ -284,9 +284,7 @@ def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
     assert warnings(caplog) == []
 
 
-def test_log_waits_for_the_commit_that_another_thread_has_under_way(
-    every_second: Server, logger: Make
-) -> None:
+def test_log_waits_for_the_commit_of_another_thread(every_second: Server, logger: Make) -> None:
     group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
 
     def log(event: str) -> bool:
@@ -310,7 +308,7 @@ def test_check_of_a_disk_written_each_second_finds_nothing(every_second: Server)
     store.close()
 
 
-def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_never_confirms(
+def test_demoted_primary_is_dropped_without_unconfirmed_warning(
     own_server: Server,
 ) -> None:
     store = Store(RedisConfig(**own_server.config), timeout_s=20)
@@ -323,7 +321,7 @@ def test_a_server_that_becomes_a_replica_is_left_and_not_told_of_as_one_that_nev
     store.close()
 
 
-def test_what_is_lost_is_told_also_by_a_server_that_cannot_keep_the_promise(
+def test_loss_is_logged_also_when_durability_cannot_be_kept(
     own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     own_server.client.config_set("appendfsync", "always")
@@ -345,7 +343,7 @@ def _without_appendonly(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(BINARIES))
-def test_a_server_that_cannot_keep_it_is_named_and_the_counts_are_kept(
+def test_server_without_durability_is_named_and_counts_are_kept(
     kind: str, tmp_path: Path, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The bundled Valkey without an append-only file; and Redis before 7.2, if that is what there is."""
@@ -378,7 +376,7 @@ def test_a_server_that_cannot_keep_it_is_named_and_the_counts_are_kept(
         server.kill()
 
 
-def test_a_check_tells_of_missing_replicas_and_not_of_what_is_as_it_should_be(
+def test_check_reports_missing_replicas_and_nothing_else(
     replicated: Callable[..., Replicated],
 ) -> None:
     servers = replicated("valkey", 1)
@@ -401,7 +399,7 @@ def test_a_check_tells_of_missing_replicas_and_not_of_what_is_as_it_should_be(
 
 
 @pytest.mark.parametrize("round", range(3))
-def test_what_replicas_have_confirmed_outlives_any_failover(
+def test_counts_confirmed_by_replicas_survive_any_failover(
     round: int,
     replicated: Callable[..., Replicated],
     logger: Make,
@@ -443,7 +441,7 @@ def test_what_replicas_have_confirmed_outlives_any_failover(
     assert not [text for text in warnings(caplog) if "lost data" in text]
 
 
-def test_what_was_lost_is_told_by_who_ends_though_its_connection_breaks(
+def test_ending_process_logs_a_loss_although_its_connection_breaks(
     replicated: Callable[..., Replicated], logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     servers = replicated("valkey", 0)
@@ -463,7 +461,7 @@ def test_what_was_lost_is_told_by_who_ends_though_its_connection_breaks(
 @pytest.mark.parametrize("settings", [{}, {"sync_interval": 0.005}], ids=["direct", "cached"])
 @pytest.mark.parametrize("kind", sorted(BINARIES))
 @pytest.mark.parametrize("is_ending", [False, True], ids=["goes on", "ends"])
-def test_what_a_failover_loses_is_told_once_and_counted(
+def test_counts_lost_by_failover_are_logged_once_and_counted(
     is_ending: bool,
     kind: str,
     settings: dict[str, Any],
@@ -505,7 +503,7 @@ def test_what_a_failover_loses_is_told_once_and_counted(
 
 
 @pytest.mark.parametrize("value", ["disk", "", True, 1])
-def test_a_durability_that_does_not_exist_is_a_problem(value: object) -> None:
+def test_durability_that_does_not_exist_is_a_problem(value: object) -> None:
     with pytest.raises(ConfigError, match="is not 'memory', 'fsync' or 'replicas'"):
         from_dicts({"g": {"intervals": ["1h"], "durability": value}})
 
@@ -514,7 +512,7 @@ def settings_of(config: Config) -> list[tuple[str, float]]:
     return [(group.durability, group.source_ttl) for group in config.groups.values()]
 
 
-def test_the_settings_stand_in_a_group_or_beside_all() -> None:
+def test_settings_stand_in_a_group_or_beside_all() -> None:
     groups = {"one": {"intervals": ["1h"]}, "two": {"intervals": ["1h"], "durability": "memory"}}
     day, week = 24 * 3600, 7 * 24 * 3600
     assert settings_of(from_dicts(groups)) == [("memory", week), ("memory", week)]
@@ -526,7 +524,7 @@ def test_the_settings_stand_in_a_group_or_beside_all() -> None:
         from_dicts(groups, source_ttl="5m")
 
 
-def test_an_idle_process_shows_itself(server: Server, logger: Make) -> None:
+def test_idle_process_sends_heartbeats(server: Server, logger: Make) -> None:
     groups = {"direct": {"intervals": ["1h"]}, "cached": {"intervals": ["1h"], "sync_interval": 3600}}
     config = from_dicts(
         {name: {**spec, "auto_declare_events": True} for name, spec in groups.items()}, server.config
@@ -544,7 +542,7 @@ def test_an_idle_process_shows_itself(server: Server, logger: Make) -> None:
                 server.client.hdel(seen, source)
 
 
-def test_a_process_whose_counts_wait_to_be_confirmed_shows_itself(own_server: Server) -> None:
+def test_process_with_unconfirmed_counts_sends_heartbeats(own_server: Server) -> None:
     """It is forgotten otherwise while it repeats a batch, which is then counted a second time."""
     spec = {"auto_declare_events": True, "intervals": ["1h"], "durability": "fsync"}
     config = from_dicts({"g": spec}, {**own_server.config, "socket_timeout": 0.2})
@@ -560,7 +558,7 @@ def test_a_process_whose_counts_wait_to_be_confirmed_shows_itself(own_server: Se
         own_server.client.config_set("appendfsync", "always")
 
 
-def test_the_master_looks_for_processes_that_have_ended(
+def test_master_prunes_processes_that_have_ended(
     server: Server, start: Start, config_file: Write, run: Run
 ) -> None:
     source = keys.process("0" * 32, 0)

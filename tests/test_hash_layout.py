@@ -1,4 +1,4 @@
-"""What is different in groups whose counts lie in hashes: their keys, and what may be in the way."""
+"""Groups with `layout: hash`: their keys, and keys of another type."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def commit(
     return store.commits.commit(group, "src", prev, prev + 1, batch, now)
 
 
-def test_a_batch_is_added_to_the_hash_of_every_interval_and_to_the_totals(
-    store: Store, any_server: Server
-) -> None:
+def test_batch_is_added_to_each_hash_and_the_totals(store: Store, any_server: Server) -> None:
     assert commit(store, 0, {"a": 2, "b:c": 1}, OF_BOTH) == Commit("applied", "")
     assert any_server.everything() == {
         "g:@sources": {"src": "1"},
@@ -68,7 +66,7 @@ def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server:
 
 
 @pytest.mark.parametrize("shorter", [3, 1, 0])
-def test_a_history_that_is_made_shorter_leaves_no_hash_behind(
+def test_history_that_is_made_shorter_leaves_no_hash_behind(
     store: Store, any_server: Server, shorter: int
 ) -> None:
     for at, history in enumerate([9, 9, 9, 9, 9, 0, 9, 9, 9, 9, shorter]):
@@ -92,7 +90,7 @@ OBSTACLES: dict[str, tuple[Callable[[Any], object], str, str]] = {
 
 
 @pytest.mark.parametrize("name", OBSTACLES)
-def test_one_bad_count_refuses_the_whole_batch_and_names_it(
+def test_one_bad_count_rejects_the_whole_batch_and_is_named(
     name: str, store: Store, any_server: Server
 ) -> None:
     put, event_id, key = OBSTACLES[name]
@@ -105,9 +103,7 @@ def test_one_bad_count_refuses_the_whole_batch_and_names_it(
     assert any_server.everything() == before
 
 
-def test_a_refusal_of_thousands_of_events_with_sessions_changes_nothing(
-    store: Store, any_server: Server
-) -> None:
+def test_rejected_batch_with_sessions_changes_nothing(store: Store, any_server: Server) -> None:
     commit(store, 0, {f"event {number}": 1 for number in range(0, 3000, 7)}, OF_BOTH)
     any_server.client.hset("g:1m:cur", "event 2998", "x")
     before = any_server.everything()
@@ -118,7 +114,7 @@ def test_a_refusal_of_thousands_of_events_with_sessions_changes_nothing(
     assert any_server.everything() == before
 
 
-def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> None:
+def test_missing_permission_rejects_the_commit_without_changes(own_server: Server) -> None:
     rules = {"enabled": True, "nopass": True, "keys": ["*"]}
     own_server.client.acl_setuser("u", **rules, commands=["+@all", "-hincrby"])
     store = Store(RedisConfig(**own_server.config, options={"username": "u", "password": ""}))
@@ -127,7 +123,7 @@ def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> No
     store.close()
 
 
-def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
+def test_rejection_names_event_key_and_reason(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:5s:cur", "a", "x")
     assert commit(store, 0, {"a": 1}).refusals == (
         RejectedKey("a", "g:5s:cur", "ERR hash value is not an integer"),
@@ -135,7 +131,7 @@ def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) 
 
 
 @pytest.mark.parametrize("key", ["g:5s:cur", "g:5s:last", "g:5s:cur:@ts"])
-def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
+def test_start_of_another_type_rejects_the_rotation_without_changes(
     key: str, store: Store, any_server: Server
 ) -> None:
     commit(store, 0, {"a": 1})
@@ -148,7 +144,7 @@ def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
 
 
 @pytest.mark.parametrize("key", ["g:5s:@history", "g:5s:@finished", "g:@idle"])
-def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
+def test_key_of_another_type_is_reported_and_rotation_goes_on(
     store: Store, any_server: Server, key: str
 ) -> None:
     any_server.client.lpush(key, "x")
@@ -159,7 +155,7 @@ def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
     assert any_server.client.lrange(key, 0, -1) == ["x"]
 
 
-def test_a_master_that_was_overtaken_looks_again(
+def test_master_that_was_overtaken_looks_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, {"early": 1})
@@ -179,7 +175,7 @@ def test_a_master_that_was_overtaken_looks_again(
     assert [one.counts for one in history] == [{"a": 0, "b": 0, "early": 1, "late": 5}, {"a": 0, "b": 0}]
 
 
-def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
+def test_server_out_of_memory_still_rotates(own_server: Server) -> None:
     store = Store(RedisConfig(**own_server.config))
     commit(store, 0, {"a": 1})
     own_server.client.config_set("maxmemory", 1)
@@ -201,9 +197,7 @@ def test_any_event_id_and_any_count_comes_back_out_of_the_history(store: Store, 
     assert held.counts == last.counts == expected
 
 
-def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_in_pages_restarts_when_an_interval_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = {f"e{number:05}": 1 for number in range(12_000)}
     commit(store, 0, batch)
     store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
@@ -224,7 +218,7 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     assert len(scanned) == 2
 
 
-def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
+def test_interval_that_ends_faster_than_it_can_be_read_is_an_error(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, {f"e{number:05}": 1 for number in range(12_000)})
@@ -239,7 +233,7 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
         Reader(store).read(GROUP, FIVE_S, "cur", now=NOW)
 
 
-def test_an_interval_that_falls_out_of_the_history_while_it_is_read_is_left_out(
+def test_interval_removed_from_the_history_during_read_is_left_out(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = group_of("g", [FIVE_S], **SETTINGS, history=2)
@@ -270,7 +264,7 @@ def counts_in_history(store: Store, group: GroupConfig = GROUP) -> list[int]:
 
 
 @pytest.mark.parametrize("entry_id", ["*", "1-1"])
-def test_a_foreign_entry_in_the_history_costs_no_interval_its_counts(
+def test_foreign_entry_in_the_history_leaves_other_counts(
     store: Store, any_server: Server, entry_id: str
 ) -> None:
     group = replace(GROUP, history=3)
@@ -287,7 +281,9 @@ def test_a_foreign_entry_in_the_history_costs_no_interval_its_counts(
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_numbers_that_are_lost_mix_no_intervals_up(store: Store, any_server: Server, wrong: bool) -> None:
+def test_lost_number_of_finished_intervals_mixes_no_counts(
+    store: Store, any_server: Server, wrong: bool
+) -> None:
     count_and_rotate(store, range(3))
     any_server.client.delete("g:5s:@finished")
     if wrong:
@@ -298,9 +294,7 @@ def test_numbers_that_are_lost_mix_no_intervals_up(store: Store, any_server: Ser
     assert counts_in_history(store) == [1, 2, 3, 5, 6, 7] if wrong else [*range(1, 8)]
 
 
-def test_an_interval_of_an_empty_history_that_is_deleted_is_not_kept(
-    store: Store, any_server: Server
-) -> None:
+def test_interval_of_an_empty_history_that_is_deleted_is_not_kept(store: Store, any_server: Server) -> None:
     count_and_rotate(store, range(3))
     any_server.client.delete("g:5s:@history")
     count_and_rotate(store, range(3, 5))
@@ -309,7 +303,7 @@ def test_an_interval_of_an_empty_history_that_is_deleted_is_not_kept(
 
 
 @pytest.mark.parametrize(("before", "after"), [("keys", "hash"), ("hash", "keys")])
-def test_an_interval_that_the_other_layout_counted_is_not_read_as_if_nothing_had_happened(
+def test_interval_counted_by_the_other_layout_is_not_read_as_empty(
     store: Store, before: Any, after: Any
 ) -> None:
     count_and_rotate(store, range(3), replace(GROUP, layout=before))
@@ -324,7 +318,7 @@ def test_an_interval_that_the_other_layout_counted_is_not_read_as_if_nothing_had
     assert last.counts["a"] == 6
 
 
-def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Server) -> None:
+def test_totals_expire_silently_on_a_server_out_of_memory(own_server: Server) -> None:
     store = Store(RedisConfig(**own_server.config))
     group = replace(GROUP, events=(), expire_after=20.0)
     count_and_rotate(store, range(1), group)
@@ -336,7 +330,7 @@ def test_a_server_out_of_memory_lets_totals_expire_without_a_word(own_server: Se
     store.close()
 
 
-def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_server: Server) -> None:
+def test_counters_of_version_1_without_an_index_are_noticed(store: Store, any_server: Server) -> None:
     any_server.client.incr("g:5s:cur:a")
     many = replace(GROUP, events=(*(f"e{number}" for number in range(2_500)), "a"))
     assert store.keyspace.foreign_keys(many, FIVE_S) == ["g:5s:cur:a"]
@@ -345,14 +339,12 @@ def test_what_version_1_counts_without_an_index_is_noticed(store: Store, any_ser
         assert store.rotation.rotate(GROUP, FIVE_S, at).obstacles == ("g:5s:cur:a",)
 
 
-def test_a_layout_that_is_none_is_told() -> None:
+def test_unknown_layout_is_a_problem() -> None:
     with pytest.raises(ConfigError, match="groups.g.layout: 'list' is not 'keys' or 'hash'"):
         from_dicts({"g": {"intervals": ["5s"], "layout": "list"}}, {})
 
 
-def test_an_event_that_was_declared_meanwhile_begins_to_be_idle_anew(
-    store: Store, any_server: Server
-) -> None:
+def test_event_declared_meanwhile_restarts_its_idle_time(store: Store, any_server: Server) -> None:
     undeclared = group_of("g", [FIVE_S], layout="hash", expire_after=20.0)
     commit(store, 0, {"a": 1}, undeclared)
     for at in range(1, 9):
@@ -364,7 +356,7 @@ def test_an_event_that_was_declared_meanwhile_begins_to_be_idle_anew(
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("keys", "hash"), ("hash", "keys")])
-def test_what_another_layout_counts_is_noticed_by_the_master_and_by_check(
+def test_counts_of_another_layout_are_reported_by_master_and_check(
     server: Server,
     config_file: Write,
     run: Run,

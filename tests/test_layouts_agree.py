@@ -54,7 +54,7 @@ class Twins:
         return [replace(self.group, name=layout, layout=layout) for layout in LAYOUTS]
 
     def both(self, ask: Any) -> Any:
-        """What each of them answers, which is to be the same."""
+        """Returns the answer of both layouts, which must be the same."""
         one, other = map(ask, self.groups())
         assert one == other
         return one
@@ -158,7 +158,7 @@ class Twins:
 
 
 @pytest.mark.parametrize("run", range(8))
-def test_any_order_of_operations_gives_the_same_answers_with_both_layouts(
+def test_any_order_of_operations_is_answered_alike_by_both_layouts(
     server: Server, chance: random.Random, run: int
 ) -> None:
     store = Store(RedisConfig(**server.config))

@@ -48,7 +48,7 @@ def seen(store: Store, group: GroupConfig) -> dict[str, Any]:
 
 
 @Other
-def test_readers_see_the_same_before_and_after_and_counting_goes_on(
+def test_readings_are_unchanged_by_migration_and_counting_goes_on(
     store: Store, any_server: Server, before: Layout, after: Layout
 ) -> None:
     old, new = replace(GROUP, layout=before), replace(GROUP, layout=after)
@@ -70,7 +70,7 @@ def test_readers_see_the_same_before_and_after_and_counting_goes_on(
 
 
 @Other
-def test_there_and_back_leaves_everything_as_it_was(
+def test_migration_there_and_back_changes_nothing(
     store: Store, any_server: Server, before: Layout, after: Layout
 ) -> None:
     old = replace(GROUP, layout=before)
@@ -85,7 +85,9 @@ def test_there_and_back_leaves_everything_as_it_was(
 
 
 @Other
-def test_killed_anywhere_and_called_again_it_is_exact(server: Server, before: Layout, after: Layout) -> None:
+def test_migration_killed_anywhere_and_repeated_is_exact(
+    server: Server, before: Layout, after: Layout
+) -> None:
     old, new = replace(GROUP, layout=before), replace(GROUP, layout=after)
     store = Store(RedisConfig(**server.config))
     for step in range(1, 300, 7):
@@ -103,7 +105,7 @@ def test_killed_anywhere_and_called_again_it_is_exact(server: Server, before: La
 
 
 @Other
-def test_a_move_that_was_cut_off_may_be_undone(server: Server, before: Layout, after: Layout) -> None:
+def test_interrupted_migration_can_be_undone(server: Server, before: Layout, after: Layout) -> None:
     old = replace(GROUP, layout=before)
     store = Store(RedisConfig(**server.config))
     fill(store, old)
@@ -115,7 +117,7 @@ def test_a_move_that_was_cut_off_may_be_undone(server: Server, before: Layout, a
 
 
 def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> bool:
-    """Whether a process was killed with its request of that number under way."""
+    """Returns whether a process was killed at its request of that number."""
     pid = os.fork()
     if not pid:
         store = Store(RedisConfig(**server.config))
@@ -143,7 +145,7 @@ def test_counts_of_another_version_without_an_index_are_moved(store: Store, any_
     assert any_server.client.hgetall("g:@totals") == {"declared": "5"}
 
 
-def test_what_is_no_count_is_left_and_named(store: Store, any_server: Server) -> None:
+def test_counter_of_another_type_is_left_and_named(store: Store, any_server: Server) -> None:
     fill(store, GROUP)
     any_server.client.set("g:5s:cur:e1", "x")
     assert Migration(store.client, GROUP, "hash").run() == ["g:5s:cur:e1"]
@@ -167,15 +169,15 @@ def test_full_memory_ends_migration_which_goes_on_later(
     assert own_server.counts("g", "24h", "cur") == {"a": 1}
 
 
-def test_the_command_says_what_it_will_do_and_asks(server: Server, config_file: Write, run: Run) -> None:
+def test_command_prints_its_plan_and_asks(server: Server, config_file: Write, run: Run) -> None:
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "events": ["a"]}}})
     assert run("ecl", "log_event", path, "g", "a").returncode == 0
     dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
-    told = "g, 5s: 1 event running, 0 in the last interval, 0 intervals in the history\n"
-    assert (dry.returncode, dry.stdout) == (0, told)
+    plan = "g, 5s: 1 event running, 0 in the last interval, 0 intervals in the history\n"
+    assert (dry.returncode, dry.stdout) == (0, plan)
     for answer in ("n\n", "\n", ""):
         refused = run("ecl", "migrate", path, "g", "--to", "hash", input=answer)
-        assert (refused.returncode, refused.stdout) == (1, told)
+        assert (refused.returncode, refused.stdout) == (1, plan)
         assert refused.stderr.startswith("Move this to the layout 'hash'? [y/N]: ")
         assert refused.stderr.splitlines()[-1].endswith("ERROR: nothing was moved")
         assert len(refused.stderr.splitlines()) <= 2
@@ -187,7 +189,9 @@ def test_the_command_says_what_it_will_do_and_asks(server: Server, config_file: 
     assert run("ecl", "migrate", path, "other", "--to", "hash").returncode == 1
 
 
-def test_beside_a_master_it_is_refused(server: Server, config_file: Write, run: Run, start: Start) -> None:
+def test_migration_beside_a_master_is_refused(
+    server: Server, config_file: Write, run: Run, start: Start
+) -> None:
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["1h"], "events": ["a"]}}})
     master = start("ecl_master", path)
     wait_until(lambda: server.client.exists("g:@masters"))
@@ -197,7 +201,7 @@ def test_beside_a_master_it_is_refused(server: Server, config_file: Write, run: 
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-def test_while_a_process_counts_it_is_refused(
+def test_migration_beside_a_counting_process_is_refused(
     shards: int,
     server: Server,
     config_file: Write,
@@ -220,7 +224,7 @@ class CutOff(Exception):
 
 
 class CutOffStore(Store):
-    """Ends whoever uses it at one of its requests, before that is sent: what was answered before is done."""
+    """Raises at one of its requests, before it is sent; all earlier ones are done."""
 
     n_left = -1
 
@@ -237,7 +241,7 @@ class CutOffStore(Store):
         self.client.route.exchange = cut_off  # type: ignore[method-assign]
 
     def migrate(self, group: GroupConfig, to: Layout, n_requests: int = -1) -> bool:
-        """Whether it came to its end."""
+        """Returns whether the migration was completed."""
         self.n_left = n_requests
         with suppress(CutOff):
             assert Migration(self.client, group, to).run() == []
@@ -247,7 +251,7 @@ class CutOffStore(Store):
 
 
 @Other
-def test_two_moves_in_both_directions_that_are_cut_off_anywhere_are_exact(
+def test_interrupted_migrations_in_both_directions_are_exact(
     server: Server, chance: random.Random, monkeypatch: pytest.MonkeyPatch, before: Layout, after: Layout
 ) -> None:
     monkeypatch.setattr("event_count_logger.store.migration._CHUNK", 1)

@@ -24,12 +24,12 @@ def node(server: Server) -> Iterator[Node]:
     node.close()
 
 
-def test_several_requests_go_out_together_and_each_has_its_reply(node: Node) -> None:
+def test_several_requests_in_one_packet_have_a_reply_each(node: Node) -> None:
     asked = [request("INCR", "n"), request("INCR", "n"), request("GET", "n")]
     assert node.exchange(asked) == [1, 2, b"2"]
 
 
-def test_an_error_in_reply_to_the_first_request_is_raised_after_all_replies_are_read(node: Node) -> None:
+def test_error_in_the_first_reply_is_raised_after_all_are_read(node: Node) -> None:
     done, refused = node.exchange([request("SET", "s", "x"), request("SADD", "s", "y")])
     assert (done, type(refused)) == (b"OK", ResponseError)
     with pytest.raises(ResponseError, match="wrong type|WRONGTYPE"):
@@ -38,7 +38,7 @@ def test_an_error_in_reply_to_the_first_request_is_raised_after_all_replies_are_
     assert node.contact.reachable
 
 
-def test_a_reply_that_did_not_come_is_not_taken_for_the_next_one(node: Node, own_server: Server) -> None:
+def test_late_reply_is_not_read_as_the_next_one(node: Node, own_server: Server) -> None:
     other = Node({"host": "127.0.0.1", "port": own_server.port, "socket_timeout": 1}, "there", Contact(None))
     assert other.exchange([request("SET", "n", "1")]) == [b"OK"]
     own_server.stall()
@@ -72,7 +72,7 @@ def test_closed_connections_leave_no_garbage(node: Node) -> None:
         gc.enable()
 
 
-def test_connections_may_be_made_anew_for_ever(node: Node) -> None:
+def test_number_of_connections_over_time_is_not_limited(node: Node) -> None:
     for _ in range(200):  # redis-py's pools would give up at 100
         node.close()
         assert node.exchange([request("PING")]) == [b"PONG"]
@@ -88,12 +88,12 @@ def test_connections_may_be_made_anew_for_ever(node: Node) -> None:
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     ],
 )
-def test_a_server_that_serves_nobody_is_known_by_its_errors(error: str) -> None:
+def test_server_that_serves_no_client_is_known_by_its_errors(error: str) -> None:
     assert code_of_whole_server(error) in error
     assert code_of_whole_server("WRONGTYPE Operation against a key holding the wrong kind of value") == ""
 
 
-def test_what_redis_6_says_to_a_script_is_told_like_what_others_say() -> None:
+def test_script_error_of_redis_6_is_worded_like_those_of_others() -> None:
     assert plain("@user_script: 416: -OOM command not allowed.\r\n") == "OOM command not allowed."
     assert plain("WRONGTYPE Operation against a key") == "WRONGTYPE Operation against a key"
 

@@ -67,16 +67,16 @@ def test_keys_of_a_group_are_known(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", FOREIGN)
-def test_other_keys_are_not_taken_for_those_of_a_group(key: str) -> None:
+def test_foreign_keys_do_not_belong_to_a_group(key: str) -> None:
     assert not keys.belongs_to(key, "web")
 
 
-def test_a_dot_in_a_name_is_a_dot() -> None:
+def test_dot_in_a_name_is_a_dot() -> None:
     assert keys.belongs_to("a.b:@sources", "a.b")
     assert not keys.belongs_to("axb:@sources", "a.b")
 
 
-def test_every_key_of_the_group_goes_and_no_other(server: Server, run: Run, config: Path) -> None:
+def test_purge_deletes_exactly_the_keys_of_the_group(server: Server, run: Run, config: Path) -> None:
     for key in (*OWN, *FOREIGN):
         server.client.set(key, 1)
     server.client.set(b"web:5m:cur:\xff", 1)
@@ -85,7 +85,7 @@ def test_every_key_of_the_group_goes_and_no_other(server: Server, run: Run, conf
     assert set(server.client.keys()) == set(FOREIGN)
 
 
-def test_nothing_is_left_of_what_was_counted_and_rotated(
+def test_purge_leaves_no_key_of_a_counted_and_rotated_group(
     any_server: Server, store: Store, run: Run, config_file: Write
 ) -> None:
     group = group_of("gone", [Interval.parse("1m"), Interval.parse("1h")], history=9)
@@ -101,7 +101,7 @@ def test_nothing_is_left_of_what_was_counted_and_rotated(
     assert any_server.everything() == {}
 
 
-def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
+def test_purge_asks_first(server: Server, run: Run, config: Path) -> None:
     server.client.set("gone:@sources", 1)
     for answer in ("n\n", "\n", ""):
         done = run("ecl", "purge", config, "gone", input=answer)
@@ -119,7 +119,7 @@ def test_it_asks_first(server: Server, run: Run, config: Path) -> None:
     assert not server.client.exists("gone:@sources")
 
 
-def test_dry_runs_only_count(server: Server, run: Run, config: Path) -> None:
+def test_dry_run_of_purge_only_counts(server: Server, run: Run, config: Path) -> None:
     server.client.set("gone:@sources", 1)
     assert run("ecl", "purge", "--dry-run", config, "gone").stdout == "1 key of group 'gone'\n"
     done = run("ecl", "purge", "--dry-run", config, "other")
@@ -132,7 +132,7 @@ def test_nothing_to_delete_is_no_error(run: Run, config: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "deleted 0 keys of group 'gone'\n")
 
 
-def test_what_is_in_the_configuration_stays_unless_forced(server: Server, run: Run, config: Path) -> None:
+def test_configured_group_is_only_purged_by_force(server: Server, run: Run, config: Path) -> None:
     server.client.set("other:@sources", 1)
     done = run("ecl", "purge", "--yes", config, "other")
     assert done.returncode == 1
@@ -143,7 +143,7 @@ def test_what_is_in_the_configuration_stays_unless_forced(server: Server, run: R
     assert "WARNING: group 'other' is in use, and comes back" in done.stderr
 
 
-def test_what_a_master_rotates_stays(
+def test_group_that_a_master_rotates_is_not_purged(
     server: Server, run: Run, start: Start, config: Path, config_file: Write
 ) -> None:
     more = {**OTHER, "gone": OTHER["other"]}
@@ -166,7 +166,7 @@ def test_one_group_is_named_in_full(arguments: tuple[str, ...], said: str, run: 
     assert said in done.stderr
 
 
-def test_without_redis_it_says_so(run: Run, config_file: Write) -> None:
+def test_purge_without_redis_prints_an_error(run: Run, config_file: Write) -> None:
     done = run(
         "ecl", "purge", "--yes", config_file({"redis": {"port": free_port()}, "groups": OTHER}), "gone"
     )

@@ -29,7 +29,7 @@ def commit(store: Store, prev: int, next: int, batch: dict[str, int], **options:
 
 
 @only_keys
-def test_a_batch_is_added_to_every_interval(store: Store, any_server: Server) -> None:
+def test_batch_is_added_to_every_interval(store: Store, any_server: Server) -> None:
     assert commit(store, 0, 1, {"a": 2, "b:c": 1}) == Commit("applied", "")
     assert any_server.everything() == {
         "g:@sources": {"src": "1"},
@@ -44,14 +44,14 @@ def test_a_batch_is_added_to_every_interval(store: Store, any_server: Server) ->
     }
 
 
-def test_the_same_batch_sent_twice_is_counted_once(store: Store, any_server: Server) -> None:
+def test_same_batch_sent_twice_is_counted_once(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2})
     before = any_server.everything()
     assert commit(store, 0, 1, {"a": 2}) == Commit("duplicate", "1")
     assert any_server.everything() == before
 
 
-def test_a_batch_from_another_position_is_a_conflict_and_changes_nothing(
+def test_batch_from_another_position_is_a_conflict_and_changes_nothing(
     store: Store, any_server: Server
 ) -> None:
     commit(store, 0, 5, {"a": 2})
@@ -60,17 +60,17 @@ def test_a_batch_from_another_position_is_a_conflict_and_changes_nothing(
     assert any_server.everything() == before
 
 
-def test_the_stored_position_is_told_so_that_lost_data_is_noticed(store: Store) -> None:
+def test_commit_returns_the_stored_position(store: Store) -> None:
     assert commit(store, 0, 1, {"a": 1}).stored == ""
     assert commit(store, 1, 2, {"a": 1}).stored == "1"
 
 
-def test_an_empty_batch_moves_the_position_and_nothing_else(store: Store, any_server: Server) -> None:
+def test_empty_batch_moves_the_position_and_nothing_else(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {})
     assert any_server.everything() == {"g:@sources": {"src": "1"}}
 
 
-def test_an_existing_start_is_kept(store: Store, any_server: Server) -> None:
+def test_existing_start_is_kept(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1})
     commit(store, 1, 2, {"a": 1}, now=NOW + 100)
     assert any_server.client.get("g:5s:cur:@ts") == "1700000010"
@@ -82,7 +82,7 @@ def test_counts_above_2_to_the_53_are_exact(store: Store, any_server: Server) ->
     assert any_server.counts("g", "5s", "cur") == {"a": 2**53 + 1 + 2**60 + 3}
 
 
-def test_a_position_may_be_any_string(store: Store, any_server: Server) -> None:
+def test_position_may_be_any_string(store: Store, any_server: Server) -> None:
     here, there = 'a file "x", line 1', "\u00e9\n2"
     assert store.commits.commit(group_of("g", BOTH), "src", "", here, {"a": 1}, NOW) == Commit("applied", "")
     assert store.commits.commit(group_of("g", BOTH), "src", here, there, {"a": 1}, NOW) == Commit(
@@ -100,16 +100,14 @@ def requests() -> GroupConfig:
     return group_of("g", BOTH)
 
 
-def test_a_request_with_the_same_key_and_content_is_counted_once(store: Store, any_server: Server) -> None:
+def test_request_with_the_same_key_and_content_is_counted_once(store: Store, any_server: Server) -> None:
     first = store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     again = store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert (first.outcome, again.outcome) == ("applied", "duplicate")
     assert any_server.counts("g", "5s", "cur") == {"a": 3}
 
 
-def test_a_request_with_the_same_key_and_other_content_is_a_conflict(
-    store: Store, any_server: Server
-) -> None:
+def test_request_with_the_same_key_and_other_content_is_a_conflict(store: Store, any_server: Server) -> None:
     store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     before = any_server.everything()
     other = store.commits.commit_request(requests(), "key", "other", {"a": 4}, keep_s=60, now=NOW)
@@ -117,14 +115,14 @@ def test_a_request_with_the_same_key_and_other_content_is_a_conflict(
     assert any_server.everything() == before
 
 
-def test_a_request_is_forgotten_in_time_and_is_no_source(store: Store, any_server: Server) -> None:
+def test_request_is_forgotten_in_time_and_is_no_source(store: Store, any_server: Server) -> None:
     store.commits.commit_request(requests(), "key", "content", {"a": 3}, keep_s=60, now=NOW)
     assert 50_000 < any_server.client.pttl("g:@request:key") <= 60_000
     assert not any_server.client.exists("g:@sources")
 
 
 @only_keys
-def test_a_refused_request_is_not_remembered(store: Store, any_server: Server) -> None:
+def test_rejected_request_is_not_remembered(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     before = any_server.everything()
     assert (
@@ -145,9 +143,7 @@ ACTIONS = (
 )
 
 
-def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
-    store: Store, any_server: Server
-) -> None:
+def test_sessions_are_counted_once_with_the_batch_and_the_position(store: Store, any_server: Server) -> None:
     batch = {"dash": 2**60 + 1, "a": 1}
     first = store.commits.commit_actions(sessions(), ACTIONS, "src", 0, 1, batch, NOW)
     before = any_server.everything()
@@ -160,7 +156,7 @@ def test_what_sessions_come_to_is_counted_once_with_the_batch_and_the_position(
 
 
 @only_keys
-def test_a_refused_batch_leaves_sessions_as_they_were(store: Store, any_server: Server) -> None:
+def test_rejected_batch_leaves_sessions_unchanged(store: Store, any_server: Server) -> None:
     store.commits.commit_actions(sessions(), ACTIONS[:1], "src", 0, 1, now=NOW)
     any_server.client.set("g:1m:cur:dash:ms", "x")
     before = any_server.everything()
@@ -201,7 +197,7 @@ OBSTACLES = {
 
 @only_keys
 @pytest.mark.parametrize("name", OBSTACLES)
-def test_one_bad_key_refuses_the_whole_batch_and_names_the_key(
+def test_one_bad_key_rejects_the_whole_batch_and_is_named(
     name: str, store: Store, any_server: Server
 ) -> None:
     put, key = OBSTACLES[name]
@@ -224,9 +220,7 @@ def test_all_bad_keys_are_named_at_once(store: Store, any_server: Server) -> Non
 
 
 @only_keys
-def test_an_event_that_another_program_counts_without_the_index_is_added_to_it(
-    store: Store, any_server: Server
-) -> None:
+def test_event_counted_without_the_index_is_added_to_it(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", 5)
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     assert any_server.counts("g", "5s", "cur") == {"a": 7}
@@ -234,7 +228,7 @@ def test_an_event_that_another_program_counts_without_the_index_is_added_to_it(
 
 
 @only_keys
-def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_server: Server) -> None:
+def test_rejected_batch_leaves_counts_of_another_program(store: Store, any_server: Server) -> None:
     any_server.client.mset({"g:5s:cur:a": 5, "g:5s:cur:b": "x"})
     before = any_server.everything()
     assert commit(store, 0, 1, {"a": 2, "b": 1}).outcome == "refused"
@@ -242,9 +236,7 @@ def test_a_refusal_leaves_what_another_program_has_counted(store: Store, any_ser
 
 
 @only_keys
-def test_a_refusal_of_huge_counts_leaves_what_another_program_has_counted(
-    store: Store, any_server: Server
-) -> None:
+def test_rejected_huge_counts_leave_counts_of_another_program(store: Store, any_server: Server) -> None:
     any_server.client.mset({"g:5s:cur:a": 5, "g:5s:cur:b": "x"})
     before = any_server.everything()
     assert commit(store, 0, 1, {"a": 2**60, "b": 1}).outcome == "refused"
@@ -252,7 +244,7 @@ def test_a_refusal_of_huge_counts_leaves_what_another_program_has_counted(
 
 
 @only_keys
-def test_a_refusal_of_thousands_of_events_changes_nothing(store: Store, any_server: Server) -> None:
+def test_rejected_batch_of_thousands_of_events_changes_nothing(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {f"event {number}": 1 for number in range(0, 3000, 7)})
     any_server.client.set("g:1m:cur:event 2998", "x")
     before = any_server.everything()
@@ -264,7 +256,7 @@ def test_a_refusal_of_thousands_of_events_changes_nothing(store: Store, any_serv
 
 @only_keys
 @pytest.mark.parametrize("key", ["g:@sources", "g:1m:cur:@events"])
-def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
+def test_bad_key_that_concerns_all_events_names_none(key: str, store: Store, any_server: Server) -> None:
     any_server.client.set(key, "x")
     before = any_server.everything()
     answer = commit(store, 0, 1, {"a": 1})
@@ -272,7 +264,7 @@ def test_a_bad_key_that_concerns_all_events_names_none(key: str, store: Store, a
     assert any_server.everything() == before
 
 
-def test_a_server_out_of_memory_refuses_the_batch_and_changes_nothing(own_server: Server) -> None:
+def test_server_out_of_memory_rejects_the_batch_and_changes_nothing(own_server: Server) -> None:
     from event_count_logger.config import RedisConfig
 
     store = Store(RedisConfig(**own_server.config))
@@ -286,7 +278,7 @@ def test_a_server_out_of_memory_refuses_the_batch_and_changes_nothing(own_server
     store.close()
 
 
-def test_a_server_that_has_become_a_replica_serves_nobody(store: Store, any_server: Server) -> None:
+def test_server_that_became_a_replica_is_unavailable(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1})
     any_server.client.replicaof("127.0.0.1", "1")
     try:
@@ -331,13 +323,13 @@ def test_reads_from_a_replica_leave_it_unavailable_until_a_write(
     assert not store.client.is_unavailable(group)
 
 
-def test_a_value_that_is_no_count_counts_nothing(store: Store, any_server: Server) -> None:
+def test_value_that_is_no_count_counts_nothing(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     any_server.client.hset("g:5s:cur", "a", "x")
     assert store.reads.count(group_of("g", BOTH), "5s", "cur", "a") == 0
 
 
-def test_a_batch_of_thousands_of_events_fits(store: Store, any_server: Server) -> None:
+def test_batch_of_thousands_of_events_fits(store: Store, any_server: Server) -> None:
     batch = {f"event {number}": number + 1 for number in range(12_000)}
     assert commit(store, 0, 1, batch).outcome == "applied"
     assert any_server.counts("g", "1m", "cur") == batch
@@ -350,7 +342,7 @@ def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(store: Store
     assert any_server.counts("g", "5s", "cur") == {"a": 2}
 
 
-def test_the_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
+def test_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
     store.commits.commit(group_of("g", BOTH), "src", 0, 1, {"a": 1})
     start = float(any_server.client.get("g:5s:cur:@ts"))
     assert start == FIVE_S.start_of(store.client.server_time()) or start == FIVE_S.start_of(
@@ -373,7 +365,7 @@ def test_without_a_running_interval_one_is_started(store: Store, any_server: Ser
     assert any_server.everything() == {"g:5s:cur:@ts": "1700000010", "g:5s:@finished": "0"}
 
 
-def test_before_the_boundary_nothing_but_the_interval_is_taken(store: Store, any_server: Server) -> None:
+def test_rotation_before_the_boundary_only_waits(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     before = any_server.everything()
     assert not store.rotation.has_rotated(group_of("g", [FIVE_S]), FIVE_S)
@@ -403,9 +395,7 @@ def test_at_the_boundary_cur_becomes_last(store: Store, any_server: Server) -> N
 
 
 @only_keys
-def test_an_undeclared_event_is_gone_when_it_was_not_logged_for_an_interval(
-    store: Store, any_server: Server
-) -> None:
+def test_undeclared_event_not_logged_for_an_interval_has_no_counter(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"dynamic": 3}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
     rotate(store, 1_700_000_020)
@@ -413,7 +403,7 @@ def test_an_undeclared_event_is_gone_when_it_was_not_logged_for_an_interval(
     assert any_server.client.smembers("g:5s:last:@events") == {"a", "b"}
 
 
-def test_a_second_master_changes_nothing(store: Store, any_server: Server) -> None:
+def test_second_master_changes_nothing(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
     before = any_server.everything()
@@ -421,26 +411,26 @@ def test_a_second_master_changes_nothing(store: Store, any_server: Server) -> No
     assert any_server.everything() == before
 
 
-def test_missed_intervals_are_merged_and_the_span_tells(store: Store) -> None:
+def test_missed_intervals_are_merged_with_their_true_span(store: Store) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     rotation = rotate(store, 1_700_000_031)
     assert (rotation.start, rotation.end, rotation.until_next_s) == (1_700_000_010, 1_700_000_030, 4.0)
 
 
-def test_a_start_in_the_future_is_put_right_without_losing_counts(store: Store, any_server: Server) -> None:
+def test_start_in_the_future_is_put_right_without_losing_counts(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S], now=NOW + 1_000_000)
     assert rotate(store, NOW).outcome == "restarted"
     assert any_server.client.get("g:5s:cur:@ts") == "1700000010"
     assert any_server.counts("g", "5s", "cur") == {"a": 2}
 
 
-def test_a_clock_that_steps_back_a_little_only_waits(store: Store) -> None:
+def test_clock_that_steps_back_a_little_only_waits(store: Store) -> None:
     commit(store, 0, 1, {"a": 2}, intervals=[FIVE_S])
     assert rotate(store, 1_700_000_009.5) == Rotation("waiting", 5.5)
 
 
 @only_keys
-def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_interval(
+def test_event_that_appears_during_rotation_stays_in_current_interval(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
@@ -459,7 +449,7 @@ def test_an_event_that_appears_while_the_master_decides_stays_in_the_running_int
 
 
 @only_keys
-def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_half_done(
+def test_index_replaced_during_rotation_rejects_it_without_changes(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
@@ -477,7 +467,7 @@ def test_an_index_that_is_none_any_more_while_the_master_decides_leaves_nothing_
 
 
 @only_keys
-def test_a_master_that_was_overtaken_looks_again(
+def test_master_that_was_overtaken_looks_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"early": 1}, intervals=[FIVE_S])
@@ -497,7 +487,7 @@ def test_a_master_that_was_overtaken_looks_again(
 
 
 @only_keys
-def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> None:
+def test_missing_permission_rejects_the_commit_without_changes(own_server: Server) -> None:
     from event_count_logger.config import from_dicts
 
     rules = {"enabled": True, "nopass": True, "keys": ["*"]}
@@ -513,7 +503,7 @@ def test_a_missing_permission_leaves_nothing_half_done(own_server: Server) -> No
     store.close()
 
 
-def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(store, 0, 1, {"a": 1})
     monkeypatch.setattr("event_count_logger.store.connection.Connection.is_stale", lambda connection: False)
     store.client.route._idle[-1][1].send_command("PING")
@@ -523,7 +513,7 @@ def test_an_answer_to_another_request_is_not_taken(store: Store, monkeypatch: py
 
 
 @only_keys
-def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_server: Server) -> None:
+def test_counter_of_another_type_is_left_unchanged_and_named(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1, "dynamic": 1}, intervals=[FIVE_S])
     any_server.client.delete("g:5s:cur:a", "g:5s:cur:dynamic")
     any_server.client.rpush("g:5s:cur:a", "x")
@@ -536,7 +526,7 @@ def test_what_is_no_counter_is_left_where_it_is_and_named(store: Store, any_serv
 
 @only_keys
 @pytest.mark.parametrize("key", ["g:5s:cur:@events", "g:5s:last:@events", "g:5s:cur:@ts"])
-def test_a_wrong_type_in_the_frame_refuses_the_rotation_and_changes_nothing(
+def test_start_of_another_type_rejects_the_rotation_without_changes(
     key: str, store: Store, any_server: Server
 ) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
@@ -564,7 +554,7 @@ def test_thousands_of_events_are_rotated(store: Store, any_server: Server) -> No
 
 
 @only_keys
-def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
+def test_server_out_of_memory_still_rotates(own_server: Server) -> None:
     from event_count_logger.config import RedisConfig
 
     store = Store(RedisConfig(**own_server.config))
@@ -575,9 +565,7 @@ def test_a_server_out_of_memory_still_rotates(own_server: Server) -> None:
     store.close()
 
 
-def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
-    store: Store, any_server: Server
-) -> None:
+def test_interval_of_fractional_seconds_keeps_its_milliseconds(store: Store, any_server: Server) -> None:
     short = Interval.parse("0.3s")
     store.commits.commit(group_of("g", [short]), "src", 0, 1, {"a": 1}, 1_700_000_000.25)
     assert any_server.client.get("g:0.3s:cur:@ts") == "1700000000.100"
@@ -589,7 +577,7 @@ def test_an_interval_that_is_no_whole_number_of_seconds_keeps_its_milliseconds(
 
 
 @only_keys
-def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
+def test_both_halves_are_read_in_one_snapshot(store: Store) -> None:
     commit(store, 0, 1, {"a": 2, "dynamic": 3}, intervals=[FIVE_S])
     rotate(store, 1_700_000_015)
     commit(store, 1, 2, {"a": 5}, intervals=[FIVE_S])
@@ -602,7 +590,7 @@ def test_both_halves_are_read_as_of_one_moment(store: Store) -> None:
     assert reading.counts == {"last": {"a": 2, "b": 0, "dynamic": 3}, "cur": {"a": 5, "b": 0}}
 
 
-def test_what_is_not_there_has_no_count(store: Store) -> None:
+def test_missing_counter_has_no_count(store: Store) -> None:
     reading = store.reads.read(group_of("g", events=("a",)), FIVE_S, ("last", "cur"), NOW)
     assert (reading.last_start, reading.current_start, reading.counts) == (
         None,
@@ -628,7 +616,7 @@ def test_thousands_of_counts_are_read(store: Store) -> None:
 
 
 @only_keys
-def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store, any_server: Server) -> None:
+def test_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store, any_server: Server) -> None:
     commit(store, 0, 1, {"a": 1}, intervals=[FIVE_S])
     any_server.client.sadd("g:5s:cur:@events", b"\xff")
     any_server.client.set(b"g:5s:cur:\xff", 7)
@@ -645,7 +633,7 @@ def test_an_event_id_that_is_not_utf8_in_redis_is_read_and_rotated(store: Store,
 # errors
 
 
-def test_no_server_is_unavailable_and_the_password_is_not_told() -> None:
+def test_unreachable_server_is_named_without_the_password() -> None:
     from event_count_logger.config import from_dicts
     from tests.servers import free_port
 
@@ -655,7 +643,7 @@ def test_no_server_is_unavailable_and_the_password_is_not_told() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_wrong_password_is_told_as_what_it_is(own_server: Server) -> None:
+def test_wrong_password_is_named(own_server: Server) -> None:
     from event_count_logger.config import from_dicts
 
     own_server.client.config_set("requirepass", "right")
@@ -675,7 +663,7 @@ def test_retiring_a_source_forgets_its_position(store: Store, any_server: Server
 
 
 @only_keys
-def test_a_refusal_names_event_key_and_reason(store: Store, any_server: Server) -> None:
+def test_rejection_names_event_key_and_reason(store: Store, any_server: Server) -> None:
     any_server.client.set("g:5s:cur:a", "x")
     reason = "ERR value is not an integer or out of range"
     assert commit(store, 0, 1, {"a": 1}).refusals == (RejectedKey("a", "g:5s:cur:a", reason),)
@@ -692,7 +680,7 @@ def sweep(store: Store, until_h: float, since_h: float = 0) -> int:
     return sum(store.sources.prune(LASTING, NOW + hour * HOUR_S) for hour in hours)
 
 
-def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, any_server: Server) -> None:
+def test_process_without_commits_for_source_ttl_is_pruned(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
     assert sweep(store, 16) == 0
     assert any_server.everything() == {
@@ -704,7 +692,7 @@ def test_a_process_that_has_not_moved_for_source_ttl_is_forgotten(store: Store, 
     assert any_server.everything() == {}
 
 
-def test_one_that_has_moved_or_shown_itself_is_kept(store: Store, any_server: Server) -> None:
+def test_process_that_has_committed_or_sent_a_heartbeat_is_kept(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
     sweep(store, 14)
     any_server.client.hset("g:@sources", P, "6")
@@ -714,7 +702,7 @@ def test_one_that_has_moved_or_shown_itself_is_kept(store: Store, any_server: Se
     assert sweep(store, 34, since_h=32) == 2
 
 
-def test_what_is_no_process_is_never_forgotten(store: Store, any_server: Server) -> None:
+def test_source_that_is_no_process_is_never_pruned(store: Store, any_server: Server) -> None:
     sources = {
         "tail:host:/var/log/x": "[1]",
         "s": "1",
@@ -727,7 +715,7 @@ def test_what_is_no_process_is_never_forgotten(store: Store, any_server: Server)
     assert any_server.everything() == {"g:@sources": sources}
 
 
-def test_a_process_that_has_retired_is_not_kept_in_mind(store: Store, any_server: Server) -> None:
+def test_retired_process_leaves_no_trace(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5", Q: "1"})
     sweep(store, 2)
     store.sources.retire(LASTING, P)
@@ -735,27 +723,27 @@ def test_a_process_that_has_retired_is_not_kept_in_mind(store: Store, any_server
     assert set(any_server.client.hgetall("g:@sources_seen")) == {Q, ""}
 
 
-def test_a_source_without_a_position_cannot_show_itself(store: Store, any_server: Server) -> None:
+def test_source_without_a_position_cannot_send_a_heartbeat(store: Store, any_server: Server) -> None:
     store.sources.touch(LASTING, P, NOW)
     assert any_server.everything() == {}
 
 
-def test_after_a_time_without_looks_all_are_taken_as_seen(store: Store, any_server: Server) -> None:
-    """Redis or all masters were away: nobody may have been able to show himself."""
+def test_after_a_long_time_without_pruning_all_count_as_seen(store: Store, any_server: Server) -> None:
+    """Redis or all masters were down: processes may have been unable to send heartbeats."""
     any_server.client.hset("g:@sources", mapping={P: "5"})
     sweep(store, 14)
     assert sweep(store, 36, since_h=20) == 0
     assert sweep(store, 38, since_h=38) == 1
 
 
-def test_a_clock_that_was_ahead_makes_nothing_older(store: Store, any_server: Server) -> None:
+def test_clock_that_was_ahead_makes_nothing_older(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
     store.sources.prune(LASTING, NOW + 1000 * HOUR_S)
     assert sweep(store, 16) == 0
     assert any_server.client.hget("g:@sources_seen", P) == f"{int(NOW)} 5"
 
 
-def test_looks_that_come_too_soon_do_nothing(store: Store, any_server: Server) -> None:
+def test_pruning_again_too_soon_does_nothing(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
     store.sources.prune(LASTING, NOW)
     before = any_server.everything()
@@ -764,7 +752,7 @@ def test_looks_that_come_too_soon_do_nothing(store: Store, any_server: Server) -
     assert any_server.everything()["g:@sources_seen"] == before["g:@sources_seen"]
 
 
-def test_thousands_of_processes_are_looked_at_some_at_a_time(store: Store, any_server: Server) -> None:
+def test_thousands_of_processes_are_pruned_in_pages(store: Store, any_server: Server) -> None:
     sources = {keys.process(f"{number:032x}", 0): "1" for number in range(2000)}
     any_server.client.hset("g:@sources", mapping={**sources, "s": "1"})
     sweep(store, 16)

@@ -35,46 +35,46 @@ def spans(parts: list[Part]) -> list[tuple[float, float, dict[str, int]]]:
     return [(one.start, one.end, dict(one.counts)) for one in sealed(parts)]
 
 
-def test_what_all_have_finished_is_added() -> None:
+def test_interval_that_all_shards_have_finished_is_added() -> None:
     parts = [part(20, ended(10, 20, a=1)), part(20, ended(10, 20, a=2, b=3))]
     assert spans(parts) == [(10, 20, {"a": 3, "b": 3})]
     assert sealed(parts)[0].position == HistoryPosition(20_000)
 
 
-def test_what_one_has_not_finished_is_not_sealed() -> None:
+def test_interval_that_one_shard_has_not_finished_is_not_sealed() -> None:
     parts = [part(20, ended(0, 10, a=1), ended(10, 20, a=9)), part(10, ended(0, 10, a=2))]
     assert spans(parts) == [(0, 10, {"a": 3})]
 
 
-def test_what_one_has_merged_is_merged_of_all() -> None:
+def test_intervals_merged_in_one_shard_are_merged_in_all() -> None:
     parts = [part(30, ended(0, 10, a=1), ended(10, 20, a=2), ended(20, 30, a=4)), part(30, ended(0, 30, a=8))]
     assert spans(parts) == [(0, 30, {"a": 15})]
 
 
-def test_no_interval_is_told_in_part() -> None:
+def test_no_sealed_interval_is_partial() -> None:
     parts = [part(30, ended(0, 10, a=1), ended(10, 30, a=2)), part(30, ended(0, 20, a=4), ended(20, 30, a=8))]
     assert spans(parts) == [(0, 30, {"a": 15})]
     held_from_10 = part(30, ended(10, 30, a=2))
     assert spans([held_from_10, parts[1]]) == []
 
 
-def test_a_shard_that_began_later_has_counted_nothing_before() -> None:
+def test_shard_that_began_later_has_counted_nothing_before() -> None:
     parts = [part(30, ended(0, 10, a=1), ended(10, 20, a=2), ended(20, 30, a=4)), part(20, is_all=True)]
     assert spans(parts) == [(0, 10, {"a": 1}), (10, 20, {"a": 2})]
 
 
-def test_what_is_held_no_longer_is_not_taken_for_nothing() -> None:
+def test_interval_no_longer_in_the_history_is_not_counted_as_empty() -> None:
     parts = [part(30, ended(0, 10, a=1), ended(10, 20, a=2), ended(20, 30, a=4)), part(20)]
     assert spans(parts) == []
 
 
-def test_a_shard_that_has_not_begun_may_still_begin_anywhere() -> None:
+def test_shard_that_has_not_begun_may_still_begin_anywhere() -> None:
     parts = [part(20, ended(10, 20, a=1)), Part(None)]
     assert spans(parts) == []
     assert shared_boundaries(parts) == []
 
 
-def test_what_has_finished_since_the_start_was_read_is_left_out() -> None:
+def test_interval_finished_after_the_start_was_read_is_left_out() -> None:
     held = [ended(0, 10), ended(10, 20)]
     assert Part.of(10, held) == part(10, held[0])
     assert Part.of(0, held) == part(0)
@@ -83,7 +83,7 @@ def test_what_has_finished_since_the_start_was_read_is_left_out() -> None:
     assert Part.of(None, held) == Part(None)
 
 
-def test_what_a_clock_that_was_ahead_has_ended_was_counted_where_it_began() -> None:
+def test_interval_ended_by_a_clock_ahead_counts_where_it_began() -> None:
     held = [ended(0, 10, 1, a=1), ended(10, 50, 2, a=2), ended(50, 60, 3, a=4), ended(20, 30, 4, a=8)]
     other = [ended(at, at + 10, a=100) for at in range(0, 60, 10)]
     set_back = [Part.of(30, held), Part.of(60, other)]
@@ -91,9 +91,9 @@ def test_what_a_clock_that_was_ahead_has_ended_was_counted_where_it_began() -> N
     late = [Part.of(30, [*held, ended(30, 60, 5, a=16)]), Part.of(60, other)]
     assert spans(late) == spans(set_back), "its boundary at 50 says nothing of what it counts until then"
     later = [ended(30, 40, 5), ended(40, 50, 6, a=16), ended(50, 60, 7, a=32)]
-    told = spans([Part.of(60, [*held, *later]), Part.of(60, other)])
-    assert told[:3] == spans(set_back)
-    assert told[4:] == [(40, 50, {"a": 116}), (50, 60, {"a": 136})]
+    found = spans([Part.of(60, [*held, *later]), Part.of(60, other)])
+    assert found[:3] == spans(set_back)
+    assert found[4:] == [(40, 50, {"a": 116}), (50, 60, {"a": 136})]
 
 
 def test_readings_of_the_same_intervals_are_added() -> None:
@@ -105,7 +105,7 @@ def test_readings_of_the_same_intervals_are_added() -> None:
     assert joined([reading(20, 10), reading(10, 0)], []) is None
 
 
-def test_readings_of_different_intervals_give_the_last_sealed_one_and_all_since() -> None:
+def test_readings_of_different_intervals_add_up_since_the_last_sealed() -> None:
     readings = [reading(20, 10, a=1), reading(10, 0, a=2)]
     parts = [part(20, ended(0, 10, l=4), ended(10, 20, a=8)), part(10, ended(0, 10, l=16))]
     found = reconciled(readings, parts, [])
@@ -114,7 +114,7 @@ def test_readings_of_different_intervals_give_the_last_sealed_one_and_all_since(
     assert found.last_position == HistoryPosition(10_000)
 
 
-def test_where_no_boundary_is_shared_nothing_has_finished() -> None:
+def test_no_interval_is_finished_without_a_shared_boundary() -> None:
     found = reconciled(
         [reading(90, 80, a=1), reading(10, 0, a=2)], [part(90, ended(80, 90, a=4)), part(10)], []
     )
@@ -122,18 +122,18 @@ def test_where_no_boundary_is_shared_nothing_has_finished() -> None:
     assert found.counts == {"cur": {"a": 7}, "last": {}}
 
 
-def test_as_many_had_finished_as_in_the_shard_that_had_had_most() -> None:
+def test_number_of_finished_intervals_is_that_of_the_shard_with_most() -> None:
     parts = [part(30, ended(0, 10, 4), ended(10, 20, 5), ended(20, 30, 6)), part(30, ended(0, 20, 9))]
     assert [n_finished_before(parts, start) for start in (0, 20, 30)] == [8, 5, 0]
 
 
 class World:
-    """Some shards, and what readers were told."""
+    """Some shards, and the intervals returned to readers."""
 
     def __init__(self, n_shards: int, n_held: int) -> None:
         self.now = 1000
         self.shards = [Shard(n_held) for _ in range(n_shards)]
-        self.told: dict[tuple[float, float], int] = {}
+        self.returned: dict[tuple[float, float], int] = {}
 
     def look(self, n: int) -> Iterator[None]:
         """Asks for one thing of one shard at a time; anything may happen where it yields."""
@@ -159,9 +159,9 @@ class World:
     def check_sealed(self, one: HistoryEntry) -> None:
         expected = sum(shard.counted_until(one.end) - shard.counted_until(one.start) for shard in self.shards)
         assert one.counts.get("a", 0) == expected
-        for start, end in self.told:
+        for start, end in self.returned:
             assert (start, end) == (one.start, one.end) or one.end <= start or end <= one.start
-        assert self.told.setdefault((one.start, one.end), expected) == expected
+        assert self.returned.setdefault((one.start, one.end), expected) == expected
 
 
 WHICH = st.integers(0, 2)
@@ -176,7 +176,7 @@ ACTIONS = st.one_of(
 
 @settings(max_examples=300, deadline=None, print_blob=True)
 @given(n_held=st.sampled_from([2, 3, 100]), actions=st.lists(ACTIONS, min_size=30, max_size=100))
-def test_in_any_order_each_sealed_interval_is_told_whole_and_the_same_each_time(
+def test_sealed_interval_is_whole_and_unchanged_in_any_order(
     n_held: int, actions: list[tuple[str, int]]
 ) -> None:
     world = World(3, n_held)
@@ -198,7 +198,7 @@ def test_in_any_order_each_sealed_interval_is_told_whole_and_the_same_each_time(
 
 @settings(max_examples=100, deadline=None, print_blob=True)
 @given(actions=st.lists(ACTIONS, min_size=20, max_size=80))
-def test_all_sealed_intervals_together_are_what_was_counted(actions: list[tuple[str, int]]) -> None:
+def test_sealed_intervals_add_up_to_all_counts(actions: list[tuple[str, int]]) -> None:
     world = World(3, 1000)
     for action, argument in actions:
         if action == "pass":

@@ -43,7 +43,7 @@ def counted(server: Server) -> dict[str, int]:
     return {name: server.counts(name, "1h", "cur").get("a", 0) for name in GROUPS}
 
 
-def test_workers_find_the_new_master_by_themselves(setup: SentinelSetup, start: Start) -> None:
+def test_workers_find_the_new_master(setup: SentinelSetup, start: Start) -> None:
     program = [sys.executable, PROGRAMS / "many_groups.py", json.dumps(GROUPS), json.dumps(setup.config)]
     workers = [start(*program, stdin=subprocess.PIPE) for _ in range(4)]
     first = setup.primary()
@@ -55,13 +55,13 @@ def test_workers_find_the_new_master_by_themselves(setup: SentinelSetup, start: 
         lambda: all(counted(setup.primary())[name] > before[name] for name in GROUPS),
         what="the new master counts",
     )
-    told = dict.fromkeys(GROUPS, 0)
+    logged = dict.fromkeys(GROUPS, 0)
     for worker in workers:
         out, err = worker.communicate("", timeout=30)
         assert worker.returncode == 0, err
-        told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
+        logged = {name: logged[name] + json.loads(out)[name] for name in GROUPS}
     after = counted(setup.primary())
-    assert all(before[name] < after[name] <= told[name] for name in GROUPS)
+    assert all(before[name] < after[name] <= logged[name] for name in GROUPS)
 
 
 def test_asking_sentinels_leaves_no_garbage(setup: SentinelSetup) -> None:
@@ -98,30 +98,26 @@ def replace_primary(setup: SentinelSetup) -> None:
     wait_until(lambda: all(counted(setup.primary())[name] > before[name] for name in GROUPS))
 
 
-def told_by(processes: list[subprocess.Popen[str]]) -> dict[str, int]:
-    told = dict.fromkeys(GROUPS, 0)
+def logged_by(processes: list[subprocess.Popen[str]]) -> dict[str, int]:
+    logged = dict.fromkeys(GROUPS, 0)
     for process in processes:
         out, err = process.communicate("", timeout=60)
         assert process.returncode == 0, err
-        told = {name: told[name] + json.loads(out)[name] for name in GROUPS}
-    return told
+        logged = {name: logged[name] + json.loads(out)[name] for name in GROUPS}
+    return logged
 
 
 @pytest.mark.timeout(60 * KILLS)
-def test_what_replicas_confirm_is_exact_though_primaries_are_killed(
-    setup: SentinelSetup, start: Start
-) -> None:
+def test_confirmed_counts_are_exact_although_primaries_are_killed(setup: SentinelSetup, start: Start) -> None:
     processes = workers(start, setup, "replicas")
     wait_until(lambda: all(counted(setup.primary()).values()))
     for _ in range(KILLS):
         replace_primary(setup)
-    assert told_by(processes) == counted(setup.primary())
+    assert logged_by(processes) == counted(setup.primary())
 
 
 @pytest.mark.timeout(60 * KILLS)
-def test_what_is_lost_with_a_primary_is_told_and_counted_to_the_last_one(
-    setup: SentinelSetup, start: Start
-) -> None:
+def test_counts_lost_with_a_primary_are_logged_and_counted(setup: SentinelSetup, start: Start) -> None:
     processes = workers(start, setup, "memory")
     wait_until(lambda: all(counted(setup.primary()).values()))
     for _ in range(KILLS):
@@ -133,13 +129,13 @@ def test_what_is_lost_with_a_primary_is_told_and_counted_to_the_last_one(
             lambda before=before: all(counted(setup.primary())[name] > before[name] for name in GROUPS)
         )
         replace_primary(setup)
-    told, primary = told_by(processes), setup.primary()
+    logged, primary = logged_by(processes), setup.primary()
     for name in GROUPS:
         counts = primary.counts(name, "1h", "cur")
-        assert 2 * told[name] - counts["a"] - counts["b"] == counts.get("@lost", 0) > 0
+        assert 2 * logged[name] - counts["a"] - counts["b"] == counts.get("@lost", 0) > 0
 
 
-def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are_kept(
+def test_master_without_replicas_is_logged_once_and_counts_are_kept(
     setup: SentinelSetup, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     ecl = logger(GROUPS, setup.config)
@@ -155,15 +151,13 @@ def test_a_master_that_is_left_alone_by_its_replicas_is_told_once_and_counts_are
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1, caplog.text
 
 
-def test_a_master_that_only_this_process_still_reaches_is_not_waited_for(
-    setup: SentinelSetup, logger: Make
-) -> None:
+def test_master_that_only_this_process_reaches_is_left_at_once(setup: SentinelSetup, logger: Make) -> None:
     direct = {**GROUPS["direct"], "durability": "replicas"}
     ecl = logger({**GROUPS, "direct": direct}, setup.config)
     first = setup.primary()
     ecl["direct"].log("a")
     with first.client as client:
-        client.execute_command("ACL SETUSER", "default", "-ping")  # so the sentinels take it for dead
+        client.execute_command("ACL SETUSER", "default", "-ping")  # so that it is dead for the sentinels
     wait_until(lambda: setup.primary() is not first, what="there is a new master")
     ecl["direct"].log("a")
     wait_until(lambda: counted(setup.primary())["direct"] == 2)
@@ -186,7 +180,7 @@ def test_connections_follow_a_master_that_hands_over(setup: SentinelSetup, logge
     wait_until(lambda: counted(setup.primary())["direct"] == 2)
 
 
-def test_a_sentinel_that_is_behind_leads_nobody_back(
+def test_sentinel_with_an_old_state_does_not_lead_back(
     tmp_path: Path, server: Server, own_server: Server
 ) -> None:
     """Two that do not know each other: the one has seen a failover more."""
@@ -206,7 +200,7 @@ def test_a_sentinel_that_is_behind_leads_nobody_back(
         store.close()
 
 
-def test_what_the_sentinels_do_not_know_is_named(setup: SentinelSetup) -> None:
+def test_service_unknown_to_the_sentinels_is_named(setup: SentinelSetup) -> None:
     known = setup.config["sentinel"]
     sentinel = {"nodes": known["nodes"][:1], "service": "other"}
     store = Store(from_dicts({}, {"sentinel": sentinel}).redis)
@@ -215,8 +209,8 @@ def test_what_the_sentinels_do_not_know_is_named(setup: SentinelSetup) -> None:
 
 
 def test_sentinels_that_do_not_answer_are_named() -> None:
-    nobody = f"127.0.0.1:{free_port()}"
-    store = Store(from_dicts({}, {"sentinel": {"nodes": [nobody], "service": "ecl"}}).redis)
-    expected = f"'ecl' of sentinels {nobody} cannot be reached: none of them names the master"
+    closed = f"127.0.0.1:{free_port()}"
+    store = Store(from_dicts({}, {"sentinel": {"nodes": [closed], "service": "ecl"}}).redis)
+    expected = f"'ecl' of sentinels {closed} cannot be reached: none of them names the master"
     with pytest.raises(Unavailable, match=expected):
         store.servers.ping()

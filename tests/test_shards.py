@@ -41,7 +41,7 @@ ALL = (0, 1, 2)
 
 
 class Split:
-    """A split group at moments that a test names: `at` is the number of intervals since the beginning."""
+    """A split group at times that a test names: `at` is the number of intervals since the beginning."""
 
     def __init__(self, store: Store, group: GroupConfig = GROUP) -> None:
         self.store, self.group = store, group
@@ -80,7 +80,7 @@ def span(snapshot: Snapshot) -> tuple[float | None, float | None]:
 
 
 def steps(follower: Follower) -> list[tuple[Any, int, int]]:
-    """What there is for a follower: when it was, its count, and how many are gone before it."""
+    """Returns the next interval of a follower: its time, its count, and the intervals missed before it."""
     found = []
     while snapshot := follower.step()[0]:
         found.append((span(snapshot), snapshot.counts["a"], snapshot.missed))
@@ -97,7 +97,7 @@ def test_each_shard_has_its_keys_under_a_hash_tag_of_its_own(split: Split, any_s
     assert all(key.startswith("{g#") for key in any_server.everything())
 
 
-def test_what_the_shards_have_counted_is_added(split: Split) -> None:
+def test_counts_of_shards_are_added(split: Split) -> None:
     for shard in ALL:
         split.count(0, shard, a=10**shard, **{f"e{2 - shard}": 1})
     split.rotate(1)
@@ -109,7 +109,7 @@ def test_what_the_shards_have_counted_is_added(split: Split) -> None:
 
 
 @pytest.mark.parametrize("rotated", [[0], [2], [0, 1], [1, 2]])
-def test_shards_that_are_rotated_before_others_fool_no_reader(split: Split, rotated: list[int]) -> None:
+def test_shards_rotated_before_others_do_not_change_the_reading(split: Split, rotated: list[int]) -> None:
     for shard in ALL:
         split.count(0, shard, a=1)
     split.rotate(1)
@@ -128,14 +128,14 @@ def test_shards_that_are_rotated_before_others_fool_no_reader(split: Split, rota
     assert (span(current), current.counts) == ((2, None), {"a": 100 * len(rotated)})
 
 
-def test_before_one_has_finished_anything_nothing_has_finished(split: Split) -> None:
+def test_nothing_is_finished_before_each_shard_has_finished(split: Split) -> None:
     split.count(0, 0, a=1)
     split.rotate(1, 0)
     last, current = split.read(1.1)
     assert (last.empty, current.counts) == (True, {"a": 1})
 
 
-def test_what_some_have_merged_is_merged_of_all(split: Split) -> None:
+def test_intervals_merged_in_one_shard_are_merged_in_all(split: Split) -> None:
     for at in range(3):
         split.count(at, 0, a=1)
         split.count(at, 1, a=10)
@@ -148,7 +148,7 @@ def test_what_some_have_merged_is_merged_of_all(split: Split) -> None:
     ]
 
 
-def test_when_one_is_behind_by_more_than_the_history_holds_nothing_has_finished(split: Split) -> None:
+def test_shard_behind_by_more_than_the_history_finishes_nothing(split: Split) -> None:
     for at in range(8):
         split.count(at, 0, a=1)
         split.rotate(at + 1, 0, 1)
@@ -162,7 +162,7 @@ def test_when_one_is_behind_by_more_than_the_history_holds_nothing_has_finished(
     assert split.reader.totals(GROUP).counts == {"a": 13}
 
 
-def test_nothing_is_left_out_when_the_clock_of_one_was_ahead_and_was_set_back(store: Store) -> None:
+def test_clock_of_one_shard_set_back_leaves_no_count_out(store: Store) -> None:
     split = Split(store, replace(GROUP, history=50))
     for at in range(3):
         for shard in ALL:
@@ -180,7 +180,7 @@ def test_nothing_is_left_out_when_the_clock_of_one_was_ahead_and_was_set_back(st
 
 
 def later_than_the_server() -> float:
-    """A moment that is later by the server's own clock, too, which IDs in the history may follow."""
+    """A time in the future of the server's own clock, too, which IDs in the history may follow."""
     return (time.time() - BEGIN) // LENGTH + 10
 
 
@@ -203,7 +203,7 @@ def test_whatever_clocks_do_each_count_is_in_one_sealed_interval(store: Store, c
     assert sum(one.counts["a"] for one in held) == logged == split.reader.totals(split.group).counts["a"]
 
 
-def test_a_history_is_as_long_as_asked_for_and_as_is_held(split: Split) -> None:
+def test_history_is_as_long_as_asked_for_and_as_is_held(split: Split) -> None:
     for at in range(6):
         split.count(at, at % 3, a=at)
         split.rotate(at + 1)
@@ -224,7 +224,7 @@ def test_shards_that_are_added_later_change_nothing_of_before(split: Split) -> N
     assert [(span(one), one.counts["a"]) for one in held] == [((0, 1), 1), ((1, 2), 2)]
 
 
-def test_one_event_is_what_the_whole_says_of_it(split: Split) -> None:
+def test_count_of_one_event_is_that_of_the_whole_reading(split: Split) -> None:
     for shard in ALL:
         split.count(0, shard, a=1)
     split.rotate(1)
@@ -243,7 +243,7 @@ def test_totals_never_fall_while_shards_are_rotated(split: Split) -> None:
     assert split.reader.known_events(replace(GROUP, totals=False)) == ["a", "b"]
 
 
-def test_sources_are_those_of_all_shards_and_a_master_is_noted_once(split: Split, any_server: Server) -> None:
+def test_sources_are_of_all_shards_and_a_master_is_recorded_once(split: Split, any_server: Server) -> None:
     for shard in ALL:
         split.count(0, shard, a=1)
     assert split.store.sources.count(GROUP) == 3
@@ -272,7 +272,7 @@ def test_each_sealed_interval_comes_once(split: Split) -> None:
     assert steps(follower) == [((3, 6), 0, 0)]
 
 
-def test_positions_are_times_and_what_is_gone_is_told_by_them(split: Split) -> None:
+def test_positions_are_times_and_show_removed_intervals(split: Split) -> None:
     position = split.follower().step() and split.store.reads.newest_position(GROUP, TEN_S)
     assert str(position) == GroupReader(GROUP, split.store).position() == f"{BEGIN * 1000}-0"
     for at in range(6):
@@ -287,7 +287,7 @@ def test_positions_are_times_and_what_is_gone_is_told_by_them(split: Split) -> N
     assert steps(split.follower(newest.position)) == []
 
 
-def test_before_all_shards_have_begun_any_interval_is_still_to_come(store: Store) -> None:
+def test_no_interval_is_finished_before_all_shards_have_begun(store: Store) -> None:
     group = replace(GROUP, name="h")
     reader = GroupReader(group, store)
     for shard in group.shards:
@@ -297,7 +297,7 @@ def test_before_all_shards_have_begun_any_interval_is_still_to_come(store: Store
     assert reader.position() == f"{BEGIN * 1000}-0"
 
 
-def test_an_interval_that_ends_after_a_time_is_given_whole_however_far_it_goes_back(split: Split) -> None:
+def test_interval_that_ends_after_a_time_is_returned_whole(split: Split) -> None:
     for at in range(4):
         split.count(at, 0, a=1)
         split.count(at, 1, a=10)
@@ -365,7 +365,7 @@ def test_each_process_counts_in_a_shard_of_its_own_choice(server: Server) -> Non
     assert prefixes <= {"{g#0}", "{g#1}", "{g#2}", "{g#3}"}
 
 
-def test_a_process_reads_what_it_has_counted(server: Server, logger: Make) -> None:
+def test_process_reads_what_it_has_counted(server: Server, logger: Make) -> None:
     group = logger({"g": settings(intervals=["24h"], sync_interval=60)}, server.config)["g"]
     assert isinstance(group, EventGroup)
     group.declare_event_id("a")
@@ -388,7 +388,7 @@ def test_sources_that_have_a_name_stay_in_their_shard(server: Server) -> None:
             assert logger.reader("g").totals().counts == {"n": 10, "r": 3}
 
 
-def test_a_source_stays_in_its_shard_when_there_are_more_of_them(server: Server) -> None:
+def test_source_stays_in_its_shard_when_there_are_more_of_them(server: Server) -> None:
     sources = [f"stream {number}" for number in range(10)]
     for shards in (4, 5, 7):
         with EventCountLogger({"g": settings(shards=shards)}, server.config) as logger:
@@ -409,7 +409,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_process_left_is_counted_in_the_shard_that_its_file_names(
+def test_recovered_counts_go_to_the_shard_named_in_the_file(
     server: Server, config_file: Write, run: Run, spool_dir: Path
 ) -> None:
     plain = {"intervals": ["24h"], "sync_interval": 3600}
@@ -510,27 +510,27 @@ def alike(store: Store, any_server: Server, config_file: Write) -> Iterator[Path
     ],
     ids=" ".join,
 )
-def test_commands_tell_the_same_of_a_split_group_as_of_one_that_is_not(
+def test_commands_print_the_same_for_split_and_whole_groups(
     alike: Path, run: Run, command: list[str]
 ) -> None:
-    told = []
+    printed = []
     for group in ("plain", "split"):
         done = run(*(word.replace("FILE", str(alike)).replace("GROUP", group) for word in command))
         assert (done.returncode, done.stderr) == (0, "")
         lines = [line for line in done.stdout.splitlines() if '"server_time"' not in line]
-        told.append([line.replace(group, "G") for line in lines])
-    assert told[0]
-    assert told[0] == told[1]
+        printed.append([line.replace(group, "G") for line in lines])
+    assert printed[0]
+    assert printed[0] == printed[1]
 
 
-def test_metrics_are_the_same_of_a_split_group_as_of_one_that_is_not(alike: Path, run: Run) -> None:
+def test_metrics_are_the_same_for_split_and_whole_groups(alike: Path, run: Run) -> None:
     lines = run("ecl_reader", alike, "--format", "openmetrics").stdout.splitlines()
     of_plain, of_split = ([line for line in lines if f'"{group}"' in line] for group in ("plain", "split"))
     assert of_plain
     assert [line.replace('"plain"', '"split"') for line in of_plain] == of_split
 
 
-def test_shards_that_no_master_knows_yet_are_told_though_the_others_are_in_time(
+def test_check_names_shards_without_a_master_among_others(
     server: Server, run: Run, config_file: Write
 ) -> None:
     def file(shards: int) -> Path:
@@ -539,9 +539,9 @@ def test_shards_that_no_master_knows_yet_are_told_though_the_others_are_in_time(
 
     assert run("ecl_master", "--once", file(2)).returncode == 0
     assert "no master yet" not in run("ecl", "check", file(2)).stdout
-    told = run("ecl", "check", file(4)).stdout
-    assert "2 intervals have no master yet" in told
-    assert told.splitlines()[-2].endswith("group 'g#2', interval '24h'; group 'g#3', interval '24h'")
+    printed = run("ecl", "check", file(4)).stdout
+    assert "2 intervals have no master yet" in printed
+    assert printed.splitlines()[-2].endswith("group 'g#2', interval '24h'; group 'g#3', interval '24h'")
     last_line = run("ecl", "status", file(4)).stdout.splitlines()[-1]
     assert last_line.startswith("NOT STARTED: 1 of 1 interval has no master yet")
     assert run("ecl_master", "--once", file(4)).returncode == 0
@@ -549,7 +549,7 @@ def test_shards_that_no_master_knows_yet_are_told_though_the_others_are_in_time(
     assert run("ecl", "status", file(4)).returncode == 0
 
 
-def test_what_is_migrated_of_each_shard_is_told(alike: Path, run: Run) -> None:
+def test_migrate_prints_the_contents_of_each_shard(alike: Path, run: Run) -> None:
     done = run("ecl", "migrate", alike, "split", "--to", "hash", "--dry-run")
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
         f"split#{number}, 24h" for number in range(3)

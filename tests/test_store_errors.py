@@ -128,7 +128,10 @@ def test_server_with_a_long_script_is_named_as_busy(busy: Server) -> None:
     [
         ({}, "it requires a password, and none is configured ('password')"),
         ({"password": "wrong"}, "wrong user name or password ('username', 'password')"),
-        ({"username": "nobody", "password": "right"}, "wrong user name or password ('username', 'password')"),
+        (
+            {"username": "unknown", "password": "right"},
+            "wrong user name or password ('username', 'password')",
+        ),
         ({"password": "right", "db": 99}, "DB index is out of range ('db')"),
     ],
 )
