@@ -37,14 +37,22 @@ class Worker:
         self._coroutines: Coroutines | None = None
 
     def sample(
-        self, call: str, base: str, events: int, intervals: int, threads: int, sample_ms: float
+        self,
+        call: str,
+        base: str,
+        events: int,
+        intervals: int,
+        threads: int,
+        sample_ms: float,
+        clock: str = "perf_counter_ns",
     ) -> tuple[float, float]:
-        """Nanoseconds per call of the base, and of the call, one after the other."""
+        """Nanoseconds per call of the base, and of the call, one after the other, by a clock of `time`."""
 
         def stopwatch(name: str) -> Stopwatch:
-            key = json.dumps([name, events, intervals, threads])
+            key = json.dumps([name, events, intervals, threads, clock])
             if key not in self._stopwatches:
-                self._stopwatches[key] = Stopwatch(self._call(name, events, intervals), threads, sample_ms)
+                timed = self._call(name, events, intervals)
+                self._stopwatches[key] = Stopwatch(timed, threads, sample_ms, getattr(time, clock))
             return self._stopwatches[key]
 
         return stopwatch(base).sample(), stopwatch(call).sample()

@@ -79,7 +79,7 @@ class Connection(AbstractConnection):
             if self.health_check_interval:
                 self.check_health()  # type: ignore[no-untyped-call]
             if self._poll:
-                return bool(self._poll.poll(0)) or self._replies.has_data()
+                return bool(self._poll.poll(0) or self._replies.has_data())
             return bool(self.can_read())
         except (RedisError, OSError):
             return True

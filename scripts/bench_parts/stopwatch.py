@@ -22,11 +22,13 @@ def loop(n, target, items):
 class Stopwatch:
     """Times one call in samples that take about `sample_ms`."""
 
-    def __init__(self, call: Call, threads: int, sample_ms: float) -> None:
+    def __init__(
+        self, call: Call, threads: int, sample_ms: float, clock: Callable[[], int] = time.perf_counter_ns
+    ) -> None:
         self._call = call
         self._threads = threads
         names: dict[str, Any] = {
-            "now": time.perf_counter_ns,
+            "now": clock,
             "repeat": repeat,
             "cycle": cycle,
             "islice": islice,
