@@ -227,15 +227,17 @@ class Commits:
         replies: Sequence[Any],
     ) -> Commit:
         reply = replies[0]
-        n_confirming = N_REQUESTS[form.group.durability]
+        n_confirming = N_REQUESTS[form.group.durability] if behind else 0
         if len(behind) > n_confirming:  # an error in reply to the note is named by `ecl check`
             self._notes.note_sent(form.group, sent_at)
         if not isinstance(reply, list) or reply[3:] != [encoded(source), encoded(next)]:
             raise self._client.not_serving(form.key, "it answered another request")
-        outcome, now_ms, detail = reply[:3]
+        outcome, now_ms, detail, _, _ = reply
         self._client.learn_clock(sent_at, now_ms / 1000, form.key)
-        commit = self._commit(form.key, outcome, detail)
-        if n_confirming and commit.outcome in ("applied", "duplicate"):
+        if not isinstance(detail, bytes):
+            return self._failed(form.key, outcome, [text(word) for word in detail])
+        commit = Commit(_OUTCOMES[outcome], text(detail))
+        if n_confirming and outcome != b"conflict":
             try:
                 self._confirmation.check(form.group, replies[-n_confirming:], commit.stored)
             except Unconfirmed as error:
@@ -268,10 +270,8 @@ class Commits:
             return str(error)
         return None
 
-    def _commit(self, key: str, outcome: bytes, detail: Any) -> Commit:
-        if isinstance(detail, bytes):
-            return Commit(_OUTCOMES[outcome], text(detail))
-        words = [text(word) for word in detail]
+    def _failed(self, key: str, outcome: bytes, words: Sequence[str]) -> Commit:
+        """Returns a commit that has done nothing; `words` are the third item of the reply of commit.lua."""
         if outcome == b"events":
             return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
         refusals = tuple(map(RejectedKey, words[::3], words[1::3], map(plain, words[2::3])))

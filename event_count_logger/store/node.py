@@ -187,7 +187,8 @@ class Node:
             Unavailable: No answer, and the requests may have been done; or the server serves no client now.
             ResponseError: The reply to the first request; other errors are among the replies.
         """
-        owner = _owner()
+        made = socket.socket
+        owner = made if made.__module__ == "socket" else (made, get_native_id())  # see `_idle_connection`
         connection = self._idle_connection(owner)
         replies: list[Any] = []
         applied: Applied = "no"
@@ -250,6 +251,12 @@ class Node:
         return self.clock_offset_s
 
     def _idle_connection(self, owner: Hashable) -> Connection:
+        """Returns a connection that is free, or a new one.
+
+        Only the owner of a connection can use it. gevent and eventlet replace `socket.socket`, perhaps long
+        after this module was imported. Their sockets work only in the OS thread that made them. An older
+        socket would block all green threads of its user.
+        """
         try:
             for _ in range(len(self._idle)):
                 made_by, connection = self._idle.pop()
@@ -302,16 +309,6 @@ def _disconnect(idle: deque[tuple[Hashable, Connection]]) -> list[tuple[Hashable
             closed.append(idle.pop())
             closed[-1][1].disconnect()
     return closed
-
-
-def _owner() -> Hashable:
-    """Returns the owner of new connections. Only the same owner can use them.
-
-    gevent and eventlet replace `socket.socket`, perhaps long after this module was imported. Their sockets
-    work only in the OS thread that made them. An older socket would block all green threads of its user.
-    """
-    made = socket.socket
-    return made if made.__module__ == "socket" else (made, get_native_id())
 
 
 def _code_of_whole_server(reply: Any) -> str:
