@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 
 import pytest
-from redis._parsers import BaseParser
+from redis._parsers import BaseParser, _RESP2Parser
 from redis.exceptions import ResponseError
 
 from event_count_logger.errors import NotConnected, Unavailable
@@ -51,6 +52,36 @@ def test_late_reply_is_not_read_as_the_next_one(node: Node, own_server: Server) 
     assert other.exchange([request("PING")]) == [b"PONG"]
     assert other.contact.reachable
     other.close()
+
+
+def test_reply_of_several_packets_is_joined(node: Node) -> None:
+    value = "x" * 300_000
+    assert node.exchange([request("SET", "s", value), request("GET", "s")]) == [b"OK", value.encode()]
+
+
+def test_message_pushed_between_replies_is_no_reply(node: Node) -> None:
+    assert node.exchange([request("CLIENT", "TRACKING", "ON"), request("GET", "n")]) == [b"OK", None]
+    replies = node.exchange([request("SET", "n", "1"), request("GET", "n")])
+    assert replies == [b"OK", b"1"]
+
+
+def test_parser_of_redis_py_is_used_where_it_is_configured(server: Server) -> None:
+    options = {"host": "127.0.0.1", "port": server.port, "parser_class": _RESP2Parser, "protocol": 2}
+    node = Node(options, "here", Contact(None))
+    done, error = node.exchange([request("SET", "s", "x"), request("SADD", "s", "y")])
+    assert (done, type(error)) == (b"OK", ResponseError)
+    assert node.exchange([request("GET", "s")], connect=False) == [b"x"]
+    node.close()
+
+
+def test_idle_connection_is_pinged_after_health_check_interval(server: Server) -> None:
+    options = {"host": "127.0.0.1", "port": server.port, "health_check_interval": 0.01}
+    node = Node(options, "here", Contact(None))
+    for _ in range(2):
+        assert node.exchange([request("GET", "n")]) == [None]
+        time.sleep(0.05)
+    assert server.client.info("commandstats")["cmdstat_ping"]["calls"] >= 1
+    node.close()
 
 
 def parsers() -> int:
