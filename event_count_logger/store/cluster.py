@@ -175,10 +175,10 @@ class Cluster:
         random.shuffle(known)
         return sorted(known, key=lambda address: self._node_at(address).contact.reachable is False)
 
-    def _learn(self, slots: Any, told_by: Address) -> None:
+    def _learn(self, slots: Any, informant: Address) -> None:
         owners: dict[int, Address] = {}
         for first, last, (host, port, *_), *_ in slots:
-            owners |= dict.fromkeys(range(first, last + 1), (text(host or b"") or told_by[0], port))
+            owners |= dict.fromkeys(range(first, last + 1), (text(host or b"") or informant[0], port))
         self._owners, self._learned_at = owners, time.monotonic()
         self._contact.made(self._config.location)
         needed = {*owners.values(), *self._config.nodes}
