@@ -20,6 +20,7 @@ TELLING = {
     "_skip": 1,
     "EmbeddedServerError": 0,
     "Failure": 0,
+    "warn": 0,
 }
 
 #: What these yield is told, too.

@@ -140,8 +140,8 @@ def test_a_name_says_what_is_drawn(name: str, drawn: list[str]) -> None:
     [
         ("ecl_nothing", "'ecl_nothing' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
         ("ecl_", "'ecl_' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
-        ("ecl_web_7m", "'ecl_web_7m': group 'web' has no interval '7m'"),
-        ("ecl_web_", "'ecl_web_': group 'web' has no interval ''"),
+        ("ecl_web_7m", "group 'web' has no interval '7m'"),
+        ("ecl_web_", "group 'web' has no interval ''"),
         ("ecl_secret", "group 'secret' is hidden ('hidden: true' in its configuration)"),
         ("ecl_secret_5m", "group 'secret' is hidden ('hidden: true' in its configuration)"),
     ],

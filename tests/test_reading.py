@@ -178,8 +178,11 @@ def test_the_name_of_the_only_interval_may_be_left_out(ecl: EventCountLogger) ->
     ("ask", "message"),
     [
         (lambda ecl: ecl.reader("nope"), "Group 'nope' not found in configuration"),
-        (lambda ecl: ecl.reader("web").last(), "group 'web': which interval must be said (it has 1h, 24h)"),
-        (lambda ecl: ecl.reader("web").last("5m"), "group 'web': it has no interval '5m' (it has 1h, 24h)"),
+        (
+            lambda ecl: ecl.reader("web").last(),
+            "group 'web' has several intervals, name one (configured: 1h, 24h)",
+        ),
+        (lambda ecl: ecl.reader("web").last("5m"), "group 'web' has no interval '5m' (configured: 1h, 24h)"),
         (
             lambda ecl: ecl.reader("one").totals(),
             "group 'one' keeps no totals ('totals: false' in its configuration)",

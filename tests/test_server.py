@@ -326,7 +326,7 @@ def test_every_answer_has_security_headers(site: Site) -> None:
         ("/api/v1/groups/nothing/24h", 404, "nothing"),
         ("/api/v1/groups/secret/24h", 404, "there is no group 'secret'"),
         ("/api/v1/groups/secret/24h/stream", 404, "there is no group 'secret'"),
-        ("/api/v1/groups/web/5m", 404, "it has no interval '5m' (it has 24h, 48h)"),
+        ("/api/v1/groups/web/5m", 404, "group 'web' has no interval '5m' (configured: 24h, 48h)"),
         ("/api/v1/groups/web/24h/stream/x", 404, "Not Found"),
         ("/api/v1/groups/", 404, "Not Found"),
         ("/api/v1/groups/web/24h?history=-1", 422, "'history'"),

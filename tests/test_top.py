@@ -316,7 +316,7 @@ def test_a_row_of_a_group_without_events_says_so(run: Run, file: Path) -> None:
     [
         (["secret"], 1, "group 'secret' is hidden ('hidden: true' in its configuration)"),
         (["nothing"], 1, "Group 'nothing' not found in configuration"),
-        (["web", "-i", "1h"], 1, "group 'web': it has no interval '1h' (it has 24h, 48h)"),
+        (["web", "-i", "1h"], 1, "group 'web' has no interval '1h' (configured: 24h, 48h)"),
         ([], 2, "expected GROUP, one of: web, http, fast"),
         (["-i", "24h"], 2, "an interval can be chosen only together with GROUP"),
         (["web", "24h"], 2, "expected CONFIG [GROUP], not 3 arguments"),

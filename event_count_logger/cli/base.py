@@ -39,10 +39,21 @@ class Failure(click.ClickException):
         self.status = status
 
 
-def tell(line: str) -> None:
+def print_stderr(line: str) -> None:
     """Print a line to standard error, if that is open: print() takes None for standard output."""
     if sys.stderr:
         print(line, file=sys.stderr)
+
+
+def warn(message: str) -> None:
+    """Print a warning to standard error."""
+    print_stderr(f"WARNING: {message}")
+
+
+def log_to_stderr(*others: logging.Handler, level: int = logging.WARNING) -> None:
+    """Print log messages on standard error, as a command prints its own; also pass them to other handlers."""
+    handlers = [*others, logging.StreamHandler()]
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=level, handlers=handlers)
 
 
 def confirmed(question: str) -> bool:
@@ -50,7 +61,7 @@ def confirmed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
     except RuntimeError:  # click.Abort, too
-        tell("")
+        print_stderr("")
         return False
 
 
@@ -69,7 +80,7 @@ class OneLineErrors(click.Command):
         except OSError as error:
             status, message = _cannot_write(error)
         if message:
-            _tell_error(" ".join(message.split()))
+            _print_error(" ".join(message.split()))
         gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
         sys.exit(status)
 
@@ -100,11 +111,17 @@ class OneLineErrors(click.Command):
         return ExitStatus.OK, ""
 
 
-def _tell_error(message: str) -> None:
+def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Decorate a function as a command; `settings` are added to click's context settings."""
+    context_settings = {"help_option_names": ["-h", "--help"], **settings}
+    return click.command(cls=OneLineErrors, context_settings=context_settings)
+
+
+def _print_error(message: str) -> None:
     if logs_json():
         logging.getLogger("event_count_logger").error(message)
     else:
-        tell(f"ERROR: {message}")
+        print_stderr(f"ERROR: {message}")
 
 
 def _cannot_write(error: OSError) -> tuple[int, str]:

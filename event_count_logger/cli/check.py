@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
-import click
-
 from event_count_logger import config as configuration
-from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, tell, with_version
+from event_count_logger.cli.base import ExitStatus, command, config_argument, warn, with_version
 from event_count_logger.config import Config
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
@@ -17,7 +15,7 @@ from event_count_logger.service import embedded_server
 from event_count_logger.store import Store
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @with_version
 def check(config_file: str) -> None:
@@ -82,7 +80,7 @@ def _examine(config_file: str) -> _Report:
     facts = [machine_checks.counting_fact(), *machine_checks.spool_facts(config)]
     report.facts += [f"{config_file}: {fact}" for fact in facts]
     if warning := machine_checks.spool_warning(config):
-        tell(f"WARNING: {warning}")
+        warn(warning)
     return report
 
 

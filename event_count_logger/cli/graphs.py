@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from event_count_logger.cli.base import tell
+from event_count_logger.cli.base import warn
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.reading.rotation_wait import read_once_rotated
@@ -57,13 +57,13 @@ def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_Drawn]:
                 drawn = _read_graph(reader, graph)
         except StoreError as error:
             away = isinstance(error, Unavailable)
-            tell(f"WARNING: {error}")
+            warn(str(error))
         yield drawn
 
 
 def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
     (snapshot,) = read_once_rotated(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
-        tell(f"WARNING: {warning}")
+        warn(warning)
     known = reader.known_events(graph.group)
     return graph, [*known, *sorted(set(snapshot.counts).difference(known))], snapshot

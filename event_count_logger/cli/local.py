@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_config, with_version
-from event_count_logger.cli.rows import print_rows
+from event_count_logger.cli.base import ExitStatus, Failure, command, with_config, with_version
+from event_count_logger.cli.rows import check_limits, print_rows
 from event_count_logger.config import Config, from_file
 from event_count_logger.reading.local_reader import LocalRates, LocalReader, LocalSnapshot
 from event_count_logger.render import local_counters as render
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @click.argument("arguments", metavar="CONFIG [GROUP EVENT...]", nargs=-1)
 @click.option("--sum", "sums", is_flag=True, help="Add up all processes.")
 @click.option("--poll", is_flag=True, help="Print what is logged of some events, a row at a time.")
@@ -48,8 +48,7 @@ def local(
     config_file, *rest = with_config(arguments)
     if poll != bool(rest) or (poll and (len(rest) < 2 or sums)):
         raise click.UsageError("expected CONFIG, or --poll CONFIG GROUP EVENT...")
-    if delay_s <= 0 or (rows is not None and rows < 1):
-        raise click.UsageError("SECONDS and COUNT must be above 0")
+    check_limits(delay_s, rows)
     if as_json and (poll or sums):
         raise click.UsageError(f"--json does not go with {'--poll' if poll else '--sum'}")
     config = from_file(config_file)

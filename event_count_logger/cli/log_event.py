@@ -15,7 +15,7 @@ from types import FrameType
 import click
 
 from event_count_logger import keys
-from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, command, log_to_stderr, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.counting import syncer
 from event_count_logger.counting.local_counters import LocalCounters
@@ -37,10 +37,7 @@ _MOST_NAMED, _LONGEST_NAMED = 5, 40
 
 
 # An event or a count may begin with '-'.
-@click.command(
-    cls=OneLineErrors,
-    context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
-)
+@command(ignore_unknown_options=True)
 @click.argument("arguments", metavar="CONFIG GROUP EVENT [COUNT]", nargs=-1, required=True)
 @with_version
 def log_event(arguments: tuple[str, ...]) -> None:
@@ -117,7 +114,7 @@ def _log_lines(config: Config, group: GroupConfig) -> None:
     sync_interval = min(configured, _STREAM_SYNC_S)
     events = _events(config, replace(group, sync_interval=sync_interval))
     warnings = _LastMessage()
-    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[warnings, logging.StreamHandler()])
+    log_to_stderr(warnings)
     skipped: Counter[str] = Counter()
     lines = _Lines(sys.stdin.fileno())
     for chunk in lines:

@@ -7,7 +7,7 @@ from types import FrameType
 
 import click
 
-from event_count_logger.cli.base import OneLineErrors, config_argument, log_format_option, with_version
+from event_count_logger.cli.base import command, config_argument, log_format_option, with_version
 from event_count_logger.config import Config, from_file
 from event_count_logger.logs import counted
 from event_count_logger.service import sighup
@@ -16,7 +16,7 @@ from event_count_logger.service.log_format import LogFormat, set_up_logging
 from event_count_logger.service.master import EventCountLoggerMaster
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option("-v", "--verbose", is_flag=True, help="One line per rotation.")
 @click.option("--once", is_flag=True, help="End what is due now and exit, for use from cron.")

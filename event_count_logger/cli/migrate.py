@@ -7,10 +7,10 @@ import click
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
-    OneLineErrors,
+    command,
     config_argument,
     confirmed,
-    tell,
+    warn,
     with_version,
 )
 from event_count_logger.config import Config, GroupConfig, Layout, from_file
@@ -20,7 +20,7 @@ from event_count_logger.store import Store
 from event_count_logger.store.migration import Migration
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.argument("group_name", metavar="GROUP")
 @click.option("--to", "layout", required=True, type=click.Choice(["keys", "hash"]), help="The new layout.")
@@ -63,7 +63,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
         raise Failure("nothing was moved", ExitStatus.UNKNOWN)
     for migration in migrations:
         for key in migration.run():
-            tell(f"WARNING: Key {key} holds something else than it should: it is left as it is")
+            warn(f"Key {key} holds something else than it should: it is left as it is")
     print(f"{group.name} is moved; set its 'layout: {layout}' in {config_file} before it is used again")
 
 
@@ -87,5 +87,5 @@ def _processes(config: Config) -> list[LocalSnapshot]:
     try:
         return LocalReader(config).read()
     except OSError as error:
-        tell(f"WARNING: spool files cannot be read: {error}")
+        warn(f"spool files cannot be read: {error}")
         return []

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_version
+from event_count_logger.cli.base import ExitStatus, Failure, command, with_version
 from event_count_logger.cli.graphs import print_graphs
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import EventCountLoggerError
@@ -17,7 +17,7 @@ from event_count_logger.store import Store
 _VARIABLES = ["ecl_config", "ECL_CONFIG"]
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @click.argument("name")
 @click.argument(
     "action",

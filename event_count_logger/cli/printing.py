@@ -6,18 +6,13 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from event_count_logger.cli.base import tell
+from event_count_logger.cli.base import log_to_stderr, warn
 from event_count_logger.cli.waiting import Waiting
-from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.errors import NotConfigured
-from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.logs import Log
-from event_count_logger.reading.follow import After, Follower
-from event_count_logger.reading.reader import Reader, Snapshot, Totals
-from event_count_logger.reading.rotation_wait import read_once_rotated
+from event_count_logger.reading.follow import After
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Snapshot, Totals, require_history
 from event_count_logger.render import csv, json, text
-from event_count_logger.store import Store
 
 
 class Renderer(Protocol):
@@ -46,48 +41,43 @@ class GroupPrinter:
     All methods raise StoreError if Redis does not answer.
     """
 
-    def __init__(self, redis: RedisConfig, group: GroupConfig, renderer: Renderer, rate: bool) -> None:
-        self.group = group
-        self._redis = redis
-        self._reader = Reader(Store(redis))
+    def __init__(self, reader: GroupReader, renderer: Renderer, rate: bool) -> None:
+        self._reader = reader
         self._renderer = renderer
         self._rate = rate
 
-    def print_snapshots(self, interval: Interval, halves: Sequence[Half]) -> bool:
+    def print_snapshots(self, interval: str, halves: Sequence[Half]) -> bool:
         """Returns whether they are stale."""
-        snapshots = read_once_rotated(self._reader, self.group, interval, *halves)
+        snapshots = self._reader.rotated(interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
         _warn(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
 
-    def print_history(self, interval: Interval, n: int) -> bool:
+    def print_history(self, interval: str, n: int) -> bool:
         """Returns whether newer ones should be there.
 
         Raises:
             NotConfigured: The group keeps no history.
         """
-        if not self.group.history:
-            raise NotConfigured(
-                f"group '{self.group.name}' keeps no history ('history: 0' in its configuration)"
-            )
-        last = read_once_rotated(self._reader, self.group, interval, "last")
-        finished = self._reader.history(self.group, interval, n)
+        require_history(self._reader.group)
+        last = self._reader.rotated(interval, "last")
+        finished = self._reader.history(interval, n)
         print(self._renderer.render_history(finished, self._rate), end="")
         _warn(text.warnings(last))
         return last[0].stale
 
     def print_totals(self) -> None:
         """Raises NotConfigured if the group keeps none."""
-        print(self._renderer.render_totals(self._reader.totals(self.group)), end="")
+        print(self._renderer.render_totals(self._reader.totals()), end="")
 
-    def follow(self, interval: Interval, after: After) -> None:
+    def follow(self, interval: str, after: After) -> None:
         """Print each interval that finishes, until a signal, or until nobody reads it any more.
 
         Raises:
             NotConfigured: The group keeps no history.
         """
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
-        follower = Follower(Store(self._redis, Log("EventCountLogger")), self.group, interval, after)
+        log_to_stderr(level=logging.INFO)
+        follower = self._reader.follower(interval, after)
         waiting = Waiting()
         first, wait_s = True, 0.0
         while waiting.goes_on(wait_s):
@@ -100,4 +90,4 @@ class GroupPrinter:
 
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        tell(f"WARNING: {warning}")
+        warn(warning)

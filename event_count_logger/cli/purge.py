@@ -10,9 +10,10 @@ from event_count_logger import keys
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
-    OneLineErrors,
+    command,
     confirmed,
-    tell,
+    print_stderr,
+    warn,
     with_config,
     with_version,
 )
@@ -23,7 +24,7 @@ from event_count_logger.logs import counted
 from event_count_logger.store import MasterInfo, Store
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @click.argument("arguments", metavar="CONFIG GROUP", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Only say how many keys there are.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -66,12 +67,12 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
             f"group '{name}' is in use: {usage}; --force deletes its keys all the same", ExitStatus.UNKNOWN
         )
     if n_keys and not yes:
-        tell(f"Programs that still count in group '{name}' bring it back.")
+        print_stderr(f"Programs that still count in group '{name}' bring it back.")
         if not confirmed(f"Delete {found} of group '{name}' in {config.redis.location}?"):
             raise Failure("nothing was deleted", ExitStatus.UNKNOWN)
     print(f"deleted {counted(store.keyspace.delete(name), 'key')} of group '{name}'")
     if usage:
-        tell(f"WARNING: group '{name}' is in use, and comes back: {usage}")
+        warn(f"group '{name}' is in use, and comes back: {usage}")
 
 
 def _usage(config: Config, store: Store, name: str) -> str:
@@ -89,5 +90,5 @@ def _masters(store: Store, name: str) -> list[MasterInfo]:
         try:
             found += store.masters.of(replace(group, key_prefix=prefix))
         except Rejected as error:
-            tell(f"WARNING: {error}")
+            warn(str(error))
     return found

@@ -10,16 +10,19 @@ import click
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
-    OneLineErrors,
+    command,
     config_argument,
     with_version,
 )
 from event_count_logger.cli.printing import RENDERERS, GroupPrinter
 from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
+from event_count_logger.logs import Log
 from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import After
+from event_count_logger.reading.group_reader import GroupReader, choose_interval
 from event_count_logger.store import Store
 
 #: Formats of monitoring systems: of all groups, or of one; and the options that go with them.
@@ -38,7 +41,7 @@ _OPTIONS_OF = {
 }
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option("-g", "--group", "group_name", metavar="GROUP", help="Counter group to print.")
 @click.option(
@@ -104,8 +107,10 @@ def reader(
     if group_name is None:
         raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
-    printer = GroupPrinter(config.redis, config.group(group_name), RENDERERS[chosen_format], options["rate"])
-    _print_group(printer, what, options)
+    # A command that goes on logs that Redis is unavailable; all others end with that error.
+    store = Store(config.redis, Log("EventCountLogger") if what == "follow" else None)
+    counts = GroupReader(config.group(group_name), store)
+    _print_group(counts, GroupPrinter(counts, RENDERERS[chosen_format], options["rate"]), what, options)
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
@@ -157,11 +162,11 @@ def _export(config: Config, group_name: str | None, chosen_format: str, interval
     print_metrics(groups, store, chosen_format == "openmetrics")
 
 
-def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
+def _print_group(counts: GroupReader, printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
     if what == "totals":
         printer.print_totals()
         return
-    interval = _choose_interval(printer.group, options["interval"])
+    interval = _choose_interval(counts.group, options["interval"]).name
     if what == "follow":
         printer.follow(interval, _after(options["after"]))
         return
@@ -174,15 +179,13 @@ def _print_group(printer: GroupPrinter, what: str, options: dict[str, Any]) -> N
 
 
 def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
-    if not name and len(group.intervals) == 1:
-        return group.intervals[0]
-    if not name:
-        message = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
-        raise Failure(message, ExitStatus.UNKNOWN)
-    interval = group.interval(name)
-    if interval is None:
-        raise Failure(f"Interval '{name}' not configured for this group.", ExitStatus.UNKNOWN)
-    return interval
+    try:
+        return choose_interval(group, name or None)
+    except NotConfigured as error:
+        # The messages of version 1.1, which programs may look for.
+        several = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
+        message = f"Interval '{name}' not configured for this group." if name else several
+        raise Failure(message, ExitStatus.UNKNOWN) from error
 
 
 def _after(given: str | None) -> After:

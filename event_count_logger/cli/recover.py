@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -10,14 +9,14 @@ from contextlib import suppress
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, with_version
+from event_count_logger.cli.base import ExitStatus, command, config_argument, log_to_stderr, with_version
 from event_count_logger.config import from_file
 from event_count_logger.counting.recovery import FileState, Finding, Recovery
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option("--dry-run", is_flag=True, help="Only say what is there.")
 @with_version
@@ -39,7 +38,7 @@ def recover(config_file: str, dry_run: bool) -> None:
     cannot be read.
     ECL_CONFIG in the environment stands for CONFIG.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    log_to_stderr()
     config = from_file(config_file)
     recovery = Recovery(config, Store(config.redis), Log("EventCountLogger"))
     outcomes: Counter[FileState] = Counter()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import count as count_up
 
+import click
+
 from event_count_logger.render import rows
 
 #: Rows after which the header is repeated.
@@ -14,6 +16,12 @@ _ROWS_PER_HEADER = 20
 
 #: The events of a row, and the count of each, or what stands for it.
 Row = tuple[Sequence[str], Sequence[int | str]]
+
+
+def check_limits(delay_s: float, n_rows: int | None) -> None:
+    """Raise UsageError if the seconds between rows, or the number of rows, are not above 0."""
+    if delay_s <= 0 or (n_rows is not None and n_rows < 1):
+        raise click.UsageError("SECONDS and COUNT must be above 0")
 
 
 def print_rows(next_row: Callable[[], Row], delay_s: float, n_rows: int | None) -> None:

@@ -13,7 +13,7 @@ import click
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
-    OneLineErrors,
+    command,
     config_argument,
     log_format_option,
     with_version,
@@ -40,7 +40,7 @@ _OPEN_TO_ALL = (
 )
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option(
     "--listen",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, OneLineErrors, config_argument, with_version
+from event_count_logger.cli.base import ExitStatus, command, config_argument, with_version
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
 from event_count_logger.reading import status as examination
@@ -16,7 +16,7 @@ from event_count_logger.render.state import summary
 from event_count_logger.store import Store
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option("--json", "as_json", is_flag=True, help="JSON, with times in Unix seconds.")
 @with_version

@@ -18,7 +18,7 @@ import click
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
-    OneLineErrors,
+    command,
     config_argument,
     log_format_option,
     with_version,
@@ -42,7 +42,7 @@ _POLL_S = 0.25
 _POLL_ONCE_S = 0.05
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @config_argument
 @click.option(
     "--from",

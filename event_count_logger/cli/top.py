@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, Failure, OneLineErrors, with_config, with_version
-from event_count_logger.cli.rows import Row, print_rows
+from event_count_logger.cli.base import ExitStatus, Failure, command, with_config, with_version
+from event_count_logger.cli.rows import Row, check_limits, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.errors import Unavailable
 from event_count_logger.installation import how_to_install
 from event_count_logger.reading.group_rates import GroupRates
-from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Target
@@ -27,7 +27,7 @@ _UNKNOWN, _AWAY = "?", "-"
 _NO_EVENT = "(no event yet)"
 
 
-@click.command(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@command()
 @click.argument("arguments", metavar="CONFIG [GROUP]", nargs=-1)
 @click.option("-i", "--interval", "interval_name", metavar="INT", help="Which interval (the first one).")
 @click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two reads (1).")
@@ -60,8 +60,7 @@ def top(
     or rich is missing; 3 Redis refuses to answer (elsewhere than on a terminal).
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
-    if delay_s <= 0 or (reads is not None and reads < 1):
-        raise click.UsageError("SECONDS and COUNT must be above 0")
+    check_limits(delay_s, reads)
     config_file, *group_names = with_config(arguments)
     if len(group_names) > 1:
         raise click.UsageError(f"expected CONFIG [GROUP], not {1 + len(group_names)} arguments")
@@ -86,7 +85,7 @@ def _target(config: Config, group_name: str | None, interval_name: str | None) -
         return None
     if interval_name is None:
         return Target(group, group.intervals[0])
-    return Target(group, GroupReader(group, Store(config.redis)).interval(interval_name))
+    return Target(group, choose_interval(group, interval_name))
 
 
 def _group(config: Config, name: str | None) -> GroupConfig | None:
@@ -97,10 +96,7 @@ def _group(config: Config, name: str | None) -> GroupConfig | None:
         raise Failure("all groups are hidden ('hidden: true' in the configuration)", ExitStatus.UNKNOWN)
     if name is None:
         return config.shown_groups[0] if len(config.shown_groups) == 1 else None
-    group = config.group(name)
-    if group.hidden:
-        raise Failure(f"group '{name}' is hidden ('hidden: true' in its configuration)", ExitStatus.UNKNOWN)
-    return group
+    return config.shown_group(name)
 
 
 def _show(config: Config, target: Target | None, sort: str, delay_s: float, reads: int | None) -> None:

@@ -127,6 +127,17 @@ class Config:
             raise NotConfigured(f"Group '{name}' not found in configuration")
         return group
 
+    def shown_group(self, name: str) -> GroupConfig:
+        """Returns the group of that name.
+
+        Raises:
+            NotConfigured: The group is missing or hidden.
+        """
+        group = self.group(name)
+        if group.hidden:
+            raise NotConfigured(f"group '{name}' is hidden ('hidden: true' in its configuration)")
+        return group
+
     @property
     def shown_groups(self) -> list[GroupConfig]:
         """The groups that are not hidden."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import ceil
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import NotConfigured, Unavailable
+from event_count_logger.errors import Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.reading.reader import Snapshot, finished_snapshot
+from event_count_logger.reading.reader import Snapshot, finished_snapshot, require_history
 from event_count_logger.store import HistoryEntry, HistoryPosition, Store
 
 #: Where to begin: behind a position, behind a time (Unix seconds), or, with None, now.
@@ -34,8 +34,7 @@ class Follower:
             NotConfigured: The group keeps no history.
             ValueError: `after` is neither a position nor a time.
         """
-        if not group.history:
-            raise NotConfigured(f"group '{group.name}' keeps no history ('history: 0' in its configuration)")
+        require_history(group)
         self._store = store
         self._group = group
         self._interval = interval

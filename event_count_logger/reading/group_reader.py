@@ -9,9 +9,27 @@ from collections.abc import AsyncIterator, Iterator
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
+from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After, Follower
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
+from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.store import Store
+
+
+def choose_interval(group: GroupConfig, name: str | None) -> Interval:
+    """Returns the interval of a group by its name; without a name the only one.
+
+    Raises:
+        NotConfigured: No such interval, or no name although there are several.
+    """
+    if name is None and len(group.intervals) == 1:
+        return group.intervals[0]
+    found = None if name is None else group.interval(name)
+    if found is None:
+        names = ", ".join(interval.name for interval in group.intervals)
+        problem = "several intervals, name one" if name is None else f"no interval '{name}'"
+        raise NotConfigured(f"group '{group.name}' has {problem} (configured: {names})")
+    return found
 
 
 class GroupReader:
@@ -28,8 +46,12 @@ class GroupReader:
         self._reader = Reader(store)
 
     def last(self, interval: str | None = None) -> Snapshot:
-        """The last finished interval."""
+        """Returns the last finished interval."""
         return self._reader.read(self.group, self.interval(interval), "last")[0]
+
+    def rotated(self, interval: str | None, *halves: Half) -> tuple[Snapshot, ...]:
+        """Returns a snapshot of each half as of the same time; waits up to 1 s for a rotation that is due."""
+        return read_once_rotated(self._reader, self.group, self.interval(interval), *halves)
 
     def current(self, interval: str | None = None) -> Snapshot:
         """The running interval."""
@@ -86,15 +108,8 @@ class GroupReader:
                 time.sleep(wait_s)
 
     def interval(self, name: str | None) -> Interval:
-        """The interval of that name, or the only one."""
-        if name is None and len(self.group.intervals) == 1:
-            return self.group.intervals[0]
-        found = None if name is None else self.group.interval(name)
-        if found is None:
-            names = ", ".join(interval.name for interval in self.group.intervals)
-            what = "which interval must be said" if name is None else f"it has no interval '{name}'"
-            raise NotConfigured(f"group '{self.group.name}': {what} (it has {names})")
-        return found
+        """Returns the interval of that name, or the only one."""
+        return choose_interval(self.group, name)
 
     def close(self) -> None:
         """Close the connections; the next read makes new ones."""

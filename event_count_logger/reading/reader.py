@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
@@ -12,6 +13,9 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import HistoryEntry, Reading, Store
 from event_count_logger.store.shard_merge import added
+
+#: Seconds by which a rotation may be late before its interval counts as overdue.
+OVERDUE_TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,17 @@ class Reader:
     def close(self) -> None:
         """Close the connections; the next read makes new ones."""
         self._store.close()
+
+
+def is_overdue(overdue_s: float | None) -> TypeGuard[float]:
+    """Returns whether a rotation is later than a running master would let it be."""
+    return overdue_s is not None and overdue_s > OVERDUE_TOLERANCE_S
+
+
+def require_history(group: GroupConfig) -> None:
+    """Raise NotConfigured if a group keeps no history."""
+    if not group.history:
+        raise NotConfigured(f"group '{group.name}' keeps no history ('history: 0' in its configuration)")
 
 
 def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Reading) -> Snapshot:

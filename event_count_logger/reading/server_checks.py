@@ -10,10 +10,9 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
-from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.reader import Reader, is_overdue
 from event_count_logger.reading.rejections import Rejections
 from event_count_logger.reading.running_masters import parts, running_masters
-from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
 from event_count_logger.reading.unrotated import find_unrotated
 from event_count_logger.store import Store
 
@@ -58,12 +57,13 @@ def notes(config: Config, store: Store) -> Iterator[str]:
     Raises:
         Unavailable: Redis does not answer.
     """
+    reader = Reader(store)
     not_taken = []
     for group in config.groups.values():
         for shard, interval in product(group.shards, group.intervals):
             with suppress(Rejected):  # a problem
-                if not store.rotation.has_rotated(shard, interval) and not _is_overdue(
-                    shard, interval, store
+                if not store.rotation.has_rotated(shard, interval) and not is_overdue(
+                    reader.overdue_s(shard, interval)
                 ):
                     not_taken.append(f"group '{shard.label}', interval '{interval.name}'")
     if not_taken:
@@ -140,7 +140,7 @@ def _overdue(config: Config, store: Store, rejections: Rejections) -> Iterator[s
                 if not any(rejections.include(shard.label, error) for shard in group.shards):
                     yield f"{where}: {error}"
                 continue
-            if snapshot.overdue_s and snapshot.overdue_s > OVERDUE_TOLERANCE_S:
+            if is_overdue(snapshot.overdue_s):
                 overdue = f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue"
                 yield f"{overdue}: {_why_overdue(group, interval, store)}"
 
@@ -154,11 +154,6 @@ def _why_overdue(group: GroupConfig, interval: Interval, store: Store) -> str:
     return (
         f"configurations differ: {masters.difference(lacking[0])}" if lacking else "see the log of the master"
     )
-
-
-def _is_overdue(group: GroupConfig, interval: Interval, store: Store) -> bool:
-    overdue_s = Reader(store).overdue_s(group, interval)
-    return overdue_s is not None and overdue_s > OVERDUE_TOLERANCE_S
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from event_count_logger.config import Config, GroupConfig
-from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.reader import Reader, is_overdue
 from event_count_logger.reading.unrotated import Unrotated, find_unrotated
 from event_count_logger.store import MASTER_ALIVE_S, MasterInfo, Store
-
-#: Seconds that a rotation may be late before it is said to be overdue.
-OVERDUE_TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class IntervalStatus:
     @property
     def overdue(self) -> bool:
         """Whether its rotation is so late that no master can be at work."""
-        return self.overdue_s is not None and self.overdue_s > OVERDUE_TOLERANCE_S
+        return is_overdue(self.overdue_s)
 
 
 @dataclass(frozen=True, slots=True)

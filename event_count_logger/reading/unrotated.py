@@ -10,12 +10,9 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import Rejected, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
-from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.reader import OVERDUE_TOLERANCE_S, Reader
 from event_count_logger.reading.running_masters import other_parts, parts, running_masters
 from event_count_logger.store import Store
-
-#: Seconds that a rotation may be late.
-_TOLERANCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +35,13 @@ class Unrotated:
     reason: str
     hidden: bool = False
 
+    @property
+    def sentence(self) -> str:
+        """The problem, without the group."""
+        return f"interval '{self.interval}': processes count in it, and no master ends it: {self.reason}"
+
     def __str__(self) -> str:
-        return (
-            f"group '{self.part}', interval '{self.interval}': processes count in it, and no master ends it: "
-            f"{self.reason}"
-        )
+        return f"group '{self.part}', {self.sentence}"
 
 
 class UnrotatedWatch:
@@ -68,12 +67,7 @@ class UnrotatedWatch:
                 found |= {key: each for key, each in self._known.items() if key[0] == group.name}
         for key in found.keys() - self._known.keys():
             each = found[key]
-            self._log.warning(
-                "Group '%s', interval '%s': processes count in it, and no master ends it: %s",
-                each.part,
-                each.interval,
-                each.reason,
-            )
+            self._log.warning("Group '%s', %s", each.part, each.sentence)
         for key in self._known.keys() - found.keys():
             each = self._known[key]
             self._log.info(
@@ -127,4 +121,4 @@ def _is_rotated(part: GroupConfig, interval: Interval, counted_s: float, store: 
     An interval that was taken out of all configurations is overdue for ever, and not counted in any more.
     """
     overdue_s = Reader(store).overdue_s(part, interval) or 0.0
-    return counted_s >= overdue_s - _TOLERANCE_S and store.rotation.has_rotated(part, interval)
+    return counted_s >= overdue_s - OVERDUE_TOLERANCE_S and store.rotation.has_rotated(part, interval)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
+from event_count_logger.reading.group_reader import choose_interval
 
 #: What the name of the plugin begins with; all groups in one plugin are called by the second.
 _PREFIX, _ALL = "ecl_", "all"
@@ -65,13 +66,8 @@ def find(config: Config, name: str) -> list[Graph]:
     group_name, _, interval_name = (wanted, "", "") if is_group else wanted.rpartition("_")
     if group_name not in config.groups:
         raise NotConfigured(f"'{name}' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)")
-    group = config.groups[group_name]
-    if group.hidden:
-        raise NotConfigured(f"group '{group_name}' is hidden ('hidden: true' in its configuration)")
-    interval = group.interval(interval_name)
-    if interval is None and not is_group:
-        raise NotConfigured(f"'{name}': group '{group_name}' has no interval '{interval_name}'")
-    return [of_group(group, interval)]
+    group = config.shown_group(group_name)
+    return [of_group(group, None if is_group else choose_interval(group, interval_name))]
 
 
 def suggestions(config: Config) -> list[str]:

@@ -9,8 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from event_count_logger.logs import counted
-from event_count_logger.reading.reader import Snapshot
-from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
+from event_count_logger.reading.reader import Snapshot, is_overdue
 from event_count_logger.render.event_table import EventTable, fitted
 from event_count_logger.render.phrases import NOTHING_YET, count, duration, printable, rate
 from event_count_logger.top.sample import Overview, Sample, Target
@@ -113,7 +112,7 @@ def _age(age_s: float) -> str:
 def _freshness(snapshot: Snapshot) -> tuple[str, str]:
     if snapshot.overdue_s is None:
         return "nothing counted yet", "yellow"
-    if snapshot.overdue_s > OVERDUE_TOLERANCE_S:
+    if is_overdue(snapshot.overdue_s):
         return f"STALE: overdue by {duration(snapshot.overdue_s)}", "bold red"
     return "in time", "green"
 

@@ -44,7 +44,7 @@ from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.logs import counted
-from event_count_logger.reading.status import OVERDUE_TOLERANCE_S
+from event_count_logger.reading.reader import OVERDUE_TOLERANCE_S
 from event_count_logger.reading.unrotated import UnrotatedWatch
 from event_count_logger.render.phrases import duration, utc
 from event_count_logger.service.embedded_server import EmbeddedServer

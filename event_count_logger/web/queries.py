@@ -11,7 +11,7 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import NotConfigured, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reading import status
-from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.reading.scrape import Scraper
@@ -60,7 +60,7 @@ class Queries:
         Raises:
             NotConfigured: The group has no such interval.
         """
-        return GroupReader(group, self._store).interval(name)
+        return choose_interval(group, name)
 
     async def groups(self) -> bytes:
         """Returns all groups and masters; see `representations.Groups`."""
