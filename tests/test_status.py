@@ -15,7 +15,7 @@ from event_count_logger.config import from_dicts, from_file
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.cells import Cells
 from event_count_logger.reading.local_reader import LocalReader, UndeliveredFile
-from event_count_logger.reading.local_status import LocalStatus, MachineStatus, examine_machine, settled
+from event_count_logger.reading.local_status import LocalStatus, MachineStatus, examine_machine, recheck
 from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status, examine
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
@@ -430,7 +430,7 @@ sys.stdin.read()
         return machine if machine.late else None
 
     late = wait_until(first_look, what="a look finds counts that are under way")
-    assert settled(config, late).late == []
+    assert recheck(config, late).late == []
     assert run("ecl", "status", file).returncode == 0
 
 
@@ -559,10 +559,10 @@ def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_d
             path.unlink()
             left(spool_dir, config.redis.identity)  # of a process that has just ended
 
-    assert settled(config, before, recover).unrecovered == []
+    assert recheck(config, before, recover).unrecovered == []
     assert len(looks) == 3
     later = examine_machine(config)
-    assert settled(config, later, looks.append).unrecovered == later.unrecovered
+    assert recheck(config, later, looks.append).unrecovered == later.unrecovered
     assert sum(looks[3:]) == pytest.approx(5)
 
 

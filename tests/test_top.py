@@ -26,7 +26,7 @@ from event_count_logger.render.event_table import bar
 from event_count_logger.render.phrases import duration, printable
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Overview, Sample, Target
-from event_count_logger.top.view import COLUMNS, Frame, View, arranged, press
+from event_count_logger.top.view import COLUMNS, Frame, View, press, sorted_events
 from event_count_logger.top.watcher import Answer
 from tests.conftest import BIN, needs_debian
 from tests.days import DAY, Days
@@ -416,7 +416,9 @@ def sample(counts: dict[str, int], **changed: Any) -> Sample:
 def drawn(view: View, found: Sample, width: int, height: int) -> list[str]:
     size = render.Size(width, height)
     assert view.target
-    lines = render.screen(view, Answer(view.target, found), arranged(view, found), [view.target], size, 0.0)
+    lines = render.screen(
+        view, Answer(view.target, found), sorted_events(view, found), [view.target], size, 0.0
+    )
     return [line.plain for line in lines]
 
 
@@ -485,12 +487,12 @@ FRAME = Frame([Target(HTTP, DAY), Target(WEB, DAY)], rows=50, page=20)
         (["<", "<"], {"sort": "total"}),
         (["/", "q", "r", "backspace", "enter"], {"search": "q"}),
         (["/", "q", "escape"], {}),
-        (["/", "q", "ctrl-c"], {"search": "q", "typing": True, "left": True}),
+        (["/", "q", "ctrl-c"], {"search": "q", "typing": True, "has_quit": True}),
         (["tab"], {"target": FRAME.targets[1]}),
         (["g", "down", "enter"], {"target": FRAME.targets[1]}),
         (["g", "end", "page down", "enter"], {"target": FRAME.targets[1]}),
         (["z", "\x1b[99~", "f13"], {}),
-        (["q"], {"left": True}),
+        (["q"], {"has_quit": True}),
     ],
 )
 def test_keys_change_the_view(keys: list[str], changed: dict[str, Any]) -> None:

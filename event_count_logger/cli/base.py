@@ -1,4 +1,4 @@
-"""What all commands share: arguments, exit statuses, and errors in one line."""
+"""Shared parts of all commands: arguments, exit statuses, warnings, and errors in one line."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class ExitStatus(IntEnum):
     """Exit statuses of all commands."""
 
     OK = 0
-    UNKNOWN = 1  #: a group, interval or event that is not configured
-    PROBLEMS = 1  #: of `ecl check`: some were found
-    USAGE = 2  #: wrong arguments, or a configuration that cannot be used
+    UNKNOWN = 1  #: unknown group, interval or event; or the user answered no
+    PROBLEMS = 1  #: `ecl check` found problems
+    USAGE = 2  #: wrong arguments, or an unusable configuration
     UNREACHABLE = 3  #: Redis does not answer
-    STALE = 4  #: counts do not flow from end to end, or are kept in files, though Redis answers
+    STALE = 4  #: Redis answers, but counts do not flow from end to end, or are kept in files
     INTERRUPTED = 130  #: Ctrl-C
 
 
 class Failure(click.ClickException):
-    """Ends a command with one line and a status."""
+    """An error that ends a command with one line and an exit status."""
 
     def __init__(self, message: str, status: ExitStatus) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class Failure(click.ClickException):
 
 
 def print_stderr(line: str) -> None:
-    """Print a line to standard error, if that is open: print() takes None for standard output."""
+    """Print a line on standard error. If that is closed, print nothing: print() would use standard output."""
     if sys.stderr:
         print(line, file=sys.stderr)
 
@@ -57,7 +57,7 @@ def log_to_stderr(*others: logging.Handler, level: int = logging.WARNING) -> Non
 
 
 def confirmed(question: str) -> bool:
-    """Ask on standard error; whoever does not answer, or cannot be asked, says no."""
+    """Ask a question on standard error; no answer, or no terminal, means no."""
     try:
         return click.confirm(question, err=True)
     except RuntimeError:  # click.Abort, too
@@ -66,12 +66,12 @@ def confirmed(question: str) -> bool:
 
 
 class OneLineErrors(click.Command):
-    """A command that says what went wrong in one line on standard error, and never with a traceback."""
+    """A command that reports an error as one line on standard error, never as a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run as a program."""
+        """Run the command as a program, and exit."""
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # not where it was closed
+            if isinstance(stream, io.TextIOWrapper):  # None if it is closed
                 stream.reconfigure(errors="backslashreplace")
         status, message = self._run()
         try:
@@ -81,13 +81,13 @@ class OneLineErrors(click.Command):
             status, message = _cannot_write(error)
         if message:
             _print_error(" ".join(message.split()))
-        gc.freeze()  # else all that was imported is searched for garbage now, which takes 25 ms
+        gc.freeze()  # otherwise the interpreter searches all objects for garbage, which takes 25 ms
         sys.exit(status)
 
     def _run(self) -> tuple[int, str]:
-        """The exit status, and a message if there is something to say."""
+        """Run the command; return its exit status, and an error message or ''."""
         try:
-            # Not click's own main(), which has its own mind about broken pipes.
+            # click's own main() would handle broken pipes in another way.
             with self.make_context(os.path.basename(sys.argv[0]), sys.argv[1:]) as context:
                 self.invoke(context)
         except click.exceptions.Exit as end:
@@ -125,11 +125,11 @@ def _print_error(message: str) -> None:
 
 
 def _cannot_write(error: OSError) -> tuple[int, str]:
-    """Whoever reads the output may have enough of it; everything else is said."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+    """Returns the exit status and message for an output error; a closed pipe is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what is still buffered
     if isinstance(error, BrokenPipeError):
         return ExitStatus.OK, ""
-    return ExitStatus.USAGE, f"the output cannot be written: {error.strerror}"
+    return ExitStatus.USAGE, f"output cannot be written: {error.strerror}"
 
 
 def _first_of(error: ConfigError) -> str:
@@ -139,16 +139,16 @@ def _first_of(error: ConfigError) -> str:
 
 
 def config_argument(function: _F) -> _F:
-    """The argument CONFIG, which may come from the environment."""
+    """Add the argument CONFIG, with ECL_CONFIG as its default."""
     argument = click.argument("config_file", metavar="CONFIG", envvar="ECL_CONFIG", type=click.Path())
     return argument(function)
 
 
 def with_config(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The arguments of a command that begin with CONFIG, which the environment may stand for.
+    """Returns the arguments with CONFIG in front, from ECL_CONFIG if it was left out.
 
     Raises:
-        click.UsageError: There is none.
+        click.UsageError: CONFIG is missing.
     """
     from_environment = os.environ.get("ECL_CONFIG")
     if from_environment and not (arguments and os.path.exists(arguments[0])):
@@ -181,13 +181,13 @@ with_version = click.option(
 
 
 def log_format_option(function: _F) -> _F:
-    """The option --log-format, which may come from the environment."""
+    """Add the option --log-format, with ECL_LOG_FORMAT as its default."""
     option = click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
         envvar="ECL_LOG_FORMAT",
-        help="Of messages: lines for people, or a JSON object a line.",
+        help="Format of log messages: lines for people, or one JSON object per line.",
     )
     return option(function)

@@ -1,4 +1,4 @@
-"""ecl check: looks for problems in a configuration, and in the Redis that it names."""
+"""ecl check: finds problems in a configuration, and in its Redis server."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from event_count_logger.store import Store
 @config_argument
 @with_version
 def check(config_file: str) -> None:
-    """Print every problem of CONFIG, of its spool directory and of its Redis.
+    """Check CONFIG, its spool directories and its Redis server, and print all problems.
 
-    The last line says how many problems there are, and whether Redis could be checked. A NOTE names a next
-    step, and is no problem: before the first start of a master, for example.
+    The last line shows the number of problems, and whether Redis could be checked. A NOTE is a next step and
+    no problem, for example before the first start of a master.
 
     \b
     Example:
@@ -37,11 +37,11 @@ def check(config_file: str) -> None:
     report = _examine(config_file)
     for line in report.lines:
         print(line)
-    verdict = counted(len(report.problems), "problem") if report.problems else "no problems"
+    conclusion = counted(len(report.problems), "problem") if report.problems else "no problems"
     if report.unchecked:
-        whose = "" if report.problems else "configuration has "
-        verdict = f"{whose}{verdict}; Redis could not be checked: {report.unchecked}"
-    print(f"{config_file}: {verdict}")
+        subject = "" if report.problems else "configuration has "
+        conclusion = f"{subject}{conclusion}; Redis could not be checked: {report.unchecked}"
+    print(f"{config_file}: {conclusion}")
     sys.exit(
         ExitStatus.PROBLEMS
         if report.problems
@@ -53,7 +53,7 @@ def check(config_file: str) -> None:
 
 @dataclass(slots=True)
 class _Report:
-    """The findings, and in `unchecked` why Redis could not be checked; '' if it was."""
+    """The findings; `unchecked` is the reason why Redis could not be checked, or ''."""
 
     facts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

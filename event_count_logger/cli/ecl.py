@@ -8,7 +8,7 @@ import click
 
 from event_count_logger.cli.base import OneLineErrors, with_version
 
-#: Name of each command, which is also its module and the function in it.
+#: Name of each command, of its module, and of the function in it.
 _COMMANDS = (
     "check",
     "local",
@@ -27,7 +27,7 @@ _COMMANDS = (
 
 
 class _LazyGroup(OneLineErrors, click.Group):
-    """Imports a command when it is used, so that each starts as fast as if it were alone."""
+    """A group that imports each command on use, so that it starts as fast as a program of its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -43,7 +43,7 @@ class _LazyGroup(OneLineErrors, click.Group):
 @click.group(cls=_LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @with_version
 def ecl() -> None:
-    """Counts events of distributed programs per interval, exactly.
+    """Count events of distributed programs per interval, exactly.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What the programs begin with, before they import what takes its time."""
+"""Entry points of the programs: they block SIGHUP before the slow imports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 
 from event_count_logger.service import sighup
 
-#: The commands that obey SIGHUP. All others end, as programs do.
+#: Commands that reload their configuration on SIGHUP. SIGHUP ends all others.
 _SERVICES = ("master", "serve", "tail")
 
 
 def run_ecl() -> None:
-    """`ecl COMMAND`."""
+    """Run `ecl COMMAND`."""
     if sys.argv[1:2] and sys.argv[1] in _SERVICES:
         sighup.block()
     from event_count_logger.cli.ecl import ecl
@@ -20,7 +20,7 @@ def run_ecl() -> None:
 
 
 def run_ecl_master() -> None:
-    """The same as `ecl master`."""
+    """Run `ecl_master`, which is `ecl master`."""
     sighup.block()
     from event_count_logger.cli.master import master
 

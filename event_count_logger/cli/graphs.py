@@ -1,4 +1,4 @@
-"""Prints what Munin draws."""
+"""Prints graphs for Munin."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from event_count_logger.render import text
 from event_count_logger.render.munin_graphs import Graph
 from event_count_logger.store import Store
 
-#: A graph, its events, and their counts: None if Redis did not answer.
-_Drawn = tuple[Graph, list[str], Snapshot | None]
+#: A graph, its events, and their counts; None if Redis did not answer.
+_GraphValues = tuple[Graph, list[str], Snapshot | None]
 
 
 def print_graphs(
-    graphs: Iterable[Graph], store: Store, *, headings: bool, looks: bool = False, values: bool = True
+    graphs: Iterable[Graph], store: Store, *, headings: bool, settings: bool = False, values: bool = True
 ) -> bool:
-    """Print graphs as a plugin of Munin does; what is odd about their counts goes to standard error.
+    """Print graphs in the format of Munin's plugins; warnings go to standard error.
 
     Args:
-        graphs: What to draw.
+        graphs: The graphs.
         store: Where the counts are.
-        headings: Whether to print which graph it is, which Munin needs to know of several.
-        looks: Whether to print what the graph looks like.
-        values: Whether to print the counts; `U` for those that are not known.
+        headings: True to print the name of each graph, which Munin needs if there are several.
+        settings: True to print the settings of each graph.
+        values: True to print the counts; unknown ones are `U`.
 
     Returns:
-        Whether Redis has answered for all of them; a WARNING says why not.
+        True if Redis has answered for all graphs; otherwise a WARNING was printed.
     """
-    is_all_known = True
+    all_known = True
     for graph, events, snapshot in _read(graphs, store):
         if headings:
             print(render.heading(graph), end="")
-        if looks:
+        if settings:
             print(render.config(graph, events), end="")
         if values:
             print(render.values(events, snapshot), end="")
-        is_all_known = is_all_known and snapshot is not None
-    return is_all_known
+        all_known = all_known and snapshot is not None
+    return all_known
 
 
-def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_Drawn]:
-    """Read what each graph draws; without Redis, that is the declared events.
+def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_GraphValues]:
+    """Read the events and counts of each graph; without Redis, only the declared events are known.
 
-    Redis is not asked again after it did not answer: Munin does not wait long for all the graphs of a plugin.
+    After one request without an answer no further one is sent, because Munin soon stops waiting for a plugin.
     """
-    reader, away = Reader(store), False
+    reader, unavailable = Reader(store), False
     for graph in graphs:
-        drawn: _Drawn = (graph, list(graph.group.events), None)
+        drawn: _GraphValues = (graph, list(graph.group.events), None)
         try:
-            if not away:
+            if not unavailable:
                 drawn = _read_graph(reader, graph)
         except StoreError as error:
-            away = isinstance(error, Unavailable)
+            unavailable = isinstance(error, Unavailable)
             warn(str(error))
         yield drawn
 
 
-def _read_graph(reader: Reader, graph: Graph) -> _Drawn:
+def _read_graph(reader: Reader, graph: Graph) -> _GraphValues:
     (snapshot,) = read_once_rotated(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
         warn(warning)

@@ -1,4 +1,4 @@
-"""Keys of a terminal, one at a time, and whatever else wakes a program that waits for them."""
+"""Keys of a terminal, one at a time, and wake-ups for a program that waits for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tty
 from contextlib import suppress
 from types import FrameType, TracebackType
 
-#: Seconds within which the rest of what one key sends comes: Escape alone is the beginning of many.
+#: Seconds to wait for the rest of a key's sequence: Escape alone is also the beginning of many sequences.
 _REST_S = 0.05
 
 _NAMES = {
@@ -35,28 +35,27 @@ _NAMES = {
     "\x1b[4~": "end",
 }
 
-#: What one key sends: a sequence, as ECMA-48 and xterm have it, or a character.
+#: The input of one key: a control sequence of ECMA-48 or xterm, or a character.
 _KEY = re.compile(r"\x1b\[[0-9;]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
 
 
 class Keyboard:
-    """The terminal at standard input: while it is entered as a context, keys come at once and unseen.
+    """A context manager for the terminal at standard input: keys arrive at once, without echo.
 
-    The terminal is as it was afterwards, whatever happens. Signals that ask for the end count as Ctrl-C.
+    Leaving the context restores the terminal in all cases. SIGTERM, SIGINT and SIGHUP act like Ctrl-C.
     """
 
     def __init__(self, fd: int) -> None:
-        """Changes nothing yet."""
         self._fd = fd
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._asked_to_end = False
+        self._ended = False
 
     def __enter__(self) -> Keyboard:
-        self._wakes, self._wake = os.pipe()
-        for end in (self._wakes, self._wake):
+        self._wake_reader, self._wake_writer = os.pipe()
+        for end in (self._wake_reader, self._wake_writer):
             os.set_blocking(end, False)
         self._settings = termios.tcgetattr(self._fd)
-        self._wake_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        self._wake_before = signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         self._handlers = {
             signal.SIGWINCH: signal.signal(signal.SIGWINCH, lambda *_: None),
             **{
@@ -65,7 +64,7 @@ class Keyboard:
             },
         }
         tty.setcbreak(self._fd)
-        self._take_keys_for_signals()
+        self._disable_signal_keys()
         return self
 
     def __exit__(
@@ -79,21 +78,21 @@ class Keyboard:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wake_before)
-        os.close(self._wakes)
-        os.close(self._wake)
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
     def wake(self) -> None:
-        """Let `wait` return. Any thread may call it."""
-        with suppress(BlockingIOError):  # it is being woken already
-            os.write(self._wake, b"\0")
+        """Make `wait` return; any thread may call this."""
+        with suppress(BlockingIOError):  # it is already waking up
+            os.write(self._wake_writer, b"\0")
 
     def wait(self, timeout_s: float) -> list[str]:
-        """The keys that were pressed: characters, and names such as `up`; none if something else woke it."""
-        readable, _, _ = select.select([self._fd, self._wakes], [], [], timeout_s)
-        if self._wakes in readable:
-            os.read(self._wakes, 4096)
+        """Returns the keys pressed, as characters and names such as `up`; none after a timeout or `wake`."""
+        readable, _, _ = select.select([self._fd, self._wake_reader], [], [], timeout_s)
+        if self._wake_reader in readable:
+            os.read(self._wake_reader, 4096)
         keys = self._read() if self._fd in readable else []
-        return [*keys, "ctrl-c"] if self._asked_to_end else keys
+        return [*keys, "ctrl-c"] if self._ended else keys
 
     def _read(self) -> list[str]:
         try:
@@ -107,10 +106,10 @@ class Keyboard:
         return [_NAMES.get(key, key) for key in _KEY.findall(self._decoder.decode(data))]
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        self._asked_to_end = True
+        self._ended = True
 
-    def _take_keys_for_signals(self) -> None:
-        """Ctrl-C, Ctrl-Z and Ctrl-\\ are keys: none of them may leave the terminal as it is now."""
+    def _disable_signal_keys(self) -> None:
+        """Make Ctrl-C, Ctrl-Z and Ctrl-\\ keys, because as signals they would not restore the terminal."""
         settings = termios.tcgetattr(self._fd)
         settings[3] &= ~termios.ISIG
         termios.tcsetattr(self._fd, termios.TCSADRAIN, settings)

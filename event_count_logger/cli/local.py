@@ -1,4 +1,4 @@
-"""ecl local: shows the counters of this machine's processes."""
+"""ecl local: shows this machine's local counters."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from event_count_logger.render import local_counters as render
 @command()
 @click.argument("arguments", metavar="CONFIG [GROUP EVENT...]", nargs=-1)
 @click.option("--sum", "sums", is_flag=True, help="Add up all processes.")
-@click.option("--poll", is_flag=True, help="Print what is logged of some events, a row at a time.")
-@click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two rows (1).")
-@click.option("-c", "rows", metavar="COUNT", type=int, help="Rows to print, instead of going on for ever.")
-@click.option("--json", "as_json", is_flag=True, help="JSON: an object for each process and group.")
+@click.option("--poll", is_flag=True, help="Print counts of GROUP's EVENTs repeatedly, one row per read.")
+@click.option(
+    "-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Seconds between two rows (1)."
+)
+@click.option(
+    "-c", "rows", metavar="COUNT", type=int, help="Exit after COUNT rows; by default it runs until Ctrl-C."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: an object for each process and group.")
 @with_version
 def local(
     arguments: tuple[str, ...], sums: bool, poll: bool, delay_s: float, rows: int | None, as_json: bool
 ) -> None:
-    """Print what processes of this machine have logged, and what of it Redis has not confirmed yet.
+    """Show this machine's local counters, and the counts that Redis has not confirmed yet.
 
-    `native` processes count in C, others in pure Python: see `ecl check` for the reason.
-    Hidden groups are not listed. With --poll, the first row is what the events of GROUP have come to, in
-    all processes together; each following one is what was added since.
+    `native` processes count in C, all others in pure Python; `ecl check` shows the reason. Hidden groups are
+    not listed. With --poll, the first row shows the counts so far, summed over all processes. Each following
+    row shows the counts since the row before.
 
     \b
     Example:
@@ -50,7 +54,7 @@ def local(
         raise click.UsageError("expected CONFIG, or --poll CONFIG GROUP EVENT...")
     check_limits(delay_s, rows)
     if as_json and (poll or sums):
-        raise click.UsageError(f"--json does not go with {'--poll' if poll else '--sum'}")
+        raise click.UsageError(f"--json cannot be used with {'--poll' if poll else '--sum'}")
     config = from_file(config_file)
     try:
         if poll:

@@ -26,13 +26,13 @@ from event_count_logger.logs import counted
 #: Bytes read from standard input at once.
 _CHUNK_BYTES = 1 << 20
 
-#: Seconds after which lines of standard input are in Redis.
+#: Seconds after which lines of standard input are sent to Redis.
 _STREAM_SYNC_S = 1.0
 
-#: Bytes of a line that are looked at; it is too long for an event ID long before.
+#: Bytes kept of a line; more than any event ID has.
 _LONGEST_LINE = 4096
 
-#: Faulty event IDs that are named in the message at the end, and characters of each.
+#: Number of faulty event IDs named in the final message, and characters shown of each.
 _MOST_NAMED, _LONGEST_NAMED = 5, 40
 
 
@@ -43,7 +43,7 @@ _MOST_NAMED, _LONGEST_NAMED = 5, 40
 def log_event(arguments: tuple[str, ...]) -> None:
     """Count EVENT of GROUP, once or COUNT times.
 
-    With - as EVENT, each line of standard input is an event ID to be counted; blank lines are not.
+    With - as EVENT, count each line of standard input as an event ID, except blank lines.
 
     \b
     Example:
@@ -51,11 +51,11 @@ def log_event(arguments: tuple[str, ...]) -> None:
       $ cut -d' ' -f9 access.log | ecl_log_event ecl.yml http -
 
     \b
-    Exit status: 0 all is counted; 1 unknown group or event (of standard input, the
-    other lines are counted); 2 wrong usage or configuration; 3 Redis has not confirmed
-    it: it is in a spool file, and counted once, later. Do not repeat the command.
-    With `spool: false`, the last line says whether it was counted, is lost, or that
-    this is unknown: a repeat may then count it twice.
+    Exit status: 0 all counts are in Redis; 1 unknown group or event (of standard input,
+    all other lines are counted); 2 wrong usage or configuration; 3 Redis has not
+    confirmed the counts: they are in a spool file, and are counted once, later. Do not
+    repeat the command. With `spool: false`, the last line shows whether the counts are
+    in Redis, lost, or unknown; if unknown, a repeat may count twice.
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     config_file, group_name, event_id, count = _parse(arguments)
@@ -80,7 +80,7 @@ def _parse(arguments: tuple[str, ...]) -> tuple[str, str, str, int]:
     if not rest:
         return config_file, group_name, event_id, 1
     if event_id == "-":
-        raise click.UsageError("COUNT does not go with events from standard input")
+        raise click.UsageError("COUNT cannot be used with events from standard input")
     try:
         count = int(rest[0])
     except ValueError:
@@ -91,7 +91,7 @@ def _parse(arguments: tuple[str, ...]) -> tuple[str, str, str, int]:
 
 
 def _names_config(arguments: tuple[str, ...]) -> bool:
-    """Whether the first argument is CONFIG, though it may be left out."""
+    """Returns whether the first argument is CONFIG, which may be omitted."""
     if len(arguments) == 3:
         first, _, last = arguments
         return "/" in first or first.endswith((".yml", ".yaml")) or not last.lstrip("-").isdecimal()
@@ -135,23 +135,23 @@ def _log_lines(config: Config, group: GroupConfig) -> None:
 
 
 class _Lines:
-    """Lists of the lines of a stream, as they come, until its end or a signal to end.
+    """An iterator over lists of lines of a stream, until its end or SIGINT, SIGTERM or SIGHUP.
 
     Attributes:
-        ended_by: The signal, if there was one. What was read before is given all the same.
+        ended_by: The signal, if there was one. All lines read before it are still yielded.
     """
 
     def __init__(self, stream: int) -> None:
         self.ended_by: int | None = None
         self._stream = stream
-        # A signal is noticed as something to read, so it cannot come between reading and counting.
+        # A signal makes a pipe readable, and so cannot interrupt between reading and counting.
         self._signalled, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note)
+            signal.signal(number, self._on_signal)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.ended_by = number
 
     def __iter__(self) -> Iterator[list[bytes]]:
@@ -168,7 +168,7 @@ class _Lines:
 
 
 def _fault(group: GroupConfig, event_id: str) -> str | None:
-    """Why an event is not counted, in words that follow its ID."""
+    """Returns the reason why an event is not counted, to follow its ID; None if it is counted."""
     if event_id in group.events:
         return None
     if not group.auto_declare_events:
@@ -184,25 +184,25 @@ def _events(config: Config, group: GroupConfig) -> EventGroup:
 
 
 def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
-    """Waits until Redis has everything.
+    """Wait until Redis has confirmed all counts.
 
     Raises:
-        Failure: It has not confirmed everything in time; says what becomes of the rest.
+        Failure: Redis has not confirmed all counts in time; the message states what happens to the others.
     """
     background = syncer.current()
     all_local = events.all_local
     background.close(all_local, syncer.FLUSH_TIMEOUT_S)
-    left = [local for local in all_local if local.unsent()]
-    if left:
+    unconfirmed = [local for local in all_local if local.unsent()]
+    if unconfirmed:
         for local in all_local:
             background.forget(local)
-        reason = next((local.failure for local in left if local.failure), warnings.message)
-        fates = (_fate(local, events.group_name) for local in left)
+        reason = next((local.failure for local in unconfirmed if local.failure), warnings.message)
+        fates = (_fate(local, events.group_name) for local in unconfirmed)
         raise Failure("; ".join((reason, *fates)), ExitStatus.UNREACHABLE)
 
 
 def _fate(local: LocalCounters, group: str) -> str:
-    """Describes the fate of counts that Redis has not confirmed, and the next step."""
+    """Returns what happens to counts that Redis has not confirmed, and the next step."""
     number = sum(local.unsent().values())
     counts, is_or_are = f"{counted(number, 'count')} of group '{group}'", "is" if number == 1 else "are"
     if local.spool_file:
@@ -212,11 +212,11 @@ def _fate(local: LocalCounters, group: str) -> str:
         return f"{counts} {is_or_are} not counted, and lost"
     if local.applied == "yes":
         return f"{counts} {is_or_are} in Redis, though not confirmed: do not repeat the command"
-    return f"{counts} may be counted or lost, which is unknown: a repeat may count twice"
+    return f"{counts} {is_or_are} either in Redis or lost: repeating the command may count twice"
 
 
 class _LastMessage(logging.Handler):
-    """Keeps what was logged last."""
+    """A log handler that keeps the last message."""
 
     message = "Redis did not answer in time"
 

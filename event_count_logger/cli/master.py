@@ -18,16 +18,16 @@ from event_count_logger.service.master import EventCountLoggerMaster
 
 @command()
 @config_argument
-@click.option("-v", "--verbose", is_flag=True, help="One line per rotation.")
-@click.option("--once", is_flag=True, help="End what is due now and exit, for use from cron.")
+@click.option("-v", "--verbose", is_flag=True, help="Log one line per rotation.")
+@click.option("--once", is_flag=True, help="End all intervals that are due now and exit, for use from cron.")
 @log_format_option
 @with_version
 def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -> None:
     """Rotate the counters of all groups in CONFIG whenever an interval ends.
 
-    Any number of masters may run at once; a rotation happens once. With `redis: {embedded: DIR}` it
-    also runs the server. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP has it
-    read CONFIG again.
+    Any number of masters may run at once; each rotation happens once. With `redis: {embedded: DIR}`, the
+    master also runs the server. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP
+    reloads CONFIG.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
 
     \b
     Exit status: 0 stopped, or --once done; 2 wrong usage or configuration;
-    3 Redis unreachable (--once), or the embedded server cannot be started.
+    3 Redis is unreachable (--once), or the embedded server cannot be started.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)

@@ -1,4 +1,4 @@
-"""Prints metrics."""
+"""Prints metrics for OpenMetrics and Prometheus."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from event_count_logger.store import Store
 
 
 def print_metrics(groups: Iterable[GroupConfig], store: Store, in_openmetrics: bool) -> None:
-    """Print a page of metrics; also when Redis is away, which is then what the page says.
+    """Print a page of metrics; if Redis is unavailable, the page shows `ecl_up 0`.
 
     Raises:
-        StoreError: Something could not be read, which is not on the page.
+        StoreError: A group could not be read, and is not on the page.
     """
     scrape = Scraper(groups, store).scrape()
     print(openmetrics.render(scrape, version("event-count-logger"), in_openmetrics), end="")

@@ -1,4 +1,4 @@
-"""ecl migrate: moves what is in Redis of a group from one layout to another."""
+"""ecl migrate: moves the data of a group in Redis from one layout to another."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from event_count_logger.store.migration import Migration
 @config_argument
 @click.argument("group_name", metavar="GROUP")
 @click.option("--to", "layout", required=True, type=click.Choice(["keys", "hash"]), help="The new layout.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be moved.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be moved.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_version
 def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, yes: bool) -> None:
-    """Move what is in Redis of GROUP to another layout: counts, history and totals.
+    """Move the counts, history and totals of GROUP in Redis to another layout.
 
-    Stop the masters and workers of the group first; then migrate, set its layout in the
-    configuration, and start them. It may be cut off at any time, and be called again.
+    First stop the masters and workers of the group. Then migrate, set the new layout in the configuration,
+    and start them again. An interrupted migration continues when the command is repeated.
 
     \b
     Example:
       $ ecl migrate ecl.yml requests --to hash
-      requests, 5m: 120,000 events running, 118,000 in the last interval, 60 intervals in the history
+      requests, 5m: current interval 120,000 events, last interval 118,000 events, history 60 intervals
       Move this to the layout 'hash'? [y/N]: y
       requests is moved; set its 'layout: hash' in ecl.yml before it is used again
 
     \b
-    Exit status: 0; 1 no such group, or the answer was no; 2 wrong usage or configuration,
-    or it is in use; 3 Redis unreachable: what is not moved yet stays where it is.
+    Exit status: 0; 1 unknown group, or the answer was no; 2 wrong usage or configuration,
+    or the group is in use; 3 Redis is unreachable, and the rest is not moved yet.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)
@@ -51,14 +51,14 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     migrations = [Migration(store.client, shard, layout) for shard in group.shards]
     for shard, migration in zip(group.shards, migrations, strict=True):
         for found in migration.contents():
-            running, history = counted(found.running, "event"), counted(found.history, "interval")
+            current, last = counted(found.running, "event"), counted(found.finished, "event")
             print(
-                f"{shard.label}, {found.interval}: {running} running, {found.finished:,} in the last "
-                f"interval, {history} in the history"
+                f"{shard.label}, {found.interval}: current interval {current}, last interval {last}, "
+                f"history {counted(found.history, 'interval')}"
             )
     if dry_run:
         return
-    _refuse_if_in_use(config, group, store)
+    _require_unused(config, group, store)
     if not yes and not confirmed(f"Move this to the layout '{layout}'?"):
         raise Failure("nothing was moved", ExitStatus.UNKNOWN)
     for migration in migrations:
@@ -67,18 +67,19 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
     print(f"{group.name} is moved; set its 'layout: {layout}' in {config_file} before it is used again")
 
 
-def _refuse_if_in_use(config: Config, group: GroupConfig, store: Store) -> None:
+def _require_unused(config: Config, group: GroupConfig, store: Store) -> None:
     for master in store.masters.of(group):
         if master.alive:
             raise Failure(
-                f"group '{group.name}': a master is at work (host {master.host}, pid {master.pid}): stop "
-                "it, and all that count in the group",
+                f"group '{group.name}' is in use by a master (host {master.host}, pid {master.pid}): stop "
+                "it, and all processes that count in the group",
                 ExitStatus.USAGE,
             )
     for process in _processes(config):
         if process.alive and process.group == group.name:
             raise Failure(
-                f"group '{group.name}': process {process.pid} counts in it: stop all that do",
+                f"group '{group.name}' is in use by process {process.pid}: stop all processes that count "
+                "in the group",
                 ExitStatus.USAGE,
             )
 

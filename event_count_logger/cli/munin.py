@@ -1,4 +1,4 @@
-"""ecl munin: what the plugin of Munin runs."""
+"""ecl munin: the command behind the plugin of Munin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from event_count_logger.errors import EventCountLoggerError
 from event_count_logger.render import munin_graphs
 from event_count_logger.store import Store
 
-#: Both may be set in Munin's plugin-conf.d; the second is that of all commands.
+#: Variables with the configuration: the first for Munin's plugin-conf.d, the second for all commands.
 _VARIABLES = ["ecl_config", "ECL_CONFIG"]
 
 
@@ -25,19 +25,19 @@ _VARIABLES = ["ecl_config", "ECL_CONFIG"]
     metavar="[ACTION]",
     default="fetch",
 )
-@click.option("--config", "config_file", metavar="CONFIG", envvar=_VARIABLES, help="The configuration.")
+@click.option("--config", "config_file", metavar="CONFIG", envvar=_VARIABLES, help="Configuration file.")
 @with_version
 def munin(name: str, action: str, config_file: str | None) -> None:
-    """Do for the graph NAME what Munin asks of a plugin.
+    """Print the graph NAME as a plugin of Munin.
 
     NAME is ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all. ACTION is one of:
 
     \b
-      fetch     the counts of the last finished interval (the default)
-      config    what the graph looks like; with MUNIN_CAP_DIRTYCONFIG=1 in the
-                environment, and the counts
-      autoconf  `yes`, or `no` and why
-      suggest   what may follow `ecl_` in a NAME
+      fetch     counts of the last finished interval (the default)
+      config    settings of the graph; with MUNIN_CAP_DIRTYCONFIG=1 in the
+                environment, also the counts
+      autoconf  `yes`, or `no` and the reason
+      suggest   possible endings of NAME after `ecl_`
 
     \b
     Example:
@@ -45,8 +45,8 @@ def munin(name: str, action: str, config_file: str | None) -> None:
       req1.value 54
       error.value 3
 
-    When counts are not known, for example because Redis does not answer, they are `U`, and standard error
-    says why; the exit status is 0, because otherwise Munin would throw away what was printed.
+    Unknown counts, for example while Redis is unavailable, are printed as `U`, with a warning on standard
+    error. The exit status is 0 even then, because Munin discards the output of a plugin that fails.
 
     \b
     Exit status: 0; 1 unknown or hidden group, unknown interval; 2 wrong usage or configuration.
@@ -63,8 +63,8 @@ def munin(name: str, action: str, config_file: str | None) -> None:
 def _config(file: str | None) -> Config:
     if not file:
         message = (
-            "no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d, "
-            "or give --config or ECL_CONFIG"
+            "no configuration given: set env.ecl_config in /etc/munin/plugin-conf.d, "
+            "or use --config or ECL_CONFIG"
         )
         raise Failure(message, ExitStatus.USAGE)
     return from_file(file)
@@ -76,7 +76,7 @@ def _autoconf(config_file: str | None) -> str:
         Store(config.redis).servers.ping()
     except (Failure, EventCountLoggerError) as error:
         return f"no ({' '.join(str(error).split())})"
-    return "yes" if config.shown_groups else f"no ({config_file} has no group that is not hidden)"
+    return "yes" if config.shown_groups else f"no ({config_file}: all groups are hidden)"
 
 
 def _print_graphs(config: Config, name: str, action: str) -> None:
@@ -84,6 +84,6 @@ def _print_graphs(config: Config, name: str, action: str) -> None:
         munin_graphs.find(config, name),
         Store(config.redis),
         headings=munin_graphs.is_all(name),
-        looks=action == "config",
+        settings=action == "config",
         values=action == "fetch" or os.environ.get("MUNIN_CAP_DIRTYCONFIG") == "1",
     )

@@ -1,4 +1,4 @@
-"""Prints what one group has counted, and warns of what its reader has to know."""
+"""Prints the counts of one group, with warnings about stale or missing ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from event_count_logger.cli.base import log_to_stderr, warn
-from event_count_logger.cli.waiting import Waiting
+from event_count_logger.cli.waiting import Pause
 from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After
 from event_count_logger.reading.group_reader import GroupReader
@@ -16,27 +16,27 @@ from event_count_logger.render import csv, json, text
 
 
 class Renderer(Protocol):
-    """What the module of each format of one group's counts offers; `rate` is whether per second."""
+    """The functions that each format of counts has as a module; `rate` is True for counts per second."""
 
     def render(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
-        """Intervals as of the same moment."""
+        """Returns snapshots as of the same time."""
 
     def render_history(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
-        """Finished intervals, oldest first."""
+        """Returns finished intervals, oldest first."""
 
     def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str:
-        """A finished interval out of many that are printed as they come."""
+        """Returns one of many finished intervals that are printed as they come."""
 
     def render_totals(self, totals: Totals) -> str:
-        """What was counted since ever."""
+        """Returns all-time totals."""
 
 
-#: By the name of the format.
+#: Renderers by the name of their format.
 RENDERERS: dict[str, Renderer] = {"text": text, "json": json, "csv": csv}
 
 
 class GroupPrinter:
-    """Prints to standard output; warnings go to standard error.
+    """Prints counts on standard output, and warnings on standard error.
 
     All methods raise StoreError if Redis does not answer.
     """
@@ -47,14 +47,14 @@ class GroupPrinter:
         self._rate = rate
 
     def print_snapshots(self, interval: str, halves: Sequence[Half]) -> bool:
-        """Returns whether they are stale."""
+        """Print snapshots; return True if they are stale."""
         snapshots = self._reader.rotated(interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
         _warn(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
 
     def print_history(self, interval: str, n: int) -> bool:
-        """Returns whether newer ones should be there.
+        """Print the last `n` finished intervals; return True if a newer one is overdue.
 
         Raises:
             NotConfigured: The group keeps no history.
@@ -67,20 +67,20 @@ class GroupPrinter:
         return last[0].stale
 
     def print_totals(self) -> None:
-        """Raises NotConfigured if the group keeps none."""
+        """Print all-time totals; raise NotConfigured if the group keeps none."""
         print(self._renderer.render_totals(self._reader.totals()), end="")
 
     def follow(self, interval: str, after: After) -> None:
-        """Print each interval that finishes, until a signal, or until nobody reads it any more.
+        """Print each interval as it finishes, until SIGINT, SIGTERM or a closed output.
 
         Raises:
             NotConfigured: The group keeps no history.
         """
         log_to_stderr(level=logging.INFO)
         follower = self._reader.follower(interval, after)
-        waiting = Waiting()
+        pause = Pause()
         first, wait_s = True, 0.0
-        while waiting.goes_on(wait_s):
+        while pause.wait(wait_s):
             snapshot, wait_s = follower.step()
             if snapshot:
                 _warn(text.gap_warnings(snapshot))

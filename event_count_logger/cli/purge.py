@@ -1,4 +1,4 @@
-"""ecl purge: deletes what is left of a group."""
+"""ecl purge: deletes the keys of a group."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ from event_count_logger.store import MasterInfo, Store
 
 @command()
 @click.argument("arguments", metavar="CONFIG GROUP", nargs=-1)
-@click.option("--dry-run", is_flag=True, help="Only say how many keys there are.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also a group that is in use.")
+@click.option("--dry-run", is_flag=True, help="Only show the number of keys.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Delete even if the group is in use.")
 @with_version
 def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> None:
     """Delete all keys of GROUP in the Redis of CONFIG: counts, history, totals, sessions and positions.
 
-    A group that is taken out of a configuration stays in Redis until then. One that is still in CONFIG, or
-    rotated by a master, is in use: what counts in it brings it back, and may count again what it has counted.
+    The data of a group stays in Redis when the group is removed from the configuration. A group that is still
+    in CONFIG, or rotated by a master, is in use: programs that count in it create its keys again, and may
+    send counts again that were already counted.
 
     \b
     Example:
       $ ecl purge ecl.yml old_requests
-      Programs that still count in group 'old_requests' bring it back.
+      Programs that still count in group 'old_requests' will create it again.
       Delete 45 keys of group 'old_requests' in localhost:6379/0? [y/N]: y
       deleted 45 keys of group 'old_requests'
 
     \b
-    Exit status: 0 deleted, or nothing there; 1 the answer was no, or the group is in use; 2 wrong usage
-    or configuration; 3 Redis unreachable, or it refuses.
+    Exit status: 0 deleted, or no keys found; 1 the answer was no, or the group is in use; 2 wrong usage
+    or configuration; 3 Redis is unreachable, or rejects the request.
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     config_file, *names = with_config(arguments)
@@ -64,19 +65,19 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
         return
     if usage and not force:
         raise Failure(
-            f"group '{name}' is in use: {usage}; --force deletes its keys all the same", ExitStatus.UNKNOWN
+            f"group '{name}' is in use: {usage}; use --force to delete its keys", ExitStatus.UNKNOWN
         )
     if n_keys and not yes:
-        print_stderr(f"Programs that still count in group '{name}' bring it back.")
+        print_stderr(f"Programs that still count in group '{name}' will create it again.")
         if not confirmed(f"Delete {found} of group '{name}' in {config.redis.location}?"):
             raise Failure("nothing was deleted", ExitStatus.UNKNOWN)
     print(f"deleted {counted(store.keyspace.delete(name), 'key')} of group '{name}'")
     if usage:
-        warn(f"group '{name}' is in use, and comes back: {usage}")
+        warn(f"group '{name}' is in use, and will be created again: {usage}")
 
 
 def _usage(config: Config, store: Store, name: str) -> str:
-    """Who uses a group, as far as that can be seen; '' if nobody does."""
+    """Returns the known use of a group, or ''."""
     if name in config.groups:
         return f"it is in {config.file}"
     alive = [master for master in _masters(store, name) if master.alive]
@@ -84,7 +85,7 @@ def _usage(config: Config, store: Store, name: str) -> str:
 
 
 def _masters(store: Store, name: str) -> list[MasterInfo]:
-    """The masters that say that they rotate a group, wherever its keys may be."""
+    """Returns the masters of a group, under all prefixes that its keys may have."""
     group, found = GroupConfig(name, ()), []
     for prefix in (name, keys.prefix(name, in_cluster=True), keys.prefix(name, shard=0)):
         try:

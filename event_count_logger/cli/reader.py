@@ -25,12 +25,12 @@ from event_count_logger.reading.follow import After
 from event_count_logger.reading.group_reader import GroupReader, choose_interval
 from event_count_logger.store import Store
 
-#: Formats of monitoring systems: of all groups, or of one; and the options that go with them.
-_EXPORTED = {"munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
+#: Formats of monitoring systems, for all groups or one, and the options that fit them.
+_MONITORING = {"munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
 
 _HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
 
-#: What can be printed of a group, and the options that go with it.
+#: Each kind of output for a group, and the options that fit it.
 _OPTIONS_OF = {
     "last": {"interval", "rate", "strict"},
     "current": {"interval", "rate", "strict"},
@@ -43,33 +43,37 @@ _OPTIONS_OF = {
 
 @command()
 @config_argument
-@click.option("-g", "--group", "group_name", metavar="GROUP", help="Counter group to print.")
+@click.option("-g", "--group", "group_name", metavar="GROUP", help="Group to print.")
 @click.option(
-    "-i", "--interval", metavar="INT", help="Which interval, if the group has several; not with --totals."
+    "-i", "--interval", metavar="INT", help="Interval to print, if the group has several; not with --totals."
 )
-@click.option("--last", is_flag=True, help="The last finished interval (the default).")
-@click.option("--current", is_flag=True, help="The running interval.")
-@click.option("--both", is_flag=True, help="Both, as of the same moment.")
-@click.option("--history", metavar="N", type=click.IntRange(min=1), help="The last N finished intervals.")
-@click.option("--totals", is_flag=True, help="What each event has counted since ever.")
-@click.option("--follow", is_flag=True, help="Each interval as it finishes, until Ctrl-C or SIGTERM.")
+@click.option("--last", is_flag=True, help="Print the last finished interval (the default).")
+@click.option("--current", is_flag=True, help="Print the current interval.")
+@click.option("--both", is_flag=True, help="Print both, as of the same time.")
+@click.option(
+    "--history", metavar="N", type=click.IntRange(min=1), help="Print the last N finished intervals."
+)
+@click.option("--totals", is_flag=True, help="Print the all-time total of each event.")
+@click.option("--follow", is_flag=True, help="Print each interval as it finishes, until Ctrl-C or SIGTERM.")
 @click.option(
     "--after",
     metavar="POSITION",
-    help="Where --follow begins: the `position` of the last one that was got, in JSON; or Unix seconds.",
+    help="Start of --follow: the `position` of the last interval received (in JSON), or Unix seconds.",
 )
 @click.option(
-    "--rate", is_flag=True, help="Counts per second, by the true length of the interval; not with --totals."
+    "--rate",
+    is_flag=True,
+    help="Print counts per second, by the true length of the interval; not with --totals.",
 )
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([*RENDERERS, *_EXPORTED]),
-    help="How to print it (text). The last three are for monitoring, and without GROUP of all groups.",
+    type=click.Choice([*RENDERERS, *_MONITORING]),
+    help="Output format (text). The last three are for monitoring; without GROUP they print all groups.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option(
-    "--strict", is_flag=True, help="Exit status 4 when the counts are stale; not with --totals, --follow."
+    "--strict", is_flag=True, help="Exit with status 4 if the counts are stale; not with --totals, --follow."
 )
 @with_version
 def reader(
@@ -79,9 +83,9 @@ def reader(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Print the counts of GROUP, one `event:count` a line.
+    """Print the counts of GROUP, one `event:count` per line.
 
-    Stale counts, which are not those of the latest complete interval, are warned of on standard error.
+    A warning on standard error marks stale counts, which are not those of the latest complete interval.
 
     \b
     Example:
@@ -94,28 +98,28 @@ def reader(
       1795521600,1795521900,req1,54,0.18
 
     \b
-    Exit status: 0; 1 unknown group or interval, or it keeps no history or totals;
-    2 wrong usage or configuration; 3 Redis unreachable; 4 stale, with --strict.
+    Exit status: 0; 1 unknown group or interval, or the group keeps no history or totals;
+    2 wrong usage or configuration; 3 Redis is unreachable; 4 stale, with --strict.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     chosen_format = _choose_format(output_format, as_json)
-    if chosen_format in _EXPORTED:
-        _refuse_options(options, chosen_format, group_name)
+    if chosen_format in _MONITORING:
+        _check_monitoring_options(options, chosen_format, group_name)
         _export(from_file(config_file), group_name, chosen_format, options["interval"])
         return
-    what = _choose_what(options)
+    output = _choose_output(options)
     if group_name is None:
         raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
     # A command that goes on logs that Redis is unavailable; all others end with that error.
-    store = Store(config.redis, Log("EventCountLogger") if what == "follow" else None)
+    store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
     counts = GroupReader(config.group(group_name), store)
-    _print_group(counts, GroupPrinter(counts, RENDERERS[chosen_format], options["rate"]), what, options)
+    _print_group(counts, GroupPrinter(counts, RENDERERS[chosen_format], options["rate"]), output, options)
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
     if as_json and named not in (None, "json"):
-        raise click.UsageError(f"--json does not go with --format {named}")
+        raise click.UsageError(f"--json cannot be used with --format {named}")
     return "json" if as_json else named or "text"
 
 
@@ -123,26 +127,26 @@ def _given(options: dict[str, Any]) -> list[str]:
     return [name for name, value in options.items() if value is not None and value is not False]
 
 
-def _refuse_options(options: dict[str, Any], chosen_format: str, group_name: str | None) -> None:
+def _check_monitoring_options(options: dict[str, Any], chosen_format: str, group_name: str | None) -> None:
     for name in _given(options):
-        if name not in _EXPORTED[chosen_format]:
-            raise click.UsageError(f"--{name} does not go with --format {chosen_format}")
+        if name not in _MONITORING[chosen_format]:
+            raise click.UsageError(f"--{name} cannot be used with --format {chosen_format}")
         if group_name is None:
-            raise click.UsageError(f"--{name} only goes with --group")
+            raise click.UsageError(f"--{name} can only be used with --group")
 
 
-def _choose_what(options: dict[str, Any]) -> str:
-    """Which of what can be printed was asked for; checks that all other options go with it."""
+def _choose_output(options: dict[str, Any]) -> str:
+    """Returns the kind of output, and checks that all other options fit it."""
     given = _given(options)
     named = [name for name in given if name in _OPTIONS_OF]
     if len(named) > 1:
         raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
-    what = named[0] if named else "last"
+    output = named[0] if named else "last"
     for name in given:
-        if name not in _OPTIONS_OF[what] and name != what:
+        if name not in _OPTIONS_OF[output] and name != output:
             fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
-            raise click.UsageError(f"--{name} only goes with {fitting}, not with --{what}")
-    return what
+            raise click.UsageError(f"--{name} can only be used with {fitting}, not with --{output}")
+    return output
 
 
 def _export(config: Config, group_name: str | None, chosen_format: str, interval: str | None) -> None:
@@ -162,18 +166,18 @@ def _export(config: Config, group_name: str | None, chosen_format: str, interval
     print_metrics(groups, store, chosen_format == "openmetrics")
 
 
-def _print_group(counts: GroupReader, printer: GroupPrinter, what: str, options: dict[str, Any]) -> None:
-    if what == "totals":
+def _print_group(counts: GroupReader, printer: GroupPrinter, output: str, options: dict[str, Any]) -> None:
+    if output == "totals":
         printer.print_totals()
         return
     interval = _choose_interval(counts.group, options["interval"]).name
-    if what == "follow":
+    if output == "follow":
         printer.follow(interval, _after(options["after"]))
         return
-    if what == "history":
+    if output == "history":
         stale = printer.print_history(interval, options["history"])
     else:
-        stale = printer.print_snapshots(interval, _HALVES[what])
+        stale = printer.print_snapshots(interval, _HALVES[output])
     if stale and options["strict"]:
         sys.exit(ExitStatus.STALE)
 

@@ -1,4 +1,4 @@
-"""ecl recover: finishes what processes that were killed have left in spool files."""
+"""ecl recover: sends counts that killed processes have left in spool files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from event_count_logger.store import Store
 
 @command()
 @config_argument
-@click.option("--dry-run", is_flag=True, help="Only say what is there.")
+@click.option("--dry-run", is_flag=True, help="Only show the files.")
 @with_version
 def recover(config_file: str, dry_run: bool) -> None:
-    """Count what processes of this machine had logged, but not sent, when they were killed.
+    """Send the counts that killed processes of this machine have left in spool files.
 
-    ecl_master does the same every few seconds, and so does each process when it starts to count.
+    ecl_master does the same every few seconds, and each process does so when it starts to count.
 
     \b
     Example:
@@ -33,9 +33,9 @@ def recover(config_file: str, dry_run: bool) -> None:
       recovered 1 file, 12 events; 1 live
 
     \b
-    Exit status: 0 if nothing is left; 2 wrong usage or configuration; 3 Redis unreachable: what is not
-    recovered yet is kept; 4 a file is kept, because Redis rejects some of it, or a file or directory
-    cannot be read.
+    Exit status: 0 no counts are left; 2 wrong usage or configuration; 3 Redis is unreachable, and the other
+    files are kept; 4 a file is kept because Redis rejects some of its counts, or a file or directory cannot
+    be read.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     log_to_stderr()
@@ -45,7 +45,7 @@ def recover(config_file: str, dry_run: bool) -> None:
     counts = 0
     try:
         for finding in recovery.look() if dry_run else _recovered(recovery):
-            print(f"{finding.path}: {_words(finding, dry_run)}")
+            print(f"{finding.path}: {_sentence(finding, dry_run)}")
             outcomes[finding.outcome] += 1
             counts += finding.counts if finding.outcome in (FileState.RECOVERED, FileState.KEPT) else 0
     finally:
@@ -55,7 +55,7 @@ def recover(config_file: str, dry_run: bool) -> None:
 
 
 def _summary(outcomes: Mapping[FileState, int], counts: int, n_unread: int) -> str:
-    """Returns the last line: what was recovered, and what is left."""
+    """Returns the last line: the numbers of files recovered and left."""
     left = {"dead": outcomes[FileState.DEAD], "kept": outcomes[FileState.KEPT]}
     parts = [f"recovered {counted(outcomes[FileState.RECOVERED], 'file')}, {counted(counts, 'event')}"]
     parts += [
@@ -68,7 +68,7 @@ def _summary(outcomes: Mapping[FileState, int], counts: int, n_unread: int) -> s
 
 
 def _recovered(recovery: Recovery) -> Iterator[Finding]:
-    """Recovers; of a file that stays because Redis is unavailable, counts what is in it."""
+    """Recover all files; find the number of counts in files that stay because Redis is unavailable."""
     for finding in recovery.run():
         if finding.outcome is FileState.DEAD:
             with suppress(FileNotFoundError):
@@ -77,7 +77,7 @@ def _recovered(recovery: Recovery) -> Iterator[Finding]:
             yield finding
 
 
-def _words(finding: Finding, dry_run: bool) -> str:
+def _sentence(finding: Finding, dry_run: bool) -> str:
     described = finding.description
     of = f"group {described.group}, pid {described.pid}: " if described else ""
     if finding.outcome is FileState.SET_ASIDE:

@@ -1,4 +1,4 @@
-"""Prints what is counted, a row at a time."""
+"""Prints counts repeatedly, one row per read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from event_count_logger.render import rows
 #: Rows after which the header is repeated.
 _ROWS_PER_HEADER = 20
 
-#: The events of a row, and the count of each, or what stands for it.
+#: The events of a row, and for each its count or the text in place of it.
 Row = tuple[Sequence[str], Sequence[int | str]]
 
 
@@ -25,9 +25,9 @@ def check_limits(delay_s: float, n_rows: int | None) -> None:
 
 
 def print_rows(next_row: Callable[[], Row], delay_s: float, n_rows: int | None) -> None:
-    """Print a row every `delay_s` seconds, `n_rows` of them or without end.
+    """Print a row every `delay_s` seconds: `n_rows` of them, or endlessly if None.
 
-    The header comes every 20 rows, and whenever the events are others than before.
+    The header is repeated every 20 rows, and when the events change.
     """
     begin = time.monotonic()
     printed: Sequence[str] | None = None

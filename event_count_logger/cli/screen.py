@@ -1,4 +1,4 @@
-"""The loop of `ecl top` on a terminal: keys change the view, answers and keys draw it."""
+"""The loop of `ecl top` on a terminal: keys change the view; keys and new answers redraw it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from event_count_logger.config import Config
 from event_count_logger.render import top as render
 from event_count_logger.store import Store
 from event_count_logger.top.sample import Sample, Sampler, targets
-from event_count_logger.top.view import Frame, View, arranged, press
+from event_count_logger.top.view import Frame, View, press, sorted_events
 from event_count_logger.top.watcher import Watcher
 
-#: Seconds after which it is drawn again though nothing happened, because values get older.
+#: Seconds after which the screen is redrawn without an event, because it shows the age of values.
 _DRAW_S = 1.0
 
 
 def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
-    """Show it until somebody leaves, or for so many reads.
+    """Show the screen until the user quits, or for a number of reads.
 
     Args:
-        config: Its groups can be looked at, but for the hidden ones.
-        view: What to begin with.
+        config: The configuration; its hidden groups are not shown.
+        view: The first view.
         delay_s: Seconds between two reads.
-        reads: How many; None for no end.
+        reads: Number of reads; None for no limit.
     """
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
     choices = targets(config)
@@ -36,9 +36,9 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
         Watcher(Sampler(config, Store(config.redis)), view.target, delay_s, keyboard.wake) as watcher,
         console.screen() as screen,
     ):
-        while not view.left:
+        while not view.has_quit:
             answer = watcher.answer
-            events = arranged(view, answer.found) if isinstance(answer.found, Sample) else []
+            events = sorted_events(view, answer.found) if isinstance(answer.found, Sample) else []
             size = _window()
             console.size = ConsoleDimensions(size.width, size.height)
             screen.update(Group(*render.screen(view, answer, events, choices, size, time.monotonic())))
@@ -50,6 +50,6 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
 
 
 def _window() -> render.Size:
-    """As large as it is now; a terminal that does not know its size has the usual one."""
+    """Returns the size of the terminal; 80 x 24 if it is unknown."""
     width, height = os.get_terminal_size(sys.stdout.fileno())
     return render.Size(width or 80, height or 24)

@@ -1,4 +1,4 @@
-"""ecl serve: counts over HTTP, from programs and browsers, and for people and monitoring."""
+"""ecl serve: an HTTP server that shows counts, and accepts them from programs and browsers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from event_count_logger.web.grafana import SessionLog
     from event_count_logger.web.security import Access
 
-#: Seconds that sending what is left may take at the end; what cannot be sent stays in its file.
+#: Seconds for the last counts to be sent at exit; unsent ones stay in their spool file.
 _FLUSH_S = 1.0
 
 _OPEN_TO_ALL = (
-    "{address} can be reached from other machines: give --token-file FILE, or --without-token if everybody "
-    "who can reach it may read all counts, and count"
+    "refusing to listen on {address} without authentication: use --token-file FILE, or --without-token to "
+    "allow anyone to read and write"
 )
 
 
@@ -48,17 +48,17 @@ _OPEN_TO_ALL = (
     metavar="HOST:PORT",
     default=DEFAULT_ADDRESS,
     show_default=True,
-    help="Where; :PORT for all addresses, port 0 for a free one.",
+    help="Address to listen on; :PORT for all addresses, port 0 for a free one.",
 )
 @click.option(
     "--token-file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Ask for the token in this file, which is one line.",
+    help="Require the token in FILE, which is one line.",
 )
-@click.option("--without-token", is_flag=True, help="Let everybody in who can reach the address.")
-@click.option("--no-session-log", is_flag=True, help="Do not log what Grafana's dashboards send.")
-@click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that.")
+@click.option("--without-token", is_flag=True, help="Require no token: allow anyone to read and write.")
+@click.option("--no-session-log", is_flag=True, help="Do not log the sessions of Grafana's dashboards.")
+@click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that log.")
 @log_format_option
 @with_version
 def serve(
@@ -71,10 +71,10 @@ def serve(
     log_format: LogFormat,
 ) -> None:
     """Serve the counts of CONFIG over HTTP: a page, JSON, a stream of finished intervals, and metrics.
-    Programs, web pages and Grafana's dashboards can count over HTTP, too.
+    Programs, web pages and Grafana's dashboards can also send counts.
 
-    Hidden groups are not shown. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP
-    has it read CONFIG again.
+    Hidden groups are not shown. The first SIGTERM or SIGINT stops the server gracefully, the second at once.
+    SIGHUP reloads CONFIG.
 
     \b
     Example:
@@ -139,4 +139,4 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
     server.run(guarded, hub, listener, connections, lambda: service.step(use), service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
-    os._exit(ExitStatus.OK)  # threads may still wait for a Redis that does not answer: nobody waits for them
+    os._exit(ExitStatus.OK)  # do not join threads, which may wait for an unavailable Redis

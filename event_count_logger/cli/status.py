@@ -1,4 +1,4 @@
-"""ecl status: says whether everything that counts and rotates is at work."""
+"""ecl status: shows whether all processes that count and rotate work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from event_count_logger.cli.base import ExitStatus, command, config_argument, wi
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
 from event_count_logger.reading import status as examination
-from event_count_logger.reading.local_status import examine_machine, settled
+from event_count_logger.reading.local_status import examine_machine, recheck
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
 from event_count_logger.store import Store
@@ -18,24 +18,24 @@ from event_count_logger.store import Store
 
 @command()
 @config_argument
-@click.option("--json", "as_json", is_flag=True, help="JSON, with times in Unix seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with times in Unix seconds.")
 @with_version
 def status(config_file: str, as_json: bool) -> None:
-    """Print the masters, rotations and sources of CONFIG, and this machine's processes that count.
+    """Show the masters, rotations and sources of CONFIG, and this machine's counting processes.
 
-    Only processes of this user are seen: run it as the user who counts.
+    Run the command as the user who counts: it shows only the processes of its own user.
 
     The last line begins with OK, or with the worst fault: OVERDUE (a rotation is late), NOT STARTED (no
-    master has taken an interval yet), NO MASTER (the last one has stopped or was killed), UNROTATED
+    master has started an interval yet), NO MASTER (the last one has stopped or was killed), UNROTATED
     (processes count in an interval that no master ends), UNSENT (a process has not sent its counts in time),
     UNRECOVERED (spool files of killed processes), UNREADABLE (spool directory).
-    Hidden groups are not listed, but looked after.
+    Faults of hidden groups count, but hidden groups are not listed.
 
-    A process sends within `sync_interval`, or before the shortest interval ends; 5 s more are in time. Late
-    processes, and spool files for this Redis whose process has ended, get 5 s to be sent.
-    Spool files for another Redis are no fault here: they may belong to another configuration.
+    A process sends its counts within `sync_interval`, or before the shortest interval ends. It is late 5 s
+    after that. The command waits up to 5 s for late processes, and for the recovery of spool files of this
+    Redis. Spool files for another Redis are no fault: they may belong to another configuration.
 
-    A master of version 1.1, and `ecl_master --once`, have no heartbeat: they are known by what they rotate.
+    Masters of version 1.1, and `ecl_master --once`, have no heartbeat: their rotations show that they run.
 
     \b
     Example:
@@ -44,7 +44,7 @@ def status(config_file: str, as_json: bool) -> None:
 
     \b
     Exit status: 0 OK; 2 wrong usage or configuration; 3 Redis is unreachable, or rejects
-    the request (UNREACHABLE, REFUSED); 4 any other word than OK.
+    the request (UNREACHABLE, REFUSED); 4 any other fault.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)
@@ -56,14 +56,14 @@ def status(config_file: str, as_json: bool) -> None:
     except StoreError as error:
         answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
         state = "REFUSED" if answered else "UNREACHABLE"
-        outcome, sentence = ExitStatus.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
+        exit_status, sentence = ExitStatus.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
     else:
         if machine.unrecovered or machine.late:
-            machine = settled(config, machine)
-        is_well = found.is_well and machine.is_well
-        outcome, sentence = ExitStatus.OK if is_well else ExitStatus.STALE, summary(found, machine)
+            machine = recheck(config, machine)
+        is_ok = found.is_ok and machine.is_ok
+        exit_status, sentence = ExitStatus.OK if is_ok else ExitStatus.STALE, summary(found, machine)
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")
     else:
         print(f"{render.render(found, machine, hidden)}\n{sentence}")
-    sys.exit(outcome)
+    sys.exit(exit_status)

@@ -38,7 +38,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds between looks at the files when there was nothing more to read.
 _POLL_S = 0.25
 
-#: The same with --once, where a look is repeated only to find files that are just being renamed.
+#: The same with --once, where the look is repeated only to find files during a rename.
 _POLL_ONCE_S = 0.05
 
 
@@ -50,17 +50,16 @@ _POLL_ONCE_S = 0.05
     type=click.Choice(["start", "end"]),
     default="end",
     show_default=True,
-    help="Where to begin in files that are there when an entry is used for the first time.",
+    help="Where to begin in existing files when an entry is used for the first time.",
 )
-@click.option("--once", is_flag=True, help="Count what is there and exit.")
+@click.option("--once", is_flag=True, help="Count the existing lines and exit.")
 @log_format_option
 @with_version
 def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> None:
     """Count the lines of the log files in the section `tail` of CONFIG, each exactly once.
 
-    Files are followed through rotation. What is written while it does not run is counted when it runs
-    again. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP has it
-    read CONFIG again.
+    Files are followed through rotation. Lines written while the command does not run are counted by its next
+    run. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP reloads CONFIG.
 
     \b
     Example:
@@ -69,7 +68,7 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
 
     \b
     Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`;
-    2 wrong usage or configuration. While Redis is away, it waits.
+    2 wrong usage or configuration. While Redis is unavailable, the command waits.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
@@ -78,16 +77,16 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
         raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
     _allow_many_files()
     stop = _Stop(service)
-    following = _Following(service.config, begin == "start", stop)
+    tails = _Tails(service.config, begin == "start", stop)
     try:
-        following.use(service.config)
-        _run(following, once, stop, service)
-    except Unavailable:  # it was to stop; nothing is lost
+        tails.use(service.config)
+        _run(tails, once, stop, service)
+    except Unavailable:  # stopped while waiting for Redis; nothing is lost
         pass
     except ValueError as error:
         raise Failure(str(error), ExitStatus.USAGE) from error
     finally:
-        following.close()
+        tails.close()
 
 
 def _describe(config: Config) -> str:
@@ -96,50 +95,50 @@ def _describe(config: Config) -> str:
 
 
 class _Stop(threading.Event):
-    """Set by SIGTERM and SIGINT, after which a second one ends the process at once.
+    """An event that SIGTERM or SIGINT sets; a second signal ends the process at once.
 
-    Unlike those of the base class, its methods take no lock, so that a signal handler may use them.
+    Unlike those of the base class, its methods take no lock, so that a signal handler can call them.
     """
 
     def __init__(self, service: Service) -> None:
         super().__init__()
         self._service = service
-        self._told = False
+        self._is_set = False
         self._reader, self._writer = os.pipe()
         for each in _SIGNALS:
-            signal.signal(each, self._note)
+            signal.signal(each, self._on_signal)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self._service.stopping()
         self.set()
 
     def set(self) -> None:
-        """Ends all waiting."""
-        self._told = True
+        """End all waiting."""
+        self._is_set = True
         os.write(self._writer, b"!")
 
     def is_set(self) -> bool:
-        """Whether it was set."""
-        return self._told
+        """Returns True after `set`."""
+        return self._is_set
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, or for some seconds; who waits for Redis is alive."""
+        """Wait until the event is set, or for some seconds; first report that the process is alive."""
         self._service.alive()
         select.select([self._reader], [], [], timeout)
-        return self._told
+        return self._is_set
 
 
 def _allow_many_files() -> None:
-    """Each file that is followed is open."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems do not take their own limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise the limit of open files as far as allowed, because each followed file is open."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems reject their own hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-class _Following:
-    """The tails of a configuration, and of those that take its place while they run."""
+class _Tails:
+    """The tails of a configuration, and of the configurations that replace it."""
 
     def __init__(self, config: Config, from_start: bool, stop: _Stop) -> None:
         self._log = Log("event_count_logger.tail")
@@ -152,23 +151,23 @@ class _Following:
         self._dropped: set[tuple[TailConfig, GroupConfig]] = set()
 
     @property
-    def tails(self) -> Sequence[Tail]:
-        """All of them."""
+    def all(self) -> Sequence[Tail]:
+        """All running tails."""
         return tuple(self._tails.values())
 
     def use(self, config: Config) -> None:
-        """End the tails that are not in a configuration, begin those that are new; waits for Redis.
+        """End the tails that a configuration no longer has, and begin its new ones; wait for Redis.
 
-        An entry whose position is that of another machine is not followed; the others are.
+        An entry whose position belongs to another machine is not followed; the others are.
 
         Raises:
-            Unavailable: It is to stop.
-            ValueError: One of the new ones cannot begin where Redis has it; the others have. Or no entry is
-                followed.
+            Unavailable: The command is to stop.
+            ValueError: A new entry cannot continue at its position in Redis, and all others have begun. Or no
+                entry is followed.
         """
         wanted = [(entry, config.group(entry.group)) for entry in config.tail]
         for key in self._tails.keys() - set(wanted):
-            self._end(self._tails[key])  # before another one begins where it ends
+            self._end(self._tails[key])  # before another tail begins at its end
             del self._tails[key]
         self._admissions = {
             group: self._admissions.get(group) or Admission(group, self._log) for _, group in wanted
@@ -183,22 +182,22 @@ class _Following:
                 raise fault
 
     def use_instead(self, config: Config) -> None:
-        """The same while others are followed, which go on whatever is wrong with the new ones."""
+        """Do the same as `use`, but log a new entry that cannot be followed, while the others go on."""
         try:
             self.use(config)
         except ValueError as error:
             self._log.error("An entry of 'tail' is not followed: %s", error)
 
     def drop(self, tail: Tail, error: ForeignPosition) -> None:
-        """Follow an entry no longer; the others go on. It is not begun again before its settings change."""
+        """Stop following an entry until its settings change; the others go on."""
         self._log.error("%s", error)
         tail.close()
         self._dropped |= {key for key, each in self._tails.items() if each is tail}
         self._tails = {key: each for key, each in self._tails.items() if each is not tail}
 
     def close(self) -> None:
-        """Let go of all files."""
-        for tail in self.tails:
+        """Close all files."""
+        for tail in self.all:
             tail.close()
 
     def _begin(self, entry: TailConfig, group: GroupConfig) -> ValueError | None:
@@ -215,7 +214,7 @@ class _Following:
         return None
 
     def _end(self, tail: Tail) -> None:
-        """What is there already is counted as it was to be counted when it was written."""
+        """Count the lines written so far by the old settings, and close the tail."""
         try:
             tail.advance()
             tail.commit()
@@ -224,32 +223,32 @@ class _Following:
         tail.close()
 
 
-def _run(following: _Following, once: bool, stop: _Stop, service: Service) -> None:
+def _run(tails: _Tails, once: bool, stop: _Stop, service: Service) -> None:
     is_shown = once and bool(sys.stderr) and sys.stderr.isatty()
-    with _progress(following.tails, is_shown) as moved:
+    with _progress(tails.all, is_shown) as report_progress:
         while not stop.is_set():
-            service.step(following.use_instead)
+            service.step(tails.use_instead)
             n = 0
-            for tail in following.tails:
+            for tail in tails.all:
                 try:
                     n += tail.advance()
                 except ForeignPosition as error:
                     if once:
                         raise
-                    following.drop(tail, error)
+                    tails.drop(tail, error)
                 service.alive()
-            moved(n)
+            report_progress(n)
             if n == 0:
-                if once and all(tail.is_caught_up for tail in following.tails):
+                if once and all(tail.is_caught_up for tail in tails.all):
                     break
                 stop.wait(_POLL_ONCE_S if once else _POLL_S)
-    for tail in following.tails:
+    for tail in tails.all:
         tail.commit()
 
 
 @contextmanager
 def _progress(tails: Sequence[Tail], is_shown: bool) -> Iterator[Callable[[int], object]]:
-    """Gives a function that is told how many bytes were read, and may show that."""
+    """Yield a function that takes a number of bytes read, and shows them in a progress bar if asked to."""
     if is_shown:
         n_unread = sum(tail.n_unread for tail in tails)
         with click.progressbar(length=n_unread, label="Reading", file=sys.stderr) as bar:

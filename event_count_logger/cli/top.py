@@ -1,4 +1,4 @@
-"""ecl top: shows what is counted, as it is counted."""
+"""ecl top: shows counts live."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from event_count_logger.store import Store
 from event_count_logger.top.sample import Target
 from event_count_logger.top.view import COLUMNS, View
 
-#: What stands in a row for a count that is not known, and for all of them while Redis is away.
-_UNKNOWN, _AWAY = "?", "-"
+#: Text for an unknown count, and for each count while Redis is unavailable.
+_UNKNOWN, _UNAVAILABLE = "?", "-"
 
 #: The only column while no event is known.
 _NO_EVENT = "(no event yet)"
@@ -29,10 +29,14 @@ _NO_EVENT = "(no event yet)"
 
 @command()
 @click.argument("arguments", metavar="CONFIG [GROUP]", nargs=-1)
-@click.option("-i", "--interval", "interval_name", metavar="INT", help="Which interval (the first one).")
-@click.option("-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Between two reads (1).")
-@click.option("-c", "reads", metavar="COUNT", type=int, help="Reads, instead of going on for ever.")
-@click.option("--sort", type=click.Choice(COLUMNS), default="rate", help="What to sort by (rate).")
+@click.option("-i", "--interval", "interval_name", metavar="INT", help="Interval to show (the first one).")
+@click.option(
+    "-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Seconds between two reads (1)."
+)
+@click.option(
+    "-c", "reads", metavar="COUNT", type=int, help="Exit after COUNT reads; by default it runs until Ctrl-C."
+)
+@click.option("--sort", type=click.Choice(COLUMNS), default="rate", help="Column to sort by (rate).")
 @with_version
 def top(
     arguments: tuple[str, ...],
@@ -43,9 +47,9 @@ def top(
 ) -> None:
     """Show the counts of GROUP live, or a list of all groups to choose from.
 
-    On a terminal it needs the extra `top`, and its last line names the keys. Anywhere else it needs GROUP,
-    if there are several, and prints a row each time: first what was logged so far, then what was logged since
-    the row before; `-` while Redis is away, `?` where it is not known.
+    On a terminal, the command needs the extra `top`; the last line shows the keys. Anywhere else, it prints
+    one row per read, and needs GROUP if there are several groups. The first row shows the counts so far, each
+    following row the counts since the row before: `-` while Redis is unavailable, `?` where unknown.
 
     \b
     Example:
@@ -57,7 +61,7 @@ def top(
 
     \b
     Exit status: 0; 1 unknown or hidden group, or unknown interval; 2 wrong usage or configuration,
-    or rich is missing; 3 Redis refuses to answer (elsewhere than on a terminal).
+    or rich is missing; 3 Redis rejects the request (only without a terminal).
     ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
     """
     check_limits(delay_s, reads)
@@ -77,10 +81,10 @@ def _on_terminal() -> bool:
 
 
 def _target(config: Config, group_name: str | None, interval_name: str | None) -> Target | None:
-    """What to look at; None for the list of all."""
+    """Returns the target of the arguments; None for the list of all groups."""
     group = _group(config, group_name)
     if group is None and interval_name is not None:
-        raise click.UsageError("an interval can be chosen only together with GROUP")
+        raise click.UsageError("--interval can only be used with GROUP")
     if group is None:
         return None
     if interval_name is None:
@@ -89,9 +93,9 @@ def _target(config: Config, group_name: str | None, interval_name: str | None) -
 
 
 def _group(config: Config, name: str | None) -> GroupConfig | None:
-    """The group of that name, or the only one there is."""
+    """Returns the group of that name, or the only one; None if there are several."""
     if not config.groups:
-        raise Failure("there is no group in the configuration", ExitStatus.UNKNOWN)
+        raise Failure("the configuration has no groups", ExitStatus.UNKNOWN)
     if not config.shown_groups:
         raise Failure("all groups are hidden ('hidden: true' in the configuration)", ExitStatus.UNKNOWN)
     if name is None:
@@ -118,24 +122,24 @@ def _print(config: Config, target: Target | None, delay_s: float, reads: int | N
 
 
 class _Rows:
-    """Rows of all events that were seen so far."""
+    """Rows with a column for each event seen so far."""
 
     def __init__(self, rates: GroupRates, group: GroupConfig) -> None:
         self._rates = rates
         self._events = dict.fromkeys(group.events)
 
     def next(self) -> Row:
-        """The next row."""
+        """Returns the next row."""
         try:
             counts = self._rates.next()
         except Unavailable:
-            return self._row(lambda event_id: _AWAY)
+            return self._row(lambda event_id: _UNAVAILABLE)
         self._events |= dict.fromkeys(counts)
         return self._row(lambda event_id: _cell(counts.get(event_id, 0)))
 
     def _row(self, cell: Callable[[str], int | str]) -> Row:
         if not self._events:
-            return [_NO_EVENT], [_AWAY]
+            return [_NO_EVENT], [_UNAVAILABLE]
         return list(self._events), [cell(event_id) for event_id in self._events]
 
 

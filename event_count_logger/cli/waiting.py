@@ -1,4 +1,4 @@
-"""Waiting in commands that go on until they are told to end."""
+"""Waiting in commands that run until a signal ends them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import sys
 from types import FrameType
 
 
-class Waiting:
-    """Waits, unless SIGINT or SIGTERM has come, or nobody reads standard output any more.
+class Pause:
+    """A pause that SIGINT, SIGTERM or a closed standard output ends.
 
-    Signals are noted from when it is made, and cut short nothing but waiting; the second one ends the
-    process at once.
+    From its creation on, the first signal interrupts nothing but `wait`. The second one ends the process at
+    once.
     """
 
     def __init__(self) -> None:
-        # A signal is noticed as something to read, so none is missed that comes right before the waiting.
+        # A signal makes a pipe readable, so that one right before `wait` is not missed.
         signalled, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+            signal.signal(number, self._on_signal)
         self._reasons = select.poll()
         self._reasons.register(signalled, select.POLLIN)
         if sys.stdout:
-            # That the other end is gone is told without asking for it (man 2 poll).
+            # poll() always reports POLLERR, which a closed reader causes (man 2 poll).
             self._reasons.register(sys.stdout.fileno(), 0)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
 
-    def goes_on(self, seconds: float) -> bool:
-        """Wait; returns whether to go on."""
+    def wait(self, seconds: float) -> bool:
+        """Wait; return False if the command should end."""
         return not self._reasons.poll(seconds * 1000)

@@ -1,1 +1,1 @@
-"""Reads of counts and of status: what an application, a command, the page and monitoring see."""
+"""Reads of counts and of status, for applications, commands, the page and monitoring."""

@@ -1,4 +1,13 @@
-"""Each finished interval of a group once, in order: the steps, without the waiting between them."""
+"""A cursor over the finished intervals of one group, without the waiting between its steps.
+
+Each step looks for the first finished interval behind the cursor:
+
+    found                          -> return it, the cursor moves there
+    not found, interval running    -> wait for its end, 5 s at most
+    not found, rotation late       -> wait 0.01 s to 0.25 s
+    newest finished one is older   -> the history was restarted, the cursor moves to its beginning
+    Redis unavailable              -> wait 0.5 s
+"""
 
 from __future__ import annotations
 
@@ -10,25 +19,25 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot, finished_snapshot, require_history
 from event_count_logger.store import HistoryEntry, HistoryPosition, Store
 
-#: Where to begin: behind a position, behind a time (Unix seconds), or, with None, now.
+#: Where to begin: behind a position, behind a time (Unix seconds), or now (None).
 After = str | float | None
 
-#: Seconds between two looks: the longest ones while the interval runs, so that a wrong clock or a restart is
-#: noticed; the shortest ones right after its end; in between when the master is late.
+#: Seconds between two steps: at most the first while the interval runs, to notice a wrong clock or a restart
+#: of Redis; the second right after its end; growing to the third when the master is late.
 _LONGEST_WAIT_S, _SHORTEST_WAIT_S, _LATE_WAIT_S = 5.0, 0.01, 0.25
 
-#: Unix seconds that nobody means.
+#: The largest Unix seconds that are accepted: beyond them is a mistake, such as milliseconds.
 _LATEST_S = 1e12
 
-#: Seconds until Redis is asked again after it did not answer.
+#: Seconds until the next request while Redis is unavailable.
 _RETRY_S = 0.5
 
 
 class Follower:
-    """Where somebody is in the finished intervals of one group and interval."""
+    """A cursor over the finished intervals of one group and interval."""
 
     def __init__(self, store: Store, group: GroupConfig, interval: Interval, after: After) -> None:
-        """Asks for nothing yet.
+        """Create the cursor; the first `step` sends the first request.
 
         Raises:
             NotConfigured: The group keeps no history.
@@ -41,10 +50,10 @@ class Follower:
         self._position = _position(after)
 
     def step(self) -> tuple[Snapshot | None, float]:
-        """The next finished interval, if there is one, and otherwise how many seconds to wait for it.
+        """Returns the next finished interval, or None and the seconds to wait for it.
 
         Raises:
-            Rejected: There is something else in Redis where the history should be.
+            Rejected: The key of the history has an unexpected type.
         """
         try:
             return self._step()
@@ -59,25 +68,26 @@ class Follower:
         )
         if finished is None:
             if self._position.number and self._position.number != n_finished:
-                self._look_for_a_new_history()
+                self._check_for_restart()
             return None, self._wait_s(start)
         missed = _missed(self._position, finished, n_finished, self._interval)
         self._position = finished.position
         return finished_snapshot(self._group, self._interval, finished, missed), 0
 
-    def _look_for_a_new_history(self) -> None:
-        """Others have finished since, and none of them is later: if the history began anew, so does this.
+    def _check_for_restart(self) -> None:
+        """Move to the beginning of a history that was restarted.
 
-        That happens when the clock of Redis was ahead, and then what was kept until then was lost.
+        Intervals have finished, and none is later than the cursor. That happens when the clock of Redis was
+        ahead, and Redis then lost the history.
         """
         assert self._position
         newest = self._store.reads.newest_position(self._group, self._interval)
         if 0 < newest.time_ms < self._position.time_ms:
-            is_counted_on = newest.number > self._position.number
-            self._position = HistoryPosition(0, self._position.number if is_counted_on else 0)
+            numbers_continue = newest.number > self._position.number
+            self._position = HistoryPosition(0, self._position.number if numbers_continue else 0)
 
     def _wait_s(self, start: float | None) -> float:
-        """Until the running interval ends; after that, the longer the later it is."""
+        """Returns the seconds until the current interval ends; when it is late, more the later it is."""
         if start is None:
             return _LATE_WAIT_S
         left_s = start + self._interval.length_s - self._store.client.now()
@@ -96,10 +106,10 @@ def _position(after: After) -> HistoryPosition | None:
 
 
 def _missed(before: HistoryPosition, found: HistoryEntry, n_finished: int, interval: Interval) -> int:
-    """How many intervals finished between the two, of which the second is the first one still there."""
+    """Returns how many intervals finished between the cursor and the entry found, and are gone."""
     number = found.position.number
     if before.number and number > before.number:
         return number - before.number - 1
-    # By time: what comes next after one that is not numbered, or in a Redis that has lost its numbers.
+    # One of the two has no number, or Redis has lost its numbers: estimate by time.
     missed = max(0, ceil((found.start * 1000 - before.time_ms) / interval.length_ms))
     return missed if before.number else min(missed, number - 1 if number else n_finished)

@@ -1,4 +1,4 @@
-"""How much the events of one group are logged, on all machines together."""
+"""Counts per read of one group, summed over all machines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from event_count_logger.reading.reader import Reader, Snapshot
 
 
 class GroupRates:
-    """What was logged between one call and the next.
+    """Counts logged between one call of `next` and the following one.
 
-    It is the difference of two totals where the group keeps them. Elsewhere it is added up of the running
-    interval and those that have finished since; if the history does not hold all of these, it is unknown.
+    In a group with totals they are the difference of two totals. In any other group they are the sum of the
+    current interval and of those finished since; unknown if the history no longer holds all of these.
     """
 
     def __init__(self, reader: Reader, group: GroupConfig, interval: Interval) -> None:
-        """Nothing is read yet."""
         self._reader = reader
         self._group = group
         self._interval = interval
@@ -27,10 +26,9 @@ class GroupRates:
         self._current: Snapshot | None = None
 
     def next(self) -> Mapping[str, int | None]:
-        """For each event, what was logged since the last call that did not fail; None where it is unknown.
+        """Returns the counts of each event since the last call that did not fail; None where unknown.
 
-        The first time it is what was logged so far: since ever if there are totals, else in the running
-        interval.
+        The first call returns all-time totals, or the current interval in a group without totals.
 
         Raises:
             StoreError: Redis does not answer.
@@ -54,7 +52,7 @@ class GroupRates:
         return _growth(sums, before.counts if before else {})
 
     def _finished_since(self, last: Snapshot, current: Snapshot) -> Sequence[Snapshot] | None:
-        """What has finished since the last call; None if some of it is not there any more."""
+        """Returns the intervals finished since the last call; None if the history has dropped one of them."""
         if self._current is None or self._current.start == current.start:
             return []
         begin = self._current.start
@@ -69,7 +67,7 @@ class GroupRates:
 
 
 def _growth(counts: Mapping[str, int], before: Mapping[str, int]) -> Mapping[str, int | None]:
-    """What each count has grown by; None for one that has shrunk: Redis has lost it, or it began anew."""
+    """Returns the growth of each count; None for a count that has shrunk: Redis lost or restarted it."""
     return {
         event_id: count - before.get(event_id, 0) if count >= before.get(event_id, 0) else None
         for event_id, count in counts.items()

@@ -1,4 +1,4 @@
-"""What applications read the counts of one group with."""
+"""The public API to read the counts of one group."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ def choose_interval(group: GroupConfig, name: str | None) -> Interval:
 
 
 class GroupReader:
-    """Reads the counts of one group. Threads may share it.
+    """Reads the counts of one group; thread-safe.
 
-    Intervals are named as in the configuration; the name may be left out where the group has only one.
-    All methods raise `NotConfigured` for an interval that the group does not have, and `StoreError`
-    when Redis does not answer.
+    Intervals have the names of the configuration. The name may be omitted where the group has only one.
+    All methods raise `NotConfigured` for an unknown interval, and `StoreError` when Redis does not answer.
     """
 
     def __init__(self, group: GroupConfig, store: Store) -> None:
@@ -54,20 +53,20 @@ class GroupReader:
         return read_once_rotated(self._reader, self.group, self.interval(interval), *halves)
 
     def current(self, interval: str | None = None) -> Snapshot:
-        """The running interval."""
+        """Returns the current interval."""
         return self._reader.read(self.group, self.interval(interval), "cur")[0]
 
     def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
-        """The last finished and the running interval, as of the same moment."""
+        """Returns the last finished and the current interval, as of the same time."""
         last, current = self._reader.read(self.group, self.interval(interval), "last", "cur")
         return last, current
 
     def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
-        """The last `n` finished intervals, oldest first; as many as the history holds if None."""
+        """Returns the last `n` finished intervals, oldest first; all that the history holds if None."""
         return self._reader.history(self.group, self.interval(interval), n)
 
     def totals(self) -> Totals:
-        """What each event has counted since ever, what is in the running interval included.
+        """Returns the all-time total of each event, including the current interval.
 
         Raises:
             NotConfigured: The group keeps no totals.
@@ -75,19 +74,20 @@ class GroupReader:
         return self._reader.totals(self.group)
 
     def position(self, interval: str | None = None) -> str:
-        """Where the history ends now: what finishes from now on is behind it."""
+        """Returns the position of the newest finished interval; `follow` after it gives all later ones."""
         return str(self._store.reads.newest_position(self.group, self.interval(interval)))
 
     def follow(self, interval: str | None = None, after: After = None) -> Iterator[Snapshot]:
-        """Wait for each interval to finish, and give it, once and in order, also if Redis goes away.
+        """Yield each interval once, in order, as it finishes; wait while Redis is unavailable.
 
         Args:
             interval: Name of the interval.
-            after: Where to begin: the `position` of the last snapshot that was worked on, to go on with the
-                next one; or Unix seconds, for the intervals that ended later. None: from now on.
+            after: The `position` of the last snapshot processed, to continue behind it. Unix seconds stand
+                for all intervals that ended later, None for those that finish from now on.
 
         Returns:
-            An iterator without end. `Snapshot.missed` says how many intervals are gone before that one.
+            An endless iterator. `Snapshot.missed` is the number of intervals that the history had already
+            dropped before that one.
 
         Raises:
             NotConfigured: The group keeps no history.
@@ -96,7 +96,7 @@ class GroupReader:
         return self._follow(self.follower(interval, after))
 
     def follower(self, interval: str | None = None, after: After = None) -> Follower:
-        """The steps of `follow`, for programs that have a way of their own to wait between them."""
+        """Returns the cursor of `follow`, for programs that wait between its steps in their own way."""
         return Follower(self._store, self.group, self.interval(interval), after)
 
     def _follow(self, follower: Follower) -> Iterator[Snapshot]:
@@ -117,37 +117,37 @@ class GroupReader:
 
 
 class AsyncGroupReader:
-    """The same for asyncio: see `GroupReader`, whose methods these are."""
+    """`GroupReader` for asyncio: the same methods, each run in a thread."""
 
     def __init__(self, reader: GroupReader) -> None:
         self._reader = reader
 
     async def last(self, interval: str | None = None) -> Snapshot:
-        """The last finished interval."""
+        """Returns the last finished interval."""
         return await asyncio.to_thread(self._reader.last, interval)
 
     async def current(self, interval: str | None = None) -> Snapshot:
-        """The running interval."""
+        """Returns the current interval."""
         return await asyncio.to_thread(self._reader.current, interval)
 
     async def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
-        """The last finished and the running interval, as of the same moment."""
+        """Returns the last finished and the current interval, as of the same time."""
         return await asyncio.to_thread(self._reader.both, interval)
 
     async def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
-        """The last `n` finished intervals, oldest first."""
+        """Returns the last `n` finished intervals, oldest first."""
         return await asyncio.to_thread(self._reader.history, interval, n)
 
     async def totals(self) -> Totals:
-        """What each event has counted since ever."""
+        """Returns the all-time total of each event."""
         return await asyncio.to_thread(self._reader.totals)
 
     async def position(self, interval: str | None = None) -> str:
-        """Where the history ends now."""
+        """Returns the position of the newest finished interval."""
         return await asyncio.to_thread(self._reader.position, interval)
 
     def follow(self, interval: str | None = None, after: After = None) -> AsyncIterator[Snapshot]:
-        """Wait for each interval to finish, and give it, once and in order."""
+        """Yield each interval once, in order, as it finishes."""
         return self._follow(self._reader.follower(interval, after))
 
     async def _follow(self, follower: Follower) -> AsyncIterator[Snapshot]:

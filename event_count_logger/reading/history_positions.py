@@ -1,4 +1,4 @@
-"""Places in the history of an interval, as people and programs give them."""
+"""Parses and compares history positions given by people and programs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from decimal import Decimal
 
 from event_count_logger.store import HistoryPosition
 
-#: Seconds enough for 30,000 years: what is longer is no time.
+#: Twelve digits last for 30,000 years: a longer number is no time.
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]*)?")
 
 
 def is_behind(position: HistoryPosition, other: HistoryPosition) -> bool:
-    """Whether a position is behind another one, which without a number is that of the last of its time."""
+    """Returns whether a position is later than another one; one without a number is the last of its time."""
     return position > other if other.number else position.time_ms > other.time_ms
 
 
 def parse(text: str) -> HistoryPosition:
-    """Read a position, or a time in Unix seconds, which stands for all that ended until then.
+    """Parse a position, or Unix seconds: the position behind all intervals that had ended by then.
 
     Raises:
-        ValueError: Neither of them.
+        ValueError: The text is neither.
     """
     if _UNIX_SECONDS.fullmatch(text):
         return HistoryPosition(int(Decimal(text) * 1000))

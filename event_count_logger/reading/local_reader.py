@@ -1,4 +1,4 @@
-"""Reads the counters of this machine's processes out of their spool files, at no cost to them."""
+"""Reads the counters of this machine's processes from their spool files, which costs them nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class LocalCount:
     """The counts of one event in one process, or in several.
 
     Attributes:
-        total: What was logged.
-        unsent: What of that Redis has not confirmed.
+        total: Number logged.
+        unsent: Number of these that Redis has not confirmed.
     """
 
     total: int = 0
@@ -38,16 +38,16 @@ class LocalCount:
 
 @dataclass(frozen=True, slots=True)
 class LocalSnapshot:
-    """What one process has counted for one group.
+    """The counters of one process for one group.
 
     Attributes:
         group: Name of the group.
-        pid: The process.
-        alive: Whether it still runs; if not, what is unsent is to be recovered.
-        counts: Per event, in the order in which the events first came.
+        pid: Process ID.
+        alive: True if the process runs. The unsent counts of one that has ended are to be recovered.
+        counts: Counts per event, in the order in which the process first logged the events.
         path: Its spool file.
-        sent_s: Seconds since Redis has confirmed all that was logged by then; or since the process began.
-        native: Whether it counts in C, and not in Python.
+        sent_s: Seconds since the process had last sent everything, or since it began to count.
+        native: True if it counts in C, False if in pure Python.
     """
 
     group: str
@@ -64,7 +64,7 @@ class LocalSnapshot:
         return sum(count.unsent for count in self.counts.values())
 
     def has_sent(self, earlier: LocalSnapshot) -> bool:
-        """Returns whether Redis has confirmed all that had been logged at an earlier look."""
+        """Returns whether Redis has confirmed all counts of an earlier snapshot."""
         return all(
             self.counts.get(event_id, LocalCount()).sent >= count.total
             for event_id, count in earlier.counts.items()
@@ -76,14 +76,14 @@ class UndeliveredFile:
     """A spool file whose process has ended, and whose counts are not in Redis.
 
     Attributes:
-        path: Where it is.
-        size: Bytes of it.
-        since: When its process began to count, Unix seconds; when it was last written if that is not known.
-        group: Name of the group; '' if it is not known.
-        redis: Which database the counts are for; '' if it is not known.
-        is_ours: Whether that is the one of this configuration, or not known.
-        unsent: Counts that Redis has not confirmed; None if it was not looked into.
-        fault: Why it cannot be read, if so.
+        path: Path of the file.
+        size: Size in bytes.
+        since: Unix seconds at which its process began to count; if unknown, of the last write to the file.
+        group: Name of the group; '' if unknown.
+        redis: The database that the counts are for; '' if unknown.
+        is_ours: True if that is the database of this configuration, or unknown.
+        unsent: Number of counts that Redis has not confirmed; None if the file was not read.
+        fault: The reason why the file cannot be read; '' if it can.
     """
 
     path: Path
@@ -97,14 +97,13 @@ class UndeliveredFile:
 
 
 class LocalReader:
-    """The files that belong to one configuration, on this machine."""
+    """Reads the spool files of one configuration on this machine."""
 
     def __init__(self, config: Config) -> None:
-        """Nothing is looked at yet."""
         self._config = config
 
     def read(self) -> list[LocalSnapshot]:
-        """Every process and group, sorted by group.
+        """Returns a snapshot for each process and group, sorted by group.
 
         Raises:
             OSError: A spool directory cannot be used.
@@ -112,7 +111,7 @@ class LocalReader:
         return self.examine()[0]
 
     def examine(self) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
-        """The same, and the files that wait to be delivered, in the order of their names.
+        """Returns the snapshots of `read`, and the undelivered files in the order of their names.
 
         Raises:
             OSError: A spool directory cannot be used.
@@ -120,7 +119,7 @@ class LocalReader:
         return self.examine_files(self.paths())
 
     def examine_files(self, paths: Iterable[Path]) -> tuple[list[LocalSnapshot], list[UndeliveredFile]]:
-        """The same of some spool files. Those that are gone are left out."""
+        """Returns the same as `examine` for some spool files; files that are gone are left out."""
         snapshots: list[LocalSnapshot] = []
         undelivered: list[UndeliveredFile] = []
         for path in paths:
@@ -134,7 +133,7 @@ class LocalReader:
         return sorted(snapshots, key=lambda snapshot: (snapshot.group, snapshot.pid)), undelivered
 
     def _examine(self, path: Path) -> tuple[LocalSnapshot | None, UndeliveredFile | None]:
-        """Reads a file for this Redis as a whole, and of any other one the header."""
+        """Read a file: all of it if it is for this Redis, otherwise only its header."""
         with Window(path) as window:
             alive, described, size = window.is_held(), window.description(), window.size()
             file = UndeliveredFile(path, size, described.started, described.group, described.redis)
@@ -142,12 +141,12 @@ class LocalReader:
                 return None, None if alive else replace(file, is_ours=False)
             contents = window.contents()
         sent_s = (time.monotonic_ns() - contents.words[HeaderWord.SENT_UNTIL]) / 1e9
-        whose = (described.group, described.pid, alive)
-        snapshot = LocalSnapshot(*whose, _counts(contents), path, sent_s, described.native)
+        group, pid = described.group, described.pid
+        snapshot = LocalSnapshot(group, pid, alive, _counts(contents), path, sent_s, described.native)
         return snapshot, None if alive or not snapshot.unsent else replace(file, unsent=snapshot.unsent)
 
     def paths(self) -> list[Path]:
-        """All spool files, also those of other configurations.
+        """Returns all spool files, including those of other configurations.
 
         Raises:
             OSError: A spool directory cannot be used.
@@ -155,15 +154,17 @@ class LocalReader:
         return [path for directory in self._config.spool_dirs for path in spool_file.find(directory)]
 
     def is_ours(self, description: Description) -> bool:
-        """Whether a file belongs to this configuration."""
+        """Returns whether a file is for the Redis of this configuration."""
         return description.redis == self._config.redis.identity
 
 
 class LocalRates:
-    """How much the events of a group are logged, in all processes together, also those that come and go."""
+    """Counts logged between one call of `next` and the following one, summed over all processes of a group.
+
+    Processes that start or end in between are included.
+    """
 
     def __init__(self, reader: LocalReader, group: str, events: Sequence[str]) -> None:
-        """Nothing is looked at yet."""
         self._reader = reader
         self._group = group
         self._events = events
@@ -171,27 +172,27 @@ class LocalRates:
         self._ignored: set[Path] = set()
 
     def next(self) -> list[int]:
-        """For each event, what was logged since the last call; the first time, what was logged so far.
+        """Returns the counts of each event since the last call; the first call returns those so far.
 
         Raises:
             OSError: A spool directory cannot be used.
         """
-        there = set(self._reader.paths())
-        self._ignored &= there
-        for path in there - self._watched.keys() - self._ignored:
+        existing = set(self._reader.paths())
+        self._ignored &= existing
+        for path in existing - self._watched.keys() - self._ignored:
             self._watch(path)
         sums = [0] * len(self._events)
         for path, (window, before) in tuple(self._watched.items()):
             totals = self._totals(window)
             sums = [sum_ + distance(*pair) for sum_, *pair in zip(sums, totals, before, strict=True)]
             self._watched[path] = window, totals
-            if path not in there:  # what its process logged last has just been read
+            if path not in existing:  # its process has ended, and its last counts have just been read
                 window.close()
                 del self._watched[path]
         return sums
 
     def close(self) -> None:
-        """Look no longer."""
+        """Close all spool files."""
         for window, _ in self._watched.values():
             window.close()
         self._watched.clear()
@@ -221,7 +222,7 @@ class LocalRates:
 
 
 def _unreadable(path: Path, error: Exception) -> UndeliveredFile:
-    """Raises FileNotFoundError if the file is gone meanwhile."""
+    """Returns the entry of a file that cannot be read; raises FileNotFoundError if the file is gone."""
     status = path.lstat()
     fault = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return UndeliveredFile(path, status.st_size, status.st_mtime, fault=fault)
@@ -231,6 +232,6 @@ def _counts(contents: SpoolContents) -> dict[str, LocalCount]:
     counts: dict[str, LocalCount] = {}
     for cell in contents.cells():
         unsent = distance(cell.total, cell.acked)
-        count = LocalCount(cell.total, unsent if unsent <= LARGEST else 0)  # just confirmed, while this read
+        count = LocalCount(cell.total, unsent if unsent <= LARGEST else 0)  # confirmed during this read
         counts[cell.event_id] = counts.get(cell.event_id, LocalCount()) + count
     return counts

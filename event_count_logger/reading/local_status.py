@@ -11,14 +11,14 @@ from event_count_logger.config import Config
 from event_count_logger.counting import spool_file
 from event_count_logger.reading.local_reader import LocalReader, LocalSnapshot, UndeliveredFile
 
-#: Seconds that sending may be late: a slow answer, a retry, a busy machine.
+#: Seconds by which sending may be late, for a slow answer, a retry or a busy machine.
 _LATE_S = 5.0
 
-#: Seconds in which a master recovers what a killed process has left: it looks every three. A process that is
-#: not stuck sends within them, too, what should have been sent before.
-_SETTLING_S = 5.0
+#: Seconds that `recheck` waits at most. A master looks for the files of killed processes every 3 s, and a
+#: process that is not stuck sends its late counts in less time, too.
+_RECHECK_S = 5.0
 
-#: Seconds between looks meanwhile.
+#: Seconds between the looks of `recheck`.
 _LOOK_S = 0.1
 
 
@@ -28,10 +28,10 @@ class LocalStatus:
 
     Attributes:
         group: Name of the group.
-        alive: How many processes run.
-        unsent: What they have counted that Redis has not confirmed yet.
-        dead: How many processes were killed and have left a spool file.
-        unrecovered: What they had counted that Redis has not confirmed: `ecl recover` sends it.
+        alive: Number of processes that run.
+        unsent: Number of their counts that Redis has not confirmed.
+        dead: Number of processes that were killed and have left a spool file.
+        unrecovered: Number of their counts that Redis has not confirmed; `ecl recover` sends them.
     """
 
     group: str
@@ -43,13 +43,13 @@ class LocalStatus:
 
 @dataclass(frozen=True, slots=True)
 class StuckProcess:
-    """A process that runs, and has not sent its counts for longer than its group allows.
+    """A running process that has not sent its counts for longer than its group allows.
 
     Attributes:
         group: Name of the group.
-        pid: The process.
-        unsent: Counts that Redis has not confirmed.
-        sent_s: Seconds since the process has last sent everything, or since it began to count.
+        pid: Process ID.
+        unsent: Number of counts that Redis has not confirmed.
+        sent_s: Seconds since the process had last sent everything, or since it began to count.
     """
 
     group: str
@@ -60,32 +60,32 @@ class StuckProcess:
 
 @dataclass(frozen=True, slots=True)
 class MachineStatus:
-    """All processes of this machine, and the files of those that have ended.
+    """Status of this machine's processes, and of the files of those that have ended.
 
     Attributes:
         groups: One status for each group that is not hidden and keeps spool files, in the order of the
             configuration.
         undelivered: Spool files with counts that are not in Redis, the oldest first.
-        late: Processes whose counts are unsent for too long, as they were seen first.
-        faults: Why spool directories cannot be used, a sentence each. Nothing is known of what is in them.
-        unseen: Names of the groups that are not hidden and keep no spool files, so that nothing is known of
-            their processes.
+        late: Processes whose counts are unsent for too long, as they were first seen.
+        faults: A sentence for each spool directory that cannot be used, and whose files are unknown.
+        without_spool: Names of the groups that are not hidden and keep no spool files: their processes are
+            unknown.
     """
 
     groups: Sequence[LocalStatus] = ()
     undelivered: Sequence[UndeliveredFile] = ()
     late: Sequence[LocalSnapshot] = ()
     faults: Sequence[str] = ()
-    unseen: Sequence[str] = ()
+    without_spool: Sequence[str] = ()
 
     @property
     def unrecovered(self) -> list[UndeliveredFile]:
-        """Those that this configuration should deliver, or that cannot be read."""
+        """The files that this configuration should deliver, or that cannot be read."""
         return [file for file in self.undelivered if file.is_ours]
 
     @property
     def foreign(self) -> list[UndeliveredFile]:
-        """Those for another Redis: only who has that one configured can deliver them."""
+        """The files for another Redis: only a configuration of that Redis can deliver them."""
         return [file for file in self.undelivered if not file.is_ours]
 
     @property
@@ -94,13 +94,16 @@ class MachineStatus:
         return [StuckProcess(each.group, each.pid, each.unsent, each.sent_s) for each in self.late]
 
     @property
-    def is_well(self) -> bool:
-        """True if all counts of this machine are sent in time, as far as its spool files show."""
+    def is_ok(self) -> bool:
+        """True if all counts of this machine are sent in time, as its spool files show."""
         return not (self.late or self.unrecovered or self.faults)
 
 
 def examine_machine(config: Config) -> MachineStatus:
-    """Looks at every spool file once. What is late or left behind may be about to be sent: see `settled`."""
+    """Returns the status of this machine from one look at every spool file.
+
+    Late counts and files of ended processes may be sent a little later: see `recheck`.
+    """
     paths, faults = _paths(config)
     snapshots, undelivered = LocalReader(config).examine_files(paths)
     groups = [
@@ -109,22 +112,22 @@ def examine_machine(config: Config) -> MachineStatus:
         if group.spool
     ]
     late = [snapshot for snapshot in snapshots if _is_late(config, snapshot)]
-    unseen = [group.name for group in config.shown_groups if not group.spool]
+    without_spool = [group.name for group in config.shown_groups if not group.spool]
     undelivered.sort(key=lambda file: file.since)
-    return MachineStatus(groups, undelivered, late, faults, unseen)
+    return MachineStatus(groups, undelivered, late, faults, without_spool)
 
 
-def settled(
+def recheck(
     config: Config, found: MachineStatus, sleep: Callable[[float], object] = time.sleep
 ) -> MachineStatus:
-    """Looks again when what was found has been sent, or there was time to: at most 5 s later.
+    """Returns the status after late counts were sent, or after 5 s.
 
-    Processes that are late only since then are left out, and so are files of processes that have ended since.
+    Processes that became late in the meantime are left out, and so are files of processes that ended in it.
     """
     waiting = {file.path for file in found.unrecovered} | {snapshot.path for snapshot in found.late}
     reader = LocalReader(config)
     late = found.late
-    for _ in range(round(_SETTLING_S / _LOOK_S)):
+    for _ in range(round(_RECHECK_S / _LOOK_S)):
         late = _still_late(late, reader)
         if not late and not any(file.path.exists() for file in found.unrecovered):
             break
@@ -156,7 +159,7 @@ def _is_late(config: Config, snapshot: LocalSnapshot) -> bool:
 
 
 def _still_late(late: Iterable[LocalSnapshot], reader: LocalReader) -> list[LocalSnapshot]:
-    """The processes that still run and have not sent what they had logged when they were seen first."""
+    """Returns the processes that still run and have not sent the counts that they had when first seen."""
     late = list(late)
     snapshots, _ = reader.examine_files(snapshot.path for snapshot in late)
     now = {snapshot.path: snapshot for snapshot in snapshots if snapshot.alive}

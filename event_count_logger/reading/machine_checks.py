@@ -1,4 +1,4 @@
-"""Facts and problems of this machine for `ecl check`: how it counts, and where spool files are."""
+"""Checks of this machine for `ecl check`: its way to count, and its spool directories."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from event_count_logger.config import Config
 from event_count_logger.config.spool_directories import PARENTS, default_spool_dir
 from event_count_logger.counting import implementation, spool_file
 
-#: Types of file systems that are memory.
+#: Types of file systems in memory.
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def counting_fact() -> str:
-    """Returns how processes count that have this installation and this environment."""
+    """Returns whether processes with this installation and environment count in C or in Python, and why."""
     if implementation.NATIVE:
         return f"counting: {implementation.implementation()}"
     return f"counting: {implementation.implementation()} ({implementation.WHY_NOT_NATIVE})"
 
 
 def spool_facts(config: Config) -> list[str]:
-    """Returns the directories in which processes of this user make spool files."""
+    """Returns the directories in which processes of this user create spool files."""
     kinds = {directory: _file_system(directory) for directory in _chosen(config)}
     return [f"spool directory: {each}{f' ({kind})' if kind else ''}" for each, kind in kinds.items()]
 
 
 def spool_problems(config: Config) -> Iterator[str]:
-    """Returns a sentence for each spool directory that cannot be used."""
+    """Yield a sentence for each spool directory that cannot be used."""
     chosen = _chosen(config)
     for directory in config.spool_dirs:
         try:
@@ -43,7 +43,7 @@ def spool_problems(config: Config) -> Iterator[str]:
 
 
 def spool_warning(config: Config) -> str | None:
-    """Returns a sentence if the default directory is on a disk, since shared memory cannot be used."""
+    """Returns a warning if spool files are on a disk because shared memory cannot be used; else None."""
     directory, shared_memory = default_spool_dir(), PARENTS[0]
     is_default = directory in _chosen(config) and not os.environ.get("ECL_SPOOL_DIR")
     if not is_default or str(directory.parent) == shared_memory:
@@ -63,14 +63,14 @@ def _chosen(config: Config) -> list[Path]:
 
 
 def _check_writable(directory: Path) -> None:
-    """Raises OSError unless a spool file can be made in a directory, or where the directory is to be made."""
+    """Raise OSError if no spool file can be created in a directory, or in its nearest existing parent."""
     existing = _existing(directory)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(f"{existing} cannot be written to")
     try:
         spool_file.check_room(existing)
     except OSError as error:
-        raise OSError(f"no spool file can be made in {existing}: {error.strerror}") from error
+        raise OSError(f"no spool file can be created in {existing}: {error.strerror}") from error
 
 
 def _existing(path: Path) -> Path:
@@ -78,7 +78,7 @@ def _existing(path: Path) -> Path:
 
 
 def _file_system(directory: Path) -> str | None:
-    """Returns the type of file system that a directory is on, or will be; None if unknown."""
+    """Returns the type of the file system of a directory that may not exist yet; None if unknown."""
     try:
         device = _existing(directory).stat().st_dev
         mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")

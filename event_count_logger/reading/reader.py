@@ -1,4 +1,4 @@
-"""Reads counts, and tells how far they can be trusted."""
+"""Reads consistent snapshots of counts, with their true span and staleness."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ OVERDUE_TOLERANCE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The counts of one group and interval, as of one moment.
+    """The counts of one group and interval, as of one time.
 
     Attributes:
         group: Name of the group.
         interval: Name of the interval.
-        half: `last` for the last finished interval, `cur` for the running one.
-        start: Unix seconds; None if unknown, which for a finished interval means that none has
-            finished yet, or that a master which does not note it has finished it.
-        end: Unix seconds; None if there is no end yet.
+        half: `last` for the last finished interval, `cur` for the current one.
+        start: Unix seconds; None if unknown. For a finished interval, None means that none has finished yet,
+            or that a master of version 1.1, which does not record it, has ended it.
+        end: Unix seconds; None while the interval runs.
         counts: Count per event ID: the declared ones in their order, then the others by name.
-        now: When this was read, in Unix seconds of the server's clock.
-        overdue_s: Seconds by which the running interval should have ended before, so that the last
-            one is not the latest complete one; 0 if all is well. None if no interval was ever begun.
-        position: Where a finished interval is in the history, if it was read from there: what `follow`
-            takes to go on behind it.
-        missed: How many intervals that finished before this one `follow` could not give any more,
-            because the history held them no longer.
+        now: Time of the read, in Unix seconds of the server's clock.
+        overdue_s: Seconds since the current interval should have ended; 0 if it is in time. While it is
+            overdue, the last interval is not the latest complete one. None if no interval has begun.
+        position: Position of a finished interval in the history, if known; `follow` continues behind it.
+        missed: Number of intervals before this one that `follow` cannot give, because the history has
+            dropped them.
     """
 
     group: str
@@ -52,38 +51,38 @@ class Snapshot:
 
     @property
     def span_s(self) -> float | None:
-        """Seconds that were counted in: of the running interval, those until now. None if unknown."""
+        """Seconds from the start to the end, or to now in the current interval; None if unknown."""
         if self.start is None:
             return None
         return max(0.0, (self.now if self.end is None else self.end) - self.start)
 
     @property
     def rates(self) -> Mapping[str, float]:
-        """Count per second and event, by the true length of the span; empty where that is unknown."""
+        """Count per second and event, by the true length of the span; empty if that is unknown."""
         return (
             {event_id: count / self.span_s for event_id, count in self.counts.items()} if self.span_s else {}
         )
 
     @property
     def stale(self) -> bool:
-        """Whether the last finished interval is not the latest complete one."""
+        """True if the last finished interval is not the latest complete one."""
         return self.overdue_s != 0
 
     @property
     def empty(self) -> bool:
-        """Whether there is no such interval yet; the counts then say nothing."""
+        """True if there is no such interval yet; the counts then mean nothing."""
         return self.start is None and self.end is None
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the events of one group have counted since ever, as of one moment.
+    """All-time totals of the events of one group, as of one time.
 
     Attributes:
         group: Name of the group.
-        counts: Count per event ID: the declared ones in their order, then the others by name. An event that
-            is not declared is in it until it was not logged for `expire_after`.
-        now: When this was read, in Unix seconds of the server's clock.
+        counts: Count per event ID, in the order of a `Snapshot`. An undeclared event is dropped when it was
+            not logged for `expire_after`.
+        now: Time of the read, in Unix seconds of the server's clock.
     """
 
     group: str
@@ -92,7 +91,7 @@ class Totals:
 
 
 class Reader:
-    """Reads the counts of any group of one Redis database."""
+    """Reads the counts of all groups of one Redis database."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -100,11 +99,11 @@ class Reader:
     def read(
         self, group: GroupConfig, interval: Interval, *halves: Half, now: float | None = None
     ) -> tuple[Snapshot, ...]:
-        """One snapshot for each half, all as of the same moment.
+        """Returns one snapshot for each half, all as of the same time.
 
         Args:
-            group: Its declared events are always in the counts.
-            interval: One of the group's.
+            group: The group. Its declared events are always in the counts.
+            interval: One of its intervals.
             *halves: `last`, `cur`, or both.
             now: Unix seconds; the server's clock if None.
 
@@ -115,10 +114,10 @@ class Reader:
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
 
     def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
-        """What each event has counted since ever, what is in the running interval included.
+        """Returns the all-time total of each event, including the current interval.
 
         Args:
-            group: Its declared events are always in the counts.
+            group: The group. Its declared events are always in the counts.
             now: Unix seconds; the server's clock if None.
 
         Raises:
@@ -143,9 +142,9 @@ class Reader:
             interval = _interval_of_totals(shard, reading.totals_interval)
 
     def known_events(self, group: GroupConfig) -> list[str]:
-        """The declared events, and those that were ever counted and have not expired, by name.
+        """Returns the declared events, and all others that were counted and have not expired.
 
-        In a group without totals: those in use, and those in what the history holds.
+        In a group without totals, these are the events in use and those in the history.
 
         Raises:
             StoreError: Redis does not answer.
@@ -159,7 +158,7 @@ class Reader:
         return [*group.events, *sorted(events.difference(group.events))]
 
     def history(self, group: GroupConfig, interval: Interval, count: int | None = None) -> list[Snapshot]:
-        """The last finished intervals, oldest first: at most `count`, and as many as the history holds.
+        """Returns the last finished intervals, oldest first; at most `count`, all in the history if None.
 
         Raises:
             StoreError: Redis does not answer.
@@ -171,7 +170,7 @@ class Reader:
         ]
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
-        """Seconds by which the running interval should have ended before; see `Snapshot`.
+        """Returns the seconds since the current interval should have ended; see `Snapshot`.
 
         Raises:
             StoreError: Redis does not answer.
@@ -180,7 +179,7 @@ class Reader:
         return _overdue_s(interval, start, self._store.client.server_time(group))
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
-        """The count of one event; 0 where there is none.
+        """Returns the count of one event; 0 if there is none.
 
         Raises:
             StoreError: Redis does not answer.
@@ -226,7 +225,7 @@ def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Readi
 def finished_snapshot(
     group: GroupConfig, interval: Interval, finished: HistoryEntry, missed: int = 0
 ) -> Snapshot:
-    """A finished interval out of the history, as it was when it ended."""
+    """Returns an interval of the history as a snapshot, as of its end."""
     return Snapshot(
         group=group.name,
         interval=interval.name,
@@ -242,7 +241,7 @@ def finished_snapshot(
 
 
 def _interval_of_totals(group: GroupConfig, name: str) -> Interval:
-    """It may be one that is not in the configuration any more."""
+    """Returns the interval that feeds the totals; it may have left the configuration."""
     try:
         return Interval.parse(name)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Rejections by a Redis server, each reported once, however many groups and commands it concerns."""
+"""Rejections by a Redis server, with one sentence for all groups and commands that one cause concerns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-#: Errors that concern the whole server, and what they mean. Some come without their code.
-_OF_SERVER = {
+#: Patterns of errors that concern the whole server, with their meaning. Some errors come without their code.
+_SERVER_ERRORS = {
     "READONLY|read only replica": (
         "a read-only replica accepts no counts: set 'redis' to its primary, which INFO replication names"
     ),
@@ -25,33 +25,36 @@ _OF_SERVER = {
     ),
 }
 
-#: Errors that concern the user, in the words of Redis 6.2 to 8 and Valkey.
-_OF_USER = re.compile("NOPERM|ACL failure|no permissions|user executing the script can't", re.IGNORECASE)
+#: Errors about permissions of the user, in Redis 6.2 to 8 and Valkey.
+_PERMISSION_ERROR = re.compile(
+    "NOPERM|ACL failure|no permissions|user executing the script can't", re.IGNORECASE
+)
 _COMMAND = re.compile(r"'([a-z|]+)' command")
 
-#: Names of groups in one line.
+#: Number of groups that one line names.
 _MOST_NAMES = 3
 
 
 class _Rejection(NamedTuple):
+    """One rejected request: the group or shard, the command and key, and the error of the server."""
+
     label: str
-    what: str
+    request: str
     reason: str
 
 
 class Rejections:
-    """The requests about some groups or shards that a server has rejected."""
+    """Requests about groups or shards that a server has rejected."""
 
     def __init__(self, location: str) -> None:
-        """`location` is where the server is, for messages."""
         self._location = location
         self._found: list[_Rejection] = []
 
     def add(self, label: str, errors: Iterable[object]) -> None:
-        """Add what was said about a group: errors, or sentences `COMMAND key: reason`."""
+        """Add rejections for a group: errors, or texts `COMMAND key: reason`."""
         for error in errors:
-            what, colon, reason = str(error).partition(": ")
-            self._found.append(_Rejection(label, what, reason if colon else what))
+            request, colon, reason = str(error).partition(": ")
+            self._found.append(_Rejection(label, request, reason if colon else request))
 
     @property
     def concern_server(self) -> bool:
@@ -59,30 +62,34 @@ class Rejections:
         return any(_meaning(each.reason) for each in self._found)
 
     def include(self, label: str, error: Exception) -> bool:
-        """Returns whether an error about a group is due to missing permissions that are reported already."""
-        is_known = any(each.label == label and _OF_USER.search(each.reason) for each in self._found)
-        return is_known and bool(_OF_USER.search(str(error)))
+        """Returns whether an error about a group comes from missing permissions that are already reported."""
+        is_known = any(each.label == label and _is_permission(each.reason) for each in self._found)
+        return is_known and _is_permission(str(error))
 
     def lines(self) -> Iterator[str]:
-        """A sentence for each problem of the server, then for each of the user, then for what is left."""
+        """Yield a sentence for each server problem, then for missing permissions, then for each other one."""
         meanings = dict.fromkeys(filter(None, (_meaning(each.reason) for each in self._found)))
         yield from (f"Redis at {self._location}: {meaning}" for meaning in meanings)
         found = [each for each in self._found if not _meaning(each.reason)]
-        of_user = [each for each in found if _OF_USER.search(each.reason)]
-        yield from _missing_permissions(of_user)
-        # A command that may not be used leaves nothing for the next one to work on.
+        denied = [each for each in found if _is_permission(each.reason)]
+        yield from _missing_permissions(denied)
+        # A denied command creates no key, so the next one reports "no such key".
         others = [
-            each for each in found if each not in of_user and not (of_user and "no such key" in each.reason)
+            each for each in found if each not in denied and not (denied and "no such key" in each.reason)
         ]
-        yield from dict.fromkeys(f"group '{each.label}': {each.what}: {each.reason}" for each in others)
+        yield from dict.fromkeys(f"group '{each.label}': {each.request}: {each.reason}" for each in others)
+
+
+def _is_permission(reason: str) -> bool:
+    return bool(_PERMISSION_ERROR.search(reason))
 
 
 def _meaning(reason: str) -> str:
-    return next((meaning for pattern, meaning in _OF_SERVER.items() if re.search(pattern, reason)), "")
+    return next((meaning for pattern, meaning in _SERVER_ERRORS.items() if re.search(pattern, reason)), "")
 
 
 def _missing_permissions(rejections: Sequence[_Rejection]) -> Iterator[str]:
-    """A sentence for all groups for which the same is missing."""
+    """Yield one sentence for all groups that lack the same permissions."""
     of_group: dict[str, list[str]] = {}
     for each in rejections:
         reasons = of_group.setdefault(each.label, [])
@@ -97,12 +104,12 @@ def _missing_permissions(rejections: Sequence[_Rejection]) -> Iterator[str]:
 
 
 def _missing(rejection: _Rejection) -> str:
-    """Returns a command, or what else the user may not use."""
+    """Returns the command that is denied, or `the keys of the group`."""
     command = _COMMAND.search(rejection.reason)
     if command:
         return command[1].upper()
-    if "command" in rejection.reason and rejection.what.split()[0].isupper():
-        return rejection.what.split()[0]
+    if "command" in rejection.reason and rejection.request.split()[0].isupper():
+        return rejection.request.split()[0]
     return "the keys of the group"
 
 

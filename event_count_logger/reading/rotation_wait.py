@@ -1,4 +1,4 @@
-"""Reading right after a boundary, when the master may still be ending the interval."""
+"""Reads shortly after a boundary, while the master may still be ending the interval."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.reading.reader import Reader, Snapshot
 
-#: The master is given this part of an interval, at most these seconds, to end it.
+#: Time for the master to end an interval: this part of its length, at most these seconds.
 _GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 
 def read_once_rotated(
     reader: Reader, group: GroupConfig, interval: Interval, *halves: Half
 ) -> tuple[Snapshot, ...]:
-    """Read; again if it is so short after a boundary that the master may still be at it.
+    """Returns snapshots; shortly after a boundary, repeats the read until the rotation is done.
 
     Args:
-        reader: Reads each time.
-        group: Its declared events are always in the counts.
-        interval: One of the group's.
-        *halves: `last`, `cur`, or both; all as of the same moment.
+        reader: Reader of the counts.
+        group: The group. Its declared events are always in the counts.
+        interval: One of its intervals.
+        *halves: `last`, `cur`, or both; all as of the same time.
 
     Raises:
         StoreError: Redis does not answer.

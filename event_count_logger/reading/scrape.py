@@ -1,4 +1,4 @@
-"""Reads what is exported to monitoring: all groups that are not hidden, or no counts at all."""
+"""Reads the metrics of all groups that are not hidden, for export to monitoring."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from event_count_logger.store import Store
 
 @dataclass(frozen=True, slots=True)
 class GroupMetrics:
-    """What is exported of one group.
+    """Metrics of one group.
 
     Attributes:
         group: Name of the group.
-        totals: What its events have counted since ever; None if it keeps no totals.
-        lasts: The last finished interval of each length; the counts are of all events that are known.
-        n_masters: How many masters that rotate it were there lately.
-        open_sessions: How many of its sessions have neither ended nor expired; None if it has no sessions.
+        totals: All-time totals of its events; None if it keeps no totals.
+        lasts: The last finished interval of each length, with the counts of all known events.
+        n_masters: Number of masters of the group with a recent heartbeat.
+        open_sessions: Number of sessions that have neither ended nor expired; None if it has no sessions.
     """
 
     group: str
@@ -36,14 +36,14 @@ class GroupMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What was read at one time.
+    """Metrics of all groups, as of one read.
 
     Attributes:
-        up: Whether Redis answered. If not, there are no groups.
-        groups: Those that could be read, in the order of the configuration.
-        duration_s: Seconds that the reading took.
-        faults: What went wrong this time.
-        n_errors: How much went wrong so far.
+        up: True if Redis answered; if False, there are no groups.
+        groups: The groups that could be read, in the order of the configuration.
+        duration_s: Seconds that the read took.
+        faults: Errors of this read.
+        n_errors: Number of errors of all reads so far.
     """
 
     up: bool
@@ -54,7 +54,7 @@ class Scrape:
 
 
 class Scraper:
-    """Reads the same groups time after time, and counts what goes wrong. Threads may share it."""
+    """Reads the same groups repeatedly, and counts errors; thread-safe."""
 
     def __init__(self, groups: Iterable[GroupConfig], store: Store) -> None:
         self._groups = tuple(groups)
@@ -63,11 +63,11 @@ class Scraper:
         self._counting = threading.Lock()
 
     def use(self, groups: Iterable[GroupConfig]) -> None:
-        """Go on with other groups."""
+        """Replace the groups."""
         self._groups = tuple(groups)
 
     def scrape(self) -> Scrape:
-        """Read all groups; what Redis refuses to tell of one does not keep the others from being read."""
+        """Read all groups; leave out those for which Redis rejects the request."""
         began = time.monotonic()
         up, groups, faults = self._read()
         with self._counting:
@@ -78,7 +78,7 @@ class Scraper:
         groups: list[GroupMetrics] = []
         faults: list[StoreError] = []
         try:
-            with suppress(Rejected):  # also an answer
+            with suppress(Rejected):  # a rejection is an answer, too
                 self._store.servers.ping()
             for group in self._groups:
                 try:
@@ -91,10 +91,10 @@ class Scraper:
 
 
 def collect(group: GroupConfig, store: Store) -> GroupMetrics:
-    """Read what is exported of one group.
+    """Read the metrics of one group.
 
     Raises:
-        StoreError: Redis does not answer, or refuses to.
+        StoreError: Redis does not answer, or rejects the request.
     """
     reader = Reader(store)
     totals = reader.totals(group) if group.totals else None
@@ -108,7 +108,7 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
 
 
 def _filled(snapshot: Snapshot, known: Sequence[str]) -> Snapshot:
-    """With a 0 for each event that did not happen: in a chart, that is not the same as a gap."""
+    """Returns the snapshot with a 0 for each event that did not happen; a chart would show a gap."""
     if snapshot.empty:
         return snapshot
     return replace(snapshot, counts=dict.fromkeys(known, 0) | dict(snapshot.counts))

@@ -21,12 +21,12 @@ _CLOCK_TOLERANCE_S = 1.0
 
 _OLDEST_VERSION = (6, 2)
 
-#: Intervals that are named in one line.
+#: Number of intervals that one line names.
 _MOST_NAMES = 3
 
 
 def examine(config: Config, store: Store) -> Iterator[str]:
-    """Every problem, a sentence each.
+    """Yield a sentence for each problem.
 
     Raises:
         Unavailable: Redis does not answer.
@@ -41,18 +41,18 @@ def examine(config: Config, store: Store) -> Iterator[str]:
     yield from rejections.lines()
     for shard in shards:
         yield from (f"group '{shard.label}': {problem}" for problem in _stored(shard, store, rejections))
-        with suppress(Rejected):  # the probe has told what is not allowed
+        with suppress(Rejected):  # reported by the probe
             fault = "" if rejections.concern_server else store.commits.durability_fault(shard)
             if fault:
                 yield f"group '{shard.label}': {fault}"
     yield from _overdue(config, store, rejections)
     for group in config.groups.values():
-        with suppress(Rejected):  # the key was named before
+        with suppress(Rejected):  # the key is reported above
             yield from map(str, find_unrotated(group, store))
 
 
 def notes(config: Config, store: Store) -> Iterator[str]:
-    """Next steps where nothing is wrong; a sentence each.
+    """Yield a sentence for each next step where nothing is wrong.
 
     Raises:
         Unavailable: Redis does not answer.
@@ -61,7 +61,7 @@ def notes(config: Config, store: Store) -> Iterator[str]:
     not_taken = []
     for group in config.groups.values():
         for shard, interval in product(group.shards, group.intervals):
-            with suppress(Rejected):  # a problem
+            with suppress(Rejected):  # reported as a problem
                 if not store.rotation.has_rotated(shard, interval) and not is_overdue(
                     reader.overdue_s(shard, interval)
                 ):
@@ -70,8 +70,8 @@ def notes(config: Config, store: Store) -> Iterator[str]:
         named, more = "; ".join(not_taken[:_MOST_NAMES]), len(not_taken) - _MOST_NAMES
         rest = f"; and {more:,} more" if more > 0 else ""
         have = f"{counted(len(not_taken), 'interval')} {'has' if len(not_taken) == 1 else 'have'}"
-        what = "start ecl_master, or have it read the configuration: SIGHUP"
-        yield f"{have} no master yet ({what}): {named}{rest}"
+        step = "start ecl_master, or send it SIGHUP to reload the configuration"
+        yield f"{have} no master yet ({step}): {named}{rest}"
 
 
 def _probe(shards: Sequence[GroupConfig], store: Store) -> Rejections:
@@ -98,7 +98,7 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
     offset_s = 0.0
     shards: list[GroupConfig | None] = [shard for group in config.groups.values() for shard in group.shards]
     for shard in shards or [None]:
-        with suppress(Rejected):  # the probe tells what is not allowed
+        with suppress(Rejected):  # reported by the probe
             store.client.server_time(shard)
         offset_s = max(offset_s, store.client.clock_offset_s, key=abs)
     if abs(offset_s) > _CLOCK_TOLERANCE_S:
@@ -107,19 +107,19 @@ def _clock(config: Config, store: Store) -> Iterator[str]:
 
 
 def _stored(shard: GroupConfig, store: Store, rejections: Rejections) -> Iterator[str]:
-    """What is in place of the values that are kept beside the counts, so that they cannot be used."""
+    """Yield a sentence for each key whose value cannot be used."""
     for key, expected in store.keyspace.expected_types(shard).items():
-        with suppress(Rejected):  # a user that may not ask for types may count nevertheless
+        with suppress(Rejected):  # a user without permission for TYPE can still count
             found = store.keyspace.type_of(key)
             if found not in (expected, "none"):
-                yield f"key {key} holds a {found}, where a {expected} is expected (rename or delete it)"
+                yield f"key {key} has an unexpected type ({found}, expected {expected}): rename or delete it"
     with suppress(Rejected):
         for key in (
             key for interval in shard.intervals for key in store.keyspace.foreign_keys(shard, interval)
         ):
             yield (
-                f"key {key} is only there in groups with another layout than '{shard.layout}': it was not "
-                "migrated (ecl migrate), or processes with both layouts are at work (see docs/layouts.md)"
+                f"key {key} belongs to another layout than '{shard.layout}': the group was not migrated "
+                "(ecl migrate), or processes use both layouts (see docs/layouts.md)"
             )
     for interval in shard.intervals:
         try:
@@ -141,7 +141,7 @@ def _overdue(config: Config, store: Store, rejections: Rejections) -> Iterator[s
                     yield f"{where}: {error}"
                 continue
             if is_overdue(snapshot.overdue_s):
-                overdue = f"{where}: its rotation is {snapshot.overdue_s:.0f} s overdue"
+                overdue = f"{where}: rotation is {snapshot.overdue_s:.0f} s overdue"
                 yield f"{overdue}: {_why_overdue(group, interval, store)}"
 
 

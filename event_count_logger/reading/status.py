@@ -1,4 +1,4 @@
-"""Status of the masters and the rotation of all groups, as far as Redis shows it."""
+"""Status of the masters and of the rotation of all groups, as Redis shows it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from event_count_logger.store import MASTER_ALIVE_S, MasterInfo, Store
 
 @dataclass(frozen=True, slots=True)
 class IntervalStatus:
-    """The state of one interval of a group.
+    """Status of one interval of a group.
 
     Attributes:
         group: Name of the group.
         interval: Name of the interval.
-        overdue_s: Seconds for which its rotation is late; 0 if it is not. None if it never began.
-        hidden: Whether the group is hidden.
-        started: Whether a master has rotated it, or waits for its end. Counting alone begins an interval,
-            too.
+        overdue_s: Seconds by which its rotation is late; 0 if it is in time. None if it never began.
+        hidden: True if the group is hidden.
+        started: True if a master has rotated it, or waits for its end. Counting alone begins an interval,
+            too, but does not start it in this sense.
     """
 
     group: str
@@ -32,20 +32,21 @@ class IntervalStatus:
 
     @property
     def overdue(self) -> bool:
-        """Whether its rotation is so late that no master can be at work."""
+        """True if its rotation is later than a running master would let it be."""
         return is_overdue(self.overdue_s)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """The state of one group.
+    """Status of one group.
 
     Attributes:
         group: Name of the group.
-        sources: How many sources of counts are known to Redis.
-        has_master: Whether a master that rotates it is alive. One of version 1.1 has no heartbeat.
-        abandoned_s: Seconds since its last master was seen, if no other one has rotated it since; else None.
-        hidden: Whether the group is hidden.
+        sources: Number of its sources in Redis.
+        has_master: True if a master with a heartbeat rotates it. Masters of version 1.1 have no heartbeat.
+        abandoned_s: Seconds since the heartbeat of its last master, if no other one has rotated it since;
+            else None.
+        hidden: True if the group is hidden.
     """
 
     group: str
@@ -57,13 +58,13 @@ class GroupStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of all groups of a configuration.
+    """Status of all groups of a configuration.
 
     Attributes:
-        masters: Those that are alive, and those that were there lately, each once, the oldest first.
-        intervals: In the order of the configuration.
-        groups: In the order of the configuration.
-        unrotated: The intervals that processes count in and no master ends.
+        masters: The masters that are alive or have ended lately, each once, the oldest first.
+        intervals: All intervals, in the order of the configuration.
+        groups: All groups, in the order of the configuration.
+        unrotated: Intervals that processes count in, and no master ends.
     """
 
     masters: Sequence[MasterInfo]
@@ -73,49 +74,49 @@ class Status:
 
     @property
     def overdue(self) -> list[IntervalStatus]:
-        """The intervals that should have been ended, by a master that has run before."""
+        """The intervals that a master has started, and should have ended."""
         return [interval for interval in self.intervals if interval.overdue and interval.started]
 
     @property
     def not_started(self) -> list[IntervalStatus]:
-        """The intervals that no master has taken yet."""
+        """The intervals that no master has started yet."""
         return [interval for interval in self.intervals if not interval.started]
 
     @property
     def abandoned(self) -> list[GroupStatus]:
-        """The groups whose masters have all stopped, or were killed."""
+        """The groups whose masters have all stopped or were killed."""
         return [group for group in self.groups if group.abandoned_s is not None]
 
     @property
     def without_master(self) -> list[GroupStatus]:
-        """The groups of which no master is known to be alive."""
+        """The groups without a master that has a heartbeat."""
         return [group for group in self.groups if not group.has_master]
 
     @property
-    def is_well(self) -> bool:
-        """True if all intervals are rotated, as far as Redis shows it."""
+    def is_ok(self) -> bool:
+        """True if all intervals are rotated, as Redis shows it."""
         return not (self.overdue or self.not_started or self.abandoned or self.unrotated)
 
 
 def examine(config: Config, store: Store) -> Status:
-    """Ask Redis for the state of everything in a configuration.
+    """Returns the status of all groups in a configuration, as Redis shows it.
 
     Raises:
         StoreError: Redis does not answer.
     """
-    store.servers.ping()  # where there are no groups, nothing else would tell that Redis is away
+    store.servers.ping()  # without groups, no other request notices that Redis is unavailable
     masters: dict[str, MasterInfo] = {}
     intervals: list[IntervalStatus] = []
     groups = []
     unrotated: list[Unrotated] = []
     for group in config.groups.values():
-        of_group = store.masters.of(group)
-        for master in of_group:
+        group_masters = store.masters.of(group)
+        for master in group_masters:
             known = masters.get(master.id)
             masters[master.id] = master if known is None or master.alive else known
         intervals += _intervals(group, store)
-        has_master = any(master.alive for master in of_group)
-        abandoned_s = _abandoned_s(group, of_group, store)
+        has_master = any(master.alive for master in group_masters)
+        abandoned_s = _abandoned_s(group, group_masters, store)
         groups.append(
             GroupStatus(group.name, store.sources.count(group), has_master, abandoned_s, group.hidden)
         )
@@ -138,7 +139,7 @@ def _intervals(group: GroupConfig, store: Store) -> list[IntervalStatus]:
 
 
 def _abandoned_s(group: GroupConfig, masters: Sequence[MasterInfo], store: Store) -> float | None:
-    """See `GroupStatus`. A master of version 1.1, or `--once`, is known by an interval that it has begun."""
+    """Returns `GroupStatus.abandoned_s`. A newer interval shows that a master without heartbeat runs."""
     gone_s = min((master.seen_s for master in masters), default=0.0)
     if gone_s < MASTER_ALIVE_S or any(master.alive for master in masters):
         return None
@@ -149,5 +150,5 @@ def _abandoned_s(group: GroupConfig, masters: Sequence[MasterInfo], store: Store
 
 
 def by_group(status: Status) -> Mapping[str, GroupStatus]:
-    """The groups by name."""
+    """Returns the groups by name."""
     return {group.group: group for group in status.groups}

@@ -1,4 +1,4 @@
-"""Intervals that processes count in and no master ends: their configurations differ."""
+"""Intervals that processes count in, and no master ends, because their configurations differ."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from event_count_logger.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Unrotated:
-    """An interval that processes of this version count in and that no master ends.
+    """An interval that processes of version 2 count in, and no master ends.
 
     Attributes:
         group: Name of the group.
-        part: The group, or the shard of it, whose keys are counted in.
-        interval: Name of the interval, as those processes call it.
-        counted_s: Seconds since it was last known to be counted in, give or take a minute.
-        reason: What differs, in words that follow the name of the interval.
-        hidden: Whether the group is hidden.
+        part: Label of the group, or of its shard, that the processes count in.
+        interval: Name of the interval in the configuration of those processes.
+        counted_s: Seconds since the last count, give or take a minute.
+        reason: The difference between the configurations.
+        hidden: True if the group is hidden.
     """
 
     group: str
@@ -45,7 +45,7 @@ class Unrotated:
 
 
 class UnrotatedWatch:
-    """Warns of each such interval once, and logs when it is settled."""
+    """Logs each unrotated interval once, and its end once."""
 
     def __init__(self, store: Store, log: Log) -> None:
         self._store = store
@@ -53,7 +53,7 @@ class UnrotatedWatch:
         self._known: dict[tuple[str, str, str], Unrotated] = {}
 
     def look(self, config: Config) -> None:
-        """Look at all groups; one of which Redis does not answer is looked at the next time."""
+        """Check all groups; a group whose check fails keeps its last result."""
         found: dict[tuple[str, str, str], Unrotated] = {}
         for group in config.groups.values():
             try:
@@ -61,9 +61,7 @@ class UnrotatedWatch:
                     (each.group, each.part, each.interval): each
                     for each in find_unrotated(group, self._store, is_master=True)
                 }
-            except (
-                StoreError
-            ):  # logged by the store or, where a key is in the way, by the process that counts
+            except StoreError:  # the store logs it, or the counting process if a key has a wrong type
                 found |= {key: each for key, each in self._known.items() if key[0] == group.name}
         for key in found.keys() - self._known.keys():
             each = found[key]
@@ -71,35 +69,38 @@ class UnrotatedWatch:
         for key in self._known.keys() - found.keys():
             each = self._known[key]
             self._log.info(
-                "Group '%s', interval '%s': it is rotated, or no longer counted in", each.part, each.interval
+                "Group '%s', interval '%s': rotated, or no longer counted in", each.part, each.interval
             )
         self._known = found
 
 
 def find_unrotated(group: GroupConfig, store: Store, is_master: bool = False) -> Iterator[Unrotated]:
-    """Every interval of a group that is counted in and not rotated, also in shards of another number of them.
+    """Yield each interval of a group that is counted in and not rotated, also in other numbers of shards.
 
-    Running masters list the intervals that they end. Where none runs, those of this configuration are taken
-    for rotated. So are others that a master has taken, until they are counted in after their end: a master
-    of version 1.1, or `--once`, may rotate them, or all configurations have dropped them.
+    Running masters list the intervals that they end in their heartbeats. Without a running master, the
+    intervals of this configuration count as rotated. So does each other interval that a master has started,
+    until it is counted in after its end: a master without heartbeat (version 1.1, `--once`) may rotate it, or
+    all configurations have dropped it.
 
     Args:
-        group: As the configuration has it.
-        store: Is asked.
-        is_master: Whether the caller ends the intervals of the group.
+        group: The group in this configuration.
+        store: Where its counts are.
+        is_master: True if the caller ends the intervals of the group.
 
     Raises:
-        Unavailable: No answer.
-        Rejected: There is something else under a key.
+        Unavailable: Redis does not answer.
+        Rejected: A key has an unexpected type.
     """
     masters = running_masters(group, store)
-    own = [interval.name for interval in group.intervals]
+    configured = [interval.name for interval in group.intervals]
     is_reference = is_master or not masters
     for shard, part in parts(group):
-        ended = masters.ended_in(shard) + (own if is_reference else [])
-        reason = f"this configuration has {', '.join(own)}" if is_reference else masters.difference(shard)
+        ended = masters.ended_in(shard) + (configured if is_reference else [])
+        reason = (
+            f"this configuration has {', '.join(configured)}" if is_reference else masters.difference(shard)
+        )
         yield from _unrotated(group, part, store, ended, reason)
-    with suppress(Rejected):  # a user may have no permission for keys of other shards
+    with suppress(Rejected):  # the user may have no permission for the keys of other shards
         for shard, part in other_parts(group):
             has_shards = f"this configuration has 'shards: {group.n_shards}'"
             reason = has_shards if is_reference else masters.difference(shard)
@@ -110,15 +111,15 @@ def _unrotated(
     group: GroupConfig, part: GroupConfig, store: Store, ended: Collection[str], reason: str
 ) -> Iterator[Unrotated]:
     for name, counted_s in store.shard_reads.counted_in(part).items():
-        with suppress(ValueError):  # not the name of an interval
+        with suppress(ValueError):  # not an interval
             if name not in ended and not _is_rotated(part, Interval.parse(name), counted_s, store):
                 yield Unrotated(group.name, part.label, name, counted_s, reason, group.hidden)
 
 
 def _is_rotated(part: GroupConfig, interval: Interval, counted_s: float, store: Store) -> bool:
-    """Returns False for an interval that no master has taken, or was counted in after it should have ended.
+    """Returns False if no master has started the interval, or if it was counted in after its due end.
 
-    An interval that was taken out of all configurations is overdue for ever, and not counted in any more.
+    An interval that was removed from all configurations stays overdue, and is no longer counted in.
     """
     overdue_s = Reader(store).overdue_s(part, interval) or 0.0
     return counted_s >= overdue_s - OVERDUE_TOLERANCE_S and store.rotation.has_rotated(part, interval)

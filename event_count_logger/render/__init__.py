@@ -1,1 +1,1 @@
-"""Pure functions from snapshots to text."""
+"""Pure functions from snapshots and status to text, one module per format."""

@@ -1,6 +1,6 @@
-"""Snapshots as comma-separated values, one row per event, after a header (RFC 4180).
+"""Snapshots as comma-separated values (RFC 4180): a header, and one row per event.
 
-Times are Unix seconds, and empty where there is none. An interval that is not there has no rows.
+Times are Unix seconds, or empty if unknown. An empty snapshot has no rows.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from event_count_logger.render.numbers import plain_or_none
 
 
 def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """Rows of start, end, event, count and, if asked for, count per second; the running one has no end."""
+    """Returns rows of start, end, event, count and optionally rate; the current interval has no end."""
     return _text([_header(rate), *(row for snapshot in snapshots for row in _rows(snapshot, rate))])
 
 
 def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """The same, oldest first."""
+    """Returns the rows of finished intervals, oldest first."""
     return render(snapshots, rate)
 
 
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
-    """The same, with a header above the first one only."""
+    """Returns the rows of one finished interval, with a header if it is the first one."""
     return _text([*([_header(rate)] if first else []), *_rows(snapshot, rate)])
 
 
 def render_totals(totals: Totals) -> str:
-    """Rows of event and what it has counted since ever."""
+    """Returns rows of event and all-time total."""
     return _text([("event", "total"), *sorted(totals.counts.items())])
 
 

@@ -1,4 +1,4 @@
-"""The table of a group's events, as far as it fits into a window: numbers, trends and bars."""
+"""The table of a group's events for `ecl top`: numbers, trends and bars, fitted into a window."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from event_count_logger.render.phrases import NOTHING_YET, count, printable, rate
+from event_count_logger.render.phrases import NO_VALUE, count, printable, rate
 from event_count_logger.top.sample import TREND_LENGTH, Sample, Target
 from event_count_logger.top.view import COLUMNS, View, column, sortable
 
 #: Characters.
 _GAP, _NARROWEST_EVENT, _NARROWEST_NUMBER, _NARROWEST_BAR, _WIDE_BAR = 2, 12, 7, 8, 24
 
-#: From 0 to the most. It ends below the full height, so that rows do not run into each other.
+#: Heights from 0 to the largest rate. The full block is left out, so that rows do not touch.
 _TREND = "▁▂▃▄▅▆▇"
 
 _TITLES = {"rate": "rate/s"}
 
 
 class EventTable:
-    """The rows that can be seen: as many columns as fit, and bars in what is left of the width."""
+    """The visible rows: as many columns as fit, and bars in the rest of the width."""
 
     def __init__(self, view: View, target: Target, sample: Sample, events: Sequence[str], width: int) -> None:
         self._view = view
@@ -35,11 +35,11 @@ class EventTable:
         values = self._values[name]
         write = rate if name == "rate" else count
         if values is None:
-            return dict.fromkeys(events, NOTHING_YET)
+            return dict.fromkeys(events, NO_VALUE)
         return {event_id: write(values.get(event_id, 0)) for event_id in events}
 
     def _measure(self, width: int) -> None:
-        """Drop what does not fit, the least wanted first, and share the rest between events and bars."""
+        """Drop columns that do not fit, the least important first; share the rest among events and bars."""
         self._widths = self._wanted_widths()
         longest = max(map(cell_len, self._labels.values()), default=0)
         for name in ("trend", "total", "last", "rate"):
@@ -62,7 +62,7 @@ class EventTable:
         return width - 1 - sum(each + _GAP for each in self._widths.values())
 
     def header(self) -> Text:
-        """The names of the columns."""
+        """Returns the line of column names."""
         line = Text(" ")
         line.append(fitted(_heading(self._view, "event"), self._event_width), self._heading_style("event"))
         for name, width in self._widths.items():
@@ -75,7 +75,7 @@ class EventTable:
         return "bold cyan" if name == self._view.sort else "bold"
 
     def row(self, event_id: str) -> Text:
-        """One event."""
+        """Returns the line of one event."""
         line = Text(" ")
         line.append(fitted(self._labels[event_id], self._event_width))
         for name, width in self._widths.items():
@@ -84,7 +84,7 @@ class EventTable:
                 line.append(_trend(event_id, self._trend), "blue")
             else:
                 cell = self._cells[name][event_id]
-                line.append(cell.rjust(width), "dim" if cell in (NOTHING_YET, "0") else _STYLES.get(name, ""))
+                line.append(cell.rjust(width), "dim" if cell in (NO_VALUE, "0") else _STYLES.get(name, ""))
         if self._bar_width >= _NARROWEST_BAR:
             line.append(" " * _GAP).append(self._bar(event_id), "cyan")
         return line
@@ -99,10 +99,10 @@ _STYLES = {"rate": "bold", "current": "green"}
 
 
 def _heading(view: View, name: str) -> str:
-    words = _TITLES.get(name, name)
+    title = _TITLES.get(name, name)
     if name != view.sort:
-        return words
-    return f"{words} {'▲' if (name == 'event') != view.reverse else '▼'}"
+        return title
+    return f"{title} {'▲' if (name == 'event') != view.reverse else '▼'}"
 
 
 def _label(target: Target, event_id: str) -> str:
@@ -110,13 +110,13 @@ def _label(target: Target, event_id: str) -> str:
 
 
 def bar(part: float, width: int) -> str:
-    """A bar over a part, from 0 to 1, of the width; what is not 0 can always be seen."""
+    """Returns a bar over a part (0 to 1) of the width; any part above 0 is visible."""
     halves = max(round(part * width * 2), 1 if part else 0)
     return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def _trend(event_id: str, trend: Sequence[Mapping[str, float]]) -> str:
-    """A column for each finished interval, the newest at the right; 0 is the lowest, none is a space."""
+    """Returns a character per finished interval, the newest at the right; a space where there is none."""
     rates = [rates.get(event_id, 0) for rates in trend]
     largest = max(rates) or 1
     return "".join(
@@ -125,7 +125,7 @@ def _trend(event_id: str, trend: Sequence[Mapping[str, float]]) -> str:
 
 
 def fitted(text: str, width: int) -> str:
-    """Exactly as wide; what is too long ends in `…`."""
+    """Returns the text padded to a width, or cut and ended by `…`."""
     if cell_len(text) <= width:
         return set_cell_size(text, width)
     return set_cell_size(text, width - 1) + "…" if width > 1 else set_cell_size(text, width)

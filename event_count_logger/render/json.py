@@ -13,29 +13,29 @@ _NAMES = {"last": "last", "cur": "current"}
 
 
 def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """One object for one snapshot; for several an object with `last` and `current`."""
+    """Returns an object for one snapshot; for several, an object with `last` and `current`."""
     objects = {_NAMES[snapshot.half]: as_object(snapshot, rate) for snapshot in snapshots}
     return _document(objects if len(objects) > 1 else next(iter(objects.values())))
 
 
 def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """A list of objects, oldest first."""
+    """Returns a list of objects, oldest first."""
     return _document([_finished(snapshot, rate) for snapshot in snapshots])
 
 
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
-    """A finished interval on a line of its own, with how many are `missed` before it."""
+    """Returns a finished interval as one line, with the number of intervals `missed` before it."""
     return json.dumps({**_finished(snapshot, rate), "missed": snapshot.missed}) + "\n"
 
 
 def render_totals(totals: Totals) -> str:
-    """An object with what the events of a group have counted since ever."""
+    """Returns an object with the all-time totals of the events of a group."""
     counts = dict(sorted(totals.counts.items()))
     return _document({"group": totals.group, "server_time": totals.now, "counts": counts})
 
 
 def as_object(snapshot: Snapshot, rate: bool = False) -> dict[str, Any]:
-    """Times are Unix seconds, or null where there is none; an interval that is not there has no counts."""
+    """Returns a snapshot as an object. Times are Unix seconds or null; an empty snapshot has no counts."""
     return {
         **_span(snapshot),
         "server_time": snapshot.now,

@@ -1,4 +1,4 @@
-"""This machine's counters as text."""
+"""This machine's local counters as text and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from event_count_logger.render import table
 
 
 def render(snapshots: Iterable[LocalSnapshot]) -> str:
-    """One block for each process and group."""
+    """Returns a block for each process and group."""
     return "\n".join(
         _block(
             f"group {snapshot.group}, pid {snapshot.pid}, {'alive' if snapshot.alive else 'dead'}, "
@@ -23,7 +23,7 @@ def render(snapshots: Iterable[LocalSnapshot]) -> str:
 
 
 def as_json(snapshots: Iterable[LocalSnapshot]) -> str:
-    """A list with an object for each process and group."""
+    """Returns a JSON list with an object for each process and group."""
     objects = [
         {
             "group": snapshot.group,
@@ -39,20 +39,20 @@ def as_json(snapshots: Iterable[LocalSnapshot]) -> str:
 
 
 def render_sums(snapshots: Iterable[LocalSnapshot]) -> str:
-    """One block for each group, over all its processes; the snapshots are sorted by group."""
+    """Returns a block with the sums of each group; the snapshots must be sorted by group."""
     blocks = []
     for group, of_group in groupby(snapshots, lambda snapshot: snapshot.group):
-        some = list(of_group)
+        processes = list(of_group)
         sums: dict[str, LocalCount] = {}
-        for snapshot in some:
+        for snapshot in processes:
             for event_id, count in snapshot.counts.items():
                 sums[event_id] = sums.get(event_id, LocalCount()) + count
-        blocks.append(_block(f"group {group}, {_processes(some)}", sums))
+        blocks.append(_block(f"group {group}, {_processes(processes)}", sums))
     return "\n".join(blocks)
 
 
 def _processes(snapshots: Sequence[LocalSnapshot]) -> str:
-    """Returns how many processes run, and how they count."""
+    """Returns the numbers of processes alive, dead, counting in C and counting in Python."""
     alive = sum(snapshot.alive for snapshot in snapshots)
     native = sum(snapshot.native for snapshot in snapshots)
     kinds = {"native": native, "pure Python": len(snapshots) - native}

@@ -1,7 +1,7 @@
-"""Snapshots as Munin's plugins give them.
+"""Snapshots in the format of Munin's plugins.
 
-The format is described in https://guide.munin-monitoring.org/en/latest/reference/plugin.html. What Munin does
-not accept is taken from its own source, version 2.0.73: `Munin::Master::Node`, `Munin::Master::Utils` and
+The format is described in https://guide.munin-monitoring.org/en/latest/reference/plugin.html. The limits of
+names come from the source of Munin 2.0.73: `Munin::Master::Node`, `Munin::Master::Utils` and
 `Munin::Plugin::clean_fieldname`.
 """
 
@@ -14,32 +14,33 @@ from hashlib import sha256
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.render.munin_graphs import Graph
 
-#: What Munin takes as the name of a field, as long as is wanted in the name of a file.
+#: A name that Munin accepts for a field, short enough for the name of a file.
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
-#: A field of such a name is lost, or takes the place of a setting of its graph.
+#: Names that Munin drops, or reads as a setting of the graph.
 _RESERVED = re.compile(r"root|multigraph|host_name|update|update_rate|graph_.*")
 
-#: How the names end that are made here: no event that keeps its ID as a name may look like it.
+#: Length of the hash that ends a generated name, and the pattern of such names. An event ID of that pattern
+#: gets a generated name, too.
 _HASH_DIGITS = 32
-_MADE = re.compile(rf".*_[0-9a-f]{{{_HASH_DIGITS}}}")
+_GENERATED = re.compile(rf".*_[0-9a-f]{{{_HASH_DIGITS}}}")
 _LONGEST_START = 24
 
-#: Characters of a label on each side of what is left out; longer ones take the room of the numbers.
+#: Characters kept at each end of a long label; longer labels would squeeze the numbers of the legend.
 _LABEL_SIDE = 16
 
 
 def heading(graph: Graph) -> str:
-    """What begins one of several graphs of the same plugin: its name, as if it had a plugin of its own."""
+    """Returns the line that begins one of several graphs of a plugin."""
     return f"multigraph {field_name(f'ecl_{graph.name}')}\n"
 
 
 def config(graph: Graph, events: Iterable[str]) -> str:
-    """What the graph looks like: its title, its axis, and a line for each event.
+    """Returns the settings of a graph: title, axis, and a line for each event.
 
     Args:
-        graph: Its group's title, unit and labels are used.
-        events: IDs, in the order of the lines.
+        graph: The graph; the title, unit and labels of its group are used.
+        events: Event IDs, in the order of the lines.
     """
     group, interval = graph.group, graph.interval.name
     title = _line(group.title or group.name)
@@ -56,14 +57,13 @@ def config(graph: Graph, events: Iterable[str]) -> str:
 
 
 def values(events: Iterable[str], snapshot: Snapshot | None) -> str:
-    """A line with the count of each event.
+    """Returns a line with the count of each event.
 
-    All are `U`, which is unknown, if nothing is known of the latest complete interval: because the snapshot
-    is stale, because no interval has finished yet, or because there is no snapshot.
+    All counts are `U` (unknown) if the snapshot is stale, empty or None.
 
     Args:
-        events: IDs; those that the snapshot does not count did not happen.
-        snapshot: None if Redis did not answer.
+        events: Event IDs. An event without a count in the snapshot has not happened.
+        snapshot: The last finished interval; None if Redis did not answer.
     """
     if snapshot is None or snapshot.stale or snapshot.empty:
         return _text(f"{field_name(event_id)}.value U" for event_id in events)
@@ -71,13 +71,12 @@ def values(events: Iterable[str], snapshot: Snapshot | None) -> str:
 
 
 def field_name(event_id: str) -> str:
-    """What Munin calls an event: its ID, where that is a name.
+    """Returns the name of an event's field: its ID if Munin accepts that, otherwise a name with a hash.
 
-    Any other ID is made one by a hash of it. So the name, on which the event's past hangs, never depends on
-    what other events there are, and no two events have the same.
+    The name depends on the ID alone and is unique, because Munin stores the past of an event under it.
     """
-    keeps = _FIELD_NAME.fullmatch(event_id) and not _RESERVED.fullmatch(event_id)
-    if keeps and not _MADE.fullmatch(event_id):
+    is_name = _FIELD_NAME.fullmatch(event_id) and not _RESERVED.fullmatch(event_id)
+    if is_name and not _GENERATED.fullmatch(event_id):
         return event_id
     start = re.sub(r"^[^A-Za-z_]|[^A-Za-z0-9_]", "_", event_id)[:_LONGEST_START]
     return f"{start}_{sha256(event_id.encode('utf-8', 'surrogateescape')).hexdigest()[:_HASH_DIGITS]}"
@@ -91,13 +90,13 @@ def _field(event_id: str, label: str) -> list[str]:
 
 
 def _line(text: str) -> str:
-    """One line without `#` and `\\`, with which Munin begins a comment, and joins lines."""
+    """Returns a text as one line, without `#` (a comment to Munin) and `\\` (joins lines)."""
     joined = " ".join(text.split())
     return "".join("_" if char in "#\\" or not char.isprintable() else char for char in joined)
 
 
 def _shortened(label: str) -> str:
-    """The label; of a long one both ends, because IDs often differ in one of them only."""
+    """Returns the label; of a long one both ends, because IDs often differ at one end only."""
     return label if len(label) <= 2 * _LABEL_SIDE else f"{label[:_LABEL_SIDE]}…{label[-_LABEL_SIDE:]}"
 
 

@@ -1,4 +1,4 @@
-"""Which graphs Munin is given, and by which names it asks for them."""
+"""The graphs for Munin, and the names of the plugins that draw them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
 
-#: What the name of the plugin begins with; all groups in one plugin are called by the second.
+#: Prefix of plugin names, and the name that stands for all groups.
 _PREFIX, _ALL = "ecl_", "all"
 
-#: Munin asks every 5 minutes: https://guide.munin-monitoring.org/en/latest/architecture/index.html
-_MUNIN_ASKS_EVERY_MS = 300_000
+#: Munin polls every 5 minutes: https://guide.munin-monitoring.org/en/latest/architecture/index.html
+_POLL_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Graph:
     """The last finished interval of one group.
 
     Attributes:
-        group: Whose events are drawn.
-        interval: One of the group's.
+        group: The group whose events are drawn.
+        interval: One of its intervals.
     """
 
     group: GroupConfig
@@ -30,34 +30,34 @@ class Graph:
 
     @property
     def name(self) -> str:
-        """Group and interval; no two graphs have the same, because no interval has a `_`."""
+        """Group and interval. The name is unique, because no interval contains `_`."""
         return f"{self.group.name}_{self.interval.name}"
 
     @property
     def is_main(self) -> bool:
-        """Whether it is the one that the name of the group alone stands for."""
+        """True if the name of the group alone stands for this graph."""
         return self.interval == _main_interval(self.group)
 
 
 def of_group(group: GroupConfig, interval: Interval | None = None) -> Graph:
-    """The graph of an interval, or the one that the name of the group alone stands for."""
+    """Returns the graph of an interval; without one, the main graph of the group."""
     return Graph(group, interval or _main_interval(group))
 
 
 def is_all(name: str) -> bool:
-    """Whether the name of a plugin says that it draws all groups, each under a heading."""
+    """Returns whether a plugin of that name draws all groups, each under a heading."""
     return name.removeprefix(_PREFIX) == _ALL
 
 
 def find(config: Config, name: str) -> list[Graph]:
-    """The graphs that a plugin draws.
+    """Returns the graphs that a plugin draws.
 
     Args:
-        config: Its hidden groups have no graphs.
-        name: `ecl_GROUP`, `ecl_GROUP_INTERVAL` or `ecl_all`; the exact name of a group comes first.
+        config: The configuration; its hidden groups have no graphs.
+        name: `ecl_GROUP`, `ecl_GROUP_INTERVAL` or `ecl_all`. The exact name of a group has precedence.
 
     Raises:
-        NotConfigured: There is no such group or interval, or the group is hidden.
+        NotConfigured: The group or interval is unknown, or the group is hidden.
     """
     if is_all(name):
         return all_graphs(config)
@@ -71,21 +71,21 @@ def find(config: Config, name: str) -> list[Graph]:
 
 
 def suggestions(config: Config) -> list[str]:
-    """What may follow `ecl_` in the name of a plugin: `all`, and each graph of it on its own."""
+    """Returns the possible endings of a plugin name after `ecl_`: `all`, and the name of each graph."""
     return [_ALL, *(graph.name for graph in all_graphs(config) if graph.name not in config.groups)]
 
 
 def all_graphs(config: Config) -> list[Graph]:
-    """The graphs of all groups that are not hidden."""
+    """Returns the graphs of all groups that are not hidden."""
     return [Graph(group, interval) for group in config.shown_groups for interval in _fitting(group)]
 
 
 def _fitting(group: GroupConfig) -> list[Interval]:
-    """The intervals that Munin does not ask too rarely for; at least one."""
-    seen = [interval for interval in group.intervals if interval.length_ms >= _MUNIN_ASKS_EVERY_MS]
-    return seen or [_main_interval(group)]
+    """Returns the intervals that Munin polls at least once each; if there is none, the main one."""
+    fitting = [interval for interval in group.intervals if interval.length_ms >= _POLL_MS]
+    return fitting or [_main_interval(group)]
 
 
 def _main_interval(group: GroupConfig) -> Interval:
-    as_asked = (interval for interval in group.intervals if interval.length_ms == _MUNIN_ASKS_EVERY_MS)
-    return next(as_asked, group.intervals[0])
+    matching = (interval for interval in group.intervals if interval.length_ms == _POLL_MS)
+    return next(matching, group.intervals[0])

@@ -1,18 +1,18 @@
-"""Numbers as they are written in all formats."""
+"""Numbers as text, in all formats."""
 
 from __future__ import annotations
 
 
 def plain(value: float) -> float | int:
-    """The same number, without a point if it is a whole one."""
+    """Returns a whole number as int, any other number unchanged."""
     return int(value) if value == int(value) else value
 
 
 def thousandths(value: int) -> str:
-    """A thousandth of a whole number of any size, exactly, such as milliseconds in seconds."""
+    """Returns a thousandth of a whole number of any size, exactly; for example milliseconds as seconds."""
     return f"{value // 1000}.{value % 1000:03}".rstrip("0").rstrip(".")
 
 
 def plain_or_none(value: float | None) -> float | int | None:
-    """The same, where there may be no number."""
+    """Returns `plain(value)`, or None for None."""
     return None if value is None else plain(value)

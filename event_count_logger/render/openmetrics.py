@@ -1,7 +1,7 @@
-"""What was read of all groups as metrics, in OpenMetrics and in the older text format of Prometheus.
+"""Metrics of all groups, in OpenMetrics and in the older text format of Prometheus.
 
 Sources: OpenMetrics 1.0 (prometheus.io/docs/specs/om/open_metrics_spec) and the text format 0.0.4
-(prometheus.io/docs/instrumenting/exposition_formats). What each metric means is told in docs/openmetrics.md.
+(prometheus.io/docs/instrumenting/exposition_formats). docs/openmetrics.md describes each metric.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from event_count_logger.reading.reader import Snapshot
 from event_count_logger.reading.scrape import GroupMetrics, Scrape
 from event_count_logger.render.numbers import plain, thousandths
 
-#: What the two formats are called in HTTP.
+#: Media types of the two formats.
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: What follows the name of a family in the name of its samples.
+#: Suffix of the name of a sample, by the type of its family.
 _SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
 
-#: What cannot stand in the value of a label as it is: the same in both formats. A byte that is not UTF-8
-#: was read as a surrogate, which cannot be sent, and comes out as `\udcff`. Text that looks like that, or
-#: like its own escape, gets `\u005c` for its backslash, so that no two event IDs come out as the same.
+#: Text in the value of a label that must be escaped, in both formats. A byte that is not UTF-8 was read as a
+#: surrogate, which cannot be sent, and is written as `\udcff`. Text that looks like that, or like its own
+#: escape, gets `\u005c` for its backslash: the escaped text of each event ID is unique.
 _SPECIAL = re.compile(r'(?P<alike>\\(?=(?:u005c)*ud[89a-f][0-9a-f]{2}))|[\\"\n\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
 #: Count per event ID.
 _Counts: TypeAlias = Mapping[str, int]
 
-#: Event ID, and what is written of it.
+#: Event ID and its value.
 _Values: TypeAlias = Iterable[tuple[str, int | str]]
 
 
 class _Family(NamedTuple):
-    """One metric: a line for each of its samples, less its name."""
+    """One metric, with the text after the name for each of its samples."""
 
     name: str
     kind: Literal["counter", "gauge", "info"]
@@ -45,15 +45,15 @@ class _Family(NamedTuple):
 
 
 def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
-    """A page of metrics.
+    """Returns a page of metrics.
 
     Args:
-        scrape: What was read.
-        version: Of this package.
-        openmetrics: Whether in OpenMetrics; otherwise in the text format of Prometheus.
+        scrape: The metrics.
+        version: Version of this package.
+        openmetrics: True for OpenMetrics, False for the text format of Prometheus.
 
     Returns:
-        Valid Unicode, whatever the event IDs are. Counts are whole numbers of any size.
+        Valid Unicode for any event IDs. Counts are whole numbers of any size.
     """
     page = "".join(_text(family, openmetrics) for family in _families(scrape, version))
     return f"{page}# EOF\n" if openmetrics else page
@@ -71,42 +71,42 @@ def _text(family: _Family, openmetrics: bool) -> str:
 
 def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     lasts = [last for group in scrape.groups for last in group.lasts]
-    yield _Family("ecl_up", "gauge", "Whether Redis answered.", [f" {scrape.up:d}"])
-    yield _Family("ecl_build", "info", "What wrote this page.", [f'{{version="{version}"}} 1'])
+    yield _Family("ecl_up", "gauge", "1 if Redis answered, 0 if not.", [f" {scrape.up:d}"])
+    yield _Family("ecl_build", "info", "Version of event-count-logger.", [f'{{version="{version}"}} 1'])
     yield _Family(
         "ecl_scrape_duration_seconds",
         "gauge",
-        "How long it took to read all groups.",
+        "Seconds to read all groups.",
         [f" {plain(scrape.duration_s)}"],
     )
     yield _Family(
         "ecl_scrape_errors",
         "counter",
-        "Requests that Redis did not answer, or refused.",
+        "Requests that Redis did not answer, or rejected.",
         [f" {scrape.n_errors}"],
     )
     yield _Family(
         "ecl_masters",
         "gauge",
-        "Masters that were there lately.",
+        "Masters with a recent heartbeat.",
         [f'{{group="{group.group}"}} {group.n_masters}' for group in scrape.groups],
     )
     yield _Family(
         "ecl_stale",
         "gauge",
-        "Whether an interval is over that no master has ended: the last finished one is an old one.",
+        "1 if the current interval is overdue, so that the last finished one is not the latest complete one.",
         _of_intervals(lasts, lambda last: None if last.overdue_s is None else last.stale),
     )
     yield _Family(
         "ecl_last_interval_start_timestamp_seconds",
         "gauge",
-        "When the last finished interval began.",
+        "Start of the last finished interval.",
         _of_intervals(lasts, lambda last: last.start),
     )
     yield _Family(
         "ecl_last_interval_end_timestamp_seconds",
         "gauge",
-        "When the last finished interval ended.",
+        "End of the last finished interval.",
         _of_intervals(lasts, lambda last: last.end),
     )
     yield _Family(
@@ -115,18 +115,18 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     yield _Family(
         "ecl_events",
         "counter",
-        "Events since ever.",
+        "All-time total of events.",
         _of_totals(scrape.groups, lambda counts: counts.items()),
     )
     yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
 
 
 def _families_of_sessions(groups: Sequence[GroupMetrics]) -> Iterator[_Family]:
-    yield _Family("ecl_sessions", "counter", "Sessions since ever.", _of_totals(groups, _sessions))
+    yield _Family("ecl_sessions", "counter", "All-time total of sessions.", _of_totals(groups, _sessions))
     yield _Family(
         "ecl_session_seconds",
         "counter",
-        "Seconds of sessions since ever.",
+        "All-time total of session seconds.",
         _of_totals(groups, _session_seconds),
     )
     yield _Family(
@@ -169,14 +169,14 @@ def _session_seconds(counts: _Counts) -> _Values:
 
 
 def _events_of_sessions(counts: _Counts) -> Iterable[str]:
-    """In a group that has sessions, all events are of them, except those that tell what was left out."""
-    others = (keys.LOST, keys.SKIPPED, keys.UNMATCHED)
-    of_sessions = (event_id for event_id in counts if event_id not in others)
-    return dict.fromkeys(map(keys.event_of_sessions, of_sessions))
+    """Returns the events of sessions: in a group with sessions, all but the counts of dropped input."""
+    dropped = (keys.LOST, keys.SKIPPED, keys.UNMATCHED)
+    events = (event_id for event_id in counts if event_id not in dropped)
+    return dict.fromkeys(map(keys.event_of_sessions, events))
 
 
 def _interval(last: Snapshot) -> str:
-    """The labels that all metrics of an interval begin with: names of which nothing has to be escaped."""
+    """Returns the first labels of each metric of an interval; these names need no escaping."""
     return f'{{group="{last.group}",interval="{last.interval}"'
 
 

@@ -1,4 +1,4 @@
-"""Counts as rows that grow downwards, a column for each event."""
+"""Counts as rows of text, with a column for each event."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from event_count_logger.render.phrases import printable
 
-#: Digits that a column has room for, at least.
+#: Width of a column, at least.
 _NARROWEST = 6
 
 
 def header(events: Sequence[str]) -> str:
-    """The names of the columns."""
+    """Returns the line of event names."""
     return _row(events, events)
 
 
 def row(events: Sequence[str], counts: Sequence[int | str]) -> str:
-    """One row below the header; what stands for a count that is not known is a string."""
+    """Returns a row below the header; a string stands for an unknown count."""
     return _row(events, list(map(str, counts)))
 
 

@@ -1,4 +1,4 @@
-"""The state of everything in one sentence: a word for the worst fault, every fault, and what is well."""
+"""The status in one sentence: a word for the worst fault, every fault, and the rest."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from event_count_logger.reading.status import GroupStatus, IntervalStatus, Statu
 from event_count_logger.reading.unrotated import Unrotated
 from event_count_logger.render.phrases import duration
 
-#: One fault: the word for it, and a sentence.
+#: The word for a fault, and its description.
 Fault = tuple[str, str]
 
 
 def faults(status: Status, machine: MachineStatus | None = None) -> list[Fault]:
-    """Returns all that keeps counts from flowing, the worst first; nothing hidden is named."""
+    """Returns all faults, the worst first, without the names of hidden groups."""
     return [*_of_redis(status), *(_of_machine(machine) if machine else ())]
 
 
 def summary(status: Status, machine: MachineStatus | None = None) -> str:
     """Returns one sentence that begins with OK, or with the word for the worst fault."""
     found = faults(status, machine)
-    parts = [*(words for _, words in found), f"{_masters(status)}, {_in_time(status)}"]
+    parts = [*(description for _, description in found), f"{_masters(status)}, {_in_time(status)}"]
     if machine and machine.foreign:
         parts.append(f"{counted(len(machine.foreign), 'spool file')} for another Redis")
     return f"{found[0][0] if found else 'OK'}: {'; '.join(parts)}"
@@ -52,17 +52,21 @@ def _of_machine(machine: MachineStatus) -> Iterator[Fault]:
 
 def _not_started(status: Status) -> str:
     verb = "has" if len(status.not_started) == 1 else "have"
-    what = "start ecl_master" if status.without_master else "have ecl_master read the configuration: SIGHUP"
-    return f"{_intervals(status.not_started, status)} {verb} no master yet ({what})"
+    step = (
+        "start ecl_master"
+        if status.without_master
+        else "send SIGHUP to ecl_master to reload the configuration"
+    )
+    return f"{_intervals(status.not_started, status)} {verb} no master yet ({step})"
 
 
-def _intervals(some: Sequence[IntervalStatus], status: Status) -> str:
-    """Returns the number of intervals out of all; hidden ones without their names."""
-    hidden = sum(interval.hidden for interval in some)
+def _intervals(faulty: Sequence[IntervalStatus], status: Status) -> str:
+    """Returns the number of intervals out of all, and the number of hidden ones."""
+    hidden = sum(interval.hidden for interval in faulty)
     parts = [counted(hidden, "hidden interval")] if hidden else []
-    if len(some) > hidden:
+    if len(faulty) > hidden:
         n_shown = sum(not interval.hidden for interval in status.intervals)
-        parts.insert(0, f"{len(some) - hidden} of {counted(n_shown, 'interval')}")
+        parts.insert(0, f"{len(faulty) - hidden} of {counted(n_shown, 'interval')}")
     return " and ".join(parts)
 
 
@@ -75,11 +79,11 @@ def _abandoned(groups: Sequence[GroupStatus]) -> str:
 
 
 def _unrotated(intervals: Sequence[Unrotated]) -> str:
-    """The names of the intervals, without those of hidden groups."""
+    """Returns the names of the intervals, and the number of those of hidden groups."""
     hidden = sum(each.hidden for each in intervals)
     parts = [f"interval '{each.interval}' of group '{each.part}'" for each in intervals if not each.hidden]
     parts += [counted(hidden, "hidden interval")] if hidden else []
-    return f"counted in, and ended by no master: {', '.join(parts)} (see ecl check)"
+    return f"processes count in intervals that no master ends: {', '.join(parts)} (see ecl check)"
 
 
 def _unsent(stuck: Sequence[StuckProcess]) -> str:
@@ -100,7 +104,7 @@ def _masters(status: Status) -> str:
     alive = sum(master.alive for master in status.masters)
     without = len(status.without_master)
     if not alive:
-        return "no sign of a master"
+        return "no master heartbeat"
     return counted(alive, "master") + (f" (none of {counted(without, 'group')})" if without else "")
 
 

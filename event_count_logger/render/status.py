@@ -1,4 +1,4 @@
-"""The state of everything as text and as JSON."""
+"""The status of masters, rotation and this machine as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from event_count_logger.render import table
 from event_count_logger.render.phrases import duration, size, utc
 from event_count_logger.store import MasterInfo
 
-#: Files in the table of those that wait, at most; JSON has all.
+#: Rows of the table of undelivered files, at most; JSON has all files.
 _MOST_FILES = 20
 
 
@@ -27,11 +27,11 @@ def render(
     hidden: Collection[str] = (),
     now: float | None = None,
 ) -> str:
-    """A table for each kind of thing; what is None is not known and left out.
+    """Returns the tables of all parts that are known.
 
     Args:
-        status: What Redis knows.
-        machine: What this machine knows.
+        status: Status of the masters and of the rotation; None if unknown.
+        machine: Status of this machine; None if unknown.
         hidden: Names of groups that are not shown.
         now: Unix seconds; this machine's clock if None.
     """
@@ -51,7 +51,7 @@ def render(
 def as_json(
     status: Status | None, machine: MachineStatus | None, sentence: str, hidden: Collection[str] = ()
 ) -> str:
-    """All of it as one object; what is not known is null. Times are Unix seconds."""
+    """Returns one object; unknown parts are null, and times are Unix seconds."""
     document = {
         "state": sentence.partition(":")[0].lower().replace(" ", "_"),
         "summary": sentence,
@@ -70,8 +70,9 @@ def as_json(
 
 
 def _master_object(master: MasterInfo) -> dict[str, Any]:
-    of_one_group = ("intervals", "shards")
-    fields = {name: value for name, value in asdict(master).items() if name not in of_one_group}
+    # These two differ from group to group.
+    left_out = ("intervals", "shards")
+    fields = {name: value for name, value in asdict(master).items() if name not in left_out}
     return fields | {"alive": master.alive}
 
 
@@ -127,7 +128,7 @@ def _shown(status: Status) -> list[IntervalStatus]:
 
 def _masters(status: Status) -> str:
     if not status.masters:
-        return "masters: no sign of one\n"
+        return "masters: none with a heartbeat\n"
     rows = [
         (
             master.host,
@@ -153,7 +154,7 @@ def _intervals(status: Status) -> str:
 
 def _state(interval: IntervalStatus, group: GroupStatus) -> str:
     if not interval.started:
-        return "not started: no master has taken it yet"
+        return "not started by any master"
     if interval.overdue_s and interval.overdue:
         return f"overdue by {duration(interval.overdue_s)}"
     if group.abandoned_s is not None:
@@ -169,8 +170,10 @@ def _sources(status: Status) -> str:
 def _groups(machine: MachineStatus) -> str:
     header = ("group", "processes", "unsent", "killed", "unrecovered")
     rows = [(each.group, each.alive, each.unsent, each.dead, each.unrecovered) for each in machine.groups]
-    unseen = ", ".join(machine.unseen)
-    end = f"  not known of groups without spool files (spool: false): {unseen}\n" if unseen else ""
+    without_spool = ", ".join(machine.without_spool)
+    end = (
+        f"  unknown for groups without spool files (spool: false): {without_spool}\n" if without_spool else ""
+    )
     return f"this machine, processes of this user:\n{table.render(header, rows)}{end}"
 
 
@@ -181,7 +184,7 @@ def _stuck(processes: Sequence[StuckProcess]) -> str:
 
 
 def _undelivered(files: Sequence[UndeliveredFile], now: float) -> str:
-    """The oldest, and how many more there are."""
+    """Returns the table of the oldest files, and the number of all others."""
     header = ("file", "age", "size", "counts for")
     rows = [
         (file.path, duration(max(now - file.since, 0)), size(file.size), _purpose(file))

@@ -8,7 +8,7 @@ from event_count_logger.render.phrases import printable
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns as wide as they need to be, two spaces in; numbers to the right, all else to the left."""
+    """Returns a table indented by two spaces; numbers are aligned right, all else left."""
     columns = [_column([name, *values]) for name, *values in zip(header, *rows, strict=True)]
     return "".join(f"  {'  '.join(cells).rstrip()}\n" for cells in zip(*columns, strict=True))
 

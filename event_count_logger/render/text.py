@@ -1,4 +1,4 @@
-"""Snapshots as lines of text, for people and for shell scripts."""
+"""Snapshots as lines of text, for people and shell scripts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _TITLES = {"last": "Last:", "cur": "Current:"}
 
 
 def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """`event:count` lines sorted by event, with a title above each of several snapshots.
+    """Returns `event:count` lines sorted by event, with a title above each of several snapshots.
 
     Args:
-        snapshots: Of one group and interval.
-        rate: Whether to give counts per second instead.
+        snapshots: Snapshots of one group and interval.
+        rate: True for counts per second.
     """
     if len(snapshots) == 1:
         return _lines(_values(snapshots[0], rate))
@@ -24,36 +24,36 @@ def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 
 
 def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """The same, with start and end of each interval above it. No other line ends with a colon."""
+    """Returns the lines of finished intervals, each below its times: the only line that ends with a colon."""
     return "".join(_block(_span(snapshot), snapshot, rate) for snapshot in snapshots)
 
 
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
-    """The same for one finished interval."""
+    """Returns the lines of one finished interval, below its start and end."""
     return render_history([snapshot], rate)
 
 
 def render_totals(totals: Totals) -> str:
-    """`event:total` lines sorted by event."""
+    """Returns `event:total` lines sorted by event."""
     return _lines(totals.counts)
 
 
 def warnings(snapshots: Sequence[Snapshot], rate: bool = False) -> Iterator[str]:
-    """What the reader of these counts, or rates, has to know."""
+    """Yield warnings about these counts or rates: stale, missing, of unknown length."""
     first = snapshots[0]
     where = _where(first)
     if first.overdue_s is None:
-        yield f"{where}: nothing was counted yet, and no master has run"
+        yield f"{where}: nothing counted yet, and no master has run (start ecl_master)"
     elif first.overdue_s:
-        yield f"{where}: stale, it should have ended {first.overdue_s:.1f} s ago; is ecl_master running?"
+        yield f"{where}: stale, the rotation is {first.overdue_s:.1f} s overdue; is ecl_master running?"
     elif any(snapshot.half == "last" and snapshot.empty for snapshot in snapshots):
-        yield f"{where}: none has finished yet"
+        yield f"{where}: no interval has finished yet"
     if rate and any(not snapshot.empty and not snapshot.span_s for snapshot in snapshots):
-        yield f"{where}: it is not known how long it was, so there are no rates"
+        yield f"{where}: length unknown (ended by a master of version 1.1), so no rates"
 
 
 def gap_warnings(snapshot: Snapshot) -> Iterator[str]:
-    """What is missing before a finished interval that was waited for."""
+    """Yield a warning about intervals that the history has dropped before this one."""
     if snapshot.missed:
         are = "is" if snapshot.missed == 1 else "are"
         missed = f"{counted(snapshot.missed, 'interval')} before this one {are} gone from the history"

@@ -1,4 +1,4 @@
-"""The screen of `ecl top`, as lines of text with styles: pure functions of what was read and of the view."""
+"""The screen of `ecl top` as lines of styled text: pure functions of the answer and the view."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rich.text import Text
 from event_count_logger.logs import counted
 from event_count_logger.reading.reader import Snapshot, is_overdue
 from event_count_logger.render.event_table import EventTable, fitted
-from event_count_logger.render.phrases import NOTHING_YET, count, duration, printable, rate
+from event_count_logger.render.phrases import NO_VALUE, count, duration, printable, rate
 from event_count_logger.top.sample import Overview, Sample, Target
 from event_count_logger.top.view import View
 from event_count_logger.top.watcher import Answer
 
 #: Lines that are not rows: title, times, names of the columns, keys.
-CHROME = 4
+FIXED_LINES = 4
 
-#: Seconds that a read may take before it is said how old the values are.
+#: Seconds that a read may take before the title shows the age of the values.
 _SLOW_S = 1.0
 
-#: Seconds from which on the age of values is worth a word.
+#: Age in seconds from which the title shows it.
 _OLD_S = 2.0
 
 _KEYS_OF_LIST = "q quit  ↑↓ choose  Enter open"
@@ -31,29 +31,29 @@ _KEYS_OF_GROUP = "q quit  / filter  ←→ sort by  r reverse  ↑↓ scroll  i 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The window, in characters."""
+    """Size of the window, in characters."""
 
     width: int
     height: int
 
     @property
     def rows(self) -> int:
-        """For how many rows there is room."""
-        return max(1, self.height - CHROME)
+        """Number of rows that fit."""
+        return max(1, self.height - FIXED_LINES)
 
 
 def screen(
     view: View, answer: Answer, events: Sequence[str], targets: Sequence[Target], size: Size, now: float
 ) -> list[Text]:
-    """All lines.
+    """Returns all lines of the screen.
 
     Args:
-        view: What is looked at.
-        answer: What was read of it.
-        events: Those of the view, in its order.
-        targets: All that can be looked at.
-        size: Of the window.
-        now: By the monotonic clock.
+        view: The view.
+        answer: The last answer for its target.
+        events: The events of the view, in its order.
+        targets: All targets.
+        size: Size of the window.
+        now: Time, by the monotonic clock.
     """
     found = answer.found
     if isinstance(found, Sample) and view.target:
@@ -70,35 +70,35 @@ def screen(
 
 
 def _title(view: View, answer: Answer, size: Size, now: float) -> Text:
-    words = f"{_name(view.target)} · {view.target.interval.name}" if view.target else "all groups"
+    name = f"{_name(view.target)} · {view.target.interval.name}" if view.target else "all groups"
     state, style = _state(answer, now)
-    left = Text(f" {words} ", "bold reverse")
+    left = Text(f" {name} ", "bold reverse")
     right = Text(fitted(state, max(0, size.width - left.cell_len - 1)).rstrip(), style)
     return Text.assemble(left, " " * max(1, size.width - left.cell_len - right.cell_len), right)
 
 
 def _state(answer: Answer, now: float) -> tuple[str, str]:
-    """How far what is shown can be trusted, in words, and their style."""
+    """Returns the freshness of the values as text, and its style."""
     found = answer.found
     if not found:
         return "", ""
     age_s = now - found.read_at
     if answer.error or now > answer.next_read_at + _SLOW_S:
         return f"{duration(age_s)} old: {printable(answer.error or 'Redis is slow')}", "bold red"
-    words, style = ("", "green") if isinstance(found, Overview) else _freshness(found.current)
+    freshness, style = ("", "green") if isinstance(found, Overview) else _freshness(found.current)
     no_master = _no_master(found)
     if no_master:
         style = style.replace("green", "yellow")
-    return ", ".join(filter(None, (words, no_master, _age(age_s)))), style
+    return ", ".join(filter(None, (freshness, no_master, _age(age_s)))), style
 
 
 def _no_master(found: Sample | Overview) -> str:
     if isinstance(found, Sample):
-        return "" if found.has_master else "no sign of a master"
+        return "" if found.has_master else "no master heartbeat"
     n_without = found.n_without_master
     n_groups = len({last.group for last, _ in found.pairs})
     of_some = f" of {counted(n_without, 'group')}" if n_without < n_groups else ""
-    return f"no sign of a master{of_some}" if n_without else ""
+    return f"no master heartbeat{of_some}" if n_without else ""
 
 
 def _nothing(answer: Answer) -> Text:
@@ -131,12 +131,12 @@ def _group(view: View, target: Target, sample: Sample, events: Sequence[str], si
 
 
 def _times(target: Target, sample: Sample) -> str:
-    running = f"running {_span(sample.current)} of {duration(target.interval.length_s)}"
+    current = f"current {_span(sample.current)} of {duration(target.interval.length_s)}"
     if sample.current.empty:
         return "nothing counted yet"
     if sample.last.empty:
-        return f"{running} · none has finished yet: rates are of the running one"
-    return f"{running} · rates are of the last one ({_span(sample.last)})"
+        return f"{current} · none has finished yet: rates are of the current one"
+    return f"{current} · rates are of the last one ({_span(sample.last)})"
 
 
 def _span(snapshot: Snapshot) -> str:
@@ -162,15 +162,15 @@ def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size)
 
 
 def _pair(target: Target, last: Snapshot, current: Snapshot) -> tuple[Sequence[str], str]:
-    words, style = _freshness(current)
+    freshness, style = _freshness(current)
     rated = current if last.empty else last
-    per_second = rate(sum(rated.counts.values()) / rated.span_s) if rated.span_s else NOTHING_YET
-    sums = [NOTHING_YET if each.empty else count(sum(each.counts.values())) for each in (last, current)]
-    return (_name(target), target.interval.name, per_second, *sums, words), style
+    per_second = rate(sum(rated.counts.values()) / rated.span_s) if rated.span_s else NO_VALUE
+    sums = [NO_VALUE if each.empty else count(sum(each.counts.values())) for each in (last, current)]
+    return (_name(target), target.interval.name, per_second, *sums, freshness), style
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Names to the left, numbers to the right."""
+    """Returns a row with names aligned left and numbers aligned right."""
     padded = [
         set_cell_size(cell, width) if at < 2 else cell.rjust(width)
         for at, (cell, width) in enumerate(zip(cells, widths, strict=False))

@@ -1,1 +1,1 @@
-"""What `ecl top` shows: samples of Redis, and a view of them that keys change."""
+"""The model of `ecl top`: samples of Redis, and a view of them that keys change."""

@@ -1,4 +1,4 @@
-"""What is on the screen, as it was read from Redis."""
+"""Samples: the data on the screen of `ecl top`, read from Redis."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.store import Store
 
-#: Finished intervals of which the trend is shown.
+#: Number of finished intervals in a trend.
 TREND_LENGTH = 16
 
 
 class Target(NamedTuple):
-    """An interval of a group, which can be looked at."""
+    """An interval of a group."""
 
     group: GroupConfig
     interval: Interval
 
 
 def targets(config: Config) -> list[Target]:
-    """All that can be looked at, in the order of the configuration."""
+    """Returns all targets, in the order of the configuration."""
     return [Target(group, interval) for group in config.shown_groups for interval in group.intervals]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One group and interval.
+    """A sample of one group and interval.
 
     Attributes:
         last: The last finished interval.
-        current: The running one, as of the same moment.
-        totals: Since ever; None if the group keeps none.
-        trend: Counts per second of some finished intervals, oldest first.
-        has_master: Whether a master of the group is known to be alive.
-        read_at: When it was read, by the monotonic clock.
+        current: The current interval, as of the same time.
+        totals: All-time totals; None if the group keeps none.
+        trend: Counts per second of the last finished intervals, oldest first.
+        has_master: True if a master of the group has a heartbeat.
+        read_at: Time of the read, by the monotonic clock.
     """
 
     last: Snapshot
@@ -51,12 +51,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All groups and intervals.
+    """A sample of all groups and intervals.
 
     Attributes:
-        pairs: The last finished and the running interval of each target, in their order.
-        n_without_master: How many of the groups have no master that is known to be alive.
-        read_at: When it was read, by the monotonic clock.
+        pairs: The last finished and the current interval of each target, in the order of the targets.
+        n_without_master: Number of groups without a master that has a heartbeat.
+        read_at: Time of the read, by the monotonic clock.
     """
 
     pairs: Sequence[tuple[Snapshot, Snapshot]]
@@ -65,16 +65,15 @@ class Overview:
 
 
 class Sampler:
-    """Takes samples of one Redis."""
+    """Takes samples of one Redis database."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        """Nothing is read yet."""
         self._targets = targets(config)
         self._store = store
         self._reader = Reader(store)
 
     def sample(self, target: Target, before: Sample | None) -> Sample:
-        """Read one target; the trend only if an interval has finished since the sample before.
+        """Read one target. The trend is read only if an interval has finished since the sample before.
 
         Raises:
             StoreError: Redis does not answer.

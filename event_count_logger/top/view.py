@@ -1,4 +1,10 @@
-"""What somebody looks at, and how keys change that: pure functions."""
+"""The view of `ecl top`, and its changes by keys, as pure functions.
+
+list of all groups   Enter, Right -> one group
+one group            g -> list; Tab, i -> next group, next interval; / -> filter
+filter               characters change it; Enter keeps it, Escape clears it -> one group
+any                  Ctrl-C -> quit; q -> quit, except while a filter is typed
+"""
 
 from __future__ import annotations
 
@@ -7,22 +13,22 @@ from dataclasses import dataclass, replace
 
 from event_count_logger.top.sample import Sample, Target
 
-#: What events can be sorted by, from left to right. All but the first sort the largest to the top.
+#: Columns by which events can be sorted, from left to right. All but the first sort the largest first.
 COLUMNS = ("event", "rate", "last", "current", "total")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown, and how.
+    """The target on the screen, with sort order, filter and scroll position.
 
     Attributes:
-        target: The group and interval; None for the list of all of them.
+        target: The group and interval; None for the list of all targets.
         sort: One of `COLUMNS`.
-        reverse: Whether the order is turned round.
-        search: Only events that contain this are shown, whatever their case.
-        typing: Whether keys go into `search`.
-        first: How many rows are scrolled away at the top; in the list, the row that is chosen.
-        left: Whether it is over.
+        reverse: True if the order is reversed.
+        search: Text that all shown events contain, in upper or lower case.
+        typing: True if keys go into `search`.
+        first: Number of rows scrolled away at the top; in the list, the chosen row.
+        has_quit: True if the user has quit.
     """
 
     target: Target | None = None
@@ -31,17 +37,17 @@ class View:
     search: str = ""
     typing: bool = False
     first: int = 0
-    left: bool = False
+    has_quit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What keys move in.
+    """The limits within which keys move the view.
 
     Attributes:
-        targets: All that can be looked at.
-        rows: How many rows there are.
-        page: How many of them can be seen at once.
+        targets: All targets.
+        rows: Number of rows.
+        page: Number of rows that fit on the screen.
     """
 
     targets: Sequence[Target]
@@ -50,14 +56,14 @@ class Frame:
 
     @property
     def furthest(self) -> int:
-        """How many rows can be scrolled away."""
+        """Number of rows that can be scrolled away."""
         return max(0, self.rows - self.page)
 
 
 def press(view: View, key: str, frame: Frame) -> View:
-    """The view after a key: a character, or the name of a key such as `up`. Unknown keys change nothing."""
+    """Returns the view after a key: a character, or a name such as `up`. Unknown keys change nothing."""
     if key == "ctrl-c":
-        return replace(view, left=True)
+        return replace(view, has_quit=True)
     if view.typing:
         return _typed(view, key)
     if key in _MOVES:
@@ -78,7 +84,7 @@ def _typed(view: View, key: str) -> View:
     return view
 
 
-#: More rows than there ever are.
+#: More rows than any view has.
 _FAR = 10**9
 
 _MOVES: Mapping[str, Callable[[Frame], int]] = {
@@ -100,7 +106,7 @@ def _moved(view: View, key: str, frame: Frame) -> View:
 
 
 def _leave(view: View, frame: Frame) -> View:
-    return replace(view, left=True)
+    return replace(view, has_quit=True)
 
 
 def _open(view: View, frame: Frame) -> View:
@@ -157,12 +163,12 @@ _IN_GROUP: Mapping[str, Callable[[View, Frame], View]] = {
 
 
 def sortable(target: Target | None) -> Sequence[str]:
-    """The columns that there are."""
+    """Returns the columns of a target; `total` only if its group keeps totals."""
     return COLUMNS if target is None or target.group.totals else COLUMNS[:-1]
 
 
 def column(sample: Sample, name: str) -> Mapping[str, float] | None:
-    """The values of a column by event, 0 where one is missing; None if there is nothing yet."""
+    """Returns the values of a column by event, where a missing event is 0; None if there are none yet."""
     if name == "total":
         return sample.totals
     if name == "rate":
@@ -172,15 +178,15 @@ def column(sample: Sample, name: str) -> Mapping[str, float] | None:
     return None if snapshot.empty else snapshot.counts
 
 
-def arranged(view: View, sample: Sample) -> list[str]:
-    """The events that are shown, in their order."""
+def sorted_events(view: View, sample: Sample) -> list[str]:
+    """Returns the events that the view shows, in its order."""
     events = dict.fromkeys((*sample.last.counts, *sample.current.counts, *(sample.totals or ())))
-    wanted = view.search.casefold()
+    search = view.search.casefold()
     labels = view.target.group.labels if view.target else {}
     found = [
         event_id
         for event_id in events
-        if not wanted or wanted in event_id.casefold() or wanted in labels.get(event_id, "").casefold()
+        if not search or search in event_id.casefold() or search in labels.get(event_id, "").casefold()
     ]
     found.sort(reverse=view.reverse)
     if view.sort != "event":

@@ -1,4 +1,4 @@
-"""Reads again and again in a thread, so that a slow Redis does not freeze the keys."""
+"""A thread that reads repeatedly, so that a slow Redis does not block the keyboard."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from types import TracebackType
 from event_count_logger.errors import StoreError
 from event_count_logger.top.sample import Overview, Sample, Sampler, Target
 
-#: Seconds that the end waits for a read that is under way; the thread ends with that read at the latest.
-_PATIENCE_S = 0.2
+#: Seconds that leaving the context waits for a read; the thread ends after that read at the latest.
+_JOIN_S = 0.2
 
-#: Seconds until the next attempt at the latest when a read has failed.
+#: Seconds until the next read after a failed one, at most.
 _RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of a target, or of all of them.
+    """The last sample of a target or of all targets, and the error since.
 
     Attributes:
-        target: What was asked for; None for all.
-        found: What was read last; None if nothing was yet.
-        error: Why it could not be read again since; None if it could.
-        reads: How many reads there were of any target, failed ones included.
-        next_read_at: When the next one is to begin, by the monotonic clock.
+        target: The target; None for all targets.
+        found: The last sample; None before the first one.
+        error: The error of the last read; None if it succeeded.
+        reads: Number of reads of any target, failed ones included.
+        next_read_at: Time of the next read, by the monotonic clock.
     """
 
     target: Target | None
@@ -39,22 +39,22 @@ class Answer:
 
 
 class Watcher:
-    """Keeps the answer about one target up to date, while it is entered as a context."""
+    """A context manager that keeps the answer about one target up to date."""
 
     def __init__(
-        self, sampler: Sampler, target: Target | None, delay_s: float, tell: Callable[[], None]
+        self, sampler: Sampler, target: Target | None, delay_s: float, notify: Callable[[], None]
     ) -> None:
-        """Nothing is read before it is entered.
+        """Reads begin when the context is entered.
 
         Args:
-            sampler: What reads.
-            target: What to look at first; None for all.
+            sampler: Reads the samples.
+            target: The first target; None for all targets.
             delay_s: Seconds between two reads.
-            tell: Is called in the thread when there is a new answer.
+            notify: Called in the thread after each new answer.
         """
         self._sampler = sampler
         self._delay_s = delay_s
-        self._tell = tell
+        self._notify = notify
         self._answer = Answer(target)
         self._changed = threading.Condition()
         self._stopped = False
@@ -73,15 +73,15 @@ class Watcher:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(_JOIN_S)
 
     @property
     def answer(self) -> Answer:
-        """What is known now."""
+        """The latest answer."""
         return self._answer
 
     def look_at(self, target: Target | None) -> None:
-        """Look at something else from now on; of what is looked at already, this changes nothing."""
+        """Change the target. The current target is not read again."""
         with self._changed:
             if target != self._answer.target:
                 self._answer = Answer(target, reads=self._answer.reads)
@@ -94,7 +94,7 @@ class Watcher:
             with self._changed:
                 if not self._stopped and answer.target == self._answer.target:
                     self._answer = answer
-                    self._tell()
+                    self._notify()
                     self._changed.wait_for(self._superseded(answer), answer.next_read_at - time.monotonic())
                 asked = self._answer
 
