@@ -1,4 +1,4 @@
-"""Adds up what readers see, interval by interval."""
+"""Sums of the counts that readers get, interval by interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from event_count_logger.store import Store
 
 @dataclass
 class Finished:
-    """One finished interval as it was read."""
+    """One finished interval, as read."""
 
     start: float
     end: float
@@ -22,7 +22,7 @@ class Finished:
 
 @dataclass
 class Follower:
-    """Reads one interval of a group again and again, and keeps every finished interval.
+    """A thread that reads one interval of a group repeatedly, and keeps every finished one.
 
     The sum of all finished intervals and of the current one is read as of one time. The history yields the
     intervals that ended while the machine was too busy for this thread.
@@ -47,7 +47,7 @@ class Follower:
             last, current = self._reader.both(self.interval)
             self._take_finished()
             if last.end == (self.finished[-1].end if self.finished else None):
-                break  # no interval ended between the two
+                break  # no interval ended between the two reads
         if self.finished:
             assert self.finished[-1].counts == Counter(last.counts)
         self._current = Counter(current.counts)
@@ -64,7 +64,7 @@ class Follower:
             self.look()
 
     def total(self) -> dict[str, int]:
-        """Everything that was counted so far; ends the following."""
+        """Stop the thread, and return all counts so far."""
         self._stop.set()
         self._thread.join()
         self.look()

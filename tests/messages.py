@@ -1,4 +1,4 @@
-"""What the program may say, found in its code."""
+"""Messages of the program, found in its code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import event_count_logger
 
 PACKAGE = Path(event_count_logger.__file__).parent
 
-#: Calls that tell people what is wrong, in the log or in an error, by the place of the message in them.
-TELLING = {
+#: Calls with a message for people, in the log or in an error, and the index of the message.
+CALLS = {
     "warning": 0,
     "error": 0,
     "exception": 0,
@@ -23,7 +23,7 @@ TELLING = {
     "warn": 0,
 }
 
-#: What these yield is told, too.
+#: Modules that yield messages.
 YIELDING = (
     PACKAGE / "reading" / "server_checks.py",
     PACKAGE / "reading" / "machine_checks.py",
@@ -31,28 +31,28 @@ YIELDING = (
 )
 
 
-def patterns(telling_only: bool = False) -> set[str]:
-    """A regular expression for each text in the code; or only for those that are told to people."""
+def patterns(messages_only: bool = False) -> set[str]:
+    """Returns a regular expression for each text in the code, or only for each message."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text())
-        nodes = _told(tree, path in YIELDING) if telling_only else ast.walk(tree)
+        nodes = _messages(tree, path in YIELDING) if messages_only else ast.walk(tree)
         found |= {pattern for node in nodes if (pattern := _pattern(node))}
     return found
 
 
-def _told(tree: ast.AST, yielding: bool) -> Iterator[ast.AST]:
+def _messages(tree: ast.AST, yielding: bool) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Yield) and node.value and yielding:
             yield node.value
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in TELLING and len(node.args) > TELLING[name]:
-                yield node.args[TELLING[name]]
+            if name in CALLS and len(node.args) > CALLS[name]:
+                yield node.args[CALLS[name]]
 
 
 def _pattern(node: ast.AST) -> str:
-    """For a text of more than a word or two; '' for anything else."""
+    """Returns a pattern for a text of at least 10 letters; '' for anything else."""
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
     if not all(isinstance(part, ast.FormattedValue | ast.Constant) for part in parts):
         return ""

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a real `ecl serve`, set up as docs/openmetrics.md says."""
+"""A real Prometheus that scrapes a real `ecl serve`, set up as in docs/openmetrics.md."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GROUPS: dict[str, Any] = {
 
 
 class Monitoring:
-    """A server of counts, a master, `ecl serve`, and the Prometheus that scrapes it five times a second."""
+    """A Redis server, a master, `ecl serve`, and a Prometheus that scrapes it five times a second."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -47,7 +47,7 @@ class Monitoring:
         self._positions = dict.fromkeys(GROUPS, 0)
         let_midnight_pass(self.store)
         self.yesterday = self.store.client.server_time() - 86_400
-        self.count("web", {"ok": 54}, "24h", now=self.yesterday)  # which the master is to end
+        self.count("web", {"ok": 54}, "24h", now=self.yesterday)  # for the master to end
         address = f"127.0.0.1:{free_port()}"
         self._url = f"http://127.0.0.1:{free_port()}/"
         try:
@@ -85,7 +85,7 @@ class Monitoring:
         )
 
     def count(self, group: str, counts: Mapping[str, int], *intervals: str, now: float | None = None) -> None:
-        """Count in all intervals of a group, or in those that are named."""
+        """Count in all intervals of a group, or in the named ones."""
         configured = self.config.groups[group].intervals
         chosen = [interval for interval in configured if not intervals or interval.name in intervals]
         begin = self._positions[group]
@@ -94,12 +94,12 @@ class Monitoring:
         assert done.outcome == "applied"
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """What an expression is now: the labels and the value of each series."""
+        """Returns the labels and the current value of each series of an expression."""
         found = self._ask("query", query=expression)
         return [(series["metric"], float(series["value"][1])) for series in found["result"]]
 
     def value(self, expression: str) -> float | None:
-        """The same where there is one series, or none."""
+        """Returns the value of an expression with one series; None if it has none."""
         found = self.query(expression)
         assert len(found) < 2
         return found[0][1] if found else None
@@ -109,12 +109,12 @@ class Monitoring:
         return found
 
     def alerts(self) -> set[str]:
-        """The alerts that are on, or will be if it goes on like this."""
+        """Returns the names of the pending and firing alerts."""
         return {alert["labels"]["alertname"] for alert in self._ask("alerts")["alerts"]}
 
-    def _ask(self, what: str, **arguments: str) -> Any:
+    def _ask(self, path: str, **arguments: str) -> Any:
         try:
-            return json.loads(self._get(f"api/v1/{what}?{urllib.parse.urlencode(arguments)}"))["data"]
+            return json.loads(self._get(f"api/v1/{path}?{urllib.parse.urlencode(arguments)}"))["data"]
         except urllib.error.HTTPError as error:
             with error:
                 raise AssertionError(f"{arguments}: {error.read().decode()}") from error

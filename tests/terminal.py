@@ -11,7 +11,7 @@ from tests.servers import wait_until
 
 
 class Terminal:
-    """Runs one command in 100 columns and 24 lines; after it a shell stays until the terminal is closed."""
+    """A terminal of 100 columns and 24 lines with one command, and a shell that stays after it."""
 
     def __init__(self, directory: Path, *command: object) -> None:
         self._directory = directory
@@ -34,16 +34,16 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What can be seen."""
+        """The visible lines."""
         return self._tmux("capture-pane", "-p").splitlines()
 
     def sees(self, *words: str) -> list[str]:
-        """Wait until a line holds all of these words, and return all lines as they are then."""
+        """Wait until a line contains all of these words, and return all lines of that time."""
 
         def seen() -> list[str]:
             lines = self.lines
             found = any(all(word in line for word in words) for line in lines)
-            return lines if found and lines == self.lines else []  # else it is just being drawn
+            return lines if found and lines == self.lines else []  # otherwise the screen is being drawn
 
         try:
             return list(wait_until(seen, what=f"a line with {words}"))
@@ -51,7 +51,7 @@ class Terminal:
             raise AssertionError("\n".join([str(error), *self.lines])) from None
 
     def press(self, *keys: str) -> None:
-        """Keys as tmux names them, such as `q`, `Enter`, `Down`."""
+        """Press keys by their names in tmux, such as `q`, `Enter`, `Down`."""
         self._tmux("send-keys", *keys)
 
     def resize(self, width: int, height: int) -> None:
@@ -59,13 +59,13 @@ class Terminal:
 
     @property
     def pid(self) -> int:
-        """The process of the command."""
+        """The pid of the command."""
         shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", shell], capture_output=True, text=True)
         return int(children.stdout.split()[0])
 
     def ended(self) -> int:
-        """Wait until the command has ended, check that the terminal is as it was, and return its status."""
+        """Wait for the end of the command, check that the terminal is restored, and return the status."""
         wait_until((self._directory / "after").exists, what="the command ends")
         wait_until(lambda: self._read("after"))
         assert self._read("after") == self._read("before")
@@ -77,7 +77,7 @@ class Terminal:
         return (self._directory / name).read_text()
 
     def close(self) -> None:
-        """Close the window, whatever runs in it."""
+        """Close the window, and end all programs in it."""
         if not self._closed:
             self._closed = True
             self._tmux("kill-server")

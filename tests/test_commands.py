@@ -30,13 +30,13 @@ GROUPS = {
 
 @pytest.fixture
 def file(server: Server, config_file: Write) -> Path:
-    """A configuration of a running server."""
+    """A configuration with a running server."""
     return config_file({"redis": server.config, "groups": GROUPS})
 
 
 @pytest.fixture
 def file_of_nothing(config_file: Write) -> Path:
-    """A configuration of a server that is not there."""
+    """A configuration with an unreachable server."""
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     return config_file({"redis": redis, "groups": GROUPS}, "nothing.yml")
 
@@ -62,7 +62,7 @@ def days(server: Server) -> Iterator[Days]:
         (["--strict"], b"error:0\nok:54\n"),
     ],
 )
-def test_the_reader_prints_an_event_and_its_count_a_line(
+def test_reader_prints_one_event_and_count_per_line(
     start: Start, file: Path, days: Days, options: list[str], printed: bytes
 ) -> None:
     days.count("web", {"ok": 54}, days_ago=1)
@@ -73,13 +73,13 @@ def test_the_reader_prints_an_event_and_its_count_a_line(
     assert reader.returncode == 0
 
 
-def test_the_reader_sorts_events_by_their_characters(start: Start, file: Path, days: Days) -> None:
+def test_reader_sorts_events_by_code_point(start: Start, file: Path, days: Days) -> None:
     days.count("http", {"b": 1, "é": 2, "a:b": 3, "B": 4, "10": 5, "9": 6, "a": 7, " ": 8})
     reader = start("ecl_reader", file, "-g", "http", "--current", text=False)
     assert reader.communicate(timeout=60)[0] == " :8\n10:5\n9:6\nB:4\na:7\na:b:3\nb:1\né:2\n".encode()
 
 
-def test_the_reader_gives_json_with_times(run: Run, file: Path, days: Days) -> None:
+def test_reader_json_has_times(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 54}, days_ago=1)
     days.rotate("web")
     done = run("ecl_reader", file, "-g", "web", "--json")
@@ -98,7 +98,7 @@ def test_the_reader_gives_json_with_times(run: Run, file: Path, days: Days) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_json_of_both_intervals_is_of_one_moment(run: Run, file: Path, days: Days) -> None:
+def test_json_of_both_intervals_has_one_server_time(run: Run, file: Path, days: Days) -> None:
     days.count("http", {"é": 2**53 + 1}, days_ago=1)
     days.rotate("http")
     days.count("http", {"404": 1})
@@ -109,7 +109,7 @@ def test_json_of_both_intervals_is_of_one_moment(run: Run, file: Path, days: Day
     assert found["last"]["server_time"] == found["current"]["server_time"]
 
 
-def test_a_merged_span_is_seen_in_json(run: Run, file: Path, days: Days) -> None:
+def test_json_shows_merged_span(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=3)
     days.count("web", {"ok": 1}, days_ago=1)
     days.rotate("web")
@@ -119,17 +119,17 @@ def test_a_merged_span_is_seen_in_json(run: Run, file: Path, days: Days) -> None
 
 
 @pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 4), (["--strict", "--current"], 4)])
-def test_a_stale_read_is_warned_of(run: Run, file: Path, days: Days, options: list[str], status: int) -> None:
+def test_stale_read_prints_warning(run: Run, file: Path, days: Days, options: list[str], status: int) -> None:
     days.count("web", {"ok": 1}, days_ago=2)
     days.rotate("web", days_ago=1)
     done = run("ecl_reader", file, "-g", "web", *options)
     assert done.returncode == status
     assert done.stdout.splitlines()[0] == "error:0"  # nothing but data
-    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, it should have ended ")
+    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, the rotation is ")
     assert done.stderr.count("\n") == 1
 
 
-def test_json_says_that_it_is_stale(run: Run, file: Path, days: Days) -> None:
+def test_stale_json_is_marked(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=2)
     days.rotate("web", days_ago=1)
     done = run("ecl_reader", file, "-g", "web", "--json", "--strict")
@@ -137,17 +137,16 @@ def test_json_says_that_it_is_stale(run: Run, file: Path, days: Days) -> None:
     assert done.returncode == 4
 
 
-def test_a_finished_interval_does_not_look_like_one_that_is_not_there(
-    run: Run, file: Path, days: Days
-) -> None:
+def test_empty_finished_interval_differs_from_missing_one(run: Run, file: Path, days: Days) -> None:
     never = run("ecl_reader", file, "-g", "web", "--json", "--strict")
     assert never.returncode == 4
     assert never.stderr == (
-        "WARNING: interval '24h' of group 'web': nothing was counted yet, and no master has run\n"
+        "WARNING: interval '24h' of group 'web': "
+        "nothing counted yet, and no master has run (start ecl_master)\n"
     )
     days.rotate("web")
     first = run("ecl_reader", file, "-g", "web", "--json")
-    assert first.stderr == "WARNING: interval '24h' of group 'web': none has finished yet\n"
+    assert first.stderr == "WARNING: interval '24h' of group 'web': no interval has finished yet\n"
     for early in (never, first):
         found = json.loads(early.stdout)
         assert (found["start"], found["end"], found["counts"]) == (None, None, {})
@@ -165,17 +164,17 @@ def test_a_finished_interval_does_not_look_like_one_that_is_not_there(
         ),
     ],
 )
-def test_the_reader_knows_only_what_is_configured(
+def test_reader_rejects_unknown_group_and_interval(
     run: Run, file: Path, arguments: list[str], message: str
 ) -> None:
     done = run("ecl_reader", file, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ERROR: {message}\n")
 
 
-def test_a_reader_whose_output_nobody_wants_ends_in_silence(start: Start, file: Path, days: Days) -> None:
+def test_reader_with_closed_output_exits_silently(start: Start, file: Path, days: Days) -> None:
     days.rotate("web")
-    nobody, output = os.pipe()
-    os.close(nobody)
+    reading_end, output = os.pipe()
+    os.close(reading_end)
     environment = {**os.environ, "PYTHONUNBUFFERED": ""}
     reader = start("ecl_reader", file, "-g", "web", "--current", stdout=output, env=environment)
     os.close(output)
@@ -196,7 +195,7 @@ def test_a_reader_whose_output_nobody_wants_ends_in_silence(start: Start, file: 
         (["http", "a:b é"], {"a:b é": 1}),
     ],
 )
-def test_one_event_is_counted(
+def test_log_event_counts_one_event(
     run: Run, file: Path, server: Server, arguments: list[str], counted: dict[str, int]
 ) -> None:
     done = run("ecl_log_event", file, *arguments)
@@ -204,13 +203,13 @@ def test_one_event_is_counted(
     assert server.counts(arguments[0], "24h", "cur") == counted
 
 
-def test_a_command_leaves_nothing_of_its_own_behind(run: Run, file: Path, server: Server) -> None:
+def test_log_event_leaves_no_file_or_source(run: Run, file: Path, server: Server) -> None:
     assert run("ecl_log_event", file, "web", "ok").returncode == 0
     assert "web:@sources" not in server.everything()
 
 
 @pytest.mark.parametrize("settings", [{"sync_interval": 3600}, {"sync_limit": 100}])
-def test_a_command_does_not_wait_until_a_sync_is_due(
+def test_log_event_does_not_wait_for_sync_interval(
     run: Run, server: Server, config_file: Write, settings: dict[str, int]
 ) -> None:
     group = {"events": ["ok"], "intervals": ["24h"], **settings}
@@ -231,7 +230,7 @@ def test_a_command_does_not_wait_until_a_sync_is_due(
         (["http", "a\nb"], "Event 'a b' is not an event ID: it contains control characters"),
     ],
 )
-def test_what_cannot_be_counted_is_told(
+def test_log_event_reports_uncountable_event(
     run: Run, file: Path, server: Server, arguments: list[str], message: str
 ) -> None:
     done = run("ecl_log_event", file, *arguments)
@@ -240,7 +239,7 @@ def test_what_cannot_be_counted_is_told(
     assert server.everything() == {}
 
 
-def test_a_refused_count_names_its_key(run: Run, file: Path, server: Server) -> None:
+def test_rejected_count_names_its_key(run: Run, file: Path, server: Server) -> None:
     with server.client as client:
         client.set("web:24h:cur:ok", "not a number")
     done = run("ecl_log_event", file, "web", "ok")
@@ -264,7 +263,7 @@ def test_a_refused_count_names_its_key(run: Run, file: Path, server: Server) -> 
     ],
     ids=["lines", "no end", "CRLF", "blank", "spaces", "not UTF-8", "nothing", "long", "many"],
 )
-def test_each_line_of_standard_input_is_an_event(
+def test_each_line_of_standard_input_is_counted(
     start: Start, file: Path, server: Server, lines: bytes, counted: dict[str, int] | None
 ) -> None:
     command = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE, text=False)
@@ -274,7 +273,7 @@ def test_each_line_of_standard_input_is_an_event(
     assert server.counts("http", "24h", "cur") == (many if counted is None else counted)
 
 
-def test_lines_that_cannot_be_counted_do_not_hold_up_the_others(run: Run, file: Path, server: Server) -> None:
+def test_uncountable_lines_do_not_stop_other_lines(run: Run, file: Path, server: Server) -> None:
     done = run("ecl_log_event", file, "web", "-", input="ok\nnope\nok\nnope\n@ts\nerror\n")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -284,7 +283,7 @@ def test_lines_that_cannot_be_counted_do_not_hold_up_the_others(run: Run, file: 
     assert server.counts("web", "24h", "cur") == {"ok": 2, "error": 1}
 
 
-def test_the_message_about_lines_stays_short(run: Run, file: Path) -> None:
+def test_message_about_uncountable_lines_is_short(run: Run, file: Path) -> None:
     done = run("ecl_log_event", file, "web", "-", input="".join(f"{'x' * 600}{n}\n" for n in range(1000)))
     assert done.returncode == 1
     assert "1,000 lines not counted" in done.stderr
@@ -293,7 +292,7 @@ def test_the_message_about_lines_stays_short(run: Run, file: Path) -> None:
 
 @pytest.fixture
 def endless(start: Start, file: Path, server: Server) -> Callable[[str], subprocess.Popen[str]]:
-    """Starts the command, gives it a few lines, and waits until they are counted; more may come."""
+    """Start the command, send it a few lines, and wait until they are counted; the pipe stays open."""
 
     def pipe(lines: str) -> subprocess.Popen[str]:
         command = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE)
@@ -307,7 +306,7 @@ def endless(start: Start, file: Path, server: Server) -> Callable[[str], subproc
     return pipe
 
 
-def test_counts_of_a_pipe_that_stays_open_arrive(
+def test_counts_of_open_pipe_are_sent(
     endless: Callable[[str], subprocess.Popen[str]], server: Server
 ) -> None:
     command = endless("a\na\nhalf of a li")
@@ -317,7 +316,7 @@ def test_counts_of_a_pipe_that_stays_open_arrive(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_pipe_loses_nothing_that_was_read(
+def test_interrupted_pipe_loses_no_lines_read(
     number: signal.Signals, endless: Callable[[str], subprocess.Popen[str]], server: Server
 ) -> None:
     command = endless("a\na\n")
@@ -334,12 +333,12 @@ def test_an_interrupted_pipe_loses_nothing_that_was_read(
 
 
 def bytes_in(pipe: int) -> int:
-    """How much of a pipe was not read yet."""
+    """Returns the number of unread bytes in a pipe."""
     return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0])
 
 
 def waits(pid: int) -> bool:
-    """Whether every thread of a process sleeps."""
+    """Returns whether every thread of a process sleeps."""
     threads = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
     return all(thread.rpartition(")")[2].split()[0] == "S" for thread in threads)
 
@@ -347,7 +346,7 @@ def waits(pid: int) -> bool:
 # ecl_master --once
 
 
-def test_a_rotation_from_cron(run: Run, file: Path, server: Server, days: Days) -> None:
+def test_master_once_rotates_from_cron(run: Run, file: Path, server: Server, days: Days) -> None:
     days.count("web", {"ok": 3}, days_ago=1)
     done = run("ecl_master", "--once", "-v", file)
     assert (done.returncode, done.stdout) == (0, "")
@@ -362,46 +361,46 @@ def test_a_rotation_from_cron(run: Run, file: Path, server: Server, days: Days) 
 
 
 def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """All that was printed but the facts about the server and this machine."""
+    """Returns the output without the facts about the server and this machine."""
     facts = (": Valkey ", ": counting: ", ": spool directory: ")
     return [line for line in done.stdout.splitlines() if not any(fact in line for fact in facts)]
 
 
-def test_nothing_is_wrong(run: Run, file: Path, spool_dir: Path) -> None:
+def test_check_of_healthy_system_finds_no_problems(run: Run, file: Path, spool_dir: Path) -> None:
     run("ecl_master", "--once", file)
     done = run("ecl", "check", file)
-    server_line, counting_line, spool_line, verdict = done.stdout.splitlines()
+    server_line, counting_line, spool_line, conclusion = done.stdout.splitlines()
     assert server_line.startswith(f"{file}: Valkey ")
     assert counting_line.startswith(f"{file}: counting: {implementation()}")
     assert spool_line.startswith(f"{file}: spool directory: {spool_dir}")
-    assert verdict == f"{file}: no problems"
+    assert conclusion == f"{file}: no problems"
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_check_prints_every_problem_of_a_configuration(run: Run, config_file: Write) -> None:
     file = config_file("redis:\n  prot: 1\ngroups:\n  web:\n    intervals: [5x]\n    extra: 1\n")
     done = run("ecl", "check", file)
-    *problems, verdict = done.stdout.splitlines()
+    *problems, conclusion = done.stdout.splitlines()
     assert [problem.partition(" is ")[0] for problem in problems] == [
         f"{file}:2: redis.prot:",
         f"{file}:5: groups.web.intervals[0]: '5x'",
         f"{file}:6: groups.web.extra:",
     ]
     assert "(did you mean 'port'?)" in problems[0]
-    assert verdict == f"{file}: 3 problems"
+    assert conclusion == f"{file}: 3 problems"
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_check_without_a_server_says_so(run: Run, file_of_nothing: Path) -> None:
+def test_check_without_server_reports_it(run: Run, file_of_nothing: Path) -> None:
     done = run("ecl", "check", file_of_nothing)
     assert (done.returncode, done.stderr) == (3, "")
-    (verdict,) = complaints(done)
-    assert verdict.startswith(
+    (conclusion,) = complaints(done)
+    assert conclusion.startswith(
         f"{file_of_nothing}: configuration has no problems; Redis could not be checked: Redis at 127.0.0.1:"
     )
 
 
-def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: Write) -> None:
+def test_check_without_server_counts_configuration_problems(run: Run, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     file = config_file({"redis": redis, "groups": {"web": {**GROUPS["web"], "colour": "red"}}})
     done = run("ecl", "check", file)
@@ -411,7 +410,7 @@ def test_check_counts_problems_though_there_is_no_server(run: Run, config_file: 
     )
 
 
-def test_check_of_a_database_that_is_not_there_says_why(run: Run, server: Server, config_file: Write) -> None:
+def test_check_of_missing_database_reports_reason(run: Run, server: Server, config_file: Write) -> None:
     file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
     done = run("ecl", "check", file)
     assert (done.returncode, done.stderr) == (1, "")
@@ -422,22 +421,22 @@ def test_check_of_a_database_that_is_not_there_says_why(run: Run, server: Server
     ]
 
 
-def test_check_before_the_first_master_notes_what_to_do(run: Run, file: Path) -> None:
+def test_check_before_first_master_notes_next_step(run: Run, file: Path) -> None:
     done = run("ecl", "check", file)
-    note, verdict = complaints(done)
+    note, conclusion = complaints(done)
     assert re.fullmatch(
-        rf"{file}: NOTE: \d+ intervals have no master yet \(start ecl_master, or have it read the "
-        r"configuration: SIGHUP\): group '\w+', interval '24h'; .*",
+        rf"{file}: NOTE: \d+ intervals have no master yet \(start ecl_master, or send it SIGHUP to reload "
+        r"the configuration\): group '\w+', interval '24h'; .*",
         note,
     )
-    assert (done.returncode, verdict) == (0, f"{file}: no problems")
+    assert (done.returncode, conclusion) == (0, f"{file}: no problems")
 
 
-def test_check_finds_that_no_master_runs(run: Run, file: Path, days: Days) -> None:
+def test_check_finds_overdue_rotation_without_master(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, days_ago=1)
     done = run("ecl", "check", file)
     assert done.returncode == 1
-    overdue = rf"{file}: group 'web', interval '24h': its rotation is \d+ s overdue: start ecl_master"
+    overdue = rf"{file}: group 'web', interval '24h': rotation is \d+ s overdue: start ecl_master"
     assert re.search(rf"^{overdue}$", done.stdout, re.MULTILINE)
     assert re.search(
         rf"^{file}: NOTE: .* no master yet .*group 'http', interval '24h'", done.stdout, re.MULTILINE
@@ -446,7 +445,7 @@ def test_check_finds_that_no_master_runs(run: Run, file: Path, days: Days) -> No
 
 
 def broken(own_server: Server, state: str, directory: Path) -> tuple[dict[str, Any], Callable[[], object]]:
-    """Bring a server into a state in which it accepts no counts; returns how to reach it, and the undoing."""
+    """Make a server reject all counts; return its address, and a function that undoes this."""
     client = own_server.client
     if state == "replica":
         replica = Server("valkey", directory, "--replicaof", "127.0.0.1", str(own_server.port))
@@ -479,7 +478,7 @@ def broken(own_server: Server, state: str, directory: Path) -> tuple[dict[str, A
         ),
     ],
 )
-def test_check_says_once_that_a_server_accepts_no_counts(
+def test_check_reports_rejecting_server_once(
     state: str, problem: str, run: Run, own_server: Server, tmp_path: Path, config_file: Write
 ) -> None:
     (tmp_path / "replica").mkdir()
@@ -495,7 +494,7 @@ def test_check_says_once_that_a_server_accepts_no_counts(
     assert (done.returncode, lines[1:]) == (1, [f"{file}: 1 problem"])
 
 
-def test_check_names_missing_permissions_once_for_all_groups(
+def test_check_reports_missing_permissions_once_for_all_groups(
     run: Run, any_server: Server, config_file: Write
 ) -> None:
     with any_server.client as client:
@@ -505,12 +504,12 @@ def test_check_names_missing_permissions_once_for_all_groups(
     redis = {**any_server.config, "username": "me", "password": "hush5"}
     groups = {f"g{number}": GROUPS["web"] for number in range(5)}
     done = run("ecl", "check", config_file({"redis": redis, "groups": groups}))
-    problem, verdict = [line for line in complaints(done) if ": Redis " not in line]
+    problem, conclusion = [line for line in complaints(done) if ": Redis " not in line]
     assert problem.endswith(
         ": groups 'g0', 'g1', 'g2' and 2 more: the user has no permission for TIME, ZADD, XADD "
         "(grant it with ACL SETUSER)"
     )
-    assert (done.returncode, verdict.rpartition(": ")[2]) == (1, "1 problem")
+    assert (done.returncode, conclusion.rpartition(": ")[2]) == (1, "1 problem")
 
 
 @pytest.mark.parametrize(
@@ -563,15 +562,15 @@ def test_check_finds_missing_permissions(
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("web:@totals", "a hash"),
-        ("web:@totals_interval", "a string"),
-        ("web:@idle", "a zset"),
-        ("web:@masters", "a hash"),
-        ("web:@sources", "a hash"),
-        ("web:24h:@finished", "a string"),
+        ("web:@totals", "hash"),
+        ("web:@totals_interval", "string"),
+        ("web:@idle", "zset"),
+        ("web:@masters", "hash"),
+        ("web:@sources", "hash"),
+        ("web:24h:@finished", "string"),
     ],
 )
-def test_check_finds_what_is_in_place_of_a_value(
+def test_check_finds_keys_of_unexpected_type(
     run: Run, file: Path, server: Server, key: str, expected: str
 ) -> None:
     run("ecl_master", "--once", file)
@@ -580,7 +579,8 @@ def test_check_finds_what_is_in_place_of_a_value(
         client.rpush(key, "foreign")
     done = run("ecl", "check", file)
     assert complaints(done) == [
-        f"{file}: group 'web': key {key} holds a list, where {expected} is expected (rename or delete it)",
+        f"{file}: group 'web': key {key} has an unexpected type (list, expected {expected}): "
+        "rename or delete it",
         f"{file}: 1 problem",
     ]
     assert (done.returncode, done.stderr) == (1, "")
@@ -589,16 +589,16 @@ def test_check_finds_what_is_in_place_of_a_value(
 @pytest.mark.parametrize(
     "foreign", [("SET", "web:24h:@history", "x"), ("XADD", "web:24h:@history", "*", "a", "b")]
 )
-def test_check_finds_a_history_that_cannot_be_read(
+def test_check_finds_unreadable_history(
     run: Run, file: Path, server: Server, foreign: tuple[str, ...]
 ) -> None:
     run("ecl_master", "--once", file)
     with server.client as client:
         client.execute_command(*foreign)
     done = run("ecl", "check", file)
-    problem, verdict = complaints(done)
+    problem, conclusion = complaints(done)
     assert problem.startswith(f"{file}: group 'web': Redis refuses (key web:24h:@history): ")
-    assert (done.returncode, verdict) == (1, f"{file}: 1 problem")
+    assert (done.returncode, conclusion) == (1, f"{file}: 1 problem")
 
 
 # All commands
@@ -619,7 +619,7 @@ def arguments_of(command: str, file: object) -> list[Any]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_unreachable_server_has_its_own_status(run: Run, file_of_nothing: Path, command: str) -> None:
+def test_unreachable_server_exits_with_3(run: Run, file_of_nothing: Path, command: str) -> None:
     done = run(*arguments_of(command, file_of_nothing))
     assert (done.returncode, done.stdout) == (3, "")
     last_line = done.stderr.splitlines()[-1]
@@ -628,7 +628,7 @@ def test_an_unreachable_server_has_its_own_status(run: Run, file_of_nothing: Pat
     assert "Traceback" not in done.stderr
 
 
-def test_lines_that_an_unreachable_server_has_not_counted_are_told(run: Run, file_of_nothing: Path) -> None:
+def test_lines_not_counted_by_unreachable_server_are_reported(run: Run, file_of_nothing: Path) -> None:
     done = run("ecl_log_event", file_of_nothing, "http", "-", input="a\nb\na\n")
     assert done.returncode == 3
     assert "; 3 counts of group 'http' are kept in /" in done.stderr.splitlines()[-1]
@@ -679,11 +679,11 @@ def test_unanswered_count_without_spool_file_may_be_counted(
 ) -> None:
     redis = {**proxy.config, "socket_timeout": 0.3}
     file = config_file({"redis": redis, "groups": UNSPOOLED})
-    assert run("ecl_log_event", file, "web", "ok", "2").returncode == 0  # Redis knows the script from now on
+    assert run("ecl_log_event", file, "web", "ok", "2").returncode == 0  # loads the script into Redis
     proxy.lose_replies = 1000
     done = run("ecl_log_event", file, "web", "ok", "5")
     assert (done.returncode, server.counts("web", "24h", "cur")) == (3, {"ok": 7})
-    unknown = "5 counts of group 'web' may be counted or lost, which is unknown: a repeat may count twice"
+    unknown = "5 counts of group 'web' are either in Redis or lost: repeating the command may count twice"
     assert done.stderr.endswith(f"; {unknown}\n")
 
 
@@ -707,7 +707,7 @@ def test_unconfirmed_count_without_spool_file_is_in_redis(
         ("- 1\n", ":1: [1] is not a mapping with the sections 'groups' and 'redis'"),
     ],
 )
-def test_a_configuration_that_cannot_be_used(
+def test_invalid_configuration_exits_with_2(
     run: Run, config_file: Write, command: str, content: str, message: str
 ) -> None:
     file = config_file(content)
@@ -719,7 +719,7 @@ def test_a_configuration_that_cannot_be_used(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_configuration_that_is_not_there(run: Run, tmp_path: Path, command: str) -> None:
+def test_missing_configuration_exits_with_2(run: Run, tmp_path: Path, command: str) -> None:
     missing = tmp_path / "missing.yml"
     done = run(*arguments_of(command, missing))
     assert (done.returncode, done.stdout) == (2, "")
@@ -747,12 +747,12 @@ def test_a_configuration_that_is_not_there(run: Run, tmp_path: Path, command: st
             "ecl_log_event FILE web ok 9223372036854775808",
             "COUNT must be from 0 to 2^63-1, not 9223372036854775808",
         ),
-        ("ecl_log_event FILE web - 5", "COUNT does not go with events from standard input"),
+        ("ecl_log_event FILE web - 5", "COUNT cannot be used with events from standard input"),
         ("ecl nonsense", "No such command 'nonsense'"),
         ("ecl check", "Missing argument 'CONFIG'"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_wrong_command_line_is_reported_in_one_line(
     run: Run, file: Path, server: Server, command: str, message: str
 ) -> None:
     done = run(*(str(file) if word == "FILE" else word for word in command.split()), ECL_CONFIG="")
@@ -786,13 +786,13 @@ def test_help_has_an_example(run: Run, command: list[str], option: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["ecl_reader", "ecl_log_event", "ecl_master", "ecl"])
-def test_every_command_tells_its_version(run: Run, command: str) -> None:
+def test_every_command_prints_its_version(run: Run, command: str) -> None:
     done = run(command, "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{command} 2.0.0 (counting: {implementation()})\n"
 
 
-def test_the_environment_may_name_the_configuration(run: Run, file: Path, server: Server) -> None:
+def test_ecl_config_in_environment_names_configuration(run: Run, file: Path, server: Server) -> None:
     commands = ["ecl_log_event web ok", "ecl_log_event web ok 2", "ecl log_event web -", "ecl_master --once"]
     for command in commands:
         assert run(*command.split(), input="ok\n", ECL_CONFIG=str(file)).returncode == 0
@@ -801,14 +801,14 @@ def test_the_environment_may_name_the_configuration(run: Run, file: Path, server
     assert run("ecl", "check", ECL_CONFIG=str(file)).stdout.endswith(f"{file}: no problems\n")
 
 
-def test_an_argument_comes_before_the_environment(run: Run, file: Path) -> None:
+def test_argument_takes_precedence_over_environment(run: Run, file: Path) -> None:
     for arguments in (["web", "ok"], ["web", "ok", "2"]):
         assert run("ecl_log_event", file, *arguments, ECL_CONFIG="/nonexistent").returncode == 0
     reader = run("ecl_reader", file, "-g", "web", "--current", ECL_CONFIG="/nonexistent")
     assert reader.stdout == "error:0\nok:3\n"
 
 
-def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Write) -> None:
+def test_password_in_url_is_not_printed(run: Run, config_file: Write) -> None:
     port = free_port()
     file = config_file({"redis": {"url": f"redis://me:hush5@127.0.0.1:{port}/0"}, "groups": GROUPS})
     done = run("ecl_reader", file, "-g", "web")
@@ -817,9 +817,7 @@ def test_a_password_in_an_address_is_not_shown(run: Run, config_file: Write) -> 
     assert "hush5" not in done.stderr
 
 
-def test_one_group_that_cannot_be_rotated_does_not_hold_up_the_others(
-    run: Run, server: Server, config_file: Write
-) -> None:
+def test_failed_rotation_does_not_stop_other_groups(run: Run, server: Server, config_file: Write) -> None:
     groups = {name: {"events": ["a"], "intervals": ["1s"]} for name in ("bad", "good")}
     server.client.mset({"bad:1s:cur:@ts": 1, "good:1s:cur:@ts": 1, "bad:1s:cur:@events": "x"})
     done = run("ecl_master", "--once", config_file({"redis": server.config, "groups": groups}))
@@ -827,7 +825,7 @@ def test_one_group_that_cannot_be_rotated_does_not_hold_up_the_others(
     assert server.client.get("good:1s:last:@ts") == "1"
 
 
-def test_an_endless_line_is_no_event_and_takes_no_memory(start: Start, file: Path, server: Server) -> None:
+def test_endless_line_is_skipped_without_using_memory(start: Start, file: Path, server: Server) -> None:
     process = start("ecl_log_event", file, "http", "-", stdin=subprocess.PIPE)
     _, err = process.communicate("x" * 50_000_000 + "\na\n", timeout=30)
     assert process.returncode == 1
@@ -836,7 +834,7 @@ def test_an_endless_line_is_no_event_and_takes_no_memory(start: Start, file: Pat
 
 
 @pytest.mark.parametrize("closed", [1, 2])
-def test_closed_streams_are_no_reason_to_fail(closed: int, file: Path, days: Days, start: Start) -> None:
+def test_commands_run_with_closed_streams(closed: int, file: Path, days: Days, start: Start) -> None:
     reader = start("sh", "-c", f'exec "$0" "$@" {closed}>&-', BIN / "ecl_reader", file, "-g", "web")
     assert reader.wait(20) == 0
 
@@ -849,7 +847,7 @@ def test_closed_streams_are_no_reason_to_fail(closed: int, file: Path, days: Day
         ("ecl_reader FILE -g web --unknown", ""),
     ],
 )
-def test_what_is_for_standard_error_never_gets_among_the_data(
+def test_errors_go_to_standard_error_only(
     command: str, data: str, file_of_nothing: Path, start: Start
 ) -> None:
     words = [str(file_of_nothing) if word == "FILE" else word for word in command.split()]
@@ -858,16 +856,16 @@ def test_what_is_for_standard_error_never_gets_among_the_data(
     assert output == data.replace("FILE", str(file_of_nothing))
 
 
-def test_output_that_cannot_be_written_is_told(file: Path, days: Days) -> None:
+def test_unwritable_output_is_reported(file: Path, days: Days) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [BIN / "ecl_reader", file, "-g", "web"], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "ERROR: the output cannot be written: No space left on device"
+    assert done.stderr.splitlines()[-1] == "ERROR: output cannot be written: No space left on device"
 
 
-def test_json_is_json_in_any_encoding(run: Run, file: Path, days: Days) -> None:
+def test_json_is_valid_in_any_encoding(run: Run, file: Path, days: Days) -> None:
     days.count("http", {"é": 1})
     done = run("ecl_reader", file, "-g", "http", "--current", "--json", PYTHONIOENCODING="ascii")
     assert json.loads(done.stdout)["counts"] == {"é": 1}
@@ -882,7 +880,7 @@ def test_json_is_json_in_any_encoding(run: Run, file: Path, days: Days) -> None:
         (["./web", "web", "404"], 2),
     ],
 )
-def test_it_is_clear_whether_the_first_argument_is_the_configuration(
+def test_first_argument_is_recognized_as_configuration(
     arguments: list[str], status: int, run: Run, file: Path
 ) -> None:
     done = run("ecl_log_event", *arguments, ECL_CONFIG=str(file))
@@ -891,7 +889,7 @@ def test_it_is_clear_whether_the_first_argument_is_the_configuration(
         assert f"{arguments[0]}: cannot be read" in done.stderr
 
 
-def test_check_tells_a_wrong_password(run: Run, own_server: Server, config_file: Write) -> None:
+def test_check_reports_wrong_password(run: Run, own_server: Server, config_file: Write) -> None:
     own_server.client.config_set("requirepass", "right")
     for password in ({}, {"password": "wrong"}):
         done = run(

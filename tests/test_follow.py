@@ -1,4 +1,4 @@
-"""Followers get every finished interval once, in order, whatever happens meanwhile."""
+"""A follower gets every finished interval once, in order, also through faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROUP = GroupConfig("g", (FIVE_S,), ("a",), history=3)
 
 
 class Past:
-    """Finished intervals of long ago: the one with the number n counted n times `a`."""
+    """Old finished intervals; number n has n counts of `a`."""
 
     def __init__(self, server: Server, group: GroupConfig = GROUP) -> None:
         self.store = Store(RedisConfig(**server.config))
@@ -64,14 +64,14 @@ def past(server: Server, layout: Layout) -> Iterator[Past]:
 
 
 def steps(follower: Follower) -> list[tuple[int, int]]:
-    """What there is for a follower: of each snapshot the count, and how many are gone before it."""
+    """Returns for each snapshot available the count, and the number of intervals dropped before it."""
     found = []
     while snapshot := follower.step()[0]:
         found.append((snapshot.counts["a"], snapshot.missed))
     return found
 
 
-def test_by_default_it_begins_with_the_next_interval_to_finish(past: Past) -> None:
+def test_follow_starts_with_next_interval_by_default(past: Past) -> None:
     past.finish(2)
     follower = past.follower()
     assert steps(follower) == []
@@ -79,19 +79,19 @@ def test_by_default_it_begins_with_the_next_interval_to_finish(past: Past) -> No
     assert steps(follower) == [(3, 0), (4, 0)]
 
 
-def test_before_anything_has_finished_it_begins_with_the_first_one(past: Past) -> None:
+def test_follow_without_history_starts_with_first_interval(past: Past) -> None:
     follower = past.follower()
     assert steps(follower) == []
     past.finish(2)
     assert steps(follower) == [(1, 0), (2, 0)]
 
 
-def test_from_the_beginning_it_tells_how_many_are_gone(past: Past) -> None:
+def test_follow_from_0_reports_number_of_dropped_intervals(past: Past) -> None:
     past.finish(5)
     assert steps(past.follower(0)) == [(3, 2), (4, 0), (5, 0)]
 
 
-def test_it_goes_on_behind_a_position(past: Past) -> None:
+def test_follow_after_position_continues_behind_it(past: Past) -> None:
     past.finish(2)
     (first, second) = GroupReader(past.group, past.store).history()
     assert steps(past.follower(first.position)) == [(2, 0)]
@@ -99,7 +99,7 @@ def test_it_goes_on_behind_a_position(past: Past) -> None:
     assert steps(past.follower(second.position)) == [(3, 0), (4, 0), (5, 0)]
 
 
-def test_the_position_of_now_is_where_following_begins_by_default(past: Past) -> None:
+def test_position_equals_default_start_of_follow(past: Past) -> None:
     reader = GroupReader(past.group, past.store)
     assert reader.position() == "0-0"
     past.finish(2)
@@ -109,7 +109,7 @@ def test_the_position_of_now_is_where_following_begins_by_default(past: Past) ->
     assert steps(follower) == [(3, 0)]
 
 
-def test_after_a_position_it_tells_exactly_how_many_are_gone(past: Past) -> None:
+def test_follow_after_position_reports_exact_number_dropped(past: Past) -> None:
     past.finish(1)
     (first,) = GroupReader(past.group, past.store).history()
     past.finish(1, merged=7)
@@ -117,7 +117,7 @@ def test_after_a_position_it_tells_exactly_how_many_are_gone(past: Past) -> None
     assert steps(past.follower(first.position)) == [(5, 3), (6, 0), (7, 0)]
 
 
-def test_it_goes_on_behind_a_time(past: Past) -> None:
+def test_follow_after_time_continues_behind_it(past: Past) -> None:
     past.finish(5)
     assert steps(past.follower(BEGIN + 20)) == [(5, 0)]
     assert steps(past.follower(BEGIN + 19.5)) == [(4, 0), (5, 0)]
@@ -125,7 +125,7 @@ def test_it_goes_on_behind_a_time(past: Past) -> None:
     assert steps(past.follower(BEGIN + 25)) == []
 
 
-def test_what_finished_before_following_began_was_not_missed(past: Past) -> None:
+def test_intervals_before_start_of_follow_are_not_missed(past: Past) -> None:
     past.use(replace(GROUP, history=0))
     past.finish(5)
     past.use(GROUP)
@@ -136,28 +136,30 @@ def test_what_finished_before_following_began_was_not_missed(past: Past) -> None
 
 
 @pytest.mark.parametrize("time", [BEGIN + 10, BEGIN + 10.1, BEGIN + 12.5, BEGIN + 14.9])
-def test_after_any_moment_it_tells_how_many_are_gone(past: Past, time: float) -> None:
-    past.finish(6)  # the first one that is held ends after 20 seconds
+def test_follow_after_any_time_reports_number_dropped(past: Past, time: float) -> None:
+    past.finish(6)  # the first entry of the history ends after 20 seconds
     assert steps(past.follower(time))[0] == (4, 1)
 
 
-def test_after_a_clock_that_was_ahead_and_a_loss_it_begins_anew(past: Past, server: Server) -> None:
+def test_follow_restarts_after_clock_was_ahead_and_data_lost(past: Past, server: Server) -> None:
     past.finish(1)
-    follower = past.follower("4000000000000-7")  # of a time when the clock was ahead, and then all was lost
+    follower = past.follower(
+        "4000000000000-7"
+    )  # a position from when the clock was ahead, before all data was lost
     steps(follower)
     assert steps(follower) == [(1, 0)]
     past.finish(2)
     assert steps(follower) == [(2, 0), (3, 0)]
 
 
-def test_a_future_time_is_waited_for(past: Past) -> None:
+def test_follow_after_future_time_waits_for_it(past: Past) -> None:
     past.finish(2)
     follower = past.follower(4_000_000_000)
     for _ in range(3):
         assert steps(follower) == []
 
 
-def test_the_end_of_a_snapshot_is_a_time_to_go_on_behind_whatever_its_fraction(server: Server) -> None:
+def test_follow_after_end_of_snapshot_continues_behind_it(server: Server) -> None:
     store, short = Store(RedisConfig(**server.config)), Interval.parse("0.1s")
     group = replace(GROUP, intervals=(short,), history=100)
     for tenth in range(31):
@@ -170,7 +172,7 @@ def test_the_end_of_a_snapshot_is_a_time_to_go_on_behind_whatever_its_fraction(s
     store.close()
 
 
-def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: Past, server: Server) -> None:
+def test_restarted_history_is_followed_with_dropped_intervals(past: Past, server: Server) -> None:
     past.finish(2)
     follower = past.follower(0)
     assert len(steps(follower)) == 2
@@ -184,7 +186,7 @@ def test_a_history_that_begins_anew_is_followed_and_what_is_gone_is_told(past: P
     ("ends_in_s", "wait_s"),
     [(4, 4), (1, 1), (0.25, 0.25), (0, 0.01), (-0.0625, 0.0625), (-0.125, 0.125), (-55, 0.25)],
 )
-def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(
+def test_follow_waits_for_interval_end_then_polls(
     ends_in_s: float, wait_s: float, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(RedisConfig(**server.config))
@@ -194,14 +196,14 @@ def test_it_waits_until_the_end_of_the_interval_and_then_looks_often(
     store.close()
 
 
-def test_something_else_in_place_of_the_history_is_told(past: Past, server: Server) -> None:
+def test_history_of_unexpected_type_raises_rejected(past: Past, server: Server) -> None:
     server.client.set("g:5s:@history", "x")
     with pytest.raises(Rejected, match="key g:5s:@history"):
         past.follower(0).step()
 
 
 class Consumer:
-    """Follows in a thread, from a position on, and can be cut off like a process that is killed."""
+    """A thread that follows from a position on, and can be stopped like a killed process."""
 
     def __init__(self, reader: GroupReader, after: str | float | None) -> None:
         self.seen: list[Snapshot] = []
@@ -225,7 +227,7 @@ class Consumer:
         return self.seen
 
 
-def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_interval_comes_once(
+def test_each_interval_is_followed_once_despite_faults(
     own_server: Server, start: Start, config_file: Write, layout: Layout
 ) -> None:
     pairs = {"auto_declare_events": True, "intervals": ["0.5s", "1h"], "history": 1000, "layout": layout}
@@ -262,7 +264,7 @@ def test_through_a_stopped_master_a_killed_server_and_a_new_consumer_every_inter
     logger.close()
 
 
-def test_follow_gives_snapshots_as_they_come(past: Past) -> None:
+def test_follow_yields_snapshots_as_they_finish(past: Past) -> None:
     past.finish(2)
     given = GroupReader(past.group, past.store).follow(after=0)
     assert [next(given).counts["a"], next(given).counts["a"]] == [1, 2]
@@ -273,7 +275,7 @@ def test_follow_gives_snapshots_as_they_come(past: Past) -> None:
     assert (third.counts["a"], third.start, third.end, third.stale) == (3, BEGIN + 10, BEGIN + 15, False)
 
 
-def test_asyncio_programs_read_and_follow(past: Past) -> None:
+def test_async_reader_reads_and_follows(past: Past) -> None:
     past.finish(3)
     reader = AsyncGroupReader(GroupReader(past.group, past.store))
 

@@ -1,4 +1,4 @@
-"""What a rotation leaves behind besides the last interval: every outcome, on every kind of server."""
+"""History and totals after rotations, on every kind of server and in both layouts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OF_BOTH = replace(GROUP, intervals=(ONE_M, FIVE_S))
 
 
 class Counting:
-    """Counts batches, and ends intervals, at moments that the test names: `at` is the number of 5 seconds."""
+    """A group with explicit times of commits and rotations: `at` is a number of intervals of 5 seconds."""
 
     def __init__(self, store: Store, group: GroupConfig = GROUP) -> None:
         self.store = store
@@ -61,7 +61,7 @@ def counting(store: Store) -> Counting:
 
 
 @only_keys
-def test_each_finished_interval_is_one_entry(counting: Counting, any_server: Server) -> None:
+def test_each_finished_interval_is_one_history_entry(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=2, x=3)
     counting.rotate(1)
     assert any_server.client.xrange("g:5s:@history") == [
@@ -73,7 +73,7 @@ def test_each_finished_interval_is_one_entry(counting: Counting, any_server: Ser
     assert any_server.client.get("g:5s:@finished") == "1"
 
 
-def test_the_history_holds_the_newest_intervals_oldest_first(counting: Counting) -> None:
+def test_history_keeps_newest_intervals_oldest_first(counting: Counting) -> None:
     for at in range(5):
         counting.count(at, a=at)
         counting.rotate(at + 1)
@@ -87,16 +87,14 @@ def test_the_history_holds_the_newest_intervals_oldest_first(counting: Counting)
     assert counting.reader.history(counting.group, FIVE_S, 0) == []
 
 
-def test_merged_intervals_are_one_entry_with_its_true_span(counting: Counting) -> None:
+def test_merged_intervals_are_one_entry_with_true_span(counting: Counting) -> None:
     counting.count(0, a=1)
     counting.rotate(4.2)
     (only,) = counting.reader.history(counting.group, FIVE_S)
     assert (only.start, only.end, only.span_s, only.rates) == (START, START + 20, 20, {"a": 0.05})
 
 
-def test_without_history_there_is_none_and_an_old_one_is_deleted(
-    counting: Counting, any_server: Server
-) -> None:
+def test_disabled_history_is_deleted(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
     counting.group = replace(GROUP, history=0)
@@ -106,9 +104,7 @@ def test_without_history_there_is_none_and_an_old_one_is_deleted(
 
 
 @only_keys
-def test_any_event_id_and_any_count_comes_back_out_of_the_history(
-    counting: Counting, any_server: Server
-) -> None:
+def test_any_event_id_and_count_survives_in_history(counting: Counting, any_server: Server) -> None:
     batch = {'"\\/': 1, "é\U0001f600": 2, "a b:c,": 2**63 - 1, "": 0}
     del batch[""]
     counting.count(0, **batch)
@@ -121,7 +117,7 @@ def test_any_event_id_and_any_count_comes_back_out_of_the_history(
     assert last.counts == held.counts
 
 
-def test_thousands_of_events_are_held_and_read(counting: Counting) -> None:
+def test_history_stores_thousands_of_events(counting: Counting) -> None:
     batch = {f"e{number:05}": number for number in range(12_000)}
     for at in range(3):
         counting.count(at, **batch)
@@ -129,7 +125,7 @@ def test_thousands_of_events_are_held_and_read(counting: Counting) -> None:
     assert [one.counts for one in counting.reader.history(counting.group, FIVE_S)] == [{"a": 0, **batch}] * 3
 
 
-def test_an_interval_without_events_is_held_too(store: Store) -> None:
+def test_empty_interval_is_a_history_entry(store: Store) -> None:
     counting = Counting(store, replace(GROUP, events=()))
     counting.rotate(0)
     counting.rotate(1)
@@ -137,7 +133,7 @@ def test_an_interval_without_events_is_held_too(store: Store) -> None:
     assert held.counts == {}
 
 
-def test_after_a_clock_that_was_ahead_the_history_goes_on(counting: Counting) -> None:
+def test_history_continues_after_clock_was_ahead(counting: Counting) -> None:
     counting.count(1000, a=1)
     counting.rotate(1001)
     counting.rotate(0)
@@ -150,7 +146,7 @@ def test_after_a_clock_that_was_ahead_the_history_goes_on(counting: Counting) ->
 
 
 @only_keys
-def test_the_last_interval_is_read_from_its_keys_when_another_program_has_ended_it(
+def test_interval_ended_by_another_program_is_read_from_its_keys(
     counting: Counting, any_server: Server
 ) -> None:
     counting.count(0, a=1)
@@ -163,7 +159,7 @@ def test_the_last_interval_is_read_from_its_keys_when_another_program_has_ended_
 # totals
 
 
-def test_a_total_is_what_is_stored_and_what_is_running(counting: Counting, any_server: Server) -> None:
+def test_total_includes_current_interval(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=2, x=1)
     assert counting.totals() == {"a": 2, "x": 1}
     counting.rotate(1)
@@ -173,7 +169,7 @@ def test_a_total_is_what_is_stored_and_what_is_running(counting: Counting, any_s
     assert counting.totals() == {"a": 7, "x": 1}
 
 
-def test_only_one_interval_adds_to_the_totals(store: Store, any_server: Server) -> None:
+def test_only_one_interval_feeds_the_totals(store: Store, any_server: Server) -> None:
     counting = Counting(store, OF_BOTH)
     for at in range(24):
         counting.count(at, a=1, x=1)
@@ -183,9 +179,7 @@ def test_only_one_interval_adds_to_the_totals(store: Store, any_server: Server) 
     assert any_server.client.get("g:@totals_interval") == {"keys": "5s", "hash": None}[groups.layout]
 
 
-def test_totals_go_on_when_the_interval_that_added_to_them_is_gone_from_the_configuration(
-    store: Store, any_server: Server
-) -> None:
+def test_totals_continue_after_their_interval_is_removed(store: Store, any_server: Server) -> None:
     counting = Counting(store, OF_BOTH)
     counting.count(0, a=1, x=1, y=1)
     counting.rotate(1)
@@ -199,7 +193,7 @@ def test_totals_go_on_when_the_interval_that_added_to_them_is_gone_from_the_conf
     assert counting.totals() == {"a": 111, "x": 11, "y": 1}
 
 
-def test_a_shorter_interval_that_is_new_leaves_the_totals_as_they_are(store: Store) -> None:
+def test_new_shorter_interval_leaves_totals_unchanged(store: Store) -> None:
     counting = Counting(store, replace(GROUP, intervals=(ONE_M,)))
     counting.count(0, a=1)
     counting.rotate(12, ONE_M)
@@ -209,23 +203,21 @@ def test_a_shorter_interval_that_is_new_leaves_the_totals_as_they_are(store: Sto
     assert counting.totals() == {"a": 11}
 
 
-def test_an_event_that_is_not_used_leaves_the_totals_when_it_has_expired(
-    counting: Counting, any_server: Server
-) -> None:
+def test_expired_event_is_dropped_from_totals(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1, x=1, y=1)
     counting.rotate(1)
     for at in range(1, 5):
         counting.count(at, y=1)
         counting.rotate(at + 1)
         assert counting.totals() == {"a": 1, "x": 1, "y": 1 + at}, at
-    counting.rotate(6)  # 25 seconds after the end of the interval in which x was counted
+    counting.rotate(6)  # 25 seconds after the end of the interval with x
     assert counting.totals() == {"a": 1, "y": 5}
     counting.rotate(20)
     assert counting.totals() == {"a": 1}
     assert not any_server.client.exists("g:@idle")
 
 
-def test_an_event_that_comes_back_keeps_its_total(counting: Counting) -> None:
+def test_event_that_returns_in_time_keeps_its_total(counting: Counting) -> None:
     counting.count(0, x=1)
     counting.rotate(1)
     counting.rotate(4)
@@ -236,7 +228,7 @@ def test_an_event_that_comes_back_keeps_its_total(counting: Counting) -> None:
     assert counting.totals()["x"] == 2
 
 
-def test_an_event_that_is_declared_no_more_expires(store: Store) -> None:
+def test_event_no_longer_declared_expires(store: Store) -> None:
     counting = Counting(store)
     counting.count(0, a=1)
     counting.rotate(1)
@@ -256,17 +248,15 @@ def test_totals_above_2_to_the_53_are_exact(counting: Counting) -> None:
     assert counting.totals() == {"a": 2**53 + 2, "x": 2**60 + 4}
 
 
-def test_totals_that_come_down_below_2_to_the_53_are_exact(counting: Counting) -> None:
-    counting.count(0, a=2**53 + 1, x=-2)  # as version 1 may count
+def test_totals_falling_below_2_to_the_53_are_exact(counting: Counting) -> None:
+    counting.count(0, a=2**53 + 1, x=-2)  # a negative count, as version 1 allows
     counting.rotate(1)
     counting.count(1, a=-2, x=2**53 + 1)
     counting.rotate(2)
     assert counting.totals() == {"a": 2**53 - 1, "x": 2**53 - 1}
 
 
-def test_without_totals_there_are_none_and_old_ones_are_deleted(
-    counting: Counting, any_server: Server
-) -> None:
+def test_disabled_totals_are_deleted(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1, x=1)
     counting.rotate(1)
     counting.rotate(2)
@@ -284,7 +274,7 @@ def test_thousands_of_totals_are_read(counting: Counting) -> None:
 
 
 @pytest.mark.parametrize("event", ["counts", "all", "many", "totals"])
-def test_no_name_of_an_event_is_taken_for_something_else(counting: Counting, event: str) -> None:
+def test_event_named_like_internal_field_is_counted(counting: Counting, event: str) -> None:
     counting.count(0, **{event: 3})
     counting.rotate(1)
     assert counting.totals() == {"a": 0, event: 3}
@@ -292,7 +282,7 @@ def test_no_name_of_an_event_is_taken_for_something_else(counting: Counting, eve
     assert counting.totals() == {"a": 0, event: 4}
 
 
-def test_an_interval_that_is_added_before_the_first_one_has_finished_changes_no_total(store: Store) -> None:
+def test_interval_added_before_first_rotation_changes_no_total(store: Store) -> None:
     counting = Counting(store, replace(GROUP, intervals=(ONE_M,)))
     counting.rotate(0, ONE_M)
     counting.count(0, a=7)
@@ -305,22 +295,22 @@ def test_an_interval_that_is_added_before_the_first_one_has_finished_changes_no_
     assert counting.totals() == {"a": 8}
 
 
-def test_however_many_events_come_and_go_they_expire(counting: Counting, any_server: Server) -> None:
+def test_any_number_of_idle_events_expires(counting: Counting, any_server: Server) -> None:
     for at in range(8):
         counting.count(at, **{f"{at}-{number}": 1 for number in range(1_500)})
         counting.rotate(at + 1)
     counting.rotate(9)
-    assert any_server.client.hlen("g:@totals") == 1_500 * 4  # those of the last 20 seconds
+    assert any_server.client.hlen("g:@totals") == 1_500 * 4  # the events of the last 20 seconds
 
 
-# what is in the way
+# keys of unexpected types
 
 
 @only_keys
 @pytest.mark.parametrize(
     "key", ["g:5s:@history", "g:5s:@finished", "g:@totals", "g:@idle", "g:@totals_interval"]
 )
-def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
+def test_key_of_unexpected_type_is_logged_and_rotation_continues(
     counting: Counting, any_server: Server, key: str
 ) -> None:
     any_server.client.lpush(key, "x")
@@ -336,21 +326,21 @@ def test_a_key_of_another_type_in_the_way_is_told_and_stops_no_rotation(
 
 @only_keys
 @pytest.mark.parametrize("key", ["g:@totals", "g:@totals_interval"])
-def test_what_keeps_totals_from_being_read_is_named(counting: Counting, any_server: Server, key: str) -> None:
+def test_key_that_blocks_reading_totals_is_named(counting: Counting, any_server: Server, key: str) -> None:
     any_server.client.lpush(key, "x")
     with pytest.raises(Rejected, match=f"{key}: WRONGTYPE"):
         counting.totals()
 
 
 @only_keys
-def test_an_interval_of_the_totals_that_is_none_is_named(counting: Counting, any_server: Server) -> None:
+def test_invalid_totals_interval_is_named(counting: Counting, any_server: Server) -> None:
     any_server.client.set("g:@totals_interval", "x")
     with pytest.raises(Rejected, match="key g:@totals_interval.*'x' is not an interval"):
         counting.totals()
 
 
 @only_keys
-def test_a_last_entry_that_is_not_ours_is_named(counting: Counting, any_server: Server) -> None:
+def test_foreign_last_entry_is_named(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
     start, end = (any_server.client.get(f"g:5s:{half}:@ts") for half in ("last", "cur"))
@@ -361,7 +351,7 @@ def test_a_last_entry_that_is_not_ours_is_named(counting: Counting, any_server: 
 
 
 @only_keys
-def test_a_total_that_is_full_is_told_and_left_alone(counting: Counting, any_server: Server) -> None:
+def test_overflowing_total_is_logged_and_kept(counting: Counting, any_server: Server) -> None:
     any_server.client.hset("g:@totals", mapping={"a": 2**63 - 1, "x": 1})
     counting.count(0, a=2, x=3)
     assert counting.rotate(1).obstacles == ("g:@totals",)
@@ -369,7 +359,7 @@ def test_a_total_that_is_full_is_told_and_left_alone(counting: Counting, any_ser
 
 
 @pytest.mark.parametrize("totals", [True, False])
-def test_events_that_exporters_report_were_seen_and_have_not_expired(store: Store, totals: bool) -> None:
+def test_known_events_exclude_expired_ones(store: Store, totals: bool) -> None:
     counting = Counting(store, replace(GROUP, totals=totals))
     counting.count(0, x=1)
     counting.rotate(1)

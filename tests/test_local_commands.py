@@ -1,4 +1,4 @@
-"""The commands about what processes of this machine have counted: ecl local and ecl recover."""
+"""ecl local and ecl recover: the commands for this machine's spool files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from event_count_logger.counting.implementation import implementation
 from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
 
-#: Nothing is sent before a test says so, or a process ends.
+#: A group that sends counts only on request, or when its process ends.
 LATER = {"intervals": ["24h"], "sync_interval": 100_000}
 
 GROUPS = {"web": {"events": ["a", "b", "c", "d"], **LATER}, "http": {"auto_declare_events": True, **LATER}}
 
-PROGRAM = Path(__file__).parent / "programs" / "told.py"
+PROGRAM = Path(__file__).parent / "programs" / "counts_on_request.py"
 
 
 @pytest.fixture
 def file(server: Server, config_file: Write) -> Path:
-    """A configuration of a running server, and a spool directory of its own."""
+    """A configuration with a running server, and its own spool directory."""
     return config_file({"redis": server.config, "groups": GROUPS, "spool_dir": "spool"})
 
 
@@ -43,14 +43,14 @@ def spool(file: Path) -> Path:
 
 
 class Writer:
-    """A process that counts what it is told."""
+    """A process that counts on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.pid = process.pid
 
     def log(self, group: str, **counts: int) -> None:
-        """Returns when it is counted; without counts, when it is sent."""
+        """Count events, and return when that is done; without counts, return when all counts are sent."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps([group, counts]) + "\n")
@@ -82,7 +82,7 @@ class Poll:
         return " ".join(self.process.stdout.readline().split())
 
     def add_up_to(self, *expected: int) -> None:
-        """Read rows until their sums are the expected ones; any number of rows may come in the meantime."""
+        """Read rows until their sums are as expected."""
         sums = [0] * len(expected)
         for _ in range(100):
             sums = [added + int(count) for added, count in zip(sums, self.line().split(), strict=True)]
@@ -93,7 +93,7 @@ class Poll:
 
     @contextmanager
     def between_rows(self) -> Iterator[None]:
-        """Stop the command, so that it sees everything that happens in the block at once."""
+        """Stop the command during the block, so that it reads all changes at once."""
         self.process.send_signal(signal.SIGSTOP)
         status = Path(f"/proc/{self.process.pid}/stat")
         wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
@@ -107,7 +107,7 @@ def poll(start: Start) -> Callable[..., Poll]:
 
 
 def leave_behind(file: Path, group: str = "web", **counts: int) -> Path:
-    """A spool file as a process that was killed leaves it; faster than one."""
+    """Write the spool file of a killed process, without starting one."""
     config = from_file(file)
     directory = config.groups[group].spool_dir
     assert directory
@@ -120,7 +120,7 @@ def leave_behind(file: Path, group: str = "web", **counts: int) -> Path:
 
 
 def contents(directory: Path) -> dict[str, tuple[object, ...]]:
-    """All that is to be seen of the files in a directory."""
+    """Returns name, mode, time and content of the files in a directory."""
     seen: dict[str, tuple[object, ...]] = {}
     for path in directory.iterdir():
         status = path.lstat()
@@ -136,7 +136,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 # ecl local
 
 
-def test_each_process_and_group_is_a_block(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+def test_each_process_and_group_is_one_block(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
     one, two = sorted((writer(file), writer(file)), key=lambda writer: writer.pid)
     one.log("web", b=54, a=3)
     one.log("web")
@@ -164,7 +164,7 @@ def test_each_process_and_group_is_a_block(run: Run, file: Path, writer: Callabl
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_each_process_is_an_object_in_json(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+def test_each_process_is_one_json_object(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
     one = writer(file)
     one.log("web", b=54, a=3)
     one.log("web")
@@ -181,7 +181,7 @@ def test_each_process_is_an_object_in_json(run: Run, file: Path, writer: Callabl
 
 
 @pytest.mark.parametrize("options", [[], ["--sum"]])
-def test_a_hidden_group_is_not_listed_but_can_be_named(
+def test_hidden_group_is_unlisted_but_can_be_polled(
     run: Run, server: Server, config_file: Write, options: list[str]
 ) -> None:
     groups = {**GROUPS, "web": {**GROUPS["web"], "hidden": True}}
@@ -190,11 +190,11 @@ def test_a_hidden_group_is_not_listed_but_can_be_named(
     leave_behind(file, "http", x=7)
     listed = run("ecl", "local", file, *options).stdout
     assert re.findall(r"group (\w+)", listed) == ["http"]
-    assert not re.search(r"\b41\b", listed)  # a process may have a number like 418
+    assert not re.search(r"\b41\b", listed)  # a pid may contain 41, such as 418
     assert run("ecl", "local", "--poll", "-c", 1, file, "web", "a").stdout.split() == ["a", "41"]
 
 
-def test_sums_are_over_all_processes(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+def test_sum_adds_up_all_processes(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
     one, two, three = (writer(file) for _ in range(3))
     one.log("web", a=100, b=1)
     one.log("web")
@@ -216,7 +216,7 @@ def test_sums_are_over_all_processes(run: Run, file: Path, writer: Callable[[Pat
     )
 
 
-def test_rows_of_a_poll_are_what_was_added_by_all_processes(
+def test_poll_row_is_sum_of_new_counts_of_all_processes(
     file: Path, writer: Callable[[Path], Writer], poll: Callable[..., Poll]
 ) -> None:
     one, two = writer(file), writer(file)
@@ -231,7 +231,7 @@ def test_rows_of_a_poll_are_what_was_added_by_all_processes(
     assert rows.line() == "0 0 0 0"
 
 
-def test_processes_may_come_and_go_between_rows(
+def test_poll_includes_processes_that_start_and_end(
     run: Run, file: Path, writer: Callable[[Path], Writer], poll: Callable[..., Poll]
 ) -> None:
     staying, going = writer(file), writer(file)
@@ -259,7 +259,7 @@ def test_processes_may_come_and_go_between_rows(
     rows.add_up_to(3)
 
 
-def test_the_header_of_a_poll_is_repeated(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
+def test_header_of_poll_is_repeated(run: Run, file: Path, writer: Callable[[Path], Writer]) -> None:
     counting = writer(file)
     counting.log("http", **{"a long name": 5, "é": 7, "x": 123_456_789})
     done = run("ecl", "local", "--poll", "-d", "0.001", "-c", "41", file, "http", "a long name", "é", "x")
@@ -275,7 +275,7 @@ def test_the_header_of_a_poll_is_repeated(run: Run, file: Path, writer: Callable
 
 
 @pytest.mark.parametrize("settings", [{}, {"spool": False}])
-def test_where_nothing_is_counted_in_files_nothing_is_listed(
+def test_local_without_spool_files_lists_nothing(
     run: Run, server: Server, config_file: Write, settings: dict[str, bool]
 ) -> None:
     file = config_file(
@@ -291,7 +291,7 @@ def test_where_nothing_is_counted_in_files_nothing_is_listed(
     assert not (file.parent / "none").exists()
 
 
-def test_only_what_is_counted_for_the_same_redis_is_listed(
+def test_only_files_for_same_redis_are_listed(
     run: Run, own_server: Server, file: Path, config_file: Write
 ) -> None:
     other = config_file({"redis": own_server.config, "groups": GROUPS, "spool_dir": "spool"}, "other.yml")
@@ -303,9 +303,7 @@ def test_only_what_is_counted_for_the_same_redis_is_listed(
 
 
 @pytest.mark.parametrize("options", [[], ["--poll", "web", "a"]])
-def test_output_that_nobody_wants_ends_the_command_in_silence(
-    start: Start, file: Path, options: list[str]
-) -> None:
+def test_poll_with_closed_output_exits_silently(start: Start, file: Path, options: list[str]) -> None:
     for _ in range(3):
         leave_behind(file, "http", **{f"event-{number}": number for number in range(1, 3000)})
     local = start("ecl", "local", "-d", "0.01", file, *options)
@@ -318,7 +316,7 @@ def test_output_that_nobody_wants_ends_the_command_in_silence(
     local.stdout = None
 
 
-def test_a_poll_ends_at_ctrl_c(file: Path, poll: Callable[..., Poll]) -> None:
+def test_ctrl_c_ends_poll(file: Path, poll: Callable[..., Poll]) -> None:
     rows = poll(file, "--poll", "-d", 1000, "web", "a")
     assert [rows.line() for _ in range(2)] == ["a", "0"]
     rows.process.send_signal(signal.SIGINT)
@@ -336,7 +334,7 @@ def test_a_poll_ends_at_ctrl_c(file: Path, poll: Callable[..., Poll]) -> None:
         ("recover FILE", False),
     ],
 )
-def test_the_environment_stands_for_a_configuration_that_is_not_given(
+def test_ecl_config_in_environment_replaces_omitted_argument(
     run: Run, file: Path, arguments: str, named: bool
 ) -> None:
     leave_behind(file, a=41)
@@ -369,7 +367,7 @@ def test_the_environment_stands_for_a_configuration_that_is_not_given(
         ("recover --poll FILE", 2, "--poll"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_wrong_command_line_is_reported_in_one_line(
     run: Run, file: Path, arguments: str, status: int, message: str
 ) -> None:
     words = [str(file) if word == "FILE" else word for word in arguments.split()]
@@ -389,7 +387,7 @@ def test_help_has_an_example(run: Run, command: str) -> None:
     assert "ECL_CONFIG" in done.stdout
 
 
-def test_a_spool_directory_that_others_can_read_is_not_used(run: Run, file: Path, spool: Path) -> None:
+def test_spool_directory_readable_by_others_is_rejected(run: Run, file: Path, spool: Path) -> None:
     leave_behind(file, a=1)
     before = contents(spool)
     spool.chmod(0o755)
@@ -408,7 +406,7 @@ def test_a_spool_directory_that_others_can_read_is_not_used(run: Run, file: Path
 # ecl recover
 
 
-def test_what_killed_processes_have_left_is_counted_and_the_living_are_left_alone(
+def test_recover_counts_killed_processes_and_skips_live_ones(
     run: Run, file: Path, spool: Path, server: Server, writer: Callable[[Path], Writer]
 ) -> None:
     living, killed = writer(file), writer(file)
@@ -435,7 +433,7 @@ def test_what_killed_processes_have_left_is_counted_and_the_living_are_left_alon
     assert not [*spool.iterdir()]
 
 
-def test_a_file_stays_until_redis_is_there(
+def test_file_is_kept_until_redis_is_available(
     run: Run, own_server: Server, config_file: Write, writer: Callable[[Path], Writer]
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS, "spool_dir": "spool"})
@@ -455,7 +453,7 @@ def test_a_file_stays_until_redis_is_there(
     assert own_server.counts("web", "24h", "cur") == {"a": 3}
 
 
-def test_what_redis_refuses_is_kept_and_recovered_later(
+def test_rejected_counts_are_kept_and_recovered_later(
     run: Run, file: Path, spool: Path, server: Server
 ) -> None:
     path = leave_behind(file, a=3, b=4)
@@ -469,7 +467,9 @@ def test_what_redis_refuses_is_kept_and_recovered_later(
     assert not [*spool.iterdir()]
 
 
-def test_several_may_recover_at_once(start: Start, file: Path, spool: Path, server: Server) -> None:
+def test_concurrent_recoveries_count_each_file_once(
+    start: Start, file: Path, spool: Path, server: Server
+) -> None:
     for number in range(1, 101):
         leave_behind(file, a=number, b=1)
     commands = [start("ecl", "recover", file) for _ in range(3)]
@@ -477,11 +477,11 @@ def test_several_may_recover_at_once(start: Start, file: Path, spool: Path, serv
     assert [(command.returncode, errors) for command, (_, errors) in zip(commands, ends, strict=True)] == [
         (0, "")
     ] * 3
-    said = [
+    summaries = [
         re.search(r"\nrecovered ([\d,]+) files?, ([\d,]+) events?; \d+ live\n$", f"\n{out}")
         for out, _ in ends
     ]
-    assert [sum(int(match[n].replace(",", "")) for match in said if match) for n in (1, 2)] == [
+    assert [sum(int(match[n].replace(",", "")) for match in summaries if match) for n in (1, 2)] == [
         100,
         5050 + 100,
     ]
@@ -489,7 +489,7 @@ def test_several_may_recover_at_once(start: Start, file: Path, spool: Path, serv
     assert not [*spool.iterdir()]
 
 
-def test_files_for_another_redis_are_left_alone(
+def test_files_for_another_redis_are_unchanged(
     run: Run, file: Path, spool: Path, config_file: Write, server: Server
 ) -> None:
     nowhere = {"host": "127.0.0.1", "port": free_port()}
@@ -519,7 +519,7 @@ def with_a_bad_header(whole: bytes) -> bytes:
     return whole.replace(b'"pid"', b'"Pid"')
 
 
-#: How each is made, and what is said about it.
+#: Functions that create unusable files, with the message about each.
 UNUSABLE: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
     "empty": (lambda path, whole: path.touch(), "it is empty"),
     "foreign": (lambda path, whole: path.write_bytes(b"#!/bin/sh\n" * 50), "it is not a spool file"),
@@ -542,21 +542,19 @@ UNUSABLE: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
 
 @pytest.fixture
 def unusable(file: Path, spool: Path) -> dict[Path, str]:
-    """Files that cannot be used, before and after one that can; and what is said about each."""
+    """Unusable files around a usable one, with the message about each."""
     whole = leave_behind(file, a=1).read_bytes()
     (spool / "target").write_bytes(whole)
-    said = {}
+    messages = {}
     for before_or_after in ("0", "z"):
-        for name, (make, what) in UNUSABLE.items():
+        for name, (make, message) in UNUSABLE.items():
             path = spool / f"{before_or_after}-{name}.ecl"
             make(path, whole)
-            said[path] = what
-    return said
+            messages[path] = message
+    return messages
 
 
-def test_files_that_cannot_be_used_are_not_listed(
-    run: Run, file: Path, spool: Path, unusable: dict[Path, str]
-) -> None:
+def test_unusable_files_are_not_listed(run: Run, file: Path, spool: Path, unusable: dict[Path, str]) -> None:
     before = contents(spool)
     listed = run("ecl", "local", file)
     assert listed.stdout.splitlines() == [
@@ -571,7 +569,7 @@ def test_files_that_cannot_be_used_are_not_listed(
     assert contents(spool) == before
 
 
-def test_files_that_cannot_be_used_are_set_aside_and_named_once(
+def test_unusable_files_are_set_aside_and_named_once(
     run: Run, file: Path, spool: Path, server: Server, unusable: dict[Path, str]
 ) -> None:
     before = contents(spool)
@@ -591,7 +589,7 @@ def test_files_that_cannot_be_used_are_set_aside_and_named_once(
     assert run("ecl", "recover", file).stdout == "recovered 0 files, 0 events; 0 live\n"
 
 
-def test_a_dry_run_changes_nothing(
+def test_recover_dry_run_changes_nothing(
     run: Run,
     server: Server,
     file: Path,
@@ -620,7 +618,7 @@ def test_a_dry_run_changes_nothing(
     assert len(done.stdout.splitlines()) == len(unusable) + 4
 
 
-def test_a_dry_run_needs_no_redis(run: Run, config_file: Write) -> None:
+def test_recover_dry_run_works_without_redis(run: Run, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port()}
     file = config_file({"redis": redis, "groups": GROUPS, "spool_dir": "spool"})
     leave_behind(file, a=7)
@@ -632,7 +630,7 @@ def test_a_dry_run_needs_no_redis(run: Run, config_file: Write) -> None:
 # ecl_master
 
 
-def test_a_master_from_cron_recovers(run: Run, file: Path, spool: Path, server: Server) -> None:
+def test_master_once_recovers(run: Run, file: Path, spool: Path, server: Server) -> None:
     leave_behind(file, a=7)
     done = run("ecl_master", "--once", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -640,7 +638,7 @@ def test_a_master_from_cron_recovers(run: Run, file: Path, spool: Path, server: 
     assert not [*spool.iterdir()]
 
 
-def test_a_master_recovers_at_its_start_and_as_it_goes_on(
+def test_master_recovers_at_start_and_while_running(
     start: Start, file: Path, spool: Path, server: Server, writer: Callable[[Path], Writer]
 ) -> None:
     def counted(expected: int) -> Callable[[], bool]:
@@ -665,7 +663,7 @@ def test_a_master_recovers_at_its_start_and_as_it_goes_on(
     assert [path.name for path in spool.iterdir()] == ["damaged.ecl.bad"]
 
 
-def test_files_that_cannot_be_used_do_not_stop_a_master(
+def test_unusable_files_do_not_stop_the_master(
     start: Start, file: Path, spool: Path, server: Server, unusable: dict[Path, str]
 ) -> None:
     master = start("ecl_master", file)

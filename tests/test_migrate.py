@@ -173,7 +173,7 @@ def test_command_prints_its_plan_and_asks(server: Server, config_file: Write, ru
     path = config_file({"redis": server.config, "groups": {"g": {"intervals": ["5s"], "events": ["a"]}}})
     assert run("ecl", "log_event", path, "g", "a").returncode == 0
     dry = run("ecl", "migrate", path, "g", "--to", "hash", "--dry-run")
-    plan = "g, 5s: 1 event running, 0 in the last interval, 0 intervals in the history\n"
+    plan = "g, 5s: current interval 1 event, last interval 0 events, history 0 intervals\n"
     assert (dry.returncode, dry.stdout) == (0, plan)
     for answer in ("n\n", "\n", ""):
         refused = run("ecl", "migrate", path, "g", "--to", "hash", input=answer)
@@ -197,7 +197,7 @@ def test_migration_beside_a_master_is_refused(
     wait_until(lambda: server.client.exists("g:@masters"))
     refused = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
     assert refused.returncode == 2
-    assert f"group 'g': a master is at work (host {os.uname().nodename}, pid {master.pid})" in refused.stderr
+    assert f"group 'g' is in use by a master (host {os.uname().nodename}, pid {master.pid})" in refused.stderr
 
 
 @pytest.mark.parametrize("shards", [1, 2])
@@ -215,7 +215,10 @@ def test_migration_beside_a_counting_process_is_refused(
     ecl["g"].log("a")
     refused = run("ecl", "migrate", path, "g", "--to", "hash", "--yes")
     assert refused.returncode == 2
-    assert f"group 'g': process {os.getpid()} counts in it: stop all that do" in refused.stderr
+    assert (
+        f"group 'g' is in use by process {os.getpid()}: stop all processes that count in the group"
+        in refused.stderr
+    )
     assert run("ecl", "migrate", path, "other", "--to", "hash", "--yes").returncode == 0
 
 

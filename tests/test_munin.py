@@ -1,4 +1,4 @@
-"""What Munin is told, and what a real munin-node makes of it."""
+"""The graphs for Munin, and a real munin-node that serves them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.servers import Server, free_port, wait_until
 
 PLUGIN = ROOT / "munin" / "ecl_"
 
-#: Long enough that no test sees its end.
+#: An interval that ends in no test.
 
-#: What is awkward for Munin: its field names, its files, and its way of reading lines.
+#: Event IDs that are unusual as a field name, a file name or a line of Munin.
 AWKWARD = [
     "/api/ip",
     "400_bad",
@@ -78,25 +78,25 @@ def snapshot(counts: dict[str, int], **differences: Any) -> Snapshot:
 # Names
 
 
-def test_an_id_that_is_a_name_is_the_name() -> None:
+def test_event_id_that_is_a_field_name_is_kept() -> None:
     names = ["ok", "_x", "A_9", "x" * 64, "value", "Root", "deadbeef", "graph", "__root"]
     assert [munin.field_name(name) for name in names] == names
 
 
-def test_the_names_that_are_made_stay_the_same_for_ever() -> None:
+def test_generated_field_names_are_stable() -> None:
     assert munin.field_name("a b") == "a_b_c8687a08aa5d6ed2044328fa6a697ab8"
     assert munin.field_name("root") == "root_4813494d137e1631bba301d5acab6e7b"
     assert munin.field_name("400_bad") == "_00_bad_d461d82d50a13ec4850418f4cfbe61e1"
 
 
 @pytest.mark.parametrize("event_id", AWKWARD)
-def test_every_other_id_is_made_a_name(event_id: str) -> None:
+def test_any_other_event_id_gets_a_generated_name(event_id: str) -> None:
     name = munin.field_name(event_id)
     assert re.fullmatch("[A-Za-z_][A-Za-z0-9_]{1,63}", name)
     assert name != event_id
 
 
-def test_no_event_can_take_the_name_that_is_made_for_another() -> None:
+def test_generated_field_name_cannot_collide() -> None:
     hostile = {munin.field_name(event_id) for event_id in AWKWARD}
     names = {munin.field_name(event_id) for event_id in (*AWKWARD, *hostile)}
     assert len(hostile) == len(AWKWARD)
@@ -131,7 +131,7 @@ CONFIG = from_dicts(
         ("ecl_all", ["web_1h", "web_5m", "web_0.5h", "web_1h_24h", "quick_5s", "mixed_1h", "all_300s"]),
     ],
 )
-def test_a_name_says_what_is_drawn(name: str, drawn: list[str]) -> None:
+def test_plugin_name_selects_graphs(name: str, drawn: list[str]) -> None:
     assert [graph.name for graph in find(CONFIG, name)] == drawn
 
 
@@ -146,13 +146,13 @@ def test_a_name_says_what_is_drawn(name: str, drawn: list[str]) -> None:
         ("ecl_secret_5m", "group 'secret' is hidden ('hidden: true' in its configuration)"),
     ],
 )
-def test_a_name_that_says_nothing_is_an_error(name: str, message: str) -> None:
+def test_unknown_plugin_name_is_an_error(name: str, message: str) -> None:
     with pytest.raises(NotConfigured) as error:
         find(CONFIG, name)
     assert str(error.value) == message
 
 
-def test_each_suggestion_is_the_name_of_what_it_draws() -> None:
+def test_each_suggestion_selects_its_graph() -> None:
     assert suggestions(CONFIG) == [
         "all",
         "web_5m",
@@ -164,7 +164,7 @@ def test_each_suggestion_is_the_name_of_what_it_draws() -> None:
     ]
 
 
-def test_a_graph_looks_as_the_configuration_says() -> None:
+def test_graph_has_the_configured_settings() -> None:
     drawn = graph("ok", "not ok", title="My # site", unit="requests", labels={"not ok": "failed"})
     assert munin.config(drawn, ["ok", "not ok"]) == (
         "graph_title My _ site\n"
@@ -184,14 +184,14 @@ def test_a_graph_looks_as_the_configuration_says() -> None:
     )
 
 
-def test_the_title_names_an_interval_that_is_not_the_main_one() -> None:
+def test_title_of_secondary_graph_names_its_interval() -> None:
     config = from_dicts({"g": {"intervals": ["1h", "5m"], "title": "Site"}})
     titles = [munin.config(graph, []).partition("\n")[0] for graph in find(config, "ecl_all")]
     assert titles == ["graph_title Site (1h)", "graph_title Site"]
 
 
 @pytest.mark.parametrize("event_id", AWKWARD)
-def test_no_label_can_be_misread(event_id: str) -> None:
+def test_labels_are_escaped(event_id: str) -> None:
     lines = munin.config(graph("a"), [event_id]).splitlines()[5:]
     name = munin.field_name(event_id)
     assert [line.split(" ")[0] for line in lines[:4]] == [
@@ -203,13 +203,13 @@ def test_no_label_can_be_misread(event_id: str) -> None:
     assert not set(label) & set("#\\\n\r")
 
 
-def test_a_long_label_shows_both_ends_and_the_info_shows_all() -> None:
+def test_long_label_is_shortened_and_info_is_complete() -> None:
     event_id = "a" * 100 + "b" * 100
     assert f".label {'a' * 16}…{'b' * 16}\n" in munin.config(graph("a"), [event_id])
     assert f".info {event_id}\n" in munin.config(graph("a"), [event_id])
 
 
-def test_what_did_not_happen_is_0() -> None:
+def test_missing_event_is_0() -> None:
     assert (
         munin.values(["ok", "error"], snapshot({"ok": 2**63 - 1})) == f"ok.value {2**63 - 1}\nerror.value 0\n"
     )
@@ -224,7 +224,7 @@ def test_what_did_not_happen_is_0() -> None:
         snapshot({"ok": 0}, start=None, end=None),
     ],
 )
-def test_what_is_not_known_is_not_0(unknown: Snapshot | None) -> None:
+def test_unknown_count_is_u(unknown: Snapshot | None) -> None:
     assert munin.values(["ok", "error"], unknown) == "ok.value U\nerror.value U\n"
 
 
@@ -251,7 +251,7 @@ def file_without_redis(config_file: Write) -> Path:
 
 @pytest.fixture
 def munin_directory(tmp_path: Path) -> Callable[..., Path]:
-    """Makes what /etc/munin is: plugins that are linked, and where their configuration is."""
+    """Create a directory like /etc/munin: links to plugins, and their configuration."""
 
     def make(file: Path, *names: str, **environment: object) -> Path:
         directory = tmp_path / "munin"
@@ -261,7 +261,7 @@ def munin_directory(tmp_path: Path) -> Callable[..., Path]:
             (directory / "plugins" / name).symlink_to(PLUGIN)
         settings = {"ecl_config": file, "ecl_command": BIN / "ecl", **environment}
         lines = [f"env.{name} {value}" for name, value in settings.items()]
-        # Else munin-node takes a user who may read nothing here.
+        # By default, munin-node uses a user without permissions here.
         user = ["user root"] if os.geteuid() == 0 else []
         (directory / "plugin-conf.d" / "ecl").write_text("\n".join(["[ecl_*]", *user, *lines, ""]))
         (directory / "munin-node.conf").write_text("host_name here.example\n")
@@ -288,13 +288,13 @@ class Node:
         return self._stream.readline().startswith("# munin node at here.example")
 
     def line(self, question: str) -> str:
-        """The answer of one line."""
+        """Send a command, and return its answer of one line."""
         self._stream.write(f"{question}\n")
         self._stream.flush()
         return self._stream.readline().rstrip("\n")
 
     def lines(self, question: str) -> list[str]:
-        """The answer up to the line with a dot."""
+        """Send a command, and return its answer up to the line with a dot."""
         first = self.line(question)
         return [first, *iter(lambda: self._stream.readline().rstrip("\n"), ".")] if first != "." else []
 
@@ -303,7 +303,7 @@ class Node:
         self._socket.close()
 
 
-#: munin-node has no option for its directories, but it trusts PERL5LIB.
+#: Perl code that sets the directories of munin-node, which has no option for them; loaded by PERL5LIB.
 DEFAULTS = """package Munin::Common::Defaults;
 do '/usr/share/perl5/Munin/Common/Defaults.pm' or die;
 our $MUNIN_CONFDIR = '{directory}';
@@ -314,7 +314,7 @@ our $MUNIN_PLUGSTATE = '{directory}/state';
 
 @pytest.fixture
 def node(start: Start) -> Iterator[Callable[[Path], Node]]:
-    """Starts munin-node on a directory that is like /etc/munin, on a free port of the loopback interface."""
+    """Start munin-node with a directory like /etc/munin, on a free port of the loopback interface."""
     needs_debian("munin-node", "munin-node")
     opened: list[Node] = []
 
@@ -337,11 +337,11 @@ def node(start: Start) -> Iterator[Callable[[Path], Node]]:
 
 
 def fetch(node: Node, name: str) -> dict[str, str]:
-    """The values by their fields."""
+    """Returns the values by field."""
     return dict(line.replace(".value", "").split(" ") for line in node.lines(f"fetch {name}"))
 
 
-def test_a_munin_node_serves_a_group(
+def test_munin_node_serves_one_group(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     days.count("web", {"ok": 54}, days_ago=1)
@@ -357,7 +357,7 @@ def test_a_munin_node_serves_a_group(
     assert asked.lines("fetch ecl_secret") == ["# Unknown service"]
 
 
-def test_a_munin_node_gives_values_with_the_configuration_to_who_can_take_them(
+def test_dirtyconfig_prints_values_with_the_settings(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     days.count("web", {"ok": 3}, days_ago=1)
@@ -368,7 +368,7 @@ def test_a_munin_node_gives_values_with_the_configuration_to_who_can_take_them(
     assert asked.lines("config ecl_web")[-2:] == ["ok.value 3", "error.value 0"]
 
 
-def test_a_munin_node_serves_all_groups_that_are_not_hidden(
+def test_munin_node_serves_all_groups_except_hidden_ones(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     days.count("dynamic", {"é": 2}, days_ago=1)
@@ -390,7 +390,7 @@ def test_a_munin_node_serves_all_groups_that_are_not_hidden(
     assert f"{munin.field_name('é')}.value 2" in asked.lines("fetch ecl_all")
 
 
-def test_awkward_events_reach_munin_each_as_itself(
+def test_unusual_events_reach_munin_unmixed(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     counts = {event_id: number for number, event_id in enumerate(AWKWARD, 1)}
@@ -403,7 +403,7 @@ def test_awkward_events_reach_munin_each_as_itself(
     assert f"{munin.field_name('é')}.label é" in config
 
 
-def test_an_event_that_was_not_logged_again_is_0(
+def test_event_not_logged_again_is_0(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     days.count("dynamic", {"a": 1}, days_ago=2)
@@ -413,7 +413,7 @@ def test_an_event_that_was_not_logged_again_is_0(
     assert fetch(node(munin_directory(file, "ecl_dynamic")), "ecl_dynamic") == {"a": "0", "b": "2"}
 
 
-def test_stale_counts_are_unknown_until_a_master_runs(
+def test_stale_counts_are_u_until_a_master_runs(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file: Path, days: Days
 ) -> None:
     days.count("web", {"ok": 1}, days_ago=2)
@@ -425,8 +425,8 @@ def test_stale_counts_are_unknown_until_a_master_runs(
     assert fetch(asked, "ecl_web") == {"ok": "2", "error": "0"}
 
 
-def test_a_master_that_is_at_it_is_waited_for(start: Start, server: Server, config_file: Write) -> None:
-    """As ecl_reader does: asked right after a boundary, before the master has ended the interval."""
+def test_munin_waits_for_rotation_in_progress(start: Start, server: Server, config_file: Write) -> None:
+    """A read right after a boundary waits for the master, like in ecl_reader."""
     group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
     file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
     store = Store(RedisConfig(**server.config))
@@ -441,9 +441,7 @@ def test_a_master_that_is_at_it_is_waited_for(start: Start, server: Server, conf
     store.close()
 
 
-def test_a_server_that_does_not_answer_is_waited_for_once(
-    run: Run, own_server: Server, config_file: Write
-) -> None:
+def test_munin_waits_for_unavailable_server_once(run: Run, own_server: Server, config_file: Write) -> None:
     redis = {**own_server.config, "socket_timeout": 0.5}
     file = config_file(json.dumps({"redis": redis, "groups": GROUPS}))
     own_server.stall()
@@ -455,9 +453,7 @@ def test_a_server_that_does_not_answer_is_waited_for_once(
     assert done.stdout.count("multigraph ecl_") == 5
 
 
-def test_what_is_in_the_way_of_one_group_does_not_hide_the_others(
-    run: Run, server: Server, file: Path, days: Days
-) -> None:
+def test_rejected_group_does_not_hide_other_graphs(run: Run, server: Server, file: Path, days: Days) -> None:
     days.count("web", {"ok": 6}, days_ago=1)
     days.count("dynamic", {"later": 7}, days_ago=1)
     for group in ("web", "dynamic"):
@@ -471,7 +467,7 @@ def test_what_is_in_the_way_of_one_group_does_not_hide_the_others(
     assert "awkward:24h" in done.stderr
 
 
-def test_without_redis_the_graphs_stay_and_their_values_are_unknown(
+def test_graphs_without_redis_have_unknown_values(
     node: Callable[[Path], Node], munin_directory: Callable[..., Path], file_without_redis: Path
 ) -> None:
     directory = munin_directory(file_without_redis, "ecl_web", "ecl_all")
@@ -485,7 +481,7 @@ def test_without_redis_the_graphs_stay_and_their_values_are_unknown(
 
 @pytest.fixture
 def munin_run(munin_directory: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a plugin to its end as munin-node would, its directory being the first argument."""
+    """Run a plugin like munin-node; the first argument is its directory."""
     needs_debian("munin-node", "munin-run")
 
     def run(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -502,7 +498,7 @@ def munin_run(munin_directory: Callable[..., Path]) -> Callable[..., subprocess.
     return run
 
 
-def test_munin_run_shows_what_munin_is_told(
+def test_munin_run_prints_output_of_plugin(
     munin_run: Run,
     munin_directory: Callable[..., Path],
     file: Path,
@@ -536,32 +532,32 @@ def run_plugin(
         ({"ecl_command": "/bin/false"}, "no (/bin/false munin fails)\n"),
         (
             {},
-            "no (no configuration is named: set env.ecl_config in /etc/munin/plugin-conf.d, "
+            "no (no configuration given: set env.ecl_config in /etc/munin/plugin-conf.d, "
             "or give --config or ECL_CONFIG)\n",
         ),
         ({"ecl_config": "/not/there.yml"}, "no (/not/there.yml: "),
     ],
 )
-def test_autoconf_says_what_is_missing(environment: dict[str, str], why: str) -> None:
+def test_autoconf_without_configuration_is_no(environment: dict[str, str], why: str) -> None:
     done = run_plugin("autoconf", **{"ecl_command": str(BIN / "ecl"), **environment})
     assert done.stdout.startswith(why)
     assert (done.stdout.count("\n"), done.returncode, done.stderr) == (1, 0, "")
 
 
-def test_autoconf_says_that_redis_does_not_answer(file_without_redis: Path) -> None:
+def test_autoconf_without_redis_is_no(file_without_redis: Path) -> None:
     done = run_plugin("autoconf", ecl_command=str(BIN / "ecl"), ecl_config=str(file_without_redis))
     assert re.fullmatch(r"no \(Redis at .* cannot be reached: .*\)\n", done.stdout)
     assert done.returncode == 0
 
 
-def test_autoconf_says_that_there_is_no_group_to_draw(server: Server, config_file: Write) -> None:
+def test_autoconf_without_shown_groups_is_no(server: Server, config_file: Write) -> None:
     file = config_file({"redis": server.config, "groups": {"secret": GROUPS["secret"]}})
     done = run_plugin("autoconf", ecl_command=str(BIN / "ecl"), ecl_config=str(file))
-    assert (done.stdout, done.returncode) == (f"no ({file} has no group that is not hidden)\n", 0)
+    assert (done.stdout, done.returncode) == (f"no ({file}: all groups are hidden)\n", 0)
 
 
 @pytest.mark.parametrize("place", ["checkout/munin", "prefix/share/event-count-logger/munin"])
-def test_the_plugin_finds_the_command_that_it_came_with(place: str, tmp_path: Path) -> None:
+def test_plugin_finds_its_command(place: str, tmp_path: Path) -> None:
     plugin, link = tmp_path / place / "ecl_", tmp_path / "ecl_web"
     command = tmp_path / ("checkout/.venv/bin/ecl" if place.startswith("checkout") else "prefix/bin/ecl")
     for directory in (plugin.parent, command.parent):
@@ -576,7 +572,7 @@ def test_the_plugin_finds_the_command_that_it_came_with(place: str, tmp_path: Pa
     assert run_plugin("suggest", plugin=link, **other).stdout == "munin ecl_web suggest\n"
 
 
-def test_the_manual_of_the_plugin_has_no_errors() -> None:
+def test_manual_of_plugin_has_no_errors() -> None:
     needs_debian("perl", "podchecker")
     done = subprocess.run(["podchecker", PLUGIN], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, f"{PLUGIN} pod syntax OK.\n")

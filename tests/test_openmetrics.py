@@ -1,4 +1,4 @@
-"""The page of metrics: what it says, that it is valid, and what Prometheus makes of it."""
+"""The page of metrics: its content, its validity in both formats, and the reads behind it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.servers import Server, free_port
 
 
 def snapshot(counts: Mapping[str, int], **changes: Any) -> Snapshot:
-    """The minute from 60 to 120, read in time."""
+    """A snapshot of the minute from 60 to 120, read in time."""
     times: dict[str, Any] = {"start": 60.0, "end": 120.0, "now": 130.0, "overdue_s": 0, **changes}
     return Snapshot(group="web", interval="1m", half="last", counts=counts, **times)
 
@@ -38,38 +38,38 @@ AWAY = Scrape(up=False, groups=[], duration_s=2.0, n_errors=3)
 # The page
 
 
-def test_a_page_in_openmetrics() -> None:
+def test_page_in_openmetrics_is_complete() -> None:
     assert openmetrics.render(scrape({"ok": 54, "error": 0}), "2.0.0") == (
         """\
-# HELP ecl_up Whether Redis answered.
+# HELP ecl_up 1 if Redis answered, 0 if not.
 # TYPE ecl_up gauge
 ecl_up 1
-# HELP ecl_build What wrote this page.
+# HELP ecl_build Version of event-count-logger.
 # TYPE ecl_build info
 ecl_build_info{version="2.0.0"} 1
-# HELP ecl_scrape_duration_seconds How long it took to read all groups.
+# HELP ecl_scrape_duration_seconds Seconds to read all groups.
 # TYPE ecl_scrape_duration_seconds gauge
 ecl_scrape_duration_seconds 0.25
-# HELP ecl_scrape_errors Requests that Redis did not answer, or refused.
+# HELP ecl_scrape_errors Requests that Redis did not answer, or rejected.
 # TYPE ecl_scrape_errors counter
 ecl_scrape_errors_total 0
-# HELP ecl_masters Masters that were there lately.
+# HELP ecl_masters Masters with a recent heartbeat.
 # TYPE ecl_masters gauge
 ecl_masters{group="web"} 1
-# HELP ecl_stale Whether an interval is over that no master has ended: the last finished one is an old one.
+# HELP ecl_stale 1 if the current interval is overdue, so that the last finished one is not the latest.
 # TYPE ecl_stale gauge
 ecl_stale{group="web",interval="1m"} 0
-# HELP ecl_last_interval_start_timestamp_seconds When the last finished interval began.
+# HELP ecl_last_interval_start_timestamp_seconds Start of the last finished interval.
 # TYPE ecl_last_interval_start_timestamp_seconds gauge
 ecl_last_interval_start_timestamp_seconds{group="web",interval="1m"} 60
-# HELP ecl_last_interval_end_timestamp_seconds When the last finished interval ended.
+# HELP ecl_last_interval_end_timestamp_seconds End of the last finished interval.
 # TYPE ecl_last_interval_end_timestamp_seconds gauge
 ecl_last_interval_end_timestamp_seconds{group="web",interval="1m"} 120
 # HELP ecl_last_interval_events Events in the last finished interval.
 # TYPE ecl_last_interval_events gauge
 ecl_last_interval_events{group="web",interval="1m",event="ok"} 54
 ecl_last_interval_events{group="web",interval="1m",event="error"} 0
-# HELP ecl_events Events since ever.
+# HELP ecl_events All-time total of events.
 # TYPE ecl_events counter
 ecl_events_total{group="web",event="ok"} 54
 ecl_events_total{group="web",event="error"} 0
@@ -78,14 +78,14 @@ ecl_events_total{group="web",event="error"} 0
     )
 
 
-def test_the_older_format_names_counters_by_their_samples_and_knows_no_info() -> None:
+def test_prometheus_format_names_samples_and_has_no_info() -> None:
     page = openmetrics.render(scrape({"ok": 54}), "2.0.0", openmetrics=False)
     assert "# TYPE ecl_events_total counter\necl_events_total{" in page
     assert "# TYPE ecl_build_info gauge\necl_build_info{" in page
     assert not page.endswith("# EOF\n")
 
 
-def test_without_redis_there_are_no_counts() -> None:
+def test_page_without_redis_has_no_counts() -> None:
     page = openmetrics.render(AWAY, "2.0.0")
     lines = [line for line in page.splitlines() if not line.startswith("#")]
     assert lines == [
@@ -97,25 +97,25 @@ def test_without_redis_there_are_no_counts() -> None:
 
 
 def samples(page: str) -> dict[str, str]:
-    """What is behind the last space of a line, by what is before it."""
+    """Returns the value of each line, by the rest of the line."""
     lines = [line for line in page.splitlines() if not line.startswith("#")]
     return dict(line.rsplit(" ", 1) for line in lines)
 
 
-def test_nothing_yet_is_neither_0_nor_stale() -> None:
+def test_missing_interval_is_neither_0_nor_stale() -> None:
     found = samples(openmetrics.render(scrape({"ok": 0}, start=None, end=None, overdue_s=None), "2.0.0"))
     assert not [name for name in found if "interval=" in name]
     assert found['ecl_events_total{group="web",event="ok"}'] == "0"
 
 
-def test_stale_counts_stay_beside_the_time_that_they_are_of() -> None:
+def test_stale_counts_keep_their_timestamps() -> None:
     found = samples(openmetrics.render(scrape({"ok": 7}, overdue_s=10.0), "2.0.0"))
     assert found['ecl_stale{group="web",interval="1m"}'] == "1"
     assert found['ecl_last_interval_events{group="web",interval="1m",event="ok"}'] == "7"
     assert found['ecl_last_interval_start_timestamp_seconds{group="web",interval="1m"}'] == "60"
 
 
-def test_counts_whose_start_nobody_noted_have_an_end_only() -> None:
+def test_counts_of_unknown_start_have_only_an_end() -> None:
     found = samples(openmetrics.render(scrape({"ok": 7}, start=None), "2.0.0"))
     assert [name.partition("{")[0] for name in found if "interval=" in name] == [
         "ecl_stale",
@@ -147,7 +147,7 @@ SESSIONS = {
 }
 
 
-def test_sessions_are_told_in_exact_seconds() -> None:
+def test_session_seconds_are_exact() -> None:
     found = samples(openmetrics.render(of_sessions(SESSIONS), "2.0.0"))
     assert {name: value for name, value in found.items() if name.startswith("ecl_session")} == {
         'ecl_sessions_total{group="web",event="dash"}': "2",
@@ -163,18 +163,18 @@ def test_sessions_are_told_in_exact_seconds() -> None:
     assert found['ecl_events_total{group="web",event="dash:ms"}'] == "4501"
 
 
-def test_only_groups_with_sessions_have_metrics_of_them() -> None:
+def test_only_groups_with_sessions_have_session_metrics() -> None:
     assert "ecl_session" not in openmetrics.render(scrape(SESSIONS), "2.0.0")
 
 
-def test_without_totals_there_is_still_the_number_of_open_sessions() -> None:
+def test_group_without_totals_has_number_of_open_sessions() -> None:
     read = of_sessions({})
     without = replace(read, groups=[replace(group, totals=None) for group in read.groups])
     found = samples(openmetrics.render(without, "2.0.0"))
     assert [name for name in found if "session" in name] == ['ecl_sessions_open{group="web"}']
 
 
-# Both formats are valid, whatever is counted
+# Validity of both formats, for any counts
 
 HOSTILE = {
     'quotes "and" more': 1,
@@ -192,9 +192,7 @@ PARSERS = [(True, parse_openmetrics), (False, parse_prometheus)]
 
 
 @pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
-def test_event_ids_come_back_as_they_were(
-    in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]
-) -> None:
+def test_event_ids_survive_a_round_trip(in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]) -> None:
     page = openmetrics.render(scrape(HOSTILE), "2.0.0", in_openmetrics)
     found = {
         sample.labels["event"]: sample.value
@@ -206,7 +204,7 @@ def test_event_ids_come_back_as_they_were(
 
 
 @pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
-def test_bytes_that_are_no_text_do_not_break_the_page(
+def test_invalid_utf8_does_not_break_the_page(
     in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]
 ) -> None:
     event_id = b"caf\xe9".decode("utf-8", "surrogateescape")
@@ -217,9 +215,7 @@ def test_bytes_that_are_no_text_do_not_break_the_page(
 
 
 @pytest.mark.parametrize(("in_openmetrics", "parse"), PARSERS)
-def test_no_two_event_ids_come_out_as_the_same(
-    in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]
-) -> None:
+def test_escaped_event_ids_are_unique(in_openmetrics: bool, parse: Callable[[str], Iterable[Any]]) -> None:
     byte = b"\xff".decode("utf-8", "surrogateescape")
     texts = [r"\udcff", r"\u005cudcff", r"\u005cu005cudcff", r"\\udcff"]
     event_ids = [
@@ -248,7 +244,7 @@ def test_no_two_event_ids_come_out_as_the_same(
     "read",
     [scrape(HOSTILE), of_sessions(HOSTILE | SESSIONS), AWAY, Scrape(up=True, groups=[], duration_s=1e-7)],
 )
-def test_each_family_has_a_type_and_a_help(
+def test_each_family_has_type_and_help(
     in_openmetrics: bool, parse: Callable[[str], Iterable[Any]], read: Scrape
 ) -> None:
     for family in parse(openmetrics.render(read, "2.0.0", in_openmetrics)):
@@ -258,7 +254,7 @@ def test_each_family_has_a_type_and_a_help(
 
 
 @pytest.mark.parametrize("read", [scrape(HOSTILE), of_sessions(SESSIONS), AWAY])
-def test_the_linter_of_prometheus_has_nothing_to_say(read: Scrape) -> None:
+def test_linter_of_prometheus_finds_no_problems(read: Scrape) -> None:
     needs_debian("prometheus", "promtool")
     page = openmetrics.render(read, "2.0.0", openmetrics=False)
     command = ["promtool", "check", "metrics"]
@@ -266,7 +262,7 @@ def test_the_linter_of_prometheus_has_nothing_to_say(read: Scrape) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_rendering_ten_times_the_events_takes_ten_times_as_long() -> None:
+def test_rendering_time_grows_linearly_with_events() -> None:
     few, many = (scrape({f"event-{number}": number for number in range(n)}) for n in (1_000, 10_000))
 
     def took(read: Scrape) -> float:
@@ -278,7 +274,7 @@ def test_rendering_ten_times_the_events_takes_ten_times_as_long() -> None:
     assert shortest[1] < 40 * shortest[0], "a hundred times, in quadratic time"
 
 
-# What is read
+# Reads
 
 
 GROUPS = {
@@ -289,7 +285,7 @@ GROUPS = {
 }
 
 
-#: Now, so that nothing has expired, at a boundary.
+#: The current time, so that nothing has expired, at a boundary.
 BEGIN = time.time() // 60 * 60
 
 
@@ -300,7 +296,7 @@ def configured(server: Server, config: Callable[..., Config]) -> Config:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[[Config], Store]]:
-    """Makes stores, and closes them when the test ends."""
+    """A factory of stores that are closed when the test ends."""
     stores: list[Store] = []
 
     def connect(config: Config) -> Store:
@@ -324,7 +320,7 @@ def rotate(store: Store, group: GroupConfig, now: float) -> None:
         store.rotation.rotate(group, interval, now)
 
 
-def test_only_shown_groups_are_read(configured: Config, connect: Connect) -> None:
+def test_hidden_groups_are_not_read(configured: Config, connect: Connect) -> None:
     store = connect(configured)
     count(store, configured.groups["secret"], {"a": 1}, 0, now=60)
     read = Scraper(configured.shown_groups, store).scrape()
@@ -333,9 +329,7 @@ def test_only_shown_groups_are_read(configured: Config, connect: Connect) -> Non
 
 
 @pytest.mark.parametrize("name", ["dynamic", "forgetful"])
-def test_an_event_that_did_not_happen_in_the_last_interval_is_0(
-    configured: Config, connect: Connect, name: str
-) -> None:
+def test_event_missing_in_last_interval_is_0(configured: Config, connect: Connect, name: str) -> None:
     store, group = connect(configured), configured.groups[name]
     count(store, group, {"then": 1}, 0, now=60)
     rotate(store, group, now=120)
@@ -346,7 +340,7 @@ def test_an_event_that_did_not_happen_in_the_last_interval_is_0(
     assert read.totals is None or read.totals.counts == {"then": 1, "now": 2}
 
 
-def test_sessions_are_read_with_all_that_is_counted_of_them(
+def test_scrape_reads_all_counts_of_sessions(
     server: Server, config: Callable[..., Config], connect: Connect
 ) -> None:
     settings = {"events": ["dash"], "intervals": ["1m"], "sessions": {"timeout": "1h"}}
@@ -363,7 +357,7 @@ def test_sessions_are_read_with_all_that_is_counted_of_them(
     assert found["ecl_sessions_open"] == 2
 
 
-def test_what_redis_refuses_of_one_group_does_not_hide_the_others(
+def test_rejected_group_does_not_hide_other_groups(
     configured: Config, connect: Connect, server: Server
 ) -> None:
     with server.client as client:
@@ -376,7 +370,7 @@ def test_what_redis_refuses_of_one_group_does_not_hide_the_others(
     assert read.up
 
 
-def test_a_server_that_goes_away_takes_all_counts_along(
+def test_server_lost_between_scrapes_hides_all_counts(
     own_server: Server, config: Callable[..., Config], connect: Connect
 ) -> None:
     configured = config(GROUPS, own_server.config)
@@ -390,9 +384,11 @@ def test_a_server_that_goes_away_takes_all_counts_along(
     assert exporter.scrape().up
 
 
-def test_not_even_those_stay_that_were_read_before(own_server: Server, config: Callable[..., Config]) -> None:
+def test_server_lost_during_scrape_hides_all_counts(
+    own_server: Server, config: Callable[..., Config]
+) -> None:
     class Losing(Store):
-        """A store whose server dies after the first group."""
+        """A store whose server is killed after the first group."""
 
         def masters(self, group: str) -> list[MasterInfo]:
             found = super().masters(group)
@@ -406,18 +402,16 @@ def test_not_even_those_stay_that_were_read_before(own_server: Server, config: C
     assert (read.up, read.groups) == (False, [])
 
 
-def test_a_server_that_refuses_everything_is_there(own_server: Server, config: Callable[..., Config]) -> None:
+def test_server_that_rejects_everything_is_up(own_server: Server, config: Callable[..., Config]) -> None:
     with own_server.client as client:
-        client.execute_command("ACL", "SETUSER", "nobody", "on", ">hush5")
-    configured = config(GROUPS, {**own_server.config, "username": "nobody", "password": "hush5"})
+        client.execute_command("ACL", "SETUSER", "guest", "on", ">hush5")
+    configured = config(GROUPS, {**own_server.config, "username": "guest", "password": "hush5"})
     store = Store(configured.redis)
     read = Scraper(configured.shown_groups, store).scrape()
     store.close()
     assert (read.up, read.groups, len(read.faults)) == (True, [], 3)
 
 
-def test_an_exporter_without_groups_asks_whether_redis_is_there(
-    config: Callable[..., Config], connect: Connect
-) -> None:
+def test_scrape_without_groups_still_asks_redis(config: Callable[..., Config], connect: Connect) -> None:
     nothing = config({}, {"host": "127.0.0.1", "port": free_port()})
     assert not Scraper(nothing.shown_groups, connect(nothing)).scrape().up

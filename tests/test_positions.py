@@ -1,4 +1,4 @@
-"""Positions as they are typed and sent."""
+"""Positions given by people and programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from event_count_logger.store import HistoryPosition
         ("0", HistoryPosition(0)),
     ],
 )
-def test_a_position_or_a_time_is_read_exactly(text: str, position: HistoryPosition) -> None:
+def test_position_or_time_is_parsed_exactly(text: str, position: HistoryPosition) -> None:
     assert history_positions.parse(text) == position
 
 
@@ -27,13 +27,13 @@ def test_a_position_or_a_time_is_read_exactly(text: str, position: HistoryPositi
     ("position", "other", "behind"),
     [((2, 7), (2, 6), True), ((2, 7), (2, 7), False), ((2, 7), (2, 0), False), ((3, 1), (2, 0), True)],
 )
-def test_a_position_without_a_number_is_that_of_the_last_of_its_time(
+def test_position_without_number_is_the_last_of_its_time(
     position: tuple[int, int], other: tuple[int, int], behind: bool
 ) -> None:
     assert history_positions.is_behind(HistoryPosition(*position), HistoryPosition(*other)) == behind
 
 
 @pytest.mark.parametrize("text", ["", "x", "inf", "nan", "1e30", "-1", "+1", "1_0", " 1", "1\n", "9" * 13])
-def test_anything_else_is_refused(text: str) -> None:
+def test_invalid_position_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="is not a position .*, nor Unix seconds"):
         history_positions.parse(text)

@@ -1,4 +1,4 @@
-"""What a real Prometheus makes of the metrics, of the dashboard's queries, and of the alerts."""
+"""The metrics, the dashboard's queries and the alerts in a real Prometheus."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitoring]:
 
 @pytest.fixture
 def watched(request: pytest.FixtureRequest) -> Monitoring:
-    """All is well, and stays so."""
+    """A healthy system, shared by all tests that do not change it."""
     needs_debian("prometheus", "prometheus")
     monitoring: Monitoring = request.getfixturevalue("_watched")
     return monitoring
@@ -38,14 +38,14 @@ def watched(request: pytest.FixtureRequest) -> Monitoring:
 
 @pytest.fixture
 def doomed(tmp_path: Path) -> Iterator[Monitoring]:
-    """Something will go wrong."""
+    """A system of its own, for a test that breaks it."""
     needs_debian("prometheus", "prometheus")
     monitoring = Monitoring(tmp_path)
     yield monitoring
     monitoring.close()
 
 
-def test_totals_are_those_in_redis(watched: Monitoring) -> None:
+def test_totals_in_prometheus_equal_redis(watched: Monitoring) -> None:
     hostile = {'"quoted" \\ back\\slashed': 7, "é {x=1}": 2**53}
     watched.count("dynamic", hostile)
     wait_until(lambda: len(watched.query('ecl_events_total{group="dynamic"}')) == 2)
@@ -55,7 +55,7 @@ def test_totals_are_those_in_redis(watched: Monitoring) -> None:
     assert watched.value(name) == 7
 
 
-def test_the_last_interval_is_that_in_redis(watched: Monitoring) -> None:
+def test_last_interval_in_prometheus_equals_redis(watched: Monitoring) -> None:
     wait_until(lambda: len(watched.query('ecl_last_interval_events{group="web",interval="24h"}')) == 2)
     last = watched.query('ecl_last_interval_events{group="web",interval="24h"}')
     found = {labels["event"]: value for labels, value in last}
@@ -66,7 +66,7 @@ def test_the_last_interval_is_that_in_redis(watched: Monitoring) -> None:
     assert end == start + 86_400
 
 
-def test_rates_are_those_of_the_counting(watched: Monitoring) -> None:
+def test_rates_in_prometheus_equal_counting_rate(watched: Monitoring) -> None:
     counter = 'ecl_events_total{group="web",event="error"}'
     wait_until(lambda: watched.value(counter) == 0)
 
@@ -80,7 +80,7 @@ def test_rates_are_those_of_the_counting(watched: Monitoring) -> None:
     assert (watched.value(f"rate({counter}[30s])") or 0) > 200 / 30
 
 
-def test_who_scrapes_knows_who_answers(watched: Monitoring) -> None:
+def test_target_of_scrape_has_version_and_job(watched: Monitoring) -> None:
     ((labels, one),) = watched.query("ecl_build_info")
     assert (labels["version"], one) == ("2.0.0", 1)
     assert (watched.value("ecl_scrape_duration_seconds") or 0) > 0
@@ -89,7 +89,7 @@ def test_who_scrapes_knows_who_answers(watched: Monitoring) -> None:
 
 
 def expression(panel: dict[str, Any]) -> str:
-    """The query of a panel as Grafana sends it when everything is chosen."""
+    """Returns the query of a panel as Grafana sends it, with all variables set to all values."""
     (target,) = panel["targets"]
     text: str = target["expr"]
     for name, value in {"$__rate_interval": "1m", "$group": ".*", "$interval": ".*"}.items():
@@ -99,7 +99,7 @@ def expression(panel: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("title", PANELS)
-def test_each_panel_of_the_dashboard_has_something_to_show(watched: Monitoring, title: str) -> None:
+def test_each_dashboard_panel_has_data(watched: Monitoring, title: str) -> None:
     watched.count("web", {"ok": 1})
     found = wait_until(lambda: watched.query(expression(PANELS[title])), what=title)
     legend = PANELS[title]["targets"][0]["legendFormat"]
@@ -108,28 +108,26 @@ def test_each_panel_of_the_dashboard_has_something_to_show(watched: Monitoring, 
 
 
 @pytest.mark.parametrize(("name", "expected"), [("group", ["dynamic", "web"]), ("interval", ["1s", "24h"])])
-def test_each_variable_of_the_dashboard_has_its_choices(
-    watched: Monitoring, name: str, expected: list[str]
-) -> None:
+def test_each_dashboard_variable_has_values(watched: Monitoring, name: str, expected: list[str]) -> None:
     query = VARIABLES[name]["query"]["query"].replace("$group", ".*")
     series, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
     wait_until(lambda: watched.label_values(series, label) == expected)
 
 
-def test_all_of_the_dashboard_asks_the_chosen_data_source() -> None:
+def test_dashboard_uses_the_chosen_data_source() -> None:
     chosen = {"type": "prometheus", "uid": "${datasource}"}
     asked = [*PANELS.values(), *(panel["targets"][0] for panel in PANELS.values())]
     asked += [variable for variable in VARIABLES.values() if variable["type"] == "query"]
     assert all(each["datasource"] == chosen for each in asked)
 
 
-def test_no_alert_is_on_while_all_is_well(watched: Monitoring) -> None:
+def test_no_alert_fires_on_healthy_system(watched: Monitoring) -> None:
     names = {rule["name"] for group in watched._ask("rules")["groups"] for rule in group["rules"]}
     assert names == ALERTS
     wait_until(lambda: not watched.alerts())
 
 
-def test_a_master_that_is_gone_leaves_stale_intervals(doomed: Monitoring) -> None:
+def test_stopped_master_raises_stale_alert(doomed: Monitoring) -> None:
     doomed.count("web", {"ok": 5})
     stale = 'ecl_stale{group="web",interval="1s"}'
     wait_until(lambda: doomed.value(stale) == 0)
@@ -137,13 +135,13 @@ def test_a_master_that_is_gone_leaves_stale_intervals(doomed: Monitoring) -> Non
     wait_until(lambda: doomed.value(stale) == 1, what="the interval is stale")
     assert doomed.value('ecl_events_total{group="web",event="ok"}') == 5
     wait_until(lambda: doomed.alerts() == {"EclStale", "EclNoMaster"})
-    # The last interval is still the one that its start names.
+    # The last interval has not changed since its start was read.
     start = doomed.value('ecl_last_interval_start_timestamp_seconds{group="web",interval="1s"}')
     with doomed.server.client as client:
         assert client.get("web:1s:last:@ts") == str(int(start or 0))
 
 
-def test_counts_that_redis_refuses_are_missing_and_told(doomed: Monitoring) -> None:
+def test_rejected_counts_are_missing_and_raise_alert(doomed: Monitoring) -> None:
     wait_until(lambda: doomed.query('ecl_masters{group="dynamic"}'))
     with doomed.server.client as client:
         client.set("dynamic:@totals", "something else")
@@ -153,11 +151,11 @@ def test_counts_that_redis_refuses_are_missing_and_told(doomed: Monitoring) -> N
     wait_until(lambda: doomed.alerts() == {"EclUnreadable"})
 
 
-def test_no_count_outlives_redis(doomed: Monitoring) -> None:
+def test_stopped_redis_removes_all_counts(doomed: Monitoring) -> None:
     doomed.count("web", {"ok": 5})
     wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)
     doomed.server.kill()
-    wait_until(lambda: doomed.value("ecl_up") == 0, what="Redis is away")
+    wait_until(lambda: doomed.value("ecl_up") == 0, what="Redis is unavailable")
     assert doomed.query('{__name__=~"ecl_(events_total|last_interval.*|stale|masters)"}') == []
     assert (doomed.value("ecl_scrape_errors_total") or 0) > 0
     wait_until(lambda: doomed.alerts() == {"EclRedisDown"})

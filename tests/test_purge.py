@@ -140,7 +140,7 @@ def test_configured_group_is_only_purged_by_force(server: Server, run: Run, conf
     assert server.client.exists("other:@sources")
     done = run("ecl", "purge", "--yes", "--force", config, "other")
     assert (done.returncode, done.stdout) == (0, "deleted 1 key of group 'other'\n")
-    assert "WARNING: group 'other' is in use, and comes back" in done.stderr
+    assert "WARNING: group 'other' is in use, and will be created again" in done.stderr
 
 
 def test_group_that_a_master_rotates_is_not_purged(

@@ -1,4 +1,4 @@
-"""What ecl_reader prints besides the counts of one moment (these are in test_commands.py)."""
+"""ecl_reader: formats, rates, history, totals, metrics and --follow. test_commands.py has the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.days import DAY_S, Days
 from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
 
-#: Python writes what is printed when it is told to, and not before.
+#: An environment in which Python buffers standard output.
 BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
 
 GROUPS = {
@@ -50,10 +50,10 @@ def utc(days: Days, days_ago: int) -> str:
     return datetime.fromtimestamp(days.start(days_ago), timezone.utc).strftime("%Y-%m-%dT00:00:00Z")
 
 
-# One moment, in other formats
+# Formats
 
 
-def test_csv_has_a_header_and_a_row_per_event(start: Start, file: Path, days: Days) -> None:
+def test_csv_has_header_and_one_row_per_event(start: Start, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 54}, 1)
     days.count("web", {"error": 2}, 0)
     both = start("ecl_reader", file, "-g", "web", "--both", "--format", "csv", text=False)
@@ -65,7 +65,7 @@ def test_csv_has_a_header_and_a_row_per_event(start: Start, file: Path, days: Da
     )
 
 
-def test_csv_keeps_event_ids_whole(run: Run, file: Path, days: Days) -> None:
+def test_csv_quotes_special_event_ids(run: Run, file: Path, days: Days) -> None:
     hostile = {'say "hi", twice': 1, "a,b": 2, "=1+1": 3, "é": 4}
     days.finish("http", hostile, 1)
     done = run("ecl_reader", file, "-g", "http", "--format", "csv")
@@ -73,14 +73,14 @@ def test_csv_keeps_event_ids_whole(run: Run, file: Path, days: Days) -> None:
     assert {row["event"]: int(row["count"]) for row in rows} == hostile
 
 
-def test_nothing_yet_has_no_rows(run: Run, file: Path, days: Days) -> None:
+def test_csv_before_first_interval_has_no_rows(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": 1}, 0)
     done = run("ecl_reader", file, "-g", "web", "--format", "csv")
     assert done.stdout == "start,end,event,count\n"
-    assert done.stderr == "WARNING: interval '24h' of group 'web': none has finished yet\n"
+    assert done.stderr == "WARNING: interval '24h' of group 'web': no interval has finished yet\n"
 
 
-def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
+def test_format_json_equals_json_option(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 54}, 1)
     short, long = (
         json.loads(run("ecl_reader", file, "-g", "web", *options).stdout)
@@ -90,7 +90,7 @@ def test_json_is_a_format_like_others(run: Run, file: Path, days: Days) -> None:
     assert short["counts"] == long["counts"] == {"error": 0, "ok": 54}
 
 
-def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days) -> None:
+def test_warnings_go_to_standard_error_only(start: Start, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 1}, 3)
     closed = start("sh", "-c", 'exec "$0" "$@" 2>&-', BIN / "ecl_reader", file, "-g", "web")
     assert closed.communicate(timeout=60)[0] == "error:0\nok:1\n"
@@ -99,12 +99,12 @@ def test_warnings_never_get_among_the_data(start: Start, file: Path, days: Days)
 # Rates
 
 
-def test_rates_are_by_the_true_length_of_the_interval(run: Run, file: Path, days: Days) -> None:
+def test_rates_use_true_length_of_interval(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 5 * DAY_S}, 1)
     assert run("ecl_reader", file, "-g", "web", "--rate").stdout == "error:0.0\nok:5.0\n"
 
 
-def test_two_merged_intervals_have_the_rate_of_both(run: Run, file: Path, days: Days) -> None:
+def test_rate_of_merged_intervals_spans_both(run: Run, file: Path, days: Days) -> None:
     days.count("web", {"ok": DAY_S}, 2)
     days.finish("web", {"ok": 2 * DAY_S}, 1)
     found = json.loads(run("ecl_reader", file, "-g", "web", "--rate", "--json").stdout)
@@ -114,21 +114,22 @@ def test_two_merged_intervals_have_the_rate_of_both(run: Run, file: Path, days: 
     assert rows[2] == f"{days.start(2)},{days.start(0)},ok,{3 * DAY_S},1.5"
 
 
-def test_there_is_no_rate_without_a_length(run: Run, file: Path, days: Days, own_server: Server) -> None:
+def test_interval_of_unknown_length_has_no_rate(run: Run, file: Path, days: Days, own_server: Server) -> None:
     days.finish("web", {"ok": 5}, 1)
     with own_server.client as client:
         client.delete("web:24h:last:@ts")  # as a master of an older version leaves it
     done = run("ecl_reader", file, "-g", "web", "--rate")
     assert done.stdout == ""
     assert done.stderr == (
-        "WARNING: interval '24h' of group 'web': it is not known how long it was, so there are no rates\n"
+        "WARNING: interval '24h' of group 'web': "
+        "length unknown (ended by a master of version 1.1), so no rates\n"
     )
 
 
 # History and totals
 
 
-def test_the_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -> None:
+def test_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -> None:
     for days_ago in (3, 2, 1):
         days.finish("web", {"ok": days_ago}, days_ago)
     done = run("ecl_reader", file, "-g", "web", "--history", 2)
@@ -141,14 +142,14 @@ def test_the_history_is_printed_oldest_first(run: Run, file: Path, days: Days) -
     assert [row.rpartition(",")[2] for row in rows if ",ok," in row] == ["3", "2", "1"]
 
 
-def test_a_history_that_should_go_on_is_stale(run: Run, file: Path, days: Days) -> None:
+def test_history_with_overdue_rotation_is_stale(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 1}, 3)
     done = run("ecl_reader", file, "-g", "web", "--history", 2, "--strict")
     assert done.returncode == 4
-    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, it should have ended ")
+    assert done.stderr.startswith("WARNING: interval '24h' of group 'web': stale, the rotation is ")
 
 
-def test_totals_are_those_since_ever(run: Run, file: Path, days: Days) -> None:
+def test_totals_are_all_time_totals(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 10}, 2)
     days.finish("web", {"ok": 10}, 1)
     days.count("web", {"ok": 1, "error": 1}, 0)
@@ -168,7 +169,7 @@ def test_totals_are_those_since_ever(run: Run, file: Path, days: Days) -> None:
         (["--totals"], "group 'bare' keeps no totals ('totals: false' in its configuration)"),
     ],
 )
-def test_what_a_group_does_not_keep_is_not_printed(
+def test_group_without_history_or_totals_fails_to_print_them(
     run: Run, file: Path, options: list[str], message: str
 ) -> None:
     done = run("ecl_reader", file, "-g", "bare", *options)
@@ -187,7 +188,7 @@ def groups_in(page: str) -> set[str]:
     }
 
 
-def test_metrics_are_of_all_groups_that_are_not_hidden(run: Run, file: Path, days: Days) -> None:
+def test_metrics_cover_all_groups_except_hidden_ones(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 54}, 1)
     done = run("ecl_reader", file, "--format", "openmetrics")
     assert (done.returncode, done.stderr) == (0, "")
@@ -195,7 +196,7 @@ def test_metrics_are_of_all_groups_that_are_not_hidden(run: Run, file: Path, day
     assert 'ecl_last_interval_events{group="web",interval="24h",event="ok"} 54\n' in done.stdout
 
 
-def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: Path, days: Days) -> None:
+def test_metrics_of_hidden_group_are_printed_if_named(run: Run, file: Path, days: Days) -> None:
     days.count("http", {"a": 1}, 0)
     assert groups_in(run("ecl_reader", file, "-g", "http", "--format", "openmetrics").stdout) == {"http"}
     older = run("ecl_reader", file, "-g", "http", "--format", "prometheus").stdout
@@ -203,9 +204,7 @@ def test_metrics_of_a_named_group_are_there_though_it_is_hidden(run: Run, file: 
     assert "# EOF" not in older
 
 
-def test_for_munin_there_are_the_values_of_all_groups_that_are_not_hidden(
-    run: Run, file: Path, days: Days
-) -> None:
+def test_munin_format_covers_all_groups_except_hidden_ones(run: Run, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 54}, 1)
     done = run("ecl_reader", file, "--format", "munin")
     assert "multigraph ecl_web_24h\nok.value 54\n" in done.stdout
@@ -216,7 +215,7 @@ def test_for_munin_there_are_the_values_of_all_groups_that_are_not_hidden(
     assert run("ecl_reader", file, "-g", "http", "--format", "munin").returncode == 0
 
 
-def test_metrics_say_that_redis_is_away_and_so_does_the_status(
+def test_metrics_without_redis_show_ecl_up_0_and_exit_with_3(
     run: Run, file: Path, days: Days, own_server: Server
 ) -> None:
     own_server.kill()
@@ -228,7 +227,7 @@ def test_metrics_say_that_redis_is_away_and_so_does_the_status(
     assert done.stderr.count("\n") == 1
 
 
-# What does not go together
+# Conflicting options
 
 
 @pytest.mark.parametrize(
@@ -237,28 +236,29 @@ def test_metrics_say_that_redis_is_away_and_so_does_the_status(
         ("-g web --current --totals", "--current and --totals exclude each other"),
         ("-g web --history 2 --follow", "--history and --follow exclude each other"),
         ("-g web --history 0", "0 is not in the range x>=1"),
-        ("-g web --after 0", "--after only goes with --follow, not with --last"),
+        ("-g web --after 0", "--after can only be used with --follow, not with --last"),
         (
             "-g web --totals --rate",
-            "--rate only goes with --last, --current, --both, --history, --follow, not with --totals",
+            "--rate can only be used with --last, --current, --both, --history, --follow, not with --totals",
         ),
         (
             "-g web --follow --strict",
-            "--strict only goes with --last, --current, --both, --history, not with --follow",
+            "--strict can only be used with --last, --current, --both, --history, not with --follow",
         ),
         (
             "-g web --totals -i 24h",
-            "--interval only goes with --last, --current, --both, --history, --follow, not with --totals",
+            "--interval can only be used with --last, --current, --both, --history, --follow, "
+            "not with --totals",
         ),
-        ("-g web --json --format csv", "--json does not go with --format csv"),
+        ("-g web --json --format csv", "--json cannot be used with --format csv"),
         (
             "-g web --format xml",
             "'xml' is not one of 'text', 'json', 'csv', 'munin', 'openmetrics', 'prometheus'",
         ),
-        ("--format openmetrics --totals", "--totals does not go with --format openmetrics"),
-        ("--format munin --interval 5m", "--interval only goes with --group"),
-        ("-g web --format munin --rate", "--rate does not go with --format munin"),
-        ("--format prometheus --rate", "--rate does not go with --format prometheus"),
+        ("--format openmetrics --totals", "--totals cannot be used with --format openmetrics"),
+        ("--format munin --interval 5m", "--interval can only be used with --group"),
+        ("-g web --format munin --rate", "--rate cannot be used with --format munin"),
+        ("--format prometheus --rate", "--rate cannot be used with --format prometheus"),
         ("--format csv", "Missing option '-g' / '--group'"),
         (
             "-g web --follow --after x",
@@ -266,14 +266,14 @@ def test_metrics_say_that_redis_is_away_and_so_does_the_status(
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(run: Run, file: Path, options: str, message: str) -> None:
+def test_conflicting_options_are_usage_errors(run: Run, file: Path, options: str, message: str) -> None:
     done = run("ecl_reader", file, *options.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-# Following
+# --follow
 
 
 @dataclass
@@ -285,7 +285,7 @@ class Following:
     errors: Path
 
     def lines(self, n: int) -> list[str]:
-        """Its output, as soon as that has n lines."""
+        """Wait for n lines of output, and return the output."""
         wait_until(lambda: self.output.read_text().count("\n") >= n, what=f"{n} lines are printed")
         return self.output.read_text().splitlines()
 
@@ -308,7 +308,7 @@ def follow(start: Start, file: Path, tmp_path: Path) -> Callable[..., Following]
     return follow
 
 
-def test_each_interval_is_printed_when_it_finishes(follow: Callable[..., Following], days: Days) -> None:
+def test_follow_prints_each_interval_as_it_finishes(follow: Callable[..., Following], days: Days) -> None:
     days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web", "--after", 0, "--json")
     assert following.objects(1)[0]["counts"] == {"error": 0, "ok": 5}
@@ -323,7 +323,7 @@ def test_each_interval_is_printed_when_it_finishes(follow: Callable[..., Followi
     assert not any(each["missed"] for each in found)
 
 
-def test_following_begins_with_what_finishes_from_now_on(
+def test_follow_without_after_starts_at_next_interval(
     follow: Callable[..., Following], days: Days, own_server: Server
 ) -> None:
     days.finish("web", {"ok": 5}, 5)
@@ -334,7 +334,7 @@ def test_following_begins_with_what_finishes_from_now_on(
     assert following.lines(3) == [f"{utc(days, 4)} to {utc(days, 3)}:", "error:0", "ok:4"]
 
 
-def test_a_restarted_consumer_goes_on_where_it_was(follow: Callable[..., Following], days: Days) -> None:
+def test_restarted_follow_continues_at_its_position(follow: Callable[..., Following], days: Days) -> None:
     days.finish("web", {"ok": 6}, 6)
     days.finish("web", {"ok": 5}, 5)
     first = follow("-g", "web", "--after", 0, "--json")
@@ -347,7 +347,7 @@ def test_a_restarted_consumer_goes_on_where_it_was(follow: Callable[..., Followi
     assert len(second.output.read_text().splitlines()) == 1
 
 
-def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days: Days) -> None:
+def test_follow_warns_of_dropped_intervals(follow: Callable[..., Following], days: Days) -> None:
     days.finish("short", {"a": 6}, 6)
     position = f"{days.start(5) * 1000}-1"
     for days_ago in (5, 4, 3, 2):
@@ -359,7 +359,9 @@ def test_intervals_that_are_gone_are_told(follow: Callable[..., Following], days
     )
 
 
-def test_one_missed_interval_is_logged_in_singular(follow: Callable[..., Following], days: Days) -> None:
+def test_follow_warns_of_one_dropped_interval_in_singular(
+    follow: Callable[..., Following], days: Days
+) -> None:
     for days_ago in (6, 5, 4, 3):
         days.finish("short", {"a": days_ago}, days_ago)
     following = follow("-g", "short", "--after", f"{days.start(5) * 1000}-1", "--json")
@@ -367,7 +369,7 @@ def test_one_missed_interval_is_logged_in_singular(follow: Callable[..., Followi
     assert following.errors.read_text().endswith(": 1 interval before this one is gone from the history\n")
 
 
-def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], days: Days) -> None:
+def test_followed_csv_has_one_header(follow: Callable[..., Following], days: Days) -> None:
     days.finish("web", {"ok": DAY_S}, 5)
     following = follow("-g", "web", "--after", 0, "--format", "csv", "--rate")
     following.lines(3)
@@ -379,7 +381,7 @@ def test_csv_that_is_followed_has_one_header(follow: Callable[..., Following], d
     ]
 
 
-def test_following_outlives_the_server(
+def test_follow_continues_after_server_restart(
     follow: Callable[..., Following], days: Days, own_server: Server
 ) -> None:
     days.finish("web", {"ok": 5}, 5)
@@ -394,7 +396,7 @@ def test_following_outlives_the_server(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, number: int) -> None:
+def test_signal_ends_follow(follow: Callable[..., Following], days: Days, number: int) -> None:
     days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web", "--after", 0, "--json")
     following.objects(1)
@@ -402,7 +404,7 @@ def test_a_signal_ends_following(follow: Callable[..., Following], days: Days, n
     assert following.errors.read_text() == ""
 
 
-def test_following_ends_when_nobody_reads_any_more(start: Start, file: Path, days: Days) -> None:
+def test_closed_output_ends_follow(start: Start, file: Path, days: Days) -> None:
     days.finish("web", {"ok": 5}, 5)
     following = start("ecl_reader", file, "-g", "web", "--follow", "--after", 0, "--json", env=BUFFERED)
     assert following.stdout and following.stderr
@@ -412,7 +414,7 @@ def test_following_ends_when_nobody_reads_any_more(start: Start, file: Path, day
     assert following.stderr.read() == ""
 
 
-def test_everything_that_is_counted_is_followed(
+def test_follow_prints_every_count_once(
     start: Start,
     run: Run,
     own_server: Server,

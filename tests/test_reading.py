@@ -1,4 +1,4 @@
-"""What readers see while others count and rotate."""
+"""Reads while other processes count and rotate."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def ecl(server: Server, logger: Make, layout: Layout) -> EventCountLogger:
 
 
 @pytest.mark.parametrize("history", [60, 0], ids=["from the history", "from the counters"])
-def test_a_read_is_never_a_mix_of_two_moments(
+def test_read_during_rotation_is_consistent(
     server: Server, start: Start, config_file: Write, history: int, layout: Layout
 ) -> None:
-    """Both events always get the same amount in one step, so a snapshot in which they differ is a mix."""
+    """One commit adds the same number to both events: an inconsistent snapshot would show two numbers."""
     path = config_file(
         {"redis": server.config, "groups": {"pairs": {**GROUP, "history": history, "layout": layout}}}
     )
@@ -68,9 +68,7 @@ def test_a_read_is_never_a_mix_of_two_moments(
     logger.close()
 
 
-def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paged_read_restarts_when_the_interval_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
     batch = {f"e{number:05}": 1 for number in range(12_000)}
@@ -82,7 +80,7 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
 
     def rotate_after_the_second_page(self: KeyLayout, *arguments: Any, **options: Any) -> Any:
         calls.append(options)
-        if len(calls) == 5:  # twice all at once, the start, and a page came before
+        if len(calls) == 5:  # after two complete reads, the start, and one page
             self.rotate(group, HOUR, START + 7200)
         return read_at_once(self, *arguments, **options)
 
@@ -94,7 +92,7 @@ def test_a_read_in_pages_begins_anew_when_an_interval_ends_meanwhile(
     store.close()
 
 
-def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_read(
+def test_interval_that_ends_before_event_lookup_is_read_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(RedisConfig(**server.config))
@@ -119,7 +117,7 @@ def test_when_an_interval_ends_before_its_events_are_looked_up_the_next_one_is_r
     store.close()
 
 
-def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_ends_while_new_events_keep_arriving(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
     read_at_once, calls = KeyLayout._read_at_once, []
@@ -137,9 +135,7 @@ def test_a_read_ends_though_new_events_keep_coming(server: Server, monkeypatch: 
     store.close()
 
 
-def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interval_shorter_than_its_read_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
     store.commits.commit(
@@ -158,7 +154,7 @@ def test_an_interval_that_ends_faster_than_it_can_be_read_is_an_error(
     store.close()
 
 
-def test_a_reader_gives_the_last_and_the_running_interval(ecl: EventCountLogger) -> None:
+def test_reader_returns_last_and_current_interval(ecl: EventCountLogger) -> None:
     ecl["web"].log("a", 3)
     reader = ecl.reader("web")
     last, current = reader.both("24h")
@@ -170,7 +166,7 @@ def test_a_reader_gives_the_last_and_the_running_interval(ecl: EventCountLogger)
     assert reader.history("24h") == []
 
 
-def test_the_name_of_the_only_interval_may_be_left_out(ecl: EventCountLogger) -> None:
+def test_name_of_only_interval_can_be_omitted(ecl: EventCountLogger) -> None:
     assert ecl.reader("one").last().interval == "1h"
 
 
@@ -193,7 +189,7 @@ def test_the_name_of_the_only_interval_may_be_left_out(ecl: EventCountLogger) ->
         ),
     ],
 )
-def test_what_is_not_configured_is_named(
+def test_unconfigured_group_interval_or_data_is_named_in_the_error(
     ecl: EventCountLogger, ask: Callable[[EventCountLogger], object], message: str
 ) -> None:
     with pytest.raises(NotConfigured) as caught:
@@ -204,24 +200,24 @@ def test_what_is_not_configured_is_named(
 @pytest.mark.parametrize(
     "after", ["x", "1-x", "1", "-1-2", -1, True, "1-2-3", "²-1", float("inf"), float("nan"), 1e30]
 )
-def test_what_is_no_position_is_named(ecl: EventCountLogger, after: Any) -> None:
+def test_invalid_position_is_named_in_the_error(ecl: EventCountLogger, after: Any) -> None:
     with pytest.raises(ValueError, match="is not a position|is neither a position nor a time"):
         ecl.reader("web").follow("1h", after)
 
 
-def test_an_entry_of_the_history_that_is_not_ours_is_named(ecl: EventCountLogger, server: Server) -> None:
+def test_foreign_history_entry_is_named_in_the_error(ecl: EventCountLogger, server: Server) -> None:
     server.client.xadd("web:1h:@history", {"x": "y"}, id="5-1")
     with pytest.raises(Rejected, match=r"key web:1h:@history.*entry 5-1 of the history cannot be read"):
         ecl.reader("web").history("1h")
 
 
-def test_without_a_server_reading_says_so() -> None:
+def test_read_without_server_raises_unavailable() -> None:
     reader = GroupReader(GroupConfig("g", (HOUR,)), Store(RedisConfig(host="127.0.0.1", port=free_port())))
     with pytest.raises(Unavailable, match="cannot be reached"):
         reader.last()
 
 
-def test_threads_may_share_a_reader(ecl: EventCountLogger) -> None:
+def test_reader_is_thread_safe(ecl: EventCountLogger) -> None:
     ecl["web"].log("a", 3)
     reader, found = ecl.reader("web"), []
 

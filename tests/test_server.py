@@ -734,7 +734,9 @@ def test_serve_with_unusable_token_file_does_not_start(run: Run, file: Path, tok
 def test_public_address_needs_a_token_or_without_token(run: Run, file: Path) -> None:
     done = run("ecl", "serve", file, "--listen", "0.0.0.0:0")
     assert done.returncode == 2
-    assert re.fullmatch(r"ERROR: .* can be reached from other machines: .*--token-file.*\n", done.stderr)
+    assert re.fullmatch(
+        r"ERROR: refusing to listen on .* without authentication: .*--token-file.*\n", done.stderr
+    )
 
 
 @pytest.mark.parametrize(

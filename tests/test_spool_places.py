@@ -212,6 +212,6 @@ def test_check_finds_a_file_system_without_room_for_a_file(exists: bool, tmp_pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     where = directory if exists else tmp_path
-    assert problem.endswith(f"is killed: no spool file can be made in {where}: File too large")
+    assert problem.endswith(f"is killed: no spool file can be created in {where}: File too large")
     assert directory.exists() == exists
     assert [*where.iterdir()] == []

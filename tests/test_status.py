@@ -37,7 +37,7 @@ def file(server: Server, config_file: Write) -> Path:
 
 @pytest.fixture
 def started_file(run: Run, server: Server, config_file: Write) -> Path:
-    """Of a group whose interval a master has taken, and which is far from its end."""
+    """A group whose interval a master has started, and which is far from its end."""
     groups = {name: {**group, "intervals": ["1000h"]} for name, group in GROUPS.items()}
     path = config_file({"redis": server.config, "groups": groups})
     assert run("ecl_master", "--once", path).returncode == 0
@@ -52,7 +52,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def test_all_is_well_while_a_master_is_at_work(run: Run, start: Start, file: Path) -> None:
+def test_status_with_running_master_is_ok(run: Run, start: Start, file: Path) -> None:
     master = start("ecl_master", file)
     wait_until(lambda: found(run, file)["masters"], what="the master says that it is there")
     wait_until(lambda: None not in [each["overdue_s"] for each in found(run, file)["intervals"]])
@@ -63,7 +63,7 @@ def test_all_is_well_while_a_master_is_at_work(run: Run, start: Start, file: Pat
     assert "secret" not in done.stdout + run("ecl", "status", "--json", file).stdout
 
 
-def test_without_a_master_a_rotation_becomes_overdue(run: Run, start: Start, file: Path) -> None:
+def test_rotation_without_master_becomes_overdue(run: Run, start: Start, file: Path) -> None:
     master = start("ecl_master", file)
     wait_until(lambda: found(run, file)["masters"], what="the master says that it is there")
     master.send_signal(signal.SIGTERM)
@@ -71,7 +71,7 @@ def test_without_a_master_a_rotation_becomes_overdue(run: Run, start: Start, fil
     wait_until(lambda: run("ecl", "status", file).returncode == 4, what="it is overdue")
     done = run("ecl", "status", file)
     assert last_line(done).startswith("OVERDUE: 1 of 2 intervals and 1 hidden interval by up to ")
-    assert last_line(done).endswith("; no sign of a master, 1 interval in time")
+    assert last_line(done).endswith("; no master heartbeat, 1 interval in time")
     assert "overdue by" in done.stdout and "secret" not in done.stdout
     as_json = found(run, file)
     assert (as_json["state"], as_json["hidden_overdue"]) == ("overdue", 1)
@@ -91,21 +91,21 @@ def count(file: Path, group: str = "web", event_id: str = "ok") -> None:
 def test_group_without_any_master_is_not_started(run: Run, file: Path) -> None:
     sentence = (
         "NOT STARTED: 2 of 2 intervals and 2 hidden intervals have no master yet (start ecl_master); "
-        "no sign of a master, 0 intervals in time"
+        "no master heartbeat, 0 intervals in time"
     )
     done = run("ecl", "status", file)
     assert (done.returncode, last_line(done)) == (4, sentence)
     as_json = found(run, file)
     assert as_json["state"] == "not_started"
     assert [(each["overdue_s"], each["started"]) for each in as_json["intervals"]] == [(None, False)] * 2
-    count(file)  # which begins the intervals, though no master will end them
+    count(file)  # begins the intervals, without a master to end them
     done = run("ecl", "status", file)
     assert (done.returncode, last_line(done)) == (4, sentence)
     assert [each["started"] for each in found(run, file)["intervals"]] == [False, False]
 
 
 @pytest.mark.parametrize("number", [0, 5])
-def test_split_group_is_overdue_though_only_one_shard_has_begun(
+def test_split_group_with_one_begun_shard_is_overdue(
     number: int, run: Run, server: Server, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["2s"], "shards": 8}}
@@ -121,7 +121,7 @@ def test_split_group_is_overdue_though_only_one_shard_has_begun(
     (interval,) = found(run, path)["intervals"]
     assert (interval["overdue"], interval["started"]) == (True, False)
     assert 90 < interval["overdue_s"] < 150
-    assert "its rotation is" in run("ecl", "check", path).stdout
+    assert "rotation is" in run("ecl", "check", path).stdout
 
 
 def test_master_once_counts_as_started(run: Run, file: Path) -> None:
@@ -134,14 +134,14 @@ def test_interval_ended_by_a_master_of_version_1_1_is_started(server: Server, fi
     count(file)
     config = from_file(str(file))
     (short, long), store = config.groups["web"].intervals, Store(config.redis)
-    with server.client as client:  # as a master of version 1.1 does it
+    with server.client as client:  # like a master of version 1.1
         client.rename("web:24h:cur:ok", "web:24h:last:ok")
         client.set("web:24h:cur:ok", 0)
     assert [store.rotation.has_rotated(config.groups["web"], each) for each in (short, long)] == [False, True]
     store.close()
 
 
-def test_interval_added_later_is_not_started_though_a_master_runs(
+def test_interval_added_later_is_not_started_while_master_runs(
     run: Run, start: Start, config_file: Write, server: Server, file: Path
 ) -> None:
     start("ecl_master", file)
@@ -151,12 +151,12 @@ def test_interval_added_later_is_not_started_though_a_master_runs(
     done = run("ecl", "status", later)
     assert (done.returncode, last_line(done)) == (
         4,
-        "NOT STARTED: 1 of 3 intervals has no master yet (have ecl_master read the configuration: SIGHUP); "
-        "1 master, 2 intervals in time",
+        "NOT STARTED: 1 of 3 intervals has no master yet "
+        "(send SIGHUP to ecl_master to reload the configuration); 1 master, 2 intervals in time",
     )
 
 
-def test_master_of_other_groups_only_is_no_master_of_this_one(
+def test_master_of_other_groups_does_not_count_for_this_one(
     run: Run, start: Start, config_file: Write, server: Server, file: Path
 ) -> None:
     only_web = config_file({"redis": server.config, "groups": {"web": GROUPS["web"]}}, "web.yml")
@@ -171,7 +171,7 @@ def test_master_of_other_groups_only_is_no_master_of_this_one(
 
 
 def seen(server: Server, group: str, ago_s: float) -> None:
-    """Have the masters of a group be seen some time ago."""
+    """Set back the heartbeats of the masters of a group."""
     with server.client as client:
         for master_id, value in client.hgetall(f"{group}:@masters").items():
             at = int(client.time()[0] - ago_s)
@@ -179,7 +179,7 @@ def seen(server: Server, group: str, ago_s: float) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
-def test_group_whose_last_master_is_gone_is_not_well_though_nothing_is_overdue(
+def test_group_without_last_master_is_a_fault_before_rotation_is_due(
     stop: signal.Signals, run: Run, start: Start, server: Server, started_file: Path
 ) -> None:
     master = start("ecl_master", started_file)
@@ -193,23 +193,21 @@ def test_group_whose_last_master_is_gone_is_not_well_though_nothing_is_overdue(
     assert (done.returncode, last_line(done)) == (
         4,
         "NO MASTER: 2 groups have had no master for up to 2h (start ecl_master); "
-        "no sign of a master, 1 interval in time",
+        "no master heartbeat, 1 interval in time",
     )
     assert f"{'stopped' if stop is signal.SIGTERM else 'gone'}, seen 2h ago" in done.stdout
     assert "in time, but no master for 2h" in done.stdout
     assert found(run, started_file)["groups"][0]["abandoned_s"] == pytest.approx(7200, abs=60)
 
 
-def test_group_that_another_program_rotated_since_its_last_master_is_well(
-    server: Server, started_file: Path
-) -> None:
+def test_group_rotated_after_its_last_master_is_ok(server: Server, started_file: Path) -> None:
     config = from_file(str(started_file))
     store, group = Store(config.redis), config.groups["web"]
     store.masters.record([group], MASTER)
     seen(server, "web", 7200)
     assert [each.group for each in examine(config, store).abandoned] == ["web"]
     now = store.client.server_time()
-    with server.client as client:  # as a master of version 1.1 has it after a rotation
+    with server.client as client:  # the state after a rotation by a master of version 1.1
         client.set("web:1000h:cur:@ts", int(now - 7200 + 10))
     assert examine(config, store).abandoned, "the master itself may have rotated after its last heartbeat"
     with server.client as client:
@@ -218,13 +216,13 @@ def test_group_that_another_program_rotated_since_its_last_master_is_well(
     store.close()
 
 
-def test_without_groups_redis_is_asked_nevertheless(run: Run, config_file: Write) -> None:
+def test_status_without_groups_still_asks_redis(run: Run, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     done = run("ecl", "status", config_file({"redis": redis, "groups": {}}))
     assert (done.returncode, last_line(done).split()[0]) == (3, "UNREACHABLE:")
 
 
-def test_what_this_machine_knows_is_said_without_redis(run: Run, start: Start, config_file: Write) -> None:
+def test_status_without_redis_shows_this_machine(run: Run, start: Start, config_file: Write) -> None:
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}
     file = config_file({"redis": redis, "groups": {"web": {**GROUPS["web"], "sync_interval": 60}}})
     program = f"""
@@ -251,7 +249,7 @@ sys.stdin.read()
     assert as_json["machine"] == [{"group": "web", "alive": 1, "unsent": 7, "dead": 1, "unrecovered": 7}]
 
 
-def test_a_key_in_the_way_is_named(run: Run, server: Server, file: Path) -> None:
+def test_key_of_unexpected_type_is_named(run: Run, server: Server, file: Path) -> None:
     with server.client as client:
         client.set("web:@sources", "foreign")
     done = run("ecl", "status", file)
@@ -259,7 +257,9 @@ def test_a_key_in_the_way_is_named(run: Run, server: Server, file: Path) -> None
     assert last_line(done).startswith("REFUSED: Redis refuses (key web:@sources)")
 
 
-def test_server_that_answers_is_not_called_unreachable(run: Run, server: Server, config_file: Write) -> None:
+def test_answering_server_is_not_reported_as_unreachable(
+    run: Run, server: Server, config_file: Write
+) -> None:
     file = config_file({"redis": {**server.config, "db": 99_999}, "groups": GROUPS})
     done = run("ecl", "status", file)
     assert done.returncode == 3
@@ -268,7 +268,7 @@ def test_server_that_answers_is_not_called_unreachable(run: Run, server: Server,
     )
 
 
-def test_a_wrong_configuration_is_no_state(run: Run, config_file: Write) -> None:
+def test_invalid_configuration_is_not_a_status(run: Run, config_file: Write) -> None:
     done = run("ecl", "status", config_file({"groups": {"web": {"intervals": ["5x"]}}}))
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
@@ -281,7 +281,7 @@ def test_unusable_spool_directory_is_a_fault(run: Run, started_file: Path, tmp_p
     assert (done.returncode, last_line(done)) == (
         4,
         f"UNREADABLE: spool files of this machine cannot be read: {fault}; "
-        "no sign of a master, 1 interval in time",
+        "no master heartbeat, 1 interval in time",
     )
     done = run("ecl", "status", "--json", started_file, ECL_SPOOL_DIR=str(tmp_path / "taken"))
     assert json.loads(done.stdout)["unreadable"] == [
@@ -293,7 +293,7 @@ def test_group_without_spool_files_has_no_number_of_processes(
     run: Run, server: Server, config_file: Write
 ) -> None:
     file = config_file({"redis": server.config, "groups": {"web": {**GROUPS["web"], "spool": False}}})
-    assert "not known of groups without spool files (spool: false): web" in run("ecl", "status", file).stdout
+    assert "unknown for groups without spool files (spool: false): web" in run("ecl", "status", file).stdout
     assert found(run, file)["machine"] == []
 
 
@@ -323,7 +323,7 @@ class Counting:
 
 
 def age(spool_dir: Path, seconds: float) -> None:
-    """Have all spool files say that everything was sent some time ago."""
+    """Set back the time of the last complete send in all spool files."""
     for path in spool_dir.glob("*.ecl"):
         header_size = int.from_bytes(path.read_bytes()[12:16], sys.byteorder)
         with path.open("r+b") as file:
@@ -337,7 +337,7 @@ def age(spool_dir: Path, seconds: float) -> None:
     ("settings", "limit_s"),
     [({}, 0), ({"sync_interval": 0}, 0), ({"sync_interval": 60}, 60)],
 )
-def test_stopped_process_with_due_counts_is_unsent_until_it_goes_on(
+def test_stopped_process_is_unsent_until_it_continues(
     settings: dict[str, Any],
     limit_s: float,
     run: Run,
@@ -357,7 +357,7 @@ def test_stopped_process_with_due_counts_is_unsent_until_it_goes_on(
     (path,) = spool_dir.glob("*.ecl")
     with spool_file.Window(path) as window:
         (cell,) = window.contents().cells()
-    with path.open("r+b") as raw:  # as if the process had been stopped right after 3 more calls of log()
+    with path.open("r+b") as raw:  # the state of a process stopped right after 3 more calls of log()
         data = path.read_bytes()
         header_size = int.from_bytes(data[12:16], sys.byteorder)
         raw.seek(header_size + 16)
@@ -370,7 +370,7 @@ def test_stopped_process_with_due_counts_is_unsent_until_it_goes_on(
     assert done.returncode == 4
     assert re.fullmatch(
         rf"UNSENT: {unsent} counts of process {counting.pid} of this machine unsent for up to [0-9hms ]+; "
-        "no sign of a master, 1 interval in time",
+        "no master heartbeat, 1 interval in time",
         last_line(done),
     )
     assert re.search(rf"\n  web +{counting.pid} +{unsent} ", done.stdout)
@@ -401,7 +401,7 @@ def test_counts_are_due_by_sync_interval_or_the_end_of_an_interval(
     assert config.groups["web"].longest_unsent_s == limit_s
 
 
-def test_process_that_always_has_something_unsent_is_well(
+def test_process_with_permanently_unsent_counts_is_ok(
     run: Run, start: Start, server: Server, spool_dir: Path, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["1000h"]}}
@@ -434,7 +434,7 @@ sys.stdin.read()
     assert run("ecl", "status", file).returncode == 0
 
 
-def test_sync_notes_that_all_was_sent(
+def test_sync_records_time_of_last_complete_send(
     run: Run, start: Start, server: Server, spool_dir: Path, config_file: Write
 ) -> None:
     groups = {"web": {"events": ["ok"], "intervals": ["1000h"], "sync_interval": 0.2}}
@@ -455,12 +455,12 @@ def test_sync_notes_that_all_was_sent(
             [],
             [(0, False), (None, False)],
             "NOT STARTED: 1 of 2 intervals has no master yet (start ecl_master); "
-            "no sign of a master, 1 interval in time",
+            "no master heartbeat, 1 interval in time",
         ),
         (
             [],
             [(90, False), (0, False)],
-            "OVERDUE: 1 of 2 intervals by up to 1m 30s; no sign of a master, 1 interval in time",
+            "OVERDUE: 1 of 2 intervals by up to 1m 30s; no master heartbeat, 1 interval in time",
         ),
         (
             [MASTER],
@@ -469,7 +469,7 @@ def test_sync_notes_that_all_was_sent(
         ),
     ],
 )
-def test_the_sentence_says_what_there_is(
+def test_summary_describes_the_status(
     masters: list[MasterInfo], lags: list[tuple[float | None, bool]], sentence: str
 ) -> None:
     intervals = [
@@ -479,7 +479,7 @@ def test_the_sentence_says_what_there_is(
     assert summary(Status(masters, intervals, groups)) == sentence
 
 
-def test_all_faults_are_in_the_sentence_the_worst_first() -> None:
+def test_summary_lists_all_faults_worst_first() -> None:
     intervals = [
         IntervalStatus("web", "5m", 9.0),
         IntervalStatus("web", "1h", None, started=False),
@@ -499,14 +499,14 @@ def test_all_faults_are_in_the_sentence_the_worst_first() -> None:
 
 
 def left(directory: Path, redis: str, group: str = "web", interval: str = "24h") -> Path:
-    """A spool file with a count, as a killed process leaves it."""
+    """Write the spool file of a killed process, with one count."""
     file = spool_file.create(directory, group, [interval], redis)
     Cells.found(file).add("ok").total = 1
     file.close()
     return file.path
 
 
-def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
+def test_unrecovered_file_for_this_redis_is_a_fault(
     run: Run, server: Server, started_file: Path, spool_dir: Path
 ) -> None:
     file = started_file
@@ -516,7 +516,7 @@ def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
     assert done.returncode == 4
     assert last_line(done) == (
         "UNRECOVERED: 2 counts in 2 spool files of this machine not recovered (see ecl recover); "
-        "no sign of a master, 1 interval in time"
+        "no master heartbeat, 1 interval in time"
     )
     assert re.search(rf"\n  {path}  +[\d.]+s  +4.1 kB  this Redis: 1 count\n", done.stdout)
     assert "secret" not in done.stdout
@@ -524,7 +524,7 @@ def test_file_for_this_redis_that_is_not_recovered_is_a_fault(
     assert run("ecl", "status", file).returncode == 0
 
 
-def test_file_for_another_redis_is_named_and_no_fault(
+def test_file_for_another_redis_is_listed_without_fault(
     run: Run, server: Server, started_file: Path, spool_dir: Path
 ) -> None:
     file = started_file
@@ -546,7 +546,7 @@ def test_file_for_another_redis_is_named_and_no_fault(
     }
 
 
-def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_dir: Path, file: Path) -> None:
+def test_file_recovered_in_time_is_no_fault(server: Server, spool_dir: Path, file: Path) -> None:
     config = from_file(str(file))
     path = left(spool_dir, config.redis.identity)
     before = examine_machine(config)
@@ -557,7 +557,7 @@ def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_d
         looks.append(seconds)
         if len(looks) == 3:
             path.unlink()
-            left(spool_dir, config.redis.identity)  # of a process that has just ended
+            left(spool_dir, config.redis.identity)  # the file of a process that has just ended
 
     assert recheck(config, before, recover).unrecovered == []
     assert len(looks) == 3
@@ -566,13 +566,13 @@ def test_file_that_a_master_recovers_in_time_is_no_fault(server: Server, spool_d
     assert sum(looks[3:]) == pytest.approx(5)
 
 
-def test_file_that_cannot_be_read_is_a_fault(spool_dir: Path, file: Path) -> None:
+def test_unreadable_file_is_a_fault(spool_dir: Path, file: Path) -> None:
     (spool_dir / "web.1.ecl").write_bytes(b"something else")
     (unreadable,) = examine_machine(from_file(str(file))).unrecovered
     assert (unreadable.fault, unreadable.size) == ("it is not a spool file", 14)
 
 
-def test_thousands_of_undelivered_files_are_listed_in_short() -> None:
+def test_list_of_thousands_of_undelivered_files_is_short() -> None:
     files = [
         UndeliveredFile(
             Path(f"/spool/{number}.ecl"), 45_000_000, 1000 - number, redis="gone:1/0", is_ours=False

@@ -1,4 +1,4 @@
-"""The command `ecl tail`: one process, its signals, Redis being away, and lines of all kinds."""
+"""The command `ecl tail`: its process, its signals, an unavailable Redis, and lines of all kinds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEARTBEAT = {
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Configure:
-    """Writes a configuration that follows app.log."""
+    """Write a configuration that follows app.log."""
 
     def configure(redis: dict[str, Any], *rules: dict[str, Any]) -> Path:
         group = {"auto_declare_events": True, "intervals": ["24h"], "sessions": {}}
@@ -53,7 +53,7 @@ def counted(server: Server, event_id: str = "line") -> int:
         return int(client.get(f"g:24h:cur:{event_id}") or 0)
 
 
-def test_it_counts_what_is_there_and_leaves(
+def test_tail_once_counts_existing_lines_and_exits(
     server: Server, run: Run, configure: Configure, log: Path
 ) -> None:
     log.write_text("line 1\nother\nline 2\nline")
@@ -65,19 +65,19 @@ def test_it_counts_what_is_there_and_leaves(
 
 
 def bytes_read(process: subprocess.Popen[str]) -> int:
-    """From files and sockets; see proc_pid_io(5)."""
+    """Returns the bytes read from files and sockets: see proc_pid_io(5)."""
     return int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
 
 
 def is_connected(process: subprocess.Popen[str]) -> bool:
     for file in Path(f"/proc/{process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
+        with suppress(FileNotFoundError):  # just closed
             if os.readlink(file).startswith("socket:"):
                 return True
     return False
 
 
-def test_lines_count_within_seconds_until_it_is_told_to_stop(
+def test_lines_are_counted_within_seconds_until_a_signal(
     server: Server, start: Start, configure: Configure, log: Path
 ) -> None:
     process = start("ecl", "tail", configure(server.config))
@@ -96,7 +96,7 @@ def test_lines_count_within_seconds_until_it_is_told_to_stop(
     assert counted(server) == 3
 
 
-def test_it_waits_for_redis_tells_that_once_and_counts_when_it_is_back(
+def test_tail_waits_for_redis_logs_once_and_then_counts(
     own_server: Server, start: Start, run: Run, configure: Configure, log: Path
 ) -> None:
     config = configure(own_server.config)
@@ -120,7 +120,7 @@ def test_it_waits_for_redis_tells_that_once_and_counts_when_it_is_back(
     assert message.endswith("is back")
 
 
-def test_it_can_be_stopped_while_redis_is_away(start: Start, configure: Configure) -> None:
+def test_signal_stops_tail_while_redis_is_unavailable(start: Start, configure: Configure) -> None:
     process = start("ecl", "tail", configure({"host": "127.0.0.1", "port": free_port()}))
     assert process.stderr
     assert "cannot be reached" in process.stderr.readline()
@@ -128,7 +128,7 @@ def test_it_can_be_stopped_while_redis_is_away(start: Start, configure: Configur
     assert process.wait(20) == 0
 
 
-def test_a_second_signal_ends_it_at_once(server: Server, start: Start, configure: Configure) -> None:
+def test_second_signal_ends_tail_at_once(server: Server, start: Start, configure: Configure) -> None:
     server.stall()
     try:
         process = start("ecl", "tail", configure({**server.config, "socket_timeout": 60}))
@@ -143,7 +143,7 @@ def test_a_second_signal_ends_it_at_once(server: Server, start: Start, configure
         server.go_on()
 
 
-def test_lines_of_all_kinds_count_and_long_ones_do_not(
+def test_lines_of_all_kinds_count_except_long_ones(
     server: Server, run: Run, configure: Configure, log: Path
 ) -> None:
     longest, too_long = b"line " + b"x" * (2**20 - 5), b"line " + b"x" * (2**20 - 4)
@@ -161,7 +161,7 @@ def test_lines_of_all_kinds_count_and_long_ones_do_not(
     assert (counted(server), counted(server, "@skipped")) == (5, 3)
 
 
-def test_what_cannot_be_an_event_is_skipped_and_told_once(
+def test_invalid_events_are_skipped_and_logged_once(
     server: Server, run: Run, configure: Configure, log: Path
 ) -> None:
     log.write_bytes(b"@a\n\x01\nok\n" + b"x" * 600 + b"\n")
@@ -178,7 +178,7 @@ def test_what_cannot_be_an_event_is_skipped_and_told_once(
     assert "'@a' is not an event ID: it begins with '@', which is reserved; counted as @skipped" in message
 
 
-def test_sessions_have_the_times_of_their_lines(
+def test_sessions_use_the_times_of_their_lines(
     server: Server, run: Run, configure: Configure, log: Path
 ) -> None:
     times = ("12:00:00", "12:00:10", "soon", "12:01:00")
@@ -191,15 +191,13 @@ def test_sessions_have_the_times_of_their_lines(
     assert done.returncode == 0
 
 
-def test_without_rules_there_is_nothing_to_do(run: Run, config_file: Configure) -> None:
+def test_configuration_without_section_tail_exits_with_1(run: Run, config_file: Configure) -> None:
     done = run("ecl", "tail", config_file("groups: {g: {intervals: [5m]}}"))
     assert done.returncode == 1
     assert done.stderr.endswith("ecl.yml has no section 'tail'\n")
 
 
-def test_a_position_of_something_else_is_not_taken_for_one(
-    server: Server, run: Run, configure: Configure
-) -> None:
+def test_foreign_position_is_an_error(server: Server, run: Run, configure: Configure) -> None:
     config = configure(server.config)
     run("ecl", "tail", "--once", config)
     (source,) = server.client.hkeys("g:@sources")
@@ -208,9 +206,7 @@ def test_a_position_of_something_else_is_not_taken_for_one(
     assert (done.returncode, done.stderr) == (2, "ERROR: '17' is not a position in log files\n")
 
 
-def test_a_terminal_shows_how_far_it_is(
-    server: Server, configure: Configure, log: Path, tmp_path: Path
-) -> None:
+def test_terminal_shows_progress(server: Server, configure: Configure, log: Path, tmp_path: Path) -> None:
     needs_debian("tmux", "tmux")
     log.write_text("line\n" * 1000)
     terminal = Terminal(tmp_path, BIN / "ecl", "tail", "--from", "start", "--once", configure(server.config))
@@ -222,7 +218,7 @@ def test_a_terminal_shows_how_far_it_is(
     assert counted(server) == 1000
 
 
-def test_the_example_in_the_document_works(
+def test_example_in_documentation_works(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -37,7 +37,7 @@ from tests.terminal import Terminal
 
 Open = Callable[..., Terminal]
 
-#: Long enough that no test sees its end.
+#: An interval that ends in no test.
 
 HOSTILE = {"[red]tag[/red]": 3, "\x1b[31mred": 2, "日本語" * 20: 9, "é" * 200: 4}
 
@@ -67,7 +67,7 @@ HTTP = GroupConfig("http", (DAY,), auto_declare_events=True)
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Open]:
-    """Runs `ecl top` in a terminal."""
+    """Run `ecl top` in a terminal."""
     needs_debian("tmux", "tmux")
     opened: list[Terminal] = []
 
@@ -84,7 +84,7 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
 # on a terminal
 
 
-def test_figures_are_those_in_redis(terminal: Open, file: Path, days: Days) -> None:
+def test_numbers_on_screen_equal_redis(terminal: Open, file: Path, days: Days) -> None:
     days.count("web", {"ok": 86_400, "error": 43_200}, days_ago=1)
     days.rotate(WEB)
     days.count("web", {"ok": 1_234})
@@ -112,7 +112,7 @@ def test_figures_are_those_in_redis(terminal: Open, file: Path, days: Days) -> N
     assert top.ended() == 0
 
 
-def test_what_has_not_finished_yet_is_not_0(terminal: Open, file: Path, days: Days) -> None:
+def test_unfinished_interval_is_not_shown_as_0(terminal: Open, file: Path, days: Days) -> None:
     top = terminal(file, "web")
     lines = top.sees("nothing counted yet")
     assert [line.split()[1:5] for line in lines if line.startswith(" ok")] == [["-", "-", "-", "0"]]
@@ -121,7 +121,7 @@ def test_what_has_not_finished_yet_is_not_0(terminal: Open, file: Path, days: Da
     assert [line.split()[2:5] for line in lines if line.startswith(" ok")] == [["-", "3", "3"]]
 
 
-def test_a_rotation_moves_counts_and_a_master_that_is_gone_is_missed(
+def test_rotation_moves_counts_and_missing_master_is_shown(
     terminal: Open, start: Start, run: Run, file: Path
 ) -> None:
     master = start("ecl_master", file)
@@ -131,10 +131,10 @@ def test_a_rotation_moves_counts_and_a_master_that_is_gone_is_missed(
     top.sees("tick", "1.00", " 1 ", " 0 ")
     top.sees("tick", " 0 ", " 0 ", " 1 ")
     master.send_signal(signal.SIGTERM)
-    top.sees("STALE: overdue by", "no sign of a master")
+    top.sees("STALE: overdue by", "no master heartbeat")
 
 
-def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, config_file: Write) -> None:
+def test_screen_recovers_after_redis_restart(terminal: Open, own_server: Server, config_file: Write) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
     store = Store(RedisConfig(**own_server.config))
     store.commits.commit(group_of("web", [DAY]), "test", 0, 1, {"ok": 7})
@@ -143,7 +143,7 @@ def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, con
     own_server.kill()
     lines = top.sees("old: Redis at 127.0.0.1")
     assert any(line.startswith(" ok") and " 7 " in line for line in lines)
-    top.press("/", "e", "r", "r")  # keys work all the same
+    top.press("/", "e", "r", "r")  # keys still work
     top.sees("1 event with 'err'")
     top.press("Escape")
     own_server.start()
@@ -153,9 +153,7 @@ def test_redis_may_go_away_and_come_back(terminal: Open, own_server: Server, con
     store.close()
 
 
-def test_keys_are_not_held_up_by_a_redis_that_stalls(
-    terminal: Open, own_server: Server, config_file: Write
-) -> None:
+def test_keys_work_while_redis_stalls(terminal: Open, own_server: Server, config_file: Write) -> None:
     file = config_file({"redis": {**own_server.config, "socket_timeout": 30}, "groups": GROUPS})
     top = terminal(file, "web", "-d", "0.1")
     top.sees("nothing counted yet")
@@ -168,7 +166,7 @@ def test_keys_are_not_held_up_by_a_redis_that_stalls(
         own_server.go_on()
 
 
-def test_groups_are_chosen_from_a_list_and_by_keys(terminal: Open, file: Path, days: Days) -> None:
+def test_keys_choose_group_and_interval(terminal: Open, file: Path, days: Days) -> None:
     days.count("http", {"200": 5})
     top = terminal(file)
     assert "secret" not in "".join(top.sees("Web site", "24h"))
@@ -185,7 +183,7 @@ def test_groups_are_chosen_from_a_list_and_by_keys(terminal: Open, file: Path, d
     assert top.ended() == 0
 
 
-def test_events_are_filtered_sorted_and_scrolled_by_keys(terminal: Open, file: Path, days: Days) -> None:
+def test_keys_filter_sort_and_scroll_events(terminal: Open, file: Path, days: Days) -> None:
     days.count("http", {f"event-{number:03}": number for number in range(300)} | {"404": 1000})
     top = terminal(file, "http", "--sort", "current")
     assert [line.split()[0] for line in top.sees("1 to 20 of 301 events")[3:6]] == [
@@ -205,7 +203,7 @@ def test_events_are_filtered_sorted_and_scrolled_by_keys(terminal: Open, file: P
     assert top.sees("1 to 20 of 301 events")[4].startswith(" event-000")
 
 
-def test_any_window_and_any_event_can_be_shown(terminal: Open, file: Path, days: Days) -> None:
+def test_unusual_events_fit_any_window(terminal: Open, file: Path, days: Days) -> None:
     days.count("http", HOSTILE)
     top = terminal(file, "http", "--sort", "current")
     lines = top.sees("[red]tag[/red]", " 3 ")
@@ -217,14 +215,14 @@ def test_any_window_and_any_event_can_be_shown(terminal: Open, file: Path, days:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_terminal_is_restored_by_a_signal(terminal: Open, file: Path, number: signal.Signals) -> None:
+def test_signal_restores_the_terminal(terminal: Open, file: Path, number: signal.Signals) -> None:
     top = terminal(file, "web")
     top.sees("Web site")
     os.kill(top.pid, number)
     assert top.ended() == 0
 
 
-def test_it_ends_with_its_window(terminal: Open, file: Path) -> None:
+def test_closed_window_ends_top(terminal: Open, file: Path) -> None:
     top = terminal(file, "web")
     top.sees("Web site")
     pid = top.pid
@@ -232,13 +230,13 @@ def test_it_ends_with_its_window(terminal: Open, file: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
-def test_it_ends_after_so_many_reads(terminal: Open, file: Path) -> None:
+def test_top_ends_after_given_number_of_reads(terminal: Open, file: Path) -> None:
     assert terminal(file, "web", "-c", "2", "-d", "0.1").ended() == 0
 
 
-# elsewhere
+# without a terminal
 
-#: Makes Python behave as where rich is not installed.
+#: Python code that hides the package rich.
 NO_RICH = """
 import sys
 class Finder:
@@ -250,7 +248,7 @@ sys.meta_path.insert(0, Finder())
 
 
 class Rows:
-    """What a program prints a row at a time, added up by column."""
+    """The rows that a program prints, and their sums by column."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout
@@ -259,7 +257,7 @@ class Rows:
         self.sums: dict[str, int] = {}
 
     def next(self) -> dict[str, str]:
-        """The next row, whatever headers come before it."""
+        """Returns the next row, without any headers before it."""
         while not re.fullmatch(r"[-?0-9 ]+", line := self._lines.readline().rstrip("\n")):
             self._header = line.split()
         row = dict(zip(self._header, line.split(), strict=True))
@@ -269,7 +267,7 @@ class Rows:
 
 
 @pytest.mark.parametrize("totals", [True, False])
-def test_rows_add_up_to_what_was_logged_over_all_rotations(
+def test_rows_sum_to_all_counts_across_rotations(
     start: Start, server: Server, config_file: Write, totals: bool
 ) -> None:
     group = {"events": ["a", "b"], "auto_declare_events": True, "intervals": ["0.2s"], "totals": totals}
@@ -290,7 +288,7 @@ def test_rows_add_up_to_what_was_logged_over_all_rotations(
     assert rows.sums == {"a": 1000, "b": 0, "late": 2000}
 
 
-def test_a_row_says_that_redis_is_away_and_the_next_one_makes_up_for_it(
+def test_row_after_redis_outage_includes_missed_counts(
     start: Start, own_server: Server, config_file: Write
 ) -> None:
     file = config_file({"redis": own_server.config, "groups": GROUPS})
@@ -306,7 +304,7 @@ def test_a_row_says_that_redis_is_away_and_the_next_one_makes_up_for_it(
     assert rows.next() == {"ok": "0", "error": "0"}
 
 
-def test_a_row_of_a_group_without_events_says_so(run: Run, file: Path) -> None:
+def test_row_of_group_without_events_shows_placeholder(run: Run, file: Path) -> None:
     done = run("ecl", "top", file, "http", "-c", "2", "-d", "0.01")
     assert done.stdout.splitlines() == ["(no event yet)", *["             -"] * 2]
 
@@ -318,13 +316,13 @@ def test_a_row_of_a_group_without_events_says_so(run: Run, file: Path) -> None:
         (["nothing"], 1, "Group 'nothing' not found in configuration"),
         (["web", "-i", "1h"], 1, "group 'web' has no interval '1h' (configured: 24h, 48h)"),
         ([], 2, "expected GROUP, one of: web, http, fast"),
-        (["-i", "24h"], 2, "an interval can be chosen only together with GROUP"),
+        (["-i", "24h"], 2, "--interval can only be used with GROUP"),
         (["web", "24h"], 2, "expected CONFIG [GROUP], not 3 arguments"),
         (["web", "-d", "0"], 2, "SECONDS and COUNT must be above 0"),
         (["web", "-c", "0"], 2, "SECONDS and COUNT must be above 0"),
     ],
 )
-def test_what_cannot_be_shown_is_said_in_one_line(
+def test_wrong_target_is_reported_in_one_line(
     run: Run, file: Path, arguments: list[str], status: int, message: str
 ) -> None:
     done = run("ecl", "top", file, *arguments)
@@ -334,7 +332,7 @@ def test_what_cannot_be_shown_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "named"), [("", True), ("web", True), ("FILE web", False), ("FILE web", True)]
 )
-def test_the_environment_stands_for_a_configuration_that_is_not_given(
+def test_ecl_config_in_environment_replaces_omitted_argument(
     run: Run, file: Path, arguments: str, named: bool
 ) -> None:
     words = [str(file) if word == "FILE" else word for word in arguments.split()]
@@ -345,25 +343,25 @@ def test_the_environment_stands_for_a_configuration_that_is_not_given(
         assert done.stderr == "ERROR: expected GROUP, one of: web, http, fast\n"
 
 
-def test_a_terminal_that_can_only_print_gets_rows(terminal: Open, file: Path) -> None:
+def test_dumb_terminal_gets_rows(terminal: Open, file: Path) -> None:
     top = terminal(file, "web", "-c", "1", TERM="dumb")
     top.sees("ok", "error")
     assert top.ended() == 0
 
 
 @pytest.mark.parametrize(
-    ("groups", "told"),
-    [({"secret": GROUPS["secret"]}, "all groups are hidden"), ({}, "there is no group in the configuration")],
+    ("groups", "message"),
+    [({"secret": GROUPS["secret"]}, "all groups are hidden"), ({}, "the configuration has no groups")],
 )
-def test_a_configuration_without_shown_groups_shows_nothing(
-    run: Run, server: Server, config_file: Write, groups: dict[str, Any], told: str
+def test_configuration_without_shown_groups_is_an_error(
+    run: Run, server: Server, config_file: Write, groups: dict[str, Any], message: str
 ) -> None:
     done = run("ecl", "top", config_file({"redis": server.config, "groups": groups}))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert told in done.stderr
+    assert message in done.stderr
 
 
-def test_rich_is_needed_on_a_terminal_only(
+def test_rich_is_required_only_on_a_terminal(
     run: Run, terminal: Open, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_RICH)
@@ -377,7 +375,7 @@ def test_rich_is_needed_on_a_terminal_only(
 @pytest.mark.parametrize(
     ("history", "added"), [(60, {"ok": 4, "error": 0}), (0, {"ok": None, "error": None})]
 )
-def test_intervals_that_no_history_holds_make_a_row_unknown(
+def test_intervals_missing_in_history_make_a_row_unknown(
     days: Days, history: int, added: dict[str, int | None]
 ) -> None:
     group = replace(WEB, totals=False, history=history)
@@ -393,7 +391,7 @@ def test_intervals_that_no_history_holds_make_a_row_unknown(
     assert rates.next() == {"ok": 2, "error": 0}
 
 
-def test_counts_that_redis_has_lost_are_unknown_and_not_negative(server: Server, days: Days) -> None:
+def test_counts_lost_by_redis_are_unknown_in_a_row(server: Server, days: Days) -> None:
     rates = GroupRates(Reader(days.store), WEB, DAY)
     days.count("web", {"ok": 5})
     rates.next()
@@ -403,7 +401,7 @@ def test_counts_that_redis_has_lost_are_unknown_and_not_negative(server: Server,
     assert rates.next() == {"ok": 0, "error": 0}
 
 
-# what is drawn
+# the screen
 
 
 def sample(counts: dict[str, int], **changed: Any) -> Sample:
@@ -424,9 +422,9 @@ def drawn(view: View, found: Sample, width: int, height: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("n_without", "state"),
-    [(0, ""), (1, "no sign of a master of 1 group"), (2, "no sign of a master")],
+    [(0, ""), (1, "no master heartbeat of 1 group"), (2, "no master heartbeat")],
 )
-def test_list_says_of_how_many_groups_no_master_is_known(n_without: int, state: str) -> None:
+def test_list_shows_number_of_groups_without_master(n_without: int, state: str) -> None:
     pairs = [
         (
             Snapshot(name, "24h", "last", 0.0, 86_400.0, {}, 86_500.0, 0),
@@ -455,17 +453,17 @@ def test_every_screen_fits_its_window(counts: dict[str, int], sort: str, width: 
     assert all(cell_len(line) <= width and line.isprintable() for line in lines)
 
 
-def test_bars_are_as_long_as_their_part() -> None:
+def test_bar_length_is_proportional() -> None:
     assert [bar(part, 2) for part in (0, 0.001, 0.25, 0.5, 1)] == ["", "╸", "╸", "━", "━━"]
 
 
-def test_what_is_not_0_does_not_look_like_it() -> None:
+def test_small_value_never_looks_like_0() -> None:
     lines = drawn(View(Target(HTTP, DAY)), sample({"once": 1, "never": 0}), 100, 10)
     assert lines[3].split()[:5] == ["once", "<0.01", "1", "1", "1"]
     assert lines[4].split()[:5] == ["never", "0", "0", "0", "0"]
 
 
-def test_an_event_that_was_not_in_the_last_interval_has_0_there() -> None:
+def test_event_missing_in_last_interval_shows_0() -> None:
     found = sample({"new": 5})
     found = replace(found, last=replace(found.last, counts={}))
     assert drawn(View(Target(HTTP, DAY)), found, 100, 10)[3].split()[:5] == ["new", "0", "0", "5", "5"]
@@ -495,14 +493,14 @@ FRAME = Frame([Target(HTTP, DAY), Target(WEB, DAY)], rows=50, page=20)
         (["q"], {"has_quit": True}),
     ],
 )
-def test_keys_change_the_view(keys: list[str], changed: dict[str, Any]) -> None:
+def test_key_changes_the_view(keys: list[str], changed: dict[str, Any]) -> None:
     begin = view = View(FRAME.targets[0])
     for key in keys:
         view = press(view, key, FRAME)
     assert view == replace(begin, **changed)
 
 
-def test_words() -> None:
+def test_values_are_formatted_for_people() -> None:
     seconds = (0, 0.25, 9.96, 59.6, 61, 3600, 90_061)
     assert [duration(each) for each in seconds] == ["0s", "0.2s", "10s", "1m", "1m 1s", "1h", "1d 1h"]
     assert printable("a\x1b[31m\u202eé\ud800") == r"a\x1b[31m\u202eé\ud800"

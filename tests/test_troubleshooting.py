@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md knows what the program says, and docs/concepts.md where counts are."""
+"""docs/troubleshooting.md has the messages of the code, and docs/concepts.md its keys."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
 
 @pytest.fixture(scope="module")
-def said() -> set[str]:
-    """What any text in the code may look like, alone or at the end of another one."""
+def known() -> set[str]:
+    """A pattern for each text in the code, alone or at the end of another one."""
     return {f"(?:.*: )?{pattern}" for pattern in patterns()}
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_a_message_on_the_page_is_said_by_the_code(message: str, said: set[str]) -> None:
-    assert [pattern for pattern in said if re.fullmatch(pattern, message)]
+def test_message_on_the_page_exists_in_the_code(message: str, known: set[str]) -> None:
+    assert [pattern for pattern in known if re.fullmatch(pattern, message)]
 
 
-def test_what_the_code_does_not_say_is_noticed(said: set[str]) -> None:
+def test_unknown_message_is_found(known: set[str]) -> None:
     for message in (
         "Redis at localhost:6379/0 is tired",
         "Event 'ok' is not declared",
         "all groups are shown",
     ):
-        assert not [pattern for pattern in said if re.fullmatch(pattern, message)]
+        assert not [pattern for pattern in known if re.fullmatch(pattern, message)]
 
 
-@pytest.mark.parametrize("pattern", sorted(patterns(telling_only=True)))
-def test_what_the_code_says_is_on_the_page(pattern: str) -> None:
+@pytest.mark.parametrize("pattern", sorted(patterns(messages_only=True)))
+def test_message_in_the_code_is_on_the_page(pattern: str) -> None:
     assert [message for message in MESSAGES if re.search(pattern, message)]
 
 
-def test_keys_are_called_as_the_concepts_say() -> None:
+def test_keys_match_the_concepts_page() -> None:
     group, interval = "requests", "5m"
     known = {keys.history(group, interval), keys.totals(group), keys.sources(group), keys.intervals(group)}
     for half in ("cur", "last"):
@@ -51,7 +51,7 @@ def test_keys_are_called_as_the_concepts_say() -> None:
     assert set(re.findall(r"^\| `(requests:.+?)` \|", CONCEPTS, re.MULTILINE)) == known
 
 
-def test_what_log_event_could_not_send_is_counted_later(
+def test_unsent_counts_of_log_event_are_counted_later(
     own_server: Server, config_file: Write, run: Run
 ) -> None:
     group = {"events": ["ok"], "intervals": ["24h"]}

@@ -1,4 +1,4 @@
-"""Intervals that are counted in and that no master ends, because configurations differ."""
+"""Intervals that processes count in and no master ends, because configurations differ."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def names(store: Store, group: GroupConfig) -> list[tuple[str, str]]:
 
 
 def age(server: Server, key: str, interval: str, by_s: int) -> None:
-    """Let an interval be counted in so long ago."""
+    """Set the time of the last count in an interval to some seconds ago."""
     with server.client as client:
         client.hset(key, interval, int(client.time()[0]) - by_s)
 
 
-def test_interval_of_workers_alone_is_named_by_master_check_and_status(
+def test_unrotated_interval_is_named_by_master_check_and_status(
     server: Server, config_file: Write, start: Start, run: Run
 ) -> None:
     groups = {"g": {"events": ["e"], "intervals": ["1m", "1h"]}}
@@ -64,8 +64,8 @@ def test_interval_of_workers_alone_is_named_by_master_check_and_status(
     status = run("ecl", "status", ours)
     assert status.returncode == 4
     assert status.stdout.splitlines()[-1] == (
-        "UNROTATED: counted in, and ended by no master: interval '60s' of group 'g' (see ecl check); "
-        "1 master, 2 intervals in time"
+        "UNROTATED: processes count in intervals that no master ends: "
+        "interval '60s' of group 'g' (see ecl check); 1 master, 2 intervals in time"
     )
     found = json.loads(run("ecl", "status", "--json", ours).stdout)
     assert (found["state"], found["hidden_unrotated"]) == ("unrotated", 0)
@@ -73,7 +73,7 @@ def test_interval_of_workers_alone_is_named_by_master_check_and_status(
 
 
 @pytest.mark.parametrize("layout", ["keys", "hash"], indirect=True)
-def test_every_way_to_count_notes_its_intervals(layout: str, any_server: Server, store: Store) -> None:
+def test_every_way_to_count_records_its_intervals(layout: str, any_server: Server, store: Store) -> None:
     ways: dict[str, Callable[[GroupConfig], object]] = {
         "commits": lambda group: store.commits.commit(group, "s", "", 1, {"e": 1}),
         "requests": lambda group: store.commits.commit_request(group, "k", "c", {"e": 1}, 60),
@@ -89,7 +89,7 @@ def test_every_way_to_count_notes_its_intervals(layout: str, any_server: Server,
 
 
 @pytest.mark.parametrize("durability", ["fsync", "replicas"])
-def test_durable_commit_is_confirmed_beside_the_note(durability: str, own_server: Server) -> None:
+def test_durable_commit_is_confirmed_with_its_interval_record(durability: str, own_server: Server) -> None:
     with own_server.client as client:
         client.config_set("appendfsync", "always")
     store = Store(RedisConfig(**own_server.config))
@@ -103,7 +103,7 @@ def test_durable_commit_is_confirmed_beside_the_note(durability: str, own_server
     store.close()
 
 
-def test_shards_are_looked_at_one_by_one(any_server: Server, store: Store) -> None:
+def test_each_shard_is_checked(any_server: Server, store: Store) -> None:
     ours = group_of("g", [ONE_M], n_shards=3, key_prefix="{g}")
     count(store, replace(ours.shard(2), intervals=(SIXTY_S,)))
     assert names(store, ours) == [("g#2", "60s")]
@@ -123,7 +123,7 @@ def test_another_number_of_shards_is_named(any_server: Server, store: Store) -> 
 
 
 @pytest.mark.parametrize(("n_own", "last"), [(1, 7), (2, 9), (4, 11)])
-def test_eight_shards_beyond_the_own_ones_are_looked_at(n_own: int, last: int, store: Store) -> None:
+def test_eight_shards_beyond_the_configured_ones_are_checked(n_own: int, last: int, store: Store) -> None:
     ours, theirs = (group_of("g", [ONE_M], n_shards=number) for number in (n_own, 16))
     count(store, theirs.shard(last + 1))
     assert names(store, ours) == []
@@ -148,7 +148,7 @@ def test_shards_that_a_running_master_lacks_are_named_for_workers(store: Store) 
     assert names(store, replace(workers, n_shards=1)) == []
 
 
-def test_interval_in_its_first_span_is_not_named_while_a_master_lists_it(store: Store) -> None:
+def test_first_interval_is_not_named_while_a_master_lists_it(store: Store) -> None:
     theirs, ours = group_of("g", [TWO_S, ONE_H]), group_of("g", [TWO_S])
     count(store, theirs)
     store.masters.record([ours], replace(MASTER, pid=2))
@@ -161,7 +161,7 @@ def test_interval_in_its_first_span_is_not_named_while_a_master_lists_it(store: 
     assert names(store, ours) == [("g", "1h")]
 
 
-def test_master_that_has_no_heartbeat_yet_does_not_name_its_intervals(store: Store) -> None:
+def test_master_before_first_heartbeat_does_not_name_its_intervals(store: Store) -> None:
     ours = group_of("g", [ONE_H])
     count(store, ours)
     store.masters.record([group_of("g", [ONE_M])], MASTER)
@@ -169,9 +169,7 @@ def test_master_that_has_no_heartbeat_yet_does_not_name_its_intervals(store: Sto
     assert list(find_unrotated(ours, store, is_master=True)) == []
 
 
-def test_interval_that_a_master_has_taken_is_not_named_before_its_end(
-    any_server: Server, store: Store
-) -> None:
+def test_started_interval_is_not_named_before_its_end(any_server: Server, store: Store) -> None:
     before, after = group_of("g", [ONE_H]), group_of("g", [ONE_M])
     count(store, before)
     assert names(store, after) == [("g", "1h")]
@@ -190,7 +188,7 @@ def test_interval_that_a_master_has_taken_is_not_named_before_its_end(
         (["1m", "1h"], "see the log of the master"),
     ],
 )
-def test_check_names_why_a_rotation_is_overdue(
+def test_check_names_reason_of_overdue_rotation(
     masters: list[str], cause: str, server: Server, run: Run, config_file: Write
 ) -> None:
     groups = {"g": {"events": ["e"], "intervals": ["1h"]}}
@@ -206,7 +204,7 @@ def test_check_names_why_a_rotation_is_overdue(
     assert line.endswith(f"overdue: {cause}")
 
 
-def test_interval_that_another_master_ends_is_not_named(any_server: Server, store: Store) -> None:
+def test_interval_ended_by_another_master_is_not_named(any_server: Server, store: Store) -> None:
     theirs, ours = group_of("g", [ONE_H]), group_of("g", [ONE_M])
     count(store, theirs)
     assert names(store, ours) == [("g", "1h")]
@@ -220,14 +218,14 @@ def test_interval_that_another_master_ends_is_not_named(any_server: Server, stor
     assert names(store, ours) == [("g", "1h")]
 
 
-def test_interval_that_is_no_longer_used_is_not_named(any_server: Server, store: Store) -> None:
+def test_unused_interval_is_not_named(any_server: Server, store: Store) -> None:
     before, after = group_of("g", [ONE_M, ONE_H]), group_of("g", [ONE_M])
     count(store, before)
     now = int(store.client.server_time(before))
     with any_server.client as client:
         client.set("g:1h:cur:@ts", now - 7200)
         assert store.rotation.rotate(before, ONE_H).outcome == "rotated"
-        client.set("g:1h:cur:@ts", now - 3600 - 300)  # it should have ended up to 5 minutes ago
+        client.set("g:1h:cur:@ts", now - 3600 - 300)  # its end is due up to 5 minutes ago
     overdue_s = int(store.client.server_time(before) - ONE_H.end_of(now - 3600 - 300))
     age(any_server, "g:@intervals", "1h", overdue_s + 60)
     assert names(store, after) == []
@@ -247,7 +245,9 @@ def test_interval_is_named_until_65_minutes_after_its_last_count(any_server: Ser
         assert client.hkeys("g:@intervals") == ["1m"]
 
 
-def test_note_is_sent_with_one_commit_a_minute(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_intervals_are_recorded_by_one_commit_per_minute(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, group = Store(RedisConfig(**server.config)), group_of("g", [ONE_M, ONE_H])
 
     def n_evals() -> int:
@@ -257,7 +257,7 @@ def test_note_is_sent_with_one_commit_a_minute(server: Server, monkeypatch: pyte
     with server.client as client:
         client.config_resetstat()
     count(store, group, "s0")
-    before = n_evals()  # the script of the commit and that of the note
+    before = n_evals()  # the scripts of the commit and of the interval record
     for i in range(1, 50):
         count(store, group, f"s{i}")
     assert n_evals() == before
@@ -270,7 +270,7 @@ def test_note_is_sent_with_one_commit_a_minute(server: Server, monkeypatch: pyte
     store.close()
 
 
-def test_key_in_the_way_of_the_note_does_not_stop_counts(
+def test_intervals_key_of_unexpected_type_does_not_stop_counts(
     server: Server, run: Run, config_file: Write
 ) -> None:
     file = config_file({"redis": server.config, "groups": {"g": {"events": ["e"], "intervals": ["1h"]}}})
@@ -281,16 +281,17 @@ def test_key_in_the_way_of_the_note_does_not_stop_counts(
     assert run("ecl", "master", file, "--once").returncode == 0
     checked = run("ecl", "check", file)
     assert checked.stdout.count("g:@intervals") == 1
-    assert "key g:@intervals holds a string, where a hash is expected (rename or delete it)" in checked.stdout
+    assert (
+        "key g:@intervals has an unexpected type (string, expected hash): rename or delete it"
+        in checked.stdout
+    )
 
 
-def test_master_warns_once_and_logs_when_it_is_settled(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_master_warns_once_and_logs_the_end(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     def config(*intervals: str) -> Config:
         return from_dicts({"g": {"events": ["e"], "intervals": list(intervals)}}, server.config)
 
-    caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
+    caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another level
     store = Store(config("1m").redis)
     watch = UnrotatedWatch(store, Log("EventCountLogger"))
     count(store, group_of("g", [SIXTY_S]))
@@ -302,14 +303,12 @@ def test_master_warns_once_and_logs_when_it_is_settled(
     for _ in range(3):
         watch.look(config("60s", "1h"))
     assert [record.getMessage() for record in caplog.records] == [
-        "Group 'g', interval '60s': it is rotated, or no longer counted in"
+        "Group 'g', interval '60s': rotated, or no longer counted in"
     ]
     store.close()
 
 
-def test_outage_does_not_settle_what_was_warned_of(
-    own_server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_outage_does_not_end_a_warning(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     config = from_dicts({"g": {"events": ["e"], "intervals": ["1m", "1h"]}}, own_server.config)
     store = Store(config.redis)
     watch = UnrotatedWatch(store, Log("EventCountLogger"))
@@ -323,7 +322,9 @@ def test_outage_does_not_settle_what_was_warned_of(
     store.close()
 
 
-def test_hidden_group_is_counted_and_not_called_by_name(server: Server, run: Run, config_file: Write) -> None:
+def test_unrotated_interval_of_hidden_group_is_counted_unnamed(
+    server: Server, run: Run, config_file: Write
+) -> None:
     groups: dict[str, Any] = {"secret": {"events": ["e"], "intervals": ["1h"], "hidden": True}}
     file = config_file({"redis": server.config, "groups": groups})
     store = Store(from_dicts(groups, server.config).redis)

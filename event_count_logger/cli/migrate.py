@@ -63,7 +63,7 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
         raise Failure("nothing was moved", ExitStatus.UNKNOWN)
     for migration in migrations:
         for key in migration.run():
-            warn(f"Key {key} holds something else than it should: it is left as it is")
+            warn(f"Key {key} has an unexpected type or value; left unchanged, not moved")
     print(f"{group.name} is moved; set its 'layout: {layout}' in {config_file} before it is used again")
 
 

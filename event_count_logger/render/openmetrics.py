@@ -94,7 +94,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     yield _Family(
         "ecl_stale",
         "gauge",
-        "1 if the current interval is overdue, so that the last finished one is not the latest complete one.",
+        "1 if the current interval is overdue, so that the last finished one is not the latest.",
         _of_intervals(lasts, lambda last: None if last.overdue_s is None else last.stale),
     )
     yield _Family(

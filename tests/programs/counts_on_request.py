@@ -1,9 +1,9 @@
-"""A process that counts what it is told, and ends when it is told no more.
+"""A process that counts on request, and ends with its standard input.
 
 Each line of standard input is a JSON list of a group and the counts of its events; without counts, the group
-is synced. Each line is answered when that is done.
+is synced. Each line is answered when its counting or sync is done.
 
-Usage: told.py CONFIG
+Usage: counts_on_request.py CONFIG
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from event_count_logger import EventCountLogger
 
 
 def main(logger: EventCountLogger) -> None:
-    logger._recovery.run_once()  # what it finds does not depend on when the first count comes
+    logger._recovery.run_once()  # so that the result does not depend on the time of the first count
     for line in sys.stdin:
         group, counts = json.loads(line)
         for event_id, count in counts.items():
