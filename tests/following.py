@@ -21,7 +21,7 @@ class Finished:
 
 
 @dataclass
-class Follower:
+class IntervalCollector:
     """A thread that reads one interval of a group repeatedly, and keeps every finished one.
 
     The sum of all finished intervals and of the current one is read as of one time. The history yields the

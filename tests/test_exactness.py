@@ -23,7 +23,7 @@ from event_count_logger.intervals import Interval
 from tests import groups
 from tests.counting_workers import EVENTS, GROUPS, CountingWorkers
 from tests.fixtures import Run, Start, Write
-from tests.following import Follower
+from tests.following import IntervalCollector
 from tests.servers import Proxy, Server, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -48,7 +48,7 @@ class Deployment:
     def __init__(self, path: Path, start: Start, interval: str = "2s", masters: int = 1) -> None:
         self._config = from_file(path)
         self.masters = [start("ecl_master", path) for _ in range(masters)]
-        self.followers = {group: Follower(self._config, group, interval) for group in GROUPS}
+        self.followers = {group: IntervalCollector(self._config, group, interval) for group in GROUPS}
 
     def check(self, workers: CountingWorkers) -> None:
         """Wait for the workers, and compare the sum of all intervals with the counts that they logged."""
@@ -201,7 +201,7 @@ def test_master_stopped_for_3_intervals_rotates_them_as_one(
 
 def test_rotation_from_cron_loses_nothing(server: Server, start: Start, config_file: Write, run: Run) -> None:
     path = config_file(configuration(server.config, "1s"))
-    follower = Follower(from_file(path), "cached", "1s")
+    follower = IntervalCollector(from_file(path), "cached", "1s")
     workers = CountingWorkers(start, path, 2, 5, "--threads", 2)
     while workers.are_running():
         assert run("ecl_master", "--once", path).returncode == 0
@@ -215,7 +215,7 @@ def test_interval_has_the_counts_logged_in_it(server: Server, start: Start, conf
     groups = {"g": {"events": ["e"], "intervals": ["2s"], "sync_interval": 1}}
     path = config_file({"redis": server.config, "groups": groups})
     start("ecl_master", path)
-    follower = Follower(from_file(path), "g", "2s")
+    follower = IntervalCollector(from_file(path), "g", "2s")
     wait_until(lambda: server.client.get("g:2s:cur:@ts"))
     process = start(sys.executable, PROGRAMS / "log_times.py", path, 7)
     out, err = process.communicate(timeout=60)

@@ -237,7 +237,7 @@ def test_each_interval_is_followed_once_despite_faults(
     logger = EventCountLogger.from_file(path)
     reader = logger.reader("pairs")
     consumer = Consumer(reader, 0)
-    wait_until(lambda: len(consumer.seen) > 2, what="intervals come")
+    wait_until(lambda: len(consumer.seen) > 2, what="intervals arrive")
 
     master.send_signal(signal.SIGKILL)
     master.wait()
@@ -245,7 +245,7 @@ def test_each_interval_is_followed_once_despite_faults(
     own_server.start()
     start("ecl_master", path)
     seen = len(consumer.seen)
-    wait_until(lambda: len(consumer.seen) > seen + 1, what="intervals come again")
+    wait_until(lambda: len(consumer.seen) > seen + 1, what="intervals arrive again")
 
     snapshots = consumer.cut_off()
     consumer = Consumer(reader, snapshots[-1].position)
@@ -254,7 +254,7 @@ def test_each_interval_is_followed_once_despite_faults(
     logged = out.count(",") + 1
     wait_until(
         lambda: sum(one.counts.get("e", 0) for one in [*snapshots, *consumer.seen]) >= logged,
-        what="all is finished",
+        what="all intervals are finished",
     )
     snapshots += consumer.cut_off()
     counted = sum((Counter(one.counts) for one in snapshots), Counter())

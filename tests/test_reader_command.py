@@ -329,7 +329,7 @@ def test_follow_without_after_starts_at_next_interval(
     days.finish("web", {"ok": 5}, 5)
     following = follow("-g", "web")
     with own_server.client as client:
-        wait_until(lambda: client.info("commandstats").get("cmdstat_xrange"), what="it waits")
+        wait_until(lambda: client.info("commandstats").get("cmdstat_xrange"), what="the command waits")
     days.finish("web", {"ok": 4}, 4)
     assert following.lines(3) == [f"{utc(days, 4)} to {utc(days, 3)}:", "error:0", "ok:4"]
 

@@ -54,7 +54,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_status_with_running_master_is_ok(run: Run, start: Start, file: Path) -> None:
     master = start("ecl_master", file)
-    wait_until(lambda: found(run, file)["masters"], what="the master says that it is there")
+    wait_until(lambda: found(run, file)["masters"], what="the master has a heartbeat")
     wait_until(lambda: None not in [each["overdue_s"] for each in found(run, file)["intervals"]])
     done = run("ecl", "status", file)
     assert (done.returncode, done.stderr) == (0, "")
@@ -65,10 +65,10 @@ def test_status_with_running_master_is_ok(run: Run, start: Start, file: Path) ->
 
 def test_rotation_without_master_becomes_overdue(run: Run, start: Start, file: Path) -> None:
     master = start("ecl_master", file)
-    wait_until(lambda: found(run, file)["masters"], what="the master says that it is there")
+    wait_until(lambda: found(run, file)["masters"], what="the master has a heartbeat")
     master.send_signal(signal.SIGTERM)
     master.wait(20)
-    wait_until(lambda: run("ecl", "status", file).returncode == 4, what="it is overdue")
+    wait_until(lambda: run("ecl", "status", file).returncode == 4, what="the rotation is overdue")
     done = run("ecl", "status", file)
     assert last_line(done).startswith("OVERDUE: 1 of 2 intervals and 1 hidden interval by up to ")
     assert last_line(done).endswith("; no master heartbeat, 1 interval in time")
@@ -145,7 +145,7 @@ def test_interval_added_later_is_not_started_while_master_runs(
     run: Run, start: Start, config_file: Write, server: Server, file: Path
 ) -> None:
     start("ecl_master", file)
-    wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all is well")
+    wait_until(lambda: run("ecl", "status", file).returncode == 0, what="the status is OK")
     groups = {"web": {**GROUPS["web"], "intervals": ["0.5s", "24h", "7m"]}, "secret": GROUPS["secret"]}
     later = config_file({"redis": server.config, "groups": groups}, "later.yml")
     done = run("ecl", "status", later)
@@ -161,7 +161,10 @@ def test_master_of_other_groups_does_not_count_for_this_one(
 ) -> None:
     only_web = config_file({"redis": server.config, "groups": {"web": GROUPS["web"]}}, "web.yml")
     start("ecl_master", only_web)
-    wait_until(lambda: run("ecl", "status", only_web).returncode == 0, what="all is well there")
+    wait_until(
+        lambda: run("ecl", "status", only_web).returncode == 0,
+        what="the status of the configuration of the master is OK",
+    )
     done = run("ecl", "status", file)
     assert (done.returncode, last_line(done)) == (
         4,
@@ -352,7 +355,7 @@ def test_stopped_process_is_unsent_until_it_continues(
     counting = Counting(start, file)
     counting.log(7)
     if not limit_s:
-        wait_until(lambda: found(run, file)["machine"][0]["unsent"] == 0, what="what came first is sent")
+        wait_until(lambda: found(run, file)["machine"][0]["unsent"] == 0, what="the first counts are sent")
     counting.process.send_signal(signal.SIGSTOP)
     (path,) = spool_dir.glob("*.ecl")
     with spool_file.Window(path) as window:
@@ -380,7 +383,7 @@ def test_stopped_process_is_unsent_until_it_continues(
     counting.process.send_signal(signal.SIGCONT)
     counting.log(1)
     if not limit_s:
-        wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all is sent")
+        wait_until(lambda: run("ecl", "status", file).returncode == 0, what="all counts are sent")
 
 
 @pytest.mark.parametrize(
@@ -421,7 +424,7 @@ sys.stdin.read()
 """
     process = start("python", "-c", program, file, stdin=subprocess.PIPE)
     assert process.stdout and process.stdout.readline() == "counting\n"
-    wait_until(lambda: any(spool_dir.glob("*.ecl")), what="it counts")
+    wait_until(lambda: any(spool_dir.glob("*.ecl")), what="the process counts")
     config = from_file(str(file))
 
     def first_look() -> MachineStatus | None:
@@ -429,7 +432,7 @@ sys.stdin.read()
         machine = examine_machine(config)
         return machine if machine.late else None
 
-    late = wait_until(first_look, what="a look finds counts that are under way")
+    late = wait_until(first_look, what="a look finds unsent counts")
     assert recheck(config, late).late == []
     assert run("ecl", "status", file).returncode == 0
 
@@ -443,7 +446,7 @@ def test_sync_records_time_of_last_complete_send(
     counting.log(1)
     age(spool_dir, 3600)
     reader = LocalReader(from_file(str(file)))
-    wait_until(lambda: reader.read()[0].sent_s < 60, what="an idle process notes it, too")
+    wait_until(lambda: reader.read()[0].sent_s < 60, what="an idle process records the time, too")
 
 
 @pytest.mark.parametrize(

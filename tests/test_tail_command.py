@@ -81,7 +81,7 @@ def test_lines_are_counted_within_seconds_until_a_signal(
     server: Server, start: Start, configure: Configure, log: Path
 ) -> None:
     process = start("ecl", "tail", configure(server.config))
-    wait_until(lambda: server.client.hlen("g:@sources"), what="it has begun")
+    wait_until(lambda: server.client.hlen("g:@sources"), what="the command has begun")
     with log.open("a") as stream:
         for n in (1, 2):
             stream.write("line\n")
@@ -90,7 +90,9 @@ def test_lines_are_counted_within_seconds_until_a_signal(
         n_read = bytes_read(process)
         stream.write("line\n")
         stream.flush()
-        wait_until(lambda: bytes_read(process) > n_read, what="it has been read, and may wait for its commit")
+        wait_until(
+            lambda: bytes_read(process) > n_read, what="the line is read, and perhaps waits for its commit"
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert counted(server) == 3
@@ -133,7 +135,7 @@ def test_second_signal_ends_tail_at_once(server: Server, start: Start, configure
     try:
         process = start("ecl", "tail", configure({**server.config, "socket_timeout": 60}))
         wait_until(lambda: "T" in Path(f"/proc/{server.process.pid}/stat").read_text().split()[2])  # type: ignore[union-attr]
-        wait_until(lambda: is_connected(process), what="it waits for an answer")
+        wait_until(lambda: is_connected(process), what="the command waits for an answer")
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)

@@ -126,7 +126,7 @@ def test_rotation_moves_counts_and_missing_master_is_shown(
 ) -> None:
     master = start("ecl_master", file)
     top = terminal(file, "fast", "-d", "0.1", "--sort", "event")
-    wait_until(lambda: top.lines[0].endswith(" in time"), what="the master is seen")
+    wait_until(lambda: top.lines[0].endswith(" in time"), what="the master has a heartbeat")
     assert run("ecl_log_event", file, "fast", "tick").returncode == 0
     top.sees("tick", "1.00", " 1 ", " 0 ")
     top.sees("tick", " 0 ", " 0 ", " 1 ")
@@ -283,7 +283,7 @@ def test_rows_sum_to_all_counts_across_rotations(
         )
         time.sleep(0.001)
     store.close()
-    wait_until(lambda: rows.next() and rows.sums["a"] >= 1000, what="all is printed")
+    wait_until(lambda: rows.next() and rows.sums["a"] >= 1000, what="all counts are printed")
     assert rows.next() == {"a": "0", "b": "0", "late": "0"}
     assert rows.sums == {"a": 1000, "b": 0, "late": 2000}
 

@@ -1,4 +1,4 @@
-"""Prints graphs for Munin."""
+"""Printing of graphs for Munin."""
 
 from __future__ import annotations
 

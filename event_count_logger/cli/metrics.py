@@ -1,4 +1,4 @@
-"""Prints metrics for OpenMetrics and Prometheus."""
+"""Printing of metrics for OpenMetrics and Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the counts of one group, with warnings about stale or missing ones."""
+"""Printing of the counts of one group, with warnings about stale or missing ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RENDERERS: dict[str, Renderer] = {"text": text, "json": json, "csv": csv}
 
 
 class GroupPrinter:
-    """Prints counts on standard output, and warnings on standard error.
+    """A printer of counts on standard output, and of warnings on standard error.
 
     All methods raise StoreError if Redis does not answer.
     """

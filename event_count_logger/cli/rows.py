@@ -1,4 +1,4 @@
-"""Prints counts repeatedly, one row per read."""
+"""Printing of counts, one row per read."""
 
 from __future__ import annotations
 

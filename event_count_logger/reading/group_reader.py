@@ -33,7 +33,7 @@ def choose_interval(group: GroupConfig, name: str | None) -> Interval:
 
 
 class GroupReader:
-    """Reads the counts of one group; thread-safe.
+    """A thread-safe reader of the counts of one group.
 
     Intervals have the names of the configuration. The name may be omitted where the group has only one.
     All methods raise `NotConfigured` for an unknown interval, and `StoreError` when Redis does not answer.

@@ -1,4 +1,4 @@
-"""Parses and compares history positions given by people and programs."""
+"""Parsing and comparison of history positions given by people and programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the counters of this machine's processes from their spool files, which costs them nothing."""
+"""Local counters of this machine's processes, read from their spool files at no cost to them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class UndeliveredFile:
 
 
 class LocalReader:
-    """Reads the spool files of one configuration on this machine."""
+    """A reader of the spool files of one configuration on this machine."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

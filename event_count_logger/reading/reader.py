@@ -1,4 +1,4 @@
-"""Reads consistent snapshots of counts, with their true span and staleness."""
+"""Consistent snapshots of counts, with their true span and staleness."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Totals:
 
 
 class Reader:
-    """Reads the counts of all groups of one Redis database."""
+    """A reader of all groups of one Redis database."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -192,7 +192,7 @@ class Reader:
 
 
 def is_overdue(overdue_s: float | None) -> TypeGuard[float]:
-    """Returns whether a rotation is later than a running master would let it be."""
+    """Returns whether a rotation is overdue by more than the tolerance."""
     return overdue_s is not None and overdue_s > OVERDUE_TOLERANCE_S
 
 

@@ -1,4 +1,4 @@
-"""Reads the metrics of all groups that are not hidden, for export to monitoring."""
+"""The metrics of all groups that are not hidden, for export to monitoring."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Scrape:
 
 
 class Scraper:
-    """Reads the same groups repeatedly, and counts errors; thread-safe."""
+    """A thread-safe reader of metrics that counts errors over all scrapes."""
 
     def __init__(self, groups: Iterable[GroupConfig], store: Store) -> None:
         self._groups = tuple(groups)

@@ -32,7 +32,7 @@ class IntervalStatus:
 
     @property
     def overdue(self) -> bool:
-        """True if its rotation is later than a running master would let it be."""
+        """True if its rotation is overdue by more than the tolerance."""
         return is_overdue(self.overdue_s)
 
 

@@ -45,7 +45,7 @@ class Unrotated:
 
 
 class UnrotatedWatch:
-    """Logs each unrotated interval once, and its end once."""
+    """A watch that logs each unrotated interval once when it is found, and once when it is gone."""
 
     def __init__(self, store: Store, log: Log) -> None:
         self._store = store
