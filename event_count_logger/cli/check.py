@@ -31,7 +31,8 @@ def check(config_file: str) -> None:
       ecl.yml: 1 problem
 
     \b
-    Exit status: 0 no problem; 1 problems; 3 no problem, but Redis could not be checked.
+    Exit status: 0 no problem; 1 problems; 3 no problem, but Redis could not be
+    checked.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     report = _examine(config_file)

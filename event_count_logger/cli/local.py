@@ -47,7 +47,8 @@ def local(
 
     \b
     Exit status: 0; 1 unknown group or event; 2 wrong usage or configuration.
-    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is
+    a file.
     """
     config_file, *rest = with_config(arguments)
     if poll != bool(rest) or (poll and (len(rest) < 2 or sums)):

@@ -51,12 +51,14 @@ def log_event(arguments: tuple[str, ...]) -> None:
       $ cut -d' ' -f9 access.log | ecl_log_event ecl.yml http -
 
     \b
-    Exit status: 0 all counts are in Redis; 1 unknown group or event (of standard input,
-    all other lines are counted); 2 wrong usage or configuration; 3 Redis has not
-    confirmed the counts: they are in a spool file, and are counted once, later. Do not
-    repeat the command. With `spool: false`, the last line shows whether the counts are
-    in Redis, lost, or unknown; if unknown, a repeat may count twice.
-    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    Exit status: 0 all counts are in Redis; 1 unknown group or event (of standard
+    input, all other lines are counted); 2 wrong usage or configuration; 3 Redis
+    has not confirmed the counts: they are in a spool file, and are counted once,
+    later. Do not repeat the command. With `spool: false`, the last line shows
+    whether the counts are in Redis, lost, or unknown; if unknown, a repeat may
+    count twice.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is
+    a file.
     """
     config_file, group_name, event_id, count = _parse(arguments)
     config = from_file(config_file)

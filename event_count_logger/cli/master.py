@@ -35,8 +35,8 @@ def master(config_file: str, verbose: bool, once: bool, log_format: LogFormat) -
       2026-11-21T12:05:00 [INFO] Group 'requests', interval '5m': rotated ...
 
     \b
-    Exit status: 0 stopped, or --once done; 2 wrong usage or configuration;
-    3 Redis is unreachable (--once), or the embedded server cannot be started.
+    Exit status: 0 stopped, or --once done; 2 wrong usage or configuration; 3
+    Redis is unreachable (--once), or the embedded server cannot be started.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)

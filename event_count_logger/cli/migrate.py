@@ -41,8 +41,9 @@ def migrate(config_file: str, group_name: str, layout: Layout, dry_run: bool, ye
       requests is moved; set its 'layout: hash' in ecl.yml before it is used again
 
     \b
-    Exit status: 0; 1 unknown group, or the answer was no; 2 wrong usage or configuration,
-    or the group is in use; 3 Redis is unreachable, and the rest is not moved yet.
+    Exit status: 0; 1 unknown group, or the answer was no; 2 wrong usage or
+    configuration, or the group is in use; 3 Redis is unreachable, and the rest is
+    not moved yet.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)

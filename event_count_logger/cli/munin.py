@@ -49,7 +49,8 @@ def munin(name: str, action: str, config_file: str | None) -> None:
     error. The exit status is 0 even then, because Munin discards the output of a plugin that fails.
 
     \b
-    Exit status: 0; 1 unknown or hidden group, unknown interval; 2 wrong usage or configuration.
+    Exit status: 0; 1 unknown or hidden group, unknown interval; 2 wrong usage or
+    configuration.
     ecl_config or ECL_CONFIG in the environment stands for --config.
     """
     if action == "autoconf":

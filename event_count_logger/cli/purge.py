@@ -45,9 +45,11 @@ def purge(arguments: tuple[str, ...], dry_run: bool, yes: bool, force: bool) -> 
       deleted 45 keys of group 'old_requests'
 
     \b
-    Exit status: 0 deleted, or no keys found; 1 the answer was no, or the group is in use; 2 wrong usage
-    or configuration; 3 Redis is unreachable, or rejects the request.
-    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    Exit status: 0 deleted, or no keys found; 1 the answer was no, or the group is
+    in use; 2 wrong usage or configuration; 3 Redis is unreachable, or rejects the
+    request.
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is
+    a file.
     """
     config_file, *names = with_config(arguments)
     if len(names) != 1:

@@ -98,8 +98,9 @@ def reader(
       1795521600,1795521900,req1,54,0.18
 
     \b
-    Exit status: 0; 1 unknown group or interval, or the group keeps no history or totals;
-    2 wrong usage or configuration; 3 Redis is unreachable; 4 stale, with --strict.
+    Exit status: 0; 1 unknown group or interval, or the group keeps no history or
+    totals; 2 wrong usage or configuration; 3 Redis is unreachable; 4 stale, with
+    --strict.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     chosen_format = _choose_format(output_format, as_json)

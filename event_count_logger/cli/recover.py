@@ -33,9 +33,9 @@ def recover(config_file: str, dry_run: bool) -> None:
       recovered 1 file, 12 events; 1 live
 
     \b
-    Exit status: 0 no counts are left; 2 wrong usage or configuration; 3 Redis is unreachable, and the other
-    files are kept; 4 a file is kept because Redis rejects some of its counts, or a file or directory cannot
-    be read.
+    Exit status: 0 no counts are left; 2 wrong usage or configuration; 3 Redis is
+    unreachable, and the other files are kept; 4 a file is kept because Redis
+    rejects some of its counts, or a file or directory cannot be read.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     log_to_stderr()

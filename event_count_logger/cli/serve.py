@@ -82,7 +82,8 @@ def serve(
       2026-11-21T12:05:00 [INFO] Serving at http://127.0.0.1:8917/, without a token
 
     \b
-    Exit status: 0 stopped; 2 wrong usage or configuration, or the address cannot be used.
+    Exit status: 0 stopped; 2 wrong usage or configuration, or the address cannot
+    be used.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     if token_file and without_token:

@@ -43,8 +43,8 @@ def status(config_file: str, as_json: bool) -> None:
       OK: 1 master, 3 intervals in time
 
     \b
-    Exit status: 0 OK; 2 wrong usage or configuration; 3 Redis is unreachable, or rejects
-    the request (UNREACHABLE, REFUSED); 4 any other fault.
+    Exit status: 0 OK; 2 wrong usage or configuration; 3 Redis is unreachable, or
+    rejects the request (UNREACHABLE, REFUSED); 4 any other fault.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     config = from_file(config_file)

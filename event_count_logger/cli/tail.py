@@ -67,8 +67,8 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
       $ ecl tail ecl.yml
 
     \b
-    Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`;
-    2 wrong usage or configuration. While Redis is unavailable, the command waits.
+    Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`; 2
+    wrong usage or configuration. While Redis is unavailable, the command waits.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)

@@ -60,9 +60,11 @@ def top(
            9      1
 
     \b
-    Exit status: 0; 1 unknown or hidden group, or unknown interval; 2 wrong usage or configuration,
-    or rich is missing; 3 Redis rejects the request (only without a terminal).
-    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is a file.
+    Exit status: 0; 1 unknown or hidden group, or unknown interval; 2 wrong usage
+    or configuration, or rich is missing; 3 Redis rejects the request (only
+    without a terminal).
+    ECL_CONFIG in the environment stands for CONFIG, unless the first argument is
+    a file.
     """
     check_limits(delay_s, reads)
     config_file, *group_names = with_config(arguments)

@@ -15,12 +15,11 @@ HEAD = """\
 
 <!-- scripts/reference writes this page from the code. -->
 
-`ecl NAME` runs a command, and `ecl NAME --help` prints what is here. `ecl_master`, `ecl_reader` and `ecl_log_event` are
-the same as `ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, and `ecl top` the extra
-`top`.
+This page shows `ecl NAME --help` for each command. `ecl_master`, `ecl_reader` and `ecl_log_event` are short for
+`ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, `ecl top` the extra `top`.
 
-Data goes to standard output, and everything else to standard error: warnings begin with `WARNING`, what ends a command
-with `ERROR`.
+Data goes to standard output, and all messages go to standard error. A warning begins with `WARNING`, an error that ends
+the command with `ERROR`.
 
 ## Exit statuses
 """
@@ -40,8 +39,8 @@ def page() -> str:
 
 def _statuses() -> str:
     found = re.findall(r"^ +\w+ = (\d+)(?:  #: (.*))?$", inspect.getsource(base.ExitStatus), re.MULTILINE)
-    rows = "".join(f"| {number} | {meaning or 'all is well'} |\n" for number, meaning in found)
-    return f"| status | what |\n|---|---|\n{rows}"
+    rows = "".join(f"| {number} | {meaning or 'success'} |\n" for number, meaning in found)
+    return f"| status | meaning |\n|---|---|\n{rows}"
 
 
 def _help(command: click.Command, name: str) -> str:
