@@ -140,8 +140,8 @@ def test_plugin_name_selects_graphs(name: str, drawn: list[str]) -> None:
     [
         ("ecl_nothing", "'ecl_nothing' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
         ("ecl_", "'ecl_' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
-        ("ecl_web_7m", "group 'web' has no interval '7m'"),
-        ("ecl_web_", "group 'web' has no interval ''"),
+        ("ecl_web_7m", "group 'web' has no interval '7m' (configured: 5s, 1h, 5m, 0.5h)"),
+        ("ecl_web_", "group 'web' has no interval '' (configured: 5s, 1h, 5m, 0.5h)"),
         ("ecl_secret", "group 'secret' is hidden ('hidden: true' in its configuration)"),
         ("ecl_secret_5m", "group 'secret' is hidden ('hidden: true' in its configuration)"),
     ],
@@ -533,7 +533,7 @@ def run_plugin(
         (
             {},
             "no (no configuration given: set env.ecl_config in /etc/munin/plugin-conf.d, "
-            "or give --config or ECL_CONFIG)\n",
+            "or use --config or ECL_CONFIG)\n",
         ),
         ({"ecl_config": "/not/there.yml"}, "no (/not/there.yml: "),
     ],
