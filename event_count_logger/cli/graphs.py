@@ -11,7 +11,7 @@ from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.render import munin as render
 from event_count_logger.render import text
 from event_count_logger.render.munin_graphs import Graph
-from event_count_logger.store import Store
+from event_count_logger.store import Store, declared_first
 
 #: A graph, its events, and their counts; None if Redis did not answer.
 _GraphValues = tuple[Graph, list[str], Snapshot | None]
@@ -65,5 +65,5 @@ def _read_graph(reader: Reader, graph: Graph) -> _GraphValues:
     (snapshot,) = read_once_rotated(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
         warn(warning)
-    known = reader.known_events(graph.group)
-    return graph, [*known, *sorted(set(snapshot.counts).difference(known))], snapshot
+    events = {*snapshot.counts, *reader.known_events(graph.group)}
+    return graph, declared_first(graph.group.events, events), snapshot

@@ -11,7 +11,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store import HistoryEntry, Reading, Store
+from event_count_logger.store import HistoryEntry, Reading, Store, declared_first
 from event_count_logger.store.shard_merge import added
 
 #: Seconds by which a rotation may be late before its interval counts as overdue.
@@ -155,7 +155,7 @@ class Reader:
         for interval in group.intervals:
             for snapshot in (*self.read(group, interval, "last", "cur"), *self.history(group, interval)):
                 events.update(snapshot.counts)
-        return [*group.events, *sorted(events.difference(group.events))]
+        return declared_first(group.events, events.union(group.events))
 
     def history(self, group: GroupConfig, interval: Interval, count: int | None = None) -> list[Snapshot]:
         """Returns the last finished intervals, oldest first; at most `count`, all in the history if None.
