@@ -385,18 +385,18 @@ def test_server_lost_between_scrapes_hides_all_counts(
 
 
 def test_server_lost_during_scrape_hides_all_counts(
-    own_server: Server, config: Callable[..., Config]
+    own_server: Server, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Losing(Store):
-        """A store whose server is killed after the first group."""
-
-        def masters(self, group: str) -> list[MasterInfo]:
-            found = super().masters(group)
-            own_server.kill()
-            return found
-
     configured = config(GROUPS, own_server.config)
-    store = Losing(configured.redis)
+    store = Store(configured.redis)
+    read_masters = store.masters.of
+
+    def of(group: GroupConfig) -> list[MasterInfo]:
+        found = read_masters(group)
+        own_server.kill()  # after the first group
+        return found
+
+    monkeypatch.setattr(store.masters, "of", of)
     read = Scraper(configured.shown_groups, store).scrape()
     store.close()
     assert (read.up, read.groups) == (False, [])
