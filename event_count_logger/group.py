@@ -75,7 +75,7 @@ class EventGroup(Counting):
         self._counters = PerProcess(
             partial(GroupCounters, config, store, recovery, self._log, self.admission)
         )
-        self.admission.find_room = _room_finder(weakref.ref(self._counters))
+        self.admission.make_room = _room_finder(weakref.ref(self._counters))
         weakref.finalize(self, _release, self._counters).atexit = False
 
     @property
@@ -132,10 +132,10 @@ class EventGroup(Counting):
         Returns:
             Whether Redis has confirmed all of it; what other threads count meanwhile is left out.
         """
-        pending = self._counters.get().pending()
-        for sender in pending.attempts():
+        target = self._counters.get().flush_target()
+        for sender in target.attempts():
             syncer.current().flush(sender, syncer.FLUSH_TIMEOUT_S)
-        return pending.is_confirmed()
+        return target.is_confirmed()
 
     async def flush(self) -> bool:
         """The same as `sync` for coroutines of asyncio and trio: waits without blocking the event loop.
@@ -143,11 +143,11 @@ class EventGroup(Counting):
         Returns:
             Whether Redis has confirmed all that was counted in this process before.
         """
-        pending = self._counters.get().pending()
-        for sender in pending.attempts():
+        target = self._counters.get().flush_target()
+        for sender in target.attempts():
             ask = partial(syncer.current().wake, sender)
             await event_loops.wait_for_call(ask, syncer.FLUSH_TIMEOUT_S)
-        return pending.is_confirmed()
+        return target.is_confirmed()
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
         """Count how a block or function ends.
@@ -285,10 +285,10 @@ class EventGroup(Counting):
             self._log.warning("Event '%s' is not declared!", event_id)
             return None
         self.sync()
-        with ExitStack() as at_rest:
+        with ExitStack() as paused:
             unsent = 0
             for local in self.all_local:
-                at_rest.enter_context(local.at_rest())
+                paused.enter_context(local.sending_paused())
                 unsent += local.unsent().get(event_id, 0)
             return {name: self.get_current_count(event_id, name) + unsent for name in self.intervals}
 
@@ -346,7 +346,7 @@ class EventGroup(Counting):
     def _send(self, cell: Cell, total: int) -> None:
         counters = self._counters.get()
         local = counters.local
-        if local.held_up(cell.event_id):
+        if local.is_backing_off(cell.event_id):
             syncer.current().remind(local)
         elif not self._config.direct or event_loops.is_running_here() or process.is_ending():
             self._hand_over(local)
@@ -360,10 +360,10 @@ class EventGroup(Counting):
         if local.wake_requested:
             return
         try:
-            local.note_wake()
+            local.note_wake_request()
             syncer.current().wake(local)
         except BaseException:  # out of a signal handler: the next event asks for it again
-            local.expect_wake()
+            local.clear_wake_request()
             raise
 
     def _confirm(self, local: LocalCounters, cell: Cell, total: int) -> None:
@@ -389,7 +389,7 @@ class EventGroup(Counting):
             action = action._replace(event=counted_as)
         outbox, background = self.outbox, syncer.current()
         outbox.put(action)
-        if outbox.held_up:
+        if outbox.is_backing_off:
             background.remind(outbox)
         elif event_loops.is_running_here():
             background.wake(outbox)
@@ -409,9 +409,9 @@ def _release(counters: PerProcess[GroupCounters]) -> None:
 
 
 def _room_finder(counters: weakref.ref[PerProcess[GroupCounters]]) -> Callable[[float], None]:
-    def find_room(now: float) -> None:
+    def make_room(now: float) -> None:
         found = counters()
         if found is not None:
-            found.get().find_room(now)
+            found.get().make_room(now)
 
-    return find_room
+    return make_room

@@ -63,9 +63,9 @@ class EventCountLogger:
     @classmethod
     def from_config(cls: type[_Logger], config: Config, log_level: str | int = "WARNING") -> _Logger:
         """Use a configuration that was read before."""
-        logger = cls.__new__(cls)
-        logger._use(config, log_level)
-        return logger
+        made = cls.__new__(cls)
+        cls._use(made, config, log_level)
+        return made
 
     def _use(self, config: Config, log_level: str | int) -> None:
         self.config = config
@@ -138,12 +138,12 @@ class EventCountLogger:
         Args:
             timeout: Seconds that this may take.
         """
-        some = [sender for group in list(self._groups.values()) for sender in group.senders]
-        for local in syncer.current().close(some, timeout):
+        senders = [sender for group in list(self._groups.values()) for sender in group.senders]
+        for sender in syncer.current().close(senders, timeout):
             self.log.warning(
                 "Closed with %s of group '%s' unsent: retried until the process ends",
-                local.unsent_in_words(),
-                local.config.name,
+                sender.describe_unsent(),
+                sender.config.name,
             )
         self._store.close()
         self._reading_store.close()

@@ -126,7 +126,7 @@ class Round:
                 for counts in (group.local.unsent(),):
                     if any(not 0 <= count < 2**40 for count in counts.values()):
                         self.faults.append(f"impossible unsent counts: {max(counts.values())}")
-                group.local.unsent_in_words()
+                group.local.describe_unsent()
                 group.event_ids, group.get_counts("24h", current=True)
                 time.sleep(random.random() / 100)
 

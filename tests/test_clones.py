@@ -33,8 +33,8 @@ class Process:
 
     def __init__(self, path: Path, store: Store, clock_s: float) -> None:
         self.file = spool_file.take_over(path)
-        self.cells = Cells.found(self.file)
-        self.sync = BatchSender(GROUP, self.cells, store, Log("test"), lambda: clock_s)
+        self.cells = Cells.from_storage(self.file)
+        self.sender = BatchSender(GROUP, self.cells, store, Log("test"), lambda: clock_s)
 
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count
@@ -59,7 +59,7 @@ def cloned(server: Server, store: Store, tmp_path: Path) -> Iterator[Callable[[i
         original = Process(file.path, store, 1000.0)
         made.append(original)
         original.log("a", 10)
-        original.sync.run()
+        original.sender.run()
         original.log("a", unsent)
         for number in (1, 2):
             copy = tmp_path / f"machine-{number}" / file.path.name
@@ -84,7 +84,7 @@ def test_clones_of_a_process_lose_nothing(
     for _ in range(5):
         for number, process in enumerate(processes):
             process.log(f"by {number}")
-            process.sync.run()
+            process.sender.run()
     assert counts(server) == {"a": 10, "by 0": 5, "by 1": 5, "by 2": 5}
     assert "another process uses source" in caplog.text
 
@@ -95,9 +95,9 @@ def test_clones_that_end_take_their_positions_along_and_report_no_loss(
     processes = cloned(0)
     for process in processes:
         process.log("b")
-        process.sync.run()
+        process.sender.run()
     for process in processes:
-        process.sync.retire()
+        process.sender.retire()
     assert "has lost data" not in caplog.text
     assert not server.client.exists("g:@sources")
 
@@ -107,10 +107,10 @@ def test_a_clone_that_ends_leaves_the_position_to_the_other(
 ) -> None:
     original, clone, _ = cloned(0)
     original.log("b")
-    original.sync.run()
-    clone.sync.retire()
+    original.sender.run()
+    clone.sender.retire()
     original.log("b")
-    original.sync.run()
+    original.sender.run()
     assert "has lost data" not in caplog.text
     assert counts(server) == {"a": 10, "b": 2}
 
@@ -120,7 +120,7 @@ def test_counts_unsent_when_a_process_is_cloned_are_counted_by_each(
 ) -> None:
     for process in cloned(3):
         process.log("b")
-        process.sync.run()
+        process.sender.run()
     assert counts(server) == {"a": 10 + 3 * 3, "b": 3}
 
 
@@ -130,19 +130,19 @@ def test_a_refused_batch_of_a_clone_is_sent_as_another_source(
     original, clone, _ = cloned(0)
     server.client.rpush("g:1h:cur:bad", "x")
     clone.log("bad", 2)
-    clone.sync._begin(clone.cells.unsent())
+    clone.sender._begin(clone.cells.unsent())
     clone.cells.state = State.ABANDONING
     original.log("b")
-    original.sync.run()
+    original.sender.run()
     server.client.delete("g:1h:cur:bad")
-    clone.sync.run()
+    clone.sender.run()
     assert counts(server) == {"a": 10, "b": 1, "bad": 2}
 
 
 def recovered(server: Server, directory: Path) -> list[tuple[FileState, int]]:
     config: Config = from_dicts({"g": {**SETTINGS, "spool_dir": str(directory)}}, server.config)
     store = Store(config.redis)
-    found = [(finding.outcome, finding.counts) for finding in Recovery(config, store, Log("test")).run()]
+    found = [(finding.state, finding.counts) for finding in Recovery(config, store, Log("test")).run()]
     store.close()
     return found
 

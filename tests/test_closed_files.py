@@ -52,7 +52,7 @@ def counting(server: Server, logger: Make) -> Callable[..., Any]:
 
 
 def close_descriptors(group: Any) -> None:
-    for descriptor in group.local._keeper._file._descriptors:
+    for descriptor in group.local._spool._file._descriptors:
         os.dup2(DEVNULL, descriptor)  # so that no other file gets the same number
 
 
@@ -71,7 +71,7 @@ def test_file_that_no_process_took_over_is_opened_again(
     assert group.sync()
     assert server.counts("g", "24h", "cur") == {"first": 1, "a": 7}
     (path,) = files(spool_dir)
-    with spool_file.Window(path) as window:
+    with spool_file.SpoolReader(path) as window:
         assert window.is_held()
     assert f"Spool file {path} was closed by other code of this process; opened again" in caplog.text
 

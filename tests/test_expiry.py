@@ -45,10 +45,10 @@ class Aging:
 
     def pass_time(self, seconds: float, looks: int = 1) -> None:
         assert self.group.sync()
-        self.counters.look(self.now)
+        self.counters.expire_idle(self.now)
         for _ in range(looks):
             self.now += seconds / looks
-            self.counters.look(self.now)
+            self.counters.expire_idle(self.now)
 
     def wait_until_old_counters_are_done(self) -> None:
         wait_until(lambda: len(self.group.all_local) == 1, what="the old counters are sent and deleted")
@@ -105,7 +105,7 @@ def test_event_with_counts_that_are_not_confirmed_stays(
     for event_id in ("a", "b"):
         group.group.log(event_id)
     for _ in range(3):
-        group.counters.look(group.now)
+        group.counters.expire_idle(group.now)
         group.now += 100 * HOUR
     group.group.log("c")
     assert group.names == {"a", "b"}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, NotConfigured
+from event_count_logger.counting import outbox
 from event_count_logger.sources import sessions
 from tests.fixtures import Make
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -159,13 +160,12 @@ def test_without_redis_nothing_raises_or_waits_and_all_is_sent_later(
 
 def test_sync_is_true_although_later_actions_wait(server: Server, logger: Make) -> None:
     group = logger({"g": {**SETTINGS, "sync_interval": 0}}, server.config)["g"]
-    outbox = group.outbox
-    outbox.put(sessions.checked_action("s1", "dash", "start", B))
-    pending = group._counters.get().pending()
-    assert not pending.is_confirmed()
-    outbox.sync(5)
-    outbox.put(sessions.checked_action("s2", "dash", "start", B))
-    assert pending.is_confirmed()
+    group.outbox.put(sessions.checked_action("s1", "dash", "start", B))
+    target = group._counters.get().flush_target()
+    assert not target.is_confirmed()
+    group.outbox.send(5)
+    group.outbox.put(sessions.checked_action("s2", "dash", "start", B))
+    assert target.is_confirmed()
 
 
 def test_a_lost_answer_counts_nothing_twice(server: Server, proxy: Proxy, logger: Make) -> None:
@@ -221,7 +221,7 @@ def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProc
 
 def test_a_child_sends_what_it_has_itself_to_tell_and_not_what_its_parent_had(server: Server) -> None:
     program = f"""
-group.outbox.sync = lambda timeout_s: None  # nothing gets through until it forks
+group.outbox.send = lambda timeout_s: None  # nothing gets through until it forks
 session.heartbeat({B} + 1)
 assert group.outbox.has_unsent()
 if os.fork() == 0:
@@ -230,7 +230,7 @@ if os.fork() == 0:
     assert group.sync()
     os._exit(0)
 assert os.wait()[1] == 0
-del group.outbox.sync
+del group.outbox.send
 session.heartbeat({B} + 7)
 """
     done = run_program(program, {**server.config, "socket_timeout": 0.2})
@@ -257,7 +257,7 @@ timer.start()
 
 
 def test_a_process_that_ends_without_redis_says_what_is_lost() -> None:
-    program = "from event_count_logger import syncer; syncer.FLUSH_TIMEOUT_S = 0.3; session.start()"
+    program = "from event_count_logger.counting import syncer; syncer.FLUSH_TIMEOUT_S = 0.3; session.start()"
     done = run_program(program, {"port": free_port(), "socket_timeout": 0.2})
     assert done.returncode == 0
     assert "ends with 1 action of sessions of group 'g' unsent: lost" in done.stderr
@@ -283,12 +283,12 @@ def test_a_key_in_the_way_is_told_once_and_all_is_counted_when_it_is_gone(
 def test_only_so_much_is_kept_while_redis_is_away(
     logger: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_MOST_KEPT", 3)
+    monkeypatch.setattr(outbox, "_MAX_ACTIONS", 3)
     group = logger({"g": SETTINGS}, {"port": free_port()})["g"]
     for number in range(6):
         group.session("s1", "dash").heartbeat(B + number)
     assert isinstance(group, EventGroup)
-    assert group.outbox.unsent_in_words() == "3 actions of sessions"
+    assert group.outbox.describe_unsent() == "3 actions of sessions"
     told = [
         record.getMessage() for record in caplog.records if "further ones are lost" in record.getMessage()
     ]

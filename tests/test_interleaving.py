@@ -104,7 +104,7 @@ class GrowingCell(pure.Cell):
 def test_acked_is_exact_while_a_thread_adds() -> None:
     cell = pure_cell(100, GrowingCell)
     cell.acked = 50
-    assert cell._acked == 50
+    assert cell.unwrapped_acked == 50
 
 
 def test_close_while_another_thread_gets_a_group(logger: Make) -> None:
@@ -151,9 +151,9 @@ class Idle:
 
     def prepare(self) -> None: ...
 
-    def sync(self, timeout_s: float) -> None: ...
+    def send(self, timeout_s: float) -> None: ...
 
-    def next_sync(self, now: float) -> float:
+    def next_send(self, now: float) -> float:
         return math.inf
 
     def send_at_once(self) -> None: ...
@@ -161,12 +161,12 @@ class Idle:
     def has_unsent(self) -> bool:
         return False
 
-    def unsent_in_words(self) -> str:
+    def describe_unsent(self) -> str:
         return ""
 
     def retire(self) -> None: ...
 
-    def put_away(self) -> str:
+    def dispose(self) -> str:
         return ""
 
 
@@ -206,27 +206,27 @@ class SleeplessLock:
 
 
 def falls_asleep(interrupted: Interruption) -> bool:
-    """Returns True if a thread sleeps though the turn that it waits for ends meanwhile."""
-    turns = FairLock()
-    first, second = Ticket(turns, 0), Ticket(turns, 0)
+    """Relock True if a thread sleeps though the turn that it waits for ends meanwhile."""
+    lock = FairLock()
+    first, second = Ticket(lock, 0), Ticket(lock, 0)
     first.thread = 0  # another one
-    assert turns.take(first, 0)
+    assert lock.acquire(first, 0)
     has_ended = False
 
     def end() -> None:
         nonlocal has_ended
         if sys.exc_info()[0] is not Asleep:
-            turns.end(first)
+            lock.release(first)
             has_ended = True
 
     try:
-        assert interrupted(lambda: turns.take(second, 60), end)
+        assert interrupted(lambda: lock.acquire(second, 60), end)
     except Asleep:
         return has_ended
     return False
 
 
 def test_turn_ends_while_another_thread_begins_to_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_turns = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
-    monkeypatch.setattr("event_count_logger.counting.fair_lock.threading", of_turns)
+    replaced = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
+    monkeypatch.setattr("event_count_logger.counting.fair_lock.threading", replaced)
     assert not any(map(falls_asleep, at_each_line()))

@@ -16,7 +16,7 @@ from tests.servers import Server, free_port
 HEADER = """
     import json, logging, os, sys, threading, time
     from event_count_logger import EventCountLogger, process
-    from event_count_logger.counting.fair_lock import Turn
+    from event_count_logger.counting.fair_lock import Ticket
     settings = {"auto_declare_events": True, "intervals": ["1h"], "sessions": {}}
     groups = {"direct": settings, "at_once": {**settings, "sync_interval": 0},
               "cached": {**settings, "sync_interval": 60}}
@@ -60,7 +60,7 @@ def run_to_the_end(program: str, redis: dict[str, Any], **environment: str) -> s
 LOCKS = {
     "cells are added": "cached.local.cells._growing",
     "cells are added to": "cached.cells._adding",
-    "a group sends": "Turn(cached.local._turns, 5)",
+    "a group sends": "Ticket(cached.local._send_lock, 5)",
     "sessions are sent": "cached.outbox._sending",
     "a fork is noticed": "process._renewing",
 }
@@ -102,7 +102,7 @@ def test_process_ends_while_threads_count_new_events(native: str, server: Server
 def test_background_thread_has_ended_before_modules_are_torn_down(server: Server) -> None:
     program = """
     import atexit
-    from event_count_logger import syncer
+    from event_count_logger.counting import syncer
     def look():
         print([thread.name for thread in threading.enumerate()], file=sys.stderr)
     atexit.unregister(syncer._end)

@@ -130,8 +130,8 @@ class Machine(RuleBasedStateMachine):
                 assert 0 <= missing <= in_doubt[event], (interval.name, event)
 
     def teardown(self) -> None:
-        for _, sync in self.workers:
-            sync.run()
+        for _, sender in self.workers:
+            sender.run()
         for interval in INTERVALS:
             (current,) = self.reader.read(self.group, interval, "cur", now=self.now)
             total = self.finished[interval.name] + Counter(current.counts)

@@ -168,7 +168,7 @@ def test_a_child_does_not_send_its_parents_counts_even_before_the_fork_hooks_run
     program = """
 import json, os, sys
 kept = []
-os.register_at_fork(after_in_child=lambda: kept[0].sync(0))  # first come, first run
+os.register_at_fork(after_in_child=lambda: kept[0].send(0))  # first come, first run
 from event_count_logger import EventCountLogger
 groups = {"g": {"events": ["e"], "intervals": ["1h"], "sync_interval": 60}}
 ecl = EventCountLogger(groups, json.loads(sys.argv[1]))

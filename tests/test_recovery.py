@@ -168,7 +168,7 @@ def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
 
 
 def outcomes(findings: list[Finding]) -> dict[str, int]:
-    return {finding.outcome.value: finding.counts for finding in findings}
+    return {finding.state.value: finding.counts for finding in findings}
 
 
 def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
@@ -180,7 +180,7 @@ def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
     cells.add("a").total = 3
     file.close()
     (finding,) = recover(configured)
-    assert (finding.outcome, finding.counts) == (FileState.RECOVERED, 3)
+    assert (finding.state, finding.counts) == (FileState.RECOVERED, 3)
     assert (counted(server, "{g#3}"), counted(server, "g")) == ({"a": 3}, {})
 
 
@@ -227,12 +227,12 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
         path.rename(directory / path.name)
     config = from_dicts(groups, server.config)
     recovery = recovery_of(config)
-    found = list(recovery.look())
-    assert {finding.outcome for finding in found} == {FileState.DEAD}
+    found = list(recovery.inspect_all())
+    assert {finding.state for finding in found} == {FileState.DEAD}
     assert sorted(finding.counts for finding in found) == [3, 4]
     assert counted(server) == {}
     found = list(recovery.run())
-    assert sorted(finding.counts for finding in found if finding.outcome is FileState.RECOVERED) == [3, 4]
+    assert sorted(finding.counts for finding in found if finding.state is FileState.RECOVERED) == [3, 4]
     assert counted(server) == {"a": 3, "b": 4}
     assert not [*directory.iterdir()]
     assert all(finding.description and finding.description.group == "g" for finding in found)
@@ -247,7 +247,7 @@ def test_counts_of_a_group_with_hashes_are_recovered_into_them(
     leave(groups, server.config, {"a": 3})
     known = groups if is_configured else {"other": group(directory)}
     (finding,) = recover(from_dicts(known, server.config))
-    assert finding.outcome is FileState.RECOVERED
+    assert finding.state is FileState.RECOVERED
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
     assert server.client.hgetall("g:@totals") == {"a": "3"}
     assert not server.client.exists("g:1h:cur:a")
@@ -258,7 +258,7 @@ def test_what_was_left_before_a_group_was_moved_to_hashes_is_recovered_into_them
 ) -> None:
     leave({"g": group(directory)}, server.config, {"a": 3})
     (finding,) = recover(from_dicts({"g": {**group(directory), "layout": "hash"}}, server.config))
-    assert finding.outcome is FileState.RECOVERED
+    assert finding.state is FileState.RECOVERED
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
 
 
@@ -268,7 +268,7 @@ def test_the_file_of_a_process_that_runs_is_left_to_it(server: Server, directory
     assert events
     events.log("a", 3)
     (finding,) = recover(from_dicts(groups, server.config))
-    assert finding.outcome is FileState.LIVE
+    assert finding.state is FileState.LIVE
     assert counted(server) == {}
     assert events.sync()
     assert counted(server) == {"a": 3}
@@ -376,12 +376,12 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     recovery = recovery_of(config, clock)
     for sent in (4, 0, 0):
         (finding,) = recovery.run()
-        assert (finding.outcome, finding.counts) == (FileState.KEPT, sent)
+        assert (finding.state, finding.counts) == (FileState.KEPT, sent)
         clock.now += 60
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
     server.client.delete("g:1h:cur:bad")
     (finding,) = recovery.run()
-    assert (finding.outcome, finding.counts) == (FileState.RECOVERED, 3)
+    assert (finding.state, finding.counts) == (FileState.RECOVERED, 3)
     assert counted(server) == {"bad": 3, "good": 4}
 
 
@@ -480,7 +480,7 @@ config = from_dicts(*map(json.loads, sys.argv[1:]))
 recovery = Recovery(config, Store(config.redis), Log("test"))
 print("ready", flush=True)
 sys.stdin.readline()
-print(sum(finding.outcome.value == "recovered" for finding in recovery.run()))
+print(sum(finding.state.value == "recovered" for finding in recovery.run()))
 """
     arguments = json.dumps(groups), json.dumps(server.config)
     some = [
@@ -504,7 +504,7 @@ print(sum(finding.outcome.value == "recovered" for finding in recovery.run()))
 def left(directory: Path, redis: str, counts: int = 1) -> Path:
     """A spool file as a killed process leaves it."""
     file = spool_file.create(directory, "g", ["1h", "2h"], redis)
-    Cells.found(file).add("a").total = counts
+    Cells.from_storage(file).add("a").total = counts
     file.close()
     return file.path
 
@@ -514,8 +514,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Notes each file that is read: `header`, or `whole` if it is read or mapped as a whole."""
     kinds: list[str] = []
     for owner, name, kind in (
-        (spool_file.Window, "description", "header"),
-        (spool_file.Window, "contents", "whole"),
+        (spool_file.SpoolReader, "description", "header"),
+        (spool_file.SpoolReader, "contents", "whole"),
         (spool_file, "take_over", "whole"),
     ):
         monkeypatch.setattr(owner, name, _noted(getattr(owner, name), kinds, kind))
@@ -625,7 +625,7 @@ def test_unreadable_file_is_kept_and_the_others_are_recovered(
     recovery = recovery_of(config)
     for _ in range(3):
         assert outcomes([*recovery.run()])["kept"] == 0
-    assert outcomes([*recovery.look()]) == {"kept": 0}
+    assert outcomes([*recovery.inspect_all()]) == {"kept": 0}
     assert caplog.text.count("cannot be opened") == 1
     assert counted(server) == {"a": 3}
 

@@ -20,7 +20,7 @@ import pytest
 from event_count_logger import EventCountLogger, NotConfigured, Snapshot
 from event_count_logger.config import GroupConfig, from_dicts, from_file
 from event_count_logger.counting import spool_file
-from event_count_logger.counting.spool_file import Window
+from event_count_logger.counting.spool_file import SpoolReader
 from event_count_logger.group import EventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
@@ -417,7 +417,7 @@ def test_recovered_counts_go_to_the_shard_named_in_the_file(
     assert subprocess.run([sys.executable, "-c", KILLED, path]).returncode == -signal.SIGKILL
     left = Counter[str]()
     for file in spool_file.find(spool_dir):
-        with Window(file) as window:
+        with SpoolReader(file) as window:
             left[window.contents().description.prefix] += 7
     assert left.total() == 21
     other = config_file({"redis": server.config, "groups": {"g": settings(**plain, shards=2)}}, "other.yml")

@@ -110,7 +110,7 @@ def test_signal_before_hooks_of_fork_is_exact(server: Server) -> None:
 
 def test_end_interrupted_at_each_call_is_exact(server: Server) -> None:
     program = """
-    from event_count_logger import syncer
+    from event_count_logger.counting import syncer
     children = []
     def run(interruption):
         pid = os.fork()

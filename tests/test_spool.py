@@ -24,7 +24,7 @@ from event_count_logger.config import from_dicts
 from event_count_logger.counting import spool_file, spool_format
 from event_count_logger.counting.cells import Cells, Memory, Storage
 from event_count_logger.counting.recovery import Recovery
-from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
+from event_count_logger.counting.spool_file import InUse, SpoolFile, SpoolReader
 from event_count_logger.counting.spool_format import Damaged, Extent, HeaderWord, SpoolContents, State
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -100,7 +100,7 @@ def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
 
 def test_a_window_shows_what_is_in_a_file(file: SpoolFile) -> None:
     cells = filled(file)
-    with Window(file.path) as window:
+    with SpoolReader(file.path) as window:
         assert window.is_held()
         contents = window.contents()
         assert counts(contents) == FILLED
@@ -176,7 +176,7 @@ def test_event_added_by_a_signal_handler_while_the_file_grows_keeps_its_cell(
     events = [f"e{number}" for number in range(200)]
     for event in events:
         cells.add(event).total = 1
-    left = Window(file.path).contents()
+    left = SpoolReader(file.path).contents()
     assert counts(left) == dict.fromkeys([*events, "handler"], (1, 0, 0))
     assert left.unsent() == 201
 
@@ -261,7 +261,7 @@ def test_random_changes_in_a_file_make_no_reader_crash(
             data[chance.randrange(len(data))] = chance.randrange(256)
         path.write_bytes(data)
         try:
-            with Window(path) as window:
+            with SpoolReader(path) as window:
                 window.contents()
             spool_file.take_over(path).close()
         except Damaged:
@@ -284,7 +284,7 @@ def test_what_is_no_file_is_not_used(what: str, tmp_path: Path) -> None:
     with pytest.raises(Damaged):
         spool_file.take_over(path)
     with pytest.raises(Damaged):
-        Window(path).contents()
+        SpoolReader(path).contents()
 
 
 def test_what_is_left_of_a_file_that_was_never_finished_is_removed(directory: Path) -> None:

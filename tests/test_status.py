@@ -358,7 +358,7 @@ def test_stopped_process_is_unsent_until_it_continues(
         wait_until(lambda: found(run, file)["machine"][0]["unsent"] == 0, what="the first counts are sent")
     counting.process.send_signal(signal.SIGSTOP)
     (path,) = spool_dir.glob("*.ecl")
-    with spool_file.Window(path) as window:
+    with spool_file.SpoolReader(path) as window:
         (cell,) = window.contents().cells()
     with path.open("r+b") as raw:  # the state of a process stopped right after 3 more calls of log()
         data = path.read_bytes()
@@ -504,7 +504,7 @@ def test_summary_lists_all_faults_worst_first() -> None:
 def left(directory: Path, redis: str, group: str = "web", interval: str = "24h") -> Path:
     """Write the spool file of a killed process, with one count."""
     file = spool_file.create(directory, group, [interval], redis)
-    Cells.found(file).add("ok").total = 1
+    Cells.from_storage(file).add("ok").total = 1
     file.close()
     return file.path
 

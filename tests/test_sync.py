@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from event_count_logger.config import GroupConfig, RedisConfig
-from event_count_logger.counting.batch_sender import RETRY_REFUSED_S, BatchSender
+from event_count_logger.counting.batch_sender import RETRY_REJECTED_S, BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.confirmed_counts import RECENT, ConfirmedCounts
 from event_count_logger.counting.spool_format import State
@@ -68,7 +68,7 @@ class Worker:
         self.commits = self.store.commits = CuttableCommits(self.store.client)
         self.commits.batches = []
         group = GroupConfig("g", INTERVALS)
-        self.sync = BatchSender(group, self.cells, self.store, Log("test"), lambda: self.now)
+        self.sender = BatchSender(group, self.cells, self.store, Log("test"), lambda: self.now)
 
     def log(self, event_id: str, count: int = 1) -> None:
         self.cells.add(event_id).total += count
@@ -95,15 +95,15 @@ CUTS = [(when, state) for when in ("before", "after") for state in (State.SENDIN
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: f"{cut[0]} {cut[1].value}")
 def test_a_batch_that_is_cut_off_at_any_step_is_counted_once(cut: tuple[str, State], worker: Worker) -> None:
     worker.log("a", 3)
-    worker.sync.run()
+    worker.sender.run()
     worker.log("a", 4)
     worker.cells.cut = cut
     with pytest.raises(Cut):
-        worker.sync.run()
+        worker.sender.run()
     worker.cells.cut = None
     worker.log("a", 5)
     worker.log("b", 1)
-    worker.sync.run()
+    worker.sender.run()
     assert worker.counted() == {"a": 12, "b": 1}
 
 
@@ -116,41 +116,41 @@ def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
     worker.commits.cut = cut
     for _ in range(times):
         with pytest.raises(Unavailable):
-            worker.sync.run()
+            worker.sender.run()
         worker.log("a", 10)
     worker.commits.cut = None
-    worker.sync.run()
+    worker.sender.run()
     assert worker.commits.batches == [{"a": 3}] * (times + 1) + [{"a": 10 * times}]
     assert worker.counted() == {"a": 3 + 10 * times}
-    assert worker.sync.unanswered
+    assert worker.sender.unanswered
 
 
 def test_a_count_that_a_resumed_batch_has_sent_is_not_sent_as_0(worker: Worker) -> None:
     worker.log("a", 3)
     worker.commits.cut = "answer"
     with pytest.raises(Unavailable):
-        worker.sync.run()
+        worker.sender.run()
     worker.commits.cut = None
     unconfirmed = worker.cells.unsent()
     worker.server.client.flushdb()  # the interval ends
     worker.server.client.hset("g:@sources", worker.cells.source, worker.cells.next_position)
     worker.log("b", 1)
-    worker.sync.run([*unconfirmed, worker.cells.add("b")])
+    worker.sender.run([*unconfirmed, worker.cells.add("b")])
     assert worker.counted() == {"b": 1}
     assert worker.server.client.smembers("g:1h:cur:@events") == {"b"}
 
 
 def test_nothing_unsent_asks_redis_for_nothing(worker: Worker) -> None:
     worker.log("a")
-    worker.sync.run()
-    worker.sync.run()
+    worker.sender.run()
+    worker.sender.run()
     assert len(worker.commits.batches) == 1
 
 
 def test_many_events_are_sent_in_batches_that_do_not_block_the_server(worker: Worker) -> None:
     for number in range(1200):
         worker.log(f"e{number}", number + 1)
-    worker.sync.run()
+    worker.sender.run()
     assert [len(batch) for batch in worker.commits.batches] == [500, 500, 200]
     assert worker.counted() == {f"e{number}": number + 1 for number in range(1200)}
 
@@ -161,17 +161,17 @@ def test_a_refused_event_holds_up_no_other_and_arrives_when_it_can(
     worker.server.client.rpush("g:1h:cur:bad", "x")
     worker.log("bad", 2)
     worker.log("good", 3)
-    worker.sync.run()
+    worker.sender.run()
     assert worker.server.counts("g", "2h", "cur") == {"good": 3}
     assert "event 'bad' (key g:1h:cur:bad): WRONGTYPE" in caplog.text
     worker.log("bad", 1)
-    worker.now += RETRY_REFUSED_S
-    worker.sync.run()
+    worker.now += RETRY_REJECTED_S
+    worker.sender.run()
     worker.server.client.delete("g:1h:cur:bad")
-    worker.sync.run()
+    worker.sender.run()
     assert worker.server.counts("g", "2h", "cur") == {"good": 3}, "not tried again so soon"
-    worker.now += RETRY_REFUSED_S
-    worker.sync.run()
+    worker.now += RETRY_REJECTED_S
+    worker.sender.run()
     assert worker.counted() == {"good": 3, "bad": 3}
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
@@ -179,11 +179,11 @@ def test_a_refused_event_holds_up_no_other_and_arrives_when_it_can(
 def test_a_counter_at_its_limit_is_refused_and_arrives_in_the_next_interval(worker: Worker) -> None:
     worker.server.client.set("g:1h:cur:a", 2**63 - 1)
     worker.log("a", 2)
-    worker.sync.run()
+    worker.sender.run()
     assert worker.server.counts("g", "1h", "cur") == {"a": 2**63 - 1}
     worker.server.client.set("g:1h:cur:a", 0)
-    worker.now += RETRY_REFUSED_S
-    worker.sync.run()
+    worker.now += RETRY_REJECTED_S
+    worker.sender.run()
     assert worker.counted() == {"a": 2}
 
 
@@ -193,19 +193,19 @@ def _refused_with_a_copy_under_way(worker: Worker) -> None:
     worker.log("good", 3)
     worker.commits.cut = "request"
     with pytest.raises(Unavailable):
-        worker.sync.run()
+        worker.sender.run()
     worker.commits.cut = None
     worker.server.client.rpush("g:1h:cur:bad", "x")
 
 
 def test_a_copy_that_arrives_after_its_batch_was_abandoned_is_not_counted(worker: Worker) -> None:
     _refused_with_a_copy_under_way(worker)
-    worker.sync.run()
+    worker.sender.run()
     worker.server.client.delete("g:1h:cur:bad")
     assert worker.commits.lost
     assert worker.commits.lost().outcome == "conflict"
-    worker.now += RETRY_REFUSED_S
-    worker.sync.run()
+    worker.now += RETRY_REJECTED_S
+    worker.sender.run()
     assert worker.counted() == {"good": 3, "bad": 2}
 
 
@@ -215,12 +215,12 @@ def test_a_copy_that_arrives_before_its_batch_is_abandoned_is_counted_and_nothin
     _refused_with_a_copy_under_way(worker)
     worker.cells.cut = ("after", State.ABANDONING)
     with pytest.raises(Cut):
-        worker.sync.run()
+        worker.sender.run()
     worker.cells.cut = None
     worker.server.client.delete("g:1h:cur:bad")
     assert worker.commits.lost
     assert worker.commits.lost().outcome == "applied"
-    worker.sync.run()
+    worker.sender.run()
     assert worker.counted() == {"good": 3, "bad": 2}
 
 
@@ -231,15 +231,15 @@ def test_abandoning_a_batch_may_itself_be_cut_off(cut: str, worker: Worker) -> N
     worker.log("good", 3)
     worker.cells.cut = ("after", State.ABANDONING)
     with pytest.raises(Cut):
-        worker.sync.run()
+        worker.sender.run()
     worker.cells.cut = None
     worker.commits.cut = cut
     with pytest.raises(Unavailable):
-        worker.sync.run()
+        worker.sender.run()
     worker.commits.cut = None
     worker.server.client.delete("g:1h:cur:bad")
-    worker.now += RETRY_REFUSED_S
-    worker.sync.run()
+    worker.now += RETRY_REJECTED_S
+    worker.sender.run()
     assert worker.counted() == {"good": 3, "bad": 2}
 
 
@@ -247,9 +247,9 @@ def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker
     worker.server.client.set("g:@sources", "x")
     worker.log("a", 2)
     with pytest.raises(Rejected, match="g:@sources"):
-        worker.sync.run()
+        worker.sender.run()
     worker.server.client.delete("g:@sources")
-    worker.sync.run()
+    worker.sender.run()
     assert worker.counted() == {"a": 2}
 
 
@@ -259,14 +259,14 @@ def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doub
 ) -> None:
     for _ in range(3):
         worker.log("a", 10)
-        worker.sync.run()
+        worker.sender.run()
     if is_known:
         worker.forget(batches)
     else:
         worker.server.client.delete("g:@sources")
     for _ in range(2):
         worker.log("a", 1)
-        worker.sync.run()
+        worker.sender.run()
     assert worker.counted() == {"a": 32, "@lost": lost}
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
@@ -279,7 +279,7 @@ def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
 ) -> None:
     for _ in range(3):
         worker.log("a", 10)
-        worker.sync.run()
+        worker.sender.run()
     worker.server.client.delete("g:@sources")
     worker.log("a", 1)
     BatchSender(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test")).run()
@@ -292,11 +292,11 @@ def test_what_is_lost_is_told_from_what_was_confirmed_since_the_last_loss(worker
     for round in range(1, 4):
         for _ in range(3):
             worker.log("a", 10**round)
-            worker.sync.run()
+            worker.sender.run()
         worker.forget(2)
         lost += 2 * 10**round
         worker.log("a", 5)
-        worker.sync.run()
+        worker.sender.run()
         assert worker.counted()["@lost"] == lost
 
 
@@ -306,11 +306,11 @@ def test_when_a_process_ends_it_sees_what_was_forgotten(
     for unanswered in (False, True):
         for _ in range(3):
             worker.log("a", 10)
-            worker.sync.run()
-        worker.sync.unanswered = unanswered
+            worker.sender.run()
+        worker.sender.unanswered = unanswered
         worker.forget(2)
         caplog.clear()
-        worker.sync.retire()
+        worker.sender.retire()
         assert caplog.text.count("has lost data: 2 confirmed batches") == 1
     assert worker.counted() == {"a": 60, "@lost": 40}
     assert list(worker.server.client.hgetall("g:@sources")) == [worker.cells.source], "it may still be needed"
@@ -318,9 +318,9 @@ def test_when_a_process_ends_it_sees_what_was_forgotten(
 
 def test_a_source_is_retired_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     worker.log("a", 10)
-    worker.sync.run()
-    worker.sync.retire()
-    worker.sync.retire()
+    worker.sender.run()
+    worker.sender.retire()
+    worker.sender.retire()
     assert not worker.server.client.exists("g:@sources")
     assert worker.counted() == {"a": 10}
     assert not caplog.records
@@ -348,7 +348,7 @@ def test_a_source_killed_while_it_starts_over_loses_and_reports_nothing(
     n_writes: int, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker.log("a", 10)
-    worker.sync.run()
+    worker.sender.run()
     worker.log("a", 5)  # by another thread, during the retirement
     words = worker.cells._words
     worker.cells._words = CutWords(words, n_writes)  # type: ignore[assignment]
@@ -363,7 +363,7 @@ def test_a_source_killed_while_it_starts_over_loses_and_reports_nothing(
 def test_two_cells_of_one_event_in_a_found_file_are_both_counted(worker: Worker) -> None:
     worker.log("@lost", 4)
     assert worker.cells.storage
-    found = Cells.found(worker.cells.storage)
+    found = Cells.from_storage(worker.cells.storage)
     found.add("@lost").total += 3  # of a loss that recovery has noticed
     BatchSender(GroupConfig("g", INTERVALS), found, worker.store, Log("test")).run()
     assert worker.counted() == {"@lost": 7}
@@ -376,7 +376,7 @@ def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
     worker.log("b", 4)
     worker.cells.cut = ("after", State.ACKED)
     with pytest.raises(Cut):
-        worker.sync.run()
+        worker.sender.run()
     worker.cells.cut = None
     worker.cells.by_id["a"].acked = worker.cells.by_id["a"].pending
     recovering = BatchSender(GroupConfig("g", INTERVALS), worker.cells, worker.store, Log("test"))
@@ -391,24 +391,24 @@ def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() 
     known = ConfirmedCounts()
     for position in range(1, 5 * RECENT):
         known.add(position, 2**63 - 1)
-    assert known.back_to(5 * RECENT - 2) == (2**63 - 1, True)
+    assert known.rewind(5 * RECENT - 2) == (2**63 - 1, True)
     known.add(5 * RECENT, 7)
-    assert known.back_to(4 * RECENT + 1).is_all
+    assert known.rewind(4 * RECENT + 1).is_exact
     known.add(4 * RECENT + 2, 7)
-    counts, is_all = known.back_to(1)
+    counts, is_exact = known.rewind(1)
     assert counts >= 7
-    assert not is_all
+    assert not is_exact
     known.add(2, 3)
-    assert known.back_to(1) == (3, True)
+    assert known.rewind(1) == (3, True)
 
 
 def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:
     worker.log("a", 2)
     worker.server.client.hset("g:@sources", worker.cells.source, "elsewhere")
     with pytest.raises(Rejected, match="'elsewhere' is not a position"):
-        worker.sync.run()
+        worker.sender.run()
     worker.server.client.delete("g:@sources")
-    worker.sync.run()
+    worker.sender.run()
     assert worker.counted() == {"a": 2}
 
 
@@ -460,15 +460,15 @@ def test_recovery_asks_a_server_for_which_another_sender_has_waited(
     monkeypatch.setattr(node, "_REST_S", 3600)
     store = Store(RedisConfig(**own_server.config), timeout_s=1)
 
-    def sync(is_found: bool) -> BatchSender:
+    def sender(is_found: bool) -> BatchSender:
         cells = Cells()
         cells.add("a").total += 1
         return BatchSender(GroupConfig("g", INTERVALS), cells, store, Log("test"), is_found=is_found)
 
-    background, found = sync(is_found=False), sync(is_found=True)
+    background, found = sender(is_found=False), sender(is_found=True)
     own_server.stall()
     with pytest.raises(Unavailable):
-        sync(is_found=False).run()
+        sender(is_found=False).run()
     with pytest.raises(NotConnected):
         background.run()
     assert not background.unanswered, "nothing was asked"

@@ -25,29 +25,29 @@ class Recorder:
     released = False
 
     def __init__(self) -> None:
-        self.synced = threading.Event()
+        self.sent = threading.Event()
 
     def prepare(self) -> None: ...
 
-    def sync(self, timeout_s: float) -> None:
-        self.synced.set()
+    def send(self, timeout_s: float) -> None:
+        self.sent.set()
 
-    def next_sync(self, now: float) -> float:
+    def next_send(self, now: float) -> float:
         return now + 3600
 
     def send_at_once(self) -> None: ...
 
-    def expect_wake(self) -> None: ...
+    def clear_wake_request(self) -> None: ...
 
     def has_unsent(self) -> bool:
-        return not self.synced.is_set()
+        return not self.sent.is_set()
 
-    def unsent_in_words(self) -> str:
+    def describe_unsent(self) -> str:
         return ""
 
     def retire(self) -> None: ...
 
-    def put_away(self) -> str:
+    def dispose(self) -> str:
         return ""
 
 
@@ -75,14 +75,14 @@ def test_a_sync_that_is_asked_for_while_the_next_time_is_being_found_is_done(sen
     syncer = Syncer()
     syncer._due = Looked(then=lambda: syncer.wake(sender))
     syncer.watch(sender)
-    assert sender.synced.wait(10)
+    assert sender.sent.wait(10)
 
 
 def test_whoever_waits_for_a_sync_is_told_when_it_is_done(sender: Recorder) -> None:
     syncer = Syncer()
     syncer.watch(sender)
     syncer.flush(sender, timeout_s=10)
-    assert sender.synced.is_set()
+    assert sender.sent.is_set()
 
 
 class Restless(Recorder):
@@ -92,8 +92,8 @@ class Restless(Recorder):
         super().__init__()
         self._syncer = syncer
 
-    def sync(self, timeout_s: float) -> None:
-        super().sync(timeout_s)
+    def send(self, timeout_s: float) -> None:
+        super().send(timeout_s)
         if not self.released:
             self._syncer.wake(self)
 
@@ -103,14 +103,14 @@ def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, as
     syncer = Syncer()
     restless = Restless(syncer)
     syncer.wake(restless)
-    assert restless.synced.wait(10)
+    assert restless.sent.wait(10)
     try:
         if asked_for:
             syncer.wake(sender)
         else:
-            sender.next_sync = lambda now: now + 0.1  # type: ignore[method-assign]
+            sender.next_send = lambda now: now + 0.1  # type: ignore[method-assign]
             syncer.watch(sender)
-        assert sender.synced.wait(10)
+        assert sender.sent.wait(10)
     finally:
         restless.released = True
 
@@ -134,7 +134,7 @@ def test_due_sender_is_synced_while_new_ones_come_all_the_time(sender: Recorder)
     syncer.wake(Multiplying(syncer))
     try:
         syncer.wake(sender)
-        assert sender.synced.wait(10)
+        assert sender.sent.wait(10)
     finally:
         Multiplying.released = True
 
@@ -185,7 +185,7 @@ def test_reminders_of_one_sender_make_no_queue(sender: Recorder) -> None:
     wait_until(lambda: syncer._due.get(sender, 0) > time.monotonic() + 60)
     release = threading.Event()
     blocking = Recorder()
-    blocking.sync = lambda timeout_s: release.wait(10)  # type: ignore[method-assign, assignment, return-value]
+    blocking.send = lambda timeout_s: release.wait(10)  # type: ignore[method-assign, assignment, return-value]
     syncer.wake(blocking)
     wait_until(lambda: not syncer._inbox)
     for _ in range(1000):

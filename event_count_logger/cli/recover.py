@@ -41,25 +41,25 @@ def recover(config_file: str, dry_run: bool) -> None:
     log_to_stderr()
     config = from_file(config_file)
     recovery = Recovery(config, Store(config.redis), Log("EventCountLogger"))
-    outcomes: Counter[FileState] = Counter()
+    states: Counter[FileState] = Counter()
     counts = 0
     try:
-        for finding in recovery.look() if dry_run else _recovered(recovery):
+        for finding in recovery.inspect_all() if dry_run else _recovered(recovery):
             print(f"{finding.path}: {_sentence(finding, dry_run)}")
-            outcomes[finding.outcome] += 1
-            counts += finding.counts if finding.outcome in (FileState.RECOVERED, FileState.KEPT) else 0
+            states[finding.state] += 1
+            counts += finding.counts if finding.state in (FileState.RECOVERED, FileState.KEPT) else 0
     finally:
-        print(_summary(outcomes, counts, len(recovery.unread)))
-    if outcomes[FileState.KEPT] or recovery.unread:
+        print(_summary(states, counts, len(recovery.unread)))
+    if states[FileState.KEPT] or recovery.unread:
         sys.exit(ExitStatus.STALE)
 
 
-def _summary(outcomes: Mapping[FileState, int], counts: int, n_unread: int) -> str:
+def _summary(states: Mapping[FileState, int], counts: int, n_unread: int) -> str:
     """Returns the last line: the numbers of files recovered and left."""
-    left = {"dead": outcomes[FileState.DEAD], "kept": outcomes[FileState.KEPT]}
-    parts = [f"recovered {counted(outcomes[FileState.RECOVERED], 'file')}, {counted(counts, 'event')}"]
+    left = {"dead": states[FileState.DEAD], "kept": states[FileState.KEPT]}
+    parts = [f"recovered {counted(states[FileState.RECOVERED], 'file')}, {counted(counts, 'event')}"]
     parts += [
-        f"{outcomes[FileState.LIVE]} live",
+        f"{states[FileState.LIVE]} live",
         *(f"{number} {what}" for what, number in left.items() if number),
     ]
     if n_unread:
@@ -70,9 +70,9 @@ def _summary(outcomes: Mapping[FileState, int], counts: int, n_unread: int) -> s
 def _recovered(recovery: Recovery) -> Iterator[Finding]:
     """Recover all files; find the number of counts in files that stay because Redis is unavailable."""
     for finding in recovery.run():
-        if finding.outcome is FileState.DEAD:
+        if finding.state is FileState.DEAD:
             with suppress(FileNotFoundError):
-                yield recovery.look_into(finding.path)
+                yield recovery.inspect(finding.path)
         else:
             yield finding
 
@@ -80,15 +80,15 @@ def _recovered(recovery: Recovery) -> Iterator[Finding]:
 def _sentence(finding: Finding, dry_run: bool) -> str:
     described = finding.description
     of = f"group {described.group}, pid {described.pid}: " if described else ""
-    if finding.outcome is FileState.SET_ASIDE:
+    if finding.state is FileState.SET_ASIDE:
         return f"{'cannot be used' if dry_run else 'set aside'}: {finding.reason}"
-    if finding.outcome is FileState.FOREIGN and described:
+    if finding.state is FileState.FOREIGN and described:
         return f"{of}left alone, because it is for another Redis ({described.redis})"
-    if finding.outcome is FileState.DEAD:
+    if finding.state is FileState.DEAD:
         return f"{of}dead, with {counted(finding.counts, 'event')} to recover"
-    if finding.outcome is FileState.RECOVERED:
+    if finding.state is FileState.RECOVERED:
         return f"{of}recovered {counted(finding.counts, 'event')}"
-    if finding.outcome is FileState.KEPT:
+    if finding.state is FileState.KEPT:
         if dry_run:
             return f"{of}cannot be read: {finding.reason}"
         return f"{of}kept, with {counted(finding.counts, 'event')} recovered: {finding.reason}"

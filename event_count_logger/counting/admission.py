@@ -32,7 +32,7 @@ class Admission:
     Attributes:
         declared: Their IDs, in order, with the time of the last use, by `clock`.
         clock: The time; `time.monotonic`.
-        find_room: Called with the time when a new event finds no room; drops events. If None, events are
+        make_room: Called with the time when a new event finds no room; drops events. If None, events are
             dropped by their times alone, which is for those without counters.
     """
 
@@ -40,7 +40,7 @@ class Admission:
         """The log is told once of each event that is not counted as itself."""
         self.declared: dict[str, float] = dict.fromkeys(config.events, _FOREVER)
         self.clock: Callable[[], float] = time.monotonic
-        self.find_room: Callable[[float], object] | None = None
+        self.make_room: Callable[[float], object] | None = None
         self._config = config
         self._log = log
         self._warned: set[str] = set()
@@ -127,8 +127,8 @@ class Admission:
         if len(self.declared) + n > self._config.max_events and now >= self._find_room_at:
             expire_after = self._config.expire_after
             self._find_room_at = now + min(_ROOM_AGAIN_S, expire_after * _ROOM_AGAIN_PART)
-            if self.find_room:
-                self.find_room(now)
+            if self.make_room:
+                self.make_room(now)
             else:
                 since = now - expire_after * IDLE_PART
                 self.drop(self.idle(since), since)

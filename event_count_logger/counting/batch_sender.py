@@ -23,13 +23,13 @@ _BATCH_INCREMENTS = 1000
 _TOKEN_BITS = 24
 
 #: A source is retired; if Redis had forgotten some of it, so is the one by which that is counted.
-_RETIREMENTS = 2
+_MAX_RETIREMENTS = 2
 
 #: No limit to attempts.
 _UNLIMITED = nullcontext()
 
 #: Seconds after which a count that Redis refused is tried again.
-RETRY_REFUSED_S = 1.0
+RETRY_REJECTED_S = 1.0
 
 
 class BatchSender:
@@ -52,7 +52,8 @@ class BatchSender:
         """`is_found` says that the cells are those of a file whose process has ended, or of a copy of it."""
         self.unanswered = False
         self._is_found = is_found
-        self._furthest = 0  # position before Redis lost data: a late copy may bring the source there again
+        # The position before Redis lost data: a late copy of a batch may move the source there again.
+        self._highest_position = 0
         self._process = process.current()
         self._config = config
         self._cells = cells
@@ -60,15 +61,15 @@ class BatchSender:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
-        # Of a batch found acknowledged, some cells may be finished: its counts are not known.
+        # Of a batch found confirmed, some cells may be finished: its counts are not known.
         is_acked = cells.state is State.ACKED
-        self._acknowledged = ConfirmedCounts(cells.next_position if is_acked else cells.position)
-        self._found_lost: list[Cell] = []  # what counts losses, if one was noticed since the last batch
+        self._confirmed = ConfirmedCounts(cells.next_position if is_acked else cells.position)
+        self._unsent_losses: list[Cell] = []  # what counts losses, if one was noticed since the last batch
         self._batch: list[Cell] | None = None  # the one under way; None if it is not known
         self._connect = True
-        self._refused: dict[str, float] = {}  # event ID -> when to try again, by the clock
+        self._rejected: dict[str, float] = {}  # event ID -> when to try again, by the clock
 
-    def run(self, some: list[Cell] | None = None, connect: bool = True) -> None:
+    def run(self, cells: list[Cell] | None = None, connect: bool = True) -> None:
         """Send all that was unsent when this began, or of some cells, except what Redis has just refused.
 
         Raises:
@@ -77,18 +78,18 @@ class BatchSender:
             Rejected: The same, but nothing of it was counted.
         """
         self._connect = connect
-        is_all = some is None
+        is_all = cells is None
         began = self._clock() if is_all else 0.0
         self._resume()
-        todo = self._acceptable(self._cells.unsent() if some is None else some)
-        while todo or self._found_lost:
-            if self._found_lost:
-                others = [cell for cell in todo if cell not in self._found_lost]
-                todo, self._found_lost = [*others, *self._found_lost], []
+        todo = self._acceptable(self._cells.unsent() if cells is None else cells)
+        while todo or self._unsent_losses:
+            if self._unsent_losses:
+                others = [cell for cell in todo if cell not in self._unsent_losses]
+                todo, self._unsent_losses = [*others, *self._unsent_losses], []
             self._begin(todo[: self._batch_size])
             todo = todo[self._batch_size :] if self._resume() else self._acceptable(todo)
-        if is_all and not self._refused:
-            self._cells.note_sent(began)
+        if is_all and not self._rejected:
+            self._cells.record_sent_until(began)
 
     def retire(self) -> None:
         """Take the source's position out of Redis, if nothing of it can arrive there any more; in any case,
@@ -99,7 +100,7 @@ class BatchSender:
         """
         cells = self._cells
         self._resume()
-        for _ in range(_RETIREMENTS):
+        for _ in range(_MAX_RETIREMENTS):
             if not cells.position:
                 return
             stored = self._store.sources.position(self._config, cells.source)
@@ -109,15 +110,15 @@ class BatchSender:
                     self._resume()
                     self.run()
                 return
-            source, position, acknowledged = cells.source, cells.position, self._acknowledged
+            source, position, confirmed = cells.source, cells.position, self._confirmed
             self._start_over()
             known = int(stored) if stored.isdecimal() else 0
-            self._note_loss(position, known, acknowledged)
+            self._note_loss(position, known, confirmed)
             self.run()
             if known <= position:  # else a clone of this process goes on with it
                 self._store.sources.retire(self._config, source)
 
-    def show_alive(self) -> None:
+    def touch_source(self) -> None:
         """Keep the source's position in Redis though it does not move; see `Store.prune`.
 
         Raises:
@@ -130,18 +131,18 @@ class BatchSender:
     def retry_at(self) -> float | None:
         """When the next refused count is to be tried again, by the clock."""
         # A copy: a thread that sends may be taking note of a refusal.
-        return min(list(self._refused.values()), default=None)
+        return min(list(self._rejected.values()), default=None)
 
-    def is_refused(self, event_id: str) -> bool:
+    def is_rejected(self, event_id: str) -> bool:
         """Whether Redis has refused this event, and not accepted it since."""
-        return event_id in self._refused
+        return event_id in self._rejected
 
     def _acceptable(self, cells: list[Cell]) -> list[Cell]:
         """Without those that Redis has just refused, so that they do not hold up the others."""
-        if not self._refused:
+        if not self._rejected:
             return cells
         now = self._clock()
-        return [cell for cell in cells if self._refused.get(cell.event_id, now) <= now]
+        return [cell for cell in cells if self._rejected.get(cell.event_id, now) <= now]
 
     def _begin(self, batch: list[Cell]) -> None:
         for cell in self._under_way():
@@ -186,10 +187,10 @@ class BatchSender:
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
             for refusal in commit.refusals:
-                self._note_refusal(refusal, batch)
+                self._note_rejection(refusal, batch)
             self._cells.state = State.ABANDONING
         elif commit.outcome == "conflict":
-            self._go_on_from(commit.stored)
+            self._continue_from(commit.stored)
         else:
             self._cells.state = State.ACKED
 
@@ -204,22 +205,22 @@ class BatchSender:
         elif commit.stored == str(self._cells.next_position):
             self._cells.state = State.SENDING  # a copy was counted after all: that will be the answer
         else:
-            self._go_on_from(commit.stored)
+            self._continue_from(commit.stored)
 
     def _finish(self) -> None:
         counts = 0
         for cell in self._under_way():
             counts += distance(cell.pending, cell.acked)
             cell.acked = cell.pending
-            if self._refused and self._refused.pop(cell.event_id, 0.0):
+            if self._rejected and self._rejected.pop(cell.event_id, 0.0):
                 self._log.info("Event '%s' is accepted by Redis again", cell.event_id)
-        self._acknowledged.add(self._cells.next_position, counts)
+        self._confirmed.add(self._cells.next_position, counts)
         self._end(self._cells.next_position)
 
     def _start_over(self) -> None:
         self._cells.start_over()
-        self._acknowledged = ConfirmedCounts()
-        self._furthest = 0
+        self._confirmed = ConfirmedCounts()
+        self._highest_position = 0
 
     def _end(self, position: int) -> None:
         self._cells.position = position
@@ -266,8 +267,8 @@ class BatchSender:
             return _UNLIMITED
         return self._store.client.attempt(self._config, self._cells.source)
 
-    def _note_refusal(self, refusal: RejectedKey, batch: Mapping[str, int]) -> None:
-        if refusal.event_id not in self._refused:
+    def _note_rejection(self, refusal: RejectedKey, batch: Mapping[str, int]) -> None:
+        if refusal.event_id not in self._rejected:
             self._log.warning(
                 "Redis refuses to count event '%s' (key %s): %s; %s not sent",
                 refusal.event_id,
@@ -275,17 +276,17 @@ class BatchSender:
                 refusal.reason,
                 counted(batch[refusal.event_id], "count"),
             )
-        self._refused[refusal.event_id] = self._clock() + RETRY_REFUSED_S
+        self._rejected[refusal.event_id] = self._clock() + RETRY_REJECTED_S
 
-    def _go_on_from(self, stored: str) -> None:
+    def _continue_from(self, stored: str) -> None:
         """The server has the source at another position, so it has not counted the batch under way."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
-        if int(stored) > max(self._cells.position, self._furthest):
+        if int(stored) > max(self._cells.position, self._highest_position):
             self._leave_to_clone()
             return
-        self._furthest = max(self._cells.position, self._furthest)
-        self._note_loss(self._cells.position, int(stored), self._acknowledged)
+        self._highest_position = max(self._cells.position, self._highest_position)
+        self._note_loss(self._cells.position, int(stored), self._confirmed)
         self._cells.next_position = max(self._cells.next_position, self._after(int(stored)))
         self._cells.position = int(stored)
 
@@ -307,27 +308,27 @@ class BatchSender:
     def _note_position(self, stored: str) -> None:
         """Where the server had the source before it has counted the batch under way."""
         if not stored:
-            self._note_loss(self._cells.position, 0, self._acknowledged)
+            self._note_loss(self._cells.position, 0, self._confirmed)
 
-    def _note_loss(self, position: int, stored: int, acknowledged: ConfirmedCounts) -> None:
+    def _note_loss(self, position: int, stored: int, confirmed: ConfirmedCounts) -> None:
         """The server has the source at `stored`, though it has confirmed it up to `position`."""
         if stored >= position:
             return
-        loss = acknowledged.back_to(stored)
+        loss = confirmed.rewind(stored)
         self._log.warning(
             "Redis at %s has lost data: %s, %s",
             self._store.location,
             counted((position >> _TOKEN_BITS) - (stored >> _TOKEN_BITS), "confirmed batch", "es"),
-            _in_words(loss, self._config.name),
+            _describe(loss, self._config.name),
         )
         if loss.counts:
             cell = self._cells.add_lost()
             cell.total += loss.counts
-            self._found_lost = [cell]
+            self._unsent_losses = [cell]
 
 
-def _in_words(loss: Loss, group: str) -> str:
-    if not (loss.counts or loss.is_all):
+def _describe(loss: Loss, group: str) -> str:
+    if not (loss.counts or loss.is_exact):
         return f"with an unknown number of counts of group '{group}'"
-    least = "" if loss.is_all else "at least "
+    least = "" if loss.is_exact else "at least "
     return f"with {least}{counted(loss.counts, 'count')} of group '{group}' (counted as {keys.LOST})"

@@ -95,7 +95,7 @@ class CellMaps(NamedTuple):
         return self.reserved if keys.is_reserved(event_id) else self.events
 
 
-class Closed(Exception):
+class CellsClosed(Exception):
     """These cells get no more events: others have taken their place."""
 
 
@@ -129,7 +129,7 @@ class Cells:
         """
         self.is_closed = False
         self._maps = CellMaps.new() if maps is None else maps
-        self._let_go: list[weakref.ref[Any]] = []
+        self._released: list[weakref.ref[Any]] = []
         self._is_adding = False
         self._open_storage = open_storage
         self._on_full = on_full
@@ -140,11 +140,11 @@ class Cells:
         self._switching = threading.RLock()
 
     @classmethod
-    def found(cls, storage: Storage) -> Cells:
+    def from_storage(cls, storage: Storage) -> Cells:
         """Those that somebody has left behind in a storage; they are only to be sent."""
         cells = cls(lambda: storage)
         cells._begin()
-        for cell in cells._all():
+        for cell in cells._all_cells():
             cells._maps.of(cell.event_id).put(cell)
         return cells
 
@@ -206,7 +206,7 @@ class Cells:
     def next_position(self, position: int) -> None:
         self._words[_NEXT_POSITION] = position
 
-    def note_sent(self, until: float) -> None:
+    def record_sent_until(self, until: float) -> None:
         """Record that Redis has confirmed all that was logged before a time, as of `time.monotonic()`."""
         self._words[_SENT_UNTIL] = round(until * 1e9)
 
@@ -226,13 +226,13 @@ class Cells:
         """The cell of an event, made if it has none.
 
         Raises:
-            Closed: Other cells have taken the place of these.
+            CellsClosed: Other cells have taken the place of these.
         """
         with unless_ending(self._growing):
             was_adding, self._is_adding = self._is_adding, True
             try:
                 if self.is_closed:
-                    raise Closed
+                    raise CellsClosed
                 cell_map = self._maps.of(event_id)
                 return cell_map.by_id.get(event_id) or cell_map.put(self._new(event_id))
             finally:
@@ -243,7 +243,7 @@ class Cells:
         with unless_ending(self._growing):
             if not self.is_closed:
                 return self.add(keys.LOST)
-            found = (cell for cell in self._all() if cell.event_id == keys.LOST)
+            found = (cell for cell in self._all_cells() if cell.event_id == keys.LOST)
             return next(found, None) or self._new(keys.LOST)
 
     def close(self) -> bool:
@@ -259,7 +259,7 @@ class Cells:
                 self.is_closed = True
             for cell_map in self._maps:
                 cell_map.clear()
-            self._let_go += [extent.let_go_of_cells() for extent in self.extents()]
+            self._released += [extent.release_cells() for extent in self.extents()]
             return True
 
     def _new(self, event_id: str) -> Cell:
@@ -295,14 +295,14 @@ class Cells:
     def has_unsent(self) -> bool:
         """Returns True if Redis has not confirmed all, or a thread may still add to closed cells."""
         # The threads come first: what one adds until it is done must be seen by the comparison.
-        return any(words() is not None for words in self._let_go) or any(
+        return any(words() is not None for words in self._released) or any(
             extent.differ(Column.TOTAL, Column.ACKED) for extent in self.extents()
         )
 
     def _differing(self, one: Column, other: Column) -> list[Cell]:
         return [cell for extent in self.extents() for cell in extent.differing(one, other)]
 
-    def _all(self) -> Iterator[Cell]:
+    def _all_cells(self) -> Iterator[Cell]:
         for extent in self.extents():
             yield from extent.all()
 

@@ -21,11 +21,11 @@ class Loss(NamedTuple):
 
     Attributes:
         counts: How many.
-        is_all: Whether those are all, and not only those that are remembered.
+        is_exact: Whether those are all, and not only those that are remembered.
     """
 
     counts: int
-    is_all: bool
+    is_exact: bool
 
 
 class ConfirmedCounts:
@@ -47,12 +47,12 @@ class ConfirmedCounts:
         if len(sums) >= 2 * RECENT:
             del positions[:-RECENT], sums[:-RECENT]
 
-    def back_to(self, position: int) -> Loss:
+    def rewind(self, position: int) -> Loss:
         """What is lost if Redis has the source at this position; from now on it is there."""
         total, n_left = self._sums[-1], bisect_right(self._positions, position)
         if n_left == 0:
-            loss = Loss(distance(total, self._sums[0]), is_all=False)
+            loss = Loss(distance(total, self._sums[0]), is_exact=False)
             self._start_at(position)
             return loss
         del self._positions[n_left:], self._sums[n_left:]
-        return Loss(distance(total, self._sums[-1]), is_all=True)
+        return Loss(distance(total, self._sums[-1]), is_exact=True)

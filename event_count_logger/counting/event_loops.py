@@ -11,7 +11,11 @@ from typing import Any
 
 def is_running_here() -> bool:
     """True if an event loop runs in this thread."""
-    return asyncio._get_running_loop() is not None or _trio("in_trio_run") is not None
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _trio("in_trio_run") is not None
+    return True
 
 
 async def wait_for_call(ask: Callable[[Callable[[], object]], object], timeout_s: float) -> None:

@@ -27,26 +27,26 @@ class FairLock:
         self._process = process.current()
         self._queue: deque[weakref.ref[Ticket]] = deque()
 
-    def take(self, turn: Ticket, timeout_s: float) -> bool:
+    def acquire(self, ticket: Ticket, timeout_s: float) -> bool:
         """Acquire the lock for a turn. Returns False on time-out, and in a forked child, whose parent sends
         these counts.
         """
         if process.current() != self._process:
             return False
         deadline = time.monotonic() + timeout_s
-        self._queue.append(weakref.ref(turn))
-        while self._holder() is not turn:
+        self._queue.append(weakref.ref(ticket))
+        while self._holder() is not ticket:
             wait_s = deadline - time.monotonic()
             # A signal handler may have interrupted the very thread that holds the lock or waits for it.
-            if wait_s <= 0 or self._is_ahead(turn):
-                self._remove(weakref.ref(turn))
+            if wait_s <= 0 or self._has_earlier_ticket(ticket):
+                self._remove(weakref.ref(ticket))
                 return False
-            turn.wait(min(wait_s, _LOOK_AGAIN_S))
+            ticket.wait(min(wait_s, _LOOK_AGAIN_S))
         return True
 
-    def end(self, turn: Ticket) -> None:
+    def release(self, ticket: Ticket) -> None:
         """Release the lock, if this turn holds it or waits for it."""
-        self._remove(weakref.ref(turn))
+        self._remove(weakref.ref(ticket))
         holder = self._holder()
         if holder:
             holder.wake()
@@ -57,9 +57,9 @@ class FairLock:
                 first = self._queue[0]
             except IndexError:
                 return None
-            turn = first()
-            if turn is not None:
-                return turn
+            ticket = first()
+            if ticket is not None:
+                return ticket
             self._remove(first)
 
     def _remove(self, reference: weakref.ref[Ticket]) -> None:
@@ -72,15 +72,15 @@ class FairLock:
             except IndexError:  # another thread has changed the queue meanwhile
                 continue
 
-    def _is_ahead(self, turn: Ticket) -> bool:
+    def _has_earlier_ticket(self, ticket: Ticket) -> bool:
         """Returns whether a turn of the same thread stands before this one."""
         # By place: without a global lock, a deque that other threads change cannot even be copied.
         with suppress(IndexError):
-            for place in itertools.count():
-                other = self._queue[place]()
-                if other is turn:
+            for index in itertools.count():
+                other = self._queue[index]()
+                if other is ticket:
                     return False
-                if other is not None and other.thread == turn.thread:
+                if other is not None and other.thread == ticket.thread:
                     return True
         return False
 
@@ -88,27 +88,27 @@ class FairLock:
 class Ticket:
     """`with Turn(turns, timeout_s) as mine`: inside, `mine` is whether this thread holds the lock."""
 
-    __slots__ = ("__weakref__", "_awake", "_mine", "_timeout_s", "_turns", "thread")
+    __slots__ = ("__weakref__", "_awake", "_lock", "_timeout_s", "thread")
 
-    def __init__(self, turns: FairLock, timeout_s: float) -> None:
+    def __init__(self, lock: FairLock, timeout_s: float) -> None:
         self.thread = threading.get_ident()
-        self._turns = turns
+        self._lock = lock
         self._timeout_s = timeout_s
         self._awake: threading.Lock | None = None
 
     def __enter__(self) -> bool:
         try:
-            self._mine = self._turns.take(self, self._timeout_s)
-            return self._mine
+            return self._lock.acquire(self, self._timeout_s)
         except BaseException:
-            self._turns.end(self)  # the exception may be kept, and refers to this frame, and so to the turn
+            # A kept exception refers to this frame, and the frame refers to the ticket.
+            self._lock.release(self)
             raise
 
     def __exit__(self, *error: object) -> None:
         try:
-            self._turns.end(self)
+            self._lock.release(self)
         except BaseException:
-            self._turns.end(self)
+            self._lock.release(self)
             raise
 
     def wait(self, timeout_s: float) -> None:

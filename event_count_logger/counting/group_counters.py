@@ -13,7 +13,7 @@ from event_count_logger import process
 from event_count_logger.config import GroupConfig
 from event_count_logger.counting import event_loops, syncer
 from event_count_logger.counting.admission import IDLE_PART, Admission
-from event_count_logger.counting.cells import CellMaps, Closed, unless_ending
+from event_count_logger.counting.cells import CellMaps, CellsClosed, unless_ending
 from event_count_logger.counting.implementation import Cell, CellMap, Counting
 from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.counting.outbox import Outbox
@@ -27,13 +27,13 @@ from event_count_logger.store import Store
 _IDLE_PART_OF_EVENTS, _CROWDED = 1 / 8, 3 / 4
 
 #: Counters that were replaced and are not yet done, at most: while Redis is unavailable, none are.
-_MOST_REPLACED = 3
+_MAX_REPLACED = 3
 
 #: Attempts to send counts that a caller waits for, at most.
-_ATTEMPTS = 2
+_MAX_ATTEMPTS = 2
 
 #: Seconds that a thread waits for another one that replaces the counters.
-_LONGEST_WAIT_S = 1.0
+_MAX_WAIT_S = 1.0
 
 
 class GroupCounters:
@@ -43,7 +43,7 @@ class GroupCounters:
     process had been restarted. The new ones have a file and a source of their own, in which events that are
     in use get a cell with their next `log()`. The old ones are sent and deleted by the background thread:
 
-        find_room, look -> admission drops idle events -> the old counters are closed, which empties the map
+        make_room, look -> admission drops idle events -> the old counters are closed, which empties the map
         -> new counters -> the background thread sends and deletes the old ones
 
     Attributes:
@@ -61,14 +61,14 @@ class GroupCounters:
         self._admission = admission
         # One shard for each process, drawn at random; the spool file says which one it is.
         shard = config.shard(random.Random().randrange(config.n_shards))
-        look = weakref.WeakMethod(self.look) if config.auto_declare_events else None
-        carry = weakref.WeakMethod(self.carry_over)
-        self._local = LocalCounters(shard, store, recovery, log, self.maps, look, carry)
+        expire_idle = weakref.WeakMethod(self.expire_idle) if config.auto_declare_events else None
+        move_unsent = weakref.WeakMethod(self.move_unsent)
+        self._local = LocalCounters(shard, store, recovery, log, self.maps, expire_idle, move_unsent)
         self._usage = Usage(self._local.cells)
         self._replaced: list[LocalCounters] = []
         self._watched: LocalCounters | None = None
         self._replacing = threading.RLock()  # reentrant, because a signal handler may count, too
-        self._is_busy = False
+        self._is_expiring = False
 
     @property
     def local(self) -> LocalCounters:
@@ -93,16 +93,16 @@ class GroupCounters:
         """Make sure that an event has a cell."""
         while True:
             local = self.local
-            with suppress(Closed):
+            with suppress(CellsClosed):
                 local.cells.add(event_id)
                 break
         if self._watched is not local:
             syncer.current().watch(local)
             self._watched = local
 
-    def pending(self) -> Pending:
+    def flush_target(self) -> FlushTarget:
         """The counts that are unsent now."""
-        return Pending(self.all_local(), self.outbox)
+        return FlushTarget(self.all_local(), self.outbox)
 
     def flush_replaced(self, timeout_s: float) -> None:
         """Send what is left of counters that were replaced; waits until that was tried, or time is over."""
@@ -121,20 +121,20 @@ class GroupCounters:
         """Returns what adds to an event without asking whether it may be counted; see `Counting._send`."""
         return Adder(self.maps.of(event_id), self.add, send)
 
-    def carry_over(self, finished: LocalCounters) -> None:
+    def move_unsent(self, finished: LocalCounters) -> None:
         """Move what is unsent to new counters: another process has sent the rest and deleted the file."""
         self._replace(finished)
         for cell in finished.cells.unsent():
             total = cell.total
-            self.adder(cell.event_id, _leave_to_next_sync).log(cell.event_id, distance(total, cell.acked))
+            self.adder(cell.event_id, _ignore).log(cell.event_id, distance(total, cell.acked))
             cell.acked = total
         syncer.current().wake(self._local)
 
-    def look(self, now: float) -> None:
+    def expire_idle(self, now: float) -> None:
         """Let events leave that were not used for `expire_after`, if it is worth while."""
         self._expire(now, self._config.expire_after, at_once=False)
 
-    def find_room(self, now: float) -> None:
+    def make_room(self, now: float) -> None:
         """Let events leave that were not used for a part of `expire_after`: a new one finds no room."""
         self._expire(now, self._config.expire_after * IDLE_PART, at_once=True)
 
@@ -143,36 +143,34 @@ class GroupCounters:
             return
         acquired = False
         try:
-            acquired = self._replacing.acquire(
-                timeout=0 if event_loops.is_running_here() else _LONGEST_WAIT_S
-            )
+            acquired = self._replacing.acquire(timeout=0 if event_loops.is_running_here() else _MAX_WAIT_S)
             local = self.local
             # A signal handler may have interrupted this thread right here.
-            if not acquired or self._is_busy or not self._let_leave(now, now - idle_s, at_once):
+            if not acquired or self._is_expiring or not self._drop_idle(now, now - idle_s, at_once):
                 return
         finally:
             if acquired:
                 self._replacing.release()
         self._replace(local)
 
-    def _let_leave(self, now: float, since: float, at_once: bool) -> bool:
+    def _drop_idle(self, now: float, since: float, at_once: bool) -> bool:
         """Drop idle events from the admission. Returns whether any of them has a cell."""
-        self._is_busy = True
+        self._is_expiring = True
         try:
             admission, by_id = self._admission, self._local.cells.by_id
             admission.note_used(self._usage.used(), now)
-            idle = self._confirmed(admission.idle(since))
+            idle = self._without_unsent(admission.idle(since))
             have_cells = any(event_id in by_id for event_id in idle)
             if not (at_once or self._is_worth_while(len(idle))):
                 return False
-            if have_cells and len(self.all_local()) > _MOST_REPLACED:
+            if have_cells and len(self.all_local()) > _MAX_REPLACED:
                 return False
             admission.drop(idle, since)
             return have_cells
         finally:
-            self._is_busy = False
+            self._is_expiring = False
 
-    def _confirmed(self, event_ids: list[str]) -> list[str]:
+    def _without_unsent(self, event_ids: list[str]) -> list[str]:
         unsent = {event_id for local in self.all_local() for event_id in local.unsent()}
         return [event_id for event_id in event_ids if event_id not in unsent]
 
@@ -185,7 +183,7 @@ class GroupCounters:
         with unless_ending(self._replacing):
             if self._local is not old or not old.close():
                 return
-            new = old.replaced_by(self.maps)
+            new = old.make_successor(self.maps)
             usage = Usage(new.cells)
             # No function is called in between: a signal handler may have done the same.
             if self._local is old:
@@ -203,7 +201,7 @@ class Adder(Counting):
         """`add` makes sure that an event has a cell in the map; `send` is called as `Counting._send`."""
         self.cells = cell_map
         self._add = add
-        self._on_enough = send
+        self._request_send = send
 
     def _log_unusual(self, event_id: object, count: object) -> None:
         assert isinstance(event_id, str) and isinstance(count, int)
@@ -211,24 +209,24 @@ class Adder(Counting):
         self.log(event_id, count)
 
     def _send(self, cell: Cell, total: int) -> None:
-        self._on_enough(cell, total)
+        self._request_send(cell, total)
 
 
-def _leave_to_next_sync(cell: Cell, total: int) -> None:
+def _ignore(cell: Cell, total: int) -> None:
     """Sends nothing."""
 
 
-class Pending:
+class FlushTarget:
     """The counts that were unsent when this was made."""
 
     def __init__(self, all_local: list[LocalCounters], outbox: Outbox) -> None:
         self._senders: list[syncer.Sender] = [*all_local, outbox]
-        self._outbox, self._end = outbox, outbox.end()
+        self._outbox, self._end = outbox, outbox.end_position()
         self._totals = [(cell, cell.total) for local in all_local for cell in local.cells.unsent()]
 
     def attempts(self) -> Iterator[syncer.Sender]:
         """The senders that have something to send; once more where a connection has just broken."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MAX_ATTEMPTS):
             if not self.is_confirmed():
                 yield from (sender for sender in self._senders if sender.has_unsent())
 

@@ -16,7 +16,7 @@ from event_count_logger.store import SessionAction, Store
 _BATCH_SIZE = 100
 
 #: Actions that are kept while Redis is away: each takes some 300 bytes.
-_MOST_KEPT = 100_000
+_MAX_ACTIONS = 100_000
 
 #: Seconds between attempts while Redis is away.
 _RETRY_S = 0.5
@@ -33,19 +33,19 @@ class Outbox:
         self._waiting: deque[SessionAction] = deque()
         self._n_sent = 0
         self._sending = threading.Lock()
-        self._troubles: set[str] = set()  # told since Redis last took something
+        self._warned: set[str] = set()  # told since Redis last took something
 
     def put(self, action: SessionAction) -> None:
         """Take an action along with the next `sync`."""
-        if len(self._waiting) < _MOST_KEPT:
+        if len(self._waiting) < _MAX_ACTIONS:
             self._waiting.append(action)
         else:
-            self._tell_once(f"{_MOST_KEPT} actions of sessions wait for Redis: further ones are lost")
+            self._warn_once(f"{_MAX_ACTIONS} actions of sessions wait for Redis: further ones are lost")
 
     def prepare(self) -> None:
         """Nothing has to be known before."""
 
-    def sync(self, timeout_s: float) -> None:
+    def send(self, timeout_s: float) -> None:
         """Send what waits now, as far as Redis takes it; waits for its turn for `timeout_s`."""
         if not self._sending.acquire(timeout=timeout_s):
             return
@@ -58,62 +58,62 @@ class Outbox:
 
     def _send_some(self) -> None:
         # Others may append meanwhile, which an iterator does not bear.
-        actions = [self._waiting[place] for place in range(min(_BATCH_SIZE, len(self._waiting)))]
+        actions = [self._waiting[index] for index in range(min(_BATCH_SIZE, len(self._waiting)))]
         try:
             with self._store.client.attempt(self.config, f"sessions of {self.config.prefix}"):
                 commit = self._store.commits.commit_actions(self.config, actions)
             for refusal in commit.refusals:
                 raise Rejected(refusal.key, refusal.reason)
         except (Rejected, NotYet) as error:
-            self._tell_once(f"{error}; sessions are kept and tried again")
+            self._warn_once(f"{error}; sessions are kept and tried again")
             raise
-        if len(self._waiting) < _MOST_KEPT / 2:  # else the queue may be full again at once
-            self._troubles.clear()
+        if len(self._waiting) < _MAX_ACTIONS / 2:  # else the queue may be full again at once
+            self._warned.clear()
         self._n_sent += len(actions)
         for _ in actions:
             self._waiting.popleft()
 
-    def _tell_once(self, trouble: str) -> None:
-        if trouble not in self._troubles:
-            self._troubles.add(trouble)
-            self._log.warning("%s", trouble)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._log.warning("%s", message)
 
     @property
-    def held_up(self) -> bool:
+    def is_backing_off(self) -> bool:
         """Whether sending is known to fail for now."""
-        return self._store.client.is_unavailable(self.config) or bool(self._troubles)
+        return self._store.client.is_unavailable(self.config) or bool(self._warned)
 
     def has_unsent(self) -> bool:
         """Whether anything waits."""
         return bool(self._waiting)
 
-    def end(self) -> int:
-        """Returns the place behind the last action that waits; see `is_sent`."""
-        # In this order, an action that is being sent may count twice, so that the place is too far at worst.
+    def end_position(self) -> int:
+        """Returns the index behind the last action that waits; see `is_sent`."""
+        # In this order, an action that is being sent may count twice, so that the index is too far at worst.
         n_waiting = len(self._waiting)
         return n_waiting + self._n_sent
 
     def is_sent(self, end: int) -> bool:
-        """Returns whether all actions before this place are confirmed."""
+        """Returns whether all actions before this index are confirmed."""
         return self._n_sent >= end or not self._waiting
 
-    def unsent_in_words(self) -> str:
+    def describe_unsent(self) -> str:
         """How much waits; '' for nothing."""
         return f"{counted(len(self._waiting), 'action')} of sessions" if self._waiting else ""
 
-    def next_sync(self, now: float) -> float:
+    def next_send(self, now: float) -> float:
         """When to try again; `now` and the result are `time.monotonic()`."""
         return now + _RETRY_S if self._waiting else math.inf
 
     def send_at_once(self) -> None:
         """It always does."""
 
-    def expect_wake(self) -> None:
+    def clear_wake_request(self) -> None:
         """Each action asks for a sync."""
 
     def retire(self) -> None:
         """Leaves nothing in Redis."""
 
-    def put_away(self) -> str:
+    def dispose(self) -> str:
         """What becomes of what was not sent, in words."""
         return "lost"

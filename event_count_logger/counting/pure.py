@@ -32,7 +32,7 @@ _UNINTERRUPTED: bool = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_ena
 class Cell:
     """The counts of one event: three words of 64 bits, which are counted modulo 2^64."""
 
-    __slots__ = ("_acked", "_at", "_total", "_words", "event_id")
+    __slots__ = ("_at", "_total", "_words", "event_id", "unwrapped_acked")
 
     def __init__(self, event_id: str, words: memoryview[int], at: int) -> None:
         """The words are those at `at`, `at + 1` and `at + 2`."""
@@ -45,7 +45,7 @@ class Cell:
         """Keep what every event needs where it is read quicker than from memory; not modulo 2^64."""
         total, acked = self._words[self._at], self._words[self._at + 2]
         self._total = total
-        self._acked = total - (total - acked & _MASK)
+        self.unwrapped_acked = total - (total - acked & _MASK)
 
     def add(self, count: int) -> int | None:
         """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing, and
@@ -54,7 +54,7 @@ class Cell:
         if not MARK[0]:
             return None
         total = self._total + count
-        if total - self._acked > LARGEST:
+        if total - self.unwrapped_acked > LARGEST:
             raise OverflowError(f"more than 2^63-1 counts of event {self.event_id!r} would be unsent")
         self._total = total
         self._words[self._at] = total & _MASK
@@ -88,7 +88,7 @@ class Cell:
     def acked(self, value: int) -> None:
         self._words[self._at + 2] = value
         total = self._total  # read once: another thread may add meanwhile
-        self._acked = total - (total - value & _MASK)
+        self.unwrapped_acked = total - (total - value & _MASK)
 
 
 class CellMap:
@@ -100,14 +100,10 @@ class CellMap:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Cell] = {}
+        self.by_id: Mapping[str, Cell] = MappingProxyType(self._by_id)
         self.sync_at = NEVER
         # Reentrant, because a signal handler may count too.
         self._adding = threading.RLock()
-
-    @property
-    def by_id(self) -> Mapping[str, Cell]:
-        """To be looked at; `put` is the way in."""
-        return MappingProxyType(self._by_id)
 
     def adding(self) -> AbstractContextManager[Any]:
         """The lock under which cells are added to, where Python does not make that one step."""
@@ -169,7 +165,7 @@ class Counting:
             OverflowError: More than 2^63-1 would be unsent of this event.
         """
         cells = self.cells
-        cell = cells._by_id.get(event_id) if type(event_id) is str else None
+        cell = cells.by_id.get(event_id) if type(event_id) is str else None
         if cell is None or type(count) is not int or not 0 < count <= LARGEST:
             self._log_unusual(event_id, count)
             return
@@ -180,7 +176,7 @@ class Counting:
                 total = cell.add(count)
         if total is None:
             self._log_unusual(event_id, count)
-        elif total - cell._acked >= cells.sync_at:
+        elif total - cell.unwrapped_acked >= cells.sync_at:
             self._send(cell, total & _MASK)
 
     def _log_unusual(self, event_id: object, count: object) -> None:

@@ -18,7 +18,7 @@ from event_count_logger.counting.batch_sender import BatchSender
 from event_count_logger.counting.cells import Cells
 from event_count_logger.counting.postponed import Key, Postponed
 from event_count_logger.counting.recovery_log import RecoveryLog
-from event_count_logger.counting.spool_file import InUse, SpoolFile, Window
+from event_count_logger.counting.spool_file import InUse, SpoolFile, SpoolReader
 from event_count_logger.counting.spool_format import Damaged, Description
 from event_count_logger.errors import NotYet, Rejected, Unavailable
 from event_count_logger.intervals import Interval
@@ -26,13 +26,13 @@ from event_count_logger.logs import Log, WarnsOnce
 from event_count_logger.store import Store
 
 #: Seconds for which a process that counts leaves its own counts waiting to finish those of others.
-_AT_ONCE_S = 1.0
+_MAX_DELAY_S = 1.0
 
 #: Seconds until a file is looked at again that this configuration can never finish.
 _FOREIGN_S = 300.0
 
 #: The same of a file that is kept: at first, and at most. Reading it may cost much, and often in vain.
-_KEPT_S, _LONGEST_KEPT_S = 3.0, 60.0
+_KEPT_S, _MAX_KEPT_S = 3.0, 60.0
 
 
 class FileState(Enum):
@@ -52,14 +52,14 @@ class Finding:
 
     Attributes:
         path: Where it was found.
-        outcome: What became of it.
+        state: What became of it.
         description: What it says of itself, if that could be read.
         counts: How many counts were sent; of a dead one that was looked into, how many are unsent.
         reason: Why, in words, where that is not clear.
     """
 
     path: Path
-    outcome: FileState
+    state: FileState
     description: Description | None = None
     counts: int = 0
     reason: str = ""
@@ -99,18 +99,18 @@ class Recovery:
             self._process, self._is_done = process.current(), False
             self._tally.start_over()
         if not self._is_done:
-            deadline = self._clock() + _AT_ONCE_S
+            deadline = self._clock() + _MAX_DELAY_S
             # At DEBUG, because a group that cannot make files logs why.
             self._is_done = all(self._clock() <= deadline for _ in self.run(logging.DEBUG))
         self._tally.log_if_due()
 
-    def run(self, unusable: int = logging.WARNING) -> Iterator[Finding]:
+    def run(self, directory_log_level: int = logging.WARNING) -> Iterator[Finding]:
         """Finish each file whose process has ended.
 
         A file that cannot be finished is looked at again later, and by its header first.
 
         Args:
-            unusable: Log level at which directories are told that cannot be used.
+            directory_log_level: Log level at which directories are told that cannot be used.
 
         Raises:
             Unavailable: Redis does not answer, for some of them. Those stay until it does; what is in them
@@ -121,7 +121,7 @@ class Recovery:
         for directory in self._config.spool_dirs:
             with suppress(OSError):  # logged below
                 spool_file.remove_unfinished(directory)
-        for entry in self._entries(unusable):
+        for entry in self._entries(directory_log_level):
             key: Key = entry.path, entry.inode()
             listed.add(key)
             self._log.subject = entry.path
@@ -129,9 +129,9 @@ class Recovery:
                 yield finding
                 continue
             with suppress(FileNotFoundError):  # another process was quicker
-                finding = self._look_at(Path(entry.path))
+                finding = self._read_header(Path(entry.path))
                 try:
-                    finding = self._deal_with(finding, is_retry=unavailable is not None)
+                    finding = self._process_file(finding, is_retry=unavailable is not None)
                 except Unavailable as error:
                     unavailable = error
                 self._postpone(key, finding)
@@ -150,30 +150,30 @@ class Recovery:
         """Log what was recovered since the last line about it, for example at the end of the process."""
         self._tally.log()
 
-    def look(self) -> Iterator[Finding]:
+    def inspect_all(self) -> Iterator[Finding]:
         """Looks into the same files and changes none."""
         for entry in self._entries(logging.WARNING):
             with suppress(FileNotFoundError):
-                yield self.look_into(Path(entry.path))
+                yield self.inspect(Path(entry.path))
 
-    def look_into(self, path: Path) -> Finding:
+    def inspect(self, path: Path) -> Finding:
         """Looks into one file, and counts what is unsent if its process has ended.
 
         Raises:
             FileNotFoundError: Another process has finished it.
         """
-        found = self._look_at(path)
-        if found.outcome is not FileState.DEAD:
+        found = self._read_header(path)
+        if found.state is not FileState.DEAD:
             return found
         try:
-            with Window(path) as window:
-                contents = window.contents()
+            with SpoolReader(path) as reader:
+                contents = reader.contents()
                 contents.check()
         except Damaged as error:
             return Finding(path, FileState.SET_ASIDE, reason=str(error))
         return replace(found, counts=contents.unsent())
 
-    def _entries(self, unusable: int) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, directory_log_level: int) -> Iterator[os.DirEntry[str]]:
         self.unread = []
         for directory in self._config.spool_dirs:
             self._log.subject = str(directory)
@@ -181,15 +181,15 @@ class Recovery:
                 yield from spool_file.entries(directory)
             except OSError as error:
                 self.unread.append(directory)
-                self._log.log(unusable, "Spool files are not looked at: %s", error)
+                self._log.log(directory_log_level, "Spool files are not looked at: %s", error)
 
-    def _look_at(self, path: Path) -> Finding:
+    def _read_header(self, path: Path) -> Finding:
         """Reads the header, unless the process runs."""
         try:
-            with Window(path) as window:
-                if window.is_held():
+            with SpoolReader(path) as reader:
+                if reader.is_held():
                     return Finding(path, FileState.LIVE)
-                description = window.description()
+                description = reader.description()
         except Damaged as error:
             return Finding(path, FileState.SET_ASIDE, reason=str(error))
         except FileNotFoundError:
@@ -200,23 +200,23 @@ class Recovery:
         return Finding(path, FileState.DEAD if is_ours else FileState.FOREIGN, description)
 
     def _postpone(self, key: Key, finding: Finding) -> None:
-        if finding.outcome in (FileState.FOREIGN, FileState.SET_ASIDE):
+        if finding.state in (FileState.FOREIGN, FileState.SET_ASIDE):
             self._postponed.put(key, finding, _FOREIGN_S, _FOREIGN_S)
-        elif finding.outcome is FileState.KEPT:
-            self._postponed.put(key, finding, _KEPT_S, _LONGEST_KEPT_S)
+        elif finding.state is FileState.KEPT:
+            self._postponed.put(key, finding, _KEPT_S, _MAX_KEPT_S)
 
-    def _deal_with(self, found: Finding, is_retry: bool = False) -> Finding:
+    def _process_file(self, found: Finding, is_retry: bool = False) -> Finding:
         """Finish a file as far as possible.
 
         Args:
             found: What its header says.
             is_retry: Redis did not answer about an earlier file. In a cluster, the server of this one may.
         """
-        if found.outcome is FileState.SET_ASIDE:
+        if found.state is FileState.SET_ASIDE:
             return self._set_aside(found.path, found.reason)
-        if found.outcome is FileState.KEPT:
+        if found.state is FileState.KEPT:
             self._log.warning("Spool file %s cannot be opened: %s", found.path, found.reason)
-        if found.outcome is not FileState.DEAD or found.description is None:
+        if found.state is not FileState.DEAD or found.description is None:
             return found
         group = self._group(found.description)
         if self._store.client.is_unavailable(group):
@@ -231,13 +231,13 @@ class Recovery:
         try:
             file = spool_file.take_over(path)
         except InUse:
-            return replace(found, outcome=FileState.LIVE)
+            return replace(found, state=FileState.LIVE)
         except Damaged as error:
             return self._set_aside(path, str(error))
         except FileNotFoundError:
             raise
         except OSError as error:
-            return self._deal_with(Finding(path, FileState.KEPT, found.description, reason=str(error)))
+            return self._process_file(Finding(path, FileState.KEPT, found.description, reason=str(error)))
         try:
             return self._send(file, group)
         except Damaged as error:
@@ -254,32 +254,32 @@ class Recovery:
         return Finding(path, FileState.SET_ASIDE, reason=damage)
 
     def _send(self, file: SpoolFile, group: GroupConfig) -> Finding:
-        described, before = file.description, file.contents.unsent()
-        sync = BatchSender(group, Cells.found(file), self._store, self._log, is_found=True)
+        description, before = file.description, file.contents.unsent()
+        sender = BatchSender(group, Cells.from_storage(file), self._store, self._log, is_found=True)
         try:
-            sync.run()
+            sender.run()
         except (Rejected, NotYet) as error:
             self._log.warning("%s; spool file %s is kept", error, file.path)
             with suppress(Rejected, NotYet):
-                sync.show_alive()
+                sender.touch_source()
         left = file.contents.unsent()
         sent = before - left
         if left:
             return Finding(
-                file.path, FileState.KEPT, described, sent, "Redis does not take or confirm some of it"
+                file.path, FileState.KEPT, description, sent, "Redis does not take or confirm some of it"
             )
         file.delete()
-        self._tally.add(described.group, described.pid, sent)
-        return Finding(file.path, FileState.RECOVERED, described, sent)
+        self._tally.add(description.group, description.pid, sent)
+        return Finding(file.path, FileState.RECOVERED, description, sent)
 
-    def _group(self, described: Description) -> GroupConfig:
+    def _group(self, description: Description) -> GroupConfig:
         """The group as it was configured where it was counted, which may be in another configuration."""
         group = GroupConfig(
-            described.group,
-            tuple(map(Interval.parse, described.intervals)),
-            key_prefix=described.prefix,
-            layout=described.layout,
+            description.group,
+            tuple(map(Interval.parse, description.intervals)),
+            key_prefix=description.prefix,
+            layout=description.layout,
         )
-        ours = self._config.groups.get(described.group, group)
+        ours = self._config.groups.get(description.group, group)
         # Where it is known how they lie now, they may have been moved since.
         return replace(group, durability=ours.durability, layout=ours.layout, totals=ours.totals)

@@ -13,18 +13,18 @@ from event_count_logger.counting.spool_format import Damaged
 from event_count_logger.logs import Log
 
 
-class Hold(Enum):
+class LockState(Enum):
     """States of a spool file whose process lives.
 
     The lock is free when other code of the process closes the descriptors (os.closerange), or `give_up` does:
 
-        no other process has taken the file over    -> REGAINED, which is HELD again
+        no other process has taken the file over    -> RELOCKED, which is HELD again
         another process sends what is in it         -> TAKEN, until that ends
         another process has sent and deleted it     -> FINISHED
     """
 
     HELD = auto()
-    REGAINED = auto()
+    RELOCKED = auto()
     TAKEN = auto()
     FINISHED = auto()
 
@@ -38,20 +38,20 @@ class Spool:
         self._redis = redis
         self._log = log
         self._cells: weakref.ref[Cells] | None = None
-        self._found: Storage | None = None  # where the cells are, which does not change
-        self._is_lost = False
-        self._is_given_up = False
+        self._storage: Storage | None = None  # where the cells are, which does not change
+        self._is_gone = False
+        self._is_released = False
 
-    def keep(self, cells: Cells) -> None:
+    def attach(self, cells: Cells) -> None:
         """Look after the file that these cells are in."""
         self._cells = weakref.ref(cells)
 
     @property
     def _file(self) -> SpoolFile | None:
         # A signal handler may open a file while one is being opened: the cells know which one they use.
-        if self._found is None and self._cells and (cells := self._cells()):
-            self._found = cells.storage
-        return self._found if isinstance(self._found, SpoolFile) else None
+        if self._storage is None and self._cells and (cells := self._cells()):
+            self._storage = cells.storage
+        return self._storage if isinstance(self._storage, SpoolFile) else None
 
     def open(self) -> Storage:
         """A new spool file; memory if none can be made, or none is wanted."""
@@ -67,60 +67,60 @@ class Spool:
             self._warn("are", "no spool file can be made", error)
             return Memory()
 
-    def note_full(self, error: OSError) -> None:
+    def warn_full(self, error: OSError) -> None:
         """The file has no room for another event."""
         self._warn("of further events are", "the spool file cannot grow", error)
 
-    def look_after(self) -> Hold:
+    def check_lock(self) -> LockState:
         """See whether the file is still there, and still held by this process; hold it again if not."""
-        if self._file is None or self._is_lost:
-            return Hold.HELD
+        if self._file is None or self._is_gone:
+            return LockState.HELD
         if not self._file.is_held():
-            return self._regain(self._file)
+            return self._relock(self._file)
         if self._file.is_deleted():
-            self._is_lost = True
+            self._is_gone = True
             self._warn("are", "somebody has deleted the spool file", self._file.path)
-        return Hold.HELD
+        return LockState.HELD
 
-    def give_up(self) -> None:
-        """Let other processes send what is in the file, as long as this one cannot; see `Hold`."""
-        if self._file is not None and not self._is_lost:
-            self._is_given_up = True
+    def release_lock(self) -> None:
+        """Let other processes send what is in the file, as long as this one cannot; see `LockState`."""
+        if self._file is not None and not self._is_gone:
+            self._is_released = True
             self._file.close()
 
-    def go_on_without_file(self) -> None:
+    def use_memory(self) -> None:
         """Keep the counters in memory: another process has finished and deleted the file."""
-        self._is_lost = True
+        self._is_gone = True
 
     def is_held(self) -> bool:
         """Returns False if another process can have taken the file over."""
         file = self._file
-        return file is None or self._is_lost or file.is_held()
+        return file is None or self._is_gone or file.is_held()
 
-    def _regain(self, file: SpoolFile) -> Hold:
+    def _relock(self, file: SpoolFile) -> LockState:
         try:
-            file.regain()
+            file.relock()
         except InUse:
-            return Hold.TAKEN
+            return LockState.TAKEN
         except FileNotFoundError:
-            return Hold.FINISHED
+            return LockState.FINISHED
         except (OSError, Damaged) as error:
             self._log.warning("Spool file %s cannot be opened again: %s", file.path, error)
-            return Hold.TAKEN
-        if not self._is_given_up:
+            return LockState.TAKEN
+        if not self._is_released:
             self._log.warning(
                 "Spool file %s was closed by other code of this process; opened again", file.path
             )
-        self._is_given_up = False
-        return Hold.REGAINED
+        self._is_released = False
+        return LockState.RELOCKED
 
-    def put_away(self, all_is_sent: bool) -> str:
+    def dispose(self, all_is_sent: bool) -> str:
         """At the end; returns what becomes of what is not sent, in words."""
-        if self._file is None or self._is_lost:
+        if self._file is None or self._is_gone:
             return "lost"
         if all_is_sent:
             self._file.delete()
-            self._is_lost = True  # on purpose
+            self._is_gone = True  # on purpose
         return f"kept in {self._file.path}, and sent by ecl_master or the next process"
 
     def _warn(self, which: str, why: str, detail: object) -> None:

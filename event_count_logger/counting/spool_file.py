@@ -130,7 +130,7 @@ class SpoolFile:
         except (OSError, ValueError):
             return False
 
-    def regain(self) -> None:
+    def relock(self) -> None:
         """Open and lock the file again, after other code of this process has closed the descriptors.
 
         Raises:
@@ -347,7 +347,7 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-class Window:
+class SpoolReader:
     """A file that somebody may be counting in, looked at from outside: it costs them nothing."""
 
     def __init__(self, path: Path) -> None:
@@ -393,7 +393,7 @@ class Window:
         """Look no longer."""
         os.close(self._descriptor)
 
-    def __enter__(self) -> Window:
+    def __enter__(self) -> SpoolReader:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -236,7 +236,7 @@ class Extent:
         """Every cell."""
         return [cell for cell in self._cells or self._make_cells_again() if cell]
 
-    def let_go_of_cells(self) -> weakref.ref[Any]:
+    def release_cells(self) -> weakref.ref[Any]:
         """Make new cells from now on, for the same words.
 
         Returns:
@@ -277,7 +277,7 @@ class Extent:
         return cells[slot] if cells else self._make_cells_again()[slot]
 
     def _make_cells_again(self) -> list[Cell | None]:
-        """After `let_go_of_cells`: cells for all names that there are."""
+        """After `release_cells`: cells for all names that there are."""
         names = zip(range(self._used), self._names(self._names_begin), strict=False)
         cells: list[Cell | None] = [self._cell(name.decode(), slot) for slot, name in names]
         cells += [None] * (self._slots - len(cells))

@@ -65,33 +65,33 @@ class Sender(Protocol):
     def prepare(self) -> None:
         """Do what has to be done before the first `sync`."""
 
-    def sync(self, timeout_s: float) -> None:
+    def send(self, timeout_s: float) -> None:
         """Send what is unsent, as far as Redis accepts it; waits for its turn for `timeout_s`."""
 
-    def next_sync(self, now: float) -> float:
+    def next_send(self, now: float) -> float:
         """Returns when to sync next without a request; `now` and the result are `time.monotonic()`."""
 
     def send_at_once(self) -> None:
         """From now on, send everything as soon as it comes."""
 
-    def expect_wake(self) -> None:
+    def clear_wake_request(self) -> None:
         """Ask for the next sync when there is something to send: none was asked for."""
 
     def has_unsent(self) -> bool:
         """Whether there is anything that Redis has not confirmed."""
 
-    def unsent_in_words(self) -> str:
+    def describe_unsent(self) -> str:
         """What Redis has not confirmed; '' for nothing."""
 
     def retire(self) -> None:
         """Leave nothing in Redis that is only needed for what is still to be sent."""
 
-    def put_away(self) -> str:
+    def dispose(self) -> str:
         """At the end; returns what becomes of what is unsent, in words."""
 
 
 class _Ask(Enum):
-    SYNC = auto()  #: now
+    SEND = auto()  #: now
     PLAN = auto()  #: sync when the sender's own time comes
     RELEASE = auto()  #: sync now, and forget it when all is sent
     FORGET = auto()
@@ -111,7 +111,7 @@ class Syncer:
     def __init__(self) -> None:
         self._inbox: deque[_Request] = deque()
         self._due: dict[Sender, float] = {}
-        self._waiting: dict[Sender, list[Callable[[], object]]] = {}  # called after the next sync
+        self._callbacks: dict[Sender, list[Callable[[], object]]] = {}  # called after the next sync
         self._wake_up = WakeUp()
         self._starts_threads = _thread.start_new_thread
         self._runner: threading.Thread | None = None
@@ -136,7 +136,7 @@ class Syncer:
 
     def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:
         """Sync it soon, without waiting; the thread calls `done` when that was tried."""
-        self._request(_Request(_Ask.SYNC, sender, done))
+        self._request(_Request(_Ask.SEND, sender, done))
 
     def flush(self, sender: Sender, timeout_s: float) -> None:
         """Sync it; waits until that was tried, or the time is over."""
@@ -159,14 +159,14 @@ class Syncer:
         if self._runs():
             self._request(_Request(_Ask.FORGET, sender))
 
-    def close(self, some: Iterable[Sender], timeout_s: float) -> list[Sender]:
+    def close(self, senders: Iterable[Sender], timeout_s: float) -> list[Sender]:
         """Send all that is left, retrying until the time is over; what is logged later is sent at once.
 
         Returns:
             Those with something left unsent; the thread still tries to send it.
         """
         deadline = time.monotonic() + timeout_s
-        return _drain(some, deadline, lambda each: self.flush(each, deadline - time.monotonic()))
+        return _drain(senders, deadline, lambda each: self.flush(each, deadline - time.monotonic()))
 
     def end(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Send what is left when the process ends, and end the thread; takes `timeout_s` and a little more.
@@ -187,13 +187,13 @@ class Syncer:
             while True:
                 self._request(self._inbox.popleft())
         for sender in list(self._due):
-            unsent, fate = sender.unsent_in_words(), sender.put_away()
+            unsent, fate = sender.describe_unsent(), sender.dispose()
             if unsent:
                 _log.warning(
                     "The process ends with %s of group '%s' unsent: %s", unsent, sender.config.name, fate
                 )
             elif sender.has_unsent():  # a signal handler has counted while this was put away
-                self._sync(sender, _GRACE_S)
+                self._send(sender, _GRACE_S)
 
     def _request(self, request: _Request) -> None:
         if self._ensure_running():
@@ -201,9 +201,9 @@ class Syncer:
             self._wake_up.set()
         else:
             self._carry_out(request)
-            self._sync_without_thread(request)
+            self._send_without_thread(request)
 
-    def _sync_without_thread(self, request: _Request) -> None:
+    def _send_without_thread(self, request: _Request) -> None:
         sender = request.sender
         if sender is None or sender not in self._due:
             return
@@ -212,9 +212,9 @@ class Syncer:
         # While modules are torn down, anything may fail.
         with suppress(Exception) if process.is_ending() else nullcontext():
             try:
-                self._sync(sender, _GRACE_S)
+                self._send(sender, _GRACE_S)
             finally:
-                sender.expect_wake()  # if that failed, no thread retries
+                sender.clear_wake_request()  # if that failed, no thread retries
 
     def _runs(self) -> bool:
         runner = self._runner
@@ -275,7 +275,7 @@ class Syncer:
                 del sender
                 self._wake_up.wait(due - time.monotonic())
                 return
-            self._sync(sender, FLUSH_TIMEOUT_S)
+            self._send(sender, FLUSH_TIMEOUT_S)
 
     def _carry_out_next(self) -> None:
         try:
@@ -292,27 +292,27 @@ class Syncer:
         """Everything but the sync itself, which comes when the inbox is empty."""
         sender = request.sender
         if sender is None:
-            self._end_by(request)
+            self._end_with(request)
         elif request.ask is _Ask.FORGET:
             self._due.pop(sender, None)
-            self._waiting.pop(sender, None)
+            self._callbacks.pop(sender, None)
         elif request.ask is _Ask.RELEASE:
             if sender in self._due:
                 sender.released = True
                 self._due[sender] = time.monotonic()
         else:
             if request.done:
-                self._waiting.setdefault(sender, []).append(request.done)
+                self._callbacks.setdefault(sender, []).append(request.done)
             self._prepare(sender)
             # Not before those that are due already: under constant load it is asked for all the time.
             now = time.monotonic()
-            when = now if request.ask is _Ask.SYNC else sender.next_sync(now)
+            when = now if request.ask is _Ask.SEND else sender.next_send(now)
             self._due[sender] = min(self._due.get(sender, math.inf), when)
 
-    def _end_by(self, request: _Request) -> None:
-        _drain(list(self._due), request.deadline, lambda each: self._sync(each, _GRACE_S))
+    def _end_with(self, request: _Request) -> None:
+        _drain(list(self._due), request.deadline, lambda each: self._send(each, _GRACE_S))
         self._ended = True
-        for done in [done for waiting in self._waiting.values() for done in waiting]:
+        for done in [done for waiting in self._callbacks.values() for done in waiting]:
             with suppress(Exception):
                 done()
         if request.done:
@@ -325,21 +325,21 @@ class Syncer:
                 sender.prepare()
             self._due[sender] = math.inf
 
-    def _sync(self, sender: Sender, timeout_s: float) -> None:
+    def _send(self, sender: Sender, timeout_s: float) -> None:
         self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
-        waiting = self._waiting.pop(sender, ())
+        waiting = self._callbacks.pop(sender, ())
         try:
-            sender.sync(timeout_s)
+            sender.send(timeout_s)
         finally:
             for done in waiting:
                 with suppress(Exception):  # such as an event loop that was closed
                     done()
         if sender.released and not sender.has_unsent():
             sender.retire()
-            sender.put_away()
+            sender.dispose()
             self._due.pop(sender, None)
         elif sender in self._due:  # not forgotten meanwhile
-            self._due[sender] = sender.next_sync(time.monotonic())
+            self._due[sender] = sender.next_send(time.monotonic())
 
 
 class _Runner(threading.Thread):
@@ -352,24 +352,24 @@ def _time_of(item: tuple[object, float]) -> float:
     return item[1]
 
 
-def _unsent(some: Iterable[Sender]) -> list[Sender]:
+def _unsent(senders: Iterable[Sender]) -> list[Sender]:
     """Those with counts to send; a reference to a cell of closed counters is no reason to wait."""
-    return [sender for sender in some if sender.has_unsent() and sender.unsent_in_words()]
+    return [sender for sender in senders if sender.has_unsent() and sender.describe_unsent()]
 
 
-def _drain(some: Iterable[Sender], deadline: float, sync: Callable[[Sender], None]) -> list[Sender]:
+def _drain(senders: Iterable[Sender], deadline: float, send: Callable[[Sender], None]) -> list[Sender]:
     """Sync until all is sent or the time is over, then retire those that are done; returns the others."""
-    some = list(some)
-    for sender in some:
+    senders = list(senders)
+    for sender in senders:
         sender.send_at_once()
-    left = _unsent(some)
+    left = _unsent(senders)
     while left and time.monotonic() < deadline:
         for sender in left:
-            sync(sender)
+            send(sender)
         left = _unsent(left)
         if left:
             time.sleep(max(0, min(_DRAIN_PAUSE_S, deadline - time.monotonic())))
-    for sender in some:
+    for sender in senders:
         if sender not in left and time.monotonic() < deadline:
             sender.retire()
     return left

@@ -11,7 +11,7 @@ from pathlib import Path
 from event_count_logger.config import Config
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.implementation import LARGEST
-from event_count_logger.counting.spool_file import Window
+from event_count_logger.counting.spool_file import SpoolReader
 from event_count_logger.counting.spool_format import Damaged, Description, HeaderWord, SpoolContents, distance
 
 
@@ -134,7 +134,7 @@ class LocalReader:
 
     def _examine(self, path: Path) -> tuple[LocalSnapshot | None, UndeliveredFile | None]:
         """Read a file: all of it if it is for this Redis, otherwise only its header."""
-        with Window(path) as window:
+        with SpoolReader(path) as window:
             alive, described, size = window.is_held(), window.description(), window.size()
             file = UndeliveredFile(path, size, described.started, described.group, described.redis)
             if not self.is_ours(described):
@@ -168,7 +168,7 @@ class LocalRates:
         self._reader = reader
         self._group = group
         self._events = events
-        self._watched: dict[Path, tuple[Window, list[int]]] = {}
+        self._watched: dict[Path, tuple[SpoolReader, list[int]]] = {}
         self._ignored: set[Path] = set()
 
     def next(self) -> list[int]:
@@ -199,14 +199,14 @@ class LocalRates:
 
     def _watch(self, path: Path) -> None:
         with suppress(OSError, Damaged):
-            window = Window(path)
+            window = SpoolReader(path)
             if self._is_wanted(window):
                 self._watched[path] = window, [0] * len(self._events)
                 return
             window.close()
         self._ignored.add(path)
 
-    def _is_wanted(self, window: Window) -> bool:
+    def _is_wanted(self, window: SpoolReader) -> bool:
         try:
             description = window.description()
             if not self._reader.is_ours(description) or description.group != self._group:
@@ -216,7 +216,7 @@ class LocalRates:
             return False
         return True
 
-    def _totals(self, window: Window) -> list[int]:
+    def _totals(self, window: SpoolReader) -> list[int]:
         counts = _counts(window.contents())
         return [counts[event_id].total if event_id in counts else 0 for event_id in self._events]
 

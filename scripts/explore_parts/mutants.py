@@ -53,10 +53,10 @@ def _start_over_without_a_state() -> None:
 
 
 def _abandon_nothing() -> None:
-    def abandon(sync: BatchSender) -> None:
-        for cell in sync._under_way():
+    def abandon(sender: BatchSender) -> None:
+        for cell in sender._under_way():
             cell.pending = cell.acked
-        sync._end(sync._cells.position)
+        sender._end(sender._cells.position)
 
     replace(BatchSender, _abandon=abandon)
 

@@ -28,7 +28,7 @@ class Process:
         self._file: SpoolFile | None = None
         self._n_steps = 0
         self._cells = Cells(self._open)
-        self._sync = batch_sender.BatchSender(world.group, self._cells, world.store, LOG, lambda: world.now)
+        self._sender = batch_sender.BatchSender(world.group, self._cells, world.store, LOG, lambda: world.now)
         world.look_at_next_process(source=lambda: self._cells.source)
 
     def _open(self) -> SpoolFile:
@@ -40,13 +40,13 @@ class Process:
         self._cells.add(event).add(count)
         self._world.logged[event] += count
 
-    def sync(self) -> None:
+    def send(self) -> None:
         """Send all unsent counts, and retry until Redis has replied."""
-        self._world.now += batch_sender.RETRY_REFUSED_S
+        self._world.now += batch_sender.RETRY_REJECTED_S
         with self._with_other_thread():
             while True:
                 with suppress(StoreError):
-                    self._sync.run()
+                    self._sender.run()
                     break
         self._n_steps += 1
         self._world.between_steps(self._memory())
@@ -56,16 +56,16 @@ class Process:
             for _ in range(2):
                 if not self._cells.has_unsent():
                     with suppress(StoreError):
-                        self._sync.retire()
+                        self._sender.retire()
                         break
         self._n_steps += 1
         self._world.between_steps(self._memory())
 
     def _memory(self) -> object:
         """Returns the progress of the program, and its state besides its file."""
-        sender, known = self._sync, self._sync._acknowledged
-        cells = [cell.event_id for cell in [*sender._found_lost, *(sender._batch or [])]]
-        times = self._world.now, sender._refused
+        sender, known = self._sender, self._sender._confirmed
+        cells = [cell.event_id for cell in [*sender._unsent_losses, *(sender._batch or [])]]
+        times = self._world.now, sender._rejected
         return self._n_steps, times, sender.unanswered, known._positions, known._sums, cells
 
     @contextmanager
@@ -90,7 +90,7 @@ class Process:
             world.late_requests_arrive()
             for _ in range(_LOOKS):
                 world.server.now += int(world.group.source_ttl / 5)
-                self._sync.show_alive()
+                self._sender.touch_source()
                 world.store.sources.prune(world.group, world.server.now)
 
     def end(self) -> None:
@@ -109,11 +109,11 @@ class Process:
 def life(process: Process, world: World) -> None:
     """Count in two generations of a source."""
     process.log("a", 5)
-    process.sync()
+    process.send()
     process.retire()
     process.log("a", 3)
     process.log("b", 2)
-    process.sync()
+    process.send()
 
 
 def rejected(process: Process, world: World) -> None:
@@ -121,11 +121,11 @@ def rejected(process: Process, world: World) -> None:
     world.may_reject = True
     world.reject(True)
     process.log("a", 1)
-    process.sync()
+    process.send()
     process.log("b", 2)
-    process.sync()
+    process.send()
     process.log("b", 3)
-    process.sync()
+    process.send()
     process.retire()
 
 
@@ -133,19 +133,19 @@ def forgetting(process: Process, world: World) -> None:
     """Count while Redis may lose its last changes."""
     world.may_forget = True
     process.log("a", 1)
-    process.sync()
+    process.send()
     process.log("b", 2)
-    process.sync()
+    process.send()
     process.retire()
 
 
 def pruned(process: Process, world: World) -> None:
     """Have nothing to send for longer than `source_ttl`."""
     process.log("a", 1)
-    process.sync()
+    process.send()
     process.time_passes()
     process.log("b", 2)
-    process.sync()
+    process.send()
     process.retire()
 
 

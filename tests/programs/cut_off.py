@@ -39,7 +39,7 @@ Look = Callable[[FrameType], object]
 Scenario = Callable[[str, Look], None]
 
 REDIS = json.loads(sys.argv[1])
-CODE = str(Path(event_count_logger.__file__).parent / "counters")
+CODE = str(Path(event_count_logger.__file__).parent / "counting")
 
 #: Where the process was stopped, and what it had begun and ended to log before.
 page = mmap.mmap(-1, 4096)
@@ -114,7 +114,7 @@ class Worker:
         words[256 // 2 + ord(event)] += count
 
     def sync(self) -> None:
-        self.group.local.sync(5)
+        self.group.local.send(5)
 
 
 class OtherThread:
@@ -206,7 +206,7 @@ def clean_end(name: str, look: Look) -> None:
     at_each_line(look)
     worker.sync()
     worker.group.local.retire()
-    worker.group.local.put_away()
+    worker.group.local.dispose()
 
 
 def retiring_while_logged(name: str, look: Look) -> None:

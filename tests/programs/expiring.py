@@ -25,8 +25,8 @@ _MOST_S = 30.0
 #: The first step of a replacement that is not done when the process is killed.
 STEPS: dict[str, tuple[type, str]] = {
     "close": (Cells, "close"),
-    "replace": (LocalCounters, "replaced_by"),
-    "send": (LocalCounters, "sync"),
+    "replace": (LocalCounters, "make_successor"),
+    "send": (LocalCounters, "send"),
     "retire": (LocalCounters, "retire"),
     "delete": (SpoolFile, "delete"),
 }
@@ -81,11 +81,11 @@ def main(path: str, seconds: str, step: str = "") -> None:
             group.log(event_id, count)
             logged[event_id] += count
         group.sync()
-        counters.look(time.monotonic() + 1e3)
+        counters.expire_idle(time.monotonic() + 1e3)
         group.log("new", 5)
         logged["new"] += 5
         kill_at(step, logged)
-        counters.look(time.monotonic() + 1e6)
+        counters.expire_idle(time.monotonic() + 1e6)
         group.sync()
         time.sleep(60)
     sys.setswitchinterval(1e-6)
@@ -96,7 +96,7 @@ def main(path: str, seconds: str, step: str = "") -> None:
         before = counters.local
         group.log(f"once {now}")
         logged[f"once {now}"] += 1
-        counters.look(now)
+        counters.expire_idle(now)
         time.sleep(0.01)  # other threads count
         n_replaced += counters.local is not before
     counting.stop()

@@ -15,31 +15,31 @@ class Interrupted(Exception):
     """Raised as if by a signal handler."""
 
 
-def hold(turns: FairLock) -> None:
-    with Ticket(turns, 0) as mine:
-        assert mine
+def hold(lock: FairLock) -> None:
+    with Ticket(lock, 0) as acquired:
+        assert acquired
 
 
-def interrupted(interruption: Interruption, turns: FairLock) -> BaseException | None:
+def interrupted(interruption: Interruption, lock: FairLock) -> BaseException | None:
     """Returns the exception that ended it, with its traceback, which refers to all frames."""
 
     def interrupt() -> None:
         raise Interrupted
 
     try:
-        interruption(lambda: hold(turns), interrupt)
+        interruption(lambda: hold(lock), interrupt)
     except Interrupted as error:
         return error
     return None
 
 
-def is_free(turns: FairLock) -> bool:
+def is_free(lock: FairLock) -> bool:
     """Returns whether another thread can have a turn."""
     found: list[bool] = []
 
     def take() -> None:
-        with Ticket(turns, 0) as mine:
-            found.append(mine)
+        with Ticket(lock, 0) as acquired:
+            found.append(acquired)
 
     thread = threading.Thread(target=take)
     thread.start()
@@ -49,17 +49,17 @@ def is_free(turns: FairLock) -> bool:
 
 def test_turn_is_over_when_the_exception_that_ended_it_is_gone() -> None:
     for interruption in at_each_line():
-        turns = FairLock()
-        interrupted(interruption, turns)
-        assert is_free(turns)
+        lock = FairLock()
+        interrupted(interruption, lock)
+        assert is_free(lock)
 
 
 def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
     kept, blocked_at = [], []
     for number, interruption in enumerate(at_each_line()):
-        turns = FairLock()
-        kept.append(interrupted(interruption, turns))
-        if not is_free(turns):
+        lock = FairLock()
+        kept.append(interrupted(interruption, lock))
+        if not is_free(lock):
             blocked_at.append(number)
     assert len(kept) > 20
     assert len(blocked_at) <= 2, "at most where `__exit__` begins"
@@ -67,21 +67,21 @@ def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
 
 @pytest.mark.parametrize("n_threads", [2, 8])
 def test_turns_are_given_in_the_order_in_which_they_are_asked_for(n_threads: int) -> None:
-    turns, order = FairLock(), list[int]()
+    lock, order = FairLock(), list[int]()
 
     def take(number: int) -> None:
-        with Ticket(turns, 10) as mine:
-            assert mine
+        with Ticket(lock, 10) as acquired:
+            assert acquired
             order.append(number)
 
-    with Ticket(turns, 0) as mine:
-        assert mine
+    with Ticket(lock, 0) as acquired:
+        assert acquired
         threads = []
         for number in range(n_threads):
             thread = threading.Thread(target=take, args=(number,))
             threads.append(thread)
             thread.start()
-            wait_until(lambda n=number + 2: len(turns._queue) == n)  # type: ignore[misc]
+            wait_until(lambda n=number + 2: len(lock._queue) == n)  # type: ignore[misc]
     for thread in threads:
         thread.join()
     assert order == list(range(n_threads))
