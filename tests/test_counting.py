@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import inspect
 import os
 import sys
 import threading
 import weakref
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from event_count_logger import EventGroup
 from event_count_logger.counting import implementation, pure
 from tests.conftest import needs_debian
 
@@ -336,6 +339,13 @@ def test_both_implementations_say_the_same_of_themselves(name: str) -> None:
     ours, theirs = (getattr(owner, name) for owner in owners)
     assert inspect.getdoc(ours) == inspect.getdoc(theirs)
     assert [*inspect.signature(ours).parameters] == [*inspect.signature(theirs).parameters]
+
+
+def test_log_in_group_source_has_run_time_docstring_and_parameters() -> None:
+    nodes = ast.walk(ast.parse(Path(inspect.getfile(EventGroup)).read_text()))
+    (log,) = (node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "log")
+    assert ast.get_docstring(log) == inspect.getdoc(EventGroup.log)
+    assert [arg.arg for arg in log.args.args] == [*inspect.signature(EventGroup.log).parameters]
 
 
 @pytest.mark.skipif(not implementation.NATIVE, reason="the extension is not built")
