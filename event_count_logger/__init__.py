@@ -45,7 +45,7 @@ __all__ = [
 
 installation.require_platform()
 
-#: Where the names are that are imported when they are first used: a command that reads does not count.
+#: Modules of names that are imported on first use: a command that only reads starts faster.
 _LATER = {
     "AsyncGroupReader": "reading.group_reader",
     "DUMMY_EVENT_GROUP": "dummy_group",
@@ -66,5 +66,5 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except AttributeError as error:
-        # Python replaces an AttributeError by "cannot import name", without its cause.
+        # Python would replace an AttributeError by "cannot import name", without the cause.
         raise ImportError(f"{module} cannot be imported: {error}", name=module) from error

@@ -1,4 +1,4 @@
-"""A group that counts nothing, for programs whose configuration does not have the one that they ask for."""
+"""A stand-in for an event group that is not configured: it counts and reads nothing."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from event_count_logger.sources.stream import Records
 
 
 class DummyCounter:
-    """Stands in for a `Counter`."""
+    """A `Counter` that counts nothing."""
 
     def inc(self, n: int = 1) -> None:
         """Does nothing."""
 
 
 class DummyEventGroup:
-    """Stands in for a group that is not configured: counts nothing and reads nothing."""
+    """An event group that is not configured: it has the methods of `EventGroup`, without effect."""
 
     def log(self, event_id: str, count: int = 1) -> None:
         """Does nothing."""
 
     def counter(self, event_id: str) -> DummyCounter:
-        """An event that is not counted."""
+        """Returns a counter that counts nothing."""
         return DummyCounter()
 
     def sync(self) -> bool:
-        """Does nothing; there is never anything unsent."""
+        """Returns True: nothing is unsent."""
         return True
 
     async def flush(self) -> bool:
-        """Does nothing; there is never anything unsent."""
+        """Returns True: nothing is unsent."""
         return True
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
-        """A block or function whose end is not counted."""
+        """Returns a context manager and decorator that counts nothing."""
         return Outcome(self.log, success, failure)
 
     def session(self, id: str, event: str) -> Session:
-        """A session that is not counted."""
+        """Returns a session that is not counted."""
         return Session(id, event, lambda *_: None)
 
     def end_session(self, id: str) -> None:
         """Does nothing."""
 
     def consume(self, source_id: str, records: Records, **options: Any) -> str:
-        """Reads nothing, so that nothing is taken for counted."""
+        """Reads no record: none is marked as counted. Returns ''."""
         return ""
 
     def declare_event_id(self, event_id: str) -> None:
@@ -57,21 +57,21 @@ class DummyEventGroup:
         """Does nothing."""
 
     def get_current_counts(self, event_id: str) -> dict[str, int] | None:
-        """No event is declared."""
+        """Returns None: no event is declared."""
         return None
 
     def get_last_count(self, event_id: str, interval: str) -> int:
-        """Nothing was counted."""
+        """Returns 0."""
         return 0
 
     def get_current_count(self, event_id: str, interval: str) -> int:
-        """Nothing was counted."""
+        """Returns 0."""
         return 0
 
     def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
-        """Nothing was counted."""
+        """Returns no counts."""
         return {}
 
 
-#: A `DummyEventGroup` for everyone.
+#: The shared `DummyEventGroup`.
 DUMMY_EVENT_GROUP = DummyEventGroup()

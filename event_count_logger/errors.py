@@ -1,4 +1,21 @@
-"""Every error that this package raises on purpose; all derive from `EventCountLoggerError`."""
+"""The errors of this package.
+
+EventCountLoggerError
++-- ConfigError                 the configuration has problems
++-- NotConfigured               unknown group or interval
++-- EmbeddedServerError         the embedded server does not start
++-- StoreError                  a request to Redis failed
+    +-- Unavailable             no usable answer
+    |   +-- NotServing          Redis serves no client now
+    |   +-- ConnectionRejected  wrong password, unknown database
+    |   +-- NotYet              the request waits for the cluster or a confirmation
+    |       +-- Unserved
+    |       +-- Unconfirmed
+    |           +-- NotDurable
+    +-- NotConnected            no connection, and none was to be opened
+    +-- Rejected                Redis answered with an error
+    +-- SourceMoved             the stored position is not the expected one
+"""
 
 from __future__ import annotations
 
@@ -8,19 +25,19 @@ from typing import Literal, TypeAlias
 
 
 class EventCountLoggerError(Exception):
-    """Something in this package failed; its subclasses say what."""
+    """Base class of all errors of this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a configuration.
+    """A problem of a configuration.
 
     Attributes:
-        path: Where in the configuration, such as `groups.web.intervals[1]`.
-        message: What is wrong there, and what was expected.
-        file: The file, if the configuration came from one.
-        line: The line in it, from 1.
-        fatal: Whether the configuration cannot be used because of it.
+        path: Path of the setting, such as `groups.web.intervals[1]`.
+        message: Description of the problem, with the expected value.
+        file: Path of the configuration file; None if the configuration is not from a file.
+        line: Line in the file, from 1.
+        fatal: Whether the problem prevents the use of the configuration.
     """
 
     path: str
@@ -35,7 +52,7 @@ class Problem:
 
 
 class ConfigError(EventCountLoggerError, ValueError):
-    """The configuration cannot be used; `problems` holds everything that is wrong with it."""
+    """The configuration cannot be used. `problems` has all its problems."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -43,17 +60,17 @@ class ConfigError(EventCountLoggerError, ValueError):
 
 
 class NotConfigured(EventCountLoggerError, LookupError):
-    """There is no such group or interval in the configuration, or it does not keep what was asked for."""
+    """The group or interval is not in the configuration, or has no such data (history, totals, sessions)."""
 
 
-#: Whether Redis has done what it was asked.
+#: Whether Redis has carried out the request.
 Applied: TypeAlias = Literal["yes", "no", "unknown"]
 
-#: The first of these that is true of one of several attempts is true of all of them together.
+#: For several attempts of one request, the first value here that any attempt has holds for the request.
 SUREST_FIRST: tuple[Applied, ...] = ("yes", "unknown", "no")
 
-#: When to send a request again: at any time, once the configuration or the server was changed, or
-#: not at all. Sending a commit again never counts twice.
+#: Time to retry a request: now, later (after a change of the configuration or the server), or never. A commit
+#: that is repeated counts once.
 Retry: TypeAlias = Literal["now", "later", "never"]
 
 
@@ -61,8 +78,8 @@ class StoreError(EventCountLoggerError):
     """A request to Redis failed.
 
     Attributes:
-        applied: Whether Redis has done what it was asked.
-        retry: When to send the request again.
+        applied: Whether Redis has carried out the request.
+        retry: Time to retry the request.
     """
 
     applied: Applied = "unknown"
@@ -70,7 +87,7 @@ class StoreError(EventCountLoggerError):
 
 
 class Unavailable(StoreError):
-    """Redis gave no answer that helps. The store logs an outage once, and its end."""
+    """Redis gave no usable answer. The store logs the start and the end of an outage, once each."""
 
     def __init__(self, location: str, reason: object, applied: Applied = "unknown") -> None:
         self.location = location
@@ -79,7 +96,7 @@ class Unavailable(StoreError):
 
 
 class NotServing(Unavailable):
-    """Redis answers, and serves no client now: it is loading, a read-only replica, busy with a script."""
+    """Redis answers, but serves no client now: it is loading, a read-only replica, or busy with a script."""
 
     def __init__(self, location: str, reason: object, applied: Applied) -> None:
         self.location = location
@@ -88,7 +105,7 @@ class NotServing(Unavailable):
 
 
 class ConnectionRejected(Unavailable):
-    """Redis answers, and accepts no connection with this configuration: wrong password, unknown database."""
+    """Redis answers, but rejects the connection: wrong password, unknown database."""
 
     applied = "no"
     retry = "later"
@@ -99,11 +116,11 @@ class ConnectionRejected(Unavailable):
 
 
 class NotYet(Unavailable):
-    """Redis answers, and the request is not done, or not as safely as wanted. The caller logs it."""
+    """Redis answers, but the request is not carried out or not confirmed yet. The caller logs it."""
 
 
 class Unserved(NotYet):
-    """No node of the cluster serves a key now: nothing was done."""
+    """No node of the cluster serves a key now. The request was not carried out."""
 
     applied = "no"
 
@@ -113,10 +130,10 @@ class Unserved(NotYet):
 
 
 class Unconfirmed(NotYet):
-    """Redis has done what it was asked, but not yet as safely as the setting `durability` wants it.
+    """Redis has carried out the request, but the confirmation for the setting `durability` is missing.
 
     Attributes:
-        stored: Position that was stored for the source before; '' for none.
+        stored: Position of the source before the request; '' for none.
     """
 
     applied = "yes"
@@ -124,11 +141,11 @@ class Unconfirmed(NotYet):
     def __init__(self, location: str, confirmation: str, stored: str) -> None:
         self.location = location
         self.stored = stored
-        Exception.__init__(self, f"What Redis at {location} counts is not confirmed by {confirmation}")
+        Exception.__init__(self, f"Commit to Redis at {location} is not confirmed by {confirmation}")
 
 
 class NotDurable(Unconfirmed):
-    """The server cannot do what the setting `durability` wants; it has done what it was asked."""
+    """Redis has carried out the request, but does not support the setting `durability`."""
 
     retry = "later"
 
@@ -140,26 +157,27 @@ class NotDurable(Unconfirmed):
 
 
 class NotConnected(StoreError):
-    """There is no connection, and none was to be made: nothing was asked."""
+    """There is no connection, and none was to be opened. No request was sent."""
 
     applied = "no"
 
 
 class Rejected(StoreError):
-    """Redis answered with an error, and changed nothing."""
+    """Redis answered with an error and changed nothing."""
 
     applied = "no"
     retry = "later"
 
     def __init__(self, key: str, reason: object) -> None:
-        """`key` is the one that the request was about, or ''."""
+        """`key` is the key of the request; '' if unknown."""
         self.key = key
-        super().__init__(f"Redis refuses{f' (key {key})' if key else ''}: {reason}")
+        super().__init__(f"Redis rejects the request{f' (key {key})' if key else ''}: {reason}")
 
 
 class SourceMoved(StoreError):
-    """The stored position of a source is not the expected one: something else has committed it, or Redis has
-    lost data. Nothing was counted.
+    """The stored position of a source is not the expected one. Nothing was counted.
+
+    Another program has committed the source, or Redis has lost data.
     """
 
     applied = "no"
@@ -168,7 +186,7 @@ class SourceMoved(StoreError):
     def __init__(self, source: str, expected: str, stored: str) -> None:
         self.source = source
         self.stored = stored
-        super().__init__(f"Source '{source}' is at {stored!r}, not at {expected!r} where it was left")
+        super().__init__(f"Source '{source}' is at position {stored!r}, expected {expected!r}")
 
 
 class EmbeddedServerError(EventCountLoggerError):

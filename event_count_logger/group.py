@@ -1,4 +1,4 @@
-"""Event groups: what an application counts with and reads its own counts from."""
+"""`EventGroup`: the object with which an application counts the events of one group."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ from event_count_logger.store import Store
 
 
 class EventGroup(Counting):
-    """Counts the events of one group; made by `EventCountLogger`, one per group and process.
+    """Counts the events of one group; see `EventCountLogger.get_group`.
 
-    Threads may share it, and so may forked processes: a child counts on its own.
+    `log()` is the method for each event. Threads may share a group. After a fork, parent and child process
+    count separately, each with counters of its own.
 
     Attributes:
-        admission: Which events may be counted.
+        admission: The events that are counted, and the limit to further ones.
     """
 
-    # Python calls methods faster where there is no dictionary in use.
+    # Python calls methods faster on objects whose dictionary is not in use.
     __slots__ = (
         "__dict__",
         "__weakref__",
@@ -64,7 +65,7 @@ class EventGroup(Counting):
         timeout_s: float,
         log_level: str | int,
     ) -> None:
-        """See `EventCountLogger.get_group`; a direct `log()` waits for `timeout_s` at most, in seconds."""
+        """Made by `EventCountLogger.get_group`. A direct `log()` waits for `timeout_s` seconds at most."""
         self._config = config
         self._store = store
         self._reader = reader
@@ -80,22 +81,22 @@ class EventGroup(Counting):
 
     @property
     def local(self) -> LocalCounters:
-        """The counters of this process, without counters that were replaced."""
+        """The current local counters of this process."""
         return self._counters.get().local
 
     @property
     def all_local(self) -> list[LocalCounters]:
-        """The counters of this process, with those that were replaced and are not yet done."""
+        """The local counters of this process: the current ones, and replaced ones with unsent counts."""
         return self._counters.get().all_local()
 
     @property
     def senders(self) -> list[syncer.Sender]:
-        """Everything of this process that may have something to send."""
+        """All senders of this group in this process."""
         return self._counters.get().senders()
 
     @property
     def outbox(self) -> Outbox:
-        """The session actions that this process has to send."""
+        """The session actions of this process that wait to be sent."""
         return self._counters.get().outbox
 
     @property
@@ -136,7 +137,7 @@ class EventGroup(Counting):
             """
 
     def counter(self, event_id: str) -> Counter:
-        """One event, bound, for loops: `inc(n=1)` is `log(event_id, n)`, without looking the event up.
+        """Returns a counter of one event, for loops: `inc(n=1)` is `log(event_id, n)` without the look-up.
 
         Raises:
             TypeError: Not a string.
@@ -147,12 +148,12 @@ class EventGroup(Counting):
         return Counter(self, event_id)
 
     def sync(self) -> bool:
-        """Send what was counted in this process and is not yet in Redis; waits for it a few seconds at most.
+        """Send all unsent counts and session actions of this process. Waits for some seconds at most.
 
         Coroutines use `flush`, which does not block their event loop.
 
         Returns:
-            Whether Redis has confirmed all of it; what other threads count meanwhile is left out.
+            Whether Redis has confirmed everything logged before the call.
         """
         target = self._counters.get().flush_target()
         for sender in target.attempts():
@@ -160,10 +161,10 @@ class EventGroup(Counting):
         return target.is_confirmed()
 
     async def flush(self) -> bool:
-        """The same as `sync` for coroutines of asyncio and trio: waits without blocking the event loop.
+        """As `sync`, for coroutines of asyncio and trio: waits without blocking the event loop.
 
         Returns:
-            Whether Redis has confirmed all that was counted in this process before.
+            Whether Redis has confirmed everything logged before the call.
         """
         target = self._counters.get().flush_target()
         for sender in target.attempts():
@@ -172,15 +173,15 @@ class EventGroup(Counting):
         return target.is_confirmed()
 
     def outcome(self, success: str | None = None, failure: str | None = None) -> Outcome:
-        """Count how a block or function ends.
+        """Count the success or failure of a block or function: a context manager and decorator.
 
         Example:
             with group.outcome("import_ok", "import_failed"):
                 run_import()
 
         Args:
-            success: Event that is counted when the block ends normally, if any.
-            failure: Event that is counted when it raises, if any. The exception passes on.
+            success: Event counted when the block ends without an exception; None for no event.
+            failure: Event counted when the block raises; None for no event. The exception is not caught.
 
         Raises:
             TypeError: Not a string.
@@ -192,37 +193,37 @@ class EventGroup(Counting):
         return Outcome(self.log, success, failure)
 
     def session(self, id: str, event: str) -> Session:
-        """A session of this group, to be told of when it starts, is there, and ends.
+        """Returns a session of this group, with methods to report its start, heartbeats and end.
 
-        It is counted once as `event`, and its time in milliseconds as `event:ms`. Each call tries to have
-        it confirmed by Redis, for no longer than the configured time-out, and not at all in a thread with a
-        running event loop; while Redis is unavailable it is kept in memory and sent later.
+        The session is counted once as `event`, and its time in milliseconds as `event:ms`. Each method waits
+        until Redis confirms the action, for the configured time-out at most. In a thread with a running event
+        loop it does not wait. While Redis is unavailable, actions are kept in memory and sent later.
 
         Example:
             session = group.session(request.cookies["visit"], "shop")
             session.heartbeat()
 
         Args:
-            id: Tells it from all other sessions of the group.
-            event: What it is counted as. For a session that is known by another event, that one stays.
-                An event that is not declared is not counted, as with `log`.
+            id: ID of the session, unique in the group.
+            event: Event that the session is counted as. A session that is known with another event keeps
+                that one. An event that is not declared is not counted, as with `log`.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
             TypeError: The ID or the event is not a string.
-            ValueError: Not the ID of a session.
+            ValueError: The ID or the event is not valid.
         """
         self._check_sessions()
         event_id, _ = checked_event(event, 0)
         return Session(checked_id(id, "a session"), event_id, self._act)
 
     def end_session(self, id: str) -> None:
-        """End a session now, whatever event it is counted as; one that is not known is no error.
+        """End a session now, counted as any event. An unknown session is no error.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
             TypeError: The ID is not a string.
-            ValueError: Not the ID of a session.
+            ValueError: The ID is not valid.
         """
         self._check_sessions()
         self._act(id, None, "end", None)
@@ -238,40 +239,40 @@ class EventGroup(Counting):
         batch_size: int = DEFAULT_BATCH_SIZE,
         committed: Callable[[str], object] | None = None,
     ) -> str:
-        """Count the records of a stream that can be read again, each exactly once.
+        """Count the records of a stream that can be read again, each record exactly once.
 
         Counts and the position are stored together, in batches. Records up to the stored position are
-        passed over, so that a program which is killed at any moment goes on where it was. Waits for Redis
-        as long as it is away.
+        skipped: a program that is killed at any instruction continues where it was. Waits while Redis is
+        unavailable.
 
         Example:
             with open("numbers.txt") as lines:
                 group.consume("numbers.txt", ((at, "sum", int(line)) for at, line in enumerate(lines)))
 
         Args:
-            source_id: Name of the stream in Redis. Two streams need two, and one stream one consumer. It must
-                not begin with '@'.
-            records: (position, event, count) each, in the order of their positions; or a function that gives
-                those after a stored position, which is '' at first. None in place of a record commits
-                what there is so far, for streams on which nothing may come for a while.
-            position: Finds the position in a record: a number, or a string in which numbers count as numbers,
-                such as '1764000000000-12'. Records with the same position are counted together.
-            key: Finds the event in a record.
-            count: Finds the count in a record.
-            batch_size: Records that are committed at once; fewer after a second.
-            committed: Is called with each position that Redis has confirmed.
+            source_id: Name of the stream in Redis, not beginning with '@'. Each stream needs a name of its
+                own, and one consumer.
+            records: Tuples (position, event, count) in the order of their positions. Or a function that
+                returns the records after a stored position, which is '' at first. None in place of a record
+                commits the batch so far, for streams that may pause.
+            position: Returns the position of a record: a number, or a string such as '1764000000000-12',
+                whose numbers are compared as numbers. Records with the same position are counted together.
+            key: Returns the event of a record.
+            count: Returns the count of a record.
+            batch_size: Records in one commit; fewer after a second.
+            committed: Called with each position that Redis has confirmed.
 
         Returns:
-            The position that is confirmed at the end; '' if there never was a record.
+            The last confirmed position; '' if there never was a record.
 
         Raises:
-            SourceMoved: Another consumer has moved the stream on: what it counted is not counted here. Or
-                Redis has lost data and is behind it, and `records` is no function, which is asked again.
-            Rejected: Redis cannot count an event: nothing of the batch was counted.
-            errors.NotDurable: The batch was counted, and the server cannot do what the group's `durability`
-                wants.
-            TypeError: A record has a position, event or count of a wrong type.
-            ValueError: Positions go back, or a position, event or count cannot be one.
+            SourceMoved: Another consumer has counted records of this stream: they are not counted here. Or
+                Redis has lost data, and `records` is not a function that can be called again.
+            Rejected: Redis rejects an event. Nothing of the batch was counted.
+            errors.NotDurable: The batch was counted, but the server does not support the `durability` of
+                the group.
+            TypeError: A position, event or count has a wrong type.
+            ValueError: A position, event or count is not valid, or the positions are not in order.
         """
         source = Source(
             self._store, self._config, checked_id(source_id, "a source", keys.name_fault), self._log
@@ -280,7 +281,7 @@ class EventGroup(Counting):
         return Consumer(source, self.admission, fields, batch_size, committed).run(records)
 
     def declare_event_id(self, event_id: str) -> None:
-        """Let this process count an event as if the configuration declared it.
+        """Declare an event in this process, as if it were in the configuration.
 
         Raises:
             TypeError: Not a string.
@@ -290,21 +291,21 @@ class EventGroup(Counting):
         self.admission.declare(event_id)
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
-        """The same for several events; see `declare_event_id`."""
+        """Declare several events; see `declare_event_id`."""
         for event_id in event_ids:
             self.declare_event_id(event_id)
 
     def get_current_counts(self, event_id: str) -> dict[str, int] | None:
-        """Counts of one event in the running intervals, with what this process has not sent yet.
+        """Returns the counts of one event in the current intervals, with the unsent counts of this process.
 
         Returns:
-            Count per interval name; None for an event that is not declared.
+            Count by interval name; None for an event that is not declared.
 
         Raises:
             StoreError: Redis does not answer.
         """
         if event_id not in self.admission.declared:
-            self._log.warning("Event '%s' is not declared!", event_id)
+            self._log.warning("Event '%s' is not declared: not counted", event_id)
             return None
         self.sync()
         with ExitStack() as paused:
@@ -315,7 +316,7 @@ class EventGroup(Counting):
             return {name: self.get_current_count(event_id, name) + unsent for name in self.intervals}
 
     def get_last_count(self, event_id: str, interval: str) -> int:
-        """Count of one event in the last finished interval; 0 where there is none.
+        """Returns the count of one event in the last interval; 0 if there is none.
 
         Raises:
             StoreError: Redis does not answer.
@@ -323,7 +324,7 @@ class EventGroup(Counting):
         return self._reader.count(self._config, interval, "last", event_id)
 
     def get_current_count(self, event_id: str, interval: str) -> int:
-        """Count of one event in the running interval, as far as it has reached Redis; 0 where there is none.
+        """Returns the count of one event in the current interval, as stored in Redis; 0 if there is none.
 
         Raises:
             StoreError: Redis does not answer.
@@ -331,18 +332,22 @@ class EventGroup(Counting):
         return self._reader.count(self._config, interval, "cur", event_id)
 
     def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
-        """Counts of all events, as of one moment, as far as they have reached Redis.
+        """Returns the counts of all events by event ID, as stored in Redis: one consistent snapshot.
 
         Args:
-            interval: Name of the interval; an unknown one is logged as an error and gives no counts.
-            current: Read the running interval instead of the last finished one.
+            interval: Name of the interval. An unknown one logs an error and returns no counts.
+            current: Read the current interval instead of the last one.
 
         Raises:
             StoreError: Redis does not answer.
         """
         found = self._config.interval(interval)
         if found is None:
-            self._log.error("Interval '%s' is not defined for group '%s'!", interval, self.group_name)
+            self._log.error(
+                "Interval '%s' is not configured for group '%s': no counts returned",
+                interval,
+                self.group_name,
+            )
             return {}
         group = replace(self._config, events=(*self.admission.declared,))
         (snapshot,) = self._reader.read(group, found, "cur" if current else "last")
@@ -351,7 +356,7 @@ class EventGroup(Counting):
     def _log_unusual(self, event_id: object, count: object) -> None:
         event_id, count = checked_event(event_id, count)
         counters = self._counters.get()
-        # In a new process there are no cells so far; see `process`.
+        # A child process starts without cells; see `process`.
         self.cells = counters.maps.events
         if not count:
             self._check(event_id)
@@ -374,33 +379,33 @@ class EventGroup(Counting):
             self._hand_over(local)
         elif local.cells.holds(cell):
             self._confirm(local, cell, total)
-        else:  # the counters were replaced meanwhile, and those that were are being sent
+        else:  # the counters were replaced meanwhile: send those
             counters.flush_replaced(self._timeout_s)
 
     def _hand_over(self, local: LocalCounters) -> None:
-        """Let the background thread send; does not wait."""
+        """Request a send by the background thread, without waiting."""
         if local.wake_requested:
             return
         try:
             local.note_wake_request()
             syncer.current().wake(local)
-        except BaseException:  # out of a signal handler: the next event asks for it again
+        except BaseException:  # raised by a signal handler: the next event repeats the request
             local.clear_wake_request()
             raise
 
     def _confirm(self, local: LocalCounters, cell: Cell, total: int) -> None:
-        """Wait until Redis has confirmed a direct count, or the time is over."""
+        """Wait until Redis has confirmed a direct count, for the time-out at most."""
         deadline = time.monotonic() + self._timeout_s
         try:
             if not local.confirm(cell, total, self._timeout_s / 2):
                 syncer.current().flush(local, deadline - time.monotonic())
-        finally:  # also when it was interrupted
+        finally:  # also if a signal handler raises
             if not has_reached(cell.acked, total):
                 syncer.current().remind(local)
 
     def _check_sessions(self) -> None:
         if self._config.sessions is None:
-            raise NotConfigured(f"Group '{self.group_name}' has no sessions: give it the setting 'sessions'")
+            raise NotConfigured(f"Group '{self.group_name}' has no sessions: add the setting 'sessions'")
 
     def _act(self, id: str, event: str | None, name: ActionName, at: float | None) -> None:
         action = checked_action(id, event, name, self._store.client.now() if at is None else at)

@@ -1,4 +1,4 @@
-"""Requirements of this package: the platform, and the optional parts (extras)."""
+"""The requirements of this package: the platform, and the extras."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def require_platform() -> None:
 
 
 def how_to_install(extra: str) -> str:
-    """Returns what to do to have an extra, such as `server`."""
+    """Returns the command that installs an extra, such as `server`, for messages."""
     return (
         f"install the extra '{extra}': pip install '.[{extra}]' in a checkout, or, when 2.0 is on the "
         f"package index, pip install 'event-count-logger[{extra}]>=2'"

@@ -1,4 +1,4 @@
-"""Lengths of time such as `5m`, and the boundaries that they cut time into: pure functions of `now`."""
+"""Intervals such as `5m` and their boundaries, as pure functions of `now`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NUMBER = r"[0-9]*\.[0-9]+|[0-9]+"
 _SYNTAX = re.compile(rf"({_NUMBER})([smh])", re.IGNORECASE)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 
-#: Other ways to write a length of time, each with the factor and the unit to write instead.
+#: Other spellings of units, with the factor and the valid unit: for suggestions in messages.
 _OTHER_SYNTAX = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)\s*", re.IGNORECASE)
 _OTHER_UNITS = {
     **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), (0.001, "s")),
@@ -21,16 +21,16 @@ _OTHER_UNITS = {
     **dict.fromkeys(("w", "week", "weeks"), (168, "h")),
 }
 
-#: Milliseconds; shorter intervals would end faster than they can be rotated and read, and the ends of
-#: longer ones (11 years) are of no use to anybody.
+#: Limits in milliseconds. A shorter interval would end before it can be rotated and read. The longest one is
+#: 11 years.
 _SHORTEST_MS, _LONGEST_MS = 100, 100_000 * 3_600_000
 
 
 def parse_duration(text: str) -> float:
-    """Read `<number><s|m|h>` as seconds; decimals allowed, upper or lower case.
+    """Returns the seconds of `<number><s|m|h>`; decimals and upper case are allowed.
 
     Raises:
-        ValueError: Not of that form.
+        ValueError: Another form.
     """
     match = _SYNTAX.fullmatch(text)
     if not match:
@@ -44,7 +44,7 @@ def parse_duration(text: str) -> float:
 
 
 def _example(text: str, default: str) -> str:
-    """Returns the same length of time in the right form, such as 24h for 1d; the default if there is none."""
+    """Returns a length of time in the valid form, such as 24h for 1d; the default if there is none."""
     match = _OTHER_SYNTAX.fullmatch(text)
     if not match or match[2].lower() not in _OTHER_UNITS:
         return default
@@ -56,8 +56,8 @@ def _example(text: str, default: str) -> str:
 def _exact_ms(match: re.Match[str]) -> tuple[int, int]:
     """Returns a length of time as a fraction of integers, in milliseconds.
 
-    A `Decimal` would be shorter, but is not safe in a process with several interpreters: once one of them has
-    ended, CPython 3.11 may crash in the others.
+    `Decimal` is not safe in a process with several interpreters: after one of them has ended, CPython 3.11
+    may crash in the others.
     """
     whole, _, part = match[1].partition(".")
     return int(whole + part) * _UNIT_MS[match[2].lower()], 10 ** len(part)
@@ -68,8 +68,8 @@ class Interval:
     """A length of time; its boundaries are the multiples of the length since the Unix epoch.
 
     Attributes:
-        name: As written in the configuration; it is part of every key.
-        length_ms: Milliseconds.
+        name: Name as written in the configuration, which is part of each key.
+        length_ms: Length in milliseconds.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Interval:
 
     @classmethod
     def parse(cls, text: str) -> Interval:
-        """Read `<number><s|m|h>`, decimals allowed, upper or lower case.
+        """Returns the interval of `<number><s|m|h>`; decimals and upper case are allowed.
 
         Raises:
-            ValueError: Not of that form, under 0.1 s, or not a whole number of milliseconds.
+            ValueError: Another form, under 0.1 s, or not a whole number of milliseconds.
         """
         match = _SYNTAX.fullmatch(text)
         if not match:
@@ -96,14 +96,14 @@ class Interval:
 
     @property
     def length_s(self) -> float:
-        """Seconds."""
+        """Length in seconds."""
         return self.length_ms / 1000
 
     def start_of(self, now: float) -> float:
-        """The latest boundary at or before `now`; both in Unix seconds."""
+        """Returns the last boundary at or before `now`, both in Unix seconds."""
         now_ms = int(now * 1000)
         return (now_ms - now_ms % self.length_ms) / 1000
 
     def end_of(self, now: float) -> float:
-        """The first boundary after `now`; both in Unix seconds."""
+        """Returns the first boundary after `now`, both in Unix seconds."""
         return self.start_of(now) + self.length_s

@@ -1,7 +1,7 @@
-"""Every key that the project uses in Redis, and the rules for the names in them.
+"""All keys in Redis, and the rules for the names in them.
 
-These strings are the wire contract with other versions and other programs: they never change. Every key
-of a group begins with its prefix.
+These strings are the contract with other versions and other programs: they never change. Each key of a group
+begins with the prefix of the group.
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-#: The running interval and the last finished one.
+#: The current interval and the last one.
 Half = Literal["cur", "last"]
 
-#: Counts what a group's `max_events` leaves no counter for.
+#: Counts events beyond the `max_events` of a group.
 OVERFLOW = "@overflow"
 
-#: Counts what Redis had confirmed to a process, and has forgotten since.
+#: Counts the counts that Redis has confirmed and lost.
 LOST = "@lost"
 
-#: Counts what a source had to leave out, such as a line of a log file that is too long.
+#: Counts records that a source has skipped, such as a line of a log file that is too long.
 SKIPPED = "@skipped"
 
 #: Counts the lines of a log file that no rule matches.
 UNMATCHED = "@unmatched"
 
-#: What a group's name may look like.
+#: The form of a group's name.
 GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-#: Begins the names of what the package itself makes, so that no name given by a user is the same.
+#: The first character of names made by the package; names given by users must not begin with it.
 _RESERVED = "@"
 
-#: The counters that a group may have without an index; see `parse_counter`.
+#: The form of a counter's key; see `parse_counter`.
 _COUNTER = re.compile(rf"({GROUP_NAME.pattern}):([0-9.]+[smhSMH]):(cur|last):(.+)")
 
-#: Bytes of UTF-8.
+#: The most bytes of an ID, in UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
-#: What follows the prefix in keys of an interval.
+#: The part of an interval's keys that follows the prefix.
 _OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def prefix(group: str, in_cluster: bool = False, shard: int | None = None) -> str:
-    """What the keys of a group, or of one shard of it, begin with.
+    """Returns the prefix of the keys of a group, or of one shard of it.
 
-    In a cluster, what is in braces decides which node has a key: all keys of a prefix are on one node
+    In a cluster, the part in braces (hash tag) selects the node: all keys with one prefix are on one node
     (redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec, "Hash tags").
     """
     if shard is not None:
@@ -54,18 +54,18 @@ def prefix(group: str, in_cluster: bool = False, shard: int | None = None) -> st
 
 
 def counter(prefix: str, interval: str, half: Half, event_id: str) -> str:
-    """The count of one event."""
+    """Returns the key of the count of one event."""
     return f"{prefix}:{interval}:{half}:{event_id}"
 
 
 def counters_pattern(groups: Collection[str]) -> str:
-    """A pattern for SCAN that all counters of these groups match, and few other keys."""
+    """Returns a pattern for SCAN that matches all counters of these groups, and few other keys."""
     group = f"{next(iter(groups))}:" if len(groups) == 1 else ""
     return f"{group}*:[cl]*[rt]:[^@]*"  # `cur` or `last`
 
 
 def parse_counter(key: str) -> tuple[str, str, Half, str] | None:
-    """Returns group, interval, half and event ID of a counter; None if the key is none of a valid event."""
+    """Returns group, interval, half and event ID of a counter; None for another key or an invalid ID."""
     match = _COUNTER.fullmatch(key)
     if not match or event_id_fault(match[4]):
         return None
@@ -73,27 +73,30 @@ def parse_counter(key: str) -> tuple[str, str, Half, str] | None:
 
 
 def timestamp(prefix: str, interval: str, half: Half) -> str:
-    """When that interval began, in Unix seconds."""
+    """Returns the key of the start time of an interval, in Unix seconds."""
     return f"{prefix}:{interval}:{half}:@ts"
 
 
 def index(prefix: str, interval: str, half: Half) -> str:
-    """The set of the event IDs that have a counter there."""
+    """Returns the key of the set of event IDs that have a counter in an interval."""
     return f"{prefix}:{interval}:{half}:@events"
 
 
 def counts(prefix: str, interval: str, half: Half) -> str:
-    """The hash of event ID to count, in a group that has one."""
+    """Returns the key of the hash of event ID to count, with `layout: hash`."""
     return f"{prefix}:{interval}:{half}"
 
 
 def sources(prefix: str) -> str:
-    """The hash of source ID to last committed position."""
+    """Returns the key of the hash of source ID to last committed position."""
     return f"{prefix}:@sources"
 
 
 def sources_seen(prefix: str) -> str:
-    """The hash of the sources that are processes to when they were last seen; '' to when one last looked."""
+    """Returns the key of the hash of process source to the time of its last position or heartbeat.
+
+    The field '' has the time of the last check for ended processes.
+    """
     return f"{prefix}:@sources_seen"
 
 
@@ -101,121 +104,124 @@ def process(id: str, generation: int) -> str:
     """Returns the ID of a source that is a process.
 
     Args:
-        id: 32 hexadecimal digits that no other process has.
+        id: 32 hexadecimal digits, unique to the process.
         generation: Number of times that the process has started over as a new source.
     """
     return f"{_RESERVED}{id}.{generation}"
 
 
 def is_process(source: str) -> bool:
-    """Returns whether a source is a process, whose position is needed only as long as it may come back."""
+    """Returns whether a source is a process: its position is deleted some time after its end."""
     return source.startswith(_RESERVED)
 
 
 def request(prefix: str, key: str) -> str:
-    """The position of a request that is known by its idempotency key."""
+    """Returns the key of the position of a request, by its idempotency key."""
     return f"{prefix}:@request:{key}"
 
 
 def sessions(prefix: str) -> tuple[str, str, str]:
-    """The hash of sessions, and the sorted sets of those that have not ended and of those that have."""
+    """Returns the keys of the hash of sessions, and of the sorted sets of open and of ended sessions."""
     return f"{prefix}:@sessions", f"{prefix}:@sessions_open", f"{prefix}:@sessions_ended"
 
 
 def session_time(event_id: str) -> str:
-    """The event that counts how long sessions of an event were, in milliseconds."""
+    """Returns the event that counts the milliseconds of the sessions of an event."""
     return f"{event_id}{_SESSION_TIME}"
 
 
 def event_of_sessions(event_id: str) -> str:
-    """The event that sessions are counted as, given that or the one that counts how long they were."""
+    """Returns the event that sessions are counted as, given that event or the one of their time."""
     return event_id.removesuffix(_SESSION_TIME)
 
 
 def is_session_time(event_id: str) -> bool:
-    """Whether an event counts how long sessions were."""
+    """Returns whether an event counts the time of sessions."""
     return event_id.endswith(_SESSION_TIME)
 
 
 def history(prefix: str, interval: str) -> str:
-    """The stream of the finished intervals, oldest first."""
+    """Returns the key of the stream of finished intervals, oldest first."""
     return f"{prefix}:{interval}:@history"
 
 
 def finished_counts(prefix: str, interval: str, entry_id: str) -> str:
-    """The hash of event ID to count of a finished interval, in a group that has hashes.
+    """Returns the key of the hash of event ID to count of a finished interval, with `layout: hash`.
 
     Args:
-        prefix: Of the group.
-        interval: Its name.
-        entry_id: Of the finished one in the history.
+        prefix: Prefix of the group.
+        interval: Name of the interval.
+        entry_id: ID of the finished interval in the history.
     """
     return f"{prefix}:{interval}:@history:{entry_id}"
 
 
 def last_in_history(prefix: str, interval: str) -> str:
-    """The ID in the history of the interval whose counts are in the hash of the last finished one."""
+    """Returns the key of the history ID of the last interval, whose counts are in a hash of their own."""
     return f"{prefix}:{interval}:@history:last"
 
 
 def moving_history(prefix: str, interval: str) -> str:
-    """The stream that takes the place of the history when all of it is moved to another layout."""
+    """Returns the key of the new history during a migration to another layout."""
     return f"{prefix}:{interval}:@history:moving"
 
 
 def finished(prefix: str, interval: str) -> str:
-    """How many intervals were finished so far."""
+    """Returns the key of the number of finished intervals."""
     return f"{prefix}:{interval}:@finished"
 
 
 def totals(prefix: str) -> str:
-    """The hash of event ID to what it has counted since ever, up to the end of the last finished interval."""
+    """Returns the key of the hash of event ID to all-time total, up to the end of the last interval."""
     return f"{prefix}:@totals"
 
 
 def totals_interval(prefix: str) -> str:
-    """The name of the interval whose counts are added to the totals."""
+    """Returns the key of the name of the interval whose counts are added to the totals."""
     return f"{prefix}:@totals_interval"
 
 
 def idle(prefix: str) -> str:
-    """The sorted set of event IDs that have a total and are not in use, by the time since when."""
+    """Returns the key of the sorted set of idle event IDs with a total, by the time of their last use."""
     return f"{prefix}:@idle"
 
 
 def masters(prefix: str) -> str:
-    """The hash of the masters that rotate the group, with when each of them was last there."""
+    """Returns the key of the hash of masters that rotate the group, with their last heartbeats."""
     return f"{prefix}:@masters"
 
 
 def intervals(prefix: str) -> str:
-    """The hash of the intervals that processes count in to when they last did, in Unix seconds."""
+    """Returns the key of the hash of interval to the last time processes counted in it, in Unix seconds."""
     return f"{prefix}:@intervals"
 
 
 def probe(prefix: str) -> str:
-    """Scratch key on which the commands that are needed are tried out."""
+    """Returns a scratch key, on which `ecl check` tries the commands that are needed."""
     return f"{prefix}:@probe"
 
 
 def belongs_to(key: str, group: str) -> bool:
-    """Whether a key is one of a group, whatever its prefix is; other programs may use the same first word."""
+    """Returns whether a key belongs to a group, with any prefix.
+
+    Keys of other programs may begin with the name of the group, too: these do not belong to it.
+    """
     name = re.escape(group)
     return bool(re.match(rf"(?:{name}|\{{{name}(?:#[0-9]+)?\}}):(?:@|{_OF_INTERVAL})", key))
 
 
 def is_reserved(event_id: str) -> bool:
-    """Returns whether an event is one that the package itself counts, such as `OVERFLOW`."""
+    """Returns whether an event is counted by the package itself, such as `OVERFLOW`."""
     return event_id.startswith(_RESERVED)
 
 
 def event_id_fault(event_id: str) -> str | None:
-    """What keeps a string from being an event ID, in words that follow the ID; None if nothing does."""
+    """Returns why a string is not an event ID, in words that follow the ID; None if it is one."""
     return name_fault(event_id)
 
 
 def session_event_fault(event_id: str) -> str | None:
-    """What keeps an event from being one of sessions, in words that follow the ID; None if nothing does."""
+    """Returns why an event cannot count sessions, in words that follow the ID; None if it can."""
     if is_session_time(event_id):
         return f"ends with '{_SESSION_TIME}', which is for their time"
     fault = event_id_fault(event_id)
@@ -226,14 +232,14 @@ def session_event_fault(event_id: str) -> str | None:
 
 
 def name_fault(name: str) -> str | None:
-    """Returns what keeps a string from being a name given by a user, in words that follow it, or None."""
+    """Returns why a string is not a valid name from a user, in words that follow it; None if it is one."""
     if name.startswith(_RESERVED):
         return f"begins with '{_RESERVED}', which is reserved"
     return id_fault(name)
 
 
 def id_fault(id: str) -> str | None:
-    """What keeps a string from being the ID of anything, in words that follow it; None if nothing does."""
+    """Returns why a string is not a valid ID of any kind, in words that follow it; None if it is one."""
     if not id:
         return "is empty"
     if _CONTROL.search(id):

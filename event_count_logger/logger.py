@@ -1,4 +1,4 @@
-"""EventCountLogger: from a configuration to the groups that an application counts with."""
+"""`EventCountLogger`: reads a configuration and makes the event groups of an application."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _Logger = TypeVar("_Logger", bound="EventCountLogger")
 
 
 class EventCountLogger:
-    """Gives out event groups; usually there is one per process.
+    """Makes event groups from a configuration; usually one per process.
 
-    Nothing is started or connected before something is counted or read. Leaving it as a context
-    manager closes it.
+    Starts and connects nothing before the first count or read. As a context manager, it calls `close` at the
+    end of the block.
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class EventCountLogger:
         log_level: str | int = "WARNING",
         **keeping: Any,
     ) -> None:
-        """Use a configuration given as dictionaries; see `from_file` for one in a file.
+        """Use a configuration in dictionaries; see `from_file` for one in a file.
 
         Args:
-            cfg_groups: Settings of each group, by its name.
-            cfg_redis: How to reach Redis; localhost:6379 if None.
-            log_level: Of the loggers `EventCountLogger` and `EventGroup(NAME)`.
+            cfg_groups: Settings of each group, by the name of the group.
+            cfg_redis: Settings of the connection to Redis; localhost:6379 if None.
+            log_level: Level of the loggers `EventCountLogger` and `EventGroup(NAME)`.
             keeping: The settings `spool` (False: counts are kept in memory only), `spool_dir`, `durability`
                 and `source_ttl`, for all groups.
 
         Raises:
-            ConfigError: With every problem of the configuration.
+            ConfigError: The configuration has problems; all of them are listed.
         """
         self._use(configuration.from_dicts(cfg_groups, cfg_redis, **keeping), log_level)
 
@@ -56,13 +56,13 @@ class EventCountLogger:
         """Use the sections `groups` and `redis` of a YAML file.
 
         Raises:
-            ConfigError: With every problem of the file.
+            ConfigError: The file has problems; all of them are listed.
         """
         return cls.from_config(configuration.from_file(path), log_level)
 
     @classmethod
     def from_config(cls: type[_Logger], config: Config, log_level: str | int = "WARNING") -> _Logger:
-        """Use a configuration that was read before."""
+        """Use a configuration that was read and checked before."""
         made = cls.__new__(cls)
         cls._use(made, config, log_level)
         return made
@@ -73,7 +73,7 @@ class EventCountLogger:
         self.log.setLevel(log_level)
         self.log_level = log_level
         timeout_s = config.redis.socket_timeout
-        # A direct log() may wait for its turn and then for the answer: half of the time-out each.
+        # A direct log() may wait for another thread and then for Redis: half of the time-out each.
         self._store = Store(config.redis, self.log, timeout_s / 2)
         self._reading_store = Store(config.redis)
         self._reader = Reader(self._reading_store)
@@ -84,59 +84,57 @@ class EventCountLogger:
             self.log.warning("Configuration: %s", problem)
 
     def dump_config(self) -> str:
-        """The configuration as text, for debugging; without passwords."""
+        """Returns the configuration as text without passwords, for debugging."""
         redis, groups = self.config.redis.location, dict(self.config.groups)
         return f"EventCountLogger configuration:\nredis: {redis}\ngroups: {groups}\n"
 
     def get_group(
         self, name: str, dummy: bool = False, warn: bool = True
     ) -> EventGroup | DummyEventGroup | None:
-        """The event group of that name; always the same one.
+        """Returns the event group of this name, the same object each time.
 
         Args:
-            name: Of the group.
-            dummy: Give a `DummyEventGroup` instead of None when the group is not configured.
-            warn: Log a warning when it is not, once for each name.
+            name: Name of the group.
+            dummy: Return a `DummyEventGroup` instead of None if the group is not configured.
+            warn: Log a warning if the group is not configured, once for each name.
         """
         group = self._groups.get(name)
         if group is not None:
             return group
         config = self.config.groups.get(name)
         if config is not None:
-            # The commit that another thread has under way must be confirmed first.
+            # A commit of another thread, under way, must be confirmed first.
             timeout_s = self.config.redis.socket_timeout + 2 * confirmation_s(config)
             made = EventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
             return self._groups.setdefault(name, made)
         if warn and name not in self._missing:
             self._missing.add(name)
-            self.log.warning(
-                "No configuration for event group '%s' found, events of this group will not be logged.", name
-            )
+            self.log.warning("Event group '%s' is not configured: its events are not counted", name)
         return DUMMY_EVENT_GROUP if dummy else None
 
     def __getitem__(self, name: str) -> EventGroup | DummyEventGroup:
-        """The event group of that name, or a `DummyEventGroup` if it is not configured."""
+        """Returns the event group of this name, or a `DummyEventGroup` if it is not configured."""
         return self.get_group(name, dummy=True) or DUMMY_EVENT_GROUP
 
     def reader(self, group: str) -> GroupReader:
-        """Reads the counts of a group.
+        """Returns a reader of the counts of a group.
 
         Raises:
-            NotConfigured: There is no such group.
+            NotConfigured: The group is not configured.
         """
         return GroupReader(self.config.group(group), self._reading_store)
 
     def async_reader(self, group: str) -> AsyncGroupReader:
-        """The same for asyncio."""
+        """As `reader`, for asyncio."""
         return AsyncGroupReader(self.reader(group))
 
     def close(self, timeout: float = syncer.FLUSH_TIMEOUT_S) -> None:
-        """Send what was counted and close the connections. Counting goes on to work, sending at once.
+        """Send all counts and close the connections. Later counts still work, and are sent at once.
 
-        What cannot be sent in time is kept, and tried again for as long as the process lives.
+        Counts that cannot be sent in time are kept and retried until the process ends.
 
         Args:
-            timeout: Seconds that this may take.
+            timeout: Time limit in seconds.
         """
         senders = [sender for group in list(self._groups.values()) for sender in group.senders]
         for sender in syncer.current().close(senders, timeout):

@@ -1,4 +1,4 @@
-"""A logger whose methods never raise."""
+"""A logger whose methods never raise, and words for log messages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ else:
 
 
 class Log(_Adapter):
-    """A logger that never raises: a handler that fails, for example on a closed file, stops no counting."""
+    """A logger that never raises: counting continues if a handler fails, for example on a closed file."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name), {})
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        """As `logging.Logger.log`; all other methods come here."""
+        """As `logging.Logger.log`; all other methods call this one."""
         if process.is_ending():
-            return  # a handler's lock may be held by a thread that was stopped for good
+            return  # a thread that is frozen for good may hold the lock of a handler
         with suppress(Exception):
             super().log(level, msg, *args, **kwargs)
 
 
 def counted(number: int, noun: str, ending: str = "s") -> str:
-    """A number of things: `1 master`, `3,471 counts`; `ending` makes the plural."""
+    """Returns a number with its noun, such as `1 master` or `3,471 counts`; `ending` makes the plural."""
     return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
@@ -38,7 +38,7 @@ class WarnsOnce(Log):
     """A `Log` that logs each warning about a file once, as long as the file exists.
 
     Attributes:
-        subject: The file or directory that is looked at now.
+        subject: Path of the file or directory that is being checked.
     """
 
     def __init__(self, log: Log) -> None:
@@ -47,13 +47,13 @@ class WarnsOnce(Log):
         self._warned: dict[tuple[object, ...], str] = {}  # warning -> subject
 
     def forget_all_but(self, subjects: Collection[str]) -> None:
-        """Forget the warnings about files that are gone."""
+        """Forget the warnings about all other files: they are gone."""
         warned = list(self._warned.items())
         self._warned = {warning: subject for warning, subject in warned if subject in subjects}
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
         """See `Log.log`."""
-        # Not the errors themselves: no two are equal, and each keeps the file open that it is about.
+        # Errors as text: no two error objects are equal, and their frames keep files open.
         args = tuple(str(arg) if isinstance(arg, Exception) else arg for arg in args)
         if level >= logging.WARNING:
             if (msg, *args) in self._warned:

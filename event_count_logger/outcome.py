@@ -1,4 +1,4 @@
-"""Counts how a block or a function ends."""
+"""A context manager and decorator that counts success and failure; see `EventGroup.outcome`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Outcome:
-    """Counts how a block ended: one event when it succeeds, another one when it raises.
+    """Counts one event when a block succeeds, and another one when it raises.
 
-    Usable as a context manager, and as a decorator of functions and coroutine functions.
+    A context manager, and a decorator of functions and coroutine functions.
     """
 
     def __init__(self, log: Callable[[str], object], success: str | None, failure: str | None) -> None:
-        """`log` counts an event; see `EventGroup.outcome` for the others."""
+        """`log` counts an event; see `EventGroup.outcome` for the other parameters."""
         self._log = log
         self._success = success
         self._failure = failure
@@ -34,7 +34,7 @@ class Outcome:
             self._log(event_id)
 
     def __call__(self, function: _F) -> _F:
-        """The function, with each of its calls counted."""
+        """Returns the function, with each call counted."""
         if iscoroutinefunction(function):
 
             @wraps(function)

@@ -1,18 +1,24 @@
-"""Detects forks, also those that Python does not notice, and renews what belongs to one process.
+"""Detects forks, also those of C code, and gives a child process objects of its own.
 
-The hooks of `os.register_at_fork` do not run when C code forks, as uWSGI does. Therefore a word of memory
-that the kernel clears in a forked child (MADV_WIPEONFORK) holds the number of this process:
+The hooks of `os.register_at_fork` do not run when C code forks, as in uWSGI. Therefore the number of the
+process is in a page of memory that the kernel clears in a child process (MADV_WIPEONFORK):
 
-    MARK[0] == 0      a forked child in which nothing was renewed yet
-    MARK[0] == n      process number n: 1 where this package was imported, one more with each fork
+    MARK[0] == 0      a child process that has not noticed the fork
+    MARK[0] == n      process number n: 1 at the import of this package, and one more with each fork
 
-`current()` renews all members as soon as it finds a 0. The members are
+`current()` finds the 0 and calls `leave_to_parent()` of all members. A child process begins with new
 
-    - `PerProcess` values: the counters of each group with their source, its session outbox, the connections,
-      and the background thread,
-    - spool files: a child gives up the locks of its parent, and can no longer write into its memory.
+    - counters of each group: cells, spool file, source and shard       `PerProcess` in group.py
+    - session outbox of each group                                      the same
+    - background thread                                                 `PerProcess` in syncer.py
+    - connections to Redis                                              `PerProcess` in store/client.py
+    - maps of `Counting`, which are empty                               registered in pure.py and _native.c
 
-Recovery and the locks of senders compare `current()` with the process that they were made in.
+and leaves these to its parent:
+
+    - spool files: the locks are closed, the mapped memory is detached  registered in spool_file.py
+    - batches that the parent was sending (BatchSender, FairLock)       both compare `current()`
+    - recovery of spool files, which runs once in each process          compares `current()`
 """
 
 from __future__ import annotations
@@ -28,15 +34,15 @@ from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: MADV_WIPEONFORK of Linux 4.14 and later, for which the module mmap has no name.
+#: MADV_WIPEONFORK of Linux 4.14 and later, missing in the module mmap.
 _WIPE_ON_FORK = 18
 
-#: Seconds that a thread waits for another one that renews the members: what takes longer was interrupted.
+#: Seconds that a thread waits for another one that renews the members, which may be frozen for good.
 _RENEWAL_S = 5.0
 
 
 class _ByPid:
-    """The mark on systems without MADV_WIPEONFORK: compares process IDs."""
+    """The fallback for `MARK` on systems without MADV_WIPEONFORK: compares process IDs."""
 
     def __init__(self) -> None:
         self._number, self._pid = 0, 0
@@ -57,7 +63,7 @@ def _mark() -> Any:
     return memoryview(page).cast("Q")
 
 
-#: The number of this process; 0 in a forked child that has not noticed yet. Read it with `current()`.
+#: The number of this process; 0 in a child process that has not noticed the fork. Read it with `current()`.
 MARK = _mark()
 MARK[0] = 1
 
@@ -69,10 +75,10 @@ class Member(Protocol):
     """An object that belongs to one process."""
 
     def leave_to_parent(self, number: int) -> None:
-        """Give up what belongs to the parent. Runs in a forked child; must wait for no lock.
+        """Drop the objects of the parent. Runs in a child process, and must not wait for a lock.
 
         Args:
-            number: Of the child. A signal handler may have made something for it already, which stays.
+            number: Number of the child process. Keep objects that a signal handler has made for it before.
         """
 
 
@@ -80,26 +86,26 @@ _members: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def register(member: Member) -> None:
-    """Call `leave_to_parent()` of this object in forked children, for as long as the object exists."""
+    """Call `leave_to_parent()` of an object in each child process, as long as the object exists."""
     _members[id(member)] = member
 
 
 def current() -> int:
-    """Returns the number of this process, after renewing the members if it is a new one."""
+    """Returns the number of this process. Renews the members first in a new child process."""
     return MARK[0] or _renew()
 
 
 def _renew() -> int:
     global _number
-    # A handler of a signal may interrupt this and come here again: the lock is reentrant.
+    # Reentrant: a signal handler may interrupt this method and call it again.
     acquired = _renewing.acquire(timeout=_RENEWAL_S)
     try:
         number = _number + 1
         if not MARK[0]:
-            # All at once: a member that another one refers to must not be gone before its turn.
+            # As a list: a member that only another member refers to must not be freed before it is called.
             for member in [member for ref in _members.valuerefs() if (member := ref()) is not None]:
                 member.leave_to_parent(number)
-            # No function is called in between: a handler that interrupted this has done the same.
+            # No function is called in between: a signal handler runs before, or after both are set.
             if _number != number:
                 _number = number
                 MARK[0] = number
@@ -109,7 +115,7 @@ def _renew() -> int:
             _renewing.release()
 
 
-#: The thread that forks with the hooks of Python, and the number of its process; 0 if none does.
+#: The thread that is forking with Python's hooks, and the number of its process; 0 for none.
 _forking = _forked = 0
 
 
@@ -126,35 +132,35 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     global _forking, _renewing
     _renewing = threading.RLock()  # another thread of the parent may have held it
-    if _number == _forked:  # else a signal handler has counted in this child before
-        MARK[0] = 0  # where the kernel does not clear it
+    if _number == _forked:  # else a signal handler has renewed the members
+        MARK[0] = 0  # for kernels that do not clear it
     current()
     _forking = 0
 
 
-# Imported before, logging has renewed its locks in a child when it comes to this.
+# Hooks run in the order of registration: logging, imported before, has renewed its locks by then.
 os.register_at_fork(
     before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
 )
 
 
 class PerProcess(Generic[T]):
-    """A value that each process makes for itself when it first needs it."""
+    """A value that each process makes when it first needs it."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """`make` must have no effect before its result is used: two threads may call it at the same time."""
+        """`make` returns the value. Two threads may call it at the same time: one result is then dropped."""
         self._make = make
         self._values: dict[int, T] = {}
         register(self)
 
     def get(self) -> T:
-        """The value of this process."""
+        """Returns the value of this process, after making it if it is missing."""
         number = current()
         value = self._values.get(number)
         return value if value is not None else self._values.setdefault(number, self._make())
 
     def peek(self) -> T | None:
-        """The value of this process, or None if it was not needed so far."""
+        """Returns the value of this process; None if it was not made."""
         return self._values.get(current())
 
     def leave_to_parent(self, number: int) -> None:
@@ -165,18 +171,20 @@ class PerProcess(Generic[T]):
 
 
 def is_ending() -> bool:
-    """Returns whether the interpreter ends: other threads were stopped for good, and may hold any lock."""
+    """Returns whether the interpreter ends: other threads are frozen for good, and may hold any lock."""
     return sys.is_finalizing()
 
 
 def has_threads() -> bool:
     """Returns whether a background thread may be started in this process.
 
-    False in uWSGI's master, which forks in C: a thread that holds the interpreter's lock at that time would
-    leave it locked for ever in the worker. Without a master that process becomes a worker itself, so the
-    answer may change. False also in uWSGI before 2.0.27 without `--enable-threads`, where no thread runs
-    between requests. And False while this thread forks: a signal handler may count in the child before the
-    hooks of other modules, such as logging, have renewed the locks that a thread would wait for.
+    False in these cases:
+
+    - In uWSGI's master, which forks in C. A thread that holds the GIL during the fork would leave it locked
+      in the worker. Without a master, that process becomes a worker itself: the answer may change.
+    - In uWSGI before 2.0.27 without `--enable-threads`, where no thread runs between requests.
+    - While this thread forks. A signal handler may count in the child process before the hooks of other
+      modules, such as logging, have renewed their locks. A thread would wait for these.
     """
     if _forking == threading.get_ident():
         return False

@@ -244,7 +244,7 @@ def test_rejected_count_names_its_key(run: Run, file: Path, server: Server) -> N
         client.set("web:24h:cur:ok", "not a number")
     done = run("ecl_log_event", file, "web", "ok")
     assert done.returncode == 3
-    assert done.stderr.startswith("ERROR: Redis refuses to count event 'ok' (key web:24h:cur:ok): ")
+    assert done.stderr.startswith("ERROR: Redis rejects event 'ok' (key web:24h:cur:ok): ")
     assert done.stderr.count("\n") == 1
 
 
@@ -597,7 +597,7 @@ def test_check_finds_unreadable_history(
         client.execute_command(*foreign)
     done = run("ecl", "check", file)
     problem, conclusion = complaints(done)
-    assert problem.startswith(f"{file}: group 'web': Redis refuses (key web:24h:@history): ")
+    assert problem.startswith(f"{file}: group 'web': Redis rejects the request (key web:24h:@history): ")
     assert (done.returncode, conclusion) == (1, f"{file}: 1 problem")
 
 
@@ -821,7 +821,7 @@ def test_failed_rotation_does_not_stop_other_groups(run: Run, server: Server, co
     groups = {name: {"events": ["a"], "intervals": ["1s"]} for name in ("bad", "good")}
     server.client.mset({"bad:1s:cur:@ts": 1, "good:1s:cur:@ts": 1, "bad:1s:cur:@events": "x"})
     done = run("ecl_master", "--once", config_file({"redis": server.config, "groups": groups}))
-    assert (done.returncode, done.stderr.count("ERROR: Redis refuses (key ")) == (3, 1)
+    assert (done.returncode, done.stderr.count("ERROR: Redis rejects the request (key ")) == (3, 1)
     assert server.client.get("good:1s:last:@ts") == "1"
 
 

@@ -233,7 +233,7 @@ def test_request_that_found_no_room_is_accepted_later(aging: Callable[..., Aging
         group.group.log(event_id)
     fault = group.group.admission.fault
     group.pass_time(1)
-    assert fault("fgh") == "group 'g' has room for 5 events (max_events)"
+    assert fault("fgh") == "group 'g' is limited to 5 events (max_events)"
     group.pass_time(25 * HOUR)
     assert fault("fgh") is None
     assert not group.names

@@ -109,7 +109,10 @@ def test_an_undeclared_event_is_not_counted_and_told_once(
     for _ in range(3):
         group.log("x")
         group.log("y")
-    assert messages(caplog, "WARNING") == ["Event 'x' is not declared!", "Event 'y' is not declared!"]
+    assert messages(caplog, "WARNING") == [
+        "Event 'x' is not declared: not counted",
+        "Event 'y' is not declared: not counted",
+    ]
     assert server.everything() == {}
 
 
@@ -507,7 +510,7 @@ def test_reading_what_is_unknown(server: Server, logger: Make, caplog: pytest.Lo
     assert group.get_current_counts("x") is None
     assert group.get_counts("7h") == {}
     assert group.get_last_count("x", "1h") == group.get_current_count("a", "7h") == 0
-    assert messages(caplog, "ERROR") == ["Interval '7h' is not defined for group 'g'!"]
+    assert messages(caplog, "ERROR") == ["Interval '7h' is not configured for group 'g': no counts returned"]
 
 
 def test_a_group_that_is_not_configured(
@@ -518,9 +521,7 @@ def test_a_group_that_is_not_configured(
     assert made.get_group("x", dummy=True) is made["x"] is DUMMY_EVENT_GROUP
     assert made.get_group("y", warn=False) is None
     assert made.get_group("g") is made["g"]
-    assert messages(caplog, "WARNING") == [
-        "No configuration for event group 'x' found, events of this group will not be logged."
-    ]
+    assert messages(caplog, "WARNING") == ["Event group 'x' is not configured: its events are not counted"]
 
 
 def test_a_dummy_group_does_nothing_in_every_way() -> None:

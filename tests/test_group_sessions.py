@@ -63,7 +63,9 @@ def test_an_event_that_is_not_declared_is_told_once_and_not_counted(
     session = logger({"g": SETTINGS}, server.config)["g"].session("s1", "other")
     session.start(B)
     session.end(B + 1)
-    assert [record.getMessage() for record in caplog.records] == ["Event 'other' is not declared!"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Event 'other' is not declared: not counted"
+    ]
     assert server.everything() == {}
 
 

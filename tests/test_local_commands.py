@@ -399,7 +399,7 @@ def test_spool_directory_readable_by_others_is_rejected(run: Run, file: Path, sp
         recovered = run("ecl", "recover", *option, file)
         last = "recovered 0 files, 0 events; 0 live; 1 spool directory not read\n"
         assert (recovered.returncode, recovered.stdout) == (4, last)
-        assert recovered.stderr == f"WARNING: Spool files are not looked at: {why}"
+        assert recovered.stderr == f"WARNING: Spool files are not recovered: {why}"
     assert contents(spool) == before
 
 
@@ -533,10 +533,10 @@ UNUSABLE: dict[str, tuple[Callable[[Path, bytes], object], str]] = {
         lambda path, whole: path.write_bytes(with_a_bad_header(whole)),
         "the checksum of its header is wrong",
     ),
-    "directory": (lambda path, whole: path.mkdir(), "it is no file"),
-    "pipe": (lambda path, whole: os.mkfifo(path), "it is no file"),
-    "link": (lambda path, whole: path.symlink_to("target"), "it is no file"),
-    "dangling": (lambda path, whole: path.symlink_to("nowhere"), "it is no file"),
+    "directory": (lambda path, whole: path.mkdir(), "it is not a regular file"),
+    "pipe": (lambda path, whole: os.mkfifo(path), "it is not a regular file"),
+    "link": (lambda path, whole: path.symlink_to("target"), "it is not a regular file"),
+    "dangling": (lambda path, whole: path.symlink_to("nowhere"), "it is not a regular file"),
 }
 
 
@@ -581,7 +581,7 @@ def test_unusable_files_are_set_aside_and_named_once(
     for path, why in unusable.items():
         (warning,) = [warning for warning in warnings if f" {path} " in warning]
         assert warning.startswith(f"WARNING: Spool file {path} cannot be used: {why}")
-        assert warning.endswith(f"it is now {path.name}.bad")
+        assert warning.endswith(f"renamed to {path.name}.bad")
         assert f"{path}: set aside: {why}" in done.stdout
     aside = {f"{path.name}.bad": before[path.name] for path in unusable}
     assert contents(spool) == {**aside, "target": before["target"]}

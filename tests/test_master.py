@@ -524,7 +524,8 @@ def test_rejected_heartbeat_is_logged_once_and_stops_no_rotation(
     master.terminate()
     _, err = master.communicate(timeout=10)
     rejected = (
-        "Cannot record this master's heartbeat in Redis (rotation continues): Redis refuses (key g:@masters)"
+        "Cannot record this master's heartbeat in Redis (rotation continues): "
+        "Redis rejects the request (key g:@masters)"
     )
     assert err.count(rejected) == 1
 

@@ -181,5 +181,5 @@ def test_purge_without_permission_for_scan_names_no_key(
     redis = {**own_server.config, "username": "counter", "password": "pw"}
     done = run("ecl", "purge", "--dry-run", config_file({"redis": redis, "groups": OTHER}), "gone")
     assert done.returncode == 3
-    assert done.stderr.startswith("ERROR: Redis refuses: ")
+    assert done.stderr.startswith("ERROR: Redis rejects the request: ")
     assert "scan" in done.stderr

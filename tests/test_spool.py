@@ -355,7 +355,7 @@ def test_a_directory_that_is_deleted_is_told_once_and_counting_goes_on(
     assert events.sync()
     assert server.counts("g", "1h", "cur") == {"a": 301} | {f"e{number}": 1 for number in range(300)}
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "somebody has deleted the spool file" in warning
+    assert "the spool file was deleted" in warning
 
 
 PROGRAM = """

@@ -257,7 +257,7 @@ def test_key_of_unexpected_type_is_named(run: Run, server: Server, file: Path) -
         client.set("web:@sources", "foreign")
     done = run("ecl", "status", file)
     assert done.returncode == 3
-    assert last_line(done).startswith("REFUSED: Redis refuses (key web:@sources)")
+    assert last_line(done).startswith("REFUSED: Redis rejects the request (key web:@sources)")
 
 
 def test_answering_server_is_not_reported_as_unreachable(

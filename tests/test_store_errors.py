@@ -152,7 +152,7 @@ def test_renamed_eval_is_named_without_the_script(tmp_path: Path) -> None:
     finally:
         server.kill()
     assert str(error) == (
-        "Redis refuses (key g:@sources): unknown command 'EVALSHA' (renamed or disabled in the server's "
-        "configuration, or the server is too old)"
+        "Redis rejects the request (key g:@sources): unknown command 'EVALSHA' (renamed or disabled in the "
+        "server's configuration, or the server is too old)"
     )
     assert (type(error), axes(error)) == (Rejected, ("no", "later"))

@@ -204,7 +204,7 @@ def test_user_without_permission_to_search_is_asked_once(
     for _ in range(3):
         made.counters.index(made.config)
     (message,) = (record.getMessage() for record in caplog.records)
-    assert message.startswith("Counters of event-count-logger 1.1 are not searched: Redis refuses")
+    assert message.startswith("Counters of event-count-logger 1.1 are not searched: Redis rejects")
     with server.client as client:
         client.execute_command("ACL", "DELUSER", "ecl")
 

@@ -1,4 +1,4 @@
-"""Which events may be counted in a group, and under which ID."""
+"""The events that a group counts: declared ones, and the limit to further ones (`max_events`)."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.logs import Log
 
-#: Topics that are warned of, each once, in one group and process.
+#: The most topics that one group logs warnings about in one process, each once.
 _MOST_WARNINGS = 1000
 
-#: The time of last use of events that stay for good.
+#: Time of the last use of an event that never expires.
 _FOREVER = math.inf
 
-#: Under pressure, events that were idle for this part of `expire_after` make room for new ones.
+#: At `max_events`, a new event replaces events that were idle for this part of `expire_after`.
 IDLE_PART = 1 / 3
 
-#: Seconds between attempts to make room: at most this, and this part of `expire_after`.
+#: Time between attempts to make room: this part of `expire_after`, and at most this many seconds.
 _ROOM_AGAIN_S, _ROOM_AGAIN_PART = 60.0, 1 / 12
 
 
 class Admission:
-    """The events of one group that are in use in this process, and the room that there is for more.
+    """The events that one group counts in this process, and the ID that each is counted as.
 
-    Events of the configuration, and those given to `declare`, stay for good. The others leave when they were
-    not used for `expire_after`, or for a third of it when a new event finds no room.
+    Events of the configuration, and those given to `declare`, never expire. Any other event expires when it
+    was not used for `expire_after`. At `max_events`, a third of that time is enough, and a new event that
+    still finds no room is counted as `@overflow`.
 
     Attributes:
-        declared: Their IDs, in order, with the time of the last use, by `clock`.
-        clock: The time; `time.monotonic`.
-        make_room: Called with the time when a new event finds no room; drops events. If None, events are
-            dropped by their times alone, which is for those without counters.
+        declared: Event IDs in the order of their first use, with the time of the last use, by `clock`.
+        clock: Returns the time in seconds; `time.monotonic`.
+        make_room: Called with the time when a new event finds no room; drops idle events. If None, events
+            are dropped by the times in `declared` alone, as in processes without local counters.
     """
 
     def __init__(self, config: GroupConfig, log: Log) -> None:
-        """The log is told once of each event that is not counted as itself."""
+        """`log` gets one warning for each event that is not counted under its own ID."""
         self.declared: dict[str, float] = dict.fromkeys(config.events, _FOREVER)
         self.clock: Callable[[], float] = time.monotonic
         self.make_room: Callable[[float], object] | None = None
@@ -56,7 +57,7 @@ class Admission:
         self.declared[event_id] = _FOREVER
 
     def counted_as(self, event_id: str) -> str | None:
-        """The ID that an event is counted as; None if it is not counted.
+        """Returns the ID that an event is counted as; None if it is not counted.
 
         Raises:
             ValueError: Not an event ID.
@@ -71,7 +72,7 @@ class Admission:
     def _admit(self, event_id: str) -> str | None:
         check_event_id(event_id)
         if not self._config.auto_declare_events:
-            self.warn_once(event_id, f"Event '{event_id}' is not declared!")
+            self.warn_once(event_id, f"Event '{event_id}' is not declared: not counted")
             return None
         now = self.clock()
         if not self._has_room_for(1, now):
@@ -81,10 +82,10 @@ class Admission:
         return event_id
 
     def session_counted_as(self, event_id: str) -> str | None:
-        """The ID that sessions of an event are counted as; None if they are not.
+        """Returns the ID that sessions of an event are counted as; None if they are not counted.
 
         Raises:
-            ValueError: Not an event ID, or one that cannot be that of sessions.
+            ValueError: Not an event ID, or not one for sessions.
         """
         fault = keys.session_event_fault(event_id)
         if fault:
@@ -95,7 +96,7 @@ class Admission:
         return counted_as
 
     def fault(self, event_ids: Iterable[str]) -> str | None:
-        """Why not all of these events would be counted as themselves, in a sentence; None if they would."""
+        """Returns why one of these events would not be counted under its own ID; None if all would."""
         new = [event_id for event_id in dict.fromkeys(event_ids) if event_id not in self.declared]
         if new and not self._config.auto_declare_events:
             return f"'{new[0]}' is not an event of group '{self._config.name}'"
@@ -104,21 +105,21 @@ class Admission:
             if fault:
                 return f"{event_id!r} is not an event ID: it {fault}"
         if new and not self._has_room_for(len(new), self.clock()):
-            return f"group '{self._config.name}' has room for {self._config.max_events} events (max_events)"
+            return f"group '{self._config.name}' is limited to {self._config.max_events} events (max_events)"
         return None
 
     def note_used(self, event_ids: Iterable[str], now: float) -> None:
-        """Events were counted without `counted_as`, which is for events without counters only."""
+        """Record that events were counted. `log()` asks `counted_as` only for events without a cell."""
         for event_id in event_ids:
             if self.declared.get(event_id) != _FOREVER and event_id not in (keys.OVERFLOW, keys.LOST):
                 self.declared[event_id] = now
 
     def idle(self, since: float) -> list[str]:
-        """The events that were not used since a time, and may leave."""
+        """Returns the events that may expire and were last used at this time or before."""
         return [event_id for event_id, used in self.declared.copy().items() if used <= since]
 
     def drop(self, event_ids: Iterable[str], since: float) -> None:
-        """Forget events, except those that were used since that time after all."""
+        """Forget events, except those used after this time: another thread may count meanwhile."""
         for event_id in event_ids:
             if self.declared.get(event_id, _FOREVER) <= since:
                 self.declared.pop(event_id, None)
@@ -135,7 +136,7 @@ class Admission:
         return len(self.declared) + n <= self._config.max_events
 
     def _warn_of_overflow(self, event_id: str, now: float) -> None:
-        """Log a warning, unless there was one within `expire_after`."""
+        """Log a warning, at most one in `expire_after`."""
         if now >= self._warn_of_overflow_at:
             self._warn_of_overflow_at = now + self._config.expire_after
             self._log.warning(
@@ -147,14 +148,14 @@ class Admission:
             )
 
     def warn_once(self, topic: str, message: str) -> None:
-        """Log a warning, unless there was one of this topic."""
+        """Log a warning, unless one was logged about this topic."""
         if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(topic)
             self._log.warning("%s", message)
 
 
 def check_event_id(event_id: str) -> None:
-    """Raises ValueError if a string is not an event ID, and says why not."""
+    """Raises ValueError, with the reason, unless a string is an event ID."""
     fault = keys.event_id_fault(event_id)
     if fault:
         raise ValueError(f"{event_id!r} is not an event ID: it {fault}")

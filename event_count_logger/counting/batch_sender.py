@@ -1,4 +1,29 @@
-"""Takes local counts to Redis: the steps of a batch, each of which may be cut off and done again."""
+"""Sends local counts to Redis in batches, each exactly once.
+
+A batch is a commit that moves the source from `position` to `next_position` and adds `pending - acked` of
+each cell. Redis counts a repeated commit once, because it has stored the next position already. All words are
+in the spool file. A process may be killed after any write: the next sender of the file resumes from there.
+
+    state          event                                    writes                             next state
+    IDLE           counts are unsent                        pending = total, next_position     SENDING
+    SENDING        commit confirmed, now or before                                             ACKED
+                   commit rejected                                                             ABANDONING
+                   no answer: it may have been counted                                         SENDING
+                   Redis is at a lower position:            position = that of Redis           SENDING
+                     data was lost
+                   Redis is at a higher position:           pending = acked                    STARTING_OVER
+                     a clone of this process has sent         (of a file found: `Damaged`)
+    ABANDONING     empty commit to next_position + 1        pending = acked,                   IDLE
+                     confirmed: no copy can be counted        position = next_position + 1
+                   Redis is at next_position:                                                  SENDING
+                     a late copy of the batch was counted
+                   Redis is at another position             as in SENDING; a lower one stays   ABANDONING
+    ACKED                                                   acked = pending,                   IDLE
+                                                              position = next_position
+    STARTING_OVER                                           generation + 1, positions = 0      IDLE
+
+The state is always written last, except STARTING_OVER; see `Cells.start_over`.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +41,28 @@ from event_count_logger.errors import NotConnected, Rejected, StoreError, Unconf
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Commit, RejectedKey, Store
 
-#: Increments (events x intervals) in one batch: about 2 ms for the server, in which it serves nobody else.
+#: Increments (events x intervals) in one batch. They block the server for about 2 ms.
 _BATCH_INCREMENTS = 1000
 
-#: Lower bits of a position, which tell the batches of clones from each other; the others number the batches.
+#: Low bits of a position, different in each clone of a process. The high bits are the number of the batch.
 _TOKEN_BITS = 24
 
-#: A source is retired; if Redis had forgotten some of it, so is the one by which that is counted.
+#: A source is retired, and after a loss of data also the source that has counted the loss.
 _MAX_RETIREMENTS = 2
 
-#: No limit to attempts.
+#: A context that never delays attempts.
 _UNLIMITED = nullcontext()
 
-#: Seconds after which a count that Redis refused is tried again.
+#: Seconds until a count that Redis has rejected is retried.
 RETRY_REJECTED_S = 1.0
 
 
 class BatchSender:
-    """Sends the unsent counts of one group, exactly once. One thread at a time may use it.
+    """Sends the unsent counts of one group, each exactly once. One thread at a time may use it.
 
     Attributes:
-        unanswered: Whether a request of this source was ever left without an answer, so that a copy
-            of it may still be under way.
+        unanswered: Whether a request of this source was ever left without an answer. A copy of that request
+            may still arrive.
     """
 
     def __init__(
@@ -49,7 +74,16 @@ class BatchSender:
         clock: Callable[[], float] = time.monotonic,
         is_found: bool = False,
     ) -> None:
-        """`is_found` says that the cells are those of a file whose process has ended, or of a copy of it."""
+        """Sends nothing yet.
+
+        Args:
+            config: The group, or one shard of it.
+            cells: The cells to send.
+            store: Where the counts go.
+            log: Gets warnings about rejected and lost counts.
+            clock: Returns the time in seconds.
+            is_found: The cells are from the spool file of an ended process, or from a copy of that file.
+        """
         self.unanswered = False
         self._is_found = is_found
         # The position before Redis lost data: a late copy of a batch may move the source there again.
@@ -61,21 +95,27 @@ class BatchSender:
         self._log = log
         self._clock = clock
         self._batch_size = max(1, _BATCH_INCREMENTS // len(config.intervals))
-        # Of a batch found confirmed, some cells may be finished: its counts are not known.
+        # In state ACKED, some cells may be finished already: the counts of that batch are not known.
         is_acked = cells.state is State.ACKED
         self._confirmed = ConfirmedCounts(cells.next_position if is_acked else cells.position)
-        self._unsent_losses: list[Cell] = []  # what counts losses, if one was noticed since the last batch
-        self._batch: list[Cell] | None = None  # the one under way; None if it is not known
+        self._unsent_losses: list[Cell] = []  # the cell of @lost, if a loss was noticed since the last batch
+        self._batch: list[Cell] | None = None  # the batch under way; None if not known
         self._connect = True
-        self._rejected: dict[str, float] = {}  # event ID -> when to try again, by the clock
+        self._rejected: dict[str, float] = {}  # event ID -> time of the next attempt, by the clock
 
     def run(self, cells: list[Cell] | None = None, connect: bool = True) -> None:
-        """Send all that was unsent when this began, or of some cells, except what Redis has just refused.
+        """Send the counts that are unsent when this begins.
+
+        Skips events that Redis has rejected less than a second ago.
+
+        Args:
+            cells: The cells to send; all if None.
+            connect: Open a connection if there is none.
 
         Raises:
-            NotConnected: There is no connection, and `connect` says that none is to be made.
-            Unavailable: The batch under way is in doubt, and will be sent again by the next run.
-            Rejected: The same, but nothing of it was counted.
+            NotConnected: There is no connection, and `connect` is False.
+            Unavailable: Redis may have counted the batch under way. The next run sends it again.
+            Rejected: Redis has counted nothing of the batch under way. The next run sends it again.
         """
         self._connect = connect
         is_all = cells is None
@@ -92,11 +132,12 @@ class BatchSender:
             self._cells.record_sent_until(began)
 
     def retire(self) -> None:
-        """Take the source's position out of Redis, if nothing of it can arrive there any more; in any case,
-        see whether Redis still knows what it has confirmed. Only while nothing is unsent.
+        """Check whether Redis still has all confirmed counts, and remove the source's position from Redis.
+
+        The position stays if a copy of an unanswered request may still arrive. No counts may be unsent.
 
         Raises:
-            StoreError: What is left in Redis only takes up room. May be tried again.
+            StoreError: The position is left in Redis, where it only takes up space. May be retried.
         """
         cells = self._cells
         self._resume()
@@ -115,30 +156,30 @@ class BatchSender:
             known = int(stored) if stored.isdecimal() else 0
             self._note_loss(position, known, confirmed)
             self.run()
-            if known <= position:  # else a clone of this process goes on with it
+            if known <= position:  # a higher one is from a clone, which still uses the source
                 self._store.sources.retire(self._config, source)
 
     def touch_source(self) -> None:
-        """Keep the source's position in Redis though it does not move; see `Store.prune`.
+        """Tell Redis that this source is alive, so that `Store.prune` keeps its position.
 
         Raises:
-            StoreError: It could not be said.
+            StoreError: Redis was not reached, or rejects the request.
         """
         if self._cells.next_position:
             with self._attempt():
                 self._store.sources.touch(self._config, self._cells.source)
 
     def retry_at(self) -> float | None:
-        """When the next refused count is to be tried again, by the clock."""
-        # A copy: a thread that sends may be taking note of a refusal.
+        """Returns the time of the next attempt for rejected events, by the clock; None if there are none."""
+        # A copy: a thread that sends may add an entry meanwhile.
         return min(list(self._rejected.values()), default=None)
 
     def is_rejected(self, event_id: str) -> bool:
-        """Whether Redis has refused this event, and not accepted it since."""
+        """Returns whether Redis has rejected this event, and not accepted it since."""
         return event_id in self._rejected
 
     def _acceptable(self, cells: list[Cell]) -> list[Cell]:
-        """Without those that Redis has just refused, so that they do not hold up the others."""
+        """Returns the cells without events whose retry is not due: these must not delay the others."""
         if not self._rejected:
             return cells
         now = self._clock()
@@ -146,7 +187,7 @@ class BatchSender:
 
     def _begin(self, batch: list[Cell]) -> None:
         for cell in self._under_way():
-            cell.pending = cell.acked  # of a batch that was cut off before it was under way
+            cell.pending = cell.acked  # of a batch whose process was killed before the state SENDING
         self._batch = None
         for cell in batch:
             cell.pending = cell.total
@@ -155,16 +196,17 @@ class BatchSender:
         self._batch = batch
 
     def _after(self, position: int) -> int:
-        """The next position, which no clone of this process chooses, though it begins at the same one.
+        """Returns the position after this one: the number of the next batch, and a token in the low bits.
 
-        Its lower bits are the time, or 0 for a file that was found: two who finish copies of that choose the
-        same positions, so that its counts are counted once.
+        The token is the time in nanoseconds, so that clones of a process choose different positions. It is 0
+        for a file that was found: two processes that finish copies of one file choose the same positions, so
+        the counts are added once.
         """
         number, token = (position >> _TOKEN_BITS) + 1, 0 if self._is_found else round(self._clock() * 1e9)
         return number << _TOKEN_BITS | token % (1 << _TOKEN_BITS)
 
     def _resume(self) -> bool:
-        """Take the batch under way to its end; whether it was counted."""
+        """Take the batch under way to its end. Returns whether it was counted."""
         counted = False
         while (state := self._cells.state) is not State.IDLE:
             counted = state is State.ACKED
@@ -182,7 +224,7 @@ class BatchSender:
         batch: dict[str, int] = {}
         for cell in self._under_way():  # a recovered file may have two cells of @lost
             counts = distance(cell.pending, cell.acked)
-            if counts:  # else the batch before has sent them meanwhile; a 0 would make a counter of the event
+            if counts:  # 0 if the last batch has sent them; a 0 would create a counter in Redis
                 batch[cell.event_id] = batch.get(cell.event_id, 0) + counts
         commit = self._commit(self._cells.next_position, batch)
         if commit.outcome == "refused":
@@ -195,7 +237,7 @@ class BatchSender:
             self._cells.state = State.ACKED
 
     def _abandon(self) -> None:
-        """Move the source past the refused batch, so that no copy of it still under way can be counted."""
+        """Move the source past the rejected batch, so that a late copy of it cannot be counted."""
         beyond = self._cells.next_position + 1
         commit = self._commit(beyond, {})
         if commit.outcome != "conflict":
@@ -203,7 +245,7 @@ class BatchSender:
                 cell.pending = cell.acked
             self._end(beyond)
         elif commit.stored == str(self._cells.next_position):
-            self._cells.state = State.SENDING  # a copy was counted after all: that will be the answer
+            self._cells.state = State.SENDING  # a copy was counted: the next commit confirms it
         else:
             self._continue_from(commit.stored)
 
@@ -234,7 +276,7 @@ class BatchSender:
 
     def _commit(self, next_position: int, batch: Mapping[str, int]) -> Commit:
         if process.current() != self._process:
-            raise NotConnected  # a forked child that goes on where its parent was: the parent sends these
+            raise NotConnected  # a child process, forked from a thread that sends: the parent sends these
         cells, answered = self._cells, False
         try:
             with self._attempt():
@@ -262,7 +304,10 @@ class BatchSender:
         return commit
 
     def _attempt(self) -> AbstractContextManager[None]:
-        """See `Store.attempt`. Recovery always asks, and a direct `log()` first uses what is connected."""
+        """See `Store.attempt`, which delays attempts while Redis is unavailable.
+
+        Recovery is never delayed. Neither is a direct `log()`, which first uses the open connection.
+        """
         if self._is_found or not self._connect:
             return _UNLIMITED
         return self._store.client.attempt(self._config, self._cells.source)
@@ -270,7 +315,7 @@ class BatchSender:
     def _note_rejection(self, refusal: RejectedKey, batch: Mapping[str, int]) -> None:
         if refusal.event_id not in self._rejected:
             self._log.warning(
-                "Redis refuses to count event '%s' (key %s): %s; %s not sent",
+                "Redis rejects event '%s' (key %s): %s; %s unsent, retrying",
                 refusal.event_id,
                 refusal.key,
                 refusal.reason,
@@ -279,7 +324,7 @@ class BatchSender:
         self._rejected[refusal.event_id] = self._clock() + RETRY_REJECTED_S
 
     def _continue_from(self, stored: str) -> None:
-        """The server has the source at another position, so it has not counted the batch under way."""
+        """Adopt another position that Redis has stored: it has not counted the batch under way."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
         if int(stored) > max(self._cells.position, self._highest_position):
@@ -291,7 +336,7 @@ class BatchSender:
         self._cells.position = int(stored)
 
     def _leave_to_clone(self) -> None:
-        """Another process has sent a batch of this source, from the position that this one begins at."""
+        """Redis is at a higher position: a clone of this process has sent a batch. Become a new source."""
         if self._is_found:
             raise Damaged("its source is further in Redis: it is a copy, and the original was sent later")
         self._log.warning(
@@ -306,12 +351,12 @@ class BatchSender:
         self._start_over()
 
     def _note_position(self, stored: str) -> None:
-        """Where the server had the source before it has counted the batch under way."""
+        """Note a loss if Redis had no position of this source before the batch under way."""
         if not stored:
             self._note_loss(self._cells.position, 0, self._confirmed)
 
     def _note_loss(self, position: int, stored: int, confirmed: ConfirmedCounts) -> None:
-        """The server has the source at `stored`, though it has confirmed it up to `position`."""
+        """Log, and count as `@lost`, what Redis has confirmed up to `position` and lost after `stored`."""
         if stored >= position:
             return
         loss = confirmed.rewind(stored)

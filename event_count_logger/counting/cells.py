@@ -1,4 +1,4 @@
-"""The counters of one group in one process, and how far the batch under way has come."""
+"""The counters (cells) of one group in one process, and the state of the batch under way."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from event_count_logger import keys, process
 from event_count_logger.counting.implementation import Cell, CellMap
 from event_count_logger.counting.spool_format import Column, Extent, HeaderWord, State
 
-#: Bytes of the first extent in memory, and of any, at most.
+#: Bytes of the first extent in memory, and the most of any extent. Each one is twice as large as the last.
 _FIRST_EXTENT, _LARGEST_EXTENT = 1 << 12, 1 << 20
 
 
 class Storage(Protocol):
-    """Where cells are."""
+    """The memory that holds cells: a spool file, or private memory."""
 
     @property
     def source(self) -> str:
-        """First part of the source's ID."""
+        """The first part of the source's ID: 32 hexadecimal digits."""
         ...
 
     @property
     def words(self) -> memoryview[int]:
-        """See `HeaderWord`."""
+        """The words of the header, by `HeaderWord`."""
         ...
 
     @property
     def extents(self) -> list[Extent]:
-        """Grows only."""
+        """The extents in order; extents are only ever added."""
         ...
 
     def grow(self) -> Extent:
-        """Make room for more cells.
+        """Add an extent, and return it.
 
         Raises:
-            OSError: There is none.
+            OSError: There is no space, or the file was closed.
         """
         ...
 
     def delete(self) -> None:
-        """Leave nothing behind."""
+        """Delete the storage, which holds nothing unsent."""
         ...
 
 
 class Memory:
-    """A `Storage` that is gone with the process."""
+    """A `Storage` in private memory. Its counts are lost if the process is killed."""
 
     def __init__(self) -> None:
         self.source = uuid.uuid4().hex
@@ -73,9 +73,10 @@ _STATES = tuple(State)
 
 
 class CellMaps(NamedTuple):
-    """Where the cells of a group are found.
+    """Two maps from event ID to cell.
 
-    `log()` looks an event up before it checks the ID, so it must not find the cells of reserved events.
+    `log()` looks an event up before it checks the ID. The cells of reserved events are in a map of their own,
+    so that applications cannot count them.
 
     Attributes:
         events: The cells that `log()` finds.
@@ -91,24 +92,24 @@ class CellMaps(NamedTuple):
         return cls(CellMap(), CellMap())
 
     def of(self, event_id: str) -> CellMap:
-        """Returns the map in which the cell of an event belongs."""
+        """Returns the map for the cell of an event."""
         return self.reserved if keys.is_reserved(event_id) else self.events
 
 
 class CellsClosed(Exception):
-    """These cells get no more events: others have taken their place."""
+    """The cells were closed: other cells have replaced them, and get the new events."""
 
 
 class Cells:
-    """The cells of one source, and the batch under way.
+    """The cells of one source, and the state of its batch under way; see `batch_sender` for the states.
 
-    A process that counts for long replaces its cells from time to time, so that events which are no longer in
-    use take up no room:
+    A long-lived process replaces its cells from time to time, which frees the memory of idle events. The life
+    of cells:
 
-        open      events get cells, which are found in the maps of the group
-        closed    the maps are empty, and belong to the cells that replace these; a thread that has found a
-                  cell before may still add to it
-        done      no thread can have such a cell, and everything is sent: `has_unsent()` is False
+        open      new events get a cell here. The maps of the group lead to these cells.
+        closed    after `close()`. The maps are empty and belong to the successor of these cells. A thread
+                  that looked a cell up before may still add to it.
+        done      no thread refers to such a cell, and all counts are sent: `has_unsent()` is False.
 
     Attributes:
         is_closed: Whether `close()` was called.
@@ -120,12 +121,12 @@ class Cells:
         on_full: Callable[[OSError], None] = lambda error: None,
         maps: CellMaps | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Opens no storage before the first cell.
 
         Args:
-            open_storage: Called when the first cell is needed.
-            on_full: Told when the storage has no more room; further cells are kept in memory.
-            maps: Where the cells are found; new maps if None.
+            open_storage: Returns the storage; called when the first cell is needed.
+            on_full: Called with the error when the storage cannot grow; further cells are kept in memory.
+            maps: Maps that lead to the cells; new ones if None.
         """
         self.is_closed = False
         self._maps = CellMaps.new() if maps is None else maps
@@ -141,7 +142,7 @@ class Cells:
 
     @classmethod
     def from_storage(cls, storage: Storage) -> Cells:
-        """Those that somebody has left behind in a storage; they are only to be sent."""
+        """Returns the cells found in a storage, for example in the file of a killed process, to be sent."""
         cells = cls(lambda: storage)
         cells._begin()
         for cell in cells._all_cells():
@@ -150,16 +151,16 @@ class Cells:
 
     @property
     def by_id(self) -> Mapping[str, Cell]:
-        """The cells that `log()` finds."""
+        """The cells that `log()` finds, by event ID."""
         return self._maps.events.by_id
 
     def holds(self, cell: Cell) -> bool:
-        """Returns whether a cell is found in the maps, and so was not replaced."""
+        """Returns whether the maps lead to this cell: it was not replaced."""
         return self._maps.of(cell.event_id).by_id.get(cell.event_id) is cell
 
     @property
     def sync_at(self) -> int:
-        """Number of unsent counts of one event at which `log()` asks for a sync."""
+        """The number of unsent counts of one event at which `log()` requests a send."""
         return self._maps.events.sync_at
 
     @sync_at.setter
@@ -171,17 +172,17 @@ class Cells:
 
     @property
     def storage(self) -> Storage | None:
-        """Where the cells are, as long as there is room; None as long as there are none."""
+        """The first storage; None before the first cell. Cells after a failure to grow are elsewhere."""
         return self._storages[0] if self._storages else None
 
     @property
     def source(self) -> str:
-        """The source's ID; there is none before the first cell."""
+        """The source's ID. Fails before the first cell."""
         return keys.process(self._storages[0].source, self._words[_GENERATION])
 
     @property
     def state(self) -> State:
-        """How far the batch under way has come."""
+        """The state of the batch under way."""
         return _STATES[self._words[_STATE]]
 
     @state.setter
@@ -190,7 +191,7 @@ class Cells:
 
     @property
     def position(self) -> int:
-        """Of the source, before the batch under way."""
+        """Position of the source before the batch under way."""
         return self._words[_POSITION]
 
     @position.setter
@@ -199,7 +200,7 @@ class Cells:
 
     @property
     def next_position(self) -> int:
-        """Of the source, after the batch under way."""
+        """Position of the source after the batch under way."""
         return self._words[_NEXT_POSITION]
 
     @next_position.setter
@@ -207,15 +208,16 @@ class Cells:
         self._words[_NEXT_POSITION] = position
 
     def record_sent_until(self, until: float) -> None:
-        """Record that Redis has confirmed all that was logged before a time, as of `time.monotonic()`."""
+        """Record that Redis has confirmed all counts logged before this time, by `time.monotonic()`."""
         self._words[_SENT_UNTIL] = round(until * 1e9)
 
     def start_over(self) -> None:
-        """Go on as a new source; only while no batch is under way.
+        """Become a new source, with the next generation and position 0. No batch may be under way.
 
-        STARTING_OVER is in the file until all is written. Without it, a process killed in between would leave
-        the old source at position 0, where Redis takes the next batch for one that it has counted; or the new
-        source at the old position, as if Redis had lost all its batches. Starting over twice is harmless.
+        The file has the state STARTING_OVER until all words are written. Without that state, a process killed
+        in between would leave one of two wrong files. The old source at position 0: Redis would ignore its
+        next batch as one that it has counted. The new source at the old position: Redis would seem to have
+        lost all its batches. Starting over twice is harmless.
         """
         self.state = State.STARTING_OVER
         self._words[_GENERATION] += 1
@@ -223,10 +225,10 @@ class Cells:
         self.state = State.IDLE
 
     def add(self, event_id: str) -> Cell:
-        """The cell of an event, made if it has none.
+        """Returns the cell of an event, after making it if it is missing.
 
         Raises:
-            CellsClosed: Other cells have taken the place of these.
+            CellsClosed: Other cells have replaced these.
         """
         with unless_ending(self._growing):
             was_adding, self._is_adding = self._is_adding, True
@@ -239,7 +241,7 @@ class Cells:
                 self._is_adding = was_adding
 
     def add_lost(self) -> Cell:
-        """The cell that counts losses, made if there is none; closed cells have one of their own."""
+        """Returns the cell of `@lost`, after making it if it is missing, also in closed cells."""
         with unless_ending(self._growing):
             if not self.is_closed:
                 return self.add(keys.LOST)
@@ -247,10 +249,10 @@ class Cells:
             return next(found, None) or self._new(keys.LOST)
 
     def close(self) -> bool:
-        """Empty the maps, for the cells that take the place of these; may be called again.
+        """Empty the maps, for the successor of these cells. A further call has no effect.
 
         Returns:
-            False if that is impossible now: the caller has interrupted this thread while it adds a cell.
+            False if this is a signal handler that has interrupted `add` in this thread: nothing is closed.
         """
         with unless_ending(self._growing):
             if self._is_adding and not self.is_closed:
@@ -278,23 +280,23 @@ class Cells:
     def _begin(self) -> None:
         storage = self._open_storage()
         words = storage.words
-        # No function is called until both are there: a signal handler may come before or after that.
+        # No function is called until both are set: a signal handler that adds a cell runs before or after.
         if not self._storages:
             self._words, self._storages = words, [storage]
         else:
             storage.delete()
 
     def unsent(self) -> list[Cell]:
-        """Those with counts that Redis has not confirmed."""
+        """Returns the cells with counts that Redis has not confirmed."""
         return self._differing(Column.TOTAL, Column.ACKED)
 
     def under_way(self) -> list[Cell]:
-        """Those of the batch under way."""
+        """Returns the cells of the batch under way."""
         return self._differing(Column.PENDING, Column.ACKED)
 
     def has_unsent(self) -> bool:
-        """Returns True if Redis has not confirmed all, or a thread may still add to closed cells."""
-        # The threads come first: what one adds until it is done must be seen by the comparison.
+        """Returns True if Redis has not confirmed all counts, or a thread may still add to a closed cell."""
+        # References first: a thread may add a last count before it drops its cell.
         return any(words() is not None for words in self._released) or any(
             extent.differ(Column.TOTAL, Column.ACKED) for extent in self.extents()
         )
@@ -307,11 +309,14 @@ class Cells:
             yield from extent.all()
 
     def extents(self) -> Iterator[Extent]:
-        """The parts of the storage, in order."""
+        """Yields the extents of all storages, in order."""
         for storage in self._storages:
             yield from tuple(storage.extents)
 
 
 def unless_ending(lock: threading.RLock) -> AbstractContextManager[Any]:
-    """The lock; none while the interpreter ends, since a thread that was stopped for good may hold it."""
+    """Returns the lock, or a context without effect while the interpreter ends.
+
+    Then other threads are frozen for good, and one of them may hold the lock.
+    """
     return nullcontext() if process.is_ending() else lock

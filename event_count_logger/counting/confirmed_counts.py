@@ -1,4 +1,7 @@
-"""What Redis has confirmed of one source, so that it can be said what is lost when it has forgotten."""
+"""The counts that Redis has confirmed for one source, batch by batch.
+
+When Redis loses data, its position of the source is behind. The counts of the batches in between are lost.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import NamedTuple
 
 from event_count_logger.counting.spool_format import distance
 
-#: Batches that are remembered at least, 16 bytes each; of a direct group, that is the last second or so.
+#: The least number of batches remembered, 16 bytes each: about the last second of a direct group.
 RECENT = 10_000
 
 
-#: Counters, and so their sums, are counted modulo 2^64.
+#: Counters and their sums are counted modulo 2^64.
 _MASK = 2**64 - 1
 
 
@@ -20,8 +23,8 @@ class Loss(NamedTuple):
     """Counts that were confirmed and are gone.
 
     Attributes:
-        counts: How many.
-        is_exact: Whether those are all, and not only those that are remembered.
+        counts: Number of counts lost.
+        is_exact: False if older batches, which are not remembered, are lost too.
     """
 
     counts: int
@@ -29,10 +32,10 @@ class Loss(NamedTuple):
 
 
 class ConfirmedCounts:
-    """How many counts were confirmed up to each of the recent positions of a source."""
+    """Sums of confirmed counts by position, for the recent batches of a source."""
 
     def __init__(self, position: int = 0) -> None:
-        """What was confirmed up to that position is not known, unless it is 0."""
+        """Start at a position; the counts before are unknown, unless the position is 0."""
         self._start_at(position)
 
     def _start_at(self, position: int) -> None:
@@ -40,7 +43,7 @@ class ConfirmedCounts:
         self._sums = array("Q", (0,))
 
     def add(self, position: int, counts: int) -> None:
-        """A batch was confirmed that took the source to this position."""
+        """Add a confirmed batch that has moved the source to this position."""
         positions, sums = self._positions, self._sums
         positions.append(position)
         sums.append(sums[-1] + counts & _MASK)
@@ -48,7 +51,7 @@ class ConfirmedCounts:
             del positions[:-RECENT], sums[:-RECENT]
 
     def rewind(self, position: int) -> Loss:
-        """What is lost if Redis has the source at this position; from now on it is there."""
+        """Go back to the position that Redis has after a loss of data. Returns the loss."""
         total, n_left = self._sums[-1], bisect_right(self._positions, position)
         if n_left == 0:
             loss = Loss(distance(total, self._sums[0]), is_exact=False)

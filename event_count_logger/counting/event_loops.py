@@ -1,4 +1,4 @@
-"""Event loops, which nothing may block: asyncio (or uvloop, which is one of its loops) and trio."""
+"""Detects a running event loop of asyncio (with uvloop) or trio, and waits in one without blocking it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def is_running_here() -> bool:
-    """True if an event loop runs in this thread."""
+    """Returns whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -19,7 +19,12 @@ def is_running_here() -> bool:
 
 
 async def wait_for_call(ask: Callable[[Callable[[], object]], object], timeout_s: float) -> None:
-    """Give `ask` a function, and wait until any thread calls that function, or the time is over."""
+    """Wait in a coroutine until any thread calls a function, for `timeout_s` at most.
+
+    Args:
+        ask: Called with the function, which any thread may call at any time.
+        timeout_s: Seconds.
+    """
     trio = _trio("in_trio_task")  # trio may also be a guest in the loop of asyncio
     if trio is not None:
         called = trio.Event()
@@ -44,7 +49,7 @@ async def wait_for_call(ask: Callable[[Callable[[], object]], object], timeout_s
 
 
 def _trio(in_it: str) -> Any:
-    """Returns the module trio, if its function of that name says yes; versions before 0.23 have none."""
+    """Returns the module trio if its function of that name returns True; trio before 0.23 lacks these."""
     trio = sys.modules.get("trio")
     is_in_it = getattr(getattr(trio, "lowlevel", None), in_it, None)
     return trio if is_in_it is not None and is_in_it() else None

@@ -1,4 +1,16 @@
-"""A fair lock that cannot be left locked: one thread at a time sends the counts of a group."""
+"""A first-come, first-served lock under which one thread at a time sends the counts of a group.
+
+    thread A        thread B         thread C
+    Ticket          Ticket           Ticket
+       ^               ^                ^
+       |  weak         |  weak          |  weak references
+    [ first         , second         , third ]     queue: the first ticket that still exists holds the lock
+
+A thread waits until its ticket is the first one. `with Ticket(lock, timeout_s)` removes the ticket at the
+end of the block and wakes the next thread. A signal handler may raise an exception at any instruction, also
+before that removal. Then the ticket is garbage-collected with the block, its reference is dead, and the next
+ticket is the first one. A `threading.Lock` would stay locked.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +23,14 @@ from contextlib import suppress
 
 from event_count_logger import process
 
-#: Seconds until a waiting thread looks again: a turn that was garbage-collected wakes no one.
-_LOOK_AGAIN_S = 0.2
+#: Seconds until a waiting thread checks again: a ticket that is garbage-collected wakes no thread.
+_CHECK_AGAIN_S = 0.2
 
 
 class FairLock:
-    """A queue of turns; the first one that still exists holds the lock.
+    """A lock that is released when its holder is garbage-collected; see the module.
 
-    The queue holds weak references. An exception out of a signal handler, wherever it strikes, ends the block
-    or the call that keeps the `Ticket`, and a turn that is gone holds nothing. Nothing here waits for another
-    thread, except for a turn, up to a time limit.
+    No method waits for another thread, except `acquire`, up to its time limit.
     """
 
     def __init__(self) -> None:
@@ -28,24 +38,23 @@ class FairLock:
         self._queue: deque[weakref.ref[Ticket]] = deque()
 
     def acquire(self, ticket: Ticket, timeout_s: float) -> bool:
-        """Acquire the lock for a turn. Returns False on time-out, and in a forked child, whose parent sends
-        these counts.
-        """
+        """Acquire the lock. Returns False on time-out and in a child process: its parent sends the counts."""
         if process.current() != self._process:
             return False
         deadline = time.monotonic() + timeout_s
         self._queue.append(weakref.ref(ticket))
         while self._holder() is not ticket:
             wait_s = deadline - time.monotonic()
-            # A signal handler may have interrupted the very thread that holds the lock or waits for it.
+            # If this thread has an earlier ticket, this is a signal handler that has interrupted it: waiting
+            # would be a deadlock.
             if wait_s <= 0 or self._has_earlier_ticket(ticket):
                 self._remove(weakref.ref(ticket))
                 return False
-            ticket.wait(min(wait_s, _LOOK_AGAIN_S))
+            ticket.wait(min(wait_s, _CHECK_AGAIN_S))
         return True
 
     def release(self, ticket: Ticket) -> None:
-        """Release the lock, if this turn holds it or waits for it."""
+        """Remove a ticket, which holds the lock or waits for it, and wake the next one."""
         self._remove(weakref.ref(ticket))
         holder = self._holder()
         if holder:
@@ -63,18 +72,18 @@ class FairLock:
             self._remove(first)
 
     def _remove(self, reference: weakref.ref[Ticket]) -> None:
-        """Remove a turn, wherever in the queue it stands."""
+        """Remove a ticket from any place in the queue."""
         while True:
             try:
                 return self._queue.remove(reference)
-            except ValueError:  # another thread has found it dead, too
+            except ValueError:  # another thread has removed the dead reference
                 return None
-            except IndexError:  # another thread has changed the queue meanwhile
+            except IndexError:  # another thread has changed the queue
                 continue
 
     def _has_earlier_ticket(self, ticket: Ticket) -> bool:
-        """Returns whether a turn of the same thread stands before this one."""
-        # By place: without a global lock, a deque that other threads change cannot even be copied.
+        """Returns whether an earlier ticket belongs to the same thread."""
+        # By index: iterating over a deque, or copying it, fails if another thread changes it.
         with suppress(IndexError):
             for index in itertools.count():
                 other = self._queue[index]()
@@ -86,7 +95,16 @@ class FairLock:
 
 
 class Ticket:
-    """`with Turn(turns, timeout_s) as mine`: inside, `mine` is whether this thread holds the lock."""
+    """A place in the queue of a `FairLock`, and the context manager that acquires and releases the lock.
+
+    Example:
+        with Ticket(lock, timeout_s=5) as acquired:
+            if acquired:
+                ...
+
+    Attributes:
+        thread: Identifier of the thread that made the ticket.
+    """
 
     __slots__ = ("__weakref__", "_awake", "_lock", "_timeout_s", "thread")
 
@@ -112,16 +130,17 @@ class Ticket:
             raise
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until `wake()`, or until the time is over."""
+        """Sleep until `wake()`, for `timeout_s` at most."""
         if self._awake is None:
-            # Not before: gevent and eventlet may have replaced the locks of the standard library by then.
+            # Not in `__init__`: gevent or eventlet may replace the locks of the standard library later.
+            # This call returns at once, and the caller checks again: `wake()` may have come before.
             self._awake = threading.Lock()
             self._awake.acquire()
-        else:  # the first time, the caller looks again: `wake()` may have come before there was a lock
+        else:
             self._awake.acquire(timeout=timeout_s)
 
     def wake(self) -> None:
-        """Let `wait()` return."""
+        """Make `wait()` return."""
         if self._awake is not None:
-            with suppress(RuntimeError):  # it is awake
+            with suppress(RuntimeError):  # the thread is awake
                 self._awake.release()

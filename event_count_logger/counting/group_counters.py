@@ -1,4 +1,4 @@
-"""The counters of one group in one process, which are replaced from time to time."""
+"""The local counters of one group in one process, which are replaced when events expire."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from event_count_logger.counting.usage import Usage
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 
-#: Counters are replaced when so many of the events are idle, or so many of `max_events` are in use.
+#: Counters are replaced when this part of the events is idle, or this part of `max_events` is in use.
 _IDLE_PART_OF_EVENTS, _CROWDED = 1 / 8, 3 / 4
 
-#: Counters that were replaced and are not yet done, at most: while Redis is unavailable, none are.
+#: The most replaced counters with unsent counts: they accumulate while Redis is unavailable.
 _MAX_REPLACED = 3
 
-#: Attempts to send counts that a caller waits for, at most.
+#: The most attempts to send counts that a caller waits for.
 _MAX_ATTEMPTS = 2
 
 #: Seconds that a thread waits for another one that replaces the counters.
@@ -39,16 +39,18 @@ _MAX_WAIT_S = 1.0
 class GroupCounters:
     """The local counters and the session outbox of one group in one process.
 
-    Events that are no longer in use leave the process in one way only: all counters are replaced, as if the
-    process had been restarted. The new ones have a file and a source of their own, in which events that are
-    in use get a cell with their next `log()`. The old ones are sent and deleted by the background thread:
+    Idle events expire in one way only: all counters are replaced, as if the process had been restarted. The
+    new counters have a file and a source of their own. An event in use gets a new cell with its next `log()`.
 
-        make_room, look -> admission drops idle events -> the old counters are closed, which empties the map
-        -> new counters -> the background thread sends and deletes the old ones
+        expire_idle, make_room
+          -> the admission drops idle events
+          -> the old counters are closed, which empties the maps
+          -> new counters
+          -> the background thread sends the old ones and deletes their file
 
     Attributes:
-        maps: Where cells are found; the same maps for as long as the process lives.
-        outbox: What this process has to report of sessions.
+        maps: Maps from event ID to cell, the same ones for the life of the process.
+        outbox: Session actions to send.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class GroupCounters:
         self.outbox = Outbox(config, store, log)
         self._config = config
         self._admission = admission
-        # One shard for each process, drawn at random; the spool file says which one it is.
+        # A random shard for each process; the spool file names it.
         shard = config.shard(random.Random().randrange(config.n_shards))
         expire_idle = weakref.WeakMethod(self.expire_idle) if config.auto_declare_events else None
         move_unsent = weakref.WeakMethod(self.move_unsent)
@@ -72,13 +74,13 @@ class GroupCounters:
 
     @property
     def local(self) -> LocalCounters:
-        """The counters that new events are added to."""
+        """The counters that get new events."""
         if self._local.cells.is_closed:
-            self._replace(self._local)  # another thread is about to, or was interrupted
+            self._replace(self._local)  # another thread has not finished replacing them
         return self._local
 
     def all_local(self) -> list[LocalCounters]:
-        """The same, and those that were replaced and are not yet done."""
+        """Returns the current counters and the replaced ones with unsent counts."""
         for each in tuple(self._replaced):
             if not each.has_unsent():
                 with suppress(ValueError):  # another thread has removed it
@@ -86,11 +88,11 @@ class GroupCounters:
         return [self.local, *self._replaced]
 
     def senders(self) -> list[syncer.Sender]:
-        """Everything that may have something to send."""
+        """Returns all senders of the group in this process."""
         return [*self.all_local(), self.outbox]
 
     def add(self, event_id: str) -> None:
-        """Make sure that an event has a cell."""
+        """Make a cell for an event that has none."""
         while True:
             local = self.local
             with suppress(CellsClosed):
@@ -101,28 +103,28 @@ class GroupCounters:
             self._watched = local
 
     def flush_target(self) -> FlushTarget:
-        """The counts that are unsent now."""
+        """Returns the counts that are unsent now."""
         return FlushTarget(self.all_local(), self.outbox)
 
     def flush_replaced(self, timeout_s: float) -> None:
-        """Send what is left of counters that were replaced; waits until that was tried, or time is over."""
+        """Send the counters that were replaced. Waits for one attempt, for `timeout_s` at most."""
         deadline = time.monotonic() + timeout_s
         for local in self.all_local()[1:]:
             syncer.current().flush(local, deadline - time.monotonic())
 
     def release(self) -> None:
-        """Nothing will be counted any more: send what is left."""
+        """Send the rest: nothing will be counted any more."""
         for local in self._replaced:
-            local.is_replaced = False  # none take its place any more
+            local.is_replaced = False  # they are the last ones
         for sender in (self._local, self.outbox):
             syncer.current().release(sender)
 
     def adder(self, event_id: str, send: Callable[[Cell, int], object]) -> Adder:
-        """Returns what adds to an event without asking whether it may be counted; see `Counting._send`."""
+        """Returns an `Adder`, which counts an event without asking the admission; see `Counting._send`."""
         return Adder(self.maps.of(event_id), self.add, send)
 
     def move_unsent(self, finished: LocalCounters) -> None:
-        """Move what is unsent to new counters: another process has sent the rest and deleted the file."""
+        """Move unsent counts to new counters: another process has sent the rest and deleted the file."""
         self._replace(finished)
         for cell in finished.cells.unsent():
             total = cell.total
@@ -131,11 +133,11 @@ class GroupCounters:
         syncer.current().wake(self._local)
 
     def expire_idle(self, now: float) -> None:
-        """Let events leave that were not used for `expire_after`, if it is worth while."""
+        """Expire events not used for `expire_after`, if there are enough of them."""
         self._expire(now, self._config.expire_after, at_once=False)
 
     def make_room(self, now: float) -> None:
-        """Let events leave that were not used for a part of `expire_after`: a new one finds no room."""
+        """Expire events not used for a part of `expire_after`: `max_events` are in use."""
         self._expire(now, self._config.expire_after * IDLE_PART, at_once=True)
 
     def _expire(self, now: float, idle_s: float, at_once: bool) -> None:
@@ -145,7 +147,7 @@ class GroupCounters:
         try:
             acquired = self._replacing.acquire(timeout=0 if event_loops.is_running_here() else _MAX_WAIT_S)
             local = self.local
-            # A signal handler may have interrupted this thread right here.
+            # `_is_expiring`: this is a signal handler that has interrupted this method.
             if not acquired or self._is_expiring or not self._drop_idle(now, now - idle_s, at_once):
                 return
         finally:
@@ -185,7 +187,7 @@ class GroupCounters:
                 return
             new = old.make_successor(self.maps)
             usage = Usage(new.cells)
-            # No function is called in between: a signal handler may have done the same.
+            # No function is called in between: a signal handler may have replaced them.
             if self._local is old:
                 self._local, self._usage = new, usage
                 self._replaced.append(old)
@@ -193,12 +195,12 @@ class GroupCounters:
 
 
 class Adder(Counting):
-    """Adds counts to the cells of one map; threads may log meanwhile."""
+    """Adds counts to the cells of one map. Threads may log meanwhile."""
 
     def __init__(
         self, cell_map: CellMap, add: Callable[[str], None], send: Callable[[Cell, int], object]
     ) -> None:
-        """`add` makes sure that an event has a cell in the map; `send` is called as `Counting._send`."""
+        """`add` makes a cell for an event that has none; `send` is called as `Counting._send`."""
         self.cells = cell_map
         self._add = add
         self._request_send = send
@@ -213,11 +215,11 @@ class Adder(Counting):
 
 
 def _ignore(cell: Cell, total: int) -> None:
-    """Sends nothing."""
+    """Does nothing: the next send includes these counts."""
 
 
 class FlushTarget:
-    """The counts that were unsent when this was made."""
+    """The counts and session actions that are unsent when a flush begins."""
 
     def __init__(self, all_local: list[LocalCounters], outbox: Outbox) -> None:
         self._senders: list[syncer.Sender] = [*all_local, outbox]
@@ -225,12 +227,12 @@ class FlushTarget:
         self._totals = [(cell, cell.total) for local in all_local for cell in local.cells.unsent()]
 
     def attempts(self) -> Iterator[syncer.Sender]:
-        """The senders that have something to send; once more where a connection has just broken."""
+        """Yields the senders to flush, twice if needed: the first attempt may find a broken connection."""
         for _ in range(_MAX_ATTEMPTS):
             if not self.is_confirmed():
                 yield from (sender for sender in self._senders if sender.has_unsent())
 
     def is_confirmed(self) -> bool:
-        """Returns whether Redis has confirmed the counts, and what was reported of sessions."""
+        """Returns whether Redis has confirmed these counts and session actions."""
         are_confirmed = all(has_reached(cell.acked, total) for cell, total in self._totals)
         return are_confirmed and self._outbox.is_sent(self._end)

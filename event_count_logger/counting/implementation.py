@@ -1,4 +1,4 @@
-"""The types that count: in C where they were built, in Python where not, or where ECL_NATIVE=0 says so."""
+"""Chooses the types that count: `_native.c`, or `pure` if that was not built or ECL_NATIVE=0 is set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 #: Whether counting is done in C.
 NATIVE = False
 
-#: Why it is not.
+#: The reason for counting in Python; '' if `NATIVE`.
 WHY_NOT_NATIVE = ""
 
 if not TYPE_CHECKING:
@@ -42,5 +42,5 @@ if not TYPE_CHECKING:
 
 
 def implementation() -> str:
-    """Returns `native` or `pure Python`: how processes with this installation and environment count."""
+    """Returns `native` or `pure Python`: the implementation used with this installation and environment."""
     return "native" if NATIVE else "pure Python"

@@ -1,4 +1,4 @@
-"""What one process has counted for one group, and when it is to be sent."""
+"""The local counters of one group: cells, their spool file, and the times to send them."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from event_count_logger.errors import SUREST_FIRST, Applied, NotYet, Rejected, S
 from event_count_logger.logs import Log, counted
 from event_count_logger.store import Store
 
-#: Seconds between attempts while Redis is away or refuses everything.
+#: Seconds between attempts while Redis is unavailable or rejects all counts.
 _RETRY_S = 0.5
 
-#: Seconds: what fails sooner did not wait for an answer in vain, and may be tried again when a process ends.
+#: Seconds: a failure within this time was no time-out, and is retried once at the end of the process.
 _AT_ONCE_S = 0.5
 
-#: Seconds that a process without a background thread waits for another one that sends what is in its file.
+#: Seconds that a process without a background thread waits while another process sends its file.
 _TAKEN_S = 1.0
 
-#: Counts are sent this part of an interval before its end, within these seconds: earlier leaves more
-#: counts to the next interval, later may miss the end when the machine is busy.
+#: Time before the end of an interval at which counts are sent: this part of the interval, at least and at
+#: most these seconds. An earlier send leaves more counts to the next interval. A later one may miss the end.
 _LEAD_PART, _SHORTEST_LEAD_S, _LONGEST_LEAD_S = 0.05, 0.02, 0.25
 
-#: How often within `expire_after` it is looked at which events are in use.
+#: Number of checks for idle events in `expire_after`.
 _EXPIRY_CHECKS = 8
 
-#: What becomes of counts after an error, by `StoreError.applied`.
+#: The fate of counts after an error, by `StoreError.applied`, for messages.
 _CONSEQUENCES = {
     "yes": "the batch is in Redis, and further counts are kept until it is confirmed",
-    "no": "counts are kept and tried again",
-    "unknown": "counts are kept and tried again",
+    "no": "counts are kept, retrying",
+    "unknown": "counts are kept, retrying",
 }
 
-#: Returns a function that looks at which events are in use, given the time; None if it is not there any more.
+#: Returns a function that expires idle events, given the time; None if the group is gone.
 ExpireIdle = Callable[[], Callable[[float], object] | None]
 
-#: Returns a function that moves the counts of these counters to others; None if it is not there any more.
+#: Returns a function that moves unsent counts to other counters; None if the group is gone.
 MoveUnsent = Callable[[], "Callable[[LocalCounters], object] | None"]
 
 
 class LocalCounters:
-    """The cells of a group, and the one way out of them.
+    """The cells of a group, with the batch sender and the spool file; a `Sender` for the background thread.
 
     Attributes:
-        cells: The cells, by event.
-        wake_requested: Whether a sync was asked for that has not begun: it will send what is counted now.
+        cells: The cells.
+        wake_requested: Whether a send was requested and has not begun: it will include counts logged now.
         released: Whether nothing will be added any more.
-        is_replaced: Whether that is because other counters of the same group go on.
-        failure: Why the last attempt to send failed, in words; '' if it did not.
-        applied: Whether the batch under way was counted, by all attempts to send it; see `StoreError`.
+        is_replaced: Whether other counters of the group have replaced these.
+        failure: The reason why the last attempt to send failed, in words; '' if it succeeded.
+        applied: Whether Redis has counted the batch under way, judged by all attempts; see `StoreError`.
     """
 
     def __init__(
@@ -77,22 +77,22 @@ class LocalCounters:
         expire_idle: ExpireIdle | None = None,
         move_unsent: MoveUnsent | None = None,
     ) -> None:
-        """Opens nothing.
+        """Opens no file and no connection.
 
         Args:
-            config: The group, or the shard of it.
-            store: Where the counts go.
-            recovery: Runs once, with the first sync.
-            log: Of the group.
+            config: The group, or one shard of it.
+            store: Gets the counts.
+            recovery: Runs once per process, with the first send.
+            log: Logger of the group.
             maps: See `Cells`.
-            expire_idle: What is called some times within `expire_after`, if anything.
-            move_unsent: Moves counts to other counters, once another process has finished this file.
+            expire_idle: Called some times in `expire_after`; None if events never expire.
+            move_unsent: Called after another process has sent and deleted the file of these counters.
         """
         self.config = config
         self.is_replaced = False
-        self.failure = ""  # not the error itself, whose frames keep the caller alive
+        self.failure = ""  # no error object: its frames keep the caller alive
         self.applied: Applied = "no"
-        self._failed_batch = 0  # position of the batch that `applied` is about
+        self._failed_batch = 0  # next position of the batch that `applied` is about
         self._spool = Spool(config, store.identity, log)
         self.cells = Cells(self._spool.open, self._spool.warn_full, maps)
         self._spool.attach(self.cells)
@@ -111,14 +111,14 @@ class LocalCounters:
         self._touch_at = time.monotonic() + config.source_ttl / 4
         self._to_confirm: deque[Cell] = deque()
         self._is_rejected = False
-        self._failed = False  # the last sync
-        self._is_closing = False  # everything is sent at once
-        # Each process has its own moment, so that not all come at once. It stays the same, so that under
-        # constant load as much is left to the next interval as was left by the one before.
+        self._failed = False  # the last send
+        self._is_closing = False  # each count is sent at once
+        # Random, so that the processes do not all send at the same time. Constant in one process: under
+        # constant load, each interval leaves as many counts to the next one as it got from the last one.
         self._jitter = random.Random().uniform(0.6, 1)
 
     def send(self, timeout_s: float) -> None:
-        """Send what is unsent, as far as Redis accepts it; waits for its turn for `timeout_s`."""
+        """See `Sender`. Also recovers the files of ended processes, once, and expires idle events."""
         self.clear_wake_request()
         self._failed = True
         with suppress(StoreError):  # logged where noticed; the counts are kept
@@ -131,8 +131,8 @@ class LocalCounters:
         self._expire_if_due(time.monotonic())
 
     def _send_all(self) -> bool:
-        """Returns False if another process sends what is in the file. The turn is this thread's."""
-        self._to_confirm.clear()  # what is in there is among all that is sent now
+        """Send all counts. Returns False if another process sends the file. This thread holds the lock."""
+        self._to_confirm.clear()  # these cells are sent with all others
         try:
             if not self._may_send():
                 return False
@@ -145,11 +145,11 @@ class LocalCounters:
         return True
 
     def _may_send(self) -> bool:
-        """Make sure that no other process sends what is in the file: that may have been taken over."""
+        """Returns whether this process may send the counts: no other process has taken the file over."""
         lock = self._spool.check_lock()
         deadline = time.monotonic() + _TAKEN_S
         while lock is LockState.TAKEN and not process.has_threads() and time.monotonic() < deadline:
-            time.sleep(_TAKEN_S / 20)  # no background thread looks again
+            time.sleep(_TAKEN_S / 20)  # no background thread checks again
             lock = self._spool.check_lock()
         self._is_taken = lock is LockState.TAKEN
         if lock is LockState.RELOCKED:  # another process may have finished a batch meanwhile
@@ -159,11 +159,11 @@ class LocalCounters:
             move_unsent = self._move_unsent() if self._move_unsent else None
             if move_unsent:
                 move_unsent(self)
-            else:  # the group is gone, so that no other counters take the counts
+            else:  # the group is gone: there are no other counters
                 self._spool.use_memory()
                 self.cells.start_over()
                 lock = LockState.HELD
-            # It refers to cells of a batch that was under way, and they keep the file from being deleted.
+            # The old one refers to cells of its last batch: with these, the counters would never be done.
             self._sender = BatchSender(self.config, self.cells, self._store, self._log)
         return lock in (LockState.HELD, LockState.RELOCKED)
 
@@ -175,12 +175,12 @@ class LocalCounters:
                 expire_idle(now)
 
     def clear_wake_request(self) -> None:
-        """Have `log()` ask for a sync as soon as enough is unsent."""
+        """Make `log()` request a send as soon as enough counts are unsent."""
         self.wake_requested = False
         self.cells.sync_at = self._sync_at if process.has_threads() else 1
 
     def note_wake_request(self) -> None:
-        """A sync was asked for: until it begins, `log()` has nothing more to ask for."""
+        """Note that a send was requested: `log()` requests no other one until it begins."""
         self.wake_requested = True
         if not self.config.direct and process.has_threads():
             self.cells.sync_at = NEVER
@@ -188,30 +188,30 @@ class LocalCounters:
     def _touch_source_if_due(self) -> None:
         now = time.monotonic()
         if now >= self._touch_at:
-            with suppress(Rejected):  # what there is to count is sent all the same
+            with suppress(Rejected):  # counts are sent all the same
                 self._sender.touch_source()
                 self._touch_at = now + self.config.source_ttl / 4
 
     def _await_retry(self) -> None:
-        """`log()` needs to ask for nothing while there is something unsent, since that is retried soon."""
+        """Unsent counts are retried soon: `log()` need not request a send."""
         if self.has_unsent():
             self.note_wake_request()
         else:
             self._failed = False
 
     def send_at_once(self) -> None:
-        """Do not wait for the next sync with what is logged from now on."""
+        """See `Sender`."""
         self._is_closing = True
         self._sync_at = 1
         self.clear_wake_request()
 
     def close(self) -> bool:
-        """Add no events from now on, because other counters take the place of these; may be called again.
+        """Add no events from now on: other counters replace these. A further call has no effect.
 
-        The background thread sends what is left, and then leaves nothing behind.
+        The background thread sends the rest and deletes the file.
 
         Returns:
-            False if that is impossible now; see `Cells.close`.
+            False if nothing was closed; see `Cells.close`.
         """
         if not self.cells.close():
             return False
@@ -219,7 +219,7 @@ class LocalCounters:
         return True
 
     def make_successor(self, maps: CellMaps) -> LocalCounters:
-        """The counters that take the place of these, which are closed."""
+        """Returns new counters of the group, which replace these after `close`."""
         new = LocalCounters(
             self.config, self._store, self._recovery, self._log, maps, self._expire_idle, self._move_unsent
         )
@@ -229,19 +229,17 @@ class LocalCounters:
         return new
 
     def prepare(self) -> None:
-        """Connect, and learn the clock of Redis, before the first boundary comes near; finish what
-        processes that were killed have left.
-        """
-        with suppress(StoreError):  # told where noticed
+        """Connect, get the clock of Redis before the first boundary, and recover files of ended processes."""
+        with suppress(StoreError):  # logged where noticed
             with self._store.client.attempt(self.config, self.config.prefix):
                 self._store.client.server_time(self.config)
             self._recovery.run_once()
 
     def confirm(self, cell: Cell, total: int, timeout_s: float) -> bool:
-        """Have a cell sent up to `total` by the connection that there is; callers share one commit.
+        """Send a cell up to `total`, on the open connection. Threads that wait share one commit.
 
         Returns:
-            False if it was not confirmed, and another attempt, with a new connection, is worth while.
+            False if it is worth while to retry with a new connection.
         """
         self._to_confirm.append(cell)
         with Ticket(self._send_lock, timeout_s) as acquired:
@@ -258,9 +256,9 @@ class LocalCounters:
             return True
 
     def _all_to_confirm(self, own: Cell) -> list[Cell]:
-        """Returns the own cell and those of the threads that wait for their turn.
+        """Returns the own cell and those of the threads that wait for the lock.
 
-        The own one may be missing in the list: a turn that failed for want of a connection has taken it out.
+        The own one may be missing in the queue: another thread removed it, and then found no connection.
         """
         cells = [own]
         while self._to_confirm:
@@ -270,71 +268,65 @@ class LocalCounters:
         return cells
 
     def sending_paused(self) -> Ticket:
-        """While this is held, nothing is under way to Redis."""
+        """Returns a context in which no other thread sends."""
         return Ticket(self._send_lock, threading.TIMEOUT_MAX)
 
     @property
     def spool_file(self) -> Path | None:
-        """The spool file that the counts are in; None if they are in memory only."""
+        """The path of the spool file; None if the counts are in memory only."""
         storage = self.cells.storage
         return storage.path if isinstance(storage, SpoolFile) and not storage.is_deleted() else None
 
     def unsent(self) -> dict[str, int]:
-        """What Redis has not confirmed, per event."""
+        """Returns the counts that Redis has not confirmed, by event ID."""
         return {cell.event_id: unsent(cell) for cell in self.cells.unsent()}
 
     def describe_unsent(self) -> str:
-        """How much that is; '' for nothing."""
+        """Returns the numbers of unsent counts and events, in words; '' for none."""
         unsent = self.unsent()
         if not unsent:
             return ""
         return f"{counted(sum(unsent.values()), 'count')} of {counted(len(unsent), 'event')}"
 
     def has_unsent(self) -> bool:
-        """Whether there is anything that Redis has not confirmed."""
+        """Returns whether Redis has not confirmed all counts."""
         return self.cells.has_unsent()
 
     def retire(self) -> None:
-        """See whether Redis still knows what it has confirmed, and take the source's position out of it, if
-        nothing of it can arrive there any more.
-        """
+        """See `BatchSender.retire`. Has no effect if that is impossible now."""
         with Ticket(self._send_lock, 0) as acquired:
             if not acquired or self._store.client.is_unavailable(self.config) or self.has_unsent():
                 return
             if not self._spool.is_held():
                 return
             began = time.monotonic()
-            with suppress(StoreError):  # what is left of it only takes up room
+            with suppress(StoreError):  # the position that is left only takes up space
                 try:
                     self._sender.retire()
                 except Unavailable:
                     if time.monotonic() - began > _AT_ONCE_S:
                         raise
-                    self._sender.retire()  # the connection had broken: a new one may lead to another server
+                    self._sender.retire()  # the connection was broken, and a new one may work
 
     def dispose(self) -> str:
-        """At the end: nothing is left behind of counters that are all sent.
-
-        Returns:
-            What becomes of those that are not, in words.
-        """
+        """Delete the file if all counts are sent. Returns the fate of unsent counts, in words."""
         with Ticket(self._send_lock, 0) as acquired:
             fate = self._spool.dispose(acquired and not self.has_unsent())
         self._recovery.log_recovered()
         if self.released and not self.is_replaced:
-            self._store.close()  # it may be garbage by now, whose finalizer has run before this used it again
+            self._store.close()  # its finalizer may have run before this used it again
         return fate
 
     def is_backing_off(self, event_id: str) -> bool:
-        """Whether sending this event is known to fail for now: the next attempt is to be waited for."""
+        """Returns whether sending this event is known to fail now: wait for the next attempt."""
         is_waiting = self._is_taken or self._is_rejected
         return (
             is_waiting or self._store.client.is_unavailable(self.config) or self._sender.is_rejected(event_id)
         )
 
     def next_send(self, now: float) -> float:
-        """When to sync next, if nobody asks before; `now` and the result are `time.monotonic()`."""
-        # Where all is sent at once, nothing else would send what came while `log()` found no reason to ask.
+        """See `Sender`."""
+        # With a limit of 1, nothing else would send counts that were logged while a send was requested.
         is_waiting = self._failed or self._sync_at == 1 or self._store.client.is_unavailable(self.config)
         if self.released or (is_waiting and self.has_unsent()):
             return now + _RETRY_S * self._jitter
@@ -346,7 +338,7 @@ class LocalCounters:
         return min(when, now + (self.config.sync_interval or math.inf), now + self._until_boundary())
 
     def _until_boundary(self) -> float:
-        """Seconds until just before the first boundary that there is still time to be before."""
+        """Returns the seconds until just before the next boundary that can still be met."""
         server_now = time.time() + self._store.client.clock_offset_of(self.config)
         waits = []
         for interval in self.config.intervals:
@@ -373,7 +365,7 @@ class LocalCounters:
     def _note_failure(self, error: StoreError) -> None:
         batch = self.cells.next_position
         known: tuple[Applied, ...] = (error.applied,)
-        if batch == self._failed_batch:  # an earlier attempt may have counted, though this one has not
+        if batch == self._failed_batch:  # an earlier attempt may have been counted
             known = (error.applied, self.applied)
         self.failure, self._failed_batch = str(error), batch
         self.applied = next(each for each in SUREST_FIRST if each in known)

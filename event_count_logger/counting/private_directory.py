@@ -1,4 +1,4 @@
-"""A directory that no other user can read or change, and the files in it."""
+"""Creates and checks directories with mode 0700, and checks the files in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Kind(Enum):
-    """Kinds of files, by their type in `st_mode`; the values are for messages."""
+    """Types of files as in `st_mode`; the values appear in messages."""
 
     FILE = "a regular file"
     DIRECTORY = "a directory"
@@ -21,7 +21,7 @@ class Kind(Enum):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Kind:
-        """The kind of a file with this status."""
+        """Returns the kind of a file, given its status."""
         return _KINDS.get(stat.S_IFMT(status.st_mode), cls.DEVICE)
 
 
@@ -35,17 +35,17 @@ _KINDS = {
 
 
 def make(directory: Path) -> None:
-    """Create a directory that is private, unless it is there, and directories above it that are missing.
+    """Create a private directory if it is missing, with missing directories above it (mode 0755).
 
     Raises:
-        OSError: It cannot be created, or is not private.
+        OSError: It cannot be created, or is there and not private.
     """
     _make(directory, 0o700)
     check(directory)
 
 
 def _make(directory: Path, mode: int) -> None:
-    """Create a directory and missing ones above it, which only this user can change, with any umask."""
+    """Create a directory and missing ones above it. No umask makes them writable for other users."""
     with suppress(FileExistsError):
         try:
             os.mkdir(directory, mode)
@@ -55,7 +55,7 @@ def _make(directory: Path, mode: int) -> None:
 
 
 def check(directory: Path) -> None:
-    """Raises OSError unless it is a directory of this user, closed to all others, and no symbolic link."""
+    """Raises OSError unless this is a directory of this user, no symbolic link, with at most mode 0700."""
     status = directory.lstat()
     _check_kind(directory, status, Kind.DIRECTORY)
     _check_owner(directory, status)
@@ -64,7 +64,7 @@ def check(directory: Path) -> None:
 
 
 def close_if_empty(directory: Path) -> bool:
-    """Set the mode of an empty directory of this user to 0700; returns whether that changed it.
+    """Set the mode of an empty directory of this user to 0700. Returns whether the mode has changed.
 
     Raises:
         OSError: It cannot be read.
@@ -81,7 +81,7 @@ def close_if_empty(directory: Path) -> bool:
 
 
 def check_file(path: Path, kind: Kind) -> None:
-    """Raises OSError if something of another kind is there, or something that belongs to another user."""
+    """Raises OSError if there is a file of another kind or of another user. A missing file is no error."""
     try:
         status = path.lstat()
     except FileNotFoundError:

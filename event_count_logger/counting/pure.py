@@ -1,4 +1,4 @@
-"""Counting itself, in Python: stands in for `_native.c` where that was not built, and behaves the same."""
+"""The types that count, in Python: the fallback for `_native.c`, with the same behaviour."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from event_count_logger import process
 from event_count_logger.process import MARK
 
-#: The largest count, and the most that may be unsent of one event.
+#: The largest count, and the most unsent counts of one event.
 LARGEST = 2**63 - 1
 
-#: `CellMap.sync_at` that is never reached.
+#: A value of `CellMap.sync_at` that is never reached.
 NEVER = 2**63
 
 _MASK = 2**64 - 1
 
-#: Of <sys/mman.h>, for which the module mmap has no name; the same on Linux and macOS.
+#: From <sys/mman.h>, missing in the module mmap; the same value on Linux and macOS.
 _MAP_FIXED = 0x10
 
 #: Whether `Cell.add` cannot be interrupted. Since 3.11, CPython with a global lock lets other threads and
@@ -30,29 +30,36 @@ _UNINTERRUPTED: bool = sys.version_info >= (3, 11) and getattr(sys, "_is_gil_ena
 
 
 class Cell:
-    """The counts of one event: three words of 64 bits, which are counted modulo 2^64."""
+    """The counts of one event: three words of 64 bits, counted modulo 2^64.
+
+    Attributes:
+        event_id: ID of the event.
+        unwrapped_acked: `acked`, not modulo 2^64: `total - unwrapped_acked` counts are unsent.
+    """
 
     __slots__ = ("_at", "_total", "_words", "event_id", "unwrapped_acked")
 
     def __init__(self, event_id: str, words: memoryview[int], at: int) -> None:
-        """The words are those at `at`, `at + 1` and `at + 2`."""
+        """The words are `words[at]` to `words[at + 2]`: `total`, `pending`, `acked`."""
         self.event_id = event_id
         self._words = words
         self._at = at
         self._remember()
 
     def _remember(self) -> None:
-        """Keep what every event needs where it is read quicker than from memory; not modulo 2^64."""
+        """Copy `total` and `acked` into attributes, which are faster to read; not modulo 2^64."""
         total, acked = self._words[self._at], self._words[self._at + 2]
         self._total = total
         self.unwrapped_acked = total - (total - acked & _MASK)
 
     def add(self, count: int) -> int | None:
-        """Add to `total`, and return it, not modulo 2^64. From reading to writing this calls nothing, and
-        never jumps back. Returns None, and adds nothing, in a forked child: this is a cell of its parent.
+        """Add to `total`. Returns it, not modulo 2^64.
+
+        Returns None, and adds nothing, in a child process: the cell belongs to its parent.
         """
         if not MARK[0]:
             return None
+        # Atomic: between reading and writing, no call and no backward jump lets other code run.
         total = self._total + count
         if total - self.unwrapped_acked > LARGEST:
             raise OverflowError(f"more than 2^63-1 counts of event {self.event_id!r} would be unsent")
@@ -62,7 +69,7 @@ class Cell:
 
     @property
     def total(self) -> int:
-        """What was logged."""
+        """The counts logged."""
         return self._words[self._at]
 
     @total.setter
@@ -81,7 +88,7 @@ class Cell:
 
     @property
     def acked(self) -> int:
-        """`total` up to which Redis has confirmed."""
+        """The part of `total` that Redis has confirmed."""
         return self._words[self._at + 2]
 
     @acked.setter
@@ -95,23 +102,24 @@ class CellMap:
     """The cells of a group by event ID.
 
     Attributes:
-        sync_at: Number of unsent counts of one event at which they are to be sent.
+        by_id: A read-only view; `put` adds a cell.
+        sync_at: Number of unsent counts of one event at which `Counting._send` is called.
     """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Cell] = {}
         self.by_id: Mapping[str, Cell] = MappingProxyType(self._by_id)
         self.sync_at = NEVER
-        # Reentrant, because a signal handler may count too.
+        # Reentrant, because a signal handler may count, too.
         self._adding = threading.RLock()
 
     def adding(self) -> AbstractContextManager[Any]:
-        """The lock under which cells are added to, where Python does not make that one step."""
-        # While the interpreter ends, a thread may have been stopped for good that holds it.
+        """Returns the lock for `Cell.add`, where that is not atomic."""
+        # While the interpreter ends, the lock may be held by a thread that is frozen for good.
         return nullcontext() if sys.is_finalizing() else self._adding
 
     def put(self, cell: Cell) -> Cell:
-        """Give an event its cell, unless it has one; returns the one that it has, until `clear`."""
+        """Add a cell, unless its event has one. Returns the cell of the event."""
         return self._by_id.setdefault(cell.event_id, cell)
 
     def clear(self) -> None:
@@ -119,31 +127,31 @@ class CellMap:
         self._by_id.clear()
 
 
-#: Before the first event of a process.
+#: The map before the first event of a process.
 _EMPTY = CellMap()
 
 
 class Counting:
-    """The part of an event group that every event goes through.
+    """The base class of `EventGroup`, with the fast path of `log()`.
 
-    A subclass has `_log_unusual(event_id, count)`, which is given whatever is not simply a known event ID
-    and a positive integer, and `_send(cell, total)`, for when `total - acked` has reached `sync_at`.
+    A subclass has two methods. `_log_unusual(event_id, count)` gets all arguments but a known event ID with a
+    positive integer. `_send(cell, total)` is called when `total - acked` has reached `sync_at`.
     """
 
     __slots__ = ("cells",)
 
-    #: Where this process counts.
+    #: The cells of this process.
     cells: CellMap
 
     def __new__(cls, *args: object, **kwargs: object) -> Counting:
-        """The arguments are for `__init__`."""
+        """Ignores the parameters, which are for `__init__`."""
         self = super().__new__(cls)
         self.cells = _EMPTY
         process.register(self)
         return self
 
     def leave_to_parent(self, number: int) -> None:
-        """In a forked child: begin without cells; see `process.Member`."""
+        """In a child process: start without cells; see `process.Member`."""
         self.cells = _EMPTY
 
     def log(self, event_id: str, count: int = 1) -> None:
@@ -187,7 +195,7 @@ class Counting:
 
 
 class Counter:
-    """One event of a group, for loops."""
+    """One event of a group, looked up once, for loops."""
 
     def __init__(self, group: Counting, event_id: str) -> None:
         """See `EventGroup.counter`."""
@@ -200,8 +208,8 @@ class Counter:
 
 
 def detach(mapping: Any) -> None:
-    """Replace mapped memory by private memory, all 0, in a forked child."""
-    # It takes 10 ms to import, and only a child of a process without the extension needs it.
+    """Replace mapped memory by private memory, all 0, in a child process."""
+    # Importing takes 10 ms, and only child processes without the C extension need it.
     import ctypes
 
     memory = (ctypes.c_char * len(mapping)).from_buffer(mapping)

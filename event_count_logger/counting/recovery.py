@@ -1,4 +1,18 @@
-"""Finishes the spool files of processes that have ended: each of their counts is counted, and once."""
+"""Sends the counts in spool files of processes that have ended, each exactly once, and deletes the files.
+
+    file                                             state        next step
+    locked: its process counts, or is recovered      LIVE         checked by each run
+    for another Redis                                FOREIGN      left unchanged, checked after 300 s
+    damaged, or a copy of a file that was sent       SET_ASIDE    renamed to *.bad
+    cannot be opened, such as for no permission      KEPT         checked after 3 s, then 6 s, up to 60 s
+    not locked, and Redis is unavailable             DEAD         checked by each run
+    not locked, and Redis rejects or does not        KEPT         as above
+      confirm some counts
+    not locked, and Redis has confirmed all counts   RECOVERED    deleted
+
+The state of the batch in the file decides the first step of sending; see `batch_sender`. Several processes
+may recover at once: the lock of a file (flock) lets one of them send it.
+"""
 
 from __future__ import annotations
 
@@ -25,37 +39,37 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, WarnsOnce
 from event_count_logger.store import Store
 
-#: Seconds for which a process that counts leaves its own counts waiting to finish those of others.
+#: Seconds for which a process that counts delays its own counts to recover those of other processes.
 _MAX_DELAY_S = 1.0
 
-#: Seconds until a file is looked at again that this configuration can never finish.
+#: Seconds until a file that this configuration cannot send is checked again.
 _FOREIGN_S = 300.0
 
-#: The same of a file that is kept: at first, and at most. Reading it may cost much, and often in vain.
+#: The same for a file that is kept: the first wait and the longest. Reading a large file costs much.
 _KEPT_S, _MAX_KEPT_S = 3.0, 60.0
 
 
 class FileState(Enum):
-    """What became of a file."""
+    """States of a spool file after a check; see the module."""
 
     LIVE = "live"  #: its process runs
-    DEAD = "dead"  #: its process has ended; nothing was done
-    RECOVERED = "recovered"  #: all of it is in Redis, and it is gone
-    KEPT = "kept"  #: Redis does not take some of it; it is tried again
+    DEAD = "dead"  #: its process has ended, and its counts are not sent
+    RECOVERED = "recovered"  #: all counts are in Redis, and the file is deleted
+    KEPT = "kept"  #: Redis rejects some counts, or the file cannot be opened; retrying
     FOREIGN = "foreign"  #: for another Redis
-    SET_ASIDE = "set aside"  #: it cannot be used, and has another name now
+    SET_ASIDE = "set aside"  #: it cannot be used, and was renamed
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One spool file.
+    """The result of checking one spool file.
 
     Attributes:
-        path: Where it was found.
-        state: What became of it.
-        description: What it says of itself, if that could be read.
-        counts: How many counts were sent; of a dead one that was looked into, how many are unsent.
-        reason: Why, in words, where that is not clear.
+        path: Path of the file.
+        state: State of the file after the check.
+        description: Description in the header, if it could be read.
+        counts: Number of counts sent; the number unsent in a dead file that was inspected.
+        reason: Reason for SET_ASIDE or KEPT, in words; else ''.
     """
 
     path: Path
@@ -66,16 +80,16 @@ class Finding:
 
 
 class Recovery:
-    """The files that belong to one configuration, on this machine.
+    """Recovers the spool files of one configuration on this machine.
 
     Attributes:
-        unread: The directories that could not be read when the files were listed last.
+        unread: Directories that could not be read at the last listing.
     """
 
     def __init__(
         self, config: Config, store: Store, log: Log, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`store` is where the counts go."""
+        """`store` gets the counts; `clock` returns the time in seconds."""
         self.unread: list[Path] = []
         self._config = config
         self._store = store
@@ -87,34 +101,32 @@ class Recovery:
         self._is_done = False
 
     def run_once(self) -> None:
-        """Finish what there is, once in each process. It may take several calls.
+        """Recover all files once per process. Each call takes about a second and continues the last one.
 
-        What was recovered is logged by a later call, or by `log_recovered`: a process that lives shorter, and
-        leaves a file itself, logs nothing.
+        A later call, or `log_recovered`, logs the counts recovered. A process that ends before logs nothing.
 
         Raises:
-            Unavailable: Redis does not answer; it is tried again by the next call.
+            Unavailable: Redis does not answer. The next call retries.
         """
         if self._process != process.current():
             self._process, self._is_done = process.current(), False
             self._tally.start_over()
         if not self._is_done:
             deadline = self._clock() + _MAX_DELAY_S
-            # At DEBUG, because a group that cannot make files logs why.
+            # At DEBUG: a group that cannot create a file warns about the directory.
             self._is_done = all(self._clock() <= deadline for _ in self.run(logging.DEBUG))
         self._tally.log_if_due()
 
     def run(self, directory_log_level: int = logging.WARNING) -> Iterator[Finding]:
-        """Finish each file whose process has ended.
+        """Recover each file whose process has ended. Yields a finding for each file.
 
-        A file that cannot be finished is looked at again later, and by its header first.
+        A file that cannot be recovered is postponed; see `Postponed`.
 
         Args:
-            directory_log_level: Log level at which directories are told that cannot be used.
+            directory_log_level: Log level of messages about directories that cannot be read.
 
         Raises:
-            Unavailable: Redis does not answer, for some of them. Those stay until it does; what is in them
-                was said before.
+            Unavailable: Redis does not answer for some of the files. They were yielded as DEAD before.
         """
         unavailable = None
         listed = set()
@@ -143,24 +155,24 @@ class Recovery:
             try:
                 raise unavailable
             finally:
-                # It refers to this frame, and so to the files; see `store.node.without_frames`.
+                # The error refers to this frame, and so to the files; see `store.node.without_frames`.
                 del unavailable
 
     def log_recovered(self) -> None:
-        """Log what was recovered since the last line about it, for example at the end of the process."""
+        """Log the counts recovered since the last log line, for example at the end of the process."""
         self._tally.log()
 
     def inspect_all(self) -> Iterator[Finding]:
-        """Looks into the same files and changes none."""
+        """Yields a finding for each file, without changing any."""
         for entry in self._entries(logging.WARNING):
             with suppress(FileNotFoundError):
                 yield self.inspect(Path(entry.path))
 
     def inspect(self, path: Path) -> Finding:
-        """Looks into one file, and counts what is unsent if its process has ended.
+        """Returns a finding about one file, with the number of unsent counts if its process has ended.
 
         Raises:
-            FileNotFoundError: Another process has finished it.
+            FileNotFoundError: Another process has recovered the file.
         """
         found = self._read_header(path)
         if found.state is not FileState.DEAD:
@@ -181,10 +193,14 @@ class Recovery:
                 yield from spool_file.entries(directory)
             except OSError as error:
                 self.unread.append(directory)
-                self._log.log(directory_log_level, "Spool files are not looked at: %s", error)
+                self._log.log(
+                    directory_log_level,
+                    "Spool files are not recovered: %s",
+                    error,
+                )
 
     def _read_header(self, path: Path) -> Finding:
-        """Reads the header, unless the process runs."""
+        """Returns a finding from the lock and the header alone: LIVE, DEAD, FOREIGN, SET_ASIDE or KEPT."""
         try:
             with SpoolReader(path) as reader:
                 if reader.is_held():
@@ -206,11 +222,11 @@ class Recovery:
             self._postponed.put(key, finding, _KEPT_S, _MAX_KEPT_S)
 
     def _process_file(self, found: Finding, is_retry: bool = False) -> Finding:
-        """Finish a file as far as possible.
+        """Recover one file as far as possible.
 
         Args:
-            found: What its header says.
-            is_retry: Redis did not answer about an earlier file. In a cluster, the server of this one may.
+            found: The finding from its header.
+            is_retry: Redis did not answer about an earlier file. In a cluster, another server may answer.
         """
         if found.state is FileState.SET_ASIDE:
             return self._set_aside(found.path, found.reason)
@@ -223,7 +239,9 @@ class Recovery:
             if is_retry:
                 return found
             with suppress(Rejected):
-                self._store.client.server_time(group)  # before a file is read that cannot be sent
+                self._store.client.server_time(
+                    group
+                )  # raises Unavailable before a large file is read in vain
         return self._finish(found, group)
 
     def _finish(self, found: Finding, group: GroupConfig) -> Finding:
@@ -247,9 +265,9 @@ class Recovery:
 
     def _set_aside(self, path: Path, damage: str) -> Finding:
         try:
-            fate = f"it is now {spool_file.set_aside(path).name}"
+            fate = f"renamed to {spool_file.set_aside(path).name}"
         except OSError as error:
-            fate = f"it cannot be renamed: {error}"
+            fate = f"cannot be renamed: {error}"
         self._log.warning("Spool file %s cannot be used: %s; %s", path, damage, fate)
         return Finding(path, FileState.SET_ASIDE, reason=damage)
 
@@ -266,14 +284,14 @@ class Recovery:
         sent = before - left
         if left:
             return Finding(
-                file.path, FileState.KEPT, description, sent, "Redis does not take or confirm some of it"
+                file.path, FileState.KEPT, description, sent, "Redis rejects or does not confirm some counts"
             )
         file.delete()
         self._tally.add(description.group, description.pid, sent)
         return Finding(file.path, FileState.RECOVERED, description, sent)
 
     def _group(self, description: Description) -> GroupConfig:
-        """The group as it was configured where it was counted, which may be in another configuration."""
+        """Returns the group as configured in its process, with the layout and durability of this one."""
         group = GroupConfig(
             description.group,
             tuple(map(Interval.parse, description.intervals)),
@@ -281,5 +299,5 @@ class Recovery:
             layout=description.layout,
         )
         ours = self._config.groups.get(description.group, group)
-        # Where it is known how they lie now, they may have been moved since.
+        # The counts may have been migrated to another layout since.
         return replace(group, durability=ours.durability, layout=ours.layout, totals=ours.totals)

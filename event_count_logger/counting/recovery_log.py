@@ -1,4 +1,4 @@
-"""Log lines about recovered counts: one for each group and minute, however many processes have ended."""
+"""Log lines about recovered counts: one per group and minute for any number of ended processes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from event_count_logger.logs import Log, counted
 
-#: Seconds between two lines about a group. Processes that leave without exit handlers, such as RQ's
-#: work-horses, leave a file each; a line for each of them would fill the log.
+#: Seconds between two lines about a group. Each process that ends without exit handlers leaves a file, for
+#: example each work-horse of RQ. A line for each of them would fill the log.
 _EVERY_S = 60.0
 
 
 class RecoveryLog:
-    """Adds up recovered counts until a line about them is due. Threads may share it."""
+    """Adds up recovered counts until a log line is due. Threads may share it."""
 
     def __init__(self, log: Log, clock: Callable[[], float]) -> None:
         """The first line is due at once."""
@@ -24,12 +24,12 @@ class RecoveryLog:
         self._added: deque[tuple[str, int, int]] = deque()  # group, pid and counts of each process
 
     def start_over(self) -> None:
-        """Forget what was added; the next line is due in a minute."""
+        """Forget all counts; the next line is due in a minute."""
         self._added.clear()
         self._due_at = self._clock() + _EVERY_S
 
     def add(self, group: str, pid: int, counts: int) -> None:
-        """Note what was recovered from one process."""
+        """Add the counts recovered from one process."""
         self._added.append((group, pid, counts))
 
     def log_if_due(self) -> None:
@@ -42,7 +42,7 @@ class RecoveryLog:
         self._due_at = self._clock() + _EVERY_S
         pids: dict[str, list[int]] = {}
         sums: dict[str, int] = {}
-        with suppress(IndexError):  # none is left, perhaps because another thread has taken the last
+        with suppress(IndexError):  # none is left; another thread may have taken the last
             while True:
                 group, pid, counts = self._added.popleft()
                 pids.setdefault(group, []).append(pid)

@@ -1,4 +1,4 @@
-"""Sees to it that the counters of a group outlive their process, or that it is said if they cannot."""
+"""The spool file of one group in one process, and warnings when counters are in memory only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from event_count_logger.logs import Log
 
 
 class LockState(Enum):
-    """States of a spool file whose process lives.
+    """States of the lock of a spool file whose process lives.
 
-    The lock is free when other code of the process closes the descriptors (os.closerange), or `give_up` does:
+    The lock is lost when other code of the process closes the descriptors (`os.closerange`), or after
+    `Spool.release_lock`. Then `Spool.check_lock` tries to take it again:
 
-        no other process has taken the file over    -> RELOCKED, which is HELD again
-        another process sends what is in it         -> TAKEN, until that ends
-        another process has sent and deleted it     -> FINISHED
+        the lock is held                                      HELD
+        it was lost, and no other process has the file        RELOCKED    HELD from now on
+        another process has the lock, and sends the counts    TAKEN       checked again until that ends
+        another process has sent all and deleted the file     FINISHED    later counts need other cells
     """
 
     HELD = auto()
@@ -30,31 +32,31 @@ class LockState(Enum):
 
 
 class Spool:
-    """Knows where the counters of one group in one process are kept. It does not know what they count."""
+    """Owns the spool file of one group in one process: creates, locks and deletes it."""
 
     def __init__(self, config: GroupConfig, redis: str, log: Log) -> None:
-        """`redis` says which database the counts are for; nothing is made yet."""
+        """Creates no file before `open`. `redis` identifies the database of the counts; see `Description`."""
         self._config = config
         self._redis = redis
         self._log = log
         self._cells: weakref.ref[Cells] | None = None
-        self._storage: Storage | None = None  # where the cells are, which does not change
+        self._storage: Storage | None = None  # the storage of the cells, which does not change
         self._is_gone = False
         self._is_released = False
 
     def attach(self, cells: Cells) -> None:
-        """Look after the file that these cells are in."""
+        """Set the cells whose storage `open` returns."""
         self._cells = weakref.ref(cells)
 
     @property
     def _file(self) -> SpoolFile | None:
-        # A signal handler may open a file while one is being opened: the cells know which one they use.
+        # A signal handler may call `open` while `open` runs: the cells know the file that they use.
         if self._storage is None and self._cells and (cells := self._cells()):
             self._storage = cells.storage
         return self._storage if isinstance(self._storage, SpoolFile) else None
 
     def open(self) -> Storage:
-        """A new spool file; memory if none can be made, or none is wanted."""
+        """Create a spool file. Returns memory if that fails, or if spool files are switched off."""
         config = self._config
         directory = config.spool_directory
         if directory is None:
@@ -64,36 +66,36 @@ class Spool:
             where = (self._redis, config.prefix, config.layout)
             return spool_file.create(directory, config.name, intervals, *where)
         except OSError as error:
-            self._warn("are", "no spool file can be made", error)
+            self._warn("are", "no spool file can be created", error)
             return Memory()
 
     def warn_full(self, error: OSError) -> None:
-        """The file has no room for another event."""
+        """Warn that the file cannot grow: further events are in memory only."""
         self._warn("of further events are", "the spool file cannot grow", error)
 
     def check_lock(self) -> LockState:
-        """See whether the file is still there, and still held by this process; hold it again if not."""
+        """Check that this process holds the lock, and take it again if not. Warns if the file is gone."""
         if self._file is None or self._is_gone:
             return LockState.HELD
         if not self._file.is_held():
             return self._relock(self._file)
         if self._file.is_deleted():
             self._is_gone = True
-            self._warn("are", "somebody has deleted the spool file", self._file.path)
+            self._warn("are", "the spool file was deleted", self._file.path)
         return LockState.HELD
 
     def release_lock(self) -> None:
-        """Let other processes send what is in the file, as long as this one cannot; see `LockState`."""
+        """Let other processes send the counts in the file, while this one cannot; see `LockState`."""
         if self._file is not None and not self._is_gone:
             self._is_released = True
             self._file.close()
 
     def use_memory(self) -> None:
-        """Keep the counters in memory: another process has finished and deleted the file."""
+        """Go on without the file, which another process has sent and deleted."""
         self._is_gone = True
 
     def is_held(self) -> bool:
-        """Returns False if another process can have taken the file over."""
+        """Returns False if another process may have taken the file over."""
         file = self._file
         return file is None or self._is_gone or file.is_held()
 
@@ -115,7 +117,7 @@ class Spool:
         return LockState.RELOCKED
 
     def dispose(self, all_is_sent: bool) -> str:
-        """At the end; returns what becomes of what is not sent, in words."""
+        """Delete the file at the end of the process, if all is sent. Returns the fate of unsent counts."""
         if self._file is None or self._is_gone:
             return "lost"
         if all_is_sent:

@@ -1,4 +1,12 @@
-"""Spool files: made, held, found and taken over. Whoever has the lock of a file holds it, alone."""
+"""Creates, locks, finds and reads spool files.
+
+An exclusive `flock` on a file says that its process lives: the kernel releases it when the process ends, in
+any way. Only the holder of the lock writes.
+
+    GROUP.SOURCE.new    incomplete: its process is creating it, or was killed meanwhile
+    GROUP.SOURCE.ecl    locked: its process counts. Not locked: its process has ended, see `recovery`
+    *.ecl.bad           set aside, because the file cannot be used
+"""
 
 from __future__ import annotations
 
@@ -24,37 +32,37 @@ from event_count_logger.counting.spool_format import Damaged, Description, Exten
 
 _SUFFIX = ".ecl"
 
-#: A file that is not yet complete, and one that was set aside.
+#: Suffix of a file that is not complete, and suffix added to one that was set aside.
 _NEW_SUFFIX, _BAD_SUFFIX = ".new", ".bad"
 
-#: Characters of a group's name that the names of its files begin with.
+#: Characters of the group's name at the beginning of a file's name, at most.
 _LONGEST_PREFIX = 64
 
-#: Bytes of the first extent, at least, and of any extent, at most. A file doubles in size until then: growing
-#: in larger steps saves system calls, in smaller ones memory.
+#: The least bytes of the first extent, and the most of any extent. Until then the file doubles in size: large
+#: steps save system calls, small ones memory.
 _FIRST_EXTENT, _LARGEST_EXTENT = 1024, 1 << 20
 
-#: Bytes in which each header ends.
+#: The most bytes of a header.
 _LONGEST_HEADER = 1 << 16
 
-#: A mapping needs no file descriptor of its own; before Python 3.13 it has one all the same.
+#: Mappings without a file descriptor of their own, from Python 3.13 on.
 _MAPPING: dict[str, bool] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 
 
-#: `O_NONBLOCK` because opening a FIFO would wait.
+#: `O_NONBLOCK`: opening a FIFO would block.
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: What opening says of links, directories, sockets and devices.
+#: Errors of opening links, directories, sockets and devices.
 _NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV)
 
 _SIZE = HeaderWord.SIZE
 
-#: Seconds after which nobody is making a file any more.
+#: Seconds after which an incomplete file was left by a killed process.
 _UNFINISHED_S = 60.0
 
 
 class InUse(Exception):
-    """Another process holds the file."""
+    """Another process holds the lock of the file."""
 
 
 #: File offset of the descriptors that this process holds. A descriptor that other code has closed and opened
@@ -63,17 +71,18 @@ _OFFSET = 0x65636C01
 
 
 class SpoolFile:
-    """A file that this process holds. Its lock is free as soon as the process has ended, however it did.
+    """A spool file whose lock this process holds; a `Storage` of cells.
 
     Attributes:
-        path: Where it is.
-        contents: What is in it.
+        path: Path of the file.
+        contents: The mapped contents.
     """
 
     def __init__(self, path: Path, descriptors: list[int], contents: SpoolContents) -> None:
-        """Takes over two descriptors, of different openings: one has the lock, the other is for mapping.
+        """Owns two descriptors of separate `open` calls: the first has the lock, the second is for mapping.
 
-        Mappings keep copies of their descriptor that cannot be closed, so that is never the locked one.
+        A mapping keeps a copy of its descriptor, which cannot be closed. With one `open` call for both, that
+        copy would keep the lock.
         """
         self.path = path
         self.contents = contents
@@ -87,7 +96,7 @@ class SpoolFile:
 
     @property
     def description(self) -> Description:
-        """What the header says for good."""
+        """The part of the header that never changes."""
         return self.contents.description
 
     @property
@@ -115,15 +124,15 @@ class SpoolFile:
         memory = _reserve(self._descriptors[-1], offset, size)
         self._mappings.append(memory.obj)
         extent = Extent.new(memory)
-        # No function is called from here to the append: a signal handler that grows the file comes before or
-        # after. One that came before has cells in this memory, which a second extent would give out again.
+        # No function is called from here to the append: a signal handler that grows the file runs before or
+        # after. If it ran before, its cells are in this memory, and a second extent would use it again.
         if words[_SIZE] == offset:
             words[_SIZE] = offset + size
             extents.append(extent)
         return extents[-1]
 
     def is_held(self) -> bool:
-        """Returns whether no other code of this process has closed the descriptors."""
+        """Returns whether the lock is held. Other code of this process may close all descriptors."""
         try:
             lock, mapped = self._descriptors
             return os.lseek(lock, 0, os.SEEK_CUR) == os.lseek(mapped, 0, os.SEEK_CUR) == _OFFSET
@@ -131,13 +140,13 @@ class SpoolFile:
             return False
 
     def relock(self) -> None:
-        """Open and lock the file again, after other code of this process has closed the descriptors.
+        """Open and lock the file again, after its descriptors were closed.
 
         Raises:
-            InUse: Another process has taken it over.
-            FileNotFoundError: Another process has finished it.
-            Damaged: It cannot be used.
-            OSError: It cannot be opened.
+            InUse: Another process has taken the file over.
+            FileNotFoundError: Another process has sent all of it and deleted it.
+            Damaged: The file cannot be used.
+            OSError: The file cannot be opened.
         """
         self.close()
         with _descriptors() as descriptors:
@@ -150,21 +159,21 @@ class SpoolFile:
             self._descriptors += descriptors
 
     def is_deleted(self) -> bool:
-        """Returns whether the file was deleted, so that no process can find it after the end of this one."""
+        """Returns whether the file was deleted: no process can find it after this one has ended."""
         return self.is_held() and os.fstat(self._descriptors[0]).st_nlink == 0
 
     def delete(self) -> None:
-        """Remove it, since it holds nothing unsent, and let go of it."""
+        """Delete the file, which holds nothing unsent, and release the lock."""
         with suppress(OSError):
             self.path.unlink()
         self.close()
 
     def close(self) -> None:
-        """Let go of it: from now on others may take it over."""
+        """Release the lock: other processes may now take the file over."""
         _close(self._descriptors, self._identity)
 
     def leave_to_parent(self, number: int) -> None:
-        """In a forked child: give up the lock, and make the parent's memory unreachable."""
+        """In a child process: close the inherited lock, and detach the memory shared with the parent."""
         if self._process == number:
             return
         self.close()
@@ -179,7 +188,7 @@ def _mark(descriptors: list[int]) -> None:
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Returns the file of a descriptor; None if it was closed."""
+    """Returns device and inode of an open descriptor; None if it was closed."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -188,8 +197,8 @@ def _identity(descriptor: int) -> tuple[int, int] | None:
 
 
 def _close(descriptors: list[int], identity: tuple[int, int] | None) -> None:
-    """Close descriptors, except those that other code has closed: their numbers may belong to other files."""
-    with suppress(IndexError):  # a signal handler may have done the same
+    """Close descriptors, except numbers that were closed by other code and now belong to other files."""
+    with suppress(IndexError):  # a signal handler may close them meanwhile
         while True:
             descriptor = descriptors.pop()
             if _identity(descriptor) == identity:
@@ -204,18 +213,18 @@ def create(
     prefix: str = "",
     redis_layout: Layout = "keys",
 ) -> SpoolFile:
-    """A new file, and its directory if that is missing.
+    """Create a file, and its directory if that is missing.
 
     Args:
-        directory: Where to make it.
+        directory: Directory of the file.
         group: Name of the group.
         intervals: Names of its intervals.
-        redis: Which database the counts are for.
-        prefix: What the keys of the counts begin with; '' for the name of the group.
-        redis_layout: How the counts of the group lie there.
+        redis: The database that the counts are for; see `Description`.
+        prefix: Prefix of the keys of the counts; '' for the name of the group.
+        redis_layout: Layout of the counts in Redis.
 
     Raises:
-        OSError: It cannot be made there, or the directory is not private.
+        OSError: The file cannot be created, or the directory is not private.
     """
     source, now = uuid.uuid4().hex, time.time()
     description = Description(source, group, intervals, redis, os.getpid(), now, prefix, redis_layout, NATIVE)
@@ -237,7 +246,7 @@ def create(
 
 
 def _formatted(file: int, description: Description) -> memoryview:
-    """The memory of a new file, with all that belongs into it."""
+    """Returns the mapped memory of a new file, with header and first extent."""
     header = spool_format.header(description)
     size = -(-(len(header) + _FIRST_EXTENT) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = _reserve(file, 0, size)
@@ -250,7 +259,7 @@ def _formatted(file: int, description: Description) -> memoryview:
 
 
 def _reserve(file: int, offset: int, size: int) -> memoryview:
-    """A part of a file as memory; its space is reserved, because without it writing would be a SIGBUS."""
+    """Returns a part of a file as memory. Its space is reserved: a write to a full disk would be a SIGBUS."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, offset, size)
     else:
@@ -259,7 +268,7 @@ def _reserve(file: int, offset: int, size: int) -> memoryview:
 
 
 def check_room(directory: Path) -> None:
-    """Raises OSError unless a new file of the usual size fits into a directory; leaves nothing behind."""
+    """Raises OSError unless a new file of the usual size fits into a directory. Uses a temporary file."""
     with tempfile.TemporaryFile(dir=directory) as file:
         _reserve(file.fileno(), 0, mmap.PAGESIZE)
 
@@ -273,7 +282,7 @@ def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
 
 @contextmanager
 def _descriptors() -> Iterator[list[int]]:
-    """A list whose descriptors are closed if anything fails."""
+    """A list of descriptors, which are closed if the block raises."""
     descriptors: list[int] = []
     try:
         yield descriptors
@@ -284,19 +293,19 @@ def _descriptors() -> Iterator[list[int]]:
 
 
 def find(directory: Path) -> list[Path]:
-    """The files in a directory; none if it is not there.
+    """Returns the spool files in a directory; none if it is missing.
 
     Raises:
-        OSError: It cannot be read, or is not private.
+        OSError: The directory cannot be read, or is not private.
     """
     return [directory / entry.name for entry in entries(directory)]
 
 
 def entries(directory: Path, suffix: str = _SUFFIX) -> list[os.DirEntry[str]]:
-    """The same as `find`, as directory entries: listing thousands of files opens none of them.
+    """Returns the directory entries of spool files, sorted by name. Opens none of the files.
 
     Raises:
-        OSError: It cannot be read, or is not private.
+        OSError: The directory cannot be read, or is not private.
     """
     try:
         private_directory.check(directory)
@@ -308,7 +317,7 @@ def entries(directory: Path, suffix: str = _SUFFIX) -> list[os.DirEntry[str]]:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Delete what is left of files whose process was stopped while it made them; nothing was counted yet.
+    """Delete incomplete files, whose process was killed while it created them. They have no counts.
 
     Raises:
         OSError: The directory cannot be read, or is not private.
@@ -320,13 +329,13 @@ def remove_unfinished(directory: Path) -> None:
 
 
 def take_over(path: Path) -> SpoolFile:
-    """Hold a file whose process has ended.
+    """Lock the file of a process that has ended.
 
     Raises:
-        InUse: Another process holds it.
-        Damaged: It cannot be used.
-        FileNotFoundError: Another process has finished it.
-        OSError: It cannot be opened.
+        InUse: Another process holds the lock.
+        Damaged: The file cannot be used.
+        FileNotFoundError: Another process has sent all of it and deleted it.
+        OSError: The file cannot be opened.
     """
     with _descriptors() as descriptors:
         descriptors.append(_open(path))
@@ -341,36 +350,36 @@ def take_over(path: Path) -> SpoolFile:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a file that cannot be used another name, under which nobody looks for it; returns that."""
+    """Rename a file that cannot be used to `*.bad`, which recovery ignores. Returns the new path."""
     aside = path.with_name(path.name + _BAD_SUFFIX)
     path.rename(aside)
     return aside
 
 
 class SpoolReader:
-    """A file that somebody may be counting in, looked at from outside: it costs them nothing."""
+    """A read-only view of a spool file. Its process may be counting in it, and is not slowed down."""
 
     def __init__(self, path: Path) -> None:
-        """Raises Damaged or OSError for what cannot be looked at."""
+        """Raises Damaged or OSError if the file cannot be opened."""
         self._descriptor = _open(path)
 
     def description(self) -> Description:
-        """Read the header alone, however large the file is.
+        """Read the description, and only the header of the file.
 
         Raises:
-            Damaged: It is not a spool file.
+            Damaged: Not a spool file.
         """
         return spool_format.read_description(self._beginning())
 
     def size(self) -> int:
-        """Bytes of the file."""
+        """Returns the size of the file in bytes."""
         return os.fstat(self._descriptor).st_size
 
     def contents(self) -> SpoolContents:
-        """What is in it at this moment, also when it has been deleted since.
+        """Returns a copy of the current contents. Works also if the file was deleted after it was opened.
 
         Raises:
-            Damaged: It cannot be used.
+            Damaged: The file cannot be used.
         """
         size = spool_format.size_in_use(self._beginning())
         data = bytearray(min(size, self.size()))
@@ -381,7 +390,7 @@ class SpoolReader:
         return memoryview(os.pread(self._descriptor, _LONGEST_HEADER, 0))
 
     def is_held(self) -> bool:
-        """Whether the process that counts in it is alive, or somebody takes it over."""
+        """Returns whether a process holds the lock: the one that counts in it, or one that recovers it."""
         try:
             _lock(self._descriptor, fcntl.LOCK_SH)
         except InUse:
@@ -390,7 +399,7 @@ class SpoolReader:
         return False
 
     def close(self) -> None:
-        """Look no longer."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def __enter__(self) -> SpoolReader:
@@ -405,12 +414,12 @@ def _open(path: Path) -> int:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         if error.errno in _NO_FILE:
-            raise Damaged(f"it is no file ({error.strerror})") from error
+            raise Damaged(f"it is not a regular file ({error.strerror})") from error
         raise
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size:
         return descriptor
     os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise Damaged("it is no file")
+        raise Damaged("it is not a regular file")
     raise Damaged("it is empty" if not status.st_size else f"it belongs to user {status.st_uid}")

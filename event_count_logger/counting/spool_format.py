@@ -1,4 +1,32 @@
-"""How counters lie in memory and in spool files; docs/spool-format.md says the same in prose."""
+"""The format of spool files, which is also the layout of cells in memory; see docs/spool-format.md.
+
+Numbers are unsigned, in the byte order of the machine. A word has 64 bits and is aligned.
+
+    file: a header of H bytes, then extents up to `HeaderWord.SIZE`
+
+    0           8          12     16     20         24                  H - 48             H
+    +-----------+----------+------+------+----------+------------------+------------------+--------+--------+-
+    | ECLSPOOL  | version  | H    | D    | CRC-32   | description      | 6 words that     | extent | extent |
+    | 8 bytes   | 4        | 4    | 4    | 4        | D bytes of JSON  | change: 48 bytes |        |        |
+    +-----------+----------+------+------+----------+------------------+------------------+--------+--------+-
+
+    extent: S bytes, with room for N cells (slots)
+
+    0      8      16       40               16 + 24 N                                       S
+    +------+------+--------+--------+-------+--------+------+--------+------+-------+-------+
+    | S    | N    | cell 0 | cell 1 |  ...  | length | name | length | name |  ...  | 0 ... |
+    | 8    | 8    | 24     | 24     |       | 2      |      | 2      |      |       |       |
+    +------+------+--------+--------+-------+--------+------+--------+------+-------+-------+
+
+    cell                                    total:    counts logged
+    +-------+---------+-------+             pending:  `total` as of the batch under way
+    | total | pending | acked |             acked:    `total` up to which Redis has confirmed
+    | 8     | 8       | 8     |
+    +-------+---------+-------+             acked <= pending <= total, counted modulo 2^64
+
+The names follow each other in the order of the cells; a length of 0 ends them. A cell whose words are all 0
+is unused, and its name may be half written.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +49,7 @@ from event_count_logger.intervals import Interval
 _MAGIC = b"ECLSPOOL"
 _VERSION = 1
 
-#: Magic, version, size of the header, length of the description, CRC-32 of all that and the description.
+#: Magic, version, size of the header, length of the description. The CRC-32 covers these and the description.
 _PREAMBLE = struct.Struct("=8sIII")
 _CHECKSUM = struct.Struct("=I")
 _DESCRIPTION_AT = _PREAMBLE.size + _CHECKSUM.size
@@ -31,10 +59,10 @@ _WORDS_OF_EXTENT = 2
 _WORDS_OF_CELL = 3
 _LENGTH_OF_NAME = struct.Struct("=H")
 
-#: Bytes that an extent plans for the name of an event; it is full when either cells or names are.
+#: Bytes reserved for the name of an event. An extent is full when its cells or its names are.
 _PLANNED_NAME = 24
 
-#: Cells that are compared in one step; where any differ, one by one.
+#: Cells compared in one step; a block that differs is compared cell by cell.
 _BLOCK = 256
 
 #: Counters are counted modulo 2^64.
@@ -42,23 +70,23 @@ _MASK = 2**64 - 1
 
 
 class Damaged(Exception):
-    """A file that is no spool file, or not a whole one, or one of a later version."""
+    """The file is not a spool file, not complete, or of a later version."""
 
 
 class State(IntEnum):
-    """How far the batch under way has come. Each state can be resumed by whoever finds it."""
+    """States of the batch under way; see `batch_sender` for the events that change them."""
 
     IDLE = 0  #: no batch is under way
     SENDING = 1  #: the batch may or may not have been counted
-    ABANDONING = 2  #: the batch was refused, and is being made impossible to count later
-    ACKED = 3  #: the batch has been counted
+    ABANDONING = 2  #: the batch was rejected, and a late copy is being made void
+    ACKED = 3  #: Redis has counted the batch
     STARTING_OVER = 4  #: no batch is under way; the source becomes a new one, at position 0
 
 
 class HeaderWord(IntEnum):
-    """The words of the header that change, in the order in which they end it."""
+    """The words at the end of the header that change, in their order."""
 
-    SENT_UNTIL = 0  #: time (CLOCK_MONOTONIC, nanoseconds): all that was logged before is confirmed by Redis
+    SENT_UNTIL = 0  #: CLOCK_MONOTONIC in nanoseconds: Redis has confirmed all counts logged before
     STATE = 1
     POSITION = 2
     NEXT_POSITION = 3
@@ -75,34 +103,34 @@ class Column(IntEnum):
 
 
 def distance(later: int, earlier: int) -> int:
-    """How much was counted between two values of a counter."""
+    """Returns the counts between two values of a counter."""
     return (later - earlier) & _MASK
 
 
 def unsent(cell: Cell) -> int:
     """Returns the counts of an event that Redis has not confirmed. Other threads may be logging."""
-    acked = cell.acked  # read before `total`, which never is behind it
+    acked = cell.acked  # read first, so that it is never ahead of `total`
     return distance(cell.total, acked)
 
 
 def has_reached(counter: int, goal: int) -> bool:
-    """Whether a counter is at an earlier value of another one, or beyond."""
+    """Returns whether a counter has reached a value, modulo 2^64."""
     return (counter - goal) & _MASK <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a header says for good.
+    """The part of a header that never changes.
 
     Attributes:
-        source: First part of the source's ID.
+        source: First part of the source's ID: 32 hexadecimal digits.
         group: Name of the group.
         intervals: The names of its intervals.
-        redis: Which database the counts are for.
-        pid: Of the process that counts.
-        started: When it began, Unix seconds.
-        prefix: What the keys of the counts begin with; '' for the name of the group.
-        layout: How the counts of the group lie in Redis.
+        redis: The database that the counts are for, such as `localhost:6379/0`.
+        pid: ID of the process that counts.
+        started: Time when the file was made, in Unix seconds.
+        prefix: Prefix of the keys of the counts; '' for the name of the group.
+        layout: Layout of the counts in Redis.
         native: Whether the process counts in C.
     """
 
@@ -132,9 +160,9 @@ class Description:
 
 
 def header(description: Description) -> bytes:
-    """The header of a new file, up to the words that change; those are 0."""
+    """Returns the header of a new file; the words that change are 0."""
     said = asdict(description)
-    # Versions that do not know them can read the others.
+    # Default values are left out: older versions can read such files.
     if said["prefix"] in ("", description.group):
         del said["prefix"]
     if said["layout"] == "keys":
@@ -150,10 +178,10 @@ def header(description: Description) -> bytes:
 
 
 def _read_header(memory: memoryview) -> tuple[Description, int]:
-    """What a header says, and its size.
+    """Returns the description in a header, and the size of the header.
 
     Raises:
-        Damaged: It is none.
+        Damaged: Not a header of a spool file.
     """
     if len(memory) == 0:
         raise Damaged("it is empty")
@@ -176,18 +204,18 @@ def _read_header(memory: memoryview) -> tuple[Description, int]:
 
 
 def changing_words(memory: memoryview, header_size: int) -> memoryview[int]:
-    """The words of the header that change; see `HeaderWord`."""
+    """Returns the words of the header that change; see `HeaderWord`."""
     return memory[header_size - len(HeaderWord) * _WORD : header_size].cast("Q")
 
 
 class Extent:
-    """A part of a file, or of memory, that holds cells and the names of their events."""
+    """A part of a file, or of memory, with cells and the names of their events."""
 
     def __init__(self, memory: memoryview) -> None:
-        """Use memory in which there may be cells already.
+        """Read the cells in memory.
 
         Raises:
-            Damaged: It is no extent.
+            Damaged: The memory is not an extent.
         """
         if len(memory) < _WORDS_OF_EXTENT * _WORD or len(memory) % _WORD:
             raise Damaged("an extent of it has an impossible size")
@@ -209,19 +237,19 @@ class Extent:
 
     @classmethod
     def new(cls, memory: memoryview) -> Extent:
-        """Use memory that is all 0."""
+        """Returns an empty extent in memory that is all 0."""
         words = memory.cast("Q")
         words[1] = (len(memory) - _WORDS_OF_EXTENT * _WORD) // (_WORDS_OF_CELL * _WORD + _PLANNED_NAME)
         words[0] = len(memory)
         return cls(memory)
 
     def add(self, event_id: str) -> Cell | None:
-        """A new cell; None if there is no room for it."""
+        """Returns a new cell; None if the extent is full."""
         name = event_id.encode()
         length = _LENGTH_OF_NAME.pack(len(name))
         size, needed = len(self._memory), len(length) + len(name)
-        # No function is called until the place is taken: a signal handler, which may add an event too,
-        # cannot take the same.
+        # No function is called until the slot is taken: a signal handler may add an event too, and would
+        # take the same slot.
         slot, at = self._used, self._names_end
         if slot == self._slots or at + needed > size:
             return None
@@ -233,51 +261,51 @@ class Extent:
         return cell
 
     def all(self) -> list[Cell]:
-        """Every cell."""
+        """Returns all cells."""
         return [cell for cell in self._cells or self._make_cells_again() if cell]
 
     def release_cells(self) -> weakref.ref[Any]:
-        """Make new cells from now on, for the same words.
+        """Drop all cell objects; new ones are made for the same words when needed.
 
         Returns:
-            A reference that is dead as soon as the cells that there were are all gone.
+            A weak reference that is dead when no thread refers to a dropped cell.
         """
-        words = weakref.ref(self._words)  # each cell refers to it
+        words = weakref.ref(self._words)  # each cell refers to this view
         self._words = self._memory.cast("Q")
         self._cells = []
         return words
 
     def totals(self) -> array[int]:
-        """A copy of the totals of all cells."""
+        """Returns a copy of the totals of all cells."""
         used, totals = self._used, array("Q")
         for block in self._blocks[: -(-used // _BLOCK)]:
             totals.frombytes(block[Column.TOTAL].tobytes())
         return totals[:used]
 
     def counted_between(self, earlier: array[int], later: array[int]) -> Iterator[Cell]:
-        """The cells whose totals differ in two copies of them."""
+        """Yields the cells whose totals differ in two copies."""
         pairs = enumerate(zip_longest(earlier, later, fillvalue=0))
         yield from filter(None, (self._cell_in(slot) for slot, (one, other) in pairs if one != other))
 
     def differ(self, one: Column, other: Column) -> bool:
-        """Whether there are cells in which two words differ."""
+        """Returns whether two words differ in any cell."""
         return any(block[one] != block[other] for block in self._blocks[: -(-self._used // _BLOCK)])
 
     def differing(self, one: Column, other: Column) -> Iterator[Cell]:
-        """The cells in which two words differ."""
+        """Yields the cells in which two words differ."""
         used = self._used  # read once: another thread may add a cell meanwhile
         for first, block in zip(range(0, used, _BLOCK), self._blocks, strict=False):
             if block[one] != block[other]:
                 slots = zip(range(first, used), block[one], block[other], strict=False)
                 found = [self._cell_in(slot) for slot, word, other_word in slots if word != other_word]
-                yield from filter(None, found)  # None: another thread is making the cell
+                yield from filter(None, found)  # None: another thread is making that cell
 
     def _cell_in(self, slot: int) -> Cell | None:
         cells = self._cells
         return cells[slot] if cells else self._make_cells_again()[slot]
 
     def _make_cells_again(self) -> list[Cell | None]:
-        """After `release_cells`: cells for all names that there are."""
+        """Make cells for all names, after `release_cells`."""
         names = zip(range(self._used), self._names(self._names_begin), strict=False)
         cells: list[Cell | None] = [self._cell(name.decode(), slot) for slot, name in names]
         cells += [None] * (self._slots - len(cells))
@@ -285,7 +313,7 @@ class Extent:
         return cells
 
     def _columns(self, first: int) -> tuple[memoryview[int], ...]:
-        """The columns of a block, which begins with the slot `first`."""
+        """Returns the columns of the block that begins with the slot `first`."""
         begin = _WORDS_OF_EXTENT + first * _WORDS_OF_CELL
         end = _WORDS_OF_EXTENT + min(first + _BLOCK, self._slots) * _WORDS_OF_CELL
         return tuple(self._words[begin + column : end : _WORDS_OF_CELL] for column in Column)
@@ -307,7 +335,7 @@ class Extent:
             yield bytes(self._memory[begin:at])
 
     def _cell_found(self, name: bytes) -> Cell | None:
-        """A cell that was there; None if its process was stopped while it wrote the name."""
+        """Returns a cell found in a file; None if its process was killed while it wrote the name."""
         cell = self._cell("", self._used)
         if not (cell.total or cell.pending or cell.acked):
             return None
@@ -320,12 +348,12 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class SpoolContents:
-    """What is in a file.
+    """The contents of a spool file.
 
     Attributes:
-        description: What its header says for good.
-        words: Those of the header that change; see `HeaderWord`.
-        extents: In order.
+        description: The part of the header that never changes.
+        words: The words of the header that change; see `HeaderWord`.
+        extents: The extents in order.
     """
 
     description: Description
@@ -333,15 +361,15 @@ class SpoolContents:
     extents: list[Extent]
 
     def cells(self) -> list[Cell]:
-        """Every cell."""
+        """Returns all cells."""
         return [cell for extent in self.extents for cell in extent.all()]
 
     def unsent(self) -> int:
-        """How many counts Redis has not confirmed."""
+        """Returns the number of counts that Redis has not confirmed."""
         return sum(map(unsent, self.cells()))
 
     def check(self) -> None:
-        """Raises Damaged if it is not what a process leaves behind, at whatever moment it ends."""
+        """Raises Damaged for words that no process leaves behind, killed at any instruction."""
         if self.words[HeaderWord.STATE] > max(State):
             raise Damaged(f"its state is {self.words[HeaderWord.STATE]}")
         for cell in self.cells():
@@ -353,26 +381,26 @@ def read_description(beginning: memoryview) -> Description:
     """Returns the description of a file, given at least its header.
 
     Raises:
-        Damaged: It is not a spool file.
+        Damaged: Not a spool file.
     """
     return _read_header(beginning)[0]
 
 
 def size_in_use(beginning: memoryview) -> int:
-    """How much of a file is in use, given at least its header.
+    """Returns the bytes of a file that are in use, given at least its header.
 
     Raises:
-        Damaged: It is not a spool file.
+        Damaged: Not a spool file.
     """
     _, header_size = _read_header(beginning)
     return changing_words(beginning, header_size)[HeaderWord.SIZE]
 
 
 def read(memory: memoryview) -> SpoolContents:
-    """What is in a file, given as a whole.
+    """Returns the contents of a file, given all its bytes.
 
     Raises:
-        Damaged: It is not a spool file, or not a whole one.
+        Damaged: Not a spool file, or not complete.
     """
     description, at = _read_header(memory)
     words = changing_words(memory, at)

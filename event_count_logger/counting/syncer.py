@@ -1,14 +1,14 @@
-"""The one background thread of a process: sends local counts when it is time, or when asked to.
+"""The background thread of a process, which sends local counts when they are due or on request.
 
-Requests reach the thread through a queue and a wake-up. Nothing here takes a lock, so that no thread can wait
-for one that was stopped for good: by a fork, or by the end of the interpreter.
+Requests reach the thread through a queue (the inbox) and a wake-up. No method takes a lock: another thread
+may be frozen for good while it holds one, after a fork or at the end of the interpreter.
 
     watch, remind, wake,   request -> inbox -> wake-up
     release, forget
-    flush, end             request -> inbox -> wake-up -> wait until it was carried out, or a time limit
-    the thread             inbox -> due times -> sync what is due -> sleep until the next one or a wake-up
+    flush, end             request -> inbox -> wake-up -> wait for the result, up to a time limit
+    the thread             inbox -> due times -> send what is due -> sleep until the next due time
 
-Where no thread can run, requests are carried out in the thread that makes them.
+Where no background thread can run, each request is carried out by the thread that makes it.
 """
 
 from __future__ import annotations
@@ -30,148 +30,148 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.counting.wake_up import Done, WakeUp
 from event_count_logger.logs import Log
 
-#: Seconds that sending what is left may take when a process ends.
+#: Seconds for sending the remaining counts when a process ends.
 FLUSH_TIMEOUT_S = 5.0
 
-#: Seconds beyond that time limit after which the main thread leaves the background thread behind.
+#: Seconds after that limit until the main thread no longer waits for the background thread.
 _GRACE_S = 0.5
 
-#: Seconds between attempts to send what is left.
+#: Seconds between attempts to send the remaining counts.
 _DRAIN_PAUSE_S = 0.05
 
-#: Seconds that the thread leaves the interpreter to the one that started it, which waits in `Thread.start()`.
+#: Seconds that the new thread sleeps first: the thread that started it can return from `Thread.start()`.
 _START_PAUSE_S = 0.001
 
-#: Seconds until counters are looked at again after a fault in this program.
+#: Seconds until the next attempt after a fault in this program.
 _AFTER_FAULT_S = 1.0
 
-#: Seconds: what is due that soon needs no reminder.
+#: Seconds: a sender that is due sooner needs no reminder.
 _SOON_S = 1.0
 
 _log = Log("EventCountLogger")
 
 
 class Sender(Protocol):
-    """An object that has something to send from time to time.
+    """An object with counts or actions to send; one thread at a time calls `send`.
 
     Attributes:
-        config: The group that it is sent for.
-        released: Whether nothing more will come.
+        config: The group that is sent.
+        released: Whether nothing will be added: the sender is dropped when all is sent.
     """
 
     config: GroupConfig
     released: bool
 
     def prepare(self) -> None:
-        """Do what has to be done before the first `sync`."""
+        """Prepare for the first `send`, such as connect."""
 
     def send(self, timeout_s: float) -> None:
-        """Send what is unsent, as far as Redis accepts it; waits for its turn for `timeout_s`."""
+        """Send everything that Redis accepts. Waits up to `timeout_s` for another thread that sends."""
 
     def next_send(self, now: float) -> float:
-        """Returns when to sync next without a request; `now` and the result are `time.monotonic()`."""
+        """Returns the next due time without a request; both times as `time.monotonic()`."""
 
     def send_at_once(self) -> None:
-        """From now on, send everything as soon as it comes."""
+        """From now on, request a send with each new count."""
 
     def clear_wake_request(self) -> None:
-        """Ask for the next sync when there is something to send: none was asked for."""
+        """Forget the last request: the next count makes a new one."""
 
     def has_unsent(self) -> bool:
-        """Whether there is anything that Redis has not confirmed."""
+        """Returns whether Redis has not confirmed everything."""
 
     def describe_unsent(self) -> str:
-        """What Redis has not confirmed; '' for nothing."""
+        """Returns the amount that Redis has not confirmed, in words; '' for nothing."""
 
     def retire(self) -> None:
-        """Leave nothing in Redis that is only needed for what is still to be sent."""
+        """Remove from Redis what only further sending would need, such as the position of the source."""
 
     def dispose(self) -> str:
-        """At the end; returns what becomes of what is unsent, in words."""
+        """Clean up at the end. Returns what becomes of everything unsent, in words."""
 
 
 class _Ask(Enum):
-    SEND = auto()  #: now
-    PLAN = auto()  #: sync when the sender's own time comes
-    RELEASE = auto()  #: sync now, and forget it when all is sent
+    SEND = auto()  #: send now
+    PLAN = auto()  #: send at the time that the sender returns
+    RELEASE = auto()  #: send now, and forget the sender when all is sent
     FORGET = auto()
-    END = auto()  #: send what is left until the deadline, then let the thread end
+    END = auto()  #: send the rest until the deadline, then end the thread
 
 
 class _Request(NamedTuple):
     ask: _Ask
     sender: Sender | None = None
-    done: Callable[[], object] | None = None  #: called when it was carried out
+    done: Callable[[], object] | None = None  #: called when the request was carried out
     deadline: float = math.inf
 
 
 class Syncer:
-    """Knows when each sender is due. Its thread starts with the first request."""
+    """Calls each sender when it is due. Its thread starts with the first request."""
 
     def __init__(self) -> None:
         self._inbox: deque[_Request] = deque()
         self._due: dict[Sender, float] = {}
-        self._callbacks: dict[Sender, list[Callable[[], object]]] = {}  # called after the next sync
+        self._callbacks: dict[Sender, list[Callable[[], object]]] = {}  # called after the next send
         self._wake_up = WakeUp()
         self._starts_threads = _thread.start_new_thread
         self._runner: threading.Thread | None = None
         self._ended = False
 
     def watch(self, sender: Sender) -> None:
-        """Sync it from now on, whenever it is time."""
+        """Send from now on, whenever the sender is due."""
         self._request(_Request(_Ask.PLAN, sender))
 
     def remind(self, sender: Sender) -> None:
-        """Make sure that it has a time to be synced at, if it has anything to send."""
+        """Make sure that a sender with unsent counts is due within a second."""
         due, now, runs = self._due.get(sender), time.monotonic(), self._runs()
         if due is None or not runs:
-            if (
-                due is None or due <= now or due > now + _SOON_S
-            ):  # without a thread, the next event is the occasion
+            # Without a thread, this call is the occasion to send if the due time has passed.
+            if due is None or due <= now or due > now + _SOON_S:
                 self._request(_Request(_Ask.PLAN, sender))
         elif due > now + _SOON_S:
-            # No request: there may be one for each event, while the thread waits for a server.
+            # No request: this may be called for each event while the thread waits for a server.
             self._due[sender] = now + _SOON_S
             self._wake_up.set()
 
     def wake(self, sender: Sender, done: Callable[[], object] | None = None) -> None:
-        """Sync it soon, without waiting; the thread calls `done` when that was tried."""
+        """Request a send, without waiting. The thread calls `done` after the attempt."""
         self._request(_Request(_Ask.SEND, sender, done))
 
     def flush(self, sender: Sender, timeout_s: float) -> None:
-        """Sync it; waits until that was tried, or the time is over."""
+        """Request a send, and wait for the end of the attempt, for `timeout_s` at most."""
         done = Done()
         self.wake(sender, done.set)
-        if threading.current_thread() is not self._runner:  # a handler of its log messages that counts
+        # A log handler that counts in the background thread must not wait for that thread.
+        if threading.current_thread() is not self._runner:
             done.wait(timeout_s)
 
     def release(self, sender: Sender) -> None:
-        """Send what is left of a sender to which nothing will be added, then let go of it.
+        """Send the rest of a sender to which nothing will be added, then drop it.
 
-        Has no effect on one that was never watched, or is to be left alone.
+        Has no effect on a sender that was never watched, or was forgotten.
         """
         if not self._ended and (sender in self._due or self._inbox):
             self._request(_Request(_Ask.RELEASE, sender))
 
     def forget(self, sender: Sender) -> None:
-        """Leave it alone from now on, and what it holds unsent."""
+        """Drop a sender, with everything unsent in it."""
         self._due.pop(sender, None)
         if self._runs():
             self._request(_Request(_Ask.FORGET, sender))
 
     def close(self, senders: Iterable[Sender], timeout_s: float) -> list[Sender]:
-        """Send all that is left, retrying until the time is over; what is logged later is sent at once.
+        """Send everything, retrying for `timeout_s` at most. Later counts are sent at once.
 
         Returns:
-            Those with something left unsent; the thread still tries to send it.
+            The senders with something unsent. The thread continues to retry.
         """
         deadline = time.monotonic() + timeout_s
         return _drain(senders, deadline, lambda each: self.flush(each, deadline - time.monotonic()))
 
     def end(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
-        """Send what is left when the process ends, and end the thread; takes `timeout_s` and a little more.
+        """Send the rest at the end of the process, and end the thread. Takes about `timeout_s` at most.
 
-        Leaves no files behind of what is all sent.
+        Deletes the spool files whose counts are all sent.
         """
         request = _Request(_Ask.END, deadline=time.monotonic() + timeout_s)
         runner = self._runner
@@ -183,7 +183,7 @@ class Syncer:
         else:
             self._carry_out(request)
         self._ended = True
-        with suppress(IndexError):  # requests that came too late for the thread
+        with suppress(IndexError):  # requests that were too late for the thread
             while True:
                 self._request(self._inbox.popleft())
         for sender in list(self._due):
@@ -192,7 +192,7 @@ class Syncer:
                 _log.warning(
                     "The process ends with %s of group '%s' unsent: %s", unsent, sender.config.name, fate
                 )
-            elif sender.has_unsent():  # a signal handler has counted while this was put away
+            elif sender.has_unsent():  # a signal handler has counted during `dispose`
                 self._send(sender, _GRACE_S)
 
     def _request(self, request: _Request) -> None:
@@ -207,25 +207,25 @@ class Syncer:
         sender = request.sender
         if sender is None or sender not in self._due:
             return
-        if process.has_threads():  # in vain: there will be none later either
+        if process.has_threads():  # starting one has failed: no later attempt will succeed
             sender.send_at_once()
-        # While modules are torn down, anything may fail.
+        # While the interpreter tears down modules, any call may fail.
         with suppress(Exception) if process.is_ending() else nullcontext():
             try:
                 self._send(sender, _GRACE_S)
             finally:
-                sender.clear_wake_request()  # if that failed, no thread retries
+                sender.clear_wake_request()  # after a failure, no thread retries
 
     def _runs(self) -> bool:
         runner = self._runner
         return not self._ended and runner is not None and runner.is_alive() and not self._is_patched()
 
     def _is_patched(self) -> bool:
-        """Returns whether gevent or eventlet has replaced threads and locks since the thread was started."""
+        """Returns whether gevent or eventlet has patched threads and locks since the thread was started."""
         return self._starts_threads is not _thread.start_new_thread
 
     def _begin_patched(self) -> None:
-        """Let the old thread end, and use locks of the new kind, which it could not release."""
+        """End the old thread, and use locks of the new kind. The old thread could not release these."""
         self._starts_threads = _thread.start_new_thread
         old, self._wake_up = self._wake_up, WakeUp()
         self._runner = None
@@ -238,12 +238,12 @@ class Syncer:
             return False
         if self._is_patched():
             self._begin_patched()
-        # Two threads may come here at once: the loop of the runner that is replaced ends.
+        # Two threads may run this at once. The loop of the runner that is replaced ends.
         runner = _Runner(target=lambda: self._loop(runner), name="event-count-logger", daemon=True)
         self._runner = runner
         try:
             runner.start()
-        except RuntimeError:  # the interpreter is ending, or the system has no more threads
+        except RuntimeError:  # the interpreter ends, or the system has no more threads
             return False
         _end_with_multiprocessing_child()
         return True
@@ -257,12 +257,13 @@ class Syncer:
             except Exception:  # noqa: BLE001 - the thread serves all groups, and must outlive a fault in one
                 _log.exception("Sending counts failed; retrying")
                 time.sleep(_AFTER_FAULT_S)
-        wake_up.set()  # the thread that has replaced this one may be asleep
+        wake_up.set()  # wakes the thread that has replaced this one
 
     def _serve_next(self) -> None:
-        """A function of its own, so that no sender is kept alive while there is nothing to do.
+        """Carry out the requests in the inbox, then send what is due, or sleep.
 
-        As many syncs that are due follow as requests were carried out, so that neither holds up the other.
+        As many sends follow as there were requests, so that neither delays the other. This is a function of
+        its own: while the thread sleeps, its frame keeps no sender alive.
         """
         n_requests = len(self._inbox)
         for _ in range(n_requests):
@@ -289,7 +290,7 @@ class Syncer:
         return min(due, key=_time_of, default=(None, math.inf))
 
     def _carry_out(self, request: _Request) -> None:
-        """Everything but the sync itself, which comes when the inbox is empty."""
+        """Carry out a request, except for the send itself, which follows when the inbox is empty."""
         sender = request.sender
         if sender is None:
             self._end_with(request)
@@ -304,7 +305,7 @@ class Syncer:
             if request.done:
                 self._callbacks.setdefault(sender, []).append(request.done)
             self._prepare(sender)
-            # Not before those that are due already: under constant load it is asked for all the time.
+            # Behind the senders that are due: under constant load, requests never stop.
             now = time.monotonic()
             when = now if request.ask is _Ask.SEND else sender.next_send(now)
             self._due[sender] = min(self._due.get(sender, math.inf), when)
@@ -320,31 +321,31 @@ class Syncer:
 
     def _prepare(self, sender: Sender) -> None:
         if sender not in self._due:
-            self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
+            self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # if this raises
             if self._runs():
                 sender.prepare()
             self._due[sender] = math.inf
 
     def _send(self, sender: Sender, timeout_s: float) -> None:
-        self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # should this fail
+        self._due[sender] = time.monotonic() + _AFTER_FAULT_S  # if this raises
         waiting = self._callbacks.pop(sender, ())
         try:
             sender.send(timeout_s)
         finally:
             for done in waiting:
-                with suppress(Exception):  # such as an event loop that was closed
+                with suppress(Exception):  # such as a closed event loop
                     done()
         if sender.released and not sender.has_unsent():
             sender.retire()
             sender.dispose()
             self._due.pop(sender, None)
-        elif sender in self._due:  # not forgotten meanwhile
+        elif sender in self._due:  # it was not forgotten meanwhile
             self._due[sender] = sender.next_send(time.monotonic())
 
 
 class _Runner(threading.Thread):
     def _delete(self) -> None:
-        with suppress(KeyError):  # gevent or eventlet has replaced the idents of threads meanwhile
+        with suppress(KeyError):  # gevent or eventlet has patched the thread identifiers meanwhile
             super()._delete()  # type: ignore[misc]
 
 
@@ -353,12 +354,12 @@ def _time_of(item: tuple[object, float]) -> float:
 
 
 def _unsent(senders: Iterable[Sender]) -> list[Sender]:
-    """Those with counts to send; a reference to a cell of closed counters is no reason to wait."""
+    """Returns the senders with something to send, without those that a reference to a closed cell keeps."""
     return [sender for sender in senders if sender.has_unsent() and sender.describe_unsent()]
 
 
 def _drain(senders: Iterable[Sender], deadline: float, send: Callable[[Sender], None]) -> list[Sender]:
-    """Sync until all is sent or the time is over, then retire those that are done; returns the others."""
+    """Send until all is sent or the deadline passes. Retires senders that are done, returns the others."""
     senders = list(senders)
     for sender in senders:
         sender.send_at_once()
@@ -379,7 +380,7 @@ _syncer = process.PerProcess(Syncer)
 
 
 def current() -> Syncer:
-    """The syncer of this process."""
+    """Returns the syncer of this process."""
     return _syncer.get()
 
 
@@ -390,7 +391,7 @@ def _end() -> None:
 
 
 def _end_with_multiprocessing_child() -> None:
-    """Children of multiprocessing leave without running atexit functions, in some versions of Python."""
+    """End the syncer also in children of multiprocessing, which may skip atexit functions."""
     util = sys.modules.get("multiprocessing.util")
     module = sys.modules.get("multiprocessing.process")
     if util and module and module.parent_process() is not None:

@@ -1,4 +1,4 @@
-"""What applications pass, checked, and as the exact types that it stands for."""
+"""Checks of arguments from applications. Results are exact `str` and `int`, never subclasses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from event_count_logger.counting.implementation import LARGEST
 
 
 def checked_event(event_id: object, count: object) -> tuple[str, int]:
-    """An event and its count; whether the string is an event ID is for the group to say.
+    """Returns an event and its count as `str` and `int`. The group checks the form of the event ID.
 
     Raises:
         TypeError: Not a string, or not an integer.
-        ValueError: The count is negative, or larger than Redis can count.
+        ValueError: The count is negative or over 2^63-1.
     """
     if not isinstance(event_id, str):
         raise TypeError(f"event_id must be a string, not {event_id!r}")
@@ -31,16 +31,16 @@ def checked_event(event_id: object, count: object) -> tuple[str, int]:
 
 
 def checked_id(id: object, what: str, find_fault: Callable[[str], str | None] = keys.id_fault) -> str:
-    """The ID of something, such as 'a session'.
+    """Returns a valid ID as `str`.
 
     Args:
-        id: What was passed.
-        what: What it is the ID of.
-        find_fault: Returns what keeps a string from being one, as `keys.id_fault`.
+        id: The argument of the application.
+        what: The thing that the ID names, for messages, such as 'a session'.
+        find_fault: Returns the reason why a string is not such an ID, or None; see `keys.id_fault`.
 
     Raises:
         TypeError: Not a string.
-        ValueError: Cannot be the ID of that.
+        ValueError: Not such an ID.
     """
     if not isinstance(id, str):
         raise TypeError(f"the ID of {what} must be a string, not {id!r}")
