@@ -1,4 +1,4 @@
-"""A deterministic scheduler for two threads, or for a thread and a signal handler, instead of luck."""
+"""A deterministic scheduler: runs a second thread or a signal handler at each line or call of a function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGE = os.path.dirname(event_count_logger.__file__)
 
 
 class Interruption:
-    """Runs a function once, and interrupts it after some events. `get` and `set_` are those of `sys`."""
+    """Runs a function once, and interrupts it after `at` events. `get` and `set_` are functions of `sys`."""
 
     def __init__(
         self, at: int, events: tuple[str, ...], get: Callable[[], Any], set_: Callable[[Any], None]
@@ -28,7 +28,7 @@ class Interruption:
         self._get, self._set = get, set_
 
     def __call__(self, function: Callable[[], _T], interrupt: Callable[[], object]) -> _T:
-        """Returns what the function returns."""
+        """Run a function, with one call of `interrupt` in between. Returns its result."""
 
         def watch(frame: FrameType, event: str, argument: object) -> Any:
             if not frame.f_code.co_filename.startswith(_PACKAGE):
@@ -49,15 +49,15 @@ class Interruption:
 
 
 def at_each_line() -> Iterator[Interruption]:
-    """Interrupts a function at its first line, then at the second, and so on.
+    """Yields interruptions at the first line of a function, at the second line, and so on.
 
-    Lines of functions of this package that it calls count too, and lines of a loop in each of its rounds.
+    Lines of called functions of this package are included, and lines of a loop in each round.
     """
     return _each(("call", "line"), sys.gettrace, sys.settrace)
 
 
 def at_each_call() -> Iterator[Interruption]:
-    """The same with calls, after which CPython may run a signal handler."""
+    """As `at_each_line`, at calls: after a call, CPython may run a signal handler."""
     return _each(("call", "c_return"), sys.getprofile, sys.setprofile)
 
 

@@ -1,4 +1,4 @@
-"""Prefork servers that run tests/programs/served.py, requests to them, and what was counted of those."""
+"""Runs prefork servers with tests/programs/served.py, sends requests, and reads their counts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CLIENTS = 6
 
 APPLICATION = "tests.programs.served:application"
 
-#: uWSGI, of the version that is installed here or of another one.
+#: uWSGI: the installed version, or the one in ECL_UWSGI.
 UWSGI = os.environ.get("ECL_UWSGI") or str(Path(sys.executable).parent / "pyuwsgi")
 
 
@@ -47,15 +47,15 @@ class Site:
     """A server to run.
 
     Attributes:
-        name: What the test is called.
-        command: How to start it; '{address}' stands for where it listens.
-        imports: How many of its processes import the application.
-        log_at_import: Whether the application logs an event when it is imported.
-        hooks: How many processes log an event in a hook after the fork.
-        n_requests: How many requests it is sent.
-        workers: How many processes are to answer at least.
-        signals: What its first process is sent after half of the requests.
-        end: What its first process is sent at the end.
+        name: Name of the test.
+        command: Command line; '{address}' stands for the address of the server.
+        imports: Number of processes that import the application.
+        log_at_import: Whether the application logs an event at import.
+        hooks: Number of processes that log an event in a hook after the fork.
+        n_requests: Number of requests to send.
+        workers: The least number of processes that must answer.
+        signals: Signals to the first process after half of the requests.
+        end: Signal to the first process at the end.
     """
 
     name: str
@@ -74,10 +74,10 @@ class Answers:
     """Answers as clients see them.
 
     Attributes:
-        by_process: How many requests each process has answered, by its pid.
-        failures: What went wrong instead.
-        slowest_s: The longest time from the connection to the end of an answer.
-        slowest_log_s: The longest time that four calls of log() took in a request.
+        by_process: Number of answered requests by pid.
+        failures: Errors of requests without an answer.
+        slowest_s: Longest time from the connection to the end of an answer.
+        slowest_log_s: Longest time of the four calls of log() in a request.
     """
 
     by_process: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Answers:
     slowest_log_s: float = 0.0
 
     def ask(self, port: int, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
-        """Send one request; returns whether it was answered."""
+        """Send one request. Returns whether it was answered."""
         began = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
         try:
@@ -118,13 +118,13 @@ class Outcome:
     """The outcome of a run.
 
     Attributes:
-        answers: What clients have seen.
-        exact_after_s: Seconds from the last answer until Redis had each count; None if that never came.
-        expected: What should be counted in each of the two groups.
-        counted: What was, by kind of group, after the server has ended.
-        log: All that the server has written.
+        answers: Answers as clients see them.
+        exact_after_s: Seconds from the last answer until Redis had all counts; None if it never had.
+        expected: Expected counts in each of the two groups.
+        counted: Counts by kind of group, after the server has ended.
+        log: Output of the server.
         bad: Spool files that were set aside.
-        left: Spool files that were left when all processes had ended.
+        left: Spool files left after all processes have ended.
     """
 
     answers: Answers
@@ -230,7 +230,7 @@ def _listens(port: int) -> bool:
 
 
 def _answers(site: Site, port: int, process: subprocess.Popen[bytes]) -> Answers:
-    """The first answer shows that it is ready; how long that takes is not looked at."""
+    """Send all requests. The first answer shows that the server is ready, and its time is left out."""
     answers = Answers()
     answers.ask(port, START_TIMEOUT_S)
     answers.slowest_s = answers.slowest_log_s = 0.0
@@ -253,7 +253,7 @@ def _parts(number: int, n_parts: int) -> list[int]:
 
 
 def _ask(port: int, n_requests: int) -> Answers:
-    """Send requests as one client, which gives up after the first failure."""
+    """Send requests as one client, which stops at the first failure."""
     answers = Answers()
     for _ in range(n_requests):
         if not answers.ask(port):

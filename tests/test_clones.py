@@ -1,4 +1,4 @@
-"""One source in two processes: a machine that was cloned or restored, and copies of its spool files."""
+"""One source in two processes: cloned or restored machines, and copies of spool files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROUP = GroupConfig("g", from_dicts({"g": SETTINGS}, {}).groups["g"].intervals)
 
 
 class Process:
-    """The counters of a process, in the file of which a clone has a copy; each has a clock of its own."""
+    """The counters of a process in a copy of one spool file, with a clock of its own."""
 
     def __init__(self, path: Path, store: Store, clock_s: float) -> None:
         self.file = spool_file.take_over(path)
@@ -49,7 +49,7 @@ def store(server: Server) -> Iterator[Store]:
 
 @pytest.fixture
 def cloned(server: Server, store: Store, tmp_path: Path) -> Iterator[Callable[[int], list[Process]]]:
-    """Returns a process that has counted 10, and clones of it made when some more were unsent."""
+    """Makes a process that has sent 10 counts, and its clones, copied with `unsent` further counts."""
     made: list[Process] = []
 
     def clone(unsent: int) -> list[Process]:
@@ -77,7 +77,7 @@ def counts(server: Server) -> dict[str, int]:
     return server.counts("g", "1h", "cur")
 
 
-def test_clones_of_a_process_lose_nothing(
+def test_clones_of_a_process_lose_no_count(
     cloned: Callable[[int], list[Process]], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     processes = cloned(0)
@@ -89,7 +89,7 @@ def test_clones_of_a_process_lose_nothing(
     assert "another process uses source" in caplog.text
 
 
-def test_clones_that_end_take_their_positions_along_and_report_no_loss(
+def test_ended_clones_remove_their_positions_and_report_no_loss(
     cloned: Callable[[int], list[Process]], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     processes = cloned(0)
@@ -102,7 +102,7 @@ def test_clones_that_end_take_their_positions_along_and_report_no_loss(
     assert not server.client.exists("g:@sources")
 
 
-def test_a_clone_that_ends_leaves_the_position_to_the_other(
+def test_ended_clone_keeps_the_position_of_the_other(
     cloned: Callable[[int], list[Process]], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     original, clone, _ = cloned(0)
@@ -115,7 +115,7 @@ def test_a_clone_that_ends_leaves_the_position_to_the_other(
     assert counts(server) == {"a": 10, "b": 2}
 
 
-def test_counts_unsent_when_a_process_is_cloned_are_counted_by_each(
+def test_unsent_counts_of_a_cloned_process_are_counted_by_each_clone(
     cloned: Callable[[int], list[Process]], server: Server
 ) -> None:
     for process in cloned(3):
@@ -124,7 +124,7 @@ def test_counts_unsent_when_a_process_is_cloned_are_counted_by_each(
     assert counts(server) == {"a": 10 + 3 * 3, "b": 3}
 
 
-def test_a_refused_batch_of_a_clone_is_sent_as_another_source(
+def test_rejected_batch_of_a_clone_is_sent_as_another_source(
     cloned: Callable[[int], list[Process]], server: Server
 ) -> None:
     original, clone, _ = cloned(0)
@@ -174,7 +174,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("copy_first", [True, False])
-def test_a_copy_of_the_file_of_a_running_process_costs_it_no_counts(
+def test_copied_file_of_a_running_process_loses_no_counts(
     copy_first: bool, server: Server, tmp_path: Path, start: Start
 ) -> None:
     directory, copy = tmp_path / "spool", tmp_path / "copy"
@@ -184,7 +184,7 @@ def test_a_copy_of_the_file_of_a_running_process_costs_it_no_counts(
     )
 
     def log(count: int) -> None:
-        """An odd number is sent."""
+        """Log a count; an odd one is also sent."""
         assert process.stdin
         assert process.stdout
         print(count, file=process.stdin, flush=True)

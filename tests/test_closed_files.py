@@ -1,4 +1,4 @@
-"""Other code of a process closes the descriptors of its spool file: another process may take it over."""
+"""Spool files whose descriptors were closed by other code: another process may take the file over."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def recovery(server: Server) -> Iterator[Recovery]:
 
 @pytest.fixture
 def counting(server: Server, logger: Make) -> Callable[..., Any]:
-    """Makes a group whose process has looked for files of others, which it does once."""
+    """Makes a group whose process has run its recovery, which happens once."""
 
     def make(kind: str = "cached") -> Any:
         settings = {key: value for key, value in CACHED.items() if key != "sync_interval" or kind == "cached"}
@@ -61,7 +61,7 @@ def files(directory: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["cached", "direct"])
-def test_file_that_no_process_took_over_is_opened_again(
+def test_closed_file_without_new_holder_is_opened_again(
     kind: str, counting: Callable[..., Any], server: Server, spool_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = counting(kind)
@@ -76,7 +76,7 @@ def test_file_that_no_process_took_over_is_opened_again(
     assert f"Spool file {path} was closed by other code of this process; opened again" in caplog.text
 
 
-def test_file_that_another_process_has_finished_is_replaced(
+def test_file_finished_by_another_process_is_replaced(
     counting: Callable[..., Any], server: Server, spool_dir: Path, recovery: Recovery
 ) -> None:
     group = counting()
@@ -107,7 +107,7 @@ def test_counts_after_the_file_was_finished_outlive_their_group(server: Server, 
     wait_until(lambda: server.counts("g", "24h", "cur") == {"e": 11})
 
 
-def test_file_that_another_process_holds_is_not_sent_meanwhile(
+def test_file_held_by_another_process_is_not_sent(
     counting: Callable[..., Any], server: Server, spool_dir: Path
 ) -> None:
     group = counting()
@@ -123,7 +123,7 @@ def test_file_that_another_process_holds_is_not_sent_meanwhile(
     assert server.counts("g", "24h", "cur") == {"first": 1, "a": 7}
 
 
-def test_counts_are_exact_while_descriptors_are_closed_and_files_recovered(
+def test_counts_are_exact_while_descriptors_close_and_files_are_recovered(
     server: Server,
     start: Start,
     config_file: Write,
@@ -154,7 +154,7 @@ for line in sys.stdin:
 """
 
 
-def test_process_without_background_thread_gives_up_the_file_that_it_cannot_send(
+def test_process_without_thread_releases_a_file_it_cannot_send(
     own_server: Server, spool_dir: Path, start: Start
 ) -> None:
     config = from_dicts({"g": CACHED}, {**own_server.config, "socket_timeout": 0.5})

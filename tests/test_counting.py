@@ -1,4 +1,4 @@
-"""Counting itself, in C and in Python: both implementations do the same."""
+"""The types that count, in C and in Python: both have the same behaviour."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_cell(module: ModuleType, event_id: str = "e", **words: int) -> Any:
 
 
 def make_group(module: Any) -> Any:
-    """A group with an event `e` that takes note of what it is called for."""
+    """Returns a group with an event `e` that records the calls of its methods."""
 
     class Noting(module.Counting):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -74,7 +74,7 @@ def test_counts_are_added_up(group: Any) -> None:
     assert not group.unusual
 
 
-def test_a_cell_is_three_words_of_memory(module: Any) -> None:
+def test_cell_is_three_words_of_memory(module: Any) -> None:
     memory = memoryview(bytearray(8 * 8)).cast("Q")
     memory[2] = 7
     cell = module.Cell("e", memory, 2)
@@ -112,7 +112,7 @@ class Number(int):
         ((None,), (None, 1)),
     ],
 )
-def test_whatever_is_not_simply_a_known_event_and_a_count_is_passed_on(
+def test_unusual_arguments_of_log_are_passed_to_log_unusual(
     arguments: tuple[Any, ...], unusual: tuple[Any, Any], group: Any
 ) -> None:
     group.log(*arguments)
@@ -124,7 +124,7 @@ def test_whatever_is_not_simply_a_known_event_and_a_count_is_passed_on(
     ("arguments", "named"),
     [((), {}), (("e", 1, 2), {}), (("e",), {"event_id": "e"}), (("e",), {"n": 1}), ((), {"count": 1})],
 )
-def test_wrong_arguments_are_type_errors_that_name_the_method(
+def test_wrong_arguments_of_log_raise_type_error_naming_the_method(
     arguments: tuple[Any, ...], named: dict[str, Any], group: Any
 ) -> None:
     with pytest.raises(TypeError, match=r"log\(\)"):
@@ -132,7 +132,7 @@ def test_wrong_arguments_are_type_errors_that_name_the_method(
 
 
 @pytest.mark.parametrize(("sync_at", "sent"), [(1, [2, 3, 9]), (3, [3, 9]), (9, [9]), (10, [])])
-def test_it_is_to_be_sent_when_enough_is_unsent(sync_at: int, sent: list[int], group: Any) -> None:
+def test_send_is_called_when_sync_at_counts_are_unsent(sync_at: int, sent: list[int], group: Any) -> None:
     group.cells.sync_at = sync_at
     group.log("e", 2)
     group.log("e")
@@ -140,7 +140,7 @@ def test_it_is_to_be_sent_when_enough_is_unsent(sync_at: int, sent: list[int], g
     assert group.sent == [("e", total) for total in sent]
 
 
-def test_what_is_confirmed_is_not_unsent(group: Any) -> None:
+def test_confirmed_counts_are_not_unsent(group: Any) -> None:
     group.cells.sync_at = 3
     group.log("e", 2)
     group.cells.by_id["e"].acked = 2
@@ -150,13 +150,13 @@ def test_what_is_confirmed_is_not_unsent(group: Any) -> None:
     assert group.sent == [("e", 5)]
 
 
-def test_nothing_is_to_be_sent_by_default(group: Any) -> None:
+def test_send_is_not_called_by_default(group: Any) -> None:
     group.log("e", LARGEST)
     assert group.cells.sync_at == implementation.NEVER
     assert not group.sent
 
 
-def test_more_than_63_bits_unsent_is_an_error_and_changes_nothing(group: Any) -> None:
+def test_more_than_63_bits_unsent_raise_and_change_nothing(group: Any) -> None:
     group.log("e", LARGEST - 1)
     group.log("e")
     for count in (1, LARGEST):
@@ -165,7 +165,7 @@ def test_more_than_63_bits_unsent_is_an_error_and_changes_nothing(group: Any) ->
     assert group.cells.by_id["e"].total == LARGEST
 
 
-def test_counting_goes_on_beyond_64_bits_when_it_is_confirmed(group: Any) -> None:
+def test_total_wraps_beyond_64_bits_when_confirmed(group: Any) -> None:
     cell = group.cells.by_id["e"]
     cell.total = cell.acked = 2**64 - 2
     group.cells.sync_at = 5
@@ -176,7 +176,7 @@ def test_counting_goes_on_beyond_64_bits_when_it_is_confirmed(group: Any) -> Non
     assert group.sent == [("e", 3)]
 
 
-def test_an_event_keeps_its_first_cell(module: Any, group: Any) -> None:
+def test_event_keeps_its_first_cell(module: Any, group: Any) -> None:
     first, second = group.cells.by_id["e"], make_cell(module)
     assert group.cells.put(second) is first
     other = make_cell(module, "other")
@@ -184,7 +184,7 @@ def test_an_event_keeps_its_first_cell(module: Any, group: Any) -> None:
     assert dict(group.cells.by_id) == {"e": first, "other": other}
 
 
-def test_an_exception_of_what_is_called_is_passed_on_and_the_count_is_kept(module: Any) -> None:
+def test_exception_of_a_callback_passes_and_the_count_is_kept(module: Any) -> None:
     class Failing(module.Counting):  # type: ignore[misc, name-defined]
         def _log_unusual(self, event_id: object, count: object) -> None:
             raise ValueError("unusual")
@@ -203,7 +203,7 @@ def test_an_exception_of_what_is_called_is_passed_on_and_the_count_is_kept(modul
     assert cell.total == 1
 
 
-def test_a_counter_is_a_bound_event(module: Any, group: Any) -> None:
+def test_counter_counts_its_event(module: Any, group: Any) -> None:
     counter = module.Counter(group, "e")
     counter.inc()
     counter.inc(4)
@@ -216,19 +216,19 @@ def test_a_counter_is_a_bound_event(module: Any, group: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1, True, 1.0, None, LARGEST + 1, "1"])
-def test_a_counter_passes_on_what_is_unusual(count: Any, module: Any, group: Any) -> None:
+def test_counter_passes_unusual_counts_to_log_unusual(count: Any, module: Any, group: Any) -> None:
     module.Counter(group, "e").inc(count)
     assert group.unusual == [("e", count)]
 
 
-def test_wrong_arguments_of_a_counter_are_type_errors(module: Any, group: Any) -> None:
+def test_wrong_arguments_of_a_counter_raise_type_error(module: Any, group: Any) -> None:
     counter = module.Counter(group, "e")
     for arguments, named in (((1, 2), {}), ((), {"count": 1}), ((1,), {"n": 1})):
         with pytest.raises(TypeError, match=r"inc\(\)"):
             counter.inc(*arguments, **named)
 
 
-def test_a_counter_of_an_event_without_a_cell_finds_it_when_there_is_one(module: Any, group: Any) -> None:
+def test_counter_made_before_its_cell_finds_the_cell_later(module: Any, group: Any) -> None:
     counter = module.Counter(group, "new")
     counter.inc(2)
     assert group.unusual == [("new", 2)]
@@ -237,7 +237,7 @@ def test_a_counter_of_an_event_without_a_cell_finds_it_when_there_is_one(module:
     assert cell.total == 2
 
 
-def test_a_counter_follows_its_group_to_other_cells(module: Any, group: Any) -> None:
+def test_counter_follows_its_group_to_other_cells(module: Any, group: Any) -> None:
     counter = module.Counter(group, "e")
     counter.inc()
     before = group.cells.by_id["e"]
@@ -262,7 +262,7 @@ def test_counter_finds_the_new_cell_after_the_map_was_cleared(module: Any, group
     assert (before.total, after.total) == (1, 4)
 
 
-def test_map_may_be_cleared_by_what_is_called_for_a_cell(module: Any) -> None:
+def test_callback_for_a_cell_may_clear_the_map(module: Any) -> None:
     class Clearing(module.Counting):  # type: ignore[misc, name-defined]
         def _log_unusual(self, event_id: object, count: object) -> None:
             self.cells.put(make_cell(module))
@@ -305,7 +305,7 @@ def test_threads_lose_no_count(module: Any, group: Any) -> None:
     assert group.cells.by_id["e"].total == 4 * each * 3
 
 
-def test_groups_and_counters_leave_no_memory_behind(module: Any) -> None:
+def test_groups_and_counters_leak_no_memory(module: Any) -> None:
     group = make_group(module)
     group.itself, group.counter = group, module.Counter(group, "e")
     group.counter.inc()
@@ -315,7 +315,7 @@ def test_groups_and_counters_leave_no_memory_behind(module: Any) -> None:
     assert gone() is None
 
 
-def test_what_a_subclass_overrides_is_used(module: Any) -> None:
+def test_log_of_a_subclass_is_used(module: Any) -> None:
     class Own(module.Counting):  # type: ignore[misc, name-defined]
         def log(self, event_id: str, count: int = 1) -> None:
             self.__dict__["seen"] = (event_id, count)
@@ -325,7 +325,7 @@ def test_what_a_subclass_overrides_is_used(module: Any) -> None:
     assert own.seen == ("e", 1)
 
 
-def test_the_extension_is_used_where_it_was_built() -> None:
+def test_extension_is_used_where_it_was_built() -> None:
     if os.environ.get("ECL_NATIVE") != "0":
         needs_debian("gcc", "gcc")
         assert implementation.NATIVE
@@ -334,7 +334,7 @@ def test_the_extension_is_used_where_it_was_built() -> None:
 
 @pytest.mark.parametrize("name", ["log", "inc"])
 @pytest.mark.skipif(not implementation.NATIVE, reason="the extension is not built")
-def test_both_implementations_say_the_same_of_themselves(name: str) -> None:
+def test_both_implementations_have_the_same_docstrings(name: str) -> None:
     owners = [type(make_group(module)) if name == "log" else module.Counter for module in (pure, _native)]
     ours, theirs = (getattr(owner, name) for owner in owners)
     assert inspect.getdoc(ours) == inspect.getdoc(theirs)
@@ -349,7 +349,7 @@ def test_log_in_group_source_has_run_time_docstring_and_parameters() -> None:
 
 
 @pytest.mark.skipif(not implementation.NATIVE, reason="the extension is not built")
-def test_the_extension_refuses_what_would_make_it_crash() -> None:
+def test_extension_rejects_arguments_that_would_crash_it() -> None:
     words = memoryview(bytearray(8 * 4)).cast("Q")
     for wrong in (
         lambda: _native.Cell("e", words, 2),

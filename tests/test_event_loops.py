@@ -37,7 +37,7 @@ RunInLoop = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 @pytest.fixture(params=["asyncio", "uvloop", "trio"])
 def run_in_loop(request: pytest.FixtureRequest) -> RunInLoop:
-    """Runs a coroutine in each kind of event loop."""
+    """Returns a function that runs a coroutine, one for each kind of event loop."""
     pytest.importorskip(request.param)
     backend, options = request.param, {}
     if request.param == "uvloop":
@@ -47,7 +47,7 @@ def run_in_loop(request: pytest.FixtureRequest) -> RunInLoop:
 
 @asynccontextmanager
 async def another_task() -> AsyncIterator[list[float]]:
-    """Runs a task beside the block; the list has the longest time in seconds for which it had to wait."""
+    """Runs a task beside the block; the list gets the longest time in seconds for which the task waited."""
     longest = [0.0]
 
     async def tick() -> None:
@@ -65,7 +65,7 @@ async def another_task() -> AsyncIterator[list[float]]:
 
 
 def count(group: EventGroup, number: int) -> None:
-    """Use every call that sends something: see `counted` for what is counted then."""
+    """Make each call that sends something; `counted` has the expected counts."""
     group.log("e")
     group.counter("e").inc()
     with group.outcome("e"):
@@ -121,7 +121,7 @@ def test_calls_in_coroutine_do_not_block_loop_without_redis(
         wait_until(lambda: own_server.counts(name, "1h", "cur") == expected)  # noqa: B023 - called at once
 
 
-def test_asyncio_in_debug_mode_finds_no_slow_callback_while_redis_is_stalled(
+def test_asyncio_debug_finds_no_slow_callback_while_redis_stalls(
     own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})
@@ -166,9 +166,7 @@ def _within(seconds: float, main: Callable[[], Awaitable[Any]]) -> Callable[[], 
     return limited
 
 
-def test_counting_without_pause_in_coroutine_keeps_few_requests_for_background_thread(
-    own_server: Server, logger: Make
-) -> None:
+def test_busy_coroutine_queues_few_requests_for_background_thread(own_server: Server, logger: Make) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["direct"]
     group.log("e")
 
@@ -209,7 +207,7 @@ def test_direct_log_after_end_of_loop_waits_for_redis(
     assert server.counts("direct", "1h", "cur")["e"] == 2
 
 
-def test_log_beside_trio_that_cannot_be_asked_whether_it_runs_is_counted(
+def test_log_beside_old_trio_is_counted(
     server: Server, logger: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = ModuleType("trio")
@@ -367,7 +365,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in ours if record.levelno >= logging.ERROR]
 
 
-def test_loop_that_closes_during_flush_does_not_disturb_background_thread(
+def test_loop_closed_during_flush_keeps_background_thread_alive(
     own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["at-once"]
@@ -418,9 +416,7 @@ def test_sync_interval_of_zero_counts_exactly_from_many_threads(server: Server, 
     wait_until(lambda: server.counts("at-once", "1h", "cur").get("e") == 8 * 500 * 3)
 
 
-def test_sync_interval_of_zero_sends_what_came_meanwhile_in_one_commit(
-    own_server: Server, logger: Make
-) -> None:
+def test_sync_interval_of_zero_sends_later_counts_in_one_commit(own_server: Server, logger: Make) -> None:
     group = logger(GROUPS, {**own_server.config, "socket_timeout": TIMEOUT_S})["at-once"]
     group.log("e")
     wait_until(lambda: own_server.counts("at-once", "1h", "cur").get("e") == 1)
@@ -484,7 +480,7 @@ def test_idle_process_with_sync_interval_of_zero_does_no_work(server: Server) ->
         def wake_ups():
             with open(f"/proc/self/task/{thread.native_id}/status") as status:
                 return int(dict(line.split(":") for line in status)["voluntary_ctxt_switches"])
-        for _ in range(20):  # what was begun by the first count is done some time
+        for _ in range(20):  # work started by the first count ends some time
             before = wake_ups()
             time.sleep(0.7)
             if wake_ups() == before:

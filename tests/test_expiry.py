@@ -1,4 +1,4 @@
-"""Events that are not in use leave the process: their names, their counters, and their place in files."""
+"""Idle events expire: their names, their counters, and their space in files."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def files(directory: Path) -> list[Path]:
     return list(directory.glob("*.ecl"))
 
 
-# What leaves
+# Idle events
 
 
-def test_event_that_is_idle_leaves_and_is_counted_when_it_comes_back(
+def test_idle_event_expires_and_is_counted_when_used_again(
     server: Server, aging: Callable[..., Aging], spool_dir: Path
 ) -> None:
     group = aging(events=["fixed"])
@@ -96,7 +96,7 @@ def test_event_that_is_idle_leaves_and_is_counted_when_it_comes_back(
     assert server.client.hlen("g:@sources") == 1, "the old position is taken out of Redis"
 
 
-def test_event_with_counts_that_are_not_confirmed_stays(
+def test_event_with_unconfirmed_counts_does_not_expire(
     own_server: Server, logger: Make, spool_dir: Path
 ) -> None:
     settings = {**OPEN, "max_events": 2}
@@ -158,7 +158,7 @@ def test_thread_that_holds_a_cell_keeps_the_old_file(
     wait_until(lambda: len(files(spool_dir)) == 1)
 
 
-def test_event_of_sessions_leaves_with_its_time(aging: Callable[..., Aging]) -> None:
+def test_session_event_expires_with_its_time_event(aging: Callable[..., Aging]) -> None:
     group = aging(sessions={"timeout": "1h"})
     group.group.session("s1", "old").start()
     group.pass_time(71 * HOUR)
@@ -167,7 +167,7 @@ def test_event_of_sessions_leaves_with_its_time(aging: Callable[..., Aging]) -> 
     assert group.names == {"new", "new:ms"}
 
 
-# What there is room for
+# The limit max_events
 
 
 @pytest.mark.parametrize("sync", KINDS)
@@ -212,7 +212,7 @@ def test_year_of_50_new_events_a_day_takes_bounded_memory_and_files(
     assert sum(server.counts("g", "24h", "cur").values()) == 365 * 50
 
 
-def test_overflow_ends_and_is_warned_of_again(
+def test_overflow_ends_and_a_new_one_is_warned_of(
     server: Server, aging: Callable[..., Aging], caplog: pytest.LogCaptureFixture
 ) -> None:
     group = aging(max_events=2)
@@ -227,7 +227,7 @@ def test_overflow_ends_and_is_warned_of_again(
     assert "'0 2' and new ones that follow" in first and "'1 2' and new ones that follow" in second
 
 
-def test_request_that_found_no_room_is_accepted_later(aging: Callable[..., Aging]) -> None:
+def test_request_beyond_max_events_is_accepted_later(aging: Callable[..., Aging]) -> None:
     group = aging(max_events=5)
     for event_id in "abcde":
         group.group.log(event_id)
@@ -239,7 +239,7 @@ def test_request_that_found_no_room_is_accepted_later(aging: Callable[..., Aging
     assert not group.names
 
 
-def test_events_without_counters_make_room_by_their_times_alone() -> None:
+def test_events_without_counters_expire_by_their_times_alone() -> None:
     config = GroupConfig("g", (Interval.parse("1h"),), auto_declare_events=True, max_events=2)
     admission, now = Admission(config, Log("test")), [0.0]
     admission.clock = lambda: now[0]
@@ -251,7 +251,7 @@ def test_events_without_counters_make_room_by_their_times_alone() -> None:
     assert set(admission.declared) == {"b", "c"}
 
 
-# What goes on meanwhile
+# Counting during a replacement
 
 
 @pytest.mark.parametrize("native", ["1", "0"])

@@ -1,4 +1,4 @@
-"""The lock of a group's senders: fair, and never left locked."""
+"""`FairLock`: first come, first served, and never left locked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.servers import wait_until
 
 
 class Interrupted(Exception):
-    """Raised as if by a signal handler."""
+    """An exception as from a signal handler."""
 
 
 def hold(lock: FairLock) -> None:
@@ -21,7 +21,7 @@ def hold(lock: FairLock) -> None:
 
 
 def interrupted(interruption: Interruption, lock: FairLock) -> BaseException | None:
-    """Returns the exception that ended it, with its traceback, which refers to all frames."""
+    """Returns the exception that has ended `hold`, with its traceback, which refers to all frames."""
 
     def interrupt() -> None:
         raise Interrupted
@@ -34,7 +34,7 @@ def interrupted(interruption: Interruption, lock: FairLock) -> BaseException | N
 
 
 def is_free(lock: FairLock) -> bool:
-    """Returns whether another thread can have a turn."""
+    """Returns whether another thread can acquire the lock."""
     found: list[bool] = []
 
     def take() -> None:
@@ -47,14 +47,14 @@ def is_free(lock: FairLock) -> bool:
     return found[0]
 
 
-def test_turn_is_over_when_the_exception_that_ended_it_is_gone() -> None:
+def test_lock_is_free_after_an_exception_that_is_dropped() -> None:
     for interruption in at_each_line():
         lock = FairLock()
         interrupted(interruption, lock)
         assert is_free(lock)
 
 
-def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
+def test_lock_is_free_after_an_exception_that_is_kept() -> None:
     kept, blocked_at = [], []
     for number, interruption in enumerate(at_each_line()):
         lock = FairLock()
@@ -66,7 +66,7 @@ def test_turn_is_over_though_the_exception_that_ended_it_is_kept() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])
-def test_turns_are_given_in_the_order_in_which_they_are_asked_for(n_threads: int) -> None:
+def test_threads_get_the_lock_in_the_order_of_their_requests(n_threads: int) -> None:
     lock, order = FairLock(), list[int]()
 
     def take(number: int) -> None:

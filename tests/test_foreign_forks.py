@@ -118,14 +118,14 @@ FORKS = {
 
 
 @pytest.mark.parametrize("name", FORKS)
-def test_fork_by_c_code(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fork_by_c_code_is_exact(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     check_fork(name, C, server, monkeypatch)
 
 
 @pytest.mark.parametrize(
     "name", ["before anything was logged", "of a child that never logs", "with counters bound before"]
 )
-def test_fork_by_c_code_without_the_c_extension(
+def test_fork_by_c_code_without_the_extension_is_exact(
     name: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_fork(name, PYTHON, server, monkeypatch)
@@ -138,7 +138,7 @@ def check_fork(name: str, native: str, server: Server, monkeypatch: pytest.Monke
 
 
 def check(program: str, server: Server, count: int | None = None) -> None:
-    """Run a program, which prints how often it has logged the event, if that is not known before."""
+    """Run a program and compare the counts in Redis with `count`, or with the number printed if None."""
     done = run_program(program, server.config)
     assert done.returncode == 0, done
     assert done.stderr == ""
@@ -167,7 +167,7 @@ IN_A_HANDLER = """
 
 
 @pytest.mark.parametrize(("fork", "native"), [("os.fork", C), ("c_fork", C), ("os.fork", PYTHON)])
-def test_fork_in_a_signal_handler_that_interrupts_log(
+def test_fork_in_a_signal_handler_that_interrupts_log_is_exact(
     fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECL_NATIVE", native)
@@ -207,7 +207,7 @@ SAME_PID = """
 
 
 @pytest.mark.parametrize(("fork", "native"), [("c_fork", C), ("c_fork", PYTHON)])
-def test_grandchild_with_the_pid_of_a_dead_ancestor(
+def test_grandchild_with_the_pid_of_a_dead_ancestor_is_exact(
     fork: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"]
@@ -270,7 +270,9 @@ ANOTHER_INTERPRETER = """
 @pytest.mark.parametrize(
     ("name", "native"), [*((name, C) for name in INTERPRETERS), ("that counts and ends", PYTHON)]
 )
-def test_another_interpreter(name: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_interpreter_in_a_process_counts(
+    name: str, native: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("_testcapi")
     monkeypatch.setenv("ECL_NATIVE", native)
     program, count = INTERPRETERS[name]

@@ -1,4 +1,4 @@
-"""What an application sees: counting, reading, and what happens when Redis is away."""
+"""`EventGroup` and `EventCountLogger` as applications use them: counting, reading, outages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def messages(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == level]
 
 
-def test_a_direct_count_is_in_redis_when_log_returns(server: Server, logger: Make) -> None:
+def test_direct_count_is_in_redis_when_log_returns(server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     group.log("a")
     group.log("a", 4)
@@ -38,7 +38,7 @@ def test_a_direct_count_is_in_redis_when_log_returns(server: Server, logger: Mak
 
 
 def test_first_logs_of_several_threads_are_all_confirmed(server: Server) -> None:
-    """None of them has a connection, and the first one makes it."""
+    """At first, there is no connection; the first thread opens one."""
     together = threading.Barrier(6)
     for _ in range(100):
         with EventCountLogger({"g": DYNAMIC}, {**server.config, "socket_timeout": 20}) as made:
@@ -53,7 +53,7 @@ def test_first_logs_of_several_threads_are_all_confirmed(server: Server) -> None
                 assert all(pool.map(log, "abcdef"))
 
 
-def test_a_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> None:
+def test_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> None:
     group = logger({"g": CACHED}, server.config)["g"]
     group.log("a", 3)
     assert server.counts("g", "1h", "cur") == {}
@@ -61,7 +61,7 @@ def test_a_cached_count_is_in_redis_after_sync(server: Server, logger: Make) -> 
     assert server.counts("g", "1h", "cur") == {"a": 3}
 
 
-def test_sync_answers_for_what_was_counted_before_it(server: Server, logger: Make) -> None:
+def test_sync_result_is_about_counts_before_the_call(server: Server, logger: Make) -> None:
     group = logger({"g": CACHED}, server.config)["g"]
     enough = threading.Event()
 
@@ -81,13 +81,13 @@ def test_sync_answers_for_what_was_counted_before_it(server: Server, logger: Mak
         thread.join()
 
 
-def test_a_cached_count_is_sent_when_the_interval_is_over(server: Server, logger: Make) -> None:
+def test_cached_count_is_sent_when_the_interval_is_over(server: Server, logger: Make) -> None:
     group = logger({"g": {**DIRECT, "sync_interval": 0.2}}, server.config)["g"]
     group.log("a", 3)
     wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
 
 
-def test_a_cached_count_is_sent_when_it_reaches_the_limit(server: Server, logger: Make) -> None:
+def test_cached_count_is_sent_when_it_reaches_the_limit(server: Server, logger: Make) -> None:
     group = logger({"g": {**DIRECT, "sync_limit": 10}}, server.config)["g"]
     group.log("b", 2)
     group.log("a", 9)
@@ -102,7 +102,7 @@ def test_cached_counts_are_sent_just_before_a_boundary(server: Server, logger: M
     wait_until(lambda: server.counts("g", "1s", "cur") == {"a": 1}, 3)
 
 
-def test_an_undeclared_event_is_not_counted_and_told_once(
+def test_undeclared_event_is_not_counted_and_warned_of_once(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
@@ -116,7 +116,7 @@ def test_an_undeclared_event_is_not_counted_and_told_once(
     assert server.everything() == {}
 
 
-def test_events_can_be_declared_while_running(server: Server, logger: Make) -> None:
+def test_declared_event_is_counted_from_then_on(server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     group.declare_event_id("x")
     group.declare_event_ids(["y", "z"])
@@ -131,7 +131,7 @@ class Kind(str, enum.Enum):
 
 @pytest.mark.parametrize("event_id", ["a", Kind.A])
 @pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
-def test_strings_of_other_types_are_the_event_that_they_equal(
+def test_string_of_a_subclass_is_the_equal_event(
     event_id: str, group: dict[str, Any], server: Server, logger: Make
 ) -> None:
     events = logger({"g": group}, server.config)["g"]
@@ -143,7 +143,7 @@ def test_strings_of_other_types_are_the_event_that_they_equal(
 @pytest.mark.parametrize(
     "arguments", [(1,), (None,), (b"a",), (["a"],), ("a", "1"), ("a", 1.0), ("a", None), ("a", True)]
 )
-def test_wrong_types_are_type_errors(arguments: tuple[Any, ...], server: Server, logger: Make) -> None:
+def test_wrong_types_raise_type_error(arguments: tuple[Any, ...], server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     with pytest.raises(TypeError, match="must be"):
         group.log(*arguments)
@@ -151,7 +151,7 @@ def test_wrong_types_are_type_errors(arguments: tuple[Any, ...], server: Server,
 
 
 @pytest.mark.parametrize("count", [-1, 2**63])
-def test_a_count_out_of_range_is_a_value_error(count: int, server: Server, logger: Make) -> None:
+def test_count_out_of_range_raises_value_error(count: int, server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     with pytest.raises(ValueError, match=str(count)):
         group.log("a", count)
@@ -159,7 +159,7 @@ def test_a_count_out_of_range_is_a_value_error(count: int, server: Server, logge
 
 
 @pytest.mark.parametrize("event_id", ["", "@ts", "a\nb", "x" * 513, "\udcff"])
-def test_what_cannot_be_an_event_id_is_a_value_error(event_id: str, server: Server, logger: Make) -> None:
+def test_invalid_event_id_raises_value_error(event_id: str, server: Server, logger: Make) -> None:
     group = logger({"g": DYNAMIC}, server.config)["g"]
     with pytest.raises(ValueError, match="is not an event ID: it"):
         group.log(event_id)
@@ -168,7 +168,7 @@ def test_what_cannot_be_an_event_id_is_a_value_error(event_id: str, server: Serv
     assert server.everything() == {}
 
 
-def test_a_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.LogCaptureFixture) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     group.log("a", 0)
     group.log("undeclared", 0)
@@ -179,7 +179,7 @@ def test_a_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.
 @pytest.mark.parametrize("settings", [{**DYNAMIC, "max_events": 1}, DIRECT], ids=["dynamic", "declared"])
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("event_id", ["@overflow", "@lost"])
-def test_reserved_event_is_a_value_error_at_any_time(
+def test_reserved_event_always_raises_value_error(
     event_id: str, count: int, settings: dict[str, Any], server: Server, logger: Make
 ) -> None:
     group = logger({"g": settings}, server.config)["g"]
@@ -195,7 +195,7 @@ def test_reserved_event_is_a_value_error_at_any_time(
     assert {key: n for key, n in group.get_counts("1h", current=True).items() if n} == expected
 
 
-def test_events_beyond_the_limit_are_counted_together_and_told_once(
+def test_events_beyond_max_events_are_counted_together_with_a_warning(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger({"g": {**DYNAMIC, "events": ["a"], "max_events": 3}}, server.config)["g"]
@@ -248,7 +248,7 @@ def test_concurrent_direct_callers_share_commits(server: Server, logger: Make) -
 
 
 @pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
-def test_a_signal_handler_may_count_too(group: dict[str, Any], server: Server, logger: Make) -> None:
+def test_signal_handler_may_count(group: dict[str, Any], server: Server, logger: Make) -> None:
     events = logger({"g": group}, server.config)["g"]
     seen = 0
 
@@ -270,11 +270,11 @@ def test_a_signal_handler_may_count_too(group: dict[str, Any], server: Server, l
     assert server.counts("g", "1h", "cur") == {"a": logged, "b": seen}
 
 
-# Redis is away
+# Outages
 
 
 @pytest.mark.parametrize("group", [DIRECT, CACHED], ids=["direct", "cached"])
-def test_counts_are_kept_while_redis_is_away_and_arrive_later(
+def test_counts_during_an_outage_arrive_later(
     group: dict[str, Any], own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     events = logger({"g": group}, {**own_server.config, "socket_timeout": 0.3})["g"]
@@ -296,7 +296,7 @@ def test_counts_are_kept_while_redis_is_away_and_arrive_later(
 
 
 def n_scripts(server: Server) -> int:
-    """Returns the number of scripts that a server was sent by name, including those that it did not run."""
+    """Returns the number of EVALSHA requests that a server got, including rejected ones."""
     with server.client as client:
         stats = client.info("commandstats").get("cmdstat_evalsha", {})
     return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))
@@ -334,7 +334,7 @@ def test_replica_retried_often_logs_one_warning_and_one_return(
     assert info.endswith("is back")
 
 
-def test_direct_counts_arrive_by_themselves_when_redis_is_back(own_server: Server, logger: Make) -> None:
+def test_direct_counts_arrive_without_further_calls_after_an_outage(own_server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": 0.3})["g"]
     own_server.kill()
     group.log("a", 7)
@@ -342,14 +342,14 @@ def test_direct_counts_arrive_by_themselves_when_redis_is_back(own_server: Serve
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 7})
 
 
-def test_a_logger_is_made_without_redis(logger: Make) -> None:
+def test_logger_is_made_without_redis(logger: Make) -> None:
     group = logger({"g": CACHED}, {"port": free_port()})["g"]
     group.log("a")
     assert isinstance(group, EventGroup)
 
 
 @pytest.mark.parametrize("known_before", [True, False], ids=["connected", "not connected"])
-def test_a_direct_log_waits_no_longer_than_the_time_out(
+def test_direct_log_waits_no_longer_than_the_time_out(
     known_before: bool, own_server: Server, logger: Make
 ) -> None:
     timeout_s = 6
@@ -368,9 +368,7 @@ def test_a_direct_log_waits_no_longer_than_the_time_out(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 5 + known_before})
 
 
-def test_threads_of_a_direct_group_wait_no_longer_than_the_time_out_together(
-    own_server: Server, logger: Make
-) -> None:
+def test_threads_of_a_direct_group_share_one_time_out(own_server: Server, logger: Make) -> None:
     timeout_s = 2
     group = logger({"g": DIRECT}, {**own_server.config, "socket_timeout": timeout_s})["g"]
     group.log("a")
@@ -392,7 +390,7 @@ def test_threads_of_a_direct_group_wait_no_longer_than_the_time_out_together(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 11})
 
 
-def test_stalled_redis_of_many_groups_does_not_hold_up_another_redis(
+def test_stalled_redis_of_many_groups_does_not_delay_another_redis(
     server: Server, own_server: Server, logger: Make
 ) -> None:
     at_once = {"events": ["a"], "intervals": ["1h"], "sync_interval": 0}
@@ -417,7 +415,7 @@ def test_stalled_redis_of_many_groups_does_not_hold_up_another_redis(
         wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 4})
 
 
-def test_a_cached_log_does_not_wait_at_all(own_server: Server, logger: Make) -> None:
+def test_cached_log_does_not_wait_for_redis(own_server: Server, logger: Make) -> None:
     group = logger({"g": {**DIRECT, "sync_limit": 1000}}, {**own_server.config, "socket_timeout": 20})["g"]
     group.log("a")
     own_server.stall()
@@ -432,7 +430,7 @@ def test_a_cached_log_does_not_wait_at_all(own_server: Server, logger: Make) -> 
     assert own_server.counts("g", "1h", "cur") == {"a": 50_001}
 
 
-def test_reading_says_that_redis_is_away(logger: Make) -> None:
+def test_reading_during_an_outage_raises_unavailable(logger: Make) -> None:
     group = logger({"g": DIRECT}, {"port": free_port()})["g"]
     with pytest.raises(Unavailable, match="cannot be reached"):
         group.get_counts("1h")
@@ -441,14 +439,14 @@ def test_reading_says_that_redis_is_away(logger: Make) -> None:
 # The end
 
 
-def test_close_sends_what_is_left_and_takes_its_source_out(server: Server) -> None:
+def test_close_sends_the_rest_and_removes_its_source(server: Server) -> None:
     with EventCountLogger({"g": CACHED}, server.config) as logger:
         logger["g"].log("a", 3)
     assert server.counts("g", "1h", "cur") == {"a": 3}
     assert "g:@sources" not in server.everything()
 
 
-def test_counting_goes_on_after_close(server: Server, logger: Make) -> None:
+def test_counts_after_close_arrive(server: Server, logger: Make) -> None:
     made = logger({"g": CACHED}, server.config)
     made["g"].log("a")
     made.close()
@@ -456,7 +454,7 @@ def test_counting_goes_on_after_close(server: Server, logger: Make) -> None:
     wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
 
 
-def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(
+def test_close_is_bounded_in_time_and_keeps_unsent_counts(
     own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = logger({"g": CACHED}, {**own_server.config, "socket_timeout": 0.2})
@@ -470,7 +468,7 @@ def test_close_is_bounded_in_time_and_keeps_what_it_could_not_send(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 3})
 
 
-def test_a_source_whose_request_may_still_be_under_way_stays_known(server: Server, proxy: Proxy) -> None:
+def test_source_with_an_unanswered_request_keeps_its_position(server: Server, proxy: Proxy) -> None:
     with EventCountLogger({"g": CACHED}, proxy.config) as logger:
         logger["g"].log("a", 3)
         proxy.lose_replies = 1
@@ -479,13 +477,13 @@ def test_a_source_whose_request_may_still_be_under_way_stays_known(server: Serve
     assert len(server.everything()["g:@sources"]) == 1
 
 
-def test_counts_of_a_group_that_nobody_holds_any_more_are_sent(server: Server) -> None:
+def test_counts_of_a_garbage_collected_group_are_sent(server: Server) -> None:
     EventCountLogger({"g": CACHED}, server.config)["g"].log("a", 3)
     wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 3})
     wait_until(lambda: "g:@sources" not in server.everything())
 
 
-def test_loggers_made_again_and_again_leave_no_connections(server: Server) -> None:
+def test_many_loggers_in_turn_leave_no_connections(server: Server) -> None:
     for _ in range(50):
         EventCountLogger({"g": DIRECT}, server.config)["g"].log("a")
     wait_until(lambda: server.counts("g", "1h", "cur") == {"a": 50})
@@ -495,7 +493,7 @@ def test_loggers_made_again_and_again_leave_no_connections(server: Server) -> No
 # Reading
 
 
-def test_current_counts_include_what_is_not_sent_yet(server: Server, logger: Make) -> None:
+def test_current_counts_include_unsent_ones(server: Server, logger: Make) -> None:
     groups = logger({"g": CACHED}, server.config)
     groups["g"].log("a", 3)
     assert groups["g"].get_current_counts("a") == {"1h": 3, "2h": 3}
@@ -505,7 +503,9 @@ def test_current_counts_include_what_is_not_sent_yet(server: Server, logger: Mak
     assert groups["g"].get_current_counts("a") == {"1h": 14, "2h": 7}
 
 
-def test_reading_what_is_unknown(server: Server, logger: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_an_unknown_event_or_interval_gives_nothing(
+    server: Server, logger: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     assert group.get_current_counts("x") is None
     assert group.get_counts("7h") == {}
@@ -513,7 +513,7 @@ def test_reading_what_is_unknown(server: Server, logger: Make, caplog: pytest.Lo
     assert messages(caplog, "ERROR") == ["Interval '7h' is not configured for group 'g': no counts returned"]
 
 
-def test_a_group_that_is_not_configured(
+def test_group_that_is_not_configured_is_none_or_a_dummy(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = logger({"g": DIRECT}, server.config)
@@ -524,7 +524,7 @@ def test_a_group_that_is_not_configured(
     assert messages(caplog, "WARNING") == ["Event group 'x' is not configured: its events are not counted"]
 
 
-def test_a_dummy_group_does_nothing_in_every_way() -> None:
+def test_dummy_group_has_all_methods_without_effect() -> None:
     dummy = DummyEventGroup()
     dummy.log("a")
     dummy.log("a", 3)
@@ -541,7 +541,7 @@ def test_a_dummy_group_does_nothing_in_every_way() -> None:
 # Outcomes
 
 
-def test_a_block_is_counted_by_how_it_ends(server: Server, logger: Make) -> None:
+def test_block_is_counted_as_success_or_failure(server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
     with group.outcome("a", "b"):
         pass
@@ -561,7 +561,7 @@ def test_a_block_is_counted_by_how_it_ends(server: Server, logger: Make) -> None
         (("",), ValueError),
     ],
 )
-def test_outcome_with_a_wrong_event_is_an_error_at_the_call(
+def test_outcome_with_a_wrong_event_raises_at_the_call(
     event_ids: Any, error: type[Exception], server: Server, logger: Make
 ) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
@@ -569,7 +569,7 @@ def test_outcome_with_a_wrong_event_is_an_error_at_the_call(
         group.outcome(*event_ids)
 
 
-def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None:
+def test_decorated_calls_are_counted_as_success_or_failure(server: Server, logger: Make) -> None:
     group = logger({"g": DIRECT}, server.config)["g"]
 
     @group.outcome("a", "b")
@@ -591,10 +591,10 @@ def test_calls_are_counted_by_how_they_end(server: Server, logger: Make) -> None
     assert server.counts("g", "1h", "cur") == {"a": 2, "b": 2}
 
 
-def test_a_group_of_another_address_behind_the_same_name_is_found_after_a_failover(
+def test_group_finds_the_new_primary_behind_the_same_name(
     server: Server, own_server: Server, logger: Make
 ) -> None:
-    """The connection leads to what has become a replica: new ones lead to the new primary."""
+    """The open connection leads to the former primary, now a replica; new ones lead to the new primary."""
     proxy = Proxy(own_server)
     groups = logger({"d": DIRECT, "c": {**DIRECT, "sync_interval": 0.2}}, proxy.config)
     groups["d"].log("a")
@@ -611,7 +611,7 @@ def test_a_group_of_another_address_behind_the_same_name_is_found_after_a_failov
     proxy.close()
 
 
-def test_closing_many_groups_is_bounded_in_time(own_server: Server, logger: Make) -> None:
+def test_close_of_many_groups_is_bounded_in_time(own_server: Server, logger: Make) -> None:
     names = [f"g{number}" for number in range(20)]
     made = logger(dict.fromkeys(names, CACHED), {**own_server.config, "socket_timeout": 1})
     for name in names:
@@ -624,7 +624,7 @@ def test_closing_many_groups_is_bounded_in_time(own_server: Server, logger: Make
     own_server.go_on()
 
 
-def test_a_message_that_cannot_be_written_is_no_reason_to_raise(
+def test_log_with_a_failing_handler_does_not_raise(
     own_server: Server, logger: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(logging.Handler):
@@ -641,9 +641,7 @@ def test_a_message_that_cannot_be_written_is_no_reason_to_raise(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})
 
 
-def test_an_exception_of_a_signal_handler_is_not_taken_for_an_answer(
-    own_server: Server, logger: Make
-) -> None:
+def test_exception_of_a_signal_handler_does_not_confirm_a_count(own_server: Server, logger: Make) -> None:
     class TooLong(Exception):
         pass
 
@@ -664,7 +662,7 @@ def test_an_exception_of_a_signal_handler_is_not_taken_for_an_answer(
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})
 
 
-def test_a_process_without_file_descriptors_goes_on_counting(server: Server, tmp_path: Path) -> None:
+def test_process_without_file_descriptors_counts(server: Server, tmp_path: Path) -> None:
     program = """
 import json, os, resource, sys
 from event_count_logger import EventCountLogger

@@ -1,4 +1,4 @@
-"""Sessions of the library: what an application tells of them is counted once, whatever happens meanwhile."""
+"""Sessions reported with `EventGroup.session`: each is counted once, also with faults."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DYNAMIC: dict[str, Any] = {**SETTINGS, "events": [], "auto_declare_events": True
 
 
 def counted(server: Server, event: str = "dash") -> tuple[int, int]:
-    """How many sessions, and their milliseconds."""
+    """Returns the number of sessions and their milliseconds."""
     counts = server.counts("g", "1h", "cur")
     return counts.get(event, 0), counts.get(f"{event}:ms", 0)
 
 
-def test_a_session_is_counted_once_and_its_time_added_up(server: Server, logger: Make) -> None:
+def test_session_is_counted_once_and_its_time_added_up(server: Server, logger: Make) -> None:
     session = logger({"g": SETTINGS}, server.config)["g"].session("s1", "dash")
     session.start(B)
     assert counted(server) == (1, 0)
@@ -42,7 +42,7 @@ def test_a_session_is_counted_once_and_its_time_added_up(server: Server, logger:
     assert counted(server) == (1, 2000)
 
 
-def test_without_a_time_it_is_now(server: Server, logger: Make) -> None:
+def test_action_without_a_time_is_now(server: Server, logger: Make) -> None:
     session = logger({"g": SETTINGS}, server.config)["g"].session("s1", "dash")
     session.start()
     begun = time.monotonic()
@@ -52,12 +52,12 @@ def test_without_a_time_it_is_now(server: Server, logger: Make) -> None:
     assert 100 <= counted(server)[1] < 5000
 
 
-def test_declared_events_have_a_time_from_the_start(server: Server, logger: Make) -> None:
+def test_declared_session_events_have_a_time_event(server: Server, logger: Make) -> None:
     group = logger({"g": SETTINGS}, server.config)["g"]
     assert group.get_counts("1h", current=True) == {"dash": 0, "dash:ms": 0}
 
 
-def test_an_event_that_is_not_declared_is_told_once_and_not_counted(
+def test_undeclared_session_event_is_warned_of_once_and_not_counted(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = logger({"g": SETTINGS}, server.config)["g"].session("s1", "other")
@@ -69,7 +69,7 @@ def test_an_event_that_is_not_declared_is_told_once_and_not_counted(
     assert server.everything() == {}
 
 
-def test_what_max_events_leaves_no_room_for_is_counted_together(server: Server, logger: Make) -> None:
+def test_session_events_beyond_max_events_are_counted_together(server: Server, logger: Make) -> None:
     group = logger({"g": {**DYNAMIC, "max_events": 2}}, server.config)["g"]
     for number, event in enumerate(["a", "b", "c"]):
         group.session(f"s{number}", event).start(B)
@@ -78,7 +78,7 @@ def test_what_max_events_leaves_no_room_for_is_counted_together(server: Server, 
     assert server.counts("g", "1h", "cur") == expected
 
 
-def test_a_session_can_be_ended_by_its_id_alone(server: Server, logger: Make) -> None:
+def test_session_can_be_ended_by_its_id_alone(server: Server, logger: Make) -> None:
     group = logger({"g": SETTINGS}, server.config)["g"]
     group.end_session("s1")
     assert server.everything() == {}
@@ -88,7 +88,7 @@ def test_a_session_can_be_ended_by_its_id_alone(server: Server, logger: Make) ->
     assert counted(server)[0] == 1
 
 
-def test_a_group_without_sessions_says_so(server: Server, logger: Make) -> None:
+def test_group_without_sessions_raises_not_configured(server: Server, logger: Make) -> None:
     group = logger({"g": {"events": ["dash"], "intervals": ["1h"]}}, server.config)["g"]
     for attempt in (lambda: group.session("s1", "dash"), lambda: group.end_session("s1")):
         with pytest.raises(NotConfigured, match="Group 'g' has no sessions"):
@@ -112,7 +112,7 @@ def test_a_group_without_sessions_says_so(server: Server, logger: Make) -> None:
         ("s", "a", float("nan"), "ValueError: the time must be Unix seconds"),
     ],
 )
-def test_what_cannot_be_is_an_error_that_says_so(
+def test_invalid_session_arguments_raise_with_a_reason(
     id: Any, event: Any, at: Any, error: str, server: Server, logger: Make
 ) -> None:
     group = logger({"g": DYNAMIC}, server.config)["g"]
@@ -126,13 +126,13 @@ class Kind(str, enum.Enum):
     DASH = "dash"
 
 
-def test_strings_of_other_types_are_what_they_equal(server: Server, logger: Make) -> None:
+def test_session_strings_of_a_subclass_are_the_equal_ones(server: Server, logger: Make) -> None:
     logger({"g": SETTINGS}, server.config)["g"].session(Kind.DASH, Kind.DASH).start(B)
     assert counted(server) == (1, 0)
     assert server.client.hkeys("g:@sessions") == ["dash"]
 
 
-def test_a_group_that_is_not_configured_takes_everything() -> None:
+def test_dummy_group_accepts_all_session_calls() -> None:
     session = DUMMY_EVENT_GROUP.session("s1", "dash")
     session.start()
     session.heartbeat(B)
@@ -141,7 +141,7 @@ def test_a_group_that_is_not_configured_takes_everything() -> None:
 
 
 @pytest.mark.parametrize("gone", ["stalled", "killed"])
-def test_without_redis_nothing_raises_or_waits_and_all_is_sent_later(
+def test_sessions_during_an_outage_neither_raise_nor_wait(
     gone: str, own_server: Server, logger: Make
 ) -> None:
     timeout_s = 0.4
@@ -170,7 +170,7 @@ def test_sync_is_true_although_later_actions_wait(server: Server, logger: Make) 
     assert target.is_confirmed()
 
 
-def test_a_lost_answer_counts_nothing_twice(server: Server, proxy: Proxy, logger: Make) -> None:
+def test_lost_answer_counts_no_session_twice(server: Server, proxy: Proxy, logger: Make) -> None:
     group = logger({"g": SETTINGS}, proxy.config)["g"]
     for number in range(10):
         proxy.lose_replies = 1
@@ -181,7 +181,7 @@ def test_a_lost_answer_counts_nothing_twice(server: Server, proxy: Proxy, logger
     assert counted(server) == (10, 10_000)
 
 
-def test_a_restart_of_everything_between_two_moments_changes_no_figure(own_server: Server) -> None:
+def test_restart_between_two_heartbeats_changes_no_figure(own_server: Server) -> None:
     for number in range(3):
         with EventCountLogger({"g": SETTINGS}, own_server.config) as ecl:
             ecl["g"].session("s1", "dash").heartbeat(B + 10 * number)
@@ -221,7 +221,7 @@ def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
-def test_a_child_sends_what_it_has_itself_to_tell_and_not_what_its_parent_had(server: Server) -> None:
+def test_child_process_sends_its_own_actions_and_not_its_parents(server: Server) -> None:
     program = f"""
 group.outbox.send = lambda timeout_s: None  # nothing gets through until it forks
 session.heartbeat({B} + 1)
@@ -240,7 +240,7 @@ session.heartbeat({B} + 7)
     assert counted(server) == (1, 6000)
 
 
-def test_the_end_of_a_process_sends_what_waits(own_server: Server) -> None:
+def test_end_of_a_process_sends_waiting_actions(own_server: Server) -> None:
     program = f"""
 import threading, signal
 pid = {own_server.process.pid if own_server.process else 0}
@@ -258,14 +258,14 @@ timer.start()
     assert counted(own_server) == (1, 3000)
 
 
-def test_a_process_that_ends_without_redis_says_what_is_lost() -> None:
+def test_process_that_ends_without_redis_logs_lost_actions() -> None:
     program = "from event_count_logger.counting import syncer; syncer.FLUSH_TIMEOUT_S = 0.3; session.start()"
     done = run_program(program, {"port": free_port(), "socket_timeout": 0.2})
     assert done.returncode == 0
     assert "ends with 1 action of sessions of group 'g' unsent: lost" in done.stderr
 
 
-def test_a_key_in_the_way_is_told_once_and_all_is_counted_when_it_is_gone(
+def test_key_in_the_way_is_warned_of_once_and_delays_sessions(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     group = logger({"g": SETTINGS}, server.config)["g"]
@@ -279,10 +279,10 @@ def test_a_key_in_the_way_is_told_once_and_all_is_counted_when_it_is_gone(
     wait_until(group.sync)
     assert counted(server) == (1, 2000)
     group.session("s1", "dash").heartbeat(B + 3)
-    assert counted(server) == (1, 3000), "nobody has to wait for the next attempt any more"
+    assert counted(server) == (1, 3000), "actions no longer wait for the next attempt"
 
 
-def test_only_so_much_is_kept_while_redis_is_away(
+def test_actions_beyond_a_limit_are_lost_during_an_outage(
     logger: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "_MAX_ACTIONS", 3)
@@ -291,7 +291,7 @@ def test_only_so_much_is_kept_while_redis_is_away(
         group.session("s1", "dash").heartbeat(B + number)
     assert isinstance(group, EventGroup)
     assert group.outbox.describe_unsent() == "3 actions of sessions"
-    told = [
+    warnings = [
         record.getMessage() for record in caplog.records if "further ones are lost" in record.getMessage()
     ]
-    assert told == ["3 actions of sessions wait for Redis: further ones are lost"]
+    assert warnings == ["3 actions of sessions wait for Redis: further ones are lost"]

@@ -1,4 +1,4 @@
-"""Commands print how counting is done: in C, or in pure Python."""
+"""Commands print the implementation that counts: native or pure Python."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EventCountLogger(*map(json.loads, sys.argv[1:]))["web"].log("ok")
 os._exit(0)
 """
 
-#: The commands with an extension that another C library would be needed for.
+#: The commands, with an extension that fails to load.
 UNLOADABLE = """
 import sys
 class Finder:
@@ -89,7 +89,7 @@ def leave(server: Server, native: str) -> None:
 
 
 @needs_extension
-def test_each_process_is_listed_with_how_it_counts_itself(run: Run, server: Server, file: Path) -> None:
+def test_each_process_is_listed_with_its_own_implementation(run: Run, server: Server, file: Path) -> None:
     leave(server, "1")
     leave(server, "0")
     for native in ("1", "0"):  # of the command

@@ -1,4 +1,4 @@
-"""Importing the package where it cannot be imported names the cause."""
+"""Failed imports of the package name the cause."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def last_error(*lines: str) -> str:
 
 @pytest.mark.parametrize("statement", IMPORTS)
 @pytest.mark.parametrize("lacking", [*WITHOUT, " and ".join(WITHOUT)])
-def test_import_on_another_system_names_those_that_will_do(lacking: str, statement: str) -> None:
+def test_import_on_another_system_names_the_supported_ones(lacking: str, statement: str) -> None:
     assert last_error(*(WITHOUT[each] for each in lacking.split(" and ")), statement) == (
         "ImportError: event-count-logger needs Python on Linux, macOS or another POSIX system: "
         f"this one, on {sys.platform}, lacks {lacking}"
@@ -46,7 +46,7 @@ def test_import_on_another_system_names_those_that_will_do(lacking: str, stateme
     ],
 )
 @pytest.mark.parametrize("name", ["EventCountLogger", "EventCountLoggerMaster", "EventGroup"])
-def test_fault_within_a_module_is_the_error_of_the_import(damage: str, cause: str, name: str) -> None:
+def test_fault_within_a_module_is_the_cause_of_the_import_error(damage: str, cause: str, name: str) -> None:
     error = last_error(damage, f"from event_count_logger import {name}")
     assert cause in error
     assert not re.search("cannot import name", error)

@@ -1,4 +1,4 @@
-"""Two threads in the same counters, or a thread and a signal handler, in every order of their steps."""
+"""Two threads, or a thread and a signal handler, in the same counters, in each order of their steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.servers import wait_until
 
 
 def adding(cells: Cells) -> Callable[[], None]:
-    """A function that counts an event which is new each time."""
+    """Returns a function that counts a new event at each call."""
     names = (f"new {number}" for number in itertools.count())
 
     def add() -> None:
@@ -59,7 +59,7 @@ def test_cells_of_all_blocks_are_found() -> None:
     assert cells.under_way() == []
 
 
-def test_slot_whose_cell_is_not_made_yet_is_passed_over() -> None:
+def test_slot_without_a_cell_is_skipped() -> None:
     extent = Extent.new(memoryview(bytearray(4096)))
     for event_id in ("a", "b"):
         cell = extent.add(event_id)
@@ -75,7 +75,7 @@ def pure_cell(total: int, type_: type[pure.Cell] = pure.Cell) -> pure.Cell:
     return cell
 
 
-def test_unsent_count_is_not_negative_when_a_sync_comes_in_between() -> None:
+def test_unsent_count_is_not_negative_when_a_send_intervenes() -> None:
     for interrupted in at_each_line():
         cell = pure_cell(5)
 
@@ -86,7 +86,7 @@ def test_unsent_count_is_not_negative_when_a_sync_comes_in_between() -> None:
 
 
 class GrowingCell(pure.Cell):
-    """A cell whose total grows by 1 between any two looks at it."""
+    """A cell whose total grows by 1 with each read."""
 
     __slots__ = ("_last",)
     _last: int
@@ -116,7 +116,7 @@ def test_close_while_another_thread_gets_a_group(logger: Make) -> None:
 
 
 def full_file(directory: Path) -> tuple[Cells, SpoolFile]:
-    """Counters in a file that has to grow for the next event."""
+    """Returns cells in a file that must grow for the next event."""
     file = spool_file.create(directory, "g", ["5m"], "redis")
     cells = Cells(lambda: file)
     names = (f"event {number}" for number in itertools.count())
@@ -142,7 +142,7 @@ def test_signal_handler_counts_a_new_event_while_the_file_grows(tmp_path: Path) 
 
 
 class Idle:
-    """A sender that never has anything to send."""
+    """A sender with nothing to send."""
 
     released = False
 
@@ -185,7 +185,7 @@ def test_first_requests_of_two_threads_are_both_carried_out() -> None:
 
 
 class Asleep(Exception):
-    """A thread would sleep now, until it is woken up."""
+    """A thread would sleep until it is woken up."""
 
 
 class SleeplessLock:
@@ -206,7 +206,7 @@ class SleeplessLock:
 
 
 def falls_asleep(interrupted: Interruption) -> bool:
-    """Relock True if a thread sleeps though the turn that it waits for ends meanwhile."""
+    """Returns whether a thread sleeps although the lock that it waits for was released."""
     lock = FairLock()
     first, second = Ticket(lock, 0), Ticket(lock, 0)
     first.thread = 0  # another one
@@ -226,7 +226,7 @@ def falls_asleep(interrupted: Interruption) -> bool:
     return False
 
 
-def test_turn_ends_while_another_thread_begins_to_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_released_while_a_thread_begins_to_wait_wakes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     replaced = SimpleNamespace(Lock=SleeplessLock, get_ident=threading.get_ident)
     monkeypatch.setattr("event_count_logger.counting.fair_lock.threading", replaced)
     assert not any(map(falls_asleep, at_each_line()))

@@ -1,4 +1,4 @@
-"""The end of the interpreter: threads that were stopped for good hold locks, and nothing waits for them."""
+"""The end of the interpreter: frozen threads may hold locks, and the process does not wait for these."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HEADER = """
 
 
 def run_to_the_end(program: str, redis: dict[str, Any], **environment: str) -> str:
-    """Returns what the program prints; fails if it does not end."""
+    """Run a program. Returns its standard error; fails if it does not end."""
     source = textwrap.dedent(HEADER) + textwrap.dedent(program)
     done = subprocess.run(
         [sys.executable, "-c", source, json.dumps(redis)],

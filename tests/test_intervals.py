@@ -21,7 +21,7 @@ from event_count_logger.intervals import Interval, parse_duration
         ("1.10s", 1.1),
     ],
 )
-def test_an_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
+def test_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
     interval = Interval.parse(text)
     assert interval.length_s == length_s
     assert interval.name == text  # as written: it is part of the keys
@@ -48,7 +48,7 @@ def test_an_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
         "infs",
     ],
 )
-def test_nothing_else_is_an_interval(text: str) -> None:
+def test_invalid_interval_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         Interval.parse(text)
     assert str(caught.value) == f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)"
@@ -70,7 +70,7 @@ def test_nothing_else_is_an_interval(text: str) -> None:
         ("500ms", "0.5s"),
     ],
 )
-def test_length_with_another_unit_names_what_to_write(text: str, instead: str) -> None:
+def test_error_for_another_unit_suggests_the_valid_form(text: str, instead: str) -> None:
     for parse in (Interval.parse, parse_duration):
         with pytest.raises(ValueError, match=rf"\(use <number><s\|m\|h>, for example {instead}\)$"):
             parse(text)
@@ -78,7 +78,7 @@ def test_length_with_another_unit_names_what_to_write(text: str, instead: str) -
 
 
 @pytest.mark.parametrize("text", ["20000d", f"{'9' * 400}d", "1y", "1 m 5 s"])
-def test_length_that_cannot_be_written_otherwise_has_a_usual_example(text: str) -> None:
+def test_error_without_a_valid_form_gives_a_usual_example(text: str) -> None:
     with pytest.raises(ValueError, match="for example 5m"):
         Interval.parse(text)
     with pytest.raises(ValueError, match="for example 72h"):
@@ -86,13 +86,13 @@ def test_length_that_cannot_be_written_otherwise_has_a_usual_example(text: str) 
 
 
 @pytest.mark.parametrize("text", ["0s", "0.0h", "0.09s", "0.001m"])
-def test_an_interval_has_a_shortest_length(text: str) -> None:
+def test_too_short_interval_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not an interval from 0.1s"):
         Interval.parse(text)
 
 
 @pytest.mark.parametrize("text", ["0.1001s", "1.0005s", "0.00001h", "2.00000000000000000001h"])
-def test_an_interval_is_not_rounded(text: str) -> None:
+def test_interval_of_a_fraction_of_a_millisecond_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         Interval.parse(text)
 
@@ -118,13 +118,13 @@ def test_boundaries_are_multiples_of_the_length(text: str, now: float, start: fl
 
 
 @pytest.mark.parametrize("text", ["0.1s", "0.123s", "0.7s", "1.5s", "0.001h"])
-def test_a_boundary_belongs_to_the_interval_that_it_begins(text: str) -> None:
+def test_boundary_belongs_to_the_interval_that_it_begins(text: str) -> None:
     interval = Interval.parse(text)
     first = 1_795_299_400_000 // interval.length_ms
     for boundary in (number * interval.length_ms / 1000 for number in range(first, first + 1000)):
         assert interval.start_of(boundary) == boundary
 
 
-def test_intervals_are_values() -> None:
+def test_equal_intervals_are_equal_values() -> None:
     assert Interval.parse("5m") == Interval("5m", 300_000)
     assert len({Interval.parse("5m"), Interval.parse("5m"), Interval.parse("300s")}) == 2

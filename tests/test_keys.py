@@ -40,7 +40,7 @@ def test_key_strings_never_change(key: str, literal: str) -> None:
 @pytest.mark.parametrize(
     "event_id", ["ok", "404", "a:b", "a@b", " ", "é", "\U0001f600", "x" * 512, "é" * 256]
 )
-def test_what_an_event_id_may_be(event_id: str) -> None:
+def test_valid_event_id_has_no_fault(event_id: str) -> None:
     assert keys.event_id_fault(event_id) is None
 
 
@@ -59,15 +59,15 @@ def test_what_an_event_id_may_be(event_id: str) -> None:
         ("é" * 257, "has 514 bytes in UTF-8, more than 512"),
     ],
 )
-def test_what_an_event_id_may_not_be(event_id: str, fault: str) -> None:
+def test_invalid_event_id_has_a_fault(event_id: str, fault: str) -> None:
     assert keys.event_id_fault(event_id) == fault
 
 
 @pytest.mark.parametrize("name", ["web", "WEB", "my-web", "my_web", "web.v2", "2"])
-def test_what_a_group_may_be_called(name: str) -> None:
+def test_valid_group_name_matches(name: str) -> None:
     assert keys.GROUP_NAME.fullmatch(name)
 
 
 @pytest.mark.parametrize("name", ["", "my web", "a:b", "a/b", "@a", "{a}", "é", "a\n", "a*"])
-def test_what_a_group_may_not_be_called(name: str) -> None:
+def test_invalid_group_name_does_not_match(name: str) -> None:
     assert not keys.GROUP_NAME.fullmatch(name)

@@ -1,4 +1,4 @@
-"""Groups with more events than one request to an old server has room for."""
+"""Groups with more events than fit into one request to an old server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TOO_MANY = "takes 1400 words in one request, and this one has [0-9]+: use 'layou
 
 
 def limit(monkeypatch: pytest.MonkeyPatch, words: int, first_without: int = 99) -> None:
-    """The servers here take any number of words; Redis 6.2 closes the connection at some number."""
+    """Limit the words of a request, as Redis 6.2 does; the servers of these tests have no limit."""
     monkeypatch.setattr(client, "_MOST_WORDS", words)
-    monkeypatch.setattr(client, "_TAKES_ANY_NUMBER", first_without)
+    monkeypatch.setattr(client, "_NO_LIMIT_SINCE", first_without)
 
 
 def fill(store: Store, group: GroupConfig) -> None:
-    """A last interval with 1 of each event, and a current one with 2."""
+    """Write a last interval with 1 count of each event, and a current one with 2."""
     events = group.events
     batches = [dict.fromkeys(events[first : first + 1000], 1) for first in range(0, len(events), 1000)]
     for number, batch in enumerate(batches):
@@ -37,7 +37,7 @@ def fill(store: Store, group: GroupConfig) -> None:
 
 
 @pytest.mark.parametrize("history", [60, 0])
-def test_many_declared_events_are_read_some_at_a_time(
+def test_many_declared_events_are_read_in_several_requests(
     history: int, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = GroupConfig("g", (ONE_H,), events=MANY, history=history)
@@ -53,7 +53,7 @@ def test_counters_without_an_index_are_read_among_many(store: Store, any_server:
     assert store.reads.read(GROUP, ONE_H, ["cur"]).counts == {"cur": {"event 11999": 5}}
 
 
-def test_rotation_of_too_many_events_is_rejected_with_the_way_out(
+def test_rotation_of_too_many_events_is_rejected_with_a_remedy(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = replace(GROUP, events=MANY[:500])
@@ -67,9 +67,7 @@ def test_rotation_of_too_many_events_is_rejected_with_the_way_out(
     assert replace(store.reads.read(group, ONE_H, ["cur", "last"]), now=before.now) == before
 
 
-def test_rotation_of_many_events_is_left_to_a_server_that_takes_them(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rotation_of_many_events_works_on_a_new_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     group = replace(GROUP, events=MANY[:500])
     fill(store, group)
     limit(monkeypatch, words=1_400, first_without=7)

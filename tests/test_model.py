@@ -1,6 +1,6 @@
-"""Any order of logging, syncing, losing answers, rotating and restarting, against a simple model.
+"""Any order of logging, sending, losing answers, rotating and restarting, against a simple model.
 
-At every moment: logged = not yet sent + running interval + all finished intervals.
+At any time: logged = unsent + current interval + all finished intervals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORKERS = st.sampled_from([0, 1])
 
 
 class LossyStore(Store):
-    """Loses the next request, or its answer, when told to."""
+    """A store that can lose the next request or its answer."""
 
     lose: str | None = None
     clock = 0.0
@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_no_order_of_things_loses_or_doubles_a_count(own_server: Server) -> None:
+def test_any_order_of_steps_is_exact(own_server: Server) -> None:
     Machine.server = own_server
     run_state_machine_as_test(
         Machine,

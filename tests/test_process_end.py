@@ -1,4 +1,4 @@
-"""Processes that fork, spawn and end in all the ways in which processes do."""
+"""Processes that fork, spawn and end in various ways: each is exact."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_all_is_counted_at(ending: str, server: Server) -> None:
+def test_program_that_ends_in_any_way_is_exact(ending: str, server: Server) -> None:
     program, expected = ENDINGS[ending]
     done = run_program(program, server.config)
     assert "Traceback" not in done.stderr or "RuntimeError" in done.stderr, done.stderr
@@ -131,7 +131,7 @@ def test_all_is_counted_at(ending: str, server: Server) -> None:
     assert not {"direct:@sources", "cached:@sources"} & set(server.everything()), "positions are taken out"
 
 
-def test_ten_children_and_their_children_that_end_without_cleaning_up_are_counted(
+def test_children_and_grandchildren_without_clean_up_are_exact(
     server: Server, tmp_path: Path, run: Run, config_file: Any
 ) -> None:
     program = """
@@ -163,8 +163,8 @@ def test_ten_children_and_their_children_that_end_without_cleaning_up_are_counte
     assert not [*directory.iterdir()]
 
 
-def test_a_child_does_not_send_its_parents_counts_even_before_the_fork_hooks_run(server: Server) -> None:
-    """Python 3.12 and later run destructors of the parent's other threads in the child at that time."""
+def test_child_process_before_fork_hooks_sends_no_parents_counts(server: Server) -> None:
+    """From Python 3.12 on, a child process runs destructors of the parent's threads before the fork hooks."""
     program = """
 import json, os, sys
 kept = []
@@ -187,7 +187,7 @@ print(ecl["g"].local.cells.position, json.dumps(ecl["g"].get_counts("1h", curren
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp_path: Path) -> None:
+def test_spawned_children_are_exact(method: str, server: Server, tmp_path: Path) -> None:
     source = textwrap.dedent(HEADER) + textwrap.dedent(
         f"""
         if __name__ == "__main__":
@@ -205,9 +205,7 @@ def test_children_that_start_afresh_are_counted(method: str, server: Server, tmp
 @pytest.mark.parametrize(
     ("spool", "fate"), [("", "kept in .*{}.*ecl, and sent by"), (", spool=False", "lost")]
 )
-def test_the_end_without_redis_is_bounded_in_time_and_says_what_becomes_of_counts(
-    spool: str, fate: str
-) -> None:
+def test_end_without_redis_is_bounded_and_logs_the_fate_of_counts(spool: str, fate: str) -> None:
     before = time.monotonic()
     done = run_program("log(3)", {"port": free_port()}, spool)
     assert time.monotonic() - before < 20
@@ -236,7 +234,7 @@ def app(environ, start_response):
 @pytest.mark.parametrize(
     "worker", [["--preload"], ["--preload", "--threads", "4"], ["--max-requests", "200"]], ids=" ".join
 )
-def test_a_prefork_server_under_load_counts_what_it_served(
+def test_prefork_server_under_load_counts_all_requests(
     worker: list[str], server: Server, start: Start, tmp_path: Path
 ) -> None:
     needs_debian("apache2-utils", "ab")

@@ -1,4 +1,4 @@
-"""Counting in prefork servers and forked processes of all kinds: real ones, each run as its users run it."""
+"""Counting in prefork servers: real servers, each with its usual command line."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def server_of_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in which all sites count, each in groups of its own."""
+    """A Redis server in which all sites count, each in groups of its own."""
     server = Server("valkey", tmp_path_factory.mktemp("server"))
     yield server
     server.kill()
@@ -94,7 +94,7 @@ def server_of_sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, Outcome]:
-    """The outcomes so far, by the name of the site."""
+    """Outcomes of the runs so far, by the name of the site."""
     return {}
 
 
@@ -102,7 +102,7 @@ def known() -> dict[str, Outcome]:
 def outcome(
     site: Site, known: dict[str, Outcome], server_of_sites: Server, request: pytest.FixtureRequest
 ) -> Outcome:
-    """The outcome of a site. The sites of all selected tests of the same function run at once."""
+    """Returns the outcome of a site. The sites of all selected tests of a function run at the same time."""
     if site.name not in known:
         alike = [item for item in request.session.items if getattr(item, "function", 0) == request.function]
         sites = [item.callspec.params["site"] for item in alike if isinstance(item, pytest.Function)]
@@ -129,15 +129,15 @@ def check(site: Site, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("site", UWSGI_SITES, ids=lambda site: site.name)
-def test_uwsgi_worker_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+def test_uwsgi_worker_counts_its_requests(site: Site, outcome: Outcome) -> None:
     check(site, outcome)
 
 
 @pytest.mark.parametrize("site", GUNICORN_SITES, ids=lambda site: site.name)
-def test_gunicorn_worker_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+def test_gunicorn_worker_counts_its_requests(site: Site, outcome: Outcome) -> None:
     check(site, outcome)
 
 
 @pytest.mark.parametrize("site", EVENTLET_SITES, ids=lambda site: site.name)
-def test_process_patched_by_eventlet_counts_what_it_answers(site: Site, outcome: Outcome) -> None:
+def test_process_patched_by_eventlet_counts_its_requests(site: Site, outcome: Outcome) -> None:
     check(site, outcome)

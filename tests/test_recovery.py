@@ -1,4 +1,4 @@
-"""What killed processes leave behind is counted, and once."""
+"""Recovery of spool files: the counts of killed processes are added, each exactly once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def group(directory: Path, **more: Any) -> dict[str, Any]:
 
 
 def counted(server: Server, name: str = "g") -> dict[str, int]:
-    """The counts of both intervals, which are to be the same."""
+    """Returns the counts, which must be the same in both intervals."""
     one, other = (server.counts(name, interval, "cur") for interval in ("1h", "2h"))
     return one if one == other else {"the intervals differ": -1}
 
@@ -63,7 +63,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def leave(groups: dict[str, Any], redis: dict[str, Any], *counts: dict[str, int]) -> None:
-    """Let a process count and be killed: a file for each of `counts` is left."""
+    """Run processes that count and are killed: each of `counts` leaves a file."""
     arguments = json.dumps([groups, redis, counts])
     done = subprocess.run([sys.executable, "-c", KILLED, arguments], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -85,7 +85,7 @@ def recovery_of(config: Config, clock: Callable[[], float] = time.monotonic) -> 
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock set by the test."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -99,7 +99,7 @@ def recover(config: Config) -> list[Finding]:
 
 
 @pytest.mark.parametrize(("n_workers", "at_once"), [(100, 1), (200, 8)])
-def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
+def test_workers_killed_at_random_times_are_exact(
     n_workers: int, at_once: int, own_server: Server, directory: Path, seed: int, chance: random.Random
 ) -> None:
     arguments = [json.dumps(own_server.config), str(directory), str(n_workers), str(at_once), str(seed)]
@@ -119,7 +119,7 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
             own_server.kill()
             time.sleep(chance.uniform(0, 0.2))
             own_server.start()
-    told = json.loads(workers.communicate()[0])
+    logged = json.loads(workers.communicate()[0])
     config = from_dicts(
         {name: group(directory) for name in ("direct", "at_once", "quick", "limited", "slow")},
         own_server.config,
@@ -129,11 +129,11 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
     wrong = []
     for name in config.groups:
         counts = counted(own_server, name)
-        for group_name, event, begun, done in told:
+        for group_name, event, begun, done in logged:
             if group_name == name and not done <= counts.get(event, 0) <= begun:
                 wrong.append((name, event, begun, done, counts.get(event, 0)))
-    assert len(told) == n_workers
-    assert sum(done for *_, done in told) > 1000
+    assert len(logged) == n_workers
+    assert sum(done for *_, done in logged) > 1000
     assert not wrong
 
 
@@ -151,9 +151,7 @@ def test_workers_that_are_killed_at_random_moments_lose_and_double_nothing(
         "growing_while_logged",
     ],
 )
-def test_a_process_that_is_killed_at_any_step_loses_and_doubles_nothing(
-    scenario: str, server: Server, directory: Path
-) -> None:
+def test_process_killed_at_any_step_is_exact(scenario: str, server: Server, directory: Path) -> None:
     directory.mkdir(mode=0o700)
     done = subprocess.run(
         [sys.executable, PROGRAMS / "cut_off.py", json.dumps(server.config), str(directory), scenario],
@@ -171,7 +169,7 @@ def outcomes(findings: list[Finding]) -> dict[str, int]:
     return {finding.state.value: finding.counts for finding in findings}
 
 
-def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
+def test_recovered_counts_keep_their_keys(
     server: Server, directory: Path, config: Callable[..., Config]
 ) -> None:
     configured = config({"g": group(directory)}, server.config)
@@ -184,9 +182,7 @@ def test_what_is_left_is_counted_under_the_keys_that_it_was_counted_for(
     assert (counted(server, "{g#3}"), counted(server, "g")) == ({"a": 3}, {})
 
 
-def test_the_next_process_that_counts_recovers_what_is_left(
-    server: Server, directory: Path, logger: Make
-) -> None:
+def test_next_counting_process_recovers_files(server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory), "direct": {"events": ["x"], "intervals": ["1h"]}}
     leave({"g": groups["g"]}, server.config, {"a": 3})
     logger(groups, server.config)["direct"].log("x")  # type: ignore[union-attr]
@@ -194,7 +190,7 @@ def test_the_next_process_that_counts_recovers_what_is_left(
     assert not spool_file.find(directory)
 
 
-def test_a_child_process_recovers_what_its_killed_sibling_left(server: Server, directory: Path) -> None:
+def test_child_process_recovers_the_file_of_its_killed_sibling(server: Server, directory: Path) -> None:
     program = """
 import json, os, signal, sys
 from event_count_logger import EventCountLogger
@@ -217,12 +213,12 @@ os._exit(0)
     assert counted(server) == {"a": 111}
 
 
-def test_what_is_recovered_is_said_and_the_file_is_gone(
+def test_recovery_is_logged_and_deletes_the_file(
     server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups, other = {"g": group(directory)}, directory.with_name("other")
     leave({"g": group(other)}, server.config, {"a": 3})
-    leave(groups, server.config, {"b": 4})  # which would send what is in its own directory
+    leave(groups, server.config, {"b": 4})  # it would send the files in its own directory
     for path in other.iterdir():
         path.rename(directory / path.name)
     config = from_dicts(groups, server.config)
@@ -240,7 +236,7 @@ def test_what_is_recovered_is_said_and_the_file_is_gone(
 
 
 @pytest.mark.parametrize("is_configured", [True, False])
-def test_counts_of_a_group_with_hashes_are_recovered_into_them(
+def test_counts_of_a_group_with_hashes_are_recovered_into_hashes(
     is_configured: bool, server: Server, directory: Path
 ) -> None:
     groups = {"g": {**group(directory), "layout": "hash"}}
@@ -253,16 +249,14 @@ def test_counts_of_a_group_with_hashes_are_recovered_into_them(
     assert not server.client.exists("g:1h:cur:a")
 
 
-def test_what_was_left_before_a_group_was_moved_to_hashes_is_recovered_into_them(
-    server: Server, directory: Path
-) -> None:
+def test_file_older_than_a_migration_is_recovered_into_hashes(server: Server, directory: Path) -> None:
     leave({"g": group(directory)}, server.config, {"a": 3})
     (finding,) = recover(from_dicts({"g": {**group(directory), "layout": "hash"}}, server.config))
     assert finding.state is FileState.RECOVERED
     assert server.client.hgetall("g:1h:cur") == {"a": "3"}
 
 
-def test_the_file_of_a_process_that_runs_is_left_to_it(server: Server, directory: Path, logger: Make) -> None:
+def test_file_of_a_running_process_is_not_recovered(server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory)}
     events = logger(groups, server.config)["g"]
     assert events
@@ -274,7 +268,7 @@ def test_the_file_of_a_process_that_runs_is_left_to_it(server: Server, directory
     assert counted(server) == {"a": 3}
 
 
-def test_files_stay_while_redis_is_away(own_server: Server, directory: Path) -> None:
+def test_files_stay_during_an_outage(own_server: Server, directory: Path) -> None:
     groups = {"g": group(directory)}
     leave(groups, own_server.config, {"a": 3})
     own_server.kill()
@@ -290,7 +284,7 @@ def test_files_stay_while_redis_is_away(own_server: Server, directory: Path) -> 
     assert counted(own_server) == {"a": 3}
 
 
-def test_a_process_recovers_when_redis_is_back(own_server: Server, directory: Path, logger: Make) -> None:
+def test_process_recovers_files_after_an_outage(own_server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory)}
     leave(groups, own_server.config, {"a": 3})
     own_server.kill()
@@ -303,7 +297,7 @@ def test_a_process_recovers_when_redis_is_back(own_server: Server, directory: Pa
 
 
 @pytest.mark.parametrize("other", [{"port": free_port()}, {"db": 3}], ids=lambda other: [*other][0])
-def test_the_files_for_another_redis_are_left_alone(
+def test_files_for_another_redis_stay_unchanged(
     other: dict[str, int], server: Server, directory: Path
 ) -> None:
     groups, theirs = {"g": group(directory)}, {**server.config, **other}
@@ -316,9 +310,7 @@ def test_the_files_for_another_redis_are_left_alone(
         assert outcomes(recover(from_dicts(groups, theirs))) == {"recovered": 3}
 
 
-def test_files_are_counted_in_the_intervals_in_which_they_would_have_been(
-    server: Server, directory: Path
-) -> None:
+def test_file_is_counted_in_the_intervals_that_it_names(server: Server, directory: Path) -> None:
     leave({"g": group(directory, intervals=["3h"])}, server.config, {"a": 3})
     leave({"other": group(directory)}, server.config, {"b": 4})
     recover(from_dicts({"g": group(directory)}, server.config))
@@ -338,14 +330,14 @@ def test_files_are_counted_in_the_intervals_in_which_they_would_have_been(
         {"url": "rediss://localhost:{port}?db=0"},
     ],
 )
-def test_a_redis_is_the_same_however_its_address_is_written(address: dict[str, Any]) -> None:
+def test_redis_has_one_identity_for_all_spellings_of_its_address(address: dict[str, Any]) -> None:
     port = 7777
     written = {key: value.format(port=port) for key, value in address.items()}
     config = from_dicts({}, written if "url" in written else {**written, "port": port})
     assert config.redis.identity == "localhost:7777/0"
 
 
-def test_files_that_cannot_be_used_are_set_aside_named_once_and_stop_nobody(
+def test_unusable_file_is_set_aside_and_warned_of_once(
     server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups = {"g": group(directory)}
@@ -365,7 +357,7 @@ def test_files_that_cannot_be_used_are_set_aside_named_once_and_stop_nobody(
         assert sum(f"{name}.ecl cannot be used: it" in warning for warning in warnings) == 1
 
 
-def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
+def test_rejected_file_is_kept_and_warned_of_once(
     server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups = {"g": group(directory)}
@@ -385,7 +377,7 @@ def test_what_redis_refuses_is_kept_and_told_once_until_it_is_accepted(
     assert counted(server) == {"bad": 3, "good": 4}
 
 
-def test_what_waits_to_be_confirmed_is_not_forgotten_meanwhile(own_server: Server, directory: Path) -> None:
+def test_unconfirmed_file_keeps_its_source_alive(own_server: Server, directory: Path) -> None:
     groups = {"g": group(directory, durability="fsync")}
     leave(groups, own_server.config, {"a": 3})
     config = from_dicts(groups, {**own_server.config, "socket_timeout": 1})
@@ -398,7 +390,7 @@ def test_what_waits_to_be_confirmed_is_not_forgotten_meanwhile(own_server: Serve
 
 
 @pytest.mark.parametrize("is_away", [False, True])
-def test_looking_again_and_again_keeps_no_file_open_and_tells_once(
+def test_repeated_recovery_leaks_no_descriptor_and_warns_once(
     is_away: bool, own_server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     groups = {"g": group(directory)}
@@ -417,12 +409,12 @@ def test_looking_again_and_again_keeps_no_file_open_and_tells_once(
     finally:
         gc.enable()
     assert len(spool_file.find(directory)) == 2
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == len(set(told))
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == len(set(warnings))
 
 
 def open_in(directory: Path) -> list[str]:
-    """The files that this process has open there."""
+    """Returns the files in a directory that this process has open."""
     found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -431,12 +423,12 @@ def open_in(directory: Path) -> list[str]:
 
 
 def damage(directory: Path, name: str) -> None:
-    """Leave a spool file that cannot be used."""
+    """Create a spool file that cannot be used."""
     directory.mkdir(mode=0o700, exist_ok=True)
     (directory / f"{name}.ecl").write_bytes(b"no spool file")
 
 
-def test_damaged_file_that_comes_back_is_reported_again(
+def test_damaged_file_that_comes_back_is_warned_of_again(
     server: Server, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recovery = recovery_of(from_dicts({"g": group(directory)}, server.config))
@@ -447,8 +439,8 @@ def test_damaged_file_that_comes_back_is_reported_again(
     assert caplog.text.count("one.ecl cannot be used") == 2
 
 
-def test_recovery_keeps_nothing_of_files_that_are_gone(server: Server, directory: Path) -> None:
-    log = Log("silent")  # pytest would keep what is logged
+def test_recovery_forgets_files_that_are_gone(server: Server, directory: Path) -> None:
+    log = Log("silent")  # pytest would keep the messages
     log.setLevel(logging.CRITICAL)
     config = from_dicts({"g": group(directory)}, server.config)
     stores.append(Store(config.redis))
@@ -466,7 +458,7 @@ def test_recovery_keeps_nothing_of_files_that_are_gone(server: Server, directory
     assert paths_after(50) <= before
 
 
-def test_two_that_recover_at_once_count_each_file_once(server: Server, directory: Path) -> None:
+def test_two_concurrent_recoveries_count_each_file_once(server: Server, directory: Path) -> None:
     groups = {"g": group(directory)}
     n_files = 12
     leave(groups, server.config, *({f"e{number}": number + 1} for number in range(n_files)))
@@ -502,7 +494,7 @@ print(sum(finding.state.value == "recovered" for finding in recovery.run()))
 
 
 def left(directory: Path, redis: str, counts: int = 1) -> Path:
-    """A spool file as a killed process leaves it."""
+    """Create a spool file as a killed process leaves it."""
     file = spool_file.create(directory, "g", ["1h", "2h"], redis)
     Cells.from_storage(file).add("a").total = counts
     file.close()
@@ -511,7 +503,7 @@ def left(directory: Path, redis: str, counts: int = 1) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes each file that is read: `header`, or `whole` if it is read or mapped as a whole."""
+    """Records each read of a file: `header`, or `whole` if all of it is read or mapped."""
     kinds: list[str] = []
     for owner, name, kind in (
         (spool_file.SpoolReader, "description", "header"),
@@ -545,7 +537,7 @@ def test_foreign_file_is_read_by_its_header_every_five_minutes(
     assert opened == ["header"] * 2
 
 
-def test_other_file_in_place_of_a_foreign_one_is_recovered_at_once(server: Server, directory: Path) -> None:
+def test_new_file_in_place_of_a_foreign_one_is_recovered_at_once(server: Server, directory: Path) -> None:
     config = from_dicts({"g": group(directory)}, server.config)
     foreign = left(directory, "gone:1/0")
     recovery = recovery_of(config, Clock())
@@ -575,7 +567,7 @@ def test_rejected_file_is_read_less_and_less_often(
     assert outcomes([*recovery.run()]) == {"recovered": 1}
 
 
-def test_file_is_not_read_as_a_whole_while_redis_is_down(
+def test_only_headers_are_read_while_redis_is_down(
     own_server: Server, directory: Path, opened: list[str]
 ) -> None:
     config = from_dicts({"g": group(directory)}, own_server.config)
@@ -593,7 +585,7 @@ def test_file_is_not_read_as_a_whole_while_redis_is_down(
     assert counted(own_server) == {"a": 3}
 
 
-def test_start_of_a_process_gets_past_many_foreign_files(
+def test_many_foreign_files_do_not_block_the_start_of_a_process(
     server: Server, directory: Path, opened: list[str]
 ) -> None:
     config = from_dicts({"g": group(directory)}, server.config)
@@ -630,7 +622,7 @@ def test_unreadable_file_is_kept_and_the_others_are_recovered(
     assert counted(server) == {"a": 3}
 
 
-def test_recovered_counts_of_a_minute_are_one_line_for_each_group(caplog: pytest.LogCaptureFixture) -> None:
+def test_recovered_counts_of_a_minute_are_one_line_per_group(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     tally = RecoveryLog(Log("test"), clock)
     for pid in range(90):
@@ -677,13 +669,13 @@ for number in range(n_jobs):
         logger["g"].log("a")
         logger["g"].log(f"job-{number}", 2)
         if number % 5 == 0:
-            logger["g"].sync()  # which recovers what others have left
+            logger["g"].sync()  # it recovers the files of the others
         os._exit(0)
     os.wait()
 """
 
 
-def test_jobs_without_exit_handlers_cause_few_lines(
+def test_jobs_without_exit_handlers_cause_few_log_lines(
     server: Server, directory: Path, config_file: Write, start: Start
 ) -> None:
     groups, n_jobs = {"g": group(directory)}, 50

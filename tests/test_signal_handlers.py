@@ -1,4 +1,4 @@
-"""Signal handlers that count while they interrupt the first `log()`, a fork, or the end of a process."""
+"""Signal handlers that count and interrupt the first `log()`, a fork, or the end of a process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FORKING = """
 
 
 def check(program: str, server: Server, before: str = "") -> None:
-    """Run a program that prints how often it has logged the event."""
+    """Run a program that prints the number of events logged, and compare with Redis."""
     source = textwrap.dedent(FORKING).format(root=str(ROOT)) + textwrap.dedent(program)
     done = run_program(source, server.config, before=before)
     assert (done.returncode, done.stderr) == (0, ""), done

@@ -1,4 +1,4 @@
-"""Spool files: their format, where they may be, and what happens when there is no room for them."""
+"""Spool files: format, locks, directories, and full disks."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def counts(contents: SpoolContents) -> dict[str, tuple[int, int, int]]:
 FILLED = {"ok": (30, 20, 10), "für": (31, 21, 11), "x" * 512: (32, 22, 12)}
 
 
-def test_only_keys_that_do_not_begin_with_the_name_of_the_group_are_described(
-    file: SpoolFile, directory: Path
-) -> None:
+def test_only_unusual_prefixes_are_in_the_description(file: SpoolFile, directory: Path) -> None:
     others = [spool_file.create(directory, "web", ["5m"], "", prefix) for prefix in ("web", "{web}")]
     assert [b'"prefix"' in each.path.read_bytes() for each in (file, *others)] == [False, False, True]
     assert [each.description.prefix for each in (file, *others)] == ["", "", "{web}"]
@@ -68,8 +66,8 @@ def test_only_keys_that_do_not_begin_with_the_name_of_the_group_are_described(
     others.append(of_hash)
 
 
-def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
-    """Read here as another program would, from docs/spool-format.md alone."""
+def test_file_has_the_documented_format(file: SpoolFile) -> None:
+    """Reads a file without the package, by docs/spool-format.md alone."""
     cells = filled(file)
     cells.state, cells.position, cells.next_position = State.SENDING, 4, 5
     data = file.path.read_bytes()
@@ -98,7 +96,7 @@ def test_the_format_is_the_documented_one(file: SpoolFile) -> None:
     assert found == FILLED
 
 
-def test_a_window_shows_what_is_in_a_file(file: SpoolFile) -> None:
+def test_reader_shows_the_contents_of_a_file(file: SpoolFile) -> None:
     cells = filled(file)
     with SpoolReader(file.path) as window:
         assert window.is_held()
@@ -111,14 +109,14 @@ def test_a_window_shows_what_is_in_a_file(file: SpoolFile) -> None:
         assert not window.is_held()
 
 
-def test_a_file_is_private_and_held(file: SpoolFile) -> None:
+def test_new_file_is_private_and_locked(file: SpoolFile) -> None:
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
     with pytest.raises(InUse):
         spool_file.take_over(file.path)
 
 
-def test_a_file_that_nobody_holds_can_be_taken_over_by_one(file: SpoolFile) -> None:
+def test_unlocked_file_can_be_taken_over_once(file: SpoolFile) -> None:
     filled(file)
     file.close()
     taken = spool_file.take_over(file.path)
@@ -132,7 +130,7 @@ def test_a_file_that_nobody_holds_can_be_taken_over_by_one(file: SpoolFile) -> N
 
 @pytest.mark.parametrize("event_id", ["{}", "{:0500}", "ä{:0200}"])
 @pytest.mark.parametrize("in_file", [True, False])
-def test_there_is_room_for_many_events(event_id: str, in_file: bool, directory: Path) -> None:
+def test_file_grows_for_many_events(event_id: str, in_file: bool, directory: Path) -> None:
     storage: Any = spool_file.create(directory, "web", ["5m"], "") if in_file else Memory()
     cells = Cells(lambda: storage)
     n_events = 3000
@@ -146,7 +144,7 @@ def test_there_is_room_for_many_events(event_id: str, in_file: bool, directory: 
         assert found == expected
 
 
-def test_changed_cells_are_found_wherever_they_are(chance: random.Random) -> None:
+def test_changed_cells_are_found_in_all_extents(chance: random.Random) -> None:
     cells = Cells()
     for number in range(1000):
         cells.add(str(number))
@@ -160,7 +158,7 @@ def test_changed_cells_are_found_wherever_they_are(chance: random.Random) -> Non
             cell.acked = cell.total
 
 
-def test_event_added_by_a_signal_handler_while_the_file_grows_keeps_its_cell(
+def test_event_added_by_a_handler_during_growth_keeps_its_cell(
     file: SpoolFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells, make, handled = Cells(lambda: file), Extent.new, []
@@ -181,7 +179,7 @@ def test_event_added_by_a_signal_handler_while_the_file_grows_keeps_its_cell(
     assert left.unsent() == 201
 
 
-def test_a_name_that_was_being_written_is_no_event(file: SpoolFile) -> None:
+def test_half_written_name_is_not_an_event(file: SpoolFile) -> None:
     filled(file).add("half\0")
     file.close()
     assert counts(spool_file.take_over(file.path).contents) == FILLED
@@ -216,7 +214,7 @@ def damaged(data: bytearray, what: str) -> bytearray:
         ("total", "counts of event 'ok' are impossible"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(what: str, message: str, file: SpoolFile) -> None:
+def test_damaged_file_is_rejected_with_a_reason(what: str, message: str, file: SpoolFile) -> None:
     filled(file)
     file.close()
     file.path.write_bytes(damaged(bytearray(file.path.read_bytes()), what))
@@ -224,7 +222,7 @@ def test_what_is_wrong_with_a_file_is_said(what: str, message: str, file: SpoolF
         spool_file.take_over(file.path)
 
 
-def test_a_file_that_is_cut_off_anywhere_is_never_used(file: SpoolFile, tmp_path: Path) -> None:
+def test_truncated_file_is_never_used(file: SpoolFile, tmp_path: Path) -> None:
     cells = filled(file)
     for number in range(200):
         cells.add(str(number)).total = 1
@@ -248,7 +246,7 @@ def test_random_bytes_are_never_used(file: SpoolFile, tmp_path: Path, chance: ra
             spool_file.take_over(path)
 
 
-def test_random_changes_in_a_file_make_no_reader_crash(
+def test_random_changes_in_a_file_crash_no_reader(
     file: SpoolFile, tmp_path: Path, chance: random.Random
 ) -> None:
     filled(file)
@@ -278,7 +276,7 @@ SPECIAL: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", SPECIAL)
-def test_what_is_no_file_is_not_used(what: str, tmp_path: Path) -> None:
+def test_non_regular_file_is_not_used(what: str, tmp_path: Path) -> None:
     path = tmp_path / "special.ecl"
     SPECIAL[what](path)
     with pytest.raises(Damaged):
@@ -287,7 +285,7 @@ def test_what_is_no_file_is_not_used(what: str, tmp_path: Path) -> None:
         SpoolReader(path).contents()
 
 
-def test_what_is_left_of_a_file_that_was_never_finished_is_removed(directory: Path) -> None:
+def test_incomplete_file_is_removed(directory: Path) -> None:
     config = from_dicts({"g": {"events": ["e"], "intervals": ["1h"]}}, {"port": 1}, spool_dir=str(directory))
     directory.mkdir(mode=0o700)
     young, old = directory / "young.new", directory / "old.new"
@@ -307,16 +305,16 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "open to others": (lambda path: path.mkdir(mode=0o755), "has mode 0755, not 0700"),
     "a symbolic link": (lambda path: (path.with_name("real").mkdir(0o700), path.symlink_to("real")), "link"),
     "a file": (Path.touch, "is a regular file, not a directory"),
-    "somebody else's": (make_foreign, "belongs to user 12345, not to"),
+    "another user's": (make_foreign, "belongs to user 12345, not to"),
     "below a file": (lambda path: (path.parent.rmdir(), path.parent.touch()), "Not a directory"),
 }
 
 
 @pytest.mark.parametrize("why", UNUSABLE)
-def test_where_no_file_can_be_made_counts_are_kept_in_memory_and_it_is_told_once(
+def test_counts_without_a_file_are_in_memory_with_one_warning(
     why: str, server: Server, logger: Make, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    if os.geteuid() and why == "somebody else's":
+    if os.geteuid() and why == "another user's":
         pytest.skip("only root can give a directory away")
     directory = tmp_path / "parent" / "spool"
     directory.parent.mkdir()
@@ -333,7 +331,7 @@ def test_where_no_file_can_be_made_counts_are_kept_in_memory_and_it_is_told_once
     assert message in warning
 
 
-def test_a_directory_that_is_deleted_is_told_once_and_counting_goes_on(
+def test_deleted_directory_is_warned_of_once_and_counting_continues(
     server: Server, logger: Make, caplog: pytest.LogCaptureFixture, directory: Path
 ) -> None:
     group = {
@@ -403,7 +401,7 @@ def small_disk(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("limit", [1, 5000, 20_000])
-def test_a_file_that_may_not_grow_is_told_once_and_counting_goes_on(
+def test_full_file_is_warned_of_once_and_counting_continues(
     limit: int, server: Server, directory: Path
 ) -> None:
     done = run_program(server, directory, limit)
@@ -412,7 +410,7 @@ def test_a_file_that_may_not_grow_is_told_once_and_counting_goes_on(
     assert server.counts("g", "1h", "cur") == EXPECTED
 
 
-def test_a_full_disk_is_told_once_and_counting_goes_on(server: Server, small_disk: Path) -> None:
+def test_full_disk_is_warned_of_once_and_counting_continues(server: Server, small_disk: Path) -> None:
     done = run_program(server, small_disk, 0)
     assert done.stderr.count("kept in memory") == done.stderr.count("\n") == 1
     assert "No space left on device" in done.stderr
@@ -420,7 +418,9 @@ def test_a_full_disk_is_told_once_and_counting_goes_on(server: Server, small_dis
     assert [*small_disk.iterdir()] == []
 
 
-def test_what_had_room_on_a_full_disk_survives_kill_9(server: Server, small_disk: Path, logger: Make) -> None:
+def test_counts_in_the_file_on_a_full_disk_survive_kill_9(
+    server: Server, small_disk: Path, logger: Make
+) -> None:
     done = run_program(server, small_disk, 0, "kill")
     assert done.returncode == -signal.SIGKILL
     assert "Counts of group 'g' of further events are kept in memory" in done.stderr
@@ -433,9 +433,7 @@ def test_what_had_room_on_a_full_disk_survives_kill_9(server: Server, small_disk
     assert found.items() <= EXPECTED.items()
 
 
-def test_counters_are_kept_in_memory_where_the_configuration_says_so(
-    server: Server, logger: Make, directory: Path
-) -> None:
+def test_counters_with_spool_false_are_in_memory(server: Server, logger: Make, directory: Path) -> None:
     plain = {"events": ["a"], "intervals": ["1h"], "sync_interval": 3600}
     groups = {"off": {**plain, "spool": False}, "on": {**plain, "spool_dir": str(directory)}}
     ecl = logger(groups, server.config)
@@ -445,9 +443,7 @@ def test_counters_are_kept_in_memory_where_the_configuration_says_so(
     assert path.name.startswith("on.")
 
 
-def test_a_file_is_gone_when_its_group_is_and_when_the_process_has_ended(
-    server: Server, directory: Path
-) -> None:
+def test_file_is_deleted_with_its_group_and_at_the_end(server: Server, directory: Path) -> None:
     group = {"events": ["a"], "intervals": ["1h"], "sync_interval": 3600, "spool_dir": str(directory)}
     ecl: EventCountLogger | None = EventCountLogger({"g": group}, server.config)
     assert not directory.exists(), "nothing is made before something is counted"
@@ -462,7 +458,7 @@ def test_a_file_is_gone_when_its_group_is_and_when_the_process_has_ended(
     assert not [*directory.iterdir()]
 
 
-def test_a_child_does_not_keep_its_parents_file_held(server: Server, directory: Path) -> None:
+def test_child_process_does_not_keep_its_parents_lock(server: Server, directory: Path) -> None:
     program = """
     import json, os, signal, sys, time
     from event_count_logger import EventCountLogger
@@ -497,7 +493,7 @@ def test_a_child_does_not_keep_its_parents_file_held(server: Server, directory: 
     parent.stdout.close()
 
 
-def test_the_default_directory_is_the_users_own_and_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_directory_is_private_and_can_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     from event_count_logger.config.spool_directories import default_spool_dir
 
     monkeypatch.setenv("ECL_SPOOL_DIR", "/some/where")
@@ -509,9 +505,7 @@ def test_the_default_directory_is_the_users_own_and_can_be_named(monkeypatch: py
     assert default_spool_dir() == Path(f"/tmp/event-count-logger-{os.geteuid()}")
 
 
-def test_space_is_reserved_also_where_the_system_has_no_call_for_it(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_space_is_reserved_without_posix_fallocate(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "posix_fallocate")
     file = spool_file.create(directory, "web", ["5m"], "")
     filled(file)

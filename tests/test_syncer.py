@@ -1,4 +1,4 @@
-"""The background thread: whoever asks it to send something is heard."""
+"""The background thread: it carries out each request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers import Server, wait_until
 
 
 class Recorder:
-    """Something to send that is never due by itself, and tells when it is synced."""
+    """A sender that is never due by itself, and records that it was sent."""
 
     config = GroupConfig("g", (Interval.parse("1h"),))
     released = False
@@ -52,7 +52,7 @@ class Recorder:
 
 
 class Looked(dict[Sender, float]):
-    """Calls `then` once, when something has just been found to be due at no time."""
+    """Due times; calls `then` once, directly after a sender was found to be due at no time."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         super().__init__()
@@ -71,14 +71,14 @@ def sender() -> Recorder:
     return Recorder()
 
 
-def test_a_sync_that_is_asked_for_while_the_next_time_is_being_found_is_done(sender: Recorder) -> None:
+def test_request_during_planning_is_carried_out(sender: Recorder) -> None:
     syncer = Syncer()
     syncer._due = Looked(then=lambda: syncer.wake(sender))
     syncer.watch(sender)
     assert sender.sent.wait(10)
 
 
-def test_whoever_waits_for_a_sync_is_told_when_it_is_done(sender: Recorder) -> None:
+def test_flush_returns_after_the_send(sender: Recorder) -> None:
     syncer = Syncer()
     syncer.watch(sender)
     syncer.flush(sender, timeout_s=10)
@@ -86,7 +86,7 @@ def test_whoever_waits_for_a_sync_is_told_when_it_is_done(sender: Recorder) -> N
 
 
 class Restless(Recorder):
-    """Is asked for again while it is synced, as counters are under load without rest."""
+    """A sender that requests a send during each send, as counters under constant load."""
 
     def __init__(self, syncer: Syncer) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Restless(Recorder):
 
 
 @pytest.mark.parametrize("asked_for", [True, False])
-def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, asked_for: bool) -> None:
+def test_sender_under_constant_load_does_not_delay_others(sender: Recorder, asked_for: bool) -> None:
     syncer = Syncer()
     restless = Restless(syncer)
     syncer.wake(restless)
@@ -116,7 +116,7 @@ def test_sender_under_constant_load_does_not_hold_up_others(sender: Recorder, as
 
 
 class Multiplying(Recorder):
-    """Has another one synced as soon as it is prepared."""
+    """A sender that adds another one when it is prepared."""
 
     released = False
 
@@ -129,7 +129,7 @@ class Multiplying(Recorder):
             self._syncer.wake(Multiplying(self._syncer))
 
 
-def test_due_sender_is_synced_while_new_ones_come_all_the_time(sender: Recorder) -> None:
+def test_due_sender_is_sent_while_new_ones_keep_coming(sender: Recorder) -> None:
     syncer = Syncer()
     syncer.wake(Multiplying(syncer))
     try:
@@ -141,7 +141,7 @@ def test_due_sender_is_synced_while_new_ones_come_all_the_time(sender: Recorder)
 
 @pytest.fixture
 def without_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process in which no background thread can run; that of other tests does not serve it."""
+    """A process in which no background thread can run, with a syncer of its own."""
     monkeypatch.setattr(process, "has_threads", lambda: False)
     monkeypatch.setattr("event_count_logger.counting.syncer._syncer", process.PerProcess(Syncer))
 
@@ -194,7 +194,7 @@ def test_reminders_of_one_sender_make_no_queue(sender: Recorder) -> None:
     release.set()
 
 
-def test_handler_of_the_threads_own_messages_does_not_wait_for_the_thread(sender: Recorder) -> None:
+def test_log_handler_in_the_thread_does_not_wait_for_the_thread(sender: Recorder) -> None:
     syncer = Syncer()
     waited = threading.Event()
 

@@ -73,7 +73,7 @@ PAYLOAD: dict[str, Any] = {
 
 
 def changed(**changes: Any) -> dict[str, Any]:
-    """The payload with other values; '__' stands for '.'."""
+    """Returns the payload with other values; '__' stands for '.'."""
     payload = copy.deepcopy(PAYLOAD)
     for path, value in changes.items():
         *steps, last = path.split("__")
@@ -93,12 +93,12 @@ def serve(server: Server, start: Start, config_file: Write) -> Callable[..., Ser
     return serve
 
 
-def test_a_dashboard_is_counted_and_timed_as_its_panel_tells(
+def test_dashboard_is_counted_and_timed_from_its_payloads(
     serve: Callable[..., Serving], server: Server
 ) -> None:
     site = serve()
-    moments = [("start", 0), ("heartbeat", 60), ("heartbeat", 60), ("blur", 120), ("end", 1000)]
-    for type, at in moments:
+    actions = [("start", 0), ("heartbeat", 60), ("heartbeat", 60), ("blur", 120), ("end", 1000)]
+    for type, at in actions:
         # Browsers send to another origin what the panel declares as JSON as plain text.
         payload = json.dumps(changed(type=type, time=PAYLOAD["time"] + at)).encode()
         status, content, _ = site.ask("POST", "/write", payload, Content_Type="text/plain;charset=UTF-8")
@@ -106,11 +106,11 @@ def test_a_dashboard_is_counted_and_timed_as_its_panel_tells(
     time_ms = (60 + 60 + 75) * 1000
     assert server.counts("dashboards", "24h", "cur") == {"Night shift": 1, "Night shift:ms": time_ms}
     log = site.stop()
-    assert log.count("[INFO]") == len(moments)
+    assert log.count("[INFO]") == len(actions)
     assert log.count("unknown type 'blur', treated as a heartbeat") == 1
 
 
-def test_a_restart_between_two_payloads_changes_nothing(
+def test_restart_between_two_payloads_changes_no_figure(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     site = Serving(start, config_file({"redis": own_server.config, "groups": GROUPS}))
@@ -122,9 +122,7 @@ def test_a_restart_between_two_payloads_changes_nothing(
     assert own_server.counts("dashboards", "24h", "cur") == {"Night shift": 1, "Night shift:ms": 80_500}
 
 
-def test_a_dashboard_that_was_never_saved_is_logged_and_not_counted(
-    serve: Callable[..., Serving], server: Server
-) -> None:
+def test_unsaved_dashboard_is_logged_and_not_counted(serve: Callable[..., Serving], server: Server) -> None:
     site = serve()
     assert site.post("/write", changed(dashboard__uid="new")) == (201, None)
     assert server.counts("dashboards", "24h", "cur") == {}
@@ -135,7 +133,7 @@ def test_a_dashboard_that_was_never_saved_is_logged_and_not_counted(
     ("options", "logged", "with_variables"),
     [([], True, True), (["--no-variable-log"], True, False), (["--no-session-log"], False, False)],
 )
-def test_each_payload_is_one_line_of_the_log_if_that_is_wanted(
+def test_each_payload_is_one_log_line_if_configured(
     serve: Callable[..., Serving], options: list[str], logged: bool, with_variables: bool
 ) -> None:
     site = serve(*options)
@@ -152,7 +150,7 @@ def test_each_payload_is_one_line_of_the_log_if_that_is_wanted(
         assert hostile.items() <= json.loads(found[1]).items()
 
 
-def test_what_is_no_payload_is_refused(serve: Callable[..., Serving], server: Server) -> None:
+def test_invalid_payload_is_rejected(serve: Callable[..., Serving], server: Server) -> None:
     site = serve("--no-session-log")
     missing = [
         {key: PAYLOAD[key] for key in PAYLOAD if key != name} for name in ("uuid", "time", "dashboard")
@@ -189,7 +187,7 @@ def test_what_is_no_payload_is_refused(serve: Callable[..., Serving], server: Se
     assert server.counts("dashboards", "24h", "cur") == {}
 
 
-def test_group_and_event_are_what_the_configuration_makes_of_a_payload(
+def test_group_and_event_follow_the_configured_templates(
     serve: Callable[..., Serving], server: Server
 ) -> None:
     names = {"group": "{host.hostname}-{user.orgId}", "event": "{dashboard.uid}/{user.login}"}
@@ -200,7 +198,7 @@ def test_group_and_event_are_what_the_configuration_makes_of_a_payload(
     assert (status, document["detail"]) == (404, "there is no group 'localhost-2'")
 
 
-def test_an_event_that_is_not_declared_is_no_error_of_the_panel(
+def test_undeclared_event_is_not_an_error_for_the_panel(
     serve: Callable[..., Serving], server: Server
 ) -> None:
     site = serve("--no-session-log", groups={"dashboards": DECLARED})
@@ -210,7 +208,7 @@ def test_an_event_that_is_not_declared_is_no_error_of_the_panel(
     assert site.stop().count("Event 'Unknown' is not declared: not counted") == 1
 
 
-def test_while_redis_is_away_sessions_are_kept(own_server: Server, start: Start, config_file: Write) -> None:
+def test_sessions_are_kept_during_an_outage(own_server: Server, start: Start, config_file: Write) -> None:
     site = Serving(start, config_file({"redis": own_server.config, "groups": GROUPS}), "--no-session-log")
     own_server.kill()
     for type, at in (("start", 0), ("heartbeat", 60)):
@@ -225,7 +223,7 @@ def test_while_redis_is_away_sessions_are_kept(own_server: Server, start: Start,
 
 
 @pytest.mark.parametrize("groups", [{"web": GROUPS["web"]}, {"a": DASHBOARDS, "b": DECLARED}])
-def test_without_a_setting_the_group_is_the_only_one_with_sessions(groups: Any) -> None:
+def test_group_without_a_setting_is_the_only_one_with_sessions(groups: Any) -> None:
     assert destination(from_dicts(GROUPS), PAYLOAD) == ("dashboards", "Night shift")
     with pytest.raises(NotConfigured, match=r"groups have the setting 'sessions': .*'grafana\.group'"):
         destination(from_dicts(groups), PAYLOAD)
@@ -242,13 +240,13 @@ def test_without_a_setting_the_group_is_the_only_one_with_sessions(groups: Any) 
         ("{{{a}}}", "{1}"),
     ],
 )
-def test_places_are_filled(text: str, filled: str) -> None:
+def test_template_is_filled_from_the_payload(text: str, filled: str) -> None:
     config = from_dicts(GROUPS, grafana={"event": text})
     assert destination(config, {"a": 1, "b": {"c": "x", "d": 2.5}}) == ("dashboards", filled)
 
 
 @pytest.mark.parametrize("path", ["none", "a.b", "b", "b.none", "flag", "list"])
-def test_a_place_without_a_value_is_named(path: str) -> None:
+def test_template_without_a_value_names_the_field(path: str) -> None:
     config = from_dicts(GROUPS, grafana={"event": f"x {{{path}}}"})
     with pytest.raises(MissingValue) as missing:
         destination(config, {"a": 1, "b": {}, "flag": True, "list": ["x"]})
@@ -256,7 +254,7 @@ def test_a_place_without_a_value_is_named(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "problem"),
     [
         ("{event: '{dashboard.name'}", "grafana.event: '{dashboard.name' is not a template"),
         ("{event: '{}'}", "grafana.event: '{}' is not a template"),
@@ -269,7 +267,7 @@ def test_a_place_without_a_value_is_named(path: str) -> None:
         ("{event: a, event: b}", "grafana.event: is given twice"),
     ],
 )
-def test_the_section_is_checked(config_file: Write, section: str, told: str) -> None:
+def test_invalid_section_is_rejected(config_file: Write, section: str, problem: str) -> None:
     with pytest.raises(ConfigError) as refused:
         from_file(config_file(f"grafana: {section}\ngroups: {GROUPS}".replace("True", "true")))
-    assert f"ecl.yml:1: {told}" in str(refused.value)
+    assert f"ecl.yml:1: {problem}" in str(refused.value)

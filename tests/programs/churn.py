@@ -1,4 +1,4 @@
-"""Uses all of the C extension with new objects each time, and prints how many blocks of memory are left.
+"""Uses all of the C extension with new objects in each round, and prints the blocks of memory left.
 
 Usage: churn.py ROUNDS
 """

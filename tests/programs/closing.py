@@ -1,4 +1,4 @@
-"""Counts while its file descriptors are closed again and again, as daemonizers do, and prints what it logged.
+"""Counts while its file descriptors are closed repeatedly, as by daemonizers; prints the counts logged.
 
 Usage: closing.py CONFIG SECONDS
 """

@@ -1,4 +1,4 @@
-"""Evaluates expressions against an EventCountLogger; prints their values and what they logged, as JSON.
+"""Evaluates expressions against an EventCountLogger; prints their values and their log messages, as JSON.
 
 Runs with either version of the package. Argument: JSON with `groups`, `redis` and `calls`.
 """

@@ -1,4 +1,4 @@
-"""Rotates group g until SIGTERM, which raises an exception; then prints where the package came from.
+"""Rotates group g until SIGTERM, which raises an exception; then prints the path of the package.
 
 Runs with either version of the package. Arguments: settings of Redis as JSON, and the exception's name.
 """

@@ -1,11 +1,11 @@
-"""Stops a process at each single line of the counters' code in turn, and recovers what it leaves.
+"""Kills a process at each line of the counters' code in turn, and recovers its spool file.
 
-A process is stopped where it would leave something else than at the line before, of which it is asked first:
-at all other lines there is nothing new to recover.
+A first run finds the lines before which the files, the counts logged or Redis have changed. A process is
+killed at each of these lines. At all others, there is nothing new to recover.
 
 Usage: cut_off.py REDIS SPOOL_DIR SCENARIO
 
-Prints what was wrong, a line each, and last how many processes were stopped.
+Prints each fault in a line, and the number of processes killed in the last line.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from event_count_logger.store.commits import Commits
 
-#: Told of each line of the counters' code before it is run.
+#: Called before each line of the counters' code.
 Look = Callable[[FrameType], object]
 Scenario = Callable[[str, Look], None]
 
 REDIS = json.loads(sys.argv[1])
 CODE = str(Path(event_count_logger.__file__).parent / "counting")
 
-#: Where the process was stopped, and what it had begun and ended to log before.
+#: The place where the process was killed, and the counts that it had begun and ended to log.
 page = mmap.mmap(-1, 4096)
 words = memoryview(page)[2048:].cast("Q")
 client = redis.Redis(**REDIS, decode_responses=True)
 
 
 def at_each_line(look: Look) -> None:
-    """From now on, call this before each line of the counters' code."""
+    """Call a function before each line of the counters' code, from now on."""
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         if not frame.f_code.co_filename.startswith(CODE):
@@ -61,7 +61,7 @@ def at_each_line(look: Look) -> None:
 
 
 def stopping_at(step: int) -> Look:
-    """Counts lines; at the given one, names it, and the process is killed."""
+    """Returns a function that kills the process at its n-th call, after storing the place."""
     steps = count(1)
 
     def look(frame: FrameType) -> None:
@@ -74,7 +74,7 @@ def stopping_at(step: int) -> Look:
 
 
 def finding_changes(name: str, found: Callable[[int], object]) -> Look:
-    """Tells the number of each line before which something else is left behind than before."""
+    """Returns a function that calls `found` with the number of each line before which the state changed."""
     steps, before = count(1), None
 
     def look(frame: FrameType) -> None:
@@ -88,7 +88,7 @@ def finding_changes(name: str, found: Callable[[int], object]) -> Look:
 
 
 def left_behind(name: str) -> object:
-    """All that outlives this process: its files, what it has told, and what is in Redis of its group."""
+    """Returns the state that outlives this process: its files, the counts logged, and its keys in Redis."""
     return files(), bytes(page), {key: client.dump(key) for key in client.scan_iter(f"{name}:*")}
 
 
@@ -102,7 +102,7 @@ def settings(group: str) -> dict[str, Any]:
 
 
 class Worker:
-    """Counts in a group of its own, syncs only when told to."""
+    """Counts in a group of its own. Only `send` sends."""
 
     def __init__(self, name: str) -> None:
         syncer.Syncer.watch = lambda *arguments: None  # type: ignore[method-assign]
@@ -113,12 +113,12 @@ class Worker:
         self.group.log(event, count)
         words[256 // 2 + ord(event)] += count
 
-    def sync(self) -> None:
+    def send(self) -> None:
         self.group.local.send(5)
 
 
 class OtherThread:
-    """Logs an event that has a cell, before each line at which the file has changed since the last log."""
+    """Logs an event that has a cell, before each line at which the file has changed since the last time."""
 
     def __init__(self, worker: Worker) -> None:
         self._go, self._done = Semaphore(0), Semaphore(0)
@@ -132,7 +132,7 @@ class OtherThread:
             self._done.release()
 
     def beside(self, look: Look) -> Look:
-        """Another look, and then the log, if there is one."""
+        """Returns a function that calls `look`, and then logs if the file has changed."""
 
         def look_and_log(frame: FrameType) -> None:
             look(frame)
@@ -159,18 +159,18 @@ def first_events(name: str, look: Look) -> None:
     at_each_line(look)
     worker.log("a", 3)
     worker.log("b", 2)
-    worker.sync()
+    worker.send()
 
 
 def second_batch(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("a", 3)
     worker.log("b", 2)
-    worker.sync()
+    worker.send()
     worker.log("a", 4)
     worker.log("c", 1)
     at_each_line(look)
-    worker.sync()
+    worker.send()
 
 
 def many_events(name: str, look: Look) -> None:
@@ -189,7 +189,7 @@ def refused_event(name: str, look: Look) -> None:
     worker.log("a", 3)
     worker.log("b", 2)
     at_each_line(look)
-    worker.sync()
+    worker.send()
 
 
 def recovering(name: str, look: Look) -> None:
@@ -201,10 +201,10 @@ def recovering(name: str, look: Look) -> None:
 def clean_end(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("a", 3)
-    worker.sync()
+    worker.send()
     worker.log("a", 3)
     at_each_line(look)
-    worker.sync()
+    worker.send()
     worker.group.local.retire()
     worker.group.local.dispose()
 
@@ -212,7 +212,7 @@ def clean_end(name: str, look: Look) -> None:
 def retiring_while_logged(name: str, look: Look) -> None:
     worker = Worker(name)
     worker.log("b", 3)
-    worker.sync()
+    worker.send()
     at_each_line(OtherThread(worker).beside(look))
     worker.group.local.retire()
 
@@ -222,7 +222,7 @@ def closing_while_logged(name: str, look: Look) -> None:
     worker.log("a", 3)
     worker.log("b", 2)
     at_each_line(OtherThread(worker).beside(look))
-    worker.sync()
+    worker.send()
     worker.group.local.retire()
 
 
@@ -237,12 +237,12 @@ def growing_while_logged(name: str, look: Look) -> None:
 
 
 def leave_a_batch(name: str) -> None:
-    """Let a process die whose batch was counted, without it knowing."""
+    """Kill a process after Redis has counted its batch, and before it gets the answer."""
 
     def work() -> None:
         worker = Worker(name)
         worker.log("a", 3)
-        worker.sync()
+        worker.send()
         worker.log("a", 4)
         worker.log("b", 2)
         commit = Commits.commit
@@ -252,13 +252,13 @@ def leave_a_batch(name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
         Commits.commit = lose_the_answer  # type: ignore[method-assign, assignment]
-        worker.sync()
+        worker.send()
 
     in_child(work)
 
 
 def in_child(work: Callable[[], None]) -> bool:
-    """Whether it was killed."""
+    """Run a function in a child process. Returns whether it was killed."""
     pid = os.fork()
     if pid == 0:
         work()
@@ -280,7 +280,7 @@ def faults(name: str) -> list[str]:
 
 
 def check(scenario: Scenario, name: str, look: Look) -> bool:
-    """Run a scenario in a process, recover what it leaves, and print what is wrong; whether it was killed."""
+    """Run a scenario in a process, recover its file, and print faults. Returns whether it was killed."""
     page[:] = bytes(len(page))
     killed = in_child(lambda: scenario(name, look))
     if scenario is refused_event:
@@ -300,11 +300,11 @@ def check(scenario: Scenario, name: str, look: Look) -> bool:
 
 
 def changes(scenario: Scenario) -> list[int]:
-    """The steps of a process that goes through to its end at which it would leave something else."""
-    told, tell = os.pipe()
-    check(scenario, "whole", finding_changes("whole", lambda step: os.write(tell, b"%d\n" % step)))
-    os.close(tell)
-    with open(told) as steps:
+    """Returns the numbers of the lines before which the state has changed, in a run without a kill."""
+    reading, writing = os.pipe()
+    check(scenario, "whole", finding_changes("whole", lambda step: os.write(writing, b"%d\n" % step)))
+    os.close(writing)
+    with open(reading) as steps:
         return [int(step) for step in steps]
 
 

@@ -1,7 +1,7 @@
 """Two processes that serve tests/programs/served.py with eventlet, which patches them after the fork.
 
 Usage: eventlet_server.py HOST:PORT [hook]; with `hook`, each process logs an event before it is patched.
-Eventlet workers of gunicorn did the same with `--preload`; newer versions have none.
+Eventlet workers of older gunicorn versions did the same with `--preload`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.programs import served
 
 
 def serve(listener: socket.socket) -> None:
-    """Serve until SIGTERM, and end as programs do."""
+    """Serve until SIGTERM, then exit normally."""
     import eventlet
     import eventlet.wsgi
     from eventlet.greenio import GreenSocket

@@ -1,6 +1,6 @@
-"""Counts with threads while the counters are replaced again and again, then prints what was logged.
+"""Counts with threads while the counters are replaced repeatedly, then prints the counts logged.
 
-Usage: expiring.py CONFIG SECONDS [STEP], where STEP is that of a replacement at which it kills itself
+Usage: expiring.py CONFIG SECONDS [STEP], where the process kills itself at a step of a replacement
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def kill_at(step: str, logged: Counter[str]) -> None:
 
 
 class Counting:
-    """Threads that log events which never expire, with bound counters, too."""
+    """Threads that log events which never expire, also with bound counters."""
 
     def __init__(self, group: Any) -> None:
         self._group = group

@@ -1,4 +1,4 @@
-"""A configuration of gunicorn, by which each worker logs an event right after it was forked."""
+"""A configuration of gunicorn with a hook: each worker logs an event directly after the fork."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Log in the worker, before its class of workers has patched anything."""
+    """Log an event in the worker, before its worker class patches the standard library."""
     from tests.programs import served
 
     served.log("hook")

@@ -1,8 +1,8 @@
-"""Counts the numbers from 0 to 100, by parity, in consumers that are killed at random moments until one ends.
+"""Counts the numbers from 0 to 100, by parity, in consumers killed at random times until one ends.
 
 Usage: killed_consumer.py REDIS SEED
 
-Prints how many were killed.
+Prints the number of consumers killed.
 """
 
 from __future__ import annotations

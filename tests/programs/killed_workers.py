@@ -1,9 +1,9 @@
-"""Lets workers count as fast as they can, and kills each at a random moment.
+"""Runs workers that count as fast as they can, and kills each one at a random time.
 
 Usage: killed_workers.py REDIS SPOOL_DIR WORKERS AT_ONCE SEED
 
-Prints a list of [group, event, begun, done] as JSON: how many `log()` each worker had begun and ended when it
-was killed. They are told through a shared page that has nothing to do with the library.
+Prints a list of [group, event, begun, done] as JSON: the calls of `log()` that each worker had begun and
+ended when it was killed. These numbers are in a shared page, independent of the library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counts until it is told to end, as a program on one of several machines, and notes how much in a file.
+"""Counts until SIGTERM, as a program on one of several machines, and notes the number in a file.
 
 Usage: python -m tests.programs.machine CONFIG NOTES EVENT
 """

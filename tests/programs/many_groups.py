@@ -1,4 +1,4 @@
-"""Counts in many groups until standard input ends, then prints how much it logged in each.
+"""Counts in many groups until standard input ends, then prints the counts logged in each.
 
 Usage: many_groups.py GROUPS REDIS   (both as JSON)
 """

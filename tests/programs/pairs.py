@@ -1,4 +1,4 @@
-"""Commits batches that add as much to one event of a group as to another, until it is killed.
+"""Commits batches that add the same count to two events of a group, until it is killed.
 
 Usage: pairs.py CONFIG SOURCE
 """

@@ -1,7 +1,7 @@
 """A WSGI application that counts each request, for the servers of tests/test_process_models.py.
 
-Environment: REDIS is the section `redis` of its configuration, as JSON. GROUPS is what the names of its
-groups begin with. LOG_AT_IMPORT is '1' if it logs an event when it is imported.
+Environment: REDIS is the section `redis` of the configuration, as JSON. GROUPS is the prefix of the names of
+its groups. LOG_AT_IMPORT is '1' to log an event at import.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def log(event: str) -> None:
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Count a request, also by pid; the answer is that pid, and the seconds that log() took."""
+    """Count a request, also by pid. Answers with the pid and the seconds that log() took."""
     began = time.monotonic()
     log("request")
     log(f"process_{os.getpid()}")

@@ -1,4 +1,4 @@
-"""The steps of a batch, cut off at each of them, and what Redis may answer."""
+"""The steps of a batch, interrupted at each one, with each answer of Redis."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
 
 
 class Cut(BaseException):
-    """The process is stopped here."""
+    """The process is killed here."""
 
 
 class CuttableCells(Cells):
-    """Stops just before or after a state is written."""
+    """Raises directly before or after a state is written."""
 
     cut: tuple[str, State] | None = None
 
@@ -40,7 +40,7 @@ class CuttableCells(Cells):
 
 
 class CuttableCommits(Commits):
-    """Can lose a request, or its answer, or deliver a lost request later."""
+    """Commits that can lose a request or its answer, or deliver a lost request later."""
 
     cut: str | None = None
     lost: Callable[[], Commit] | None = None
@@ -58,7 +58,7 @@ class CuttableCommits(Commits):
 
 
 class Worker:
-    """One group's counters in one process, with a clock that stands still."""
+    """The counters of one group in one process, with a clock set by the test."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -74,7 +74,7 @@ class Worker:
         self.cells.add(event_id).total += count
 
     def forget(self, n_batches: int) -> None:
-        """Let Redis have the source where it was that many batches ago."""
+        """Set the position in Redis back by some batches."""
         before = self.cells.position - (n_batches << 24)
         self.server.client.hset("g:@sources", self.cells.source, before)
 
@@ -93,7 +93,7 @@ CUTS = [(when, state) for when in ("before", "after") for state in (State.SENDIN
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: f"{cut[0]} {cut[1].value}")
-def test_a_batch_that_is_cut_off_at_any_step_is_counted_once(cut: tuple[str, State], worker: Worker) -> None:
+def test_batch_interrupted_at_any_step_is_counted_once(cut: tuple[str, State], worker: Worker) -> None:
     worker.log("a", 3)
     worker.sender.run()
     worker.log("a", 4)
@@ -109,9 +109,7 @@ def test_a_batch_that_is_cut_off_at_any_step_is_counted_once(cut: tuple[str, Sta
 
 @pytest.mark.parametrize("cut", ["request", "answer"])
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
-    cut: str, times: int, worker: Worker
-) -> None:
+def test_batch_without_an_answer_is_sent_again_unchanged(cut: str, times: int, worker: Worker) -> None:
     worker.log("a", 3)
     worker.commits.cut = cut
     for _ in range(times):
@@ -125,7 +123,7 @@ def test_a_batch_whose_answer_is_missing_is_sent_again_unchanged(
     assert worker.sender.unanswered
 
 
-def test_a_count_that_a_resumed_batch_has_sent_is_not_sent_as_0(worker: Worker) -> None:
+def test_count_sent_by_a_resumed_batch_is_not_sent_as_0(worker: Worker) -> None:
     worker.log("a", 3)
     worker.commits.cut = "answer"
     with pytest.raises(Unavailable):
@@ -140,7 +138,7 @@ def test_a_count_that_a_resumed_batch_has_sent_is_not_sent_as_0(worker: Worker) 
     assert worker.server.client.smembers("g:1h:cur:@events") == {"b"}
 
 
-def test_nothing_unsent_asks_redis_for_nothing(worker: Worker) -> None:
+def test_run_without_unsent_counts_sends_no_request(worker: Worker) -> None:
     worker.log("a")
     worker.sender.run()
     worker.sender.run()
@@ -155,7 +153,7 @@ def test_many_events_are_sent_in_batches_that_do_not_block_the_server(worker: Wo
     assert worker.counted() == {f"e{number}": number + 1 for number in range(1200)}
 
 
-def test_a_refused_event_holds_up_no_other_and_arrives_when_it_can(
+def test_rejected_event_delays_no_other_and_arrives_later(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker.server.client.rpush("g:1h:cur:bad", "x")
@@ -176,7 +174,7 @@ def test_a_refused_event_holds_up_no_other_and_arrives_when_it_can(
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
-def test_a_counter_at_its_limit_is_refused_and_arrives_in_the_next_interval(worker: Worker) -> None:
+def test_event_at_its_limit_arrives_in_the_next_interval(worker: Worker) -> None:
     worker.server.client.set("g:1h:cur:a", 2**63 - 1)
     worker.log("a", 2)
     worker.sender.run()
@@ -188,7 +186,7 @@ def test_a_counter_at_its_limit_is_refused_and_arrives_in_the_next_interval(work
 
 
 def _refused_with_a_copy_under_way(worker: Worker) -> None:
-    """The first request got stuck on its way; the second was refused, and its batch abandoned or not."""
+    """Delay the first request; the second one was rejected, and its batch abandoned or not."""
     worker.log("bad", 2)
     worker.log("good", 3)
     worker.commits.cut = "request"
@@ -198,7 +196,7 @@ def _refused_with_a_copy_under_way(worker: Worker) -> None:
     worker.server.client.rpush("g:1h:cur:bad", "x")
 
 
-def test_a_copy_that_arrives_after_its_batch_was_abandoned_is_not_counted(worker: Worker) -> None:
+def test_copy_that_arrives_after_abandoning_is_not_counted(worker: Worker) -> None:
     _refused_with_a_copy_under_way(worker)
     worker.sender.run()
     worker.server.client.delete("g:1h:cur:bad")
@@ -209,7 +207,7 @@ def test_a_copy_that_arrives_after_its_batch_was_abandoned_is_not_counted(worker
     assert worker.counted() == {"good": 3, "bad": 2}
 
 
-def test_a_copy_that_arrives_before_its_batch_is_abandoned_is_counted_and_nothing_else(
+def test_copy_that_arrives_before_abandoning_is_counted_once(
     worker: Worker,
 ) -> None:
     _refused_with_a_copy_under_way(worker)
@@ -225,7 +223,7 @@ def test_a_copy_that_arrives_before_its_batch_is_abandoned_is_counted_and_nothin
 
 
 @pytest.mark.parametrize("cut", ["request", "answer"])
-def test_abandoning_a_batch_may_itself_be_cut_off(cut: str, worker: Worker) -> None:
+def test_interrupted_abandoning_is_resumed(cut: str, worker: Worker) -> None:
     worker.server.client.rpush("g:1h:cur:bad", "x")
     worker.log("bad", 2)
     worker.log("good", 3)
@@ -243,7 +241,7 @@ def test_abandoning_a_batch_may_itself_be_cut_off(cut: str, worker: Worker) -> N
     assert worker.counted() == {"good": 3, "bad": 2}
 
 
-def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker: Worker) -> None:
+def test_bad_key_of_the_group_delays_all_events_until_it_is_gone(worker: Worker) -> None:
     worker.server.client.set("g:@sources", "x")
     worker.log("a", 2)
     with pytest.raises(Rejected, match="g:@sources"):
@@ -254,7 +252,7 @@ def test_a_key_that_concerns_all_events_keeps_everything_until_it_is_gone(worker
 
 
 @pytest.mark.parametrize(("is_known", "batches", "lost"), [(True, 2, 20), (False, 3, 30)])
-def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doubled(
+def test_lost_batches_are_warned_of_once_and_nothing_is_doubled(
     is_known: bool, batches: int, lost: int, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -274,7 +272,7 @@ def test_a_server_that_has_forgotten_batches_is_told_of_once_and_nothing_is_doub
     assert f"{gone}, with {lost} counts of group 'g' (counted as @lost)" in warnings[0]
 
 
-def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
+def test_loss_of_batches_of_another_sender_has_unknown_counts(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -287,7 +285,7 @@ def test_of_batches_that_somebody_else_has_sent_the_counts_are_not_known(
     assert worker.counted() == {"a": 31}
 
 
-def test_what_is_lost_is_told_from_what_was_confirmed_since_the_last_loss(worker: Worker) -> None:
+def test_second_loss_reports_counts_since_the_first(worker: Worker) -> None:
     lost = 0
     for round in range(1, 4):
         for _ in range(3):
@@ -300,9 +298,7 @@ def test_what_is_lost_is_told_from_what_was_confirmed_since_the_last_loss(worker
         assert worker.counted()["@lost"] == lost
 
 
-def test_when_a_process_ends_it_sees_what_was_forgotten(
-    worker: Worker, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_retiring_source_detects_a_loss(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     for unanswered in (False, True):
         for _ in range(3):
             worker.log("a", 10)
@@ -316,7 +312,7 @@ def test_when_a_process_ends_it_sees_what_was_forgotten(
     assert list(worker.server.client.hgetall("g:@sources")) == [worker.cells.source], "it may still be needed"
 
 
-def test_a_source_is_retired_without_a_trace(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+def test_retired_source_leaves_no_position(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     worker.log("a", 10)
     worker.sender.run()
     worker.sender.retire()
@@ -327,7 +323,7 @@ def test_a_source_is_retired_without_a_trace(worker: Worker, caplog: pytest.LogC
 
 
 class CutWords:
-    """The words of a header, of which only the first writes happen."""
+    """The words of a header; only the first writes have an effect."""
 
     def __init__(self, words: Any, n_writes: int) -> None:
         self._words = words
@@ -344,7 +340,7 @@ class CutWords:
 
 
 @pytest.mark.parametrize("n_writes", range(5))
-def test_a_source_killed_while_it_starts_over_loses_and_reports_nothing(
+def test_source_killed_while_starting_over_loses_and_reports_nothing(
     n_writes: int, worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker.log("a", 10)
@@ -387,7 +383,7 @@ def test_loss_of_a_batch_found_half_finished_is_a_lower_limit(
     assert "has lost data: 1 confirmed batch, with at least 4 counts" in caplog.text
 
 
-def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() -> None:
+def test_loss_beyond_the_remembered_batches_is_a_lower_limit() -> None:
     known = ConfirmedCounts()
     for position in range(1, 5 * RECENT):
         known.add(position, 2**63 - 1)
@@ -402,7 +398,7 @@ def test_the_recent_batches_are_remembered_and_what_they_had_is_a_lower_limit() 
     assert known.rewind(1) == (3, True)
 
 
-def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:
+def test_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None:
     worker.log("a", 2)
     worker.server.client.hset("g:@sources", worker.cells.source, "elsewhere")
     with pytest.raises(Rejected, match="'elsewhere' is not a position"):
@@ -412,7 +408,7 @@ def test_a_foreign_position_is_named_and_nothing_is_lost(worker: Worker) -> None
     assert worker.counted() == {"a": 2}
 
 
-# A server that makes everybody wait
+# A server that delays all senders
 
 
 def was_asked(store: Store, sender: str) -> bool:
@@ -426,7 +422,7 @@ def was_asked(store: Store, sender: str) -> bool:
     return True
 
 
-def test_stalled_server_is_asked_by_one_sender_at_a_time(
+def test_stalled_server_is_tried_by_one_sender_at_a_time(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node, "_REST_S", 3600)
@@ -447,14 +443,14 @@ def test_stalled_server_is_asked_by_one_sender_at_a_time(
     store.close()
 
 
-def test_server_that_rejects_connections_is_asked_by_all_senders(own_server: Server) -> None:
+def test_server_that_rejects_connections_is_tried_by_all_senders(own_server: Server) -> None:
     store = Store(RedisConfig(**own_server.config))
     own_server.kill()
     assert was_asked(store, "first")
     assert was_asked(store, "second")
 
 
-def test_recovery_asks_a_server_for_which_another_sender_has_waited(
+def test_recovery_tries_a_server_that_another_sender_waits_for(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node, "_REST_S", 3600)
