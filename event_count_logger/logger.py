@@ -103,7 +103,7 @@ class EventCountLogger:
             return group
         config = self.config.groups.get(name)
         if config is not None:
-            # A commit of another thread, under way, must be confirmed first.
+            # The current commit of another thread must be confirmed first.
             timeout_s = self.config.redis.socket_timeout + 2 * confirmation_s(config)
             made = EventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
             return self._groups.setdefault(name, made)

@@ -185,7 +185,7 @@ def test_event_at_its_limit_arrives_in_the_next_interval(worker: Worker) -> None
     assert worker.counted() == {"a": 2}
 
 
-def _refused_with_a_copy_under_way(worker: Worker) -> None:
+def _rejected_with_a_late_copy(worker: Worker) -> None:
     """Delay the first request; the second one was rejected, and its batch abandoned or not."""
     worker.log("bad", 2)
     worker.log("good", 3)
@@ -197,7 +197,7 @@ def _refused_with_a_copy_under_way(worker: Worker) -> None:
 
 
 def test_copy_that_arrives_after_abandoning_is_not_counted(worker: Worker) -> None:
-    _refused_with_a_copy_under_way(worker)
+    _rejected_with_a_late_copy(worker)
     worker.sender.run()
     worker.server.client.delete("g:1h:cur:bad")
     assert worker.commits.lost
@@ -210,7 +210,7 @@ def test_copy_that_arrives_after_abandoning_is_not_counted(worker: Worker) -> No
 def test_copy_that_arrives_before_abandoning_is_counted_once(
     worker: Worker,
 ) -> None:
-    _refused_with_a_copy_under_way(worker)
+    _rejected_with_a_late_copy(worker)
     worker.cells.cut = ("after", State.ABANDONING)
     with pytest.raises(Cut):
         worker.sender.run()

@@ -394,7 +394,7 @@ def test_check_reports_missing_replicas_and_nothing_else(
     assert "durability" not in problems(servers.primary, "fsync")
     servers.replicas[0].kill()
     wait_until(lambda: not servers.role()[2])
-    assert "group 'g': What Redis at" in problems(servers.primary, "replicas")
+    assert "group 'g': Commit to Redis at" in problems(servers.primary, "replicas")
     assert "confirmed" not in problems(servers.primary, "memory")
 
 

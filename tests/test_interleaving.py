@@ -56,7 +56,7 @@ def test_cells_of_all_blocks_are_found() -> None:
     for cell in added[::3]:
         cell.total = 1
     assert cells.unsent() == added[::3]
-    assert cells.under_way() == []
+    assert cells.in_current_batch() == []
 
 
 def test_slot_without_a_cell_is_skipped() -> None:

@@ -74,12 +74,12 @@ class BatchSender:
         clock: Callable[[], float] = time.monotonic,
         is_found: bool = False,
     ) -> None:
-        """Sends nothing yet.
+        """`run` sends the cells.
 
         Args:
             config: The group, or one shard of it.
             cells: The cells to send.
-            store: Where the counts go.
+            store: Gets the counts.
             log: Gets warnings about rejected and lost counts.
             clock: Returns the time in seconds.
             is_found: The cells are from the spool file of an ended process, or from a copy of that file.
@@ -99,7 +99,7 @@ class BatchSender:
         is_acked = cells.state is State.ACKED
         self._confirmed = ConfirmedCounts(cells.next_position if is_acked else cells.position)
         self._unsent_losses: list[Cell] = []  # the cell of @lost, if a loss was noticed since the last batch
-        self._batch: list[Cell] | None = None  # the batch under way; None if not known
+        self._batch: list[Cell] | None = None  # the current batch; None if not known
         self._connect = True
         self._rejected: dict[str, float] = {}  # event ID -> time of the next attempt, by the clock
 
@@ -114,8 +114,8 @@ class BatchSender:
 
         Raises:
             NotConnected: There is no connection, and `connect` is False.
-            Unavailable: Redis may have counted the batch under way. The next run sends it again.
-            Rejected: Redis has counted nothing of the batch under way. The next run sends it again.
+            Unavailable: Redis may have counted the current batch. The next run sends it again.
+            Rejected: Redis rejects the whole batch, and has counted nothing. The next run sends it again.
         """
         self._connect = connect
         is_all = cells is None
@@ -186,7 +186,7 @@ class BatchSender:
         return [cell for cell in cells if self._rejected.get(cell.event_id, now) <= now]
 
     def _begin(self, batch: list[Cell]) -> None:
-        for cell in self._under_way():
+        for cell in self._cells_of_batch():
             cell.pending = cell.acked  # of a batch whose process was killed before the state SENDING
         self._batch = None
         for cell in batch:
@@ -206,7 +206,7 @@ class BatchSender:
         return number << _TOKEN_BITS | token % (1 << _TOKEN_BITS)
 
     def _resume(self) -> bool:
-        """Take the batch under way to its end. Returns whether it was counted."""
+        """Take the current batch to its end. Returns whether it was counted."""
         counted = False
         while (state := self._cells.state) is not State.IDLE:
             counted = state is State.ACKED
@@ -222,7 +222,7 @@ class BatchSender:
 
     def _send(self) -> None:
         batch: dict[str, int] = {}
-        for cell in self._under_way():  # a recovered file may have two cells of @lost
+        for cell in self._cells_of_batch():  # a recovered file may have two cells of @lost
             counts = distance(cell.pending, cell.acked)
             if counts:  # 0 if the last batch has sent them; a 0 would create a counter in Redis
                 batch[cell.event_id] = batch.get(cell.event_id, 0) + counts
@@ -241,7 +241,7 @@ class BatchSender:
         beyond = self._cells.next_position + 1
         commit = self._commit(beyond, {})
         if commit.outcome != "conflict":
-            for cell in self._under_way():
+            for cell in self._cells_of_batch():
                 cell.pending = cell.acked
             self._end(beyond)
         elif commit.stored == str(self._cells.next_position):
@@ -251,7 +251,7 @@ class BatchSender:
 
     def _finish(self) -> None:
         counts = 0
-        for cell in self._under_way():
+        for cell in self._cells_of_batch():
             counts += distance(cell.pending, cell.acked)
             cell.acked = cell.pending
             if self._rejected and self._rejected.pop(cell.event_id, 0.0):
@@ -269,9 +269,9 @@ class BatchSender:
         self._cells.state = State.IDLE
         self._batch = []
 
-    def _under_way(self) -> list[Cell]:
+    def _cells_of_batch(self) -> list[Cell]:
         if self._batch is None:
-            self._batch = self._cells.under_way()
+            self._batch = self._cells.in_current_batch()
         return self._batch
 
     def _commit(self, next_position: int, batch: Mapping[str, int]) -> Commit:
@@ -324,7 +324,7 @@ class BatchSender:
         self._rejected[refusal.event_id] = self._clock() + RETRY_REJECTED_S
 
     def _continue_from(self, stored: str) -> None:
-        """Adopt another position that Redis has stored: it has not counted the batch under way."""
+        """Adopt another position that Redis has stored: it has not counted the current batch."""
         if not stored.isdecimal():
             raise Rejected(self._config.name, f"'{stored}' is not a position of source {self._cells.source}")
         if int(stored) > max(self._cells.position, self._highest_position):
@@ -345,13 +345,13 @@ class BatchSender:
             self._config.name,
             self._cells.source,
         )
-        for cell in self._under_way():
+        for cell in self._cells_of_batch():
             cell.pending = cell.acked
         self._end(self._cells.position)
         self._start_over()
 
     def _note_position(self, stored: str) -> None:
-        """Note a loss if Redis had no position of this source before the batch under way."""
+        """Note a loss if Redis had no position of this source before the current batch."""
         if not stored:
             self._note_loss(self._cells.position, 0, self._confirmed)
 

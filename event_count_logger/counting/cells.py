@@ -1,4 +1,4 @@
-"""The counters (cells) of one group in one process, and the state of the batch under way."""
+"""The counters (cells) of one group in one process, and the state of the current batch."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class CellsClosed(Exception):
 
 
 class Cells:
-    """The cells of one source, and the state of its batch under way; see `batch_sender` for the states.
+    """The cells of one source, and the state of its current batch; see `batch_sender` for the states.
 
     A long-lived process replaces its cells from time to time, which frees the memory of idle events. The life
     of cells:
@@ -121,7 +121,7 @@ class Cells:
         on_full: Callable[[OSError], None] = lambda error: None,
         maps: CellMaps | None = None,
     ) -> None:
-        """Opens no storage before the first cell.
+        """The first cell opens the storage.
 
         Args:
             open_storage: Returns the storage; called when the first cell is needed.
@@ -182,7 +182,7 @@ class Cells:
 
     @property
     def state(self) -> State:
-        """The state of the batch under way."""
+        """The state of the current batch."""
         return _STATES[self._words[_STATE]]
 
     @state.setter
@@ -191,7 +191,7 @@ class Cells:
 
     @property
     def position(self) -> int:
-        """Position of the source before the batch under way."""
+        """Position of the source before the current batch."""
         return self._words[_POSITION]
 
     @position.setter
@@ -200,7 +200,7 @@ class Cells:
 
     @property
     def next_position(self) -> int:
-        """Position of the source after the batch under way."""
+        """Position of the source after the current batch."""
         return self._words[_NEXT_POSITION]
 
     @next_position.setter
@@ -212,7 +212,7 @@ class Cells:
         self._words[_SENT_UNTIL] = round(until * 1e9)
 
     def start_over(self) -> None:
-        """Become a new source, with the next generation and position 0. No batch may be under way.
+        """Become a new source, with the next generation and position 0. There must be no current batch.
 
         The file has the state STARTING_OVER until all words are written. Without that state, a process killed
         in between would leave one of two wrong files. The old source at position 0: Redis would ignore its
@@ -290,8 +290,8 @@ class Cells:
         """Returns the cells with counts that Redis has not confirmed."""
         return self._differing(Column.TOTAL, Column.ACKED)
 
-    def under_way(self) -> list[Cell]:
-        """Returns the cells of the batch under way."""
+    def in_current_batch(self) -> list[Cell]:
+        """Returns the cells of the current batch."""
         return self._differing(Column.PENDING, Column.ACKED)
 
     def has_unsent(self) -> bool:

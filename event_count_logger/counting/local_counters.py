@@ -64,7 +64,7 @@ class LocalCounters:
         released: Whether nothing will be added any more.
         is_replaced: Whether other counters of the group have replaced these.
         failure: The reason why the last attempt to send failed, in words; '' if it succeeded.
-        applied: Whether Redis has counted the batch under way, judged by all attempts; see `StoreError`.
+        applied: Whether Redis has counted the current batch, judged by all attempts; see `StoreError`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class LocalCounters:
         expire_idle: ExpireIdle | None = None,
         move_unsent: MoveUnsent | None = None,
     ) -> None:
-        """Opens no file and no connection.
+        """The first event opens the file, and the first send a connection.
 
         Args:
             config: The group, or one shard of it.

@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def pending(self) -> int:
-        """`total` as of the batch under way."""
+        """`total` as of the current batch."""
         return self._words[self._at + 1]
 
     @pending.setter

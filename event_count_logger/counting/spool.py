@@ -35,7 +35,7 @@ class Spool:
     """Owns the spool file of one group in one process: creates, locks and deletes it."""
 
     def __init__(self, config: GroupConfig, redis: str, log: Log) -> None:
-        """Creates no file before `open`. `redis` identifies the database of the counts; see `Description`."""
+        """`redis` identifies the database of the counts; see `Description`. `open` creates the file."""
         self._config = config
         self._redis = redis
         self._log = log

@@ -19,7 +19,7 @@ Numbers are unsigned, in the byte order of the machine. A word has 64 bits and i
     +------+------+--------+--------+-------+--------+------+--------+------+-------+-------+
 
     cell                                    total:    counts logged
-    +-------+---------+-------+             pending:  `total` as of the batch under way
+    +-------+---------+-------+             pending:  `total` as of the current batch
     | total | pending | acked |             acked:    `total` up to which Redis has confirmed
     | 8     | 8       | 8     |
     +-------+---------+-------+             acked <= pending <= total, counted modulo 2^64
@@ -74,13 +74,13 @@ class Damaged(Exception):
 
 
 class State(IntEnum):
-    """States of the batch under way; see `batch_sender` for the events that change them."""
+    """States of the current batch; see `batch_sender` for the events that change them."""
 
-    IDLE = 0  #: no batch is under way
+    IDLE = 0  #: no current batch
     SENDING = 1  #: the batch may or may not have been counted
     ABANDONING = 2  #: the batch was rejected, and a late copy is being made void
     ACKED = 3  #: Redis has counted the batch
-    STARTING_OVER = 4  #: no batch is under way; the source becomes a new one, at position 0
+    STARTING_OVER = 4  #: no current batch; the source becomes a new one, at position 0
 
 
 class HeaderWord(IntEnum):

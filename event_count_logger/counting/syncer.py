@@ -63,7 +63,7 @@ class Sender(Protocol):
     released: bool
 
     def prepare(self) -> None:
-        """Prepare for the first `send`, such as connect."""
+        """Prepare the first `send`; connect, for example."""
 
     def send(self, timeout_s: float) -> None:
         """Send everything that Redis accepts. Waits up to `timeout_s` for another thread that sends."""

@@ -54,7 +54,7 @@ def _start_over_without_a_state() -> None:
 
 def _abandon_nothing() -> None:
     def abandon(sender: BatchSender) -> None:
-        for cell in sender._under_way():
+        for cell in sender._cells_of_batch():
             cell.pending = cell.acked
         sender._end(sender._cells.position)
 
