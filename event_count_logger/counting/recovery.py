@@ -239,9 +239,8 @@ class Recovery:
             if is_retry:
                 return found
             with suppress(Rejected):
-                self._store.client.server_time(
-                    group
-                )  # raises Unavailable before a large file is read in vain
+                # Raises Unavailable before a large file is read in vain.
+                self._store.client.server_time(group)
         return self._finish(found, group)
 
     def _finish(self, found: Finding, group: GroupConfig) -> Finding:
