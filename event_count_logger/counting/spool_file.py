@@ -65,8 +65,8 @@ class InUse(Exception):
     """Another process holds the lock of the file."""
 
 
-#: File offset of the descriptors that this process holds. A descriptor that other code has closed and opened
-#: again has another one, which `lseek` tells in a quarter of the time of `fstat`.
+#: File offset of the descriptors that this process holds. A number that other code has closed, and that now
+#: belongs to another file, has another offset. `lseek` takes a quarter of the time of `fstat`.
 _OFFSET = 0x65636C01
 
 
