@@ -112,7 +112,7 @@ def leave_behind(file: Path, group: str = "web", **counts: int) -> Path:
     directory = config.groups[group].spool_dir
     assert directory
     made = spool_file.create(directory, group, ["24h"], config.redis.identity)
-    cells = Cells.found(made)
+    cells = Cells.from_storage(made)
     for event_id, count in counts.items():
         cells.add(event_id).total = count
     made.close()
