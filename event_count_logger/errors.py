@@ -12,7 +12,7 @@ EventCountLoggerError
     |       +-- Unserved
     |       +-- Unconfirmed
     |           +-- NotDurable
-    +-- NotConnected            no connection, and none was to be opened
+    +-- NotConnected            no open connection, and this attempt opens none
     +-- Rejected                Redis answered with an error
     +-- SourceMoved             the stored position is not the expected one
 """
@@ -66,7 +66,7 @@ class NotConfigured(EventCountLoggerError, LookupError):
 #: Whether Redis has carried out the request.
 Applied: TypeAlias = Literal["yes", "no", "unknown"]
 
-#: For several attempts of one request, the first value here that any attempt has holds for the request.
+#: A request that was attempted several times has the first of these values that any attempt has.
 SUREST_FIRST: tuple[Applied, ...] = ("yes", "unknown", "no")
 
 #: Time to retry a request: now, later (after a change of the configuration or the server), or never. A commit
@@ -157,7 +157,7 @@ class NotDurable(Unconfirmed):
 
 
 class NotConnected(StoreError):
-    """There is no connection, and none was to be opened. No request was sent."""
+    """No request was sent: there is no open connection, and this attempt opens none."""
 
     applied = "no"
 

@@ -120,15 +120,15 @@ class EventGroup(Counting):
         def log(self, event_id: str, count: int = 1) -> None:
             """Count an event.
 
-            A direct group tries to have it confirmed by Redis, for no longer than the configured time-out.
+            A direct group waits until Redis confirms the count, for no longer than the configured time-out.
             In a thread with a running event loop, and in a group with `sync_interval` or `sync_limit`, this
-            only adds to local counters, and the background thread sends them. When Redis is unavailable
-            the count is kept and sent later. An event that is neither declared nor declared automatically
-            is not counted.
+            only adds to local counters. The background thread sends them. While Redis is unavailable, counts
+            are kept and sent later. An event that is neither declared nor declared automatically is not
+            counted.
 
             Args:
-                event_id: Which event.
-                count: How many of them; 0 does nothing.
+                event_id: ID of the event.
+                count: Number of events; 0 does nothing.
 
             Raises:
                 TypeError: `event_id` is not a string, or `count` not an integer.

@@ -37,7 +37,7 @@ _COUNTER = re.compile(rf"({GROUP_NAME.pattern}):([0-9.]+[smhSMH]):(cur|last):(.+
 #: The most bytes of an ID, in UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
-#: The part of an interval's keys that follows the prefix.
+#: The form of an interval's keys after the prefix.
 _OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -101,7 +101,7 @@ def sources_seen(prefix: str) -> str:
 
 
 def process(id: str, generation: int) -> str:
-    """Returns the ID of a source that is a process.
+    """Returns the source ID of a process.
 
     Args:
         id: 32 hexadecimal digits, unique to the process.
@@ -131,7 +131,7 @@ def session_time(event_id: str) -> str:
 
 
 def event_of_sessions(event_id: str) -> str:
-    """Returns the event that sessions are counted as, given that event or the one of their time."""
+    """Returns an event without `:ms`: the one that counts the sessions, not their time."""
     return event_id.removesuffix(_SESSION_TIME)
 
 
@@ -172,7 +172,10 @@ def finished(prefix: str, interval: str) -> str:
 
 
 def totals(prefix: str) -> str:
-    """Returns the key of the hash of event ID to all-time total, up to the end of the last interval."""
+    """Returns the key of the hash of event ID to all-time total.
+
+    The totals go up to the end of the last interval; with `layout: hash`, up to now.
+    """
     return f"{prefix}:@totals"
 
 

@@ -33,7 +33,7 @@ class EventCountLogger:
         cfg_groups: Mapping[str, Any],
         cfg_redis: Mapping[str, Any] | None = None,
         log_level: str | int = "WARNING",
-        **keeping: Any,
+        **settings: Any,
     ) -> None:
         """Use a configuration in dictionaries; see `from_file` for one in a file.
 
@@ -41,13 +41,13 @@ class EventCountLogger:
             cfg_groups: Settings of each group, by the name of the group.
             cfg_redis: Settings of the connection to Redis; localhost:6379 if None.
             log_level: Level of the loggers `EventCountLogger` and `EventGroup(NAME)`.
-            keeping: The settings `spool` (False: counts are kept in memory only), `spool_dir`, `durability`
+            settings: `spool` (False: counts are kept in memory only), `spool_dir`, `durability`
                 and `source_ttl`, for all groups.
 
         Raises:
             ConfigError: The configuration has problems; all of them are listed.
         """
-        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **keeping), log_level)
+        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **settings), log_level)
 
     @classmethod
     def from_file(

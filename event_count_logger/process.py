@@ -6,7 +6,8 @@ process is in a page of memory that the kernel clears in a child process (MADV_W
     MARK[0] == 0      a child process that has not noticed the fork
     MARK[0] == n      process number n: 1 at the import of this package, and one more with each fork
 
-`current()` finds the 0 and calls `leave_to_parent()` of all members. A child process begins with new
+`current()` finds the 0 and calls `leave_to_parent()` of all members, the objects given to `register()`.
+A child process begins with new
 
     - counters of each group: cells, spool file, source and shard       `PerProcess` in group.py
     - session outbox of each group                                      the same
@@ -78,7 +79,7 @@ class Member(Protocol):
         """Drop the objects of the parent. Runs in a child process, and must not wait for a lock.
 
         Args:
-            number: Number of the child process. Keep objects that a signal handler has made for it before.
+            number: Number of the child process. A signal handler may have made objects for it: keep these.
         """
 
 
@@ -91,7 +92,7 @@ def register(member: Member) -> None:
 
 
 def current() -> int:
-    """Returns the number of this process. Renews the members first in a new child process."""
+    """Returns the number of this process. In a new child process, first calls all members."""
     return MARK[0] or _renew()
 
 
