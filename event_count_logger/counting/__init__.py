@@ -1,1 +1,1 @@
-"""The local counters of a process: what `log()` adds to, and how that reaches Redis."""
+"""The local counters of a process, to which `log()` adds, and the senders that bring them to Redis."""

@@ -31,7 +31,8 @@ class Admission:
     still finds no room is counted as `@overflow`.
 
     Attributes:
-        declared: Event IDs in the order of their first use, with the time of the last use, by `clock`.
+        declared: IDs of the events that are counted, in the order of their first use. The values are the
+            times of the last use, by `clock`.
         clock: Returns the time in seconds; `time.monotonic`.
         make_room: Called with the time when a new event finds no room; drops idle events. If None, events
             are dropped by the times in `declared` alone, as in processes without local counters.

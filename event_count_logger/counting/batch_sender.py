@@ -1,8 +1,9 @@
 """Sends local counts to Redis in batches, each exactly once.
 
 A batch is a commit that moves the source from `position` to `next_position` and adds `pending - acked` of
-each cell. Redis counts a repeated commit once, because it has stored the next position already. All words are
-in the spool file. A process may be killed after any write: the next sender of the file resumes from there.
+each cell. Redis counts a repeated commit once, because it has stored the next position already. All these
+words are in the spool file. A process may be killed after any write: the next sender of the file resumes
+from there.
 
     state          event                                    writes                             next state
     IDLE           counts are unsent                        pending = total, next_position     SENDING
@@ -12,7 +13,7 @@ in the spool file. A process may be killed after any write: the next sender of t
                    Redis is at a lower position:            position = that of Redis           SENDING
                      data was lost
                    Redis is at a higher position:           pending = acked                    STARTING_OVER
-                     a clone of this process has sent         (of a file found: `Damaged`)
+                     a clone of this process has sent         (recovery: raises `Damaged`)
     ABANDONING     empty commit to next_position + 1        pending = acked,                   IDLE
                      confirmed: no copy can be counted        position = next_position + 1
                    Redis is at next_position:                                                  SENDING
@@ -47,7 +48,7 @@ _BATCH_INCREMENTS = 1000
 #: Low bits of a position, different in each clone of a process. The high bits are the number of the batch.
 _TOKEN_BITS = 24
 
-#: A source is retired, and after a loss of data also the source that has counted the loss.
+#: Sources that `retire` removes at most: the current one, and after a loss of data the one that counts it.
 _MAX_RETIREMENTS = 2
 
 #: A context that never delays attempts.
@@ -134,7 +135,8 @@ class BatchSender:
     def retire(self) -> None:
         """Check whether Redis still has all confirmed counts, and remove the source's position from Redis.
 
-        The position stays if a copy of an unanswered request may still arrive. No counts may be unsent.
+        All counts must be sent. Later counts belong to a new source. The position stays in Redis if a copy of
+        an unanswered request may still arrive.
 
         Raises:
             StoreError: The position is left in Redis, where it only takes up space. May be retried.
@@ -160,7 +162,7 @@ class BatchSender:
                 self._store.sources.retire(self._config, source)
 
     def touch_source(self) -> None:
-        """Tell Redis that this source is alive, so that `Store.prune` keeps its position.
+        """Tell Redis that this source is alive, so that `Sources.prune` keeps its position.
 
         Raises:
             StoreError: Redis was not reached, or rejects the request.
@@ -179,7 +181,7 @@ class BatchSender:
         return event_id in self._rejected
 
     def _acceptable(self, cells: list[Cell]) -> list[Cell]:
-        """Returns the cells without events whose retry is not due: these must not delay the others."""
+        """Returns the cells except rejected ones that are not due: these must not delay the others."""
         if not self._rejected:
             return cells
         now = self._clock()
@@ -304,7 +306,7 @@ class BatchSender:
         return commit
 
     def _attempt(self) -> AbstractContextManager[None]:
-        """See `Store.attempt`, which delays attempts while Redis is unavailable.
+        """See `Client.attempt`, which delays attempts while Redis is unavailable.
 
         Recovery is never delayed. Neither is a direct `log()`, which first uses the open connection.
         """

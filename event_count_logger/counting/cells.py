@@ -109,7 +109,7 @@ class Cells:
         open      new events get a cell here. The maps of the group lead to these cells.
         closed    after `close()`. The maps are empty and belong to the successor of these cells. A thread
                   that looked a cell up before may still add to it.
-        done      no thread refers to such a cell, and all counts are sent: `has_unsent()` is False.
+        done      closed, no thread refers to a cell, and all counts are sent: `has_unsent()` is False.
 
     Attributes:
         is_closed: Whether `close()` was called.
@@ -135,7 +135,7 @@ class Cells:
         self._open_storage = open_storage
         self._on_full = on_full
         self._storages: list[Storage] = []
-        self._words = Memory().words  # until there is a storage, which begins with the same
+        self._words = Memory().words  # until there is a storage, which begins with the same values
         # Reentrant, because a signal handler may count an event that has no cell yet.
         self._growing = threading.RLock()
         self._switching = threading.RLock()

@@ -56,7 +56,7 @@ class GroupCounters:
     def __init__(
         self, config: GroupConfig, store: Store, recovery: Recovery, log: Log, admission: Admission
     ) -> None:
-        """The first event opens the spool file; see `EventGroup` for the parameters."""
+        """The first event opens the spool file. `admission` forgets the events that expire here."""
         self.maps = CellMaps.new()
         self.outbox = Outbox(config, store, log)
         self._config = config

@@ -85,7 +85,7 @@ class LocalCounters:
             recovery: Runs once per process, with the first send.
             log: Logger of the group.
             maps: See `Cells`.
-            expire_idle: Called some times in `expire_after`; None if events never expire.
+            expire_idle: Called several times in `expire_after`; None if events never expire.
             move_unsent: Called after another process has sent and deleted the file of these counters.
         """
         self.config = config
@@ -175,7 +175,7 @@ class LocalCounters:
                 expire_idle(now)
 
     def clear_wake_request(self) -> None:
-        """Make `log()` request a send as soon as enough counts are unsent."""
+        """Forget the last request: `log()` requests a send again when enough counts are unsent."""
         self.wake_requested = False
         self.cells.sync_at = self._sync_at if process.has_threads() else 1
 
@@ -193,7 +193,7 @@ class LocalCounters:
                 self._touch_at = now + self.config.source_ttl / 4
 
     def _await_retry(self) -> None:
-        """Unsent counts are retried soon: `log()` need not request a send."""
+        """Keep `log()` from requesting a send: unsent counts are retried soon anyway."""
         if self.has_unsent():
             self.note_wake_request()
         else:

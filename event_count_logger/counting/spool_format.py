@@ -227,8 +227,8 @@ class Extent:
         if self._names_end > len(memory):
             raise Damaged("an extent of it has an impossible number of cells")
         self._cells: list[Cell | None] = [None] * self._slots
-        # Made once: CPython 3.13 without a global lock counts the views of a memory wrongly when two threads
-        # make some at the same time, and then frees the memory.
+        # Made once. In CPython 3.13 without a global lock, two threads that make views of a memory at once
+        # spoil its count of views. CPython then frees the memory too early.
         self._blocks = [self._columns(first) for first in range(0, self._slots, _BLOCK)]
         for name in self._names(self._names_end):
             self._cells[self._used] = self._cell_found(name)
