@@ -27,7 +27,7 @@
 --   outcome    third item                         effect
 --   applied    stored position before, or ''      the batch was counted
 --   duplicate  stored position, equal to next     none: the batch had been counted before
---   conflict   stored position, another           none: the source is elsewhere
+--   conflict   another stored position            none: the source is not at prev
 --   events     list of session ID, event ID       none: these sessions belong to other events than the given
 --                                                 ones; the caller sends the batch again with these events
 --   refused    list of event ID, key, error       none: these keys cannot be written; the event ID is '' where
@@ -75,7 +75,7 @@ if source ~= '' then
     end
 end
 
--- 2. Compute what the actions add. The arguments of count() are then a copy with the sums.
+-- 2. Compute what the actions add. count() then gets a copy of the arguments with the sums.
 local keys, words, at = KEYS, ARGV, 6
 
 local sessions

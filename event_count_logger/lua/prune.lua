@@ -1,4 +1,4 @@
--- Remove sources whose position has not changed for too long.
+-- Remove sources without activity for too long.
 --
 -- KEYS[1]  hash: source ID -> last committed position
 -- KEYS[2]  hash: source ID -> "<Unix seconds> <position>": when the source last showed activity, a new position or a

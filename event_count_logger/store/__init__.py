@@ -1,4 +1,4 @@
-"""Redis: the client, the scripts and their replies. No other room imports redis-py."""
+"""Redis: the client, the scripts and their replies. No other package here imports redis-py."""
 
 from event_count_logger.store import hiredis_guard  # noqa: F401 - before redis is imported
 from event_count_logger.store.counter_index import index_counters, may_be_unindexed

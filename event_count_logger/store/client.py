@@ -74,7 +74,7 @@ class Client:
 
         Args:
             command: SSCAN or HSCAN.
-            key: Of the set or hash.
+            key: Key of the set or hash.
             count: Elements that the server looks at before it answers other clients again.
         """
         cursor = "0"
@@ -152,7 +152,7 @@ class Client:
         delay the counts for all other servers.
 
         Args:
-            group: The subject of the requests.
+            group: Group that the requests are about.
             sender: Name of the sender, unique among all senders of all groups.
 
         Raises:
@@ -229,7 +229,10 @@ class Client:
         return Rejected(key, rejection_reason(error))
 
     def _check_accepts(self, n_words: int, key: str) -> None:
-        """Raises Rejected if the server accepts fewer words in one request. HELLO needs no permission."""
+        """Raises Rejected if the server accepts fewer words in one request.
+
+        Asks for the version with HELLO, which needs no permission.
+        """
         version = text(pairs(self.ask("HELLO", key=key))[b"version"])
         if int(version.partition(".")[0]) < _NO_LIMIT_SINCE:
             raise Rejected(

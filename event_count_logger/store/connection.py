@@ -28,7 +28,7 @@ _CHUNK = 65_536
 #: The parser returns it while a reply is incomplete.
 _INCOMPLETE = object()
 
-#: Objects among the replies that are none: messages that the server pushes, and errors of all its clients.
+#: Parsed objects that answer no request: pushed messages, and errors that concern the whole connection.
 _NO_REPLIES = (hiredis.PushNotification, ConnectionError) if hiredis else ()
 
 

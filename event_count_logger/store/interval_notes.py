@@ -1,4 +1,4 @@
-"""Notes in Redis of the intervals that processes count in, so that one without a master is found."""
+"""Notes in Redis of the intervals that processes count in, so that an interval without a master is found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IntervalNotes:
     """
 
     def __init__(self) -> None:
-        self._noted: dict[str, tuple[tuple[Interval, ...], float]] = {}  # by prefix: which, and when
+        self._noted: dict[str, tuple[tuple[Interval, ...], float]] = {}  # by prefix, with the time
         self.last: tuple[GroupConfig | None, float, float] = (None, 0.0, 0.0)
 
     def requests(self, group: GroupConfig, now: float) -> tuple[bytes, ...]:

@@ -59,7 +59,10 @@ class Masters:
             raise failure
 
     def record_stop(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
-        """Record that a master no longer rotates these groups, until another one does."""
+        """Record that a master no longer rotates these groups.
+
+        The next heartbeat of another master removes this one.
+        """
         for group in groups:
             if self._client.is_unavailable(group):
                 continue

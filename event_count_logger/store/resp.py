@@ -1,4 +1,4 @@
-"""Words of requests and replies: packing, numbers, text."""
+"""RESP, the protocol of Redis: encoding of requests, and conversion of the values in replies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def packed(words: Iterable[str | int]) -> str:
 
 @lru_cache(maxsize=1000)
 def packed_one(word: int) -> str:
-    """The same as `packed` of one number. Most batches have the count 1."""
+    """Returns `packed` of one number, from a cache. Most batches have the count 1."""
     return packed((word,))
 
 

@@ -1,4 +1,4 @@
-"""Replies of Redis, as Python values."""
+"""Python values for the replies of Redis, and for session actions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Rotation:
         until_next_s: Seconds until the next boundary, by the server's clock.
         start: Start of the finished interval, Unix seconds; None if none was finished.
         end: End of that interval, Unix seconds.
-        obstacles: Keys of an unexpected type, which were left unchanged.
+        obstacles: Keys of an unexpected type or of another layout, which were left unchanged.
     """
 
     outcome: Literal["waiting", "started", "restarted", "rotated"]
@@ -102,7 +102,8 @@ class Reading:
         last_start: Start of the last interval, Unix seconds; None if unknown.
         totals_interval: Name of the interval whose counts are added to the totals; '' for none.
         counts: For each half that was read, the events that have a counter.
-        totals: Count of each event up to the start of the current interval, if requested.
+        totals: Total of each event, if requested: up to the start of the current interval, or up to now with
+            `layout: hash`.
         last_position: Position of the last interval in the history, if it was read from there.
     """
 

@@ -1,4 +1,4 @@
-"""The end of intervals."""
+"""Rotation: the end of an interval, in any layout."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Rotator:
         return replace(rotation, obstacles=(*rotation.obstacles, *foreign))
 
     def has_rotated(self, group: GroupConfig, interval: Interval) -> bool:
-        """Returns whether a master has rotated an interval, or waits for its end: in all shards.
+        """Returns whether masters have rotated an interval, or wait for its end, in all shards.
 
-        A master of version 1.1 leaves only the counts that it has rotated.
+        A master of version 1.1 is noticed after its first rotation only, by the counts of the last interval.
 
         Raises:
             Unavailable: No answer.

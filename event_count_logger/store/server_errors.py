@@ -19,8 +19,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-#: What redis-py raises, and what it lets through; ValueError is what some names of hosts lead to. Nothing
-#: else: an exception that a signal handler raises is for the program.
+#: Errors that redis-py raises or lets through; some host names lead to ValueError. Other exceptions may come
+#: from a signal handler, and are for the program.
 FAILURES = (RedisError, OSError, ValueError)
 
 READONLY = "READONLY"
@@ -47,13 +47,13 @@ _CODES: tuple[tuple[type[RedisError], str], ...] = (
 #: The error code CLUSTERDOWN with these words concerns one slot only, which has no node.
 _OF_ONE_SLOT = "Hash slot not served"
 
-#: What Redis 6.2 puts before an error that it has for a script.
+#: Prefix that Redis 6.2 adds to an error in a script.
 _OF_SCRIPT = re.compile(r"^@user_script: \d+: -?")
 
-#: What Redis 7 and Valkey put behind it.
+#: Suffix that Redis 7 and Valkey add to it.
 _BEHIND_SCRIPT = re.compile(r"\.? script: (?:\w+, )?on @user_script:\d+\.?\s*$")
 
-#: What Redis puts behind the name of a command that it does not know: here, all of a script.
+#: The error for an unknown command. Redis appends the arguments, such as the whole text of a script.
 _ARGUMENTS = re.compile(r"(unknown command '[^']*').*", re.DOTALL | re.IGNORECASE)
 
 #: Errors of the ssl module where a server answers without TLS, or waits for a command.
@@ -62,7 +62,7 @@ _NO_TLS = re.compile("handshake operation timed out|WRONG_VERSION_NUMBER", re.IG
 _UNKNOWN_COMMAND_HINT = " (renamed or disabled in the server's configuration, or the server is too old)"
 
 
-#: How to connect to a server where HELLO is renamed, or that is older than Redis 6.
+#: Hint for a server where HELLO is renamed, or that is older than Redis 6.
 _NO_HELLO_HINT = " ('protocol: 2' connects without it)"
 
 
@@ -90,7 +90,7 @@ def plain(error: object) -> str:
 
 
 def rejection_reason(error: BaseException) -> str:
-    """Returns why a server refuses a request."""
+    """Returns why a server rejects a request."""
     words = plain(error)
     return f"{words}{_UNKNOWN_COMMAND_HINT}" if _ARGUMENTS.match(words) else words
 

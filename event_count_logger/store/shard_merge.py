@@ -119,9 +119,9 @@ def reconciled(readings: Sequence[Reading], parts: Sequence[Part], events: Seque
     shard that is behind most. Without a shared boundary, it is everything that is known.
 
     Args:
-        readings: Of all shards.
+        readings: The readings of all shards.
         parts: The same shards at the same times.
-        events: First in the counts.
+        events: Events that come first in the counts.
     """
     shared = shared_boundaries(parts)
     begin = shared[-1] if shared else min(part.start for part in parts if part.start is not None)

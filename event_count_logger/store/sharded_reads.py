@@ -28,8 +28,8 @@ _FIRST_LOOK = 2
 class ShardedReads:
     """Reads all groups; those that are not split are read by `Reads`.
 
-    Shards are read one after the other while they change. That is safe because only what all of them have
-    finished counts as finished.
+    Shards are read one after the other while they change. That is safe: an interval counts as finished only
+    when all shards have finished it.
     """
 
     def __init__(self, reads: Reads) -> None:
@@ -44,7 +44,7 @@ class ShardedReads:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """See `Reads.read`. Each shard is read at a time of its own; totals are read of shards only."""
+        """See `Reads.read`. Each shard is read at a time of its own. Totals are read one shard at a time."""
         if group.n_shards == 1:
             return self._reads.read(group, interval, halves, now, totals)
         assert not totals, "each shard has totals of its own"

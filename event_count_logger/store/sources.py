@@ -12,7 +12,7 @@ _SCANNED = 300
 
 
 def prune_every_s(group: GroupConfig) -> float:
-    """Returns the seconds between looks for processes that have ended."""
+    """Returns the seconds between two checks for ended processes."""
     return min(max(group.source_ttl / 8, 60.0), 3600.0)
 
 
@@ -56,8 +56,8 @@ class Sources:
         """Record that a process is alive although it has nothing to commit; see `prune`.
 
         Args:
-            group: Counted in by the process.
-            source: Of the process.
+            group: Group that the process counts in.
+            source: Source ID of the process.
             now: Unix seconds; the server's clock if None.
 
         Raises:
@@ -76,7 +76,7 @@ class Sources:
         unable to show that they are alive: then all of them count as seen.
 
         Args:
-            group: Counted in by the processes.
+            group: Group that the processes count in.
             now: Unix seconds; the server's clock if None.
 
         Returns:

@@ -25,7 +25,7 @@ class Store:
         commits: Counting.
         reads: Counts, history and totals of any group.
         shard_reads: The same of a group that is not split, or of one shard.
-        rotation: The end of intervals.
+        rotation: Rotation of intervals.
         masters: Heartbeats.
         sources: Positions of sources.
         keyspace: Keys of a group and their types.

@@ -80,7 +80,7 @@ class HashLayout:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """See `Reads.read`. Totals include the current interval: no count is added to them."""
+        """See `Reads.read`. Totals include the current interval: add no counts to them."""
         hashes = [keys.counts(group.prefix, interval.name, half) for half in halves]
         if totals:
             hashes = [keys.totals(group.prefix)]
@@ -150,7 +150,7 @@ class HashLayout:
                 return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, _ordered(group, found))
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
-        """See `Reads.rotate`."""
+        """See `Rotator.rotate`."""
         name = group.prefix
         frame = [
             *(keys.timestamp(name, interval.name, half) for half in ("cur", "last")),

@@ -21,10 +21,10 @@ from event_count_logger.store.scripts import SCRIPTS
 #: Events of one page, if there are too many for one read.
 _PAGE = 2_500
 
-#: Declared events named in one read. Of more, read.lua answers only that there are too many.
+#: Declared events named in one read. With more, read.lua only replies that they are too many.
 _MOST_NAMED = 10_000
 
-#: Reads of new events, before they are left for the next read.
+#: Attempts to read all events at once: each names the new events that the one before has found.
 _MOST_ROUNDS = 3
 
 #: Attempts to read all pages without a rotation in between.
@@ -176,7 +176,7 @@ class KeyLayout:
             raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
-        """See `Reads.rotate`."""
+        """See `Rotator.rotate`."""
         name, declared = group.prefix, group.events
         timestamps = [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
         indexes = [keys.index(name, interval.name, half) for half in ("cur", "last")]
