@@ -92,7 +92,10 @@ def register(member: Member) -> None:
 
 
 def current() -> int:
-    """Returns the number of this process. In a new child process, first calls all members."""
+    """Returns the number of this process.
+
+    In a new child process, first calls `leave_to_parent()` of all members.
+    """
     return MARK[0] or _renew()
 
 
