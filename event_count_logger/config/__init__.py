@@ -1,6 +1,6 @@
 """Configurations: a YAML file or dictionaries become checked, immutable values.
 
-All problems are found at once, and each names its place.
+All problems are reported at once, each with its place in the configuration.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from event_count_logger.config.tail_settings import TailConfig, TailRule, TailSe
 from event_count_logger.config.templates import Template
 from event_count_logger.errors import ConfigError
 
-#: The sections of this package, and the settings beside them.
+#: Known keys of the top level: the sections of this package, and the settings for all groups.
 _KEYS = ("groups", "redis", "serve", "grafana", "tail", *FOR_ALL_GROUPS)
 
 __all__ = [
@@ -70,10 +70,10 @@ def from_file(path: str | os.PathLike[str]) -> Config:
 def from_dicts(
     groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None, **others: Any
 ) -> Config:
-    """Check the dictionaries that the sections of a file would give, and the settings beside them.
+    """Check sections given as dictionaries; `others` has further sections, and settings for all groups.
 
     Raises:
-        ConfigError: With every problem of all.
+        ConfigError: With every problem of the dictionaries.
     """
     return _build(
         {"groups": groups, "redis": redis, **others}, lambda place: None, file=None, base=Path.cwd()
@@ -111,9 +111,9 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
 
 
 def _check_unknown_keys(content: Mapping[Any, Any], report: Report) -> None:
-    """Report unknown keys beside the sections that resemble known ones.
+    """Report unknown keys of the top level that resemble known ones.
 
-    A configuration may have sections of other programs, called like new ones of this package.
+    A section that resembles `serve`, `grafana` or `tail` may belong to another program: this is a warning.
     """
     for key, value in content.items():
         meant = None if key in _KEYS else similar(key, _KEYS)

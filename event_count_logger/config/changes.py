@@ -1,4 +1,4 @@
-"""Differences between two configurations, for programs that read theirs again."""
+"""Differences between two configurations, for programs that reload their configuration."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.model import Config
 
-#: Fields that decide which keys have the counts of a group.
+#: Fields that decide in which keys the counts of a group are.
 _KEYS = ("key_prefix", "n_shards", "layout")
 
 
 def usable_at_once(old: Config, new: Config) -> tuple[Config, list[str]]:
-    """Returns the new configuration, with the old values of parts that cannot change before the next start.
+    """Returns the new configuration, with the old values of parts that only a restart can change.
 
     Also returns the names of these parts, such as `redis` or `groups.web`.
     """

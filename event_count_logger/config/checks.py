@@ -25,7 +25,7 @@ _brief = reprlib.Repr()
 _brief.maxlevel = 1
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 
-#: Seconds; what the operating system can wait for.
+#: The longest accepted time in seconds; the operating system can wait as long.
 LONGEST_S = 1e9
 
 _TRUE = ("1", "true", "yes", "on", "enable")
@@ -40,7 +40,7 @@ def show(value: object) -> str:
 
 
 class Fault(NamedTuple):
-    """One problem of a value: the steps from the value to its place, and a message."""
+    """One problem: the keys and positions that lead from a value to the faulty part of it, and a message."""
 
     steps: tuple[object, ...]
     message: str
@@ -59,7 +59,7 @@ class Invalid(Exception):
 
 
 class Mismatch(Exception):
-    """A value is not what its check expects."""
+    """A value is not what its check expects; `Check` writes the message and raises `Invalid`."""
 
 
 class Check(Generic[T_co]):
@@ -68,7 +68,7 @@ class Check(Generic[T_co]):
     Attributes:
         convert: Returns the converted value; raises `Mismatch`, or `Invalid` with a message of its own.
         expected: What a value must be, in the message "300 is not EXPECTED (HINT)".
-        kind: The same for the reference.
+        kind: What a value must be, in the reference; usually the same.
     """
 
     __slots__ = ("_hint", "_show", "convert", "expected", "kind")
@@ -103,7 +103,10 @@ def check(
 
 
 def check_each(values: Iterable[tuple[object, K]], accept: Callable[[K], T]) -> tuple[T, ...]:
-    """Returns the checked values; `values` has each with the step to its place. Raises all faults at once."""
+    """Returns the checked values, or raises the faults of all.
+
+    `values` has pairs of a key or position, which leads to the value, and the value.
+    """
     results, faults = [], []
     for step, value in values:
         try:
@@ -116,7 +119,7 @@ def check_each(values: Iterable[tuple[object, K]], accept: Callable[[K], T]) -> 
 
 
 def quoting_hint(value: object) -> str:
-    """Returns advice about a value that YAML reads as something other than text, to follow a message."""
+    """Returns the end of a message: advice about a value that YAML does not read as text."""
     if isinstance(value, bool):
         return ": YAML reads on, off, yes and no as true and false; put it in quotes"
     if isinstance(value, int | float):
@@ -130,12 +133,12 @@ anything: Check[Any] = Check(
     lambda value: str(value) if isinstance(value, FromEnvironment) else value, "anything"
 )
 
-#: The settings of a nested section, which has a table of its own.
+#: Accepts a nested section, which is checked later, by its own table of settings.
 nested: Check[Any] = Check(lambda value: value, "a mapping of settings", kind="settings, see below")
 
 
 def parsed(value: object, parse: Callable[[str], T]) -> T:
-    """Returns the result of a parser, or raises its message, in which only text has quotes."""
+    """Returns the result of a parser, or raises its message. The message quotes text, but no other value."""
     shown = value if isinstance(value, str) else show(value)
     try:
         return parse(shown)
@@ -194,7 +197,7 @@ def template(value: object) -> Template:
 
 @check("true or false")
 def boolean(value: object) -> bool:
-    """Accept true or false, as YAML or people write it."""
+    """Accept true or false, also as 0, 1 or a word such as `yes` or `off`."""
     if isinstance(value, bool) or value in (0, 1):
         return bool(value)
     if not isinstance(value, str) or value.lower() not in (*_TRUE, *_FALSE):
@@ -286,7 +289,7 @@ def list_of(accept: Check[T], kind: str) -> Check[tuple[T, ...]]:
 
 
 def mapping_of(accept_key: Check[K], accept: Check[T], content: str) -> Check[dict[K, T]]:
-    """Returns a check for a mapping of CONTENT."""
+    """Returns a check for a mapping; `content` describes it, such as `event IDs to labels`."""
 
     def convert(value: object) -> dict[K, T]:
         if not isinstance(value, Mapping):

@@ -78,7 +78,7 @@ class Expansion:
 
     def _expand_text(self, text: str, place: _Place) -> str:
         references = list(_REFERENCE.finditer(text))
-        if _is_unchanged_from_1_1(place) and not any(reference["name"] for reference in references):
+        if _keeps_dollars(place) and not any(reference["name"] for reference in references):
             return text
         problems = list(filter(None, (_problem(reference, place) for reference in references)))
         if problems:
@@ -88,8 +88,8 @@ class Expansion:
         return FromEnvironment(expanded, text) if references else text
 
 
-def _is_unchanged_from_1_1(place: _Place) -> bool:
-    """Returns whether version 1.1 takes a value with `$$` unchanged, such as a password."""
+def _keeps_dollars(place: _Place) -> bool:
+    """Returns whether `$$` stays `$$`, as in version 1.1: in credentials and event IDs without variables."""
     return _is_credential(place) or place[2:3] == ("events",)
 
 

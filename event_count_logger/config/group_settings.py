@@ -308,7 +308,7 @@ class GroupConfig:
 
     @property
     def longest_unsent_s(self) -> float:
-        """Seconds within which a process tries to send each count: at the latest before an interval ends."""
+        """Longest wait of a count, in seconds: at most until an interval ends; 0 if it is sent at once."""
         if self.direct or self.at_once:
             return 0.0
         shortest_s = min(interval.length_s for interval in self.intervals)

@@ -1,4 +1,4 @@
-"""Checks of the section `groups`: settings of one group against each other."""
+"""Checks of the section `groups`: names of groups, and settings of one group against each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from event_count_logger.config.group_settings import GROUP, SESSIONS, GroupConfi
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.settings import check_section, similar
 
-#: Finished intervals: a shard that is rotated before others is read from its history.
+#: Fewest finished intervals: a shard that is rotated before the others is read from its history.
 _SHORTEST_HISTORY_OF_SHARDS = 2
 
 

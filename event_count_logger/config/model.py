@@ -101,8 +101,8 @@ class Config:
     Attributes:
         groups: Groups by name.
         redis: The address of Redis.
-        file: Path of its file, if it has one.
-        warnings: Problems that leave it usable.
+        file: Path of the YAML file; None for dictionaries.
+        warnings: Problems that leave the configuration usable.
         serve: Access to the HTTP server.
         grafana: The event that counts the sessions of Grafana's dashboards.
         tail: The log files that are followed.

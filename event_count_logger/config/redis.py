@@ -1,4 +1,4 @@
-"""Checks of the section `redis` as a whole."""
+"""Checks of the section `redis`: settings against each other, and the files and variables they name."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _sentinel(given: object, report: Report, base: Path) -> SentinelConfig | Non
     values = check_section(SENTINEL, given, place, report, strict=True)
     if values is None:
         return None
-    # redis-py uses the credentials of the database unless these are None: sentinels have users of their own.
+    # None keeps redis-py from using the credentials of the database: sentinels have users of their own.
     options = {"username": None, "password": None, **_credentials(values, place, report, base)}
     return SentinelConfig(values["nodes"], values["service"], options)
 

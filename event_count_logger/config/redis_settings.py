@@ -45,7 +45,7 @@ _NO_PORT = re.compile(r"(//[^/]*?:)(?![0-9]{1,5}(/|$)).*")
 
 _ADDRESS = re.compile(r"\[?([^\s/@\[\]]+)\]?:([0-9]{1,5})")
 
-#: redis-py takes these from the query of a URL, and they override nothing that is set here.
+#: Options that redis-py takes from the query of a URL. They override no setting beside the URL.
 _IN_URL = ("client_name", "db", "health_check_interval", "protocol", "socket_keepalive")
 
 
@@ -87,7 +87,7 @@ def _secret(value: object) -> str:
 
 @check("the name of an environment variable")
 def _variable(value: object) -> str:
-    # The message does not show the value: it may be the password, in the wrong place.
+    # The message does not show the value: it may be the password itself, put here by mistake.
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", value):
         raise Invalid("is not the name of an environment variable")
     return str(value)
@@ -321,7 +321,7 @@ CREDENTIALS: Table = {
     ),
 }
 
-#: Options of redis-py's connections with TLS: files.
+#: Files for TLS, as options of redis-py's connections.
 TLS_FILES: Table = {
     "ssl_ca_certs": Setting(
         path,
@@ -355,7 +355,7 @@ def _passed_on(accept: Check[Any], meaning: str) -> Setting:
     return Setting(accept, meaning, "1.1", default_text="redis-py's default")
 
 
-#: Options of redis-py's connections.
+#: Options passed on to redis-py's connections.
 PASSED_ON: Table = {
     "client_name": _passed_on(text, "Name of the connections in `CLIENT LIST`."),
     "health_check_interval": _passed_on(
@@ -383,8 +383,8 @@ PASSED_ON: Table = {
     ),
 }
 
-#: Accepted for configurations of version 1.1. Replies are always decoded in the same way, and a repeated
-#: request is counted once.
+#: Settings without effect, accepted because configurations of version 1.1 have them. Replies are always
+#: decoded in the same way, and a repeated request is counted once.
 NO_EFFECT: Table = dict.fromkeys(
     ("decode_responses", "encoding", "encoding_errors", "retry", "retry_on_error", "retry_on_timeout"),
     Setting(anything, "No effect.", "1.1"),

@@ -19,7 +19,7 @@ class Report:
     """Collects the problems of one configuration.
 
     Attributes:
-        problems: Those found so far.
+        problems: Problems found so far.
         content: The configuration, with the values of environment variables.
     """
 
@@ -37,14 +37,15 @@ class Report:
             self.problems.append(Problem(written(place), message, self._file, line, fatal))
 
     def unusable(self, place: Place, message: str) -> None:
-        """Record a problem of a text, and ignore what checks find in that text later."""
+        """Record a problem of a text, and ignore later problems at the same place."""
         self(place, message)
         self._unusable.add(_normal(place))
 
     def shown(self, place: Place, value: object, show: Callable[[object], str] = show) -> str:
-        """Returns a value for messages, or the text with `${NAME}` that it comes from.
+        """Returns a value for messages; if it comes from a text with `${NAME}`, returns that text.
 
-        The place may also be that of a list with the value. `repr` as `show` does not shorten a path.
+        `place` is that of the value, or of a list with the value. With `repr` as `show`, a path is not
+        shortened.
         """
         found = self._at(place)
         if isinstance(found, list):
@@ -80,5 +81,5 @@ def _normal(place: Place) -> Place:
 
 
 def _normal_step(step: object) -> object:
-    """Settings may be written with hyphens."""
+    """Returns a key with underscores, because settings may be written with hyphens."""
     return step.replace("-", "_") if isinstance(step, str) else step

@@ -1,8 +1,8 @@
 """Tables of settings: each setting is one entry, with its check, default, unit, meaning and first version.
 
 A section of the configuration is a dataclass, made by `section`. Its fields are its settings, declared with
-`setting`. From these entries come the checks, the values that the rest of the package uses, the reference
-(docs/configuration.md) and the comments of example_config.yml.
+`setting`. The checks and the values that the rest of the package uses come from these entries. So do the
+reference (docs/configuration.md) and the comments of example_config.yml.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from event_count_logger.config.report import Place, Report
 
 T = TypeVar("T")
 
-#: The default of a setting that must be given.
+#: Stands for the default of a required setting.
 _REQUIRED: Any = MISSING
 
 
@@ -29,11 +29,11 @@ class Setting(NamedTuple):
         meaning: Sentences for the reference; the first one is also its comment in example_config.yml.
         since: First version with this setting.
         default: Value if the setting is not given.
-        default_text: The same for the reference, where it needs words.
+        default_text: The default in words, for the reference; '' if the value is clear by itself.
         unit: Unit of a number.
-        example: A value, for the message that this required setting is missing; '' if it is not required.
-        field: Name of the field with its value, if it has one.
-        is_shared: Whether it may also stand beside the section `groups`, for all groups.
+        example: A value, for the message that the setting is missing; '' if the setting is optional.
+        field: Name of the field with the value; '' if no field has it.
+        is_shared: True if the setting may also stand beside the section `groups`, for all groups.
     """
 
     check: Check[Any]
@@ -111,7 +111,7 @@ def check_section(
     configurations in use may have keys of their own.
     """
     if not isinstance(given, Mapping):
-        # An address with a password may stand in place of settings.
+        # In place of a mapping, there may be an address with a password: it is not shown.
         value = "is" if strict else f"{show(given)} is"
         report(place, f"{value} not a mapping of settings")
         return None
@@ -148,12 +148,12 @@ def _known(
         meant = similar(name, table)
         hint = f"did you mean '{meant}'?" if meant else f"known here: {', '.join(table)}"
         hint += "; a setting and its value need a blank after the colon" if colon else ""
-        # The text after a colon may be a password: YAML takes {password:secret} for one word.
+        # YAML reads {password:secret} as one key. Its part after the colon may be secret and is not shown.
         report((*place, name if colon else key), f"is not known ({hint})", fatal=strict or bool(meant))
         del found[key]
     return found
 
 
 def similar(key: object, known: Iterable[str]) -> str | None:
-    """Returns the known key that resembles an unknown one most, as a slip of the pen does."""
+    """Returns the known key that an unknown one resembles, for example after a typo, or None."""
     return next(iter(difflib.get_close_matches(str(key), known, 1, 0.75)), None)

@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-#: Parents of the directory, the best first: memory, then directories of every system. The list is the same in
-#: every process. With TMPDIR in it, files of a process with another TMPDIR could not be found.
+#: Parents of the directory, the best first: memory, then directories of every system. The list must be the
+#: same in every process, or files are not found. TMPDIR is not in it, because it may differ.
 PARENTS = ("/dev/shm", "/tmp", "/var/tmp")
 
 

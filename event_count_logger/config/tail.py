@@ -35,7 +35,7 @@ def check_tail(
         given: A list of entries, or None.
         groups: The groups without problems, by name.
         named: The names of all groups, also of those with problems.
-        base: The directory that relative paths begin at.
+        base: Directory of relative paths.
         report: Takes the problems.
     """
     if given is None:

@@ -68,7 +68,7 @@ def _zone(value: object) -> tzinfo:
 @check("a format of times")
 def _time_format(value: object) -> str:
     found = text(value)
-    format = found if has_year(found) else f"%Y {found}"  # days cannot be read without a year
+    format = found if has_year(found) else f"%Y {found}"  # a day cannot be parsed without a year
     try:
         time.strptime(time.strftime(format, (2000, 1, 1, 0, 0, 0, 5, 1, 0)), format)
     except (ValueError, re.error) as error:
@@ -89,7 +89,7 @@ def _events(value: object) -> tuple[Template, ...]:
     return check_each(enumerate(items(value)), template)
 
 
-#: A list of nested sections.
+#: Accepts a list of nested sections, which are checked later.
 _rules: Check[Any] = Check(items, "a list", kind="a list of settings, see below")
 
 

@@ -33,7 +33,7 @@ def read(file: str, known: Container[object]) -> tuple[dict[object, Any], LineOf
         with open(file, "rb") as stream:
             loader = yaml.SafeLoader(stream)
             root = loader.get_single_node()
-            # Before merges (`<<`) repeat keys.
+            # Before the document is constructed: merges (`<<`) repeat keys.
             repeated = list(_repeated_keys(root, (), known, set())) if root else []
             content = loader.construct_document(root) if root else {}
     except OSError as error:
@@ -87,7 +87,7 @@ def _same_key(written: object, step: object) -> bool:
 def _repeated_keys(
     node: yaml.Node, place: Place, known: Container[object], visited: set[int]
 ) -> Iterator[tuple[str, int]]:
-    """Yields the place and line of each key that stands twice, of which YAML would silently use the last."""
+    """Yield the place and line of each repeated key; YAML would silently use the last one."""
     if not isinstance(node.value, list) or id(node) in visited:
         return
     visited.add(id(node))  # aliases put one node in many places, even in itself

@@ -1,4 +1,4 @@
-"""A cursor over the finished intervals of one group, without the waiting between its steps.
+"""A cursor over the finished intervals of one group. The caller waits between its steps.
 
 Each step looks for the first finished interval behind the cursor:
 
@@ -19,7 +19,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot, finished_snapshot, require_history
 from event_count_logger.store import HistoryEntry, HistoryPosition, Store
 
-#: Where to begin: behind a position, behind a time (Unix seconds), or now (None).
+#: The start of a cursor: behind a position, behind a time (Unix seconds), or now (None).
 After = str | float | None
 
 #: Seconds between two steps: at most the first while the interval runs, to notice a wrong clock or a restart
@@ -50,7 +50,7 @@ class Follower:
         self._position = _position(after)
 
     def step(self) -> tuple[Snapshot | None, float]:
-        """Returns the next finished interval, or None and the seconds to wait for it.
+        """Returns the next finished interval and 0, or None and the seconds to wait before the next step.
 
         Raises:
             Rejected: The key of the history has an unexpected type.
@@ -87,7 +87,7 @@ class Follower:
             self._position = HistoryPosition(0, self._position.number if numbers_continue else 0)
 
     def _wait_s(self, start: float | None) -> float:
-        """Returns the seconds until the current interval ends; when it is late, more the later it is."""
+        """Returns the seconds to wait for the end of the current interval; they grow while it is late."""
         if start is None:
             return _LATE_WAIT_S
         left_s = start + self._interval.length_s - self._store.client.now()

@@ -1,4 +1,4 @@
-"""Counts per read of one group, summed over all machines."""
+"""Counts of one group logged between two reads, summed over all machines."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from event_count_logger.reading.reader import Reader, Snapshot
 class GroupRates:
     """Counts logged between one call of `next` and the following one.
 
-    In a group with totals they are the difference of two totals. In any other group they are the sum of the
-    current interval and of those finished since; unknown if the history no longer holds all of these.
+    In a group with totals, they are the difference of two totals. In any other group, they are the counts of
+    the current interval and of those finished since. They are unknown if the history has dropped one.
     """
 
     def __init__(self, reader: Reader, group: GroupConfig, interval: Interval) -> None:
@@ -26,7 +26,7 @@ class GroupRates:
         self._current: Snapshot | None = None
 
     def next(self) -> Mapping[str, int | None]:
-        """Returns the counts of each event since the last call that did not fail; None where unknown.
+        """Returns the counts of each event since the last successful call; None where unknown.
 
         The first call returns all-time totals, or the current interval in a group without totals.
 

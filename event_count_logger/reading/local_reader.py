@@ -21,7 +21,7 @@ class LocalCount:
 
     Attributes:
         total: Number logged.
-        unsent: Number of these that Redis has not confirmed.
+        unsent: Number of logged counts that Redis has not confirmed.
     """
 
     total: int = 0
@@ -43,7 +43,7 @@ class LocalSnapshot:
     Attributes:
         group: Name of the group.
         pid: Process ID.
-        alive: True if the process runs. The unsent counts of one that has ended are to be recovered.
+        alive: True if the process runs. If it has ended, its unsent counts are to be recovered.
         counts: Counts per event, in the order in which the process first logged the events.
         path: Its spool file.
         sent_s: Seconds since the process had last sent everything, or since it began to count.

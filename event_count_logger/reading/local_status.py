@@ -14,8 +14,8 @@ from event_count_logger.reading.local_reader import LocalReader, LocalSnapshot, 
 #: Seconds by which sending may be late, for a slow answer, a retry or a busy machine.
 _LATE_S = 5.0
 
-#: Seconds that `recheck` waits at most. A master looks for the files of killed processes every 3 s, and a
-#: process that is not stuck sends its late counts in less time, too.
+#: Seconds that `recheck` waits at most. A master looks for the files of killed processes every 3 s. A process
+#: that is not stuck sends its late counts in less than 5 s, too.
 _RECHECK_S = 5.0
 
 #: Seconds between the looks of `recheck`.
@@ -122,7 +122,8 @@ def recheck(
 ) -> MachineStatus:
     """Returns the status after late counts were sent, or after 5 s.
 
-    Processes that became late in the meantime are left out, and so are files of processes that ended in it.
+    Processes that became late after the first look are left out, and so are files of processes that ended
+    after it.
     """
     waiting = {file.path for file in found.unrecovered} | {snapshot.path for snapshot in found.late}
     reader = LocalReader(config)

@@ -1,4 +1,4 @@
-"""Checks of this machine for `ecl check`: its way to count, and its spool directories."""
+"""Checks of this machine for `ecl check`: counting in C or Python, and the spool directories."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def counting_fact() -> str:
-    """Returns whether processes with this installation and environment count in C or in Python, and why."""
+    """Returns a line about counting in C or in Python, with this installation and environment, and why."""
     if implementation.NATIVE:
         return f"counting: {implementation.implementation()}"
     return f"counting: {implementation.implementation()} ({implementation.WHY_NOT_NATIVE})"
 
 
 def spool_facts(config: Config) -> list[str]:
-    """Returns the directories in which processes of this user create spool files."""
+    """Returns a line for each directory in which processes of this user create spool files."""
     kinds = {directory: _file_system(directory) for directory in _chosen(config)}
     return [f"spool directory: {each}{f' ({kind})' if kind else ''}" for each, kind in kinds.items()]
 

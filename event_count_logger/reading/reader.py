@@ -26,8 +26,8 @@ class Snapshot:
         group: Name of the group.
         interval: Name of the interval.
         half: `last` for the last finished interval, `cur` for the current one.
-        start: Unix seconds; None if unknown. For a finished interval, None means that none has finished yet,
-            or that a master of version 1.1, which does not record it, has ended it.
+        start: Unix seconds; None if unknown. A finished interval has None if none has finished yet, or
+            if it was ended by a master of version 1.1, which does not record the start.
         end: Unix seconds; None while the interval runs.
         counts: Count per event ID: the declared ones in their order, then the others by name.
         now: Time of the read, in Unix seconds of the server's clock.

@@ -1,4 +1,4 @@
-"""Rejections by a Redis server, with one sentence for all groups and commands that one cause concerns."""
+"""Rejections by a Redis server, reported by cause: one sentence for all groups with the same cause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PERMISSION_ERROR = re.compile(
 )
 _COMMAND = re.compile(r"'([a-z|]+)' command")
 
-#: Number of groups that one line names.
+#: Groups that one line names, at most.
 _MOST_NAMES = 3
 
 
@@ -61,8 +61,8 @@ class Rejections:
         """True if the server accepts no counts at all."""
         return any(_meaning(each.reason) for each in self._found)
 
-    def include(self, label: str, error: Exception) -> bool:
-        """Returns whether an error about a group comes from missing permissions that are already reported."""
+    def explain(self, label: str, error: Exception) -> bool:
+        """Returns whether missing permissions, already added for a group, are the cause of an error."""
         is_known = any(each.label == label and _is_permission(each.reason) for each in self._found)
         return is_known and _is_permission(str(error))
 

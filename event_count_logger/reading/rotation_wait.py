@@ -9,7 +9,8 @@ from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.reading.reader import Reader, Snapshot
 
-#: Time for the master to end an interval: this part of its length, at most these seconds.
+#: Time for the master to end an interval: this part of its length, at most these seconds. Then the
+#: seconds between two reads.
 _GRACE_PART, _LONGEST_GRACE_S, _LOOK_AGAIN_S = 0.25, 1.0, 0.02
 
 

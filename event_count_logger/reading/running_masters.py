@@ -38,7 +38,7 @@ class RunningMasters:
         return list(dict.fromkeys(name for master in masters for name in master.intervals))
 
     def difference(self, shard: int | None) -> str:
-        """Returns the intervals, or the number of shards, that these masters have instead."""
+        """Returns a phrase with the intervals of these masters in a part; without any, with their shards."""
         numbers = sorted({master.shards for master in (*self.whole, *self.split)})
         has = ", ".join(self.ended_in(shard)) or f"'shards: {', '.join(map(str, numbers))}'"
         return f"running masters have {has}"

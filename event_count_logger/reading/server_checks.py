@@ -21,7 +21,7 @@ _CLOCK_TOLERANCE_S = 1.0
 
 _OLDEST_VERSION = (6, 2)
 
-#: Number of intervals that one line names.
+#: Intervals that one line names, at most.
 _MOST_NAMES = 3
 
 
@@ -52,24 +52,24 @@ def examine(config: Config, store: Store) -> Iterator[str]:
 
 
 def notes(config: Config, store: Store) -> Iterator[str]:
-    """Yield a sentence for each next step where nothing is wrong.
+    """Yield a sentence about intervals that no master has started yet, which is no problem by itself.
 
     Raises:
         Unavailable: Redis does not answer.
     """
     reader = Reader(store)
-    not_taken = []
+    not_started = []
     for group in config.groups.values():
         for shard, interval in product(group.shards, group.intervals):
             with suppress(Rejected):  # reported as a problem
                 if not store.rotation.has_rotated(shard, interval) and not is_overdue(
                     reader.overdue_s(shard, interval)
                 ):
-                    not_taken.append(f"group '{shard.label}', interval '{interval.name}'")
-    if not_taken:
-        named, more = "; ".join(not_taken[:_MOST_NAMES]), len(not_taken) - _MOST_NAMES
+                    not_started.append(f"group '{shard.label}', interval '{interval.name}'")
+    if not_started:
+        named, more = "; ".join(not_started[:_MOST_NAMES]), len(not_started) - _MOST_NAMES
         rest = f"; and {more:,} more" if more > 0 else ""
-        have = f"{counted(len(not_taken), 'interval')} {'has' if len(not_taken) == 1 else 'have'}"
+        have = f"{counted(len(not_started), 'interval')} {'has' if len(not_started) == 1 else 'have'}"
         step = "start ecl_master, or send it SIGHUP to reload the configuration"
         yield f"{have} no master yet ({step}): {named}{rest}"
 
@@ -125,7 +125,7 @@ def _stored(shard: GroupConfig, store: Store, rejections: Rejections) -> Iterato
         try:
             store.reads.history(shard, interval, 1)
         except Rejected as error:
-            if not rejections.include(shard.label, error):
+            if not rejections.explain(shard.label, error):
                 yield str(error)
 
 
@@ -137,7 +137,7 @@ def _overdue(config: Config, store: Store, rejections: Rejections) -> Iterator[s
             try:
                 (snapshot,) = reader.read(group, interval, "cur")
             except Rejected as error:
-                if not any(rejections.include(shard.label, error) for shard in group.shards):
+                if not any(rejections.explain(shard.label, error) for shard in group.shards):
                     yield f"{where}: {error}"
                 continue
             if is_overdue(snapshot.overdue_s):

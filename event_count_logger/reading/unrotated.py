@@ -75,7 +75,9 @@ class UnrotatedWatch:
 
 
 def find_unrotated(group: GroupConfig, store: Store, is_master: bool = False) -> Iterator[Unrotated]:
-    """Yield each interval of a group that is counted in and not rotated, also in other numbers of shards.
+    """Yield each interval of a group that is counted in and not rotated.
+
+    Shards that only other configurations have are included, up to a limit.
 
     Running masters list the intervals that they end in their heartbeats. Without a running master, the
     intervals of this configuration count as rotated. So does each other interval that a master has started,

@@ -11,7 +11,7 @@ from event_count_logger.render.phrases import NO_VALUE, count, printable, rate
 from event_count_logger.top.sample import TREND_LENGTH, Sample, Target
 from event_count_logger.top.view import COLUMNS, View, column, sortable
 
-#: Characters.
+#: Widths in characters.
 _GAP, _NARROWEST_EVENT, _NARROWEST_NUMBER, _NARROWEST_BAR, _WIDE_BAR = 2, 12, 7, 8, 24
 
 #: Heights from 0 to the largest rate. The full block is left out, so that rows do not touch.

@@ -1,4 +1,4 @@
-"""Numbers as text, in all formats."""
+"""Numbers as all formats write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def plain(value: float) -> float | int:
 
 
 def thousandths(value: int) -> str:
-    """Returns a thousandth of a whole number of any size, exactly; for example milliseconds as seconds."""
+    """Returns a whole number divided by 1000, as exact text; for example milliseconds as seconds."""
     return f"{value // 1000}.{value % 1000:03}".rstrip("0").rstrip(".")
 
 

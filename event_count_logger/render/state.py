@@ -1,4 +1,4 @@
-"""The status in one sentence: a word for the worst fault, every fault, and the rest."""
+"""The status in one sentence: a word for the worst fault, every fault, masters, and intervals in time."""
 
 from __future__ import annotations
 

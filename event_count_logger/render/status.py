@@ -70,7 +70,7 @@ def as_json(
 
 
 def _master_object(master: MasterInfo) -> dict[str, Any]:
-    # These two differ from group to group.
+    # A master may have different intervals and shards in each group.
     left_out = ("intervals", "shards")
     fields = {name: value for name, value in asdict(master).items() if name not in left_out}
     return fields | {"alive": master.alive}

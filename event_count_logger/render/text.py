@@ -24,7 +24,7 @@ def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 
 
 def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
-    """Returns the lines of finished intervals, each below its times: the only line that ends with a colon."""
+    """Returns the lines of finished intervals, each below `START to END:`; only this line ends with `:`."""
     return "".join(_block(_span(snapshot), snapshot, rate) for snapshot in snapshots)
 
 

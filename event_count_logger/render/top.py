@@ -1,4 +1,4 @@
-"""The screen of `ecl top` as lines of styled text: pure functions of the answer and the view."""
+"""The screen of `ecl top` as styled text: pure functions of the view and the last answer of Redis."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _freshness(snapshot: Snapshot) -> tuple[str, str]:
     return "in time", "green"
 
 
-# one group
+# Screen of one group
 
 
 def _group(view: View, target: Target, sample: Sample, events: Sequence[str], size: Size) -> list[Text]:
@@ -143,7 +143,7 @@ def _span(snapshot: Snapshot) -> str:
     return "of unknown length" if snapshot.span_s is None else duration(snapshot.span_s)
 
 
-# all groups
+# Screen of all groups
 
 
 def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size) -> list[Text]:
@@ -178,7 +178,7 @@ def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f" {'  '.join(padded)}"
 
 
-# both
+# Both screens
 
 
 def _name(target: Target) -> str:

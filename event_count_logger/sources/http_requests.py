@@ -40,7 +40,7 @@ def commit_action(store: Store, group: GroupConfig, action: SessionAction) -> No
     """Commit an action of a session; it may be repeated.
 
     Raises:
-        StoreError: The attribute `applied` says whether the action was committed.
+        StoreError: Its attribute `applied` says whether the action was committed.
     """
     _send_until_answered(lambda: store.commits.commit_actions(group, [action]))
 

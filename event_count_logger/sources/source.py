@@ -32,7 +32,7 @@ class Source:
         self._id = source_id
         self._log = log
         self._stop = stop or threading.Event()
-        self._has_warned = False  # of the batch that is being retried
+        self._has_warned = False  # about the batch that is being retried
 
     def load(self) -> str:
         """Read the stored position and return it; waits while Redis is unavailable.

@@ -20,7 +20,7 @@ Position: TypeAlias = int | str
 #: Records, or a function that returns those after a position ('' for all).
 Records: TypeAlias = Iterable[Any] | Callable[[str], Iterable[Any]]
 
-#: Records in one commit. More records mean fewer commits, fewer records mean sooner ones.
+#: Records in one commit. More records mean fewer commits, fewer records mean less delay.
 DEFAULT_BATCH_SIZE = 1000
 
 #: Seconds after which a batch is committed even if it has room for more records.

@@ -65,7 +65,7 @@ class Overview:
 
 
 class Sampler:
-    """A source of samples of one Redis database."""
+    """A reader of samples of one Redis database."""
 
     def __init__(self, config: Config, store: Store) -> None:
         self._targets = targets(config)

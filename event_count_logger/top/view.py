@@ -25,7 +25,7 @@ class View:
         target: The group and interval; None for the list of all targets.
         sort: One of `COLUMNS`.
         reverse: True if the order is reversed.
-        search: Text that all shown events contain, in upper or lower case.
+        search: Text that the ID or label of each shown event contains, in upper or lower case.
         typing: True if keys go into `search`.
         first: Number of rows scrolled away at the top; in the list, the chosen row.
         has_quit: True if the user has quit.
@@ -46,7 +46,7 @@ class Frame:
 
     Attributes:
         targets: All targets.
-        rows: Number of rows.
+        rows: Number of rows of the view.
         page: Number of rows that fit on the screen.
     """
 

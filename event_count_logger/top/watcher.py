@@ -1,4 +1,4 @@
-"""A thread that reads repeatedly, so that a slow Redis does not block the keyboard."""
+"""A thread that reads samples repeatedly, so that a slow Redis does not block the keyboard."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Watcher:
         return self._answer
 
     def look_at(self, target: Target | None) -> None:
-        """Change the target. The current target is not read again."""
+        """Change the target, and read it at once; nothing happens if it is the current target."""
         with self._changed:
             if target != self._answer.target:
                 self._answer = Answer(target, reads=self._answer.reads)

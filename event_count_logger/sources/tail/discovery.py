@@ -67,7 +67,7 @@ class FileCheckpoint:
         offset: Bytes read so far.
         modified: Time of the last modification that was read, Unix seconds.
         digest: Digest of the fingerprint at the offset.
-        is_done: Whether the file had been rotated and was read to its end.
+        is_done: True if the file had been rotated and was read to its end.
     """
 
     path: str
@@ -131,9 +131,10 @@ class FoundFile:
     Attributes:
         path: Current path of the file.
         original_path: Path under which the file is or was written; differs from `path` after rotation.
-        matches: Whether the pattern matches the current path.
-        is_input: Whether the pattern matches the original path. If not, the file may be a copy, because its
-            name only starts like that of an input; or it has an inode that was read, which may be reused.
+        matches: True if the pattern matches the current path.
+        is_input: True if the pattern matches the original path. If not, the file may be a copy, because its
+            name only starts like that of an input. Or it has the inode of a file that was read, which may be
+            reused.
         status: Result of `stat`.
     """
 
@@ -165,7 +166,7 @@ class Listing:
 
     Attributes:
         files: Files found.
-        is_stable: Whether no file was renamed during the scan, so that none can have been missed.
+        is_stable: True if no file was renamed during the scan, so that none can have been missed.
         unreadable: Directories that exist but cannot be read, with the error.
     """
 

@@ -39,8 +39,8 @@ class Tally:
     """The counts and session actions of some lines.
 
     Attributes:
-        counts: Count per event ID, as the rules render it; it is not yet checked. `@skipped` and `@unmatched`
-            are among them.
+        counts: Count per event ID, including `@skipped` and `@unmatched`. The IDs are as the rules render
+            them, not yet checked.
         actions: Actions of sessions, in the order of the lines.
         faults: Reasons for skipped lines: the first message of each topic.
     """
@@ -94,7 +94,7 @@ class Matcher:
             all_found.append(found)
             for number in slow:
                 tally.skip(f"{rule.name} is slow", f"{rule.name} takes too long for a line: line skipped")
-                tally.counts[keys.SKIPPED] -= number in too_slow
+                tally.counts[keys.SKIPPED] -= number in too_slow  # already skipped by an earlier rule
                 too_slow.add(number)
         for found in all_found:
             for number in too_slow:
@@ -122,7 +122,7 @@ class _RuleMatcher:
         self._session, self._time = rule.session, rule.time
 
     def count(self, matches: Matches, tally: Tally) -> None:
-        """Add the lines that match to a tally."""
+        """Add the counts and session actions of matches to a tally."""
         for event in self._events:
             for event_id, n in event.tally(matches):
                 tally.counts[event_id] += n

@@ -6,11 +6,11 @@ A file is known by its device and inode. Its state changes with each scan of the
     ---------  ------------------------------------  --------------------------------------------------------
     new        found by a scan, not read before      open: no file is missing and it is no copy of an open one
                                                      (a rotated file that was read before is ignored)
-    open       in `Registry.files`, read on          rotated: a scan finds it under another name
+    open       in `Registry.files`, being read       rotated: a scan finds it under another name
                                                      deleted: it has no name any more
                                                      missing: its content was truncated or replaced
                                                      closed: no scan finds it and an hour passes without data
-    rotated    open under a rotated name             as open; complete once it is read to its end
+    rotated    open under a rotated name             as open (`is_done` once it is read to its end)
     deleted    open without a name                   closed: read to its end and 10 s without data
     missing    has a checkpoint, but no open file:   open: a scan finds the file, or a copy with the same
                after a restart or a truncation       fingerprint
@@ -19,8 +19,9 @@ A file is known by its device and inode. Its state changes with each scan of the
     lost       given up, with a warning              -
 
 A scan is stable if no file was renamed meanwhile. While a file is missing, new files are not opened: one of
-them may be the missing file under another name, and its lines would be counted twice. A missing file whose
-directory or candidate cannot be read is neither lost nor waited for.
+them may be the missing file under another name, and its lines would be counted twice. A missing file is not
+lost while its directory, or a file that may be the missing one, cannot be read: in
+this case, new files are opened.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class _MissingFile:
         checkpoint: Checkpoint of the file.
         n_unread: Unread bytes that the file had behind the offset; None if unknown.
         n_scans: Stable scans that did not find the file.
-        is_unreadable: Whether a directory or candidate that may be the file cannot be read now.
+        is_unreadable: True if its directory, or a file that may be the missing one, cannot be read now.
         since: Start of the search, as `time.monotonic()`.
     """
 
@@ -79,10 +80,10 @@ class Registry:
     """
 
     def __init__(self, pattern: str, warn_once: Callable[[str, str], None]) -> None:
-        """Takes the path of the files, which may contain wildcards.
+        """`begin` or `resume` opens the first files.
 
         Args:
-            pattern: Absolute path of the files.
+            pattern: Absolute path of the files, which may contain wildcards.
             warn_once: Logs a warning; see `Admission.warn_once`.
         """
         self.files: dict[tuple[int, int], TailedFile] = {}
@@ -90,7 +91,7 @@ class Registry:
         self._warn_once = warn_once
         self._done_until = 0.0
         self._missing: list[_MissingFile] = []
-        self._is_stable = True  # the last scan, or it counts as stable
+        self._is_stable = True  # the last scan was stable, or counts as stable
         self._stable_at = time.monotonic()  # time of the last scan that was stable
 
     @property
@@ -115,7 +116,7 @@ class Registry:
     def begin(self, from_start: bool) -> None:
         """Open the files of a new source, at their start or end; rotated files are opened at their end."""
         self._reset()
-        for _ in range(_SCANS):  # a file that is renamed during one scan would look new later
+        for _ in range(_SCANS):  # one scan may miss a file that is being renamed, which would look new later
             for found in discover(self._pattern, ()).files:
                 if found.is_input and found.identity not in self.files:
                     self._open(found, at_end=not (from_start and found.matches))
@@ -243,7 +244,7 @@ class Registry:
                     if other.is_deleted and other.offset >= end_of_lines(file):
                         self._open(found, at_end=True)
                     return True
-            # A file that was truncated meanwhile can be compared with nothing: the next scan decides.
+            # If an open file was truncated meanwhile, its content cannot be compared: the next scan decides.
             return not all(other.is_intact for other in others)
         return True
 

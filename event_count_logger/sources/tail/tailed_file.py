@@ -34,10 +34,10 @@ class TailedFile:
         offset: Bytes read so far, up to the end of a line.
         size: Size of the file when its content was last checked.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
-        is_rotated: Whether the file was renamed by rotation.
-        is_at_end: Whether the last read found nothing more.
-        is_deleted: Whether the file has no name any more.
-        is_truncated: Whether the bytes that were read are gone from the file.
+        is_rotated: True if the file was renamed by rotation.
+        is_at_end: True if the last read found nothing more.
+        is_deleted: True if the file has no name any more.
+        is_truncated: True if the bytes that were read are gone from the file.
         error: Error of the last read, if it failed.
         modified: Time of the last modification that was read, Unix seconds; never in the future.
     """
@@ -113,7 +113,7 @@ class TailedFile:
         return n <= os.fstat(self._file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
 
     def chunks(self, most: int) -> Iterator[bytes]:
-        """Read complete lines up to the last one, or about `most` bytes.
+        """Yield complete lines in chunks, up to the last line or about `most` bytes.
 
         Reading ends early when the file turns out to be truncated, and on an error; see `error`.
         """
@@ -141,7 +141,7 @@ class TailedFile:
         os.close(self._file)
 
     def _read(self) -> bytes | None:
-        """Read the next complete lines: b'' for a line that is too long, None at the end."""
+        """Read the next complete lines; return b'' for a line that is too long, None at the end."""
         for size in (_CHUNK, LARGEST_CHUNK):
             data = os.pread(self._file, size, self.offset)
             lines = data[: data.rfind(b"\n") + 1]

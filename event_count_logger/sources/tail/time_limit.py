@@ -46,7 +46,7 @@ class TimeLimit:
         Args:
             pattern: Pattern to search for.
             lines: Lines to search.
-            is_long: Whether lines may be long; see `may_be_long`.
+            is_long: True if lines may be long; see `may_be_long`.
 
         Returns:
             The match of each line or None, and the indexes of the lines that reached the limit.
@@ -77,7 +77,7 @@ class TimeLimit:
 
 def may_be_long(data: bytes) -> bool:
     """Returns whether these bytes may contain a line that is to be searched step by step."""
-    half = _LONG // 2  # a line of more than twice that contains at least one complete part of that length
+    half = _LONG // 2  # a line longer than _LONG fills at least one part of this length
     return any(data.find(b"\n", begin, begin + half) < 0 for begin in range(0, len(data) - half, half))
 
 
