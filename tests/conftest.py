@@ -30,7 +30,7 @@ BIN = Path(sys.executable).parent
 
 
 def pytest_collection_finish() -> None:
-    """What is there before the tests stays: collecting garbage after each of them need not look at it."""
+    """Freeze all objects before the tests, so that garbage collections skip them."""
     gc.collect()
     gc.freeze()
 
@@ -82,7 +82,7 @@ def seed() -> int:
 
 @pytest.fixture
 def chance(seed: int) -> random.Random:
-    """What is random in a test."""
+    """Random numbers for a test, from its seed."""
     return random.Random(seed)
 
 

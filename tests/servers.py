@@ -89,7 +89,7 @@ class Server(ServerProcess):
             return {event: int(client.get(prefix + event)) for event in events}
 
     def remember(self) -> Callable[[], None]:
-        """Call what is returned, and the server has forgotten all that came after this moment."""
+        """Returns a function that sets the data of the server back to its present state."""
         with redis.Redis(port=self.port, driver_info=DRIVER) as client:
             values = {key: client.dump(key) for key in client.scan_iter("*")}
 
@@ -102,7 +102,7 @@ class Server(ServerProcess):
         return forget
 
     def everything(self) -> dict[str, Any]:
-        """All keys with their values, to compare them later; without the times of `@intervals`."""
+        """Returns all keys with their values, for comparisons; without the times of `@intervals`."""
         with self.client as client:
             readers = {
                 "string": client.get,
@@ -133,7 +133,7 @@ _QUICK_TO_FOLLOW = ("--repl-diskless-sync-delay", "0")
 
 
 def _is_followed(client: redis.Redis) -> bool:
-    """Whether all replicas of a server have what it has, and there is one."""
+    """Returns True if the server has replicas, and all of them are online."""
     replicas = [value for name, value in client.info("replication").items() if name.startswith("slave")]
     states = [replica["state"] for replica in replicas if isinstance(replica, dict)]
     return bool(states) and set(states) == {"online"}
@@ -174,7 +174,7 @@ class Cluster:
         return redis.RedisCluster(startup_nodes=nodes, decode_responses=True)
 
     def masters(self) -> list[Server]:
-        """The nodes that say that they have slots."""
+        """Returns the running nodes whose role is master."""
         return [node for node in self.nodes if node.process and self.role(node) == "master"]
 
     def role(self, node: Server) -> str:
@@ -182,7 +182,7 @@ class Cluster:
             return str(client.execute_command("ROLE")[0])
 
     def is_whole(self) -> bool:
-        """Whether all slots are served, and each master has a replica that follows it."""
+        """Returns True if all slots are served, and each master has a replica that follows it."""
         masters = self.masters()
         return len(masters) == 3 and all(self._is_served(node) for node in masters)
 
@@ -199,10 +199,10 @@ class Cluster:
                 for first, last, (_, port, *_), *_ in client.execute_command("CLUSTER SLOTS"):
                     if first <= slot <= last:
                         return next(each for each in self.nodes if each.port == port)
-        raise AssertionError(f"nobody has slot {slot}")
+        raise AssertionError(f"no node has slot {slot}")
 
     def move(self, key: str, target: Server) -> None:
-        """Give the slot of a key to another node, as a resharding does it, some keys at a time."""
+        """Move the slot of a key to another node as a resharding does, some keys at a time."""
         source, slot = self.master_of(key), redis.crc.key_slot(key.encode())
         with source.client as there, target.client as here:
             ids = [str(client.cluster("MYID")) for client in (there, here)]
@@ -314,12 +314,12 @@ class SentinelSetup:
             )
 
     def fail_over(self) -> None:
-        """Let the sentinels give the part of the master to another one, though nothing is wrong with it."""
+        """Let the sentinels promote a replica although the primary works."""
         with redis.Redis(port=self.ports[0], driver_info=DRIVER) as client:
             client.execute_command("SENTINEL", "FAILOVER", "ecl")
 
     def is_whole(self) -> bool:
-        """Whether all sentinels name the same server, and both others follow it."""
+        """Returns True if all sentinels name the same server, and both others follow it."""
         ports = {self._state(port).get("port") for port in self.ports}
         named = [server for server in self.servers if {server.port} == ports]
         following = ["slave", "127.0.0.1", *ports, "connected"]

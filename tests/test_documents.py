@@ -1,4 +1,4 @@
-"""What the documents show works: each snippet is run as it stands there, beside a real master."""
+"""Snippets of the documents: each is run unchanged, beside a real master."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ENDLESS = snippet(PYTHON, 'reader.follow("5s", after=after)')
 def reader(
     server: Server, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GroupReader]:
-    """Reads the group of the snippets, where intervals have finished, and a master goes on with that."""
+    """A reader of the group of the snippets. Intervals have finished, and a master rotates further ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     Path("ecl.yml").write_text(json.dumps({"redis": server.config, "groups": GROUPS}))
@@ -88,12 +88,12 @@ def run_shell(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
 
 
-def test_there_are_snippets() -> None:
+def test_reading_page_has_all_snippets() -> None:
     assert len(fenced(PYTHON, "python")) == 6
     assert len(COMMANDS) == 6
 
 
-def test_every_installation_from_the_index_asks_for_version_2() -> None:
+def test_every_installation_from_the_index_requires_version_2() -> None:
     """The index has version 1.1 under the same name; `>` must be quoted in a shell."""
     folders = ("docs", "deploy", "munin", "event_count_logger", "scripts")
     found = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
@@ -110,14 +110,14 @@ def test_every_installation_from_the_index_asks_for_version_2() -> None:
 
 
 @pytest.mark.usefixtures("reader")
-def test_programs_read_like_that() -> None:
+def test_python_snippets_print_counts() -> None:
     done = run_python(*(each for each in fenced(PYTHON, "python") if each != ENDLESS))
     assert (done.returncode, done.stderr) == (0, "")
     counted, last = done.stdout.splitlines()[:2]
     assert (counted.split()[-1], last.split()[0]) == ("4", "ok:")
 
 
-def test_programs_tell_of_sessions_and_read_streams_like_that(
+def test_session_and_stream_snippets_count_their_events(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -134,7 +134,7 @@ def test_programs_tell_of_sessions_and_read_streams_like_that(
     assert server.counts("orders", "5m", "cur") == {"shop": 7 + 3, "blog": 1 + 4}
 
 
-def test_a_program_gets_each_interval_once_though_it_is_killed(reader: GroupReader, start: Start) -> None:
+def test_killed_follower_snippet_gets_each_interval_once(reader: GroupReader, start: Start) -> None:
     program = "\n\n".join([fenced(PYTHON, "python")[0], snippet(PYTHON, "def work_on"), ENDLESS])
     place = Path("requests.position")
     printed = ""
@@ -160,13 +160,13 @@ def test_a_program_gets_each_interval_once_though_it_is_killed(reader: GroupRead
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_shell_reads_like_that(command: str) -> None:
+def test_shell_snippet_succeeds_and_prints(command: str) -> None:
     done = run_shell(command)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
 
-def test_a_script_goes_on_where_it_was(reader: GroupReader, start: Start) -> None:
+def test_killed_shell_script_continues_at_its_position(reader: GroupReader, start: Start) -> None:
     needs_debian("jq", "jq")
     place = Path("position")
     seen = []
@@ -182,13 +182,15 @@ def test_a_script_goes_on_where_it_was(reader: GroupReader, start: Start) -> Non
 
 
 @pytest.mark.usefixtures("reader")
-def test_monitoring_is_told_that_all_is_well() -> None:
+def test_monitoring_snippets_report_ok() -> None:
     short, for_nagios = fenced(SHELL, "sh")[-2:]
     assert run_shell(short).stdout.startswith("OK: ")
     assert run_shell(for_nagios).returncode == 0
 
 
-def test_monitoring_is_told_that_redis_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monitoring_snippet_reports_unreachable_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     redis = {"host": "127.0.0.1", "port": free_port(), "socket_timeout": 0.5}

@@ -155,7 +155,7 @@ def test_key_of_another_type_is_reported_and_rotation_goes_on(
     assert any_server.client.lrange(key, 0, -1) == ["x"]
 
 
-def test_master_that_was_overtaken_looks_again(
+def test_overtaken_master_reads_the_interval_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, {"early": 1})
@@ -185,7 +185,7 @@ def test_server_out_of_memory_still_rotates(own_server: Server) -> None:
     store.close()
 
 
-def test_any_event_id_and_any_count_comes_back_out_of_the_history(store: Store, any_server: Server) -> None:
+def test_any_event_id_and_count_survives_in_history(store: Store, any_server: Server) -> None:
     batch = {'"\\/': 1, "é\U0001f600": 2, "a b:c,": 2**63 - 1}
     commit(store, 0, batch)
     any_server.client.hset("g:5s:cur", b"\xff\n", 7)

@@ -62,7 +62,7 @@ def config(server: Server, config_file: Write) -> Path:
 
 
 @pytest.mark.parametrize("key", OWN)
-def test_keys_of_a_group_are_known(key: str) -> None:
+def test_keys_of_a_group_belong_to_it(key: str) -> None:
     assert keys.belongs_to(key, "web")
 
 
@@ -160,7 +160,9 @@ def test_group_that_a_master_rotates_is_not_purged(
 @pytest.mark.parametrize(
     ("arguments", "said"), [((), "not 1 arguments"), (("a", "b"), "not 3"), (("*",), "'*'")]
 )
-def test_one_group_is_named_in_full(arguments: tuple[str, ...], said: str, run: Run, config: Path) -> None:
+def test_purge_accepts_exactly_one_full_group_name(
+    arguments: tuple[str, ...], said: str, run: Run, config: Path
+) -> None:
     done = run("ecl", "purge", config, *arguments)
     assert done.returncode == 2
     assert said in done.stderr

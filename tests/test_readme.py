@@ -30,7 +30,7 @@ FILES = {name: block for name, block in parts() if name}
 INSTALLING, MASTER, COUNTING, READING = (block for name, block in parts() if not name)
 
 
-def test_section_has_all_that_is_tried_here() -> None:
+def test_readme_section_has_all_parts_under_test() -> None:
     assert list(FILES) == ["ecl.yml", "count.py", "read.py"]
     assert "pip install" in INSTALLING
     assert MASTER.startswith("ecl_master ")
@@ -39,7 +39,7 @@ def test_section_has_all_that_is_tried_here() -> None:
 
 
 @pytest.mark.timeout(300)  # it installs in a new virtual environment
-def test_first_minute_goes_word_for_word_in_a_new_environment(short_path: Path) -> None:
+def test_first_minute_works_word_for_word_in_a_new_environment(short_path: Path) -> None:
     checkout = copy_project(short_path)
     with Shell(checkout, short_path / "first") as first, Shell(checkout, short_path / "second") as second:
         install(first, INSTALLING)

@@ -467,7 +467,7 @@ def test_index_replaced_during_rotation_rejects_it_without_changes(
 
 
 @only_keys
-def test_master_that_was_overtaken_looks_again(
+def test_overtaken_master_reads_the_interval_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, 1, {"early": 1}, intervals=[FIVE_S])
@@ -736,7 +736,7 @@ def test_after_a_long_time_without_pruning_all_count_as_seen(store: Store, any_s
     assert sweep(store, 38, since_h=38) == 1
 
 
-def test_clock_that_was_ahead_makes_nothing_older(store: Store, any_server: Server) -> None:
+def test_clock_set_back_does_not_age_sources(store: Store, any_server: Server) -> None:
     any_server.client.hset("g:@sources", mapping={P: "5"})
     store.sources.prune(LASTING, NOW + 1000 * HOUR_S)
     assert sweep(store, 16) == 0

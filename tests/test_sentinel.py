@@ -151,7 +151,7 @@ def test_master_without_replicas_is_logged_once_and_counts_are_kept(
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1, caplog.text
 
 
-def test_master_that_only_this_process_reaches_is_left_at_once(setup: SentinelSetup, logger: Make) -> None:
+def test_master_that_only_this_process_reaches_is_dropped_at_once(setup: SentinelSetup, logger: Make) -> None:
     direct = {**GROUPS["direct"], "durability": "replicas"}
     ecl = logger({**GROUPS, "direct": direct}, setup.config)
     first = setup.primary()
@@ -180,10 +180,10 @@ def test_connections_follow_a_master_that_hands_over(setup: SentinelSetup, logge
     wait_until(lambda: counted(setup.primary())["direct"] == 2)
 
 
-def test_sentinel_with_an_old_state_does_not_lead_back(
+def test_sentinel_with_older_epoch_is_not_followed(
     tmp_path: Path, server: Server, own_server: Server
 ) -> None:
-    """Two that do not know each other: the one has seen a failover more."""
+    """The two sentinels do not know each other, and one has seen another failover."""
     with Sentinel(tmp_path, server, epoch=7) as behind, Sentinel(tmp_path, own_server, epoch=8) as up_to_date:
         nodes = [f"127.0.0.1:{sentinel.port}" for sentinel in (behind, up_to_date)]
         store = Store(from_dicts({}, {"sentinel": {"nodes": nodes, "service": "ecl"}}).redis)

@@ -203,7 +203,7 @@ def test_whatever_clocks_do_each_count_is_in_one_sealed_interval(store: Store, c
     assert sum(one.counts["a"] for one in held) == logged == split.reader.totals(split.group).counts["a"]
 
 
-def test_history_is_as_long_as_asked_for_and_as_is_held(split: Split) -> None:
+def test_history_has_the_requested_or_kept_number_of_intervals(split: Split) -> None:
     for at in range(6):
         split.count(at, at % 3, a=at)
         split.rotate(at + 1)
@@ -213,7 +213,7 @@ def test_history_is_as_long_as_asked_for_and_as_is_held(split: Split) -> None:
     assert split.reader.history(GROUP, TEN_S, 0) == []
 
 
-def test_shards_that_are_added_later_change_nothing_of_before(split: Split) -> None:
+def test_added_shards_leave_earlier_intervals_unchanged(split: Split) -> None:
     split.count(0, 0, a=1)
     split.rotate(1)
     split.group = replace(GROUP, n_shards=5)

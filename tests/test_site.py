@@ -1,4 +1,4 @@
-"""The site with the documentation is whole, its links lead somewhere, and it needs nothing from elsewhere."""
+"""The site with the documentation: it builds, its links exist, and it loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what the site is built from, to be spoilt."""
+    """A copy of the sources of the site, for tests that damage them."""
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (*ROOT.glob("*.md"), *ROOT.glob("*.yml"), ROOT / "LICENSE"):
@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 
 class _Loaded(HTMLParser):
-    """What a browser fetches by itself when it shows a page."""
+    """A parser that finds the addresses that a browser loads with a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -55,19 +55,19 @@ class _Loaded(HTMLParser):
 
 
 def links(text: str) -> Iterator[str]:
-    """The targets of all links of a document that lead to other places in the repository."""
+    """Yields the targets of all links of a document into the repository."""
     for target in re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", text)):
         if "://" not in target:
             yield target
 
 
 def anchors(text: str) -> set[str]:
-    """How headings are called where repositories are looked at (github.com's rule)."""
+    """Returns the anchors of the headings, by the rule of github.com."""
     titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+def test_site_loads_nothing_from_other_hosts(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 10
     for page in pages:
@@ -84,7 +84,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         ("[gone](../gone.yml)", "'../gone.yml'"),
     ],
 )
-def test_a_link_that_leads_nowhere_is_found(project: Path, tmp_path: Path, text: str, report: str) -> None:
+def test_broken_link_fails_the_build(project: Path, tmp_path: Path, text: str, report: str) -> None:
     with (project / "docs" / "index.md").open("a") as page:
         page.write(f"\n{text}\n")
     done = build(project, tmp_path / "site")
@@ -92,7 +92,7 @@ def test_a_link_that_leads_nowhere_is_found(project: Path, tmp_path: Path, text:
     assert report in done.stdout + done.stderr
 
 
-def test_a_page_that_is_not_in_the_navigation_is_found(project: Path, tmp_path: Path) -> None:
+def test_page_missing_in_the_navigation_fails_the_build(project: Path, tmp_path: Path) -> None:
     (project / "docs" / "new.md").write_text("# New\n")
     done = build(project, tmp_path / "site")
     assert done.returncode != 0
@@ -102,7 +102,7 @@ def test_a_page_that_is_not_in_the_navigation_is_found(project: Path, tmp_path: 
 @pytest.mark.parametrize(
     "page", PAGES, ids=[str(page.relative_to(ROOT)).removeprefix("docs/") for page in PAGES]
 )
-def test_links_lead_somewhere_in_the_repository_too(page: Path) -> None:
+def test_links_of_documents_exist_in_the_repository(page: Path) -> None:
     for link in links(page.read_text()):
         name, _, anchor = link.partition("#")
         target = page.parent / name if name else page

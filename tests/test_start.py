@@ -1,4 +1,4 @@
-"""Whoever does what docs/start.md says sees what stands there."""
+"""The steps of docs/start.md print the output that the page shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL |
 SECOND_TERMINAL = re.findall(r"`([^`]*)`", PAGE.partition("second terminal, with")[2].partition("\n")[0])
 LOGGED = re.findall(r"^\d{4}-\S+ \[INFO\] .*$", PAGE, re.MULTILINE)
 
-#: Commands that only look, and so may be given again until they show what has happened meanwhile.
+#: Commands that only read. They are repeated until they print the expected output.
 LOOKING = ("ecl check", "ecl status", "ecl_reader")
 
 
@@ -35,7 +35,7 @@ def steps() -> list[Step]:
 
 
 def alike(text: str, folder: Path | str = "/home/me/counts") -> str:
-    """Without what differs from one time to the other."""
+    """Returns a text without the parts that differ between runs, such as times and paths."""
     text = text.replace(str(folder), "FOLDER")
     text = re.sub(r"\d{4}-\d\d-\d\dT\S+", "TIME", text)
     return re.sub(r"\b(process|Valkey) [\d.]+", r"\1 N", text)
@@ -48,7 +48,7 @@ def give(shell: Shell, command: str) -> str:
 
 
 def follow(step: Step, shell: Shell, folder: Path) -> None:
-    """Give a command, and see what it shows."""
+    """Run the command of a step, and compare its output with the page."""
 
     def shows_that() -> bool:
         seen.append(alike(give(shell, step.command), folder))
@@ -61,7 +61,7 @@ def follow(step: Step, shell: Shell, folder: Path) -> None:
 
 
 @pytest.mark.timeout(300)  # it installs in a new virtual environment
-def test_all_goes_as_it_stands_there(short_path: Path) -> None:
+def test_start_page_steps_print_the_output_shown(short_path: Path) -> None:
     checkout = copy_project(short_path)
     folder = checkout / "counts"
     (master, _), *others = steps()
@@ -80,7 +80,7 @@ def test_all_goes_as_it_stands_there(short_path: Path) -> None:
         assert {alike(line) for line in LOGGED} <= set(alike(first.printed, folder).splitlines())
 
 
-def test_the_page_shows_all_that() -> None:
+def test_start_page_has_all_files_commands_and_log_lines() -> None:
     assert set(FILES) == {"ecl.yml", "count.py", "coroutine.py", "crash.py"}
     assert SECOND_TERMINAL == ["cd counts", ". venv/bin/activate"]
     assert len(steps()) == 11

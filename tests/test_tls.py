@@ -1,4 +1,4 @@
-"""TLS: a server whose certificate can be trusted is used, and another one is not."""
+"""TLS: servers with a trusted certificate are used, and all others are rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def openssl(*arguments: object) -> None:
 
 
 def certified(directory: Path, name: str, signed_by: str = "") -> tuple[Path, Path]:
-    """A certificate for this machine and its key, signed by one that was made before, or by itself."""
+    """Make a certificate for this machine and its key, signed by an earlier certificate or by itself."""
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     signer = ["-CA", directory / f"{signed_by}.pem", "-CAkey", directory / f"{signed_by}.key"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1"]
@@ -52,7 +52,7 @@ class TlsServer(Server):
 
 
 def with_tls(directory: Path) -> list[str]:
-    """Arguments of a server."""
+    """Returns the arguments of a server with TLS."""
     settings = {
         "--tls-cert-file": directory / "server.pem",
         "--tls-key-file": directory / "server.key",
@@ -79,7 +79,7 @@ def tls_server(directory: Path) -> Iterator[Server]:
     server.kill()
 
 
-def test_a_server_that_the_right_authority_vouches_for_is_used(
+def test_server_certified_by_configured_authority_is_used(
     tls_server: Server, directory: Path, run: Run, config_file: Write
 ) -> None:
     secure = {**tls_server.config, "ssl_ca_certs": str(directory / "ca.pem")}
@@ -91,7 +91,7 @@ def test_a_server_that_the_right_authority_vouches_for_is_used(
 
 
 @pytest.mark.parametrize("authority", [{}, {"ssl_ca_certs": "other.pem"}])
-def test_a_server_that_nobody_vouches_for_is_not(
+def test_server_with_untrusted_certificate_is_unreachable(
     authority: dict[str, str], tls_server: Server, directory: Path, run: Run, config_file: Write
 ) -> None:
     settings = {name: str(directory / file) for name, file in authority.items()}
@@ -108,16 +108,14 @@ def test_error_of_a_client_without_tls_names_the_setting(tls_server: Server) -> 
         Store(from_dicts({}, {**tls_server.config, "ssl": False}).redis).servers.ping()
 
 
-def test_the_name_in_the_certificate_must_be_the_one_that_was_asked_for(
-    tls_server: Server, directory: Path
-) -> None:
+def test_certificate_for_another_host_name_is_rejected(tls_server: Server, directory: Path) -> None:
     secure = {**tls_server.config, "host": "localhost", "ssl_ca_certs": str(directory / "ca.pem")}
     with pytest.raises(Unavailable, match="Hostname mismatch"):
         Store(from_dicts({}, secure).redis).servers.ping()
     Store(from_dicts({}, {**secure, "ssl_check_hostname": False}).redis).servers.ping()
 
 
-def test_a_client_shows_its_own_certificate(tls_server: Server, directory: Path) -> None:
+def test_client_sends_its_own_certificate(tls_server: Server, directory: Path) -> None:
     own = {"ssl_certfile": str(directory / "client.pem"), "ssl_keyfile": str(directory / "client.key")}
     secure = {**tls_server.config, "ssl_ca_certs": str(directory / "ca.pem")}
     with tls_server.client as client:
@@ -130,7 +128,7 @@ def test_a_client_shows_its_own_certificate(tls_server: Server, directory: Path)
             client.config_set("tls-auth-clients", "optional")
 
 
-def test_the_nodes_of_a_cluster_are_reached_with_tls(directory: Path, tmp_path: Path) -> None:
+def test_cluster_nodes_are_reached_with_tls(directory: Path, tmp_path: Path) -> None:
     more = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(free_port())]
     server = TlsServer("redis", tmp_path, *with_tls(directory), *more)
     try:
@@ -148,7 +146,7 @@ def test_the_nodes_of_a_cluster_are_reached_with_tls(directory: Path, tmp_path: 
         server.kill()
 
 
-def test_sentinels_and_the_master_that_they_name_are_reached_with_tls(
+def test_sentinels_and_their_master_are_reached_with_tls(
     tls_server: Server, directory: Path, tmp_path: Path
 ) -> None:
     port = free_port()

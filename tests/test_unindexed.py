@@ -118,7 +118,7 @@ def test_groups_that_1_1_cannot_count_in_cost_nothing(looks: Callable[..., Looks
     assert made.n == 0
 
 
-def test_one_look_serves_all_rotations_of_a_boundary(looks: Callable[..., Looks]) -> None:
+def test_one_scan_serves_all_rotations_of_a_boundary(looks: Callable[..., Looks]) -> None:
     made = looks(g=SPEC, other=SPEC)
     made.before_rotation()
     made.before_rotation()
@@ -127,7 +127,7 @@ def test_one_look_serves_all_rotations_of_a_boundary(looks: Callable[..., Looks]
     assert made.n == 2
 
 
-def test_looks_become_rare_an_hour_after_the_last_find(server: Server, looks: Callable[..., Looks]) -> None:
+def test_scans_become_rare_an_hour_after_the_last_find(server: Server, looks: Callable[..., Looks]) -> None:
     made = looks()
     assert made.counters.next_scan_s == 10
     made.clock.now += 3601
@@ -145,7 +145,7 @@ def test_looks_become_rare_an_hour_after_the_last_find(server: Server, looks: Ca
     assert made.counters.next_scan_s == 600
 
 
-def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
+def test_slow_scan_is_rare_and_no_rotation_waits_for_it(
     looks: Callable[..., Looks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = looks()
@@ -168,7 +168,7 @@ def test_slow_search_is_made_rarely_and_no_rotation_waits_for_it(
     assert (made.n, made.counters.next_scan_s) == (2, 10)
 
 
-def test_rotation_soon_after_a_look_does_not_look_again(
+def test_rotation_soon_after_a_scan_does_not_scan_again(
     looks: Callable[..., Looks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = looks(g={**SPEC, "intervals": ["0.1s"]})
@@ -191,7 +191,7 @@ def test_rotation_soon_after_a_look_does_not_look_again(
     assert made.n == 2
 
 
-def test_user_without_permission_to_search_is_asked_once(
+def test_missing_permission_for_scan_is_logged_once(
     server: Server, looks: Callable[..., Looks], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
@@ -209,7 +209,7 @@ def test_user_without_permission_to_search_is_asked_once(
         client.execute_command("ACL", "DELUSER", "ecl")
 
 
-def test_find_is_logged_once(
+def test_found_counters_are_logged_once(
     server: Server, looks: Callable[..., Looks], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "EventCountLogger")  # other tests may have set another one
@@ -223,7 +223,7 @@ def test_find_is_logged_once(
     ]
 
 
-def test_index_in_the_way_leaves_the_other_counters(any_server: Server, store: Store) -> None:
+def test_index_key_of_wrong_type_leaves_other_counters_indexed(any_server: Server, store: Store) -> None:
     with any_server.client as client:
         client.mset({"g:5m:cur:x": 1, "g:1h:cur:x": 1, "g:5m:cur:@events": "foreign"})
         assert sum(index_counters(store.client, [GROUP])) == 1
