@@ -24,7 +24,7 @@ def print_graphs(
 
     Args:
         graphs: The graphs.
-        store: Where the counts are.
+        store: Redis with the counts.
         headings: True to print the name of each graph, which Munin needs if there are several.
         settings: True to print the settings of each graph.
         values: True to print the counts; unknown ones are `U`.

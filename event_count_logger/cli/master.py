@@ -1,4 +1,4 @@
-"""ecl_master: ends intervals when their time is over."""
+"""ecl_master: rotates each interval at its boundary."""
 
 from __future__ import annotations
 

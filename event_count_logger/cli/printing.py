@@ -19,16 +19,16 @@ class Renderer(Protocol):
     """The functions that each format of counts has as a module; `rate` is True for counts per second."""
 
     def render(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
-        """Returns snapshots as of the same time."""
+        """Returns the text of snapshots as of the same time."""
 
     def render_history(self, snapshots: Sequence[Snapshot], rate: bool) -> str:
-        """Returns finished intervals, oldest first."""
+        """Returns the text of finished intervals, oldest first."""
 
     def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str:
-        """Returns one of many finished intervals that are printed as they come."""
+        """Returns the text of one interval of a series; `first` is True for the first one of the series."""
 
     def render_totals(self, totals: Totals) -> str:
-        """Returns all-time totals."""
+        """Returns the text of all-time totals."""
 
 
 #: Renderers by the name of their format.

@@ -49,7 +49,7 @@ _OPTIONS_OF = {
 )
 @click.option("--last", is_flag=True, help="Print the last finished interval (the default).")
 @click.option("--current", is_flag=True, help="Print the current interval.")
-@click.option("--both", is_flag=True, help="Print both, as of the same time.")
+@click.option("--both", is_flag=True, help="Print the last and the current interval, as of the same time.")
 @click.option(
     "--history", metavar="N", type=click.IntRange(min=1), help="Print the last N finished intervals."
 )

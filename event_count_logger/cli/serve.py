@@ -58,7 +58,7 @@ _OPEN_TO_ALL = (
 )
 @click.option("--without-token", is_flag=True, help="Require no token: allow anyone to read and write.")
 @click.option("--no-session-log", is_flag=True, help="Do not log the sessions of Grafana's dashboards.")
-@click.option("--no-variable-log", is_flag=True, help="Leave the dashboards' variables out of that log.")
+@click.option("--no-variable-log", is_flag=True, help="Do not log the variables of Grafana's dashboards.")
 @log_format_option
 @with_version
 def serve(

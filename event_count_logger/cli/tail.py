@@ -35,10 +35,10 @@ from event_count_logger.store import Store
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-#: Seconds between looks at the files when there was nothing more to read.
+#: Seconds between reads of the files after a read that found no new lines.
 _POLL_S = 0.25
 
-#: The same with --once, where the look is repeated only to find files during a rename.
+#: The same with --once, which reads again only to find files that are being renamed.
 _POLL_ONCE_S = 0.05
 
 
@@ -182,7 +182,7 @@ class _Tails:
                 raise fault
 
     def use_instead(self, config: Config) -> None:
-        """Do the same as `use`, but log a new entry that cannot be followed, while the others go on."""
+        """Do the same as `use`, but log the error of a new entry that cannot be followed."""
         try:
             self.use(config)
         except ValueError as error:
@@ -248,7 +248,7 @@ def _run(tails: _Tails, once: bool, stop: _Stop, service: Service) -> None:
 
 @contextmanager
 def _progress(tails: Sequence[Tail], is_shown: bool) -> Iterator[Callable[[int], object]]:
-    """Yield a function that takes a number of bytes read, and shows them in a progress bar if asked to."""
+    """Yield a function that takes a number of bytes read, and adds them to a progress bar if `is_shown`."""
     if is_shown:
         n_unread = sum(tail.n_unread for tail in tails)
         with click.progressbar(length=n_unread, label="Reading", file=sys.stderr) as bar:

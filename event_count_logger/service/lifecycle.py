@@ -35,7 +35,7 @@ class Service:
             describe: Returns the status shown to people, for a configuration.
 
         Raises:
-            ConfigError: With every problem of the file.
+            ConfigError: The file has problems; the error contains all of them.
         """
         self._log = Log("event_count_logger.service")
         self._log.logger.setLevel(logging.INFO)

@@ -197,7 +197,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self._counters.masters.record_stop({*self._announced, *self.config.groups.values()}, self._info)
 
     def _set_timers(self) -> None:
-        """Have one timer for each interval of the configuration; existing timers keep their planned jobs."""
+        """Add timers for new intervals and remove those of removed ones; other timers keep their jobs."""
         wanted = set(_rotations(self.config))
         self._timers = {timer for timer in self._timers if timer.rotation in wanted}
         self._failing &= wanted
@@ -208,7 +208,7 @@ class EventCountLoggerMaster(EventCountLogger):
             self._scheduler.add_job(self._rotate_job, args=[timer])
 
     def _is_progressing(self) -> bool:
-        """Returns whether a job has ended lately; a job waits for Redis for a limited time only."""
+        """Returns True if a job has ended lately: each job waits for Redis for a limited time only."""
         longest_s = _STUCK_S + 2 * self.config.redis.socket_timeout
         return time.monotonic() - self._progressed_at < longest_s
 
@@ -373,7 +373,7 @@ def _rotations(config: Config) -> Iterator[tuple[GroupConfig, Interval]]:
 
 
 def _without(some: Iterable[GroupConfig], others: Iterable[GroupConfig]) -> list[GroupConfig]:
-    """Returns the groups whose names no other group has."""
+    """Returns the groups of `some` whose names no group of `others` has."""
     names = {group.name for group in others}
     return [group for group in some if group.name not in names]
 

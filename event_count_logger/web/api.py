@@ -24,7 +24,9 @@ _History = Annotated[
     int | None, Query(ge=0, le=_MOST_HISTORY, description="Number of finished intervals; default: all.")
 ]
 _After = Annotated[str | None, Query(description="Start after this position, or time in Unix seconds.")]
-_LastEventId = Annotated[str | None, Header(description="The same, as browsers send it on reconnection.")]
+_LastEventId = Annotated[
+    str | None, Header(description="Position to resume after; takes precedence over `after`.")
+]
 
 
 def router(queries: Queries, hub: Hub) -> APIRouter:

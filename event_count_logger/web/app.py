@@ -1,4 +1,4 @@
-"""The ASGI application: all routes behind one guard."""
+"""The ASGI application: all routes behind the access control (`Guard`) and the limits of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from event_count_logger.web.recorder import Recorder
 from event_count_logger.web.security import Access, Guard
 from event_count_logger.web.streams import Hub
 
-#: Bytes from which an answer is compressed, and the gzip level: higher levels take much longer.
+#: Size in bytes of the smallest compressed answer, and the gzip level: higher levels take much longer.
 _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 
 

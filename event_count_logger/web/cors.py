@@ -27,7 +27,7 @@ _MAX_AGE_S = 600
 #: Most rejected origins that are logged, each once.
 _MOST_WARNINGS = 100
 
-#: Key in the scope of a request: the origin of the page that sent it and may count, or None.
+#: Key in the scope of a request. Its value is the allowed origin of the page that sent the request, or None.
 ORIGIN = "event_count_logger.origin"
 
 _log = Log("event_count_logger.web")

@@ -1,4 +1,4 @@
-"""HTTP/1.1 framing: h11, with limits on chunks and without messages that have two lengths."""
+"""HTTP/1.1 framing by h11. Rejects bodies of tiny chunks, and requests that have two lengths."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import h11
 #: Bytes of the head of a request: its first line and all headers.
 LONGEST_HEAD = 16 << 10
 
-#: Chunks of a body that may have any size. Parsing these takes a few milliseconds.
+#: Number of chunks of a body that may be of any size. Parsing them takes a few milliseconds.
 _FREE_CHUNKS = 100
 
-#: Least average size of chunks, in bytes, once a body has more of them.
+#: Least average size of chunks, in bytes, of a body with more chunks.
 _SMALLEST_CHUNK = 64
 
 

@@ -1,4 +1,4 @@
-"""The route for the Grafana panel macropower-analytics-panel: sessions of dashboards."""
+"""The route that counts sessions of dashboards, for the Grafana panel macropower-analytics-panel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SessionLog(Log):
     """A log of payloads, one line each."""
 
     def __init__(self, with_payloads: bool = True, with_variables: bool = True) -> None:
-        """Without payloads, only warnings are logged."""
+        """Logs payloads, and in them the variables of dashboards, if requested; always logs warnings."""
         super().__init__("event_count_logger.sessions")
         self._with_payloads = with_payloads
         self._with_variables = with_variables

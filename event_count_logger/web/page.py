@@ -1,4 +1,4 @@
-"""The page and its files. They are read once at start, so no request accesses the file system."""
+"""The web page that shows counts, and its files. They are read once at start: no request reads a file."""
 
 from __future__ import annotations
 

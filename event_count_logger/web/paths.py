@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-#: Paths that read.
+#: Paths that return counts.
 GROUPS = "/api/v1/groups"
 GROUP = f"{GROUPS}/{{group}}"
 COUNTS = f"{GROUP}/{{interval}}"
 STREAM = f"{COUNTS}/stream"
 METRICS = "/metrics"
 
-#: Paths that count. Pages of allowed origins may send to these alone.
+#: Paths that count. Pages of allowed origins may send requests only to these.
 EVENTS = f"{GROUP}/events"
 SESSIONS = f"{GROUP}/sessions"
 PANEL = "/write"  # as the panel's own server has it

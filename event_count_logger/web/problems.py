@@ -23,7 +23,7 @@ _log = Log("event_count_logger.web")
 
 MEDIA_TYPE = "application/problem+json"
 
-#: Headers of an answer that may change within a second.
+#: Headers of an error that may be over within a second.
 RETRY_LATER = {"Retry-After": "1"}
 
 #: Most characters of a detail. Longer ones quote the request.
@@ -45,7 +45,7 @@ class ProblemDocument(TypedDict):
     """An error.
 
     `field` is the place of the error in the body, such as `events.req1`. `applied` is present if Redis has
-    failed: it says whether Redis has applied the request.
+    failed, and shows whether Redis has applied the request.
     """
 
     type: str

@@ -88,7 +88,7 @@ class Queries:
 
     @staticmethod
     def _json(read: Callable[[], Any]) -> Callable[[], bytes]:
-        # Not by pydantic: an event ID read from Redis may be invalid Unicode.
+        # pydantic rejects invalid Unicode, which an event ID in Redis may contain.
         return lambda: json.dumps(read(), separators=(",", ":")).encode()
 
     def _groups(self) -> representations.Groups:

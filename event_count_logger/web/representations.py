@@ -33,7 +33,7 @@ class IntervalState(TypedDict):
     """State of one interval of a group.
 
     `overdue_s` is null if the interval never started. `stale` tolerates two seconds. `started` is false until
-    a master has taken the interval, even if events were counted in it.
+    a master starts the interval, even if events were counted in it.
     """
 
     name: str

@@ -20,7 +20,7 @@ from event_count_logger.web.problems import HTTPProblem
 
 _T = TypeVar("_T")
 
-#: Most events, or variables of a dashboard, in one request; and the number that is validated at once.
+#: Most events, or variables of a dashboard, in one request; and the number of them validated at once.
 _MOST_ENTRIES, _PART = 10_000, 100
 
 #: Most fields at the top level of a document.

@@ -43,7 +43,7 @@ _HEADERS = {
 #: A request target in absolute form, without its query.
 _WHOLE_ADDRESS = re.compile(rb"(?i:https?)://(?P<authority>[^/@]+)(?P<path>/.*)?", re.DOTALL)
 
-#: Bytes of a token, and of what follows the host in an address.
+#: Most bytes of a token, and of a request target (path and query).
 _LONGEST_TOKEN, _LONGEST_TARGET = 4096, 8 << 10
 
 
@@ -69,7 +69,7 @@ class Access:
 
     Attributes:
         token: Token required by all paths except the page and the state of the server; None for no token.
-        any_host: Whether any host name is accepted, or only names of this machine.
+        any_host: True to accept any host name, False for names of this machine only.
         allowed_origins: Origins whose pages may count without the token; '*' for any.
     """
 

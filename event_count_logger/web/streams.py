@@ -94,7 +94,7 @@ class _Feed:
         self._started = asyncio.ensure_future(self._start())
 
     async def join(self, stream: Stream) -> HistoryPosition:
-        """Add a stream; return the position after which it gets all finished intervals.
+        """Add a stream; return the position after which the feed queues all finished intervals for it.
 
         Raises:
             StoreError: Redis does not answer.
@@ -209,7 +209,7 @@ class Stream:
             self.sent = event.position
             yield event
         while event_or_end := await self._queue.get():
-            # The first ones may have been sent from the history.
+            # The first events of the queue may have been sent from the history.
             if history_positions.is_behind(event_or_end.position, self.sent):
                 yield event_or_end
 
@@ -247,7 +247,7 @@ class Hub:
         feed = self._feeds.get(key)
         if feed is None or feed.is_stopped:
             reader = GroupReader(group, self._store)
-            reader.follower(interval.name)  # raises now if it keeps no history
+            reader.follower(interval.name)  # raises if the group keeps no history
             feed = self._feeds[key] = _Feed(group, reader, interval, self._threads)
         stream = Stream(feed, lambda stream: self._close(key, feed, stream))
         try:
