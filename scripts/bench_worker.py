@@ -25,7 +25,7 @@ MODULES = {
 
 
 class Worker:
-    """Each public method is a request."""
+    """Answers requests: each public method is one."""
 
     def __init__(self, kind: str, port: str, folder: str) -> None:
         module = importlib.import_module(f"bench_parts.libraries.{MODULES.get(kind, 'event_count_logger')}")
@@ -46,7 +46,7 @@ class Worker:
         sample_ms: float,
         clock: str = "perf_counter_ns",
     ) -> tuple[float, float]:
-        """Nanoseconds per call of the base, and of the call, one after the other, by a clock of `time`."""
+        """Returns nanoseconds per call of `base` and then of `call`, by a clock of the module `time`."""
 
         def stopwatch(name: str) -> Stopwatch:
             key = json.dumps([name, events, intervals, threads, clock])
@@ -66,7 +66,7 @@ class Worker:
         return call
 
     def sync(self, changed: int, among: int) -> float:
-        """Milliseconds of a sync that finds this many counters changed."""
+        """Returns the milliseconds of a sync of `changed` changed counters in a group of `among` events."""
         group = self._group(among)
         for name in event_names(changed):
             group.log(name)
@@ -77,7 +77,7 @@ class Worker:
         return took
 
     def pause(self, changed: int) -> tuple[float, float, float]:
-        """The longest pauses of log() without and with a sync, and how long that took; in milliseconds."""
+        """Returns milliseconds: the longest pauses of log() without and with a sync, and the sync itself."""
         group = self._group(changed)
         names = event_names(changed)
         for name in names:
@@ -88,7 +88,7 @@ class Worker:
         return without, with_sync, took
 
     def memory(self, events: int) -> int:
-        """Kilobytes for making a group and counting each of its events, files included."""
+        """Returns the kilobytes that a group takes once each of its events was counted, files included."""
         names = event_names(events)
         gc.collect()
         before = memory_kb()
@@ -99,18 +99,18 @@ class Worker:
         return memory_kb() - before + files_kb(self._folder)
 
     def idle(self, seconds: float, sync_interval: float = 60) -> tuple[float, int]:
-        """Call `idle` one second after counting."""
+        """Returns the result of `footprint.idle`, called one second after counting."""
         self._library.count_each(["e"], sync_interval)("e")
         time.sleep(1)
         return idle(seconds)
 
     def log_times(self, group: str, events: list[str], in_loop: bool) -> list[int]:
-        """Call `log_times` with a direct group in a coroutine, or with `sync_interval: 0` without a loop."""
+        """Returns `coroutines.log_times` of a direct group in a loop, or of `sync_interval: 0` without."""
         settings = {} if in_loop else {"sync_interval": 0}
         return log_times(self._library.group(group, events, **settings), events, in_loop)
 
     def first_call_us(self, group: str) -> float:
-        """See `Coroutines`. Makes the direct group that the next two requests use."""
+        """See `Coroutines`. Makes the direct group of `longest_calls_us` and `expected`."""
         events = ["warm-up", "e", "visit"]
         self._coroutines = Coroutines(self._library.group(group, events, sessions={}))
         return self._coroutines.first_call_us()
@@ -126,12 +126,12 @@ class Worker:
         return self._coroutines.expected()
 
     def rotate(self, group: str, interval: str) -> float:
-        """Milliseconds of a rotation by 1.1, which has no public method for it."""
+        """Returns the milliseconds of a rotation by version 1.1, which has no public method for it."""
         master = self._library.master(group, interval)
         return _ms(lambda: master._process(group, interval))
 
     def read(self, group: str, interval: str) -> tuple[float, int]:
-        """Milliseconds of a read, and the number of events in the last interval."""
+        """Returns the milliseconds of a read, and the number of events in the last interval."""
         read = self._library.master(group, interval)[group].get_counts
         took = _ms(lambda: read(interval))
         return took, len(read(interval))

@@ -35,14 +35,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("connections", nargs="?", type=int, default=43_200, help="broken ones (43200)")
+    parser.add_argument(
+        "connections", nargs="?", type=int, default=43_200, help="broken connections of each process (43200)"
+    )
     parser.add_argument("--parts", type=int, default=10, help="rows of the table (10)")
-    parser.add_argument("--minutes", type=float, default=60, help="no part begins after these (60)")
+    parser.add_argument("--minutes", type=float, default=60, help="minutes after which no part begins (60)")
     parser.add_argument(
         "--only", choices=KINDS, action="append", help="only this kind of fault; may be repeated"
     )
-    parser.add_argument("--failovers", type=int, default=0, help="see above")
-    parser.add_argument("--trace", action="store_true", help="see above")
+    parser.add_argument(
+        "--failovers", type=int, default=0, metavar="N", help="failovers instead of faults; see above"
+    )
+    parser.add_argument("--trace", action="store_true", help="also record allocations; see above")
     parser.add_argument("--keep", action="store_true", help="keep the logs and the server's data")
     arguments = parser.parse_args()
 

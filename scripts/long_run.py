@@ -1,4 +1,4 @@
-"""The frame of programs that run for some time: a temporary folder, signals, and the exit status."""
+"""Shared parts of long-running programs: a temporary folder, signals, and the exit status."""
 
 from __future__ import annotations
 

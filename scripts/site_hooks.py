@@ -1,6 +1,7 @@
-"""Brings files of the repository that are outside of docs into the site, under their own names.
+"""Hooks of the site builder: they add files outside of docs to the site, under their own names.
 
-Links to them are written for the repository, such as ../example_config.yml, and become links of the site.
+Documents link to these files by paths in the repository, such as ../example_config.yml; the hooks rewrite the
+links.
 """
 
 from __future__ import annotations

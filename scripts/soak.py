@@ -25,7 +25,7 @@ def main() -> int:
         prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("seconds", nargs="?", type=float, default=1200, help="duration (1200)")
-    parser.add_argument("--one-server", action="store_true", help="see above")
+    parser.add_argument("--one-server", action="store_true", help="one server behind a proxy; see above")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the same faults")
     parser.add_argument("--keep", action="store_true", help="keep the logs and the servers' data")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Counts in coroutines, and records the start and the duration of each call."""
+"""Counting in coroutines, with the duration of the longest calls and the time of each `log()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times calls in a loop inside a function, as applications make them. The loop is part of the time."""
+"""Stopwatches for calls: their time in a loop, the loop included, and the longest pause between two calls."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from explore_parts.world import AlreadyExplored, World
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=2, help="faults in one schedule, at most (default 2)")
-    parser.add_argument("--program", choices=PROGRAMS, help="only this one")
+    parser.add_argument("--program", choices=PROGRAMS, help="explore only this program")
     parser.add_argument("--mutant", choices=MUTANTS, default="none", help="a fault to put into the code")
     options = parser.parse_args(arguments)
     mutant = MUTANTS[options.mutant]

@@ -1,4 +1,4 @@
-"""Redirects all requests and all writes to files of the real code into the explored world."""
+"""Redirection of all requests and all file writes of the real code into the explored world."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Words:
 
     def __setitem__(self, at: int, value: int) -> None:
         if self._name == "header" and at == spool_format.HeaderWord.SENT_UNTIL:
-            return  # a time: no count depends on it, but all states would differ
+            return  # no count depends on this time, but it would make all states differ
         self._world.before_step(f"{self._name}[{at}] = {value}")
         self._memory[at] = value
 

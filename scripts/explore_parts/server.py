@@ -10,7 +10,7 @@ from lupa import lua51
 
 from event_count_logger.store.scripts import SCRIPTS
 
-#: The scripts that it can run.
+#: The Lua scripts that this server can run.
 NAMES = ("commit", "prune", "touch")
 
 _WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"

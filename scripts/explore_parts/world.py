@@ -163,12 +163,12 @@ class World:
         if answer != "answered":
             self._is_in_doubt = True
             raise Unavailable("redis", answer)
-        if not (self.was_killed or self._tells_nothing(place)):
+        if not (self.was_killed or self._cannot_reveal_loss(place)):
             self.unnoticed = False
         return reply
 
-    def _tells_nothing(self, place: str) -> bool:
-        """Returns True if the answer to this request cannot reveal a loss to a process.
+    def _cannot_reveal_loss(self, place: str) -> bool:
+        """Returns True if the answer to a request cannot reveal to a process that Redis has lost data.
 
         While a copy of a request may be under way, a process waits for the answer to its next commit.
         """
@@ -176,7 +176,7 @@ class World:
 
     def _kill(self) -> None:
         self.was_killed = True
-        self._is_calm = True  # code that runs while the exception unwinds is not part of the process
+        self._is_calm = True  # a killed process runs no `finally` or `except` blocks
         raise Killed
 
     def between_steps(self, memory: object) -> None:

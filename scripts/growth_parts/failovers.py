@@ -26,7 +26,7 @@ class Failovers:
     def part(
         self, number: int, parts: int, watched: Sequence[Watched], config_file: Path, log: object
     ) -> None:
-        """Inject this part of all failovers."""
+        """Inject part `number` of `parts`, counted from 0, of all failovers."""
         for _ in range(self._n * number // parts, self._n * (number + 1) // parts):
             primary = self._servers.wait_until_replicated()
             primary.kill()
@@ -35,7 +35,7 @@ class Failovers:
             self.done["failovers"] += 1
 
     def wait_until_found(self) -> None:
-        """Does nothing: no spool files are left behind."""
+        """Return at once: failovers leave no spool files."""
 
     def close(self) -> None:
         self._servers.kill_all()

@@ -83,13 +83,13 @@ class Faults:
 
     @property
     def left(self) -> int:
-        """Number of events in all files that were left behind."""
+        """Number of events in all spool files that were left behind."""
         return self.done["files"]
 
     def part(
         self, number: int, parts: int, watched: Sequence[Watched], config_file: Path, log: object
     ) -> None:
-        """Inject this part of all faults."""
+        """Inject part `number` of `parts`, counted from 0, of all faults."""
         if self._leaver is None:
             self._leaver = Leaver(config_file, log)
         actions: dict[str, Callable[[], object]] = {

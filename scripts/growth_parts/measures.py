@@ -26,7 +26,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 def memory() -> dict[str, int]:
-    """Sizes in KB, and numbers.
+    """Returns sizes in KB, and numbers:
 
     anonymous: memory that belongs to this process alone.
     malloc used, malloc free: parts of the heaps of the C library.
@@ -80,7 +80,7 @@ def _malloc_kb() -> tuple[int, int]:
 
 
 def _heaps() -> int:
-    """Number of heaps of the C library; see malloc_info(3)."""
+    """Returns the number of heaps of the C library; see malloc_info(3)."""
     try:
         _LIBC.malloc_info  # noqa: B018 - other C libraries lack it
     except AttributeError:
@@ -94,7 +94,7 @@ def _heaps() -> int:
 
 
 def details() -> dict[str, dict[str, int]]:
-    """Bytes by line of code, and numbers of objects by type and by attribute."""
+    """Returns bytes by line of code, and numbers of objects by type and by attribute."""
     gc.collect()
     objects = gc.get_objects()
     return {

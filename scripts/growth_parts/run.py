@@ -133,7 +133,7 @@ class Run:
 
 
 def _grown(what: str, numbers: Sequence[Mapping[str, int]]) -> Table:
-    """Returns the names that have grown most, and their numbers after one, half, and all of the parts."""
+    """Returns a table of the names whose numbers have grown most, after one, half, and all of the parts."""
     first, half, last = numbers[0], numbers[(len(numbers) - 1) // 2], numbers[-1]
     more = {name: n - first.get(name, 0) for name, n in last.items() if n > first.get(name, 0)}
     names = sorted(more, key=more.__getitem__, reverse=True)[:_MOST]

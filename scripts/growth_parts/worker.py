@@ -13,7 +13,7 @@ from event_count_logger import EventCountLogger
 #: Groups in which the worker counts, with their settings.
 GROUPS: dict[str, dict[str, float]] = {"direct": {}, "cached": {"sync_interval": 0.02}}
 
-#: Wrong keys take the place of counters of the last one.
+#: Events to count. Keys of a wrong type replace counters of the last one.
 EVENTS = [*(f"event{number}" for number in range(9)), "refused"]
 
 _PAUSE_S = 0.01

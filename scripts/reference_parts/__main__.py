@@ -1,4 +1,4 @@
-"""Writes the pages."""
+"""Program that writes docs/configuration.md, docs/commands.md and example_config.yml."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ WIDTH = 80
 
 
 def page() -> str:
-    """The page, as it is to be in docs/commands.md."""
+    """Returns the page for docs/commands.md."""
     context = _context(ecl, "ecl")
     names = ecl.list_commands(context)
     commands = {name: ecl.get_command(context, name) for name in names}

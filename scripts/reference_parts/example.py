@@ -1,4 +1,4 @@
-"""The comments of example_config.yml: that of a setting is the first sentence of its meaning."""
+"""The comments of example_config.yml: the first sentence of the meaning of each setting, and its default."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def unequal_counts(group: str, what: Mapping[str, Mapping[str, int]]) -> Iterato
 
 
 def wrong_snapshots(followed: Finished, finished: Finished, missed: int) -> Iterator[str]:
-    """Yields intervals that a follower has read with other counts than the server had."""
+    """Yields intervals whose counts differ between a follower and the server, and missed ones."""
     for (group, start), counts in finished.items():
         if counts != followed.get((group, start)):
             yield f"{group}, from {start}: counts were {counts}, read were {followed.get((group, start))}"
@@ -56,7 +56,7 @@ def wrong_snapshots(followed: Finished, finished: Finished, missed: int) -> Iter
 
 
 def unexpected_messages(log_file: Path) -> Iterator[str]:
-    """Yields the first lines that no fault explains."""
+    """Yields the first lines of a log that no fault explains."""
     lines = [line for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
     unexpected = [line for line in lines if not _EXPECTED.search(line)]
     yield from (f"logged: {line}" for line in unexpected[:_MOST_LINES])

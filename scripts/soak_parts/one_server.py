@@ -152,7 +152,7 @@ class OneServerSoak:
 
 
 def soak(folder: Path, seconds: float, seed: int) -> list[str]:
-    """Run one round after the other; returns all problems found."""
+    """Run rounds of equal length, `seconds` in total; returns all problems found."""
     rounds = max(1, math.ceil(seconds / LONGEST_ROUND_S))
     problems: list[str] = []
     for number in range(rounds):

@@ -1,7 +1,7 @@
 """The fault proxy of scripts/soak --one-server: a process that leads the process group.
 
-Its settings and counts are the control words of the shared memory. At the end of its standard input it kills
-the process group.
+The settings and counts of the proxy are the control words of the shared memory. The proxy kills the process
+group when its standard input ends.
 
 Usage: python -m soak_parts.proxy SHARED_MEMORY PORT_FILE SERVER_SOCKET SEED
 """
@@ -27,7 +27,7 @@ _LOOK_S = 0.01
 def main(memory_file: str, port_file: str, server_socket: str, seed: str) -> None:
     words = SharedMemory(Path(memory_file), [*GROUPS]).words
     proxy = FaultProxy(lambda: server_socket, words, random.Random(seed))
-    threading.Thread(target=_cut_when_asked, args=(proxy, words), daemon=True).start()
+    threading.Thread(target=_cut_when_requested, args=(proxy, words), daemon=True).start()
     unfinished = Path(port_file).with_suffix(".new")
     unfinished.write_text(str(proxy.port))
     unfinished.rename(port_file)
@@ -35,7 +35,7 @@ def main(memory_file: str, port_file: str, server_socket: str, seed: str) -> Non
     os.killpg(0, signal.SIGKILL)
 
 
-def _cut_when_asked(proxy: FaultProxy, words: memoryview[int]) -> None:
+def _cut_when_requested(proxy: FaultProxy, words: memoryview[int]) -> None:
     n_cut = 0
     while True:
         time.sleep(_LOOK_S)

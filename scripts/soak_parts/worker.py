@@ -1,7 +1,7 @@
-"""Counts in threads and forked processes, and records in shared memory what it logs.
+"""A worker that counts in threads and forked processes, and records each logged count in shared memory.
 
-It ends after a time or by SIGTERM. Tests and scripts/soak compare the records with what was counted, also
-those of killed workers.
+The worker ends after a time or by SIGTERM. Tests and scripts/soak compare the records, also those
+of killed workers, with the counts in Redis.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ BATCHES = (1, 10, 100, 1000)
 INTERVALS = {1: ("1h",), 4: ("1h", "2h", "3h", "4h")}
 CLIENTS = 3
 
-#: The memory of fewer events is small beside that of connections.
+#: Least number of events whose memory is shown: that of fewer ones is small beside that of connections.
 _ENOUGH_TO_WEIGH = 10_000
 
 Rates = dict[tuple[int, int], list[float]]

@@ -29,7 +29,7 @@ COSTS = {"native": "native", "pure": "pure Python"}
 WAYS = {False: "sync_interval: 0", True: "direct, in a coroutine"}
 STATES = ("the server answers", "it is stopped", "its port is closed")
 
-#: Calls without a limit: one is not of this library, the other one happens once.
+#: Calls without a target: the first one is not of this library, the second one happens once.
 EMPTY, FIRST = "an empty loop", "the first log()"
 
 #: Timeout of a notification, in seconds.
@@ -113,7 +113,7 @@ def _latencies_ms(bench: Bench, kind: str, in_loop: bool) -> list[float]:
 
 @contextmanager
 def _changes(bench: Bench, prefix: str) -> Iterator[Iterator[tuple[str, int]]]:
-    """Give each event whose key with this prefix changes, and the `time.monotonic_ns()` of the change."""
+    """Yield an iterator over changes of keys with this prefix: the event, and the `time.monotonic_ns()`."""
     client = redis.Redis(port=bench.server.port, socket_timeout=_LONGEST_WAIT_S, decode_responses=True)
     client.config_set("notify-keyspace-events", "K$")
     with client, client.pubsub() as subscription:

@@ -1,4 +1,4 @@
-"""What counting an event costs the application, in cached groups and in other libraries."""
+"""Cost of counting an event for the application, in cached groups and in other libraries."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(bench: Bench) -> Section:
         return _ratio(samples[row, ONE])
 
     def against(row: Row, other: Row) -> float | None:
-        """How many times the second costs the first; both in units of the empty method of their process."""
+        """Returns the cost of `other` divided by that of `row`, in units of each process's empty method."""
         own, others = relative(row), relative(other)
         return others / own if own and others else None
 
@@ -85,7 +85,7 @@ def run(bench: Bench) -> Section:
 
 
 def _measure(bench: Bench) -> Samples:
-    """All rows in turn, again and again; in several sets of processes, whose luck with memory differs."""
+    """Measure all rows in turn, repeatedly, in several sets of processes: memory layouts differ."""
     samples: Samples = defaultdict(list)
     for _ in range(bench.effort.processes):
         with bench.workers(KINDS) as workers:
