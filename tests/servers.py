@@ -75,6 +75,13 @@ class Server(ServerProcess):
     def go_on(self) -> None:
         self.resume()
 
+    def text(self, key: str) -> str:
+        """Returns the value of a string key, which must exist."""
+        with self.client as client:
+            value = client.get(key)
+        assert isinstance(value, str), key
+        return value
+
     def counts(self, group: str, interval: str, half: str) -> dict[str, int]:
         """The counters as they are in the server, whatever any index says."""
         prefix = f"{group}:{interval}:{half}:"

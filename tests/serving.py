@@ -39,7 +39,7 @@ class Serving:
         self.process.kill()
         self.process.wait()
 
-    def post(self, path: str, body: Any, media_type: str = JSON, **headers: str) -> tuple[int, Any]:
+    def post(self, path: str, body: Any, media_type: str = JSON, **headers: Any) -> tuple[int, Any]:
         """Send a POST request, as JSON unless the body is bytes; return status and parsed body or None."""
         status, content, _ = self.ask("POST", path, body, Content_Type=media_type, **headers)
         return status, json.loads(content) if content else None

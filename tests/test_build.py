@@ -10,6 +10,7 @@ import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,13 +33,13 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> subpro
     )
 
 
-def succeed(*command: object, cwd: Path | None = None, **environment: str) -> str:
+def succeed(*command: object, cwd: Path | None = None, **environment: Any) -> str:
     done = run(*command, cwd=cwd, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def install(what: Path, directory: Path, **environment: str) -> Path:
+def install(what: Path, directory: Path, **environment: Any) -> Path:
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
     succeed(sys.executable, "-m", "pip", "install", *offline, "--target", directory, what, **environment)
     return directory

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from event_count_logger import Unavailable
+from event_count_logger import EventCountLogger, Unavailable
 from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
@@ -28,7 +28,7 @@ from event_count_logger.store import HistoryPosition, Store
 from tests.conftest import needs_debian
 from tests.counting_workers import EVENTS, CountingWorkers
 from tests.fixtures import Make, Run, Start, Write
-from tests.groups import group_of
+from tests.groups import event_group, group_of
 from tests.servers import Cluster, Server, wait_until
 from tests.test_acl import CLUSTER, ONE_SERVER
 
@@ -76,6 +76,15 @@ def on(cluster: Cluster, node: Server) -> list[str]:
 
 def counted(cluster: Cluster, event: str = "a") -> dict[str, int]:
     return {name: cluster.counts(f"{{{name}}}", "1h", "cur").get(event, 0) for name in GROUPS}
+
+
+def has_unsent(ecl: EventCountLogger, groups: Iterable[str]) -> bool:
+    """Returns whether any of the groups holds counts that Redis has not confirmed."""
+    return any(event_group(ecl, name).local.has_unsent() for name in groups)
+
+
+def is_unavailable(ecl: EventCountLogger, group: str) -> bool:
+    return ecl._store.client.is_unavailable(event_group(ecl, group).local.config)
 
 
 def workers(
@@ -176,22 +185,19 @@ def test_dead_node_delays_only_its_own_groups_and_is_logged_once(
     theirs, others = on(cluster, dead), [name for name in GROUPS if name not in on(cluster, dead)]
     dead.stall()
     try:
-        wait_until(
-            lambda: ecl["g1"].log("a") or ecl._store.client.is_unavailable(ecl["g1"].local.config),
-            what="it is noticed",
-        )
-        assert not any(ecl._store.client.is_unavailable(ecl[name].local.config) for name in others)
+        wait_until(lambda: ecl["g1"].log("a") or is_unavailable(ecl, "g1"), what="it is noticed")
+        assert not any(is_unavailable(ecl, name) for name in others)
         for name in others:
             ecl[name].log("a")
         direct = [name for name in others if "sync_interval" not in GROUPS[name]]
-        assert not any(ecl[name].local.has_unsent() for name in direct), "log() has returned too soon"
-        wait_until(lambda: not any(ecl[name].local.has_unsent() for name in others))
+        assert not has_unsent(ecl, direct), "log() has returned too soon"
+        wait_until(lambda: not has_unsent(ecl, others))
     finally:
         dead.go_on()
     about = [record.message for record in caplog.records if "cannot be reached" in record.message]
     assert len([message for message in about if f":{dead.port} " in message]) == 1, about
     wait_until(cluster.is_whole, what="it follows, should it have been replaced")
-    wait_until(lambda: not any(ecl[name].local.has_unsent() for name in theirs))
+    wait_until(lambda: not has_unsent(ecl, theirs))
 
     def counts() -> dict[str, int] | None:
         with suppress(redis.exceptions.MovedError):  # a replica takes its place just now
@@ -222,21 +228,20 @@ def test_silent_node_delays_other_groups_for_one_request_only(cluster: Cluster, 
     assert len(groups) - len(others) >= 8
     for name in groups:
         ecl[name].log("a")
-    wait_until(lambda: not any(ecl[name].local.has_unsent() for name in groups), what="all is sent")
+    wait_until(lambda: not has_unsent(ecl, groups), what="all is sent")
     with never_replaced(cluster):
         silent.stall()
         try:
             for name in groups:
                 ecl[name].log("a")
-            wait_until(lambda: ecl._store.client.is_unavailable(ecl["g0"].local.config), what="it is noticed")
+            wait_until(lambda: is_unavailable(ecl, "g0"), what="it is noticed")
             for _ in range(3):
                 for name in groups:
                     ecl[name].log("a")
-                sent = lambda: not any(ecl[name].local.has_unsent() for name in others)  # noqa: E731
-                wait_until(sent, 4, what="the others are sent")
+                wait_until(lambda: not has_unsent(ecl, others), 4, what="the others are sent")
         finally:
             silent.go_on()
-        wait_until(lambda: not any(ecl[name].local.has_unsent() for name in groups), what="all is sent")
+        wait_until(lambda: not has_unsent(ecl, groups), what="all is sent")
 
 
 def test_threads_that_begin_at_the_same_time_all_find_the_nodes(cluster: Cluster) -> None:
@@ -388,21 +393,21 @@ def test_unserved_slot_is_logged_once_and_counted_when_served(
     file = config_file({"redis": cluster.config, "groups": groups})
     ecl["a"].log("x", 2)
     ecl[other].log("x")
-    wait_until(lambda: not ecl["a"].local.has_unsent(), what="it is counted")
+    wait_until(lambda: not has_unsent(ecl, ["a"]), what="it is counted")
     with trouble(cluster, "{a}:24h:cur:x"):
         ecl["a"].log("y", 2)
         wait_until(lambda: message in caplog.text, what="it is logged")
         ecl[other].log("x")
-        assert not ecl[other].local.has_unsent()
+        assert not has_unsent(ecl, [other])
         check = run("ecl", "check", file)
         assert check.returncode == 1
         assert message in check.stdout
         scrape = Scraper(config.shown_groups, ecl._store).scrape()
         assert ([each.group for each in scrape.groups], scrape.up) == ([other], True)
         time.sleep(1.5)
-        assert ecl["a"].local.unsent() == {"y": 2}
+        assert event_group(ecl, "a").local.unsent() == {"y": 2}
         assert caplog.text.count(message) == 1
-    wait_until(lambda: not ecl["a"].local.has_unsent(), 5, what="it is counted soon")
+    wait_until(lambda: not has_unsent(ecl, ["a"]), 5, what="it is counted soon")
     wait_until(lambda: "Redis accepts the counts of group 'a' again" in caplog.text, what="it is logged")
     assert cluster.counts("{a}", "24h", "cur") == {"x": 2, "y": 2}
 
@@ -414,7 +419,13 @@ def test_master_logs_an_unserved_slot_once(cluster: Cluster, start: Start, confi
     wait_until(lambda: cluster.client.exists(key), what="it rotates")
     with half_moved(cluster, key):
         time.sleep(2)
-    wait_until(lambda: float(cluster.client.get("{a}:0.5s:cur:@ts")) > time.time() - 0.6, what="it goes on")
+
+    def start_of_interval() -> float:
+        value = cluster.client.get("{a}:0.5s:cur:@ts")
+        assert isinstance(value, str)
+        return float(value)
+
+    wait_until(lambda: start_of_interval() > time.time() - 0.6, what="it goes on")
     master.terminate()
     _, log = master.communicate(timeout=10)
     assert log.count("Group 'a', interval '0.5s': not rotated: The cluster does not serve key {a}:") == 1

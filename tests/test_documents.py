@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,17 +139,18 @@ def test_killed_follower_snippet_gets_each_interval_once(reader: GroupReader, st
     program = "\n\n".join([fenced(PYTHON, "python")[0], snippet(PYTHON, "def work_on"), ENDLESS])
     place = Path("requests.position")
     printed = ""
+
+    def is_up_to_date(before: str) -> bool:
+        return (
+            place.exists()
+            and place.read_text() not in (before, "")
+            and place.read_text() == reader.history("5s")[-1].position
+        )
+
     for _ in range(2):
         before = place.read_text() if place.exists() else ""
         process = start(sys.executable, "-u", "-c", program)
-        wait_until(
-            lambda before=before: (
-                place.exists()
-                and place.read_text() not in (before, "")
-                and place.read_text() == reader.history("5s")[-1].position
-            ),
-            what="the program has worked on the newest interval",
-        )
+        wait_until(partial(is_up_to_date, before), what="the program has worked on the newest interval")
         process.send_signal(signal.SIGKILL)
         printed += process.communicate()[0]
     spans = re.findall(r"^(\d+\.\d+) (\d+\.\d+) {", printed, re.MULTILINE)
@@ -169,7 +171,7 @@ def test_shell_snippet_succeeds_and_prints(command: str) -> None:
 def test_killed_shell_script_continues_at_its_position(reader: GroupReader, start: Start) -> None:
     needs_debian("jq", "jq")
     place = Path("position")
-    seen = []
+    seen: list[str] = []
     for _ in range(2):
         process = start("bash", "-c", snippet(SHELL, "--follow"), start_new_session=True)
         wait_until(

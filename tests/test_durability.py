@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from event_count_logger.reading.server_checks import examine
 from event_count_logger.store import Commit, SessionAction, Store
 from tests.conftest import needs_debian
 from tests.fixtures import Make, Run, Start, Write
+from tests.groups import event_group
 from tests.servers import BINARIES, Proxy, Server, free_port, wait_until
 
 HOUR = (Interval.parse("1h"),)
@@ -410,7 +412,7 @@ def test_counts_confirmed_by_replicas_survive_any_failover(
     group = group_on(logger, servers.proxy.config, durability="replicas", sync_interval=0.01)
     stop, logged = threading.Event(), [0]
     for replica in servers.replicas:
-        wait_until(lambda replica=replica: servers.is_on_disk(replica))
+        wait_until(partial(servers.is_on_disk, replica))
 
     def work() -> None:
         while not stop.is_set():
@@ -525,7 +527,10 @@ def test_settings_stand_in_a_group_or_beside_all() -> None:
 
 
 def test_idle_process_sends_heartbeats(server: Server, logger: Make) -> None:
-    groups = {"direct": {"intervals": ["1h"]}, "cached": {"intervals": ["1h"], "sync_interval": 3600}}
+    groups: dict[str, Any] = {
+        "direct": {"intervals": ["1h"]},
+        "cached": {"intervals": ["1h"], "sync_interval": 3600},
+    }
     config = from_dicts(
         {name: {**spec, "auto_declare_events": True} for name, spec in groups.items()}, server.config
     )
@@ -536,9 +541,9 @@ def test_idle_process_sends_heartbeats(server: Server, logger: Make) -> None:
             group.log("a")
             assert group.sync()
         for name in groups:
-            seen, source = f"{name}:@sources_seen", events[name].local.cells.source
+            seen, source = f"{name}:@sources_seen", event_group(events, name).local.cells.source
             for _ in range(2):  # and again
-                wait_until(lambda seen=seen, source=source: server.client.hget(seen, source))
+                wait_until(partial(server.client.hget, seen, source))
                 server.client.hdel(seen, source)
 
 
@@ -566,7 +571,9 @@ def test_master_prunes_processes_that_have_ended(
     server.client.hset("g:@sources", source, "7")
     start("ecl_master", file)
     wait_until(lambda: server.client.hget("g:@sources_seen", source))
-    seen_at, position = server.client.hget("g:@sources_seen", source).split()
+    seen = server.client.hget("g:@sources_seen", source)
+    assert isinstance(seen, str)
+    seen_at, position = seen.split()
     assert position == "7"
     day = 24 * 3600
     config = from_dicts({"g": {"intervals": ["1h"]}}, server.config)

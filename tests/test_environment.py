@@ -264,8 +264,8 @@ def test_problem_shows_text_with_a_variable_as_written(
     secret: str, key: str, written: object, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VALUE", secret)
-    config = {"groups": {"web": WEB}, "tail": [{**ENTRY, "rules": [{"match": "(?P<x>)", key: written}]}]}
-    (problem, *_) = problems(lambda: from_dicts(**config))
+    tail = [{**ENTRY, "rules": [{"match": "(?P<x>)", key: written}]}]
+    (problem, *_) = problems(lambda: from_dicts({"web": WEB}, tail=tail))
     assert fault in problem
 
 

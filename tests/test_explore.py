@@ -75,7 +75,7 @@ def everything(client: redis.Redis) -> dict[str, Any]:
         "set": client.smembers,
     }
     types = {key: client.type(key) for key in client.scan_iter() if not key.endswith(":@intervals")}
-    return {key: read[kind](key) for key, kind in types.items() if kind != "list"}
+    return {key: read[str(kind)](key) for key, kind in types.items() if kind != "list"}
 
 
 def steps(chance: random.Random, now: int) -> list[Callable[[Store], Any]]:

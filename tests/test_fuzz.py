@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import BIN
-from tests.fixtures import Write
+from tests.fixtures import Start, Write
 from tests.servers import Server, wait_until
-from tests.serving import Serving, Start
+from tests.serving import Serving
 
 GROUPS = {
     "open": {"auto_declare_events": True, "intervals": ["24h"], "sessions": {}, "sync_interval": 0.1},

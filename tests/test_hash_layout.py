@@ -115,7 +115,7 @@ def test_rejected_batch_with_sessions_changes_nothing(store: Store, any_server: 
 
 
 def test_missing_permission_rejects_the_commit_without_changes(own_server: Server) -> None:
-    rules = {"enabled": True, "nopass": True, "keys": ["*"]}
+    rules: dict[str, Any] = {"enabled": True, "nopass": True, "keys": ["*"]}
     own_server.client.acl_setuser("u", **rules, commands=["+@all", "-hincrby"])
     store = Store(RedisConfig(**own_server.config, options={"username": "u", "password": ""}))
     assert {refusal.key for refusal in commit(store, 0, {"a": 1}).refusals} == {"g:5s:cur", "g:@totals"}
@@ -159,7 +159,8 @@ def test_overtaken_master_reads_the_interval_again(
     store: Store, any_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(store, 0, {"early": 1})
-    look, overtaken = HashLayout._noted, []
+    look = HashLayout._noted
+    overtaken: list[bool] = []
 
     def look_late(self: HashLayout, *arguments: Any) -> Any:
         found = look(self, *arguments)
@@ -202,7 +203,8 @@ def test_read_in_pages_restarts_when_an_interval_ends(store: Store, monkeypatch:
     commit(store, 0, batch)
     store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015)
     commit(store, 1, dict.fromkeys(batch, 2), now=NOW + 5)
-    scan, scanned = HashLayout._scan, []
+    scan = HashLayout._scan
+    scanned: list[str] = []
 
     def rotate_after_the_first_scan(self: HashLayout, key: str) -> Any:
         found = scan(self, key)
@@ -240,7 +242,8 @@ def test_interval_removed_from_the_history_during_read_is_left_out(
     for at in range(2):
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
         store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
-    finished, asked = HashLayout.finished, []
+    finished = HashLayout.finished
+    asked: list[bool] = []
 
     def rotate_first(self: HashLayout, *arguments: Any) -> Any:
         if not asked:
@@ -273,7 +276,7 @@ def test_foreign_entry_in_the_history_leaves_other_counts(
     assert any_server.client.xlen("g:5s:@history") == 3
     if entry_id == "*":
         foreign = any_server.client.xadd("g:5s:@history", {"x": "y"})
-        with pytest.raises(Rejected, match=f"entry {foreign} of the history cannot be read"):
+        with pytest.raises(Rejected, match=f"entry {foreign!s} of the history cannot be read"):
             Reader(store).history(group, FIVE_S)
         any_server.client.xdel("g:5s:@history", foreign)
     count_and_rotate(store, range(3, 5), group)

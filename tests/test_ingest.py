@@ -36,9 +36,9 @@ from event_count_logger.web.json_body import BodyReader
 from event_count_logger.web.problems import HTTPProblem
 from tests.browsers import chromium
 from tests.conftest import BIN
-from tests.fixtures import Make, Write
+from tests.fixtures import Make, Start, Write
 from tests.servers import Proxy, Server, free_port, wait_until
-from tests.serving import JSON, Serving, Start
+from tests.serving import JSON, Serving
 
 GROUPS: dict[str, Any] = {
     "web": {"events": ["req1", "req2", "error"], "intervals": ["24h"]},
@@ -71,11 +71,14 @@ def shared_site(shared: Server) -> Iterator[Serving]:
     file.write_text(json.dumps({"redis": shared.config, "groups": GROUPS}))
     started: list[subprocess.Popen[str]] = []
 
-    def start(name: str, *arguments: object) -> subprocess.Popen[str]:
-        command = [str(BIN / name), *map(str, arguments)]
+    def start(*command: object, **options: Any) -> subprocess.Popen[str]:
+        name, *arguments = map(str, command)
         environment = {**os.environ, "ECL_SPOOL_DIR": str(shared.directory / "spool")}
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
-        return started[-1]
+        process = subprocess.Popen(
+            [BIN / name, *arguments], stderr=subprocess.PIPE, text=True, env=environment, **options
+        )
+        started.append(process)
+        return process
 
     yield Serving(start, file)
     for process in started:
@@ -151,7 +154,8 @@ def test_event_with_count_0_does_not_use_the_cardinality_limit(site: Serving, sh
     assert shared.counts("open", "24h", "cur") == {"a": 10}
 
 
-WRONG = [
+WRONG_COUNTS: list[Any] = [True, 1.5, "3", -1, None, LARGEST + 1, 10**400, {}]
+WRONG: list[tuple[Any, int, str | None]] = [
     (b"{", 400, None),
     (b"", 400, None),
     (b"\xff{}", 400, None),
@@ -167,10 +171,7 @@ WRONG = [
     ({"events": {"req1": 1}, "event": {}}, 422, "event"),
     ({"events": {"req1": 1, "nothing": 1}}, 422, "events.nothing"),
     ({"events": {"req1": 1, "\ud800": 1}}, 422, "events.\ud800"),
-    *[
-        ({"events": {"error": 1, "req1": wrong}}, 422, "events.req1")
-        for wrong in (True, 1.5, "3", -1, None, LARGEST + 1, 10**400, {})
-    ],
+    *[({"events": {"error": 1, "req1": wrong}}, 422, "events.req1") for wrong in WRONG_COUNTS],
     ({"events": {f"e{n}": 1 for n in range(10_001)}}, 422, "events"),
     ({"events": {}, **{f"e{n}": 1 for n in range(100)}}, 422, None),
     ({"events": {f"e{n}": 1 for n in range(20_002)}}, 413, None),
@@ -185,8 +186,9 @@ WRONG = [
 
 def test_request_with_one_wrong_event_counts_nothing(site: Serving, shared: Server) -> None:
     before = shared.everything()
+    without_and_with_key: list[dict[str, Any]] = [{}, {"Idempotency_Key": "k"}]
     for body, expected, field in WRONG:
-        for headers in ({}, {"Idempotency_Key": "k"}):
+        for headers in without_and_with_key:
             status, content, answered = site.ask("POST", EVENTS, body, Content_Type=JSON, **headers)
             answer = (status, answered["content-type"])
             assert answer == (expected, "application/problem+json"), (str(body)[:100], content)
@@ -365,7 +367,7 @@ def test_many_valid_entries_are_read() -> None:
     ],
 )
 def test_unacceptable_request_counts_nothing(
-    site: Serving, shared: Server, path: str, headers: dict[str, str], status: int
+    site: Serving, shared: Server, path: str, headers: dict[str, Any], status: int
 ) -> None:
     body = b'{"events": {"req1": 1}}'
     answer, content, answered = site.ask("POST", path, body, **{"Content_Type": JSON, **headers})
@@ -385,8 +387,8 @@ def test_unacceptable_request_counts_nothing(
 def test_origin_is_compared_with_the_host_of_an_absolute_target(
     site: Serving, target: str, host: str, origin: str, status: int
 ) -> None:
-    body, headers = {"events": {"req1": 0}}, {"Content_Type": JSON, "Host": host, "Origin": origin}
-    answer, content, _ = site.ask("POST", f"{target}{EVENTS}", body, **headers)
+    body, path = {"events": {"req1": 0}}, f"{target}{EVENTS}"
+    answer, content, _ = site.ask("POST", path, body, Content_Type=JSON, Host=host, Origin=origin)
     assert answer == status, content
 
 
@@ -544,10 +546,13 @@ def test_requests_are_counted_exactly_through_two_kills(
                 answered[number] += 1
                 return
 
+    def has_answered(n: int) -> bool:
+        return answered.total() >= n
+
     with ThreadPoolExecutor(4) as senders:
         done = [senders.submit(send, number) for number in sent]
         for part in (300, 700):
-            wait_until(lambda part=part: answered.total() >= part)
+            wait_until(partial(has_answered, part))
             site.kill()
             site.start()
     assert [each.exception() for each in done] == [None] * 1100
@@ -650,7 +655,7 @@ def test_allowed_pages_count_without_token_and_do_nothing_else(
     )
     status, _, headers = counting(Origin=PAGES)
     assert (status, headers["access-control-allow-origin"], headers["vary"]) == (202, PAGES, "Origin")
-    asked = {"Access_Control_Request_Method": "POST"}
+    asked: dict[str, Any] = {"Access_Control_Request_Method": "POST"}
     assert site.ask("OPTIONS", EVENTS, Origin=PAGES, **asked)[0] == 204
     assert site.ask("OPTIONS", EVENTS, Origin="https://evil.example", **asked)[0] == 403
     for method, path in (("GET", "/api/v1/groups"), ("OPTIONS", "/api/v1/groups"), ("GET", "/metrics")):

@@ -79,7 +79,7 @@ def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, co
     time.sleep(4.5)
     master.send_signal(signal.SIGCONT)
     back_at = int(server.client.time()[0]) + 1
-    wait_until(lambda: int(server.client.get("g:1s:last:@ts")) > back_at)
+    wait_until(lambda: int(server.text("g:1s:last:@ts")) > back_at)
     master.terminate()
     (late,) = late_rotations(master.communicate(timeout=10)[1])
     assert re.search(

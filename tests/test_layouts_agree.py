@@ -12,6 +12,7 @@ import pytest
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, Layout, RedisConfig, SessionsConfig
+from event_count_logger.config.session_actions import ACTIONS
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.reader import Reader, Snapshot
@@ -80,7 +81,7 @@ class Twins:
         self.client.hset(hash, event, wrong)
 
         def keys_of(group: GroupConfig) -> set[str]:
-            return set(self.client.keys(f"{group.name}:*")) - {keys.intervals(group.prefix)}
+            return {*map(str, self.client.keys(f"{group.name}:*"))} - {keys.intervals(group.prefix)}
 
         def is_refused(group: GroupConfig) -> bool:
             there = keys_of(group)
@@ -96,7 +97,7 @@ class Twins:
     def sessions(self) -> None:
         actions = [
             SessionAction(f"s{self.chance.randrange(8)}", "visit", name, self.now - self.chance.randrange(40))
-            for name in self.chance.choices(["start", "heartbeat", "end"], k=self.chance.randrange(1, 5))
+            for name in self.chance.choices(ACTIONS, k=self.chance.randrange(1, 5))
         ]
         before = self.running()
         self.both(lambda group: self.store.commits.commit_actions(group, actions, now=self.now))

@@ -65,7 +65,7 @@ def test_verbose_master_logs_one_line_per_rotation(server: Server, start: Start,
     groups = {**GROUPS, "h": {"events": ["e"], "intervals": ["1h"]}}
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))
     first = wait_until(rotates(server))
-    wait_until(lambda: int(server.client.get("g:1s:last:@ts")) >= int(first) + 2)
+    wait_until(lambda: int(server.text("g:1s:last:@ts")) >= int(first) + 2)
     master.terminate()
     out, err = master.communicate(timeout=10)
     lines = [line for line in err.splitlines() if "rotated" in line]
@@ -314,14 +314,37 @@ def plant_foreign(directory: Path) -> None:
     os.chown(file, 12345, -1)
 
 
+def open_with_mode(mode: int) -> Callable[[Path], object]:
+    """Set the mode of the directory, which is not empty then."""
+
+    def open_to_others(directory: Path) -> None:
+        directory.chmod(mode)
+        (directory / "x").touch()
+
+    return open_to_others
+
+
+def link(directory: Path) -> None:
+    directory.rmdir()
+    directory.with_name("real").mkdir(0o700)
+    directory.symlink_to("real")
+
+
+def replace_by_file(directory: Path) -> None:
+    directory.rmdir()
+    directory.touch()
+
+
+def plant_fifo(directory: Path) -> None:
+    (directory / "appendonlydir").mkdir()
+    os.mkfifo(directory / "appendonlydir" / "x.aof")
+
+
 UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "open to others": (lambda path: (path.chmod(0o755), (path / "x").touch()), "has mode 0755, not 0700"),
-    "writable by others": (lambda path: (path.chmod(0o777), (path / "x").touch()), "has mode 0777, not"),
-    "a symbolic link": (
-        lambda path: (path.rmdir(), path.with_name("real").mkdir(0o700), path.symlink_to("real")),
-        "is a symbolic link",
-    ),
-    "a file": (lambda path: (path.rmdir(), path.touch()), "data is a regular file, not a directory"),
+    "open to others": (open_with_mode(0o755), "has mode 0755, not 0700"),
+    "writable by others": (open_with_mode(0o777), "has mode 0777, not"),
+    "a symbolic link": (link, "is a symbolic link"),
+    "a file": (replace_by_file, "data is a regular file, not a directory"),
     "of another user": (lambda path: os.chown(path, 12345, -1), "belongs to user 12345, not to"),
     "with a linked configuration": (plant("valkey.conf"), "valkey.conf is a symbolic link"),
     "with a linked log": (plant("valkey.log"), "valkey.log is a symbolic link"),
@@ -333,10 +356,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
         "valkey.conf is a FIFO, not a regular file",
     ),
     "with a FIFO for a log": (lambda path: os.mkfifo(path / "valkey.log"), "valkey.log is a FIFO, not"),
-    "with a FIFO for data": (
-        lambda path: ((path / "appendonlydir").mkdir(), os.mkfifo(path / "appendonlydir" / "x.aof")),
-        "x.aof is a FIFO, not a regular file",
-    ),
+    "with a FIFO for data": (plant_fifo, "x.aof is a FIFO, not a regular file"),
     "with a directory for a lock": (
         lambda path: (path / "master.lock").mkdir(),
         "master.lock is a directory, not a regular file",
@@ -503,6 +523,7 @@ def test_stopped_or_long_silent_master_is_forgotten(server: Server) -> None:
     for master, seen in ((silent, now - 16), (lost, now - 3700)):
         store.masters.record([group_of("g")], master)
         value = server.client.hget("g:@masters", master.id)
+        assert isinstance(value, str)
         server.client.hset("g:@masters", master.id, f"{seen} {value.partition(' ')[2]}")
     server.client.hset("g:@masters", "foreign", "x")
     store.masters.record_stop([group_of("g")], MasterInfo("h", 4, "2.0.0", now - 1000.0))
@@ -520,7 +541,7 @@ def test_rejected_heartbeat_is_logged_once_and_stops_no_rotation(
     server.client.set("g:@masters", "x")
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     first = wait_until(rotates(server))
-    wait_until(lambda: int(server.client.get("g:1s:last:@ts")) >= int(first) + 1)
+    wait_until(lambda: int(server.text("g:1s:last:@ts")) >= int(first) + 1)
     master.terminate()
     _, err = master.communicate(timeout=10)
     rejected = (

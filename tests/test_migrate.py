@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -123,8 +124,8 @@ def _killed_at(step: int, server: Server, group: GroupConfig, to: Layout) -> boo
         store = Store(RedisConfig(**server.config))
         exchange, sent = store.client.route.exchange, iter(range(1, 10_000))
 
-        def cut_off(*arguments: Any) -> Any:
-            answer = exchange(*arguments)
+        def cut_off(requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
+            answer = exchange(requests, key, connect)
             if next(sent) == step:
                 os.kill(os.getpid(), signal.SIGKILL)
             return answer
@@ -235,11 +236,11 @@ class CutOffStore(Store):
         super().__init__(config)
         exchange = self.client.route.exchange
 
-        def cut_off(*arguments: Any) -> Any:
+        def cut_off(requests: Sequence[bytes], key: str, connect: bool) -> list[Any]:
             if self.n_left == 0:
                 raise CutOff
             self.n_left -= 1
-            return exchange(*arguments)
+            return exchange(requests, key, connect)
 
         self.client.route.exchange = cut_off  # type: ignore[method-assign]
 

@@ -56,7 +56,8 @@ def rotated(server: Server, group: str, interval: str = "1s") -> Any:
 
 def merged(server: Server, group: str) -> list[int]:
     """Returns for each finished interval how many seconds it covers."""
-    fields = [entry for _, entry in server.client.xrange(f"{group}:1s:@history")]
+    entries: Any = server.client.xrange(f"{group}:1s:@history")
+    fields = [entry for _, entry in entries]
     return [round(float(each["@end"]) - float(each["@start"])) for each in fields if "@end" in each]
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, MasterInfo, RejectedKey, Rotation, SessionAction, Store
+from event_count_logger.store.node import Node
 from tests.conftest import only_keys
 from tests.groups import group_of
 from tests.servers import Server
@@ -188,7 +191,7 @@ def test_sessions_that_add_nothing_leave_no_counter_behind(store: Store, any_ser
     assert any_server.counts("g", "5s", "cur") == {"dash": 1}
 
 
-OBSTACLES = {
+OBSTACLES: dict[str, tuple[Callable[[redis.Redis], object], str]] = {
     "a list": (lambda client: client.rpush("g:1m:cur:b", "x"), "g:1m:cur:b"),
     "no integer": (lambda client: client.set("g:1m:cur:b", "x"), "g:1m:cur:b"),
     "the largest integer": (lambda client: client.set("g:1m:cur:b", LARGEST), "g:1m:cur:b"),
@@ -344,7 +347,7 @@ def test_scripts_are_sent_again_to_a_server_that_has_forgotten_them(store: Store
 
 def test_server_clock_is_used_and_learned_without_one(store: Store, any_server: Server) -> None:
     store.commits.commit(group_of("g", BOTH), "src", 0, 1, {"a": 1})
-    start = float(any_server.client.get("g:5s:cur:@ts"))
+    start = float(any_server.text("g:5s:cur:@ts"))
     assert start == FIVE_S.start_of(store.client.server_time()) or start == FIVE_S.start_of(
         store.client.server_time() - 5
     )
@@ -490,7 +493,7 @@ def test_overtaken_master_reads_the_interval_again(
 def test_missing_permission_rejects_the_commit_without_changes(own_server: Server) -> None:
     from event_count_logger.config import from_dicts
 
-    rules = {"enabled": True, "nopass": True, "keys": ["*"]}
+    rules: dict[str, Any] = {"enabled": True, "nopass": True, "keys": ["*"]}
     own_server.client.acl_setuser("u", **rules, commands=["+@all", "-sadd"])
     store = Store(from_dicts({}, {**own_server.config, "username": "u", "password": ""}).redis)
     assert {refusal.key for refusal in commit(store, 0, 1, {"a": 1}).refusals} == {
@@ -506,7 +509,8 @@ def test_missing_permission_rejects_the_commit_without_changes(own_server: Serve
 def test_answer_to_another_request_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(store, 0, 1, {"a": 1})
     monkeypatch.setattr("event_count_logger.store.connection.Connection.is_stale", lambda connection: False)
-    store.client.route._idle[-1][1].send_command("PING")
+    assert isinstance(store.client.route, Node)
+    store.client.route._idle[-1][1].send_command("PING")  # type: ignore[no-untyped-call]  # of redis-py
     with pytest.raises(Unavailable, match="it answered another request"):
         commit(store, 1, 2, {"a": 1})
     assert commit(store, 1, 2, {"a": 1}).outcome in ("applied", "duplicate")
@@ -703,7 +707,7 @@ def test_process_that_has_committed_or_sent_a_heartbeat_is_kept(store: Store, an
 
 
 def test_source_that_is_no_process_is_never_pruned(store: Store, any_server: Server) -> None:
-    sources = {
+    sources: dict[Any, Any] = {
         "tail:host:/var/log/x": "[1]",
         "s": "1",
         "0" * 32: "1",
@@ -753,7 +757,7 @@ def test_pruning_again_too_soon_does_nothing(store: Store, any_server: Server) -
 
 
 def test_thousands_of_processes_are_pruned_in_pages(store: Store, any_server: Server) -> None:
-    sources = {keys.process(f"{number:032x}", 0): "1" for number in range(2000)}
+    sources: dict[Any, Any] = {keys.process(f"{number:032x}", 0): "1" for number in range(2000)}
     any_server.client.hset("g:@sources", mapping={**sources, "s": "1"})
     sweep(store, 16)
     assert store.sources.prune(LASTING, NOW + 18 * HOUR_S) == 2000

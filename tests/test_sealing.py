@@ -9,6 +9,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from event_count_logger.keys import Half
 from event_count_logger.store import HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
@@ -27,7 +28,7 @@ def part(start: float, *finished: HistoryEntry, is_all: bool = False) -> Part:
 
 def reading(start: float | None, last_start: float | None = None, **counts: int) -> Reading:
     position = None if start is None or last_start is None else HistoryPosition(round(start * 1000), 3)
-    counted = {"cur": counts, "last": {"l": 1}}
+    counted: dict[Half, dict[str, int]] = {"cur": counts, "last": {"l": 1}}
     return Reading(start or 0, start, last_start, "", counted, {}, position)
 
 

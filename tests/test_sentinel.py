@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,16 @@ def test_confirmed_counts_are_exact_although_primaries_are_killed(setup: Sentine
 @pytest.mark.timeout(60 * KILLS)
 def test_counts_lost_with_a_primary_are_logged_and_counted(setup: SentinelSetup, start: Start) -> None:
     processes = workers(start, setup, "memory")
+
+    def all_count_on(before: dict[str, int]) -> bool:
+        return all(counted(setup.primary())[name] > before[name] for name in GROUPS)
+
     wait_until(lambda: all(counted(setup.primary()).values()))
     for _ in range(KILLS):
         for replica in (server for server in setup.servers if server is not setup.primary()):
             with replica.client as client:
                 client.replicaof("127.0.0.1", free_port())  # what comes now is only on the primary
-        before = counted(setup.primary())
-        wait_until(
-            lambda before=before: all(counted(setup.primary())[name] > before[name] for name in GROUPS)
-        )
+        wait_until(partial(all_count_on, counted(setup.primary())))
         replace_primary(setup)
     logged, primary = logged_by(processes), setup.primary()
     for name in GROUPS:

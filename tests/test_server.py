@@ -37,7 +37,7 @@ from tests.servers import Server, wait_until
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"quoted\" & 'so'", "é\u202e雪😀", "a:b\\c", "</script>"]
 
-GROUPS = {
+GROUPS: dict[str, dict[str, Any]] = {
     "web": {"events": ["ok", "error"], "intervals": ["24h", "48h"], "title": "Web", "labels": {"ok": "Fine"}},
     "hostile": {"auto_declare_events": True, "intervals": ["24h"]},
     "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
@@ -68,7 +68,7 @@ class Site:
         connection.request(method, path, headers={"Connection": "close", **named})
         return connection.getresponse()
 
-    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+    def get(self, path: str, **headers: Any) -> tuple[int, Any]:
         """Returns status and parsed body."""
         with self.open(path, **headers) as response:
             return response.status, json.loads(response.read())

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -324,12 +325,13 @@ def test_in_any_order_each_sealed_interval_is_read_and_followed_whole(
         elif action < 0.8:
             some = [which] if action < 0.55 else ALL
             split.rotate(now, *some)
-            for shard in some:
-                model[shard].rotate(int(BEGIN + LENGTH * now))
+            for number in some:
+                model[number].rotate(int(BEGIN + LENGTH * now))
         if chance.random() < 0.3:
             while found := follower.step()[0]:
                 assert found.start is not None and found.end is not None
                 before = sealed[-1].end if sealed else BEGIN
+                assert before is not None
                 n_gone = (found.start - before) / LENGTH
                 assert found.missed <= n_gone
                 assert found.missed or not n_gone
@@ -433,9 +435,7 @@ def test_workers_a_master_and_a_follower_agree_to_the_last_count(
     master = start("ecl_master", "-v", path)
     store = Store(config.redis)
     reader, half_a_second = GroupReader(config.groups["g"], store), config.groups["g"].intervals[0]
-    starts = [
-        lambda shard=shard: store.reads.start(shard, half_a_second) for shard in config.groups["g"].shards
-    ]
+    starts = [partial(store.reads.start, shard, half_a_second) for shard in config.groups["g"].shards]
     wait_until(lambda: None not in [start() for start in starts], what="all shards begin")
     follower = reader.follower("0.5s", reader.position("0.5s"))
     program = ROOT / "tests" / "programs" / "log_times.py"

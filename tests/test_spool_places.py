@@ -155,7 +155,7 @@ def file(server: Server, inside: object, tmp_path: Path) -> str:
 
 
 def kill(inside: Callable[..., Any], server: Server, access: str) -> None:
-    arguments = (GROUPS, server.config, [])
+    arguments: tuple[Any, ...] = (GROUPS, server.config, [])
     done = inside(access, sys.executable, "-c", PROGRAM, *map(json.dumps, arguments), TMPDIR="/var/tmp")
     assert done.returncode == -signal.SIGKILL, done.stderr
 

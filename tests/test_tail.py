@@ -18,7 +18,7 @@ from event_count_logger.config import from_file
 from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail import registry
-from event_count_logger.sources.tail.discovery import Listing
+from event_count_logger.sources.tail.discovery import Listing, discover
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
@@ -458,7 +458,6 @@ def test_file_renamed_during_the_first_scan_is_not_new_later(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     following.write(*range(5))
-    discover = registry.discover
 
     def discover_before_renaming(*arguments: Any) -> Listing:
         monkeypatch.setattr(registry, "discover", discover)

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from event_count_logger.config import ConfigError, TailTime, Template, from_file
+from event_count_logger.config import TailTime, Template, from_file
+from event_count_logger.errors import ConfigError
 from event_count_logger.sources.tail.matching import MatchedAction, Matcher, Tally, read_time
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from tests.fixtures import Write
@@ -292,7 +293,7 @@ def test_same_files_may_count_in_several_groups(config_file: Write) -> None:
 
 def test_group_with_problems_is_not_reported_as_missing(config_file: Write) -> None:
     groups = {"g": {"intervals": ["5x"]}, "h": {"intervals": ["5m"]}}
-    tail = [{"file": "a.log", "group": group, "rules": []} for group in ("g", "h")]
+    tail: list[dict[str, Any]] = [{"file": "a.log", "group": group, "rules": []} for group in ("g", "h")]
     with pytest.raises(ConfigError) as error:
         from_file(config_file({"groups": groups, "tail": tail}))
     assert [problem.path for problem in error.value.problems] == ["groups.g.intervals[0]"]

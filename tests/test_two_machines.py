@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,12 @@ def test_machine_cut_off_from_redis_loses_and_doubles_nothing(network: Network, 
         notes[event_id].write_bytes(bytes(16))
         program = (sys.executable, "-m", "tests.programs.machine", tmp_path / f"{machine}.yml")
         workers[event_id] = network.start(machine, *program, notes[event_id], event_id)
+
+    def is_counted(event_id: str) -> bool:
+        return _count(network, "direct", event_id) > 100
+
     for event_id in workers:
-        wait_until(lambda event_id=event_id: _count(network, "direct", event_id) > 100)
+        wait_until(partial(is_counted, event_id))
 
     network.cut_off("one")
     time.sleep(CUT_OFF_S / 2)

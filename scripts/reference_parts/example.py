@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from reference_parts.settings import SECTIONS, Setting, plain_default
+from event_count_logger.config.settings import Setting
+from reference_parts.settings import SECTIONS, plain_default
 
 FILE = Path(__file__).resolve().parents[2] / "example_config.yml"
 
