@@ -253,9 +253,9 @@ def run() -> Run:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts commands, and kills what is left of them when the test ends."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[Any]] = []
 
-    def start(*command: object, **options: Any) -> subprocess.Popen[str]:
+    def start(*command: object, **options: Any) -> subprocess.Popen[Any]:
         name, *arguments = map(str, command)
         executable = str(BIN / name) if (BIN / name).exists() else name
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}

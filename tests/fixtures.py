@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 from event_count_logger import EventCountLogger
 
@@ -18,6 +18,9 @@ class Run(Protocol):
 class Start(Protocol):
     """Starts a command; `options` are those of `Popen`."""
 
+    @overload
+    def __call__(self, *command: object, text: Literal[False], **options: Any) -> Popen[bytes]: ...
+    @overload
     def __call__(self, *command: object, **options: Any) -> Popen[str]: ...
 
 

@@ -21,7 +21,7 @@ from tests.days import Days
 from tests.fixtures import Run, Start, Write
 from tests.servers import Proxy, Server, free_port, wait_until
 
-GROUPS = {
+GROUPS: dict[str, dict[str, Any]] = {
     "web": {"events": ["ok", "error"], "intervals": ["24h"]},
     "http": {"auto_declare_events": True, "intervals": ["24h"]},
     "two": {"events": ["a"], "intervals": ["24h", "48h"]},

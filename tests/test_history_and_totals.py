@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -343,8 +344,8 @@ def test_invalid_totals_interval_is_named(counting: Counting, any_server: Server
 def test_foreign_last_entry_is_named(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
-    start, end = (any_server.client.get(f"g:5s:{half}:@ts") for half in ("last", "cur"))
-    fields = {"start": start, "end": end, "events": "[", "counts": "x"}
+    start, end = (any_server.text(f"g:5s:{half}:@ts") for half in ("last", "cur"))
+    fields: dict[Any, Any] = {"start": start, "end": end, "events": "[", "counts": "x"}
     any_server.client.xadd("g:5s:@history", fields)
     with pytest.raises(Rejected, match="key g:5s:@history.*newest entry cannot be read"):
         counting.reader.read(counting.group, FIVE_S, "last")

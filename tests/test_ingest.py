@@ -69,9 +69,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def shared_site(shared: Server) -> Iterator[Serving]:
     file = shared.directory / "ecl.yml"
     file.write_text(json.dumps({"redis": shared.config, "groups": GROUPS}))
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[Any]] = []
 
-    def start(*command: object, **options: Any) -> subprocess.Popen[str]:
+    def start(*command: object, **options: Any) -> subprocess.Popen[Any]:
         name, *arguments = map(str, command)
         environment = {**os.environ, "ECL_SPOOL_DIR": str(shared.directory / "spool")}
         process = subprocess.Popen(

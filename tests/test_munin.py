@@ -538,7 +538,7 @@ def run_plugin(
         ({"ecl_config": "/not/there.yml"}, "no (/not/there.yml: "),
     ],
 )
-def test_autoconf_without_configuration_is_no(environment: dict[str, str], why: str) -> None:
+def test_autoconf_without_configuration_is_no(environment: dict[str, Any], why: str) -> None:
     done = run_plugin("autoconf", **{"ecl_command": str(BIN / "ecl"), **environment})
     assert done.stdout.startswith(why)
     assert (done.stdout.count("\n"), done.returncode, done.stderr) == (1, 0, "")

@@ -76,7 +76,8 @@ def test_paged_read_restarts_when_the_interval_ends(server: Server, monkeypatch:
     store.rotation.rotate(group, HOUR, START + 3600)
     store.commits.commit(group_of("g", [HOUR]), "src", 1, 2, dict.fromkeys(batch, 2), START + 3600)
 
-    read_at_once, calls = KeyLayout._read_at_once, []
+    read_at_once = KeyLayout._read_at_once
+    calls: list[dict[str, Any]] = []
 
     def rotate_after_the_second_page(self: KeyLayout, *arguments: Any, **options: Any) -> Any:
         calls.append(options)
@@ -101,7 +102,8 @@ def test_interval_that_ends_before_event_lookup_is_read_again(
         batch = {f"{name}{number:05}": 1 for number in range(12_000)}
         store.commits.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
         store.rotation.rotate(group, HOUR, START + (hour + 1) * 3600 if name == "old" else START + 3600)
-    indexed, looked_up = KeyLayout.indexed, []
+    indexed = KeyLayout.indexed
+    looked_up: list[int] = []
 
     def rotate_after_the_first_look(self: KeyLayout, *arguments: Any) -> Any:
         found = indexed(self, *arguments)
@@ -120,7 +122,8 @@ def test_interval_that_ends_before_event_lookup_is_read_again(
 def test_read_ends_while_new_events_keep_arriving(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
     group = GroupConfig("g", (HOUR,), auto_declare_events=True)
-    read_at_once, calls = KeyLayout._read_at_once, []
+    read_at_once = KeyLayout._read_at_once
+    calls: list[int] = []
 
     def after_another_event(self: KeyLayout, *arguments: Any) -> Any:
         position = len(calls)
@@ -219,7 +222,8 @@ def test_read_without_server_raises_unavailable() -> None:
 
 def test_reader_is_thread_safe(ecl: EventCountLogger) -> None:
     ecl["web"].log("a", 3)
-    reader, found = ecl.reader("web"), []
+    reader = ecl.reader("web")
+    found: list[int] = []
 
     def read() -> None:
         found.extend(reader.current("1h").counts["a"] for _ in range(100))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,16 @@ def test_lines_are_counted_within_seconds_until_a_signal(
     server: Server, start: Start, configure: Configure, log: Path
 ) -> None:
     process = start("ecl", "tail", configure(server.config))
+
+    def has_counted(n: int) -> bool:
+        return counted(server) == n
+
     wait_until(lambda: server.client.hlen("g:@sources"), what="the command has begun")
     with log.open("a") as stream:
         for n in (1, 2):
             stream.write("line\n")
             stream.flush()
-            wait_until(lambda n=n: counted(server) == n)
+            wait_until(partial(has_counted, n))
         n_read = bytes_read(process)
         stream.write("line\n")
         stream.flush()

@@ -13,9 +13,9 @@ import pytest
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.errors import ConfigError, NotConfigured
 from event_count_logger.sources.grafana_panel import MissingValue, destination
-from tests.fixtures import Write
+from tests.fixtures import Start, Write
 from tests.servers import Server
-from tests.serving import Serving, Start
+from tests.serving import Serving
 
 DASHBOARDS = {"auto_declare_events": True, "intervals": ["24h"], "sessions": {"timeout": "75s"}}
 DECLARED = {"events": ["Known"], "intervals": ["24h"], "sessions": {}}
