@@ -21,7 +21,7 @@ from tests.conftest import needs_debian
 
 IMPLEMENTATIONS: list[Any] = [pytest.param(pure, id="pure")]
 if implementation.NATIVE:
-    from event_count_logger import _native  # type: ignore[attr-defined]
+    from event_count_logger import _native
 
     IMPLEMENTATIONS.append(pytest.param(_native, id="native"))
 
@@ -39,7 +39,7 @@ def make_cell(module: ModuleType, event_id: str = "e", **words: int) -> Any:
 def make_group(module: Any) -> Any:
     """Returns a group with an event `e` that records the calls of its methods."""
 
-    class Noting(module.Counting):  # type: ignore[misc, name-defined]
+    class Noting(module.Counting):  # type: ignore[misc]
         def __init__(self) -> None:
             self.unusual: list[Any] = []
             self.sent: list[Any] = []
@@ -185,7 +185,7 @@ def test_event_keeps_its_first_cell(module: Any, group: Any) -> None:
 
 
 def test_exception_of_a_callback_passes_and_the_count_is_kept(module: Any) -> None:
-    class Failing(module.Counting):  # type: ignore[misc, name-defined]
+    class Failing(module.Counting):  # type: ignore[misc]
         def _log_unusual(self, event_id: object, count: object) -> None:
             raise ValueError("unusual")
 
@@ -263,7 +263,7 @@ def test_counter_finds_the_new_cell_after_the_map_was_cleared(module: Any, group
 
 
 def test_callback_for_a_cell_may_clear_the_map(module: Any) -> None:
-    class Clearing(module.Counting):  # type: ignore[misc, name-defined]
+    class Clearing(module.Counting):  # type: ignore[misc]
         def _log_unusual(self, event_id: object, count: object) -> None:
             self.cells.put(make_cell(module))
 
@@ -316,7 +316,7 @@ def test_groups_and_counters_leak_no_memory(module: Any) -> None:
 
 
 def test_log_of_a_subclass_is_used(module: Any) -> None:
-    class Own(module.Counting):  # type: ignore[misc, name-defined]
+    class Own(module.Counting):  # type: ignore[misc]
         def log(self, event_id: str, count: int = 1) -> None:
             self.__dict__["seen"] = (event_id, count)
 
@@ -371,7 +371,8 @@ def test_extension_rejects_arguments_that_would_crash_it() -> None:
     ):
         with pytest.raises((TypeError, ValueError, BufferError, OverflowError, AttributeError)):
             wrong()
-    unset = type(make_group(_native)).__new__(type(make_group(_native)))
+    group_type: Any = type(make_group(_native))
+    unset = group_type.__new__(group_type)
     unset.unusual = []
     unset.log("e")
     assert unset.unusual == [("e", 1)]

@@ -21,7 +21,7 @@ import anyio
 import pytest
 
 from event_count_logger.counting import event_loops, syncer
-from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
+from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
 from event_count_logger.group import EventGroup
 from tests.fixtures import Make
 from tests.servers import Proxy, Server, wait_until
@@ -64,7 +64,7 @@ async def another_task() -> AsyncIterator[list[float]]:
         tasks.cancel_scope.cancel()
 
 
-def count(group: EventGroup, number: int) -> None:
+def count(group: EventGroup | DummyEventGroup, number: int) -> None:
     """Make each call that sends something; `counted` has the expected counts."""
     group.log("e")
     group.counter("e").inc()
@@ -213,7 +213,7 @@ def test_log_beside_old_trio_is_counted(
     older = ModuleType("trio")
     older.lowlevel = ModuleType("trio.lowlevel")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "trio", older)
-    monkeypatch.setitem(sys.modules, "trio.lowlevel", older.lowlevel)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trio.lowlevel", older.lowlevel)
     logger(GROUPS, server.config)["direct"].log("e")
     assert server.counts("direct", "1h", "cur")["e"] == 1
 
@@ -246,14 +246,14 @@ def test_flush_lets_other_tasks_run_until_redis_answers(
         await anyio.sleep(0.1)
         own_server.go_on()
 
-    async def main() -> bool:
+    async def main() -> None:
         own_server.stall()
         group.log("e")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(end_stall)
-            return await group.flush()
+            assert await group.flush() is True
 
-    assert run_in_loop(main) is True
+    run_in_loop(main)
     assert own_server.counts("direct", "1h", "cur")["e"] == 2
 
 
@@ -388,7 +388,7 @@ def test_loop_closed_during_flush_keeps_background_thread_alive(
     assert has_arrived(own_server, "at-once", 2)()
     assert not flush.done()
     assert not errors(caplog)
-    flush._log_destroy_pending = False  # type: ignore[attr-defined] - asyncio would log that it never ended
+    flush._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio would log that it never ended
 
 
 def test_flush_of_group_that_is_not_configured_is_true() -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
 from tests.fixtures import Make
+from tests.groups import event_group
 from tests.servers import Proxy, Server, free_port, wait_until
 
 DIRECT = {"events": ["a", "b"], "intervals": ["1h", "2h"]}
 CACHED = {**DIRECT, "sync_interval": 3600}
 DYNAMIC = {"auto_declare_events": True, "intervals": ["1h"]}
+
+
+def has_counts(server: Server, group: str, expected: dict[str, int]) -> bool:
+    return server.counts(group, "1h", "cur") == expected
 
 
 def messages(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
@@ -42,7 +48,7 @@ def test_first_logs_of_several_threads_are_all_confirmed(server: Server) -> None
     together = threading.Barrier(6)
     for _ in range(100):
         with EventCountLogger({"g": DYNAMIC}, {**server.config, "socket_timeout": 20}) as made:
-            group = made["g"]
+            group = event_group(made, "g")
 
             def log(event: str, group: EventGroup = group) -> bool:
                 together.wait()
@@ -182,7 +188,7 @@ def test_count_of_0_does_nothing(server: Server, logger: Make, caplog: pytest.Lo
 def test_reserved_event_always_raises_value_error(
     event_id: str, count: int, settings: dict[str, Any], server: Server, logger: Make
 ) -> None:
-    group = logger({"g": settings}, server.config)["g"]
+    group = event_group(logger({"g": settings}, server.config), "g")
     for _ in range(2):
         with pytest.raises(ValueError, match="it begins with '@', which is reserved"):
             group.log(event_id, count)
@@ -325,7 +331,7 @@ def test_replica_retried_often_logs_one_warning_and_one_return(
     assert states == {True}
     own_server.client.replicaof("NO", "ONE")
     for name in groups:
-        wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 2})
+        wait_until(partial(has_counts, own_server, name, {"a": 2}))
     wait_until(lambda: own_server.counts("s", "1h", "cur").get("b") == 1)
     wait_until(lambda: not made._store.client.is_unavailable(made.config.group("d")))
     (warning,) = messages(caplog, "WARNING")
@@ -399,7 +405,7 @@ def test_stalled_redis_of_many_groups_does_not_delay_another_redis(
         logger(dict.fromkeys(names, at_once), own_server.config),
         logger({"g": at_once}, server.config),
     )
-    for group in (*map(stalled.get_group, names), healthy["g"]):
+    for group in (*(stalled[name] for name in names), healthy["g"]):
         group.log("a")
         assert group.sync()
     own_server.stall()
@@ -412,7 +418,7 @@ def test_stalled_redis_of_many_groups_does_not_delay_another_redis(
         assert server.counts("g", "1h", "cur") == {"a": n}
     own_server.go_on()
     for name in names:
-        wait_until(lambda name=name: own_server.counts(name, "1h", "cur") == {"a": 4})
+        wait_until(partial(has_counts, own_server, name, {"a": 4}))
 
 
 def test_cached_log_does_not_wait_for_redis(own_server: Server, logger: Make) -> None:

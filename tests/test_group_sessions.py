@@ -18,6 +18,7 @@ from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, 
 from event_count_logger.counting import outbox
 from event_count_logger.sources import sessions
 from tests.fixtures import Make
+from tests.groups import event_group
 from tests.servers import Proxy, Server, free_port, wait_until
 
 B = time.time() // 3600 * 3600 - 3600
@@ -161,7 +162,7 @@ def test_sessions_during_an_outage_neither_raise_nor_wait(
 
 
 def test_sync_is_true_although_later_actions_wait(server: Server, logger: Make) -> None:
-    group = logger({"g": {**SETTINGS, "sync_interval": 0}}, server.config)["g"]
+    group = event_group(logger({"g": {**SETTINGS, "sync_interval": 0}}, server.config), "g")
     group.outbox.put(sessions.checked_action("s1", "dash", "start", B))
     target = group._counters.get().flush_target()
     assert not target.is_confirmed()

@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,13 +77,14 @@ def pure_cell(total: int, type_: type[pure.Cell] = pure.Cell) -> pure.Cell:
 
 
 def test_unsent_count_is_not_negative_when_a_send_intervenes() -> None:
+    def log_and_confirm(cell: pure.Cell) -> None:
+        total = cell.add(7)
+        assert total is not None
+        cell.acked = total
+
     for interrupted in at_each_line():
         cell = pure_cell(5)
-
-        def log_and_confirm(cell: pure.Cell = cell) -> None:
-            cell.acked = cell.add(7)
-
-        assert 0 <= interrupted(lambda cell=cell: spool_format.unsent(cell), log_and_confirm) <= 12
+        assert 0 <= interrupted(partial(spool_format.unsent, cell), partial(log_and_confirm, cell)) <= 12
 
 
 class GrowingCell(pure.Cell):
@@ -112,7 +114,7 @@ def test_close_while_another_thread_gets_a_group(logger: Make) -> None:
     for interrupted in at_each_line():
         ecl = logger({"a": group, "b": group}, {"port": 1})
         ecl.get_group("a")
-        interrupted(lambda ecl=ecl: ecl.close(timeout=0), lambda ecl=ecl: ecl.get_group("b"))
+        interrupted(partial(ecl.close, timeout=0), partial(ecl.get_group, "b"))
 
 
 def full_file(directory: Path) -> tuple[Cells, SpoolFile]:
@@ -129,7 +131,7 @@ def full_file(directory: Path) -> tuple[Cells, SpoolFile]:
 def test_signal_handler_counts_a_new_event_while_the_file_grows(tmp_path: Path) -> None:
     for interrupted in at_each_call():
         cells, file = full_file(tmp_path / "spool")
-        interrupted(lambda cells=cells: cells.add("outer"), lambda cells=cells: cells.add("inner"))
+        interrupted(partial(cells.add, "outer"), partial(cells.add, "inner"))
         cells.add("later")
         for number, cell in enumerate(cells.by_id.values(), 1):
             cell.total = number
@@ -157,6 +159,8 @@ class Idle:
         return math.inf
 
     def send_at_once(self) -> None: ...
+
+    def clear_wake_request(self) -> None: ...
 
     def has_unsent(self) -> bool:
         return False

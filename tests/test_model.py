@@ -21,6 +21,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Commit, Store
+from event_count_logger.store.commits import Commits
 from tests.servers import Server
 
 INTERVALS = (Interval.parse("10s"), Interval.parse("1m"))
@@ -28,19 +29,19 @@ EVENTS = ("a", "b", "declared")
 WORKERS = st.sampled_from([0, 1])
 
 
-class LossyStore(Store):
-    """A store that can lose the next request or its answer."""
+class LossyCommits(Commits):
+    """Commits at a time that is set by hand, of which the next request or its answer can be lost."""
 
     lose: str | None = None
-    clock = 0.0
+    now = 0.0
 
     def commit(self, *arguments: Any, **options: Any) -> Commit:
         lose, self.lose = self.lose, None
         if lose == "request":
-            raise Unavailable(self.location, "lost request")
-        answer = super().commit(*arguments, now=self.clock)
+            raise Unavailable("Redis", "lost request")
+        answer = super().commit(*arguments, **{**options, "now": self.now})
         if lose == "answer":
-            raise Unavailable(self.location, "lost answer")
+            raise Unavailable("Redis", "lost answer")
         return answer
 
 
@@ -53,7 +54,9 @@ class Machine(RuleBasedStateMachine):
             client.flushall()
         self.now = 1_700_000_000.0
         self.group = GroupConfig("g", INTERVALS, events=("declared",), auto_declare_events=True)
-        self.store = LossyStore(RedisConfig(**self.server.config))
+        self.store = Store(RedisConfig(**self.server.config))
+        self.commits = self.store.commits = LossyCommits(self.store.client)
+        self.commits.now = self.now
         self.reader = Reader(self.store)
         self.logged: Counter[str] = Counter()
         self.finished = {interval.name: Counter[str]() for interval in INTERVALS}
@@ -74,12 +77,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, lose=st.sampled_from(["request", "answer"]))
     def sync_and_lose(self, worker: int, lose: str) -> None:
-        self.store.lose = lose
+        self.commits.lose = lose
         try:
             self.workers[worker][1].run()
         except StoreError:
             return
-        self.store.lose = None
+        self.commits.lose = None
 
     @rule(worker=WORKERS)
     def worker_ends_in_order_and_another_begins(self, worker: int) -> None:
@@ -89,7 +92,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 3, 10, 25, 70]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.store.clock = self.now
+        self.commits.now = self.now
 
     @rule(interval=st.sampled_from(INTERVALS))
     def rotate(self, interval: Interval) -> None:

@@ -105,7 +105,8 @@ def outcome(
     """Returns the outcome of a site. The sites of all selected tests of a function run at the same time."""
     if site.name not in known:
         alike = [item for item in request.session.items if getattr(item, "function", 0) == request.function]
-        sites = [item.callspec.params["site"] for item in alike if isinstance(item, pytest.Function)]
+        found = [item.callspec.params["site"] for item in alike if isinstance(item, pytest.Function)]
+        sites = [each for each in found if isinstance(each, Site)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             outcomes = list(pool.map(lambda each: run(each, server_of_sites), sites))
         known.update((each.name, outcome) for each, outcome in zip(sites, outcomes, strict=True))

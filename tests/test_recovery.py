@@ -28,6 +28,7 @@ from event_count_logger.counting.recovery_log import RecoveryLog
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.fixtures import Make, Start, Write
+from tests.groups import event_group
 from tests.servers import Server, free_port, wait_until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -185,7 +186,7 @@ def test_recovered_counts_keep_their_keys(
 def test_next_counting_process_recovers_files(server: Server, directory: Path, logger: Make) -> None:
     groups = {"g": group(directory), "direct": {"events": ["x"], "intervals": ["1h"]}}
     leave({"g": groups["g"]}, server.config, {"a": 3})
-    logger(groups, server.config)["direct"].log("x")  # type: ignore[union-attr]
+    logger(groups, server.config)["direct"].log("x")
     wait_until(lambda: counted(server) == {"a": 3})
     assert not spool_file.find(directory)
 
@@ -288,8 +289,7 @@ def test_process_recovers_files_after_an_outage(own_server: Server, directory: P
     groups = {"g": group(directory)}
     leave(groups, own_server.config, {"a": 3})
     own_server.kill()
-    events = logger(groups, own_server.config)["g"]
-    assert events
+    events = event_group(logger(groups, own_server.config), "g")
     events.log("a", 10)
     wait_until(lambda: events.local._store.client.is_unavailable(events.local.config))
     own_server.start()
@@ -343,8 +343,9 @@ def test_unusable_file_is_set_aside_and_warned_of_once(
     groups = {"g": group(directory)}
     leave(groups, server.config, {"a": 3})
     whole = spool_file.find(directory)[0].read_bytes()
-    bad = {"empty": b"", "foreign": b"something else" * 50, "cut": whole[:3000], "future": bytearray(whole)}
-    bad["future"][8] = 9  # type: ignore[index]
+    future = bytearray(whole)
+    future[8] = 9
+    bad = {"empty": b"", "foreign": b"something else" * 50, "cut": whole[:3000], "future": bytes(future)}
     for name, data in bad.items():
         (directory / f"{name}.ecl").write_bytes(data)
     for _ in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,13 @@ def test_first_log_interrupted_at_each_call_is_exact(
 ) -> None:
     settings = {"auto_declare_events": True, "intervals": ["1h"], **sync}
     expected = {"outer": 0, "inner": 0}
+
+    def log(ecl: EventCountLogger, event_id: str) -> None:
+        ecl["g"].log(event_id)
+
     for interrupted in at_each_call():
-        ecl: Any = EventCountLogger({"g": settings}, server.config)
-        interrupted(lambda ecl=ecl: ecl["g"].log("outer"), lambda ecl=ecl: ecl["g"].log("inner"))
+        ecl = EventCountLogger({"g": settings}, server.config)
+        interrupted(partial(log, ecl, "outer"), partial(log, ecl, "inner"))
         ecl.close()
         expected["outer"] += 1
         expected["inner"] += interrupted.happened

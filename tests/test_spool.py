@@ -161,7 +161,8 @@ def test_changed_cells_are_found_in_all_extents(chance: random.Random) -> None:
 def test_event_added_by_a_handler_during_growth_keeps_its_cell(
     file: SpoolFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells, make, handled = Cells(lambda: file), Extent.new, []
+    cells, make = Cells(lambda: file), Extent.new
+    handled: list[int] = []
 
     def interrupted(memory: memoryview) -> Extent:
         extent = make(memory)
@@ -301,12 +302,22 @@ def make_foreign(directory: Path) -> None:
     os.chown(directory, 12345, -1)
 
 
+def link(directory: Path) -> None:
+    directory.with_name("real").mkdir(0o700)
+    directory.symlink_to("real")
+
+
+def make_below_file(directory: Path) -> None:
+    directory.parent.rmdir()
+    directory.parent.touch()
+
+
 UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "open to others": (lambda path: path.mkdir(mode=0o755), "has mode 0755, not 0700"),
-    "a symbolic link": (lambda path: (path.with_name("real").mkdir(0o700), path.symlink_to("real")), "link"),
+    "a symbolic link": (link, "link"),
     "a file": (Path.touch, "is a regular file, not a directory"),
     "another user's": (make_foreign, "belongs to user 12345, not to"),
-    "below a file": (lambda path: (path.parent.rmdir(), path.parent.touch()), "Not a directory"),
+    "below a file": (make_below_file, "Not a directory"),
 }
 
 
@@ -438,7 +449,7 @@ def test_counters_with_spool_false_are_in_memory(server: Server, logger: Make, d
     groups = {"off": {**plain, "spool": False}, "on": {**plain, "spool_dir": str(directory)}}
     ecl = logger(groups, server.config)
     for name in groups:
-        ecl[name].log("a")  # type: ignore[union-attr]
+        ecl[name].log("a")
     (path,) = directory.iterdir()
     assert path.name.startswith("on.")
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from event_count_logger import _native  # type: ignore[attr-defined]
+from event_count_logger import _native
 
 
 class Group(_native.Counting):  # type: ignore[misc]

@@ -11,11 +11,11 @@ import event_count_logger
 from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger
 
 task = json.loads(sys.argv[1])
-messages = []
+messages: list[str] = []
 
 
 class Recorder(logging.Handler):
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         messages.append(f"{record.levelname} {record.name}")
 
 

@@ -11,6 +11,7 @@ import event_count_logger
 group = event_count_logger.EventCountLogger(json.loads(sys.argv[1]), json.loads(sys.argv[2])).get_group(
     "auto"
 )
+assert group is not None
 print(event_count_logger.__file__, flush=True)
 for line in sys.stdin:
     group.log(line.rstrip("\n"))

@@ -13,7 +13,7 @@ import event_count_logger
 error = getattr(builtins, sys.argv[2])
 
 
-def interrupt(signum, frame):
+def interrupt(number: int, frame: object) -> None:
     raise error
 
 

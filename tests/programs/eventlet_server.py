@@ -37,7 +37,12 @@ def main() -> None:
                 served.log("hook")
             serve(listener)
         pids.append(pid)
-    signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in pids])
+
+    def end_both(*_: object) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end_both)
     for pid in pids:
         os.waitpid(pid, 0)
 

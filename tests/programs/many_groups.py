@@ -17,7 +17,12 @@ from event_count_logger import EventCountLogger
 def main() -> None:
     groups, redis = map(json.loads, sys.argv[1:])
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+
+    def stop_at_end_of_input() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     logged = Counter[str]()
     with EventCountLogger(groups, redis) as logger:
         while not stop.is_set():
