@@ -211,7 +211,7 @@ def _options(config: RedisConfig, timeout_s: float) -> Options:
             "db": config.db,
         }
     if config.url:
-        return {**options, **parse_url(config.url)}  # type: ignore[no-untyped-call]
+        return {**options, **parse_url(config.url)}
     if config.ssl:
         options["connection_class"] = redis.SSLConnection
     return {**options, "host": config.host, "port": config.port, "db": config.db}
