@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,22 @@ def pytest_collection_finish() -> None:
 #: Fixtures that start a program for each test.
 _STARTING = {"run", "start", "own_server"}
 
-#: Modules and functions by which a test file itself starts processes, or waits for time to pass.
-_STARTS = re.compile(r"\b(subprocess|multiprocessing|os\.fork|time\.sleep|Popen)\b")
+#: The kind of server that fast tests use.
+_FAST_SERVER = "valkey"
+
+#: Names in a test file that starts processes itself, or waits for time to pass.
+_STARTS = re.compile(
+    r"\b(subprocess|multiprocessing|os\.fork|time\.sleep|tests\.(shells|process_models|monitoring))\b"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fast", action="store_true", help="only tests that start no program for themselves")
+    parser.addoption("--fast", action="store_true", help="only tests that start no program, with one server")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_slow = collection_path.suffix == ".py" and bool(_STARTS.search(collection_path.read_text()))
+    return True if config.getoption("fast") and is_slow else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,12 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_fast(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    return not fixtures & _STARTING and not _starts_processes(item.path)
-
-
-@cache
-def _starts_processes(path: Path) -> bool:
-    return bool(_STARTS.search(path.read_text()))
+    call = getattr(item, "callspec", None)
+    kind = call.params.get("any_server", _FAST_SERVER) if call else _FAST_SERVER
+    return kind == _FAST_SERVER and not fixtures & _STARTING
 
 
 def needs_debian(package: str, command: str) -> None:

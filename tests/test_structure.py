@@ -138,7 +138,7 @@ def test_modules_import_each_other_without_cycles() -> None:
 
 
 @pytest.mark.parametrize("library", ONLY)
-def test_each_library_is_imported_by_one_module(library: str) -> None:
+def test_library_is_imported_by_its_modules_only(library: str) -> None:
     users = {
         name
         for name, path in modules().items()
@@ -155,7 +155,7 @@ def test_only_commands_import_click() -> None:
     assert all(name.split(".")[0] == "cli" for name in users)
 
 
-def test_importing_and_making_groups_starts_connects_and_loads_nothing() -> None:
+def test_import_starts_connects_and_loads_nothing() -> None:
     program = """
 import sys, threading, socket
 def refuse(*arguments): raise AssertionError("a connection was opened")

@@ -21,7 +21,7 @@ _MOST_CONNECTIONS = 900
 _MOST_REQUESTS = 850
 
 
-class Connection(Protocol):
+class HttpConnection(Protocol):
     """A connection that can be dropped."""
 
     @property
@@ -45,7 +45,7 @@ class ConnectionLimits:
 
     def __init__(self, config: Config) -> None:
         #: Client of each connection; the last connection to become idle is the last entry.
-        self._open: dict[Connection, str | None] = {}
+        self._open: dict[HttpConnection, str | None] = {}
         self._requests: Counter[str | None] = Counter()
         self.use(config)
 
@@ -53,7 +53,7 @@ class ConnectionLimits:
         """Use the limits of another configuration."""
         self._most_per_client = config.serve.connections_per_client or _MOST_CONNECTIONS
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: HttpConnection) -> None:
         """Add a new connection: an idle one may be dropped for it. If all are busy, drop the new one."""
         client = _client(connection.client)
         of_client = [each for each, known in self._open.items() if known == client]
@@ -64,16 +64,16 @@ class ConnectionLimits:
         else:
             self._open[connection] = client
 
-    def mark_idle(self, connection: Connection) -> None:
+    def mark_idle(self, connection: HttpConnection) -> None:
         """Record that a connection has become idle."""
         if connection in self._open:
             self._open[connection] = self._open.pop(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: HttpConnection) -> None:
         """Remove a closed connection."""
         self._open.pop(connection, None)
 
-    def _drop_idle(self, connections: Iterable[Connection]) -> bool:
+    def _drop_idle(self, connections: Iterable[HttpConnection]) -> bool:
         for connection in connections:
             if connection.is_idle:
                 self.remove(connection)

@@ -116,11 +116,11 @@ class _Connection(H11Protocol, asyncio.BufferedProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """See `connections.Connection`."""
+        """See `HttpConnection`."""
         return self.cycle is None or self.cycle.response_complete
 
     def drop(self) -> None:
-        """See `connections.Connection`."""
+        """See `HttpConnection`."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

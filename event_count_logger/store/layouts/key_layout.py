@@ -35,7 +35,7 @@ _Events = dict[Half, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _ReadRequest:
     """Arguments of `KeyLayout.read`."""
 
     group: GroupConfig
@@ -91,7 +91,7 @@ class KeyLayout:
         totals: bool = False,
     ) -> Reading:
         """See `Reads.read`."""
-        request = _Request(group, interval, now, totals)
+        request = _ReadRequest(group, interval, now, totals)
         events: _Events = {half: list(group.events) for half in halves}
         for _ in range(_MOST_ROUNDS if len(group.events) <= _MOST_NAMED else 0):
             reading, unnamed = self._read_at_once(request, events, "all")
@@ -104,7 +104,7 @@ class KeyLayout:
         return self._read_in_pages(request, halves)
 
     def _read_at_once(
-        self, request: _Request, events: _Events, which: Literal["all", "named"]
+        self, request: _ReadRequest, events: _Events, which: Literal["all", "named"]
     ) -> tuple[Reading | None, _Events]:
         """Returns the reading; or None, and the events to name in the next read (none if too many)."""
         group, interval = request.group.prefix, request.interval.name
@@ -122,7 +122,7 @@ class KeyLayout:
             reason = f"its newest entry cannot be read: {error}"
             raise Rejected(keys.history(group, interval), reason) from error
 
-    def _read_in_pages(self, request: _Request, halves: Sequence[Half]) -> Reading:
+    def _read_in_pages(self, request: _ReadRequest, halves: Sequence[Half]) -> Reading:
         for _ in range(_MOST_READS):
             pages = [page for half in halves for page in self._pages(request, half)]
             if all(page.is_of_one_interval_with(pages[0]) for page in pages):
@@ -133,7 +133,7 @@ class KeyLayout:
             "read",
         )
 
-    def _pages(self, request: _Request, half: Half) -> Iterator[Reading]:
+    def _pages(self, request: _ReadRequest, half: Half) -> Iterator[Reading]:
         declared = request.group.events
         named = list(declared) if len(declared) <= _MOST_NAMED else []
         whole, _ = self._read_at_once(request, {half: named}, "all")
@@ -150,7 +150,7 @@ class KeyLayout:
         for first in range(0, len(events), _PAGE):
             yield self._read_named(request, half, events[first : first + _PAGE])
 
-    def _read_named(self, request: _Request, half: Half, events: list[str]) -> Reading:
+    def _read_named(self, request: _ReadRequest, half: Half, events: list[str]) -> Reading:
         page, _ = self._read_at_once(request, {half: events}, "named")
         assert page, "named events are always read"
         return page
