@@ -138,11 +138,13 @@ class EventCountLogger:
         """
         senders = [sender for group in list(self._groups.values()) for sender in group.senders]
         for sender in syncer.current().close(senders, timeout):
-            self.log.warning(
-                "Closed with %s of group '%s' unsent: retried until the process ends",
-                sender.describe_unsent(),
-                sender.config.name,
-            )
+            unsent = sender.describe_unsent()
+            if unsent:  # otherwise, the background thread has sent them meanwhile
+                self.log.warning(
+                    "Closed with %s of group '%s' unsent: retried until the process ends",
+                    unsent,
+                    sender.config.name,
+                )
         self._store.close()
         self._reading_store.close()
 

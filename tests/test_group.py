@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
+from event_count_logger.counting.syncer import Syncer
 from tests.fixtures import Make
 from tests.groups import event_group
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -472,6 +473,18 @@ def test_close_is_bounded_in_time_and_keeps_unsent_counts(
     assert "Closed with 3 counts of 1 event of group 'g' unsent" in caplog.text
     own_server.start()
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 3})
+
+
+def test_close_logs_nothing_about_counts_that_were_sent_meanwhile(
+    server: Server, logger: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ecl = logger({"g": {"events": ["a"], "intervals": ["1h"], "sync_interval": 60}}, server.config)
+    group = event_group(ecl, "g")
+    group.log("a")
+    assert group.sync()
+    monkeypatch.setattr(Syncer, "close", lambda self, senders, timeout_s: list(senders))
+    ecl.close()
+    assert "Closed with" not in caplog.text
 
 
 def test_source_with_an_unanswered_request_keeps_its_position(server: Server, proxy: Proxy) -> None:

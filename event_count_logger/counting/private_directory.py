@@ -63,7 +63,7 @@ def check(directory: Path) -> None:
         raise OSError(f"{directory} has mode {stat.S_IMODE(status.st_mode):04o}, not 0700")
 
 
-def close_if_empty(directory: Path) -> bool:
+def make_private_if_empty(directory: Path) -> bool:
     """Set the mode of an empty directory of this user to 0700. Returns whether the mode has changed.
 
     Raises:

@@ -134,7 +134,7 @@ class EmbeddedServer:
             OSError: The directory cannot be created, or is not private.
         """
         with suppress(FileNotFoundError):
-            if private_directory.close_if_empty(self._directory):
+            if private_directory.make_private_if_empty(self._directory):
                 self._log.info("Mode of the empty directory %s set to 0700", self._directory)
         private_directory.make(self._directory)
         for name, kind in _FILES.items():

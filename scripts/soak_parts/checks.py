@@ -11,8 +11,8 @@ from soak_parts.shared_memory import SharedMemory
 
 #: Messages that programs may log while the server is killed and started.
 _EXPECTED = re.compile(
-    r"cannot be reached|is back|Recovered [\d,]+ counts?|ECL Master|rotated .* to|Closed with [\d,]+ counts?"
-    r"|The process ends with [\d,]+ counts?"
+    r"cannot be (reached|used now: it is loading)|is back|Recovered [\d,]+ counts?|ECL Master|rotated .* to"
+    r"|Closed with [\d,]+ counts?|The process ends with [\d,]+ counts?"
 )
 
 _MOST_LINES = 40

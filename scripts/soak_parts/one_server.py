@@ -107,7 +107,7 @@ class OneServerSoak:
     def _recover(self) -> None:
         command = (COMMANDS / "ecl", "recover", self._config_file)
         done = subprocess.run(command, capture_output=True, text=True, timeout=ENDING_S)
-        recovered = re.search(r"^recovered (\d+) files, \d+ events; 0 live$", done.stdout, re.MULTILINE)
+        recovered = re.search(r"^recovered (\d+) files?, [\d,]+ events?; 0 live$", done.stdout, re.MULTILINE)
         if not recovered or done.returncode or done.stderr:
             self._problems.append(f"ecl recover ended with {done.returncode}: {done.stdout}{done.stderr}")
         self._faults.done["recovered files"] += int(recovered[1]) if recovered else 0
