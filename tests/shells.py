@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,13 @@ def _environ() -> dict[str, str]:
 class Shell:
     """A bash that is given one command after the other; `with` ends it, and what it runs."""
 
-    def __init__(self, directory: Path, log: Path) -> None:
-        """`log` is a file for what it prints."""
+    def __init__(self, directory: Path, log: Path, start: Sequence[str] = ("bash",)) -> None:
+        """`log` is a file for what it prints; `start` is the command that starts it."""
         self._log = log
         self._n_ended = 0
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                ["bash"],
+                start,
                 cwd=directory,
                 env=_environ(),
                 stdin=subprocess.PIPE,

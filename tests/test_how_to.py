@@ -1,0 +1,137 @@
+"""Each how-to works word for word: its files, its commands, and their output.
+
+Every page runs in a network namespace, where the ports on the page are free. All its processes end with it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import BIN, ROOT, needs_debian
+from tests.pages import Command, File, Installation, Step, Unused, contains, matches, steps
+from tests.servers import wait_until
+from tests.shells import Shell
+
+FOLDER = ROOT / "docs" / "how-to"
+PAGES = sorted(FOLDER.glob("*.md"))
+
+#: Commands that may be repeated until they print what the page shows: they only read.
+READING = (
+    "ecl_reader",
+    "ecl reader",
+    "ecl status",
+    "ecl check",
+    "ecl local",
+    "curl",
+    "redis-cli",
+    "valkey-cli",
+)
+
+#: A curl that sends something may be repeated only after it found no server.
+_SENDING = re.compile(r"^curl\b.* (-X|--request|-d|--data\S*|--json) ")
+_CURL_FOUND_NO_SERVER = 7
+
+#: Printed by bash when a job ends by a signal.
+_JOB_END = re.compile(r"^(bash|/bin/bash): line \d+: +\d+ .*\n", re.MULTILINE)
+
+
+class Reader:
+    """Somebody who follows a page in a terminal."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self._shell = shell
+        self._folder = folder
+        self._n_background = 0
+
+    def follow(self, step: Step) -> None:
+        if isinstance(step, File):
+            path = self._folder / step.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step.content)
+        elif isinstance(step, Command) and step.in_background:
+            self._start(step)
+        elif isinstance(step, Command):
+            self._run(step)
+
+    def _start(self, step: Command) -> None:
+        self._n_background += 1
+        log = self._folder.parent / f"background-{self._n_background}"
+        log.touch()
+        self._shell.run(f"{step.line.removesuffix('&')} >{log} 2>&1 &")
+        try:
+            wait_until(lambda: contains(log.read_text(), step.output), what=str(step))
+        except BaseException:
+            print(log.read_text())
+            raise
+
+    def _run(self, step: Command) -> None:
+        if not self._prints(step):
+            wait_until(partial(self._prints, step), what=f"{step}; it printed {self._printed!r}")
+
+    def _prints(self, step: Command) -> bool:
+        status, output = self._shell.run(step.line)
+        self._printed = _JOB_END.sub("", output)
+        if matches(self._printed, step.output):
+            return True
+        is_reading = step.line.startswith(READING) and not _SENDING.search(step.line)
+        assert is_reading or status == _CURL_FOUND_NO_SERVER, (step, self._printed)
+        return False
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])
+def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) -> None:
+    needs_debian("iproute2", "ip")
+    folder = short_path / "counts"
+    folder.mkdir()
+    alone = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    start = [*alone, "sh", "-c", "ip link set lo up && exec bash"]
+    with Shell(folder, short_path / "terminal", start) as shell:
+        shell.run(f"export PATH={BIN}:$PATH")
+        reader = Reader(shell, folder)
+        try:
+            for step in steps(path.read_text()):
+                reader.follow(step)
+        finally:
+            for log in sorted(short_path.glob("background-*")):
+                print(f"{log.name}:\n{log.read_text()}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])
+def test_how_to_has_no_code_that_is_not_run(path: Path) -> None:
+    assert [step for step in steps(path.read_text()) if isinstance(step, Unused)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])
+def test_how_to_packages_are_those_of_the_tests(path: Path) -> None:
+    lines = [step.line for step in steps(path.read_text()) if isinstance(step, Installation)]
+    for line in lines:
+        assert line.startswith(("pip install ", "apt-get install ")), line
+    words = [word.strip("'\"") for line in lines if line.startswith("pip") for word in line.split()[2:]]
+    missing = []
+    for requirement in words:
+        try:
+            distribution(re.split(r"[\[<>=]", requirement)[0])
+        except PackageNotFoundError:
+            missing.append(requirement)
+    assert missing == []
+
+
+def test_how_to_with_other_output_fails(tmp_path: Path) -> None:
+    with Shell(tmp_path, tmp_path / "terminal") as shell, pytest.raises(AssertionError, match="three"):
+        Reader(shell, tmp_path).follow(Command("echo one two", "one ... three\n"))
+
+
+def test_how_to_command_may_have_several_lines_and_unknown_words() -> None:
+    page = "`a.txt`:\n\n```text\nx\n```\n\n```console\n$ cat \\\n    a.txt\nx 17 z\n$ true\n```\n"
+    assert list(steps(page)) == [
+        File("a.txt", "x\n"),
+        Command("cat \\\n    a.txt", "x 17 z\n"),
+        Command("true", ""),
+    ]
+    assert matches("x 17 z\n", "x ... z\n")
+    assert not matches("x 17 y\n", "x ... z\n")
