@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from readme_renderer import markdown
 
 from tests.conftest import ROOT, needs_debian
 from tests.servers import Server
@@ -125,6 +128,21 @@ def test_source_distribution_can_be_built(distributions: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "event_count_logger/_native.c"} < names
     assert EXTENSION not in names
+
+
+def test_long_description_renders_with_absolute_links_only(distributions: Path) -> None:
+    (wheel,) = distributions.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        headers, _, text = archive.read(name).decode().partition("\n\n")
+    metadata = HeaderParser().parsestr(headers)
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = markdown.render(text)
+    assert page, "the package index would show no text"
+    links = re.findall('(?:href|src)="([^"]*)"', page)
+    assert {link for link in links if not link.startswith(("https://", "#"))} == set()
+    project = "https://github.com/CESNET/EventCountLogger"
+    assert f"{project}/blob/v{metadata['Version']}/docs/start.md" in links
 
 
 def test_extension_leaks_no_memory(installed_wheel: Path) -> None:

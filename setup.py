@@ -1,0 +1,42 @@
+"""The parts of the build that pyproject.toml cannot express: the extension in C, and links of the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).parent
+PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
+
+#: A link or an image of Markdown with a path in the repository, such as `](docs/start.md)`.
+RELATIVE_LINK = re.compile(r"(!?)(\[[^\[\]]*\])\((?![a-z]+:|#)")
+
+
+def in_project(pattern: str) -> str:
+    """Returns a value of pyproject.toml."""
+    match = re.search(pattern, PROJECT, re.MULTILINE)
+    assert match, f"pyproject.toml: no line matches {pattern}"
+    return match[1]
+
+
+def long_description() -> str:
+    """Returns the README with links to the files of this version, because a package index has no files."""
+    source, version = in_project('^Source = "(.+)"$'), in_project('^version = "(.+)"$')
+
+    def absolute(link: re.Match[str]) -> str:
+        kind = "raw" if link[1] else "blob"
+        return f"{link[1]}{link[2]}({source}/{kind}/v{version}/"
+
+    return RELATIVE_LINK.sub(absolute, (ROOT / "README.md").read_text("utf-8"))
+
+
+# Counters in C. Where they cannot be built, the package falls back to counters in Python.
+native = Extension("event_count_logger._native", ["event_count_logger/_native.c"], optional=True)
+
+setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    ext_modules=[native],
+)
