@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+import headless
+from playwright.sync_api import Browser
 
 from tests.conftest import needs_debian
-
-_CHROMIUM = "/usr/bin/chromium"
-_OPTIONS = [
-    "--headless",
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser; while it is there, this thread has an event loop that runs."""
-    needs_debian("chromium", _CHROMIUM)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_OPTIONS)
+    needs_debian("chromium", headless.CHROMIUM)
+    with headless.chromium() as browser:
         yield browser
-        browser.close()
