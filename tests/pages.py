@@ -76,12 +76,12 @@ def _command(part: str) -> Command:
 
 
 def matches(output: str, shown: str) -> bool:
-    """Whether an output is the one that a page shows."""
+    """Returns True if an output is the one that a page shows."""
     return re.fullmatch(_pattern(shown), output, re.DOTALL) is not None
 
 
 def contains(output: str, shown: str) -> bool:
-    """Whether the lines that a page shows appear in an output, in this order."""
+    """Returns True if the lines that a page shows appear in an output, in this order."""
     place = 0
     for line in shown.splitlines():
         found = re.compile(_pattern(line)).search(output, place)
