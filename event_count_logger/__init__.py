@@ -17,16 +17,19 @@ from event_count_logger.errors import (
 
 if TYPE_CHECKING:
     from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
-    from event_count_logger.group import EventGroup
+    from event_count_logger.group import Counter, EventGroup
     from event_count_logger.logger import EventCountLogger
+    from event_count_logger.outcome import Outcome
     from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
     from event_count_logger.reading.reader import Snapshot, Totals
     from event_count_logger.service.master import EventCountLoggerMaster
+    from event_count_logger.sources.sessions import Session
 
 __all__ = [
     "DUMMY_EVENT_GROUP",
     "AsyncGroupReader",
     "ConfigError",
+    "Counter",
     "DummyEventGroup",
     "EmbeddedServerError",
     "EventCountLogger",
@@ -35,7 +38,9 @@ __all__ = [
     "EventGroup",
     "GroupReader",
     "NotConfigured",
+    "Outcome",
     "Rejected",
+    "Session",
     "Snapshot",
     "SourceMoved",
     "StoreError",
@@ -48,12 +53,15 @@ installation.require_platform()
 #: Modules of names that are imported on first use: a command that only reads starts faster.
 _LATER = {
     "AsyncGroupReader": "reading.group_reader",
+    "Counter": "group",
     "DUMMY_EVENT_GROUP": "dummy_group",
     "DummyEventGroup": "dummy_group",
     "EventCountLogger": "logger",
     "EventCountLoggerMaster": "service.master",
     "EventGroup": "group",
     "GroupReader": "reading.group_reader",
+    "Outcome": "outcome",
+    "Session": "sources.sessions",
     "Snapshot": "reading.reader",
     "Totals": "reading.reader",
 }

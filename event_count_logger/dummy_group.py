@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from event_count_logger.group import Counter, EventGroup
 from event_count_logger.outcome import Outcome
 from event_count_logger.sources.sessions import Session
 from event_count_logger.sources.stream import Records
@@ -17,13 +18,28 @@ class DummyCounter:
         """Does nothing."""
 
 
-class DummyEventGroup:
-    """An event group that is not configured: it has the methods of `EventGroup`, without effect."""
+class DummyEventGroup(EventGroup):
+    """An event group that is not configured: its methods have no effect."""
+
+    @property
+    def group_name(self) -> str:
+        """Returns '': the same object stands in for all groups that are not configured."""
+        return ""
+
+    @property
+    def event_ids(self) -> set[str]:
+        """Returns no events."""
+        return set()
+
+    @property
+    def intervals(self) -> list[str]:
+        """Returns no intervals."""
+        return []
 
     def log(self, event_id: str, count: int = 1) -> None:
         """Does nothing."""
 
-    def counter(self, event_id: str) -> DummyCounter:
+    def counter(self, event_id: str) -> Counter:
         """Returns a counter that counts nothing."""
         return DummyCounter()
 

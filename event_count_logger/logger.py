@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 from event_count_logger import config as configuration
-from event_count_logger.config import Config
+from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counting import syncer
 from event_count_logger.counting.recovery import Recovery
-from event_count_logger.dummy_group import DUMMY_EVENT_GROUP, DummyEventGroup
+from event_count_logger.dummy_group import DUMMY_EVENT_GROUP
 from event_count_logger.group import EventGroup
+from event_count_logger.groups.in_use import InUse
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logs import Log
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store, confirmation_s
 
+#: What `ecl[name]` and `get_group` do about a group that is not configured.
+Missing: TypeAlias = Literal["raise", "warn"]
+
 _Logger = TypeVar("_Logger", bound="EventCountLogger")
+
+#: All loggers of this process.
+in_use: InUse[EventCountLogger] = InUse()
 
 
 class EventCountLogger:
@@ -33,6 +41,8 @@ class EventCountLogger:
         cfg_groups: Mapping[str, Any],
         cfg_redis: Mapping[str, Any] | None = None,
         log_level: str | int = "WARNING",
+        *,
+        missing: Missing = "warn",
         **settings: Any,
     ) -> None:
         """Use a configuration in dictionaries; see `from_file` for one in a file.
@@ -41,34 +51,47 @@ class EventCountLogger:
             cfg_groups: Settings of each group, by the name of the group.
             cfg_redis: Settings of the connection to Redis; localhost:6379 if None.
             log_level: Level of the loggers `EventCountLogger` and `EventGroup(NAME)`.
+            missing: What `ecl[name]` and `get_group` do about a group that is not configured: "warn" logs a
+                warning, and the events of the group are not counted; "raise" raises NotConfigured.
             settings: `spool` (False: counts are kept in memory only), `spool_dir`, `durability`
                 and `source_ttl`, for all groups.
 
         Raises:
             ConfigError: The configuration has problems; all of them are listed.
+            ValueError: `missing` has another value.
         """
-        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **settings), log_level)
+        self._use(configuration.from_dicts(cfg_groups, cfg_redis, **settings), log_level, missing)
 
     @classmethod
     def from_file(
-        cls: type[_Logger], path: str | os.PathLike[str], log_level: str | int = "WARNING"
+        cls: type[_Logger],
+        path: str | os.PathLike[str],
+        log_level: str | int = "WARNING",
+        *,
+        missing: Missing = "warn",
     ) -> _Logger:
-        """Use the sections `groups` and `redis` of a YAML file.
+        """Use the sections `groups` and `redis` of a YAML file; the other arguments as without a file.
 
         Raises:
             ConfigError: The file has problems; all of them are listed.
+            ValueError: `missing` has another value.
         """
-        return cls.from_config(configuration.from_file(path), log_level)
+        return cls.from_config(configuration.from_file(path), log_level, missing=missing)
 
     @classmethod
-    def from_config(cls: type[_Logger], config: Config, log_level: str | int = "WARNING") -> _Logger:
-        """Use a configuration that was read and checked before."""
+    def from_config(
+        cls: type[_Logger], config: Config, log_level: str | int = "WARNING", *, missing: Missing = "warn"
+    ) -> _Logger:
+        """Use a configuration that was read and checked before; see `from_file`."""
         made = cls.__new__(cls)
-        cls._use(made, config, log_level)
+        cls._use(made, config, log_level, missing)
         return made
 
-    def _use(self, config: Config, log_level: str | int) -> None:
+    def _use(self, config: Config, log_level: str | int, missing: Missing) -> None:
+        if missing not in get_args(Missing):
+            raise ValueError(f"missing must be 'raise' or 'warn', not {missing!r}")
         self.config = config
+        self.missing: Missing = missing
         self.log = Log("EventCountLogger")
         self.log.setLevel(log_level)
         self.log_level = log_level
@@ -82,39 +105,58 @@ class EventCountLogger:
         self._missing: set[str] = set()
         for problem in config.warnings:
             self.log.warning("Configuration: %s", problem)
+        in_use.add(self)
 
     def dump_config(self) -> str:
         """Returns the configuration as text without passwords, for debugging."""
         redis, groups = self.config.redis.location, dict(self.config.groups)
         return f"EventCountLogger configuration:\nredis: {redis}\ngroups: {groups}\n"
 
-    def get_group(
-        self, name: str, dummy: bool = False, warn: bool = True
-    ) -> EventGroup | DummyEventGroup | None:
+    @overload
+    def get_group(self, name: str, dummy: Literal[True], warn: bool = True) -> EventGroup: ...
+
+    @overload
+    def get_group(self, name: str, dummy: bool = False, warn: bool = True) -> EventGroup | None: ...
+
+    def get_group(self, name: str, dummy: bool = False, warn: bool = True) -> EventGroup | None:
         """Returns the event group of this name, the same object each time.
 
         Args:
             name: Name of the group.
             dummy: Return a `DummyEventGroup` instead of None if the group is not configured.
             warn: Log a warning if the group is not configured, once for each name.
+
+        Raises:
+            NotConfigured: The group is not configured, with `missing="raise"` and without `dummy`.
         """
         group = self._groups.get(name)
         if group is not None:
             return group
         config = self.config.groups.get(name)
         if config is not None:
-            # The current commit of another thread must be confirmed first.
-            timeout_s = self.config.redis.socket_timeout + 2 * confirmation_s(config)
-            made = EventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
-            return self._groups.setdefault(name, made)
+            return self._groups.setdefault(name, self._make_group(config))
+        if self.missing == "raise" and not dummy:
+            self.config.group(name)  # raises NotConfigured
         if warn and name not in self._missing:
             self._missing.add(name)
             self.log.warning("Event group '%s' is not configured: its events are not counted", name)
-        return DUMMY_EVENT_GROUP if dummy else None
+        return self._dummy(name) if dummy else None
 
-    def __getitem__(self, name: str) -> EventGroup | DummyEventGroup:
-        """Returns the event group of this name, or a `DummyEventGroup` if it is not configured."""
-        return self.get_group(name, dummy=True) or DUMMY_EVENT_GROUP
+    def __getitem__(self, name: str) -> EventGroup:
+        """Returns the event group of this name, or a `DummyEventGroup` if it is not configured.
+
+        Raises:
+            NotConfigured: The group is not configured, with `missing="raise"`.
+        """
+        return self.get_group(name, dummy=self.missing == "warn") or self._dummy(name)
+
+    def _make_group(self, config: GroupConfig) -> EventGroup:
+        # The current commit of another thread must be confirmed first.
+        timeout_s = self.config.redis.socket_timeout + 2 * confirmation_s(config)
+        return RedisEventGroup(config, self._store, self._reader, self._recovery, timeout_s, self.log_level)
+
+    def _dummy(self, name: str) -> EventGroup:
+        return DUMMY_EVENT_GROUP
 
     def reader(self, group: str) -> GroupReader:
         """Returns a reader of the counts of a group.
@@ -136,7 +178,8 @@ class EventCountLogger:
         Args:
             timeout: Time limit in seconds.
         """
-        senders = [sender for group in list(self._groups.values()) for sender in group.senders]
+        groups = [group for group in list(self._groups.values()) if isinstance(group, RedisEventGroup)]
+        senders = [sender for group in groups for sender in group.senders]
         for sender in syncer.current().close(senders, timeout):
             unsent = sender.describe_unsent()
             if unsent:  # otherwise, the background thread has sent them meanwhile

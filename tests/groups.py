@@ -7,7 +7,7 @@ from typing import Any
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import GroupConfig, Layout
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.intervals import Interval
 
 #: Layout of these groups; the fixture `layout` sets it.
@@ -18,8 +18,8 @@ def group_of(name: str, intervals: Iterable[Interval] = (), **settings: Any) -> 
     return GroupConfig(name, tuple(intervals), **{"layout": layout, **settings})
 
 
-def event_group(logger: EventCountLogger, name: str) -> EventGroup:
+def event_group(logger: EventCountLogger, name: str) -> RedisEventGroup:
     """Returns a configured group of a logger."""
     group = logger[name]
-    assert isinstance(group, EventGroup)
+    assert isinstance(group, RedisEventGroup)
     return group

@@ -18,7 +18,7 @@ import pytest
 from event_count_logger import EventCountLogger, keys
 from event_count_logger.config import Config, GroupConfig, RedisConfig, SessionsConfig, from_dicts
 from event_count_logger.errors import ConfigError, NotDurable, Unavailable, Unconfirmed
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.server_checks import examine
 from event_count_logger.store import Commit, SessionAction, Store
@@ -106,10 +106,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def group_on(logger: Make, redis: dict[str, Any], timeout_s: float = 4, **settings: Any) -> EventGroup:
+def group_on(logger: Make, redis: dict[str, Any], timeout_s: float = 4, **settings: Any) -> RedisEventGroup:
     spec = {"auto_declare_events": True, "intervals": ["1h"], **settings}
     group = logger({"g": spec}, {**redis, "socket_timeout": timeout_s})["g"]
-    assert isinstance(group, EventGroup)
+    assert isinstance(group, RedisEventGroup)
     return group
 
 
@@ -554,7 +554,7 @@ def test_process_with_unconfirmed_counts_sends_heartbeats(own_server: Server) ->
     lasting = {"g": replace(config.group("g"), source_ttl=0.8)}
     with EventCountLogger.from_config(replace(config, groups=lasting)) as events:
         group = events["g"]
-        assert isinstance(group, EventGroup)
+        assert isinstance(group, RedisEventGroup)
         group.log("a")
         for _ in range(2):
             wait_until(lambda: own_server.client.hget("g:@sources_seen", group.local.cells.source))

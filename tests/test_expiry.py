@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import EventGroup
 from event_count_logger.config import GroupConfig, from_dicts
 from event_count_logger.counting.admission import Admission
 from event_count_logger.counting.recovery import Recovery
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Store
@@ -34,7 +34,7 @@ class Aging:
     """A group in which time passes only when `pass_time` is called."""
 
     def __init__(self, group: Any) -> None:
-        self.group: EventGroup = group
+        self.group: RedisEventGroup = group
         self.now = time.monotonic()
         self.group.admission.clock = lambda: self.now
         self.counters = self.group._counters.get()

@@ -20,6 +20,7 @@ import pytest
 
 from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
 from event_count_logger.counting.syncer import Syncer
+from event_count_logger.groups.redis_group import RedisEventGroup
 from tests.fixtures import Make
 from tests.groups import event_group
 from tests.servers import Proxy, Server, free_port, wait_until
@@ -51,7 +52,7 @@ def test_first_logs_of_several_threads_are_all_confirmed(server: Server) -> None
         with EventCountLogger({"g": DYNAMIC}, {**server.config, "socket_timeout": 20}) as made:
             group = event_group(made, "g")
 
-            def log(event: str, group: EventGroup = group) -> bool:
+            def log(event: str, group: RedisEventGroup = group) -> bool:
                 together.wait()
                 group.log(event)
                 return event not in group.local.unsent()

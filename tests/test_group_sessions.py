@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, EventGroup, NotConfigured
+from event_count_logger import DUMMY_EVENT_GROUP, EventCountLogger, NotConfigured
 from event_count_logger.counting import outbox
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.sources import sessions
 from tests.fixtures import Make
 from tests.groups import event_group
@@ -290,7 +291,7 @@ def test_actions_beyond_a_limit_are_lost_during_an_outage(
     group = logger({"g": SETTINGS}, {"port": free_port()})["g"]
     for number in range(6):
         group.session("s1", "dash").heartbeat(B + number)
-    assert isinstance(group, EventGroup)
+    assert isinstance(group, RedisEventGroup)
     assert group.outbox.describe_unsent() == "3 actions of sessions"
     warnings = [
         record.getMessage() for record in caplog.records if "further ones are lost" in record.getMessage()

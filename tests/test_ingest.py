@@ -29,7 +29,7 @@ from starlette.types import Message
 
 from event_count_logger.config import from_file
 from event_count_logger.errors import ConfigError
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.store import Store
 from event_count_logger.web import recorder, request_bodies
 from event_count_logger.web.json_body import BodyReader
@@ -566,7 +566,7 @@ def test_counts_beyond_the_unsent_limit_add_nothing(
     logger: Make,
 ) -> None:
     group = logger(GROUPS, {"host": "127.0.0.1", "port": free_port()})["buffered"]
-    assert isinstance(group, EventGroup)
+    assert isinstance(group, RedisEventGroup)
     group.declare_event_id("b")
     group.log("a", 2**62)
     with pytest.raises(OverflowError, match="of event 'a'"):

@@ -22,7 +22,7 @@ from event_count_logger import EventCountLogger, NotConfigured, Snapshot
 from event_count_logger.config import GroupConfig, from_dicts, from_file
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.spool_file import SpoolReader
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
@@ -362,14 +362,14 @@ def settings(**more: Any) -> dict[str, Any]:
 def test_each_process_counts_in_a_shard_of_its_own_choice(server: Server) -> None:
     loggers = [EventCountLogger({"g": settings(spool=False)}, server.config) for _ in range(32)]
     groups = [logger["g"] for logger in loggers]
-    prefixes = {group.local.config.prefix for group in groups if isinstance(group, EventGroup)}
+    prefixes = {group.local.config.prefix for group in groups if isinstance(group, RedisEventGroup)}
     assert len(prefixes) > 1
     assert prefixes <= {"{g#0}", "{g#1}", "{g#2}", "{g#3}"}
 
 
 def test_process_reads_what_it_has_counted(server: Server, logger: Make) -> None:
     group = logger({"g": settings(intervals=["24h"], sync_interval=60)}, server.config)["g"]
-    assert isinstance(group, EventGroup)
+    assert isinstance(group, RedisEventGroup)
     group.declare_event_id("a")
     group.log("a", 5)
     assert group.get_current_counts("a") == {"24h": 5}
@@ -383,7 +383,7 @@ def test_sources_that_have_a_name_stay_in_their_shard(server: Server) -> None:
     for _ in range(2):
         with EventCountLogger.from_config(config) as logger:
             group = logger["g"]
-            assert isinstance(group, EventGroup)
+            assert isinstance(group, RedisEventGroup)
             assert group.consume("numbers", [(at, "n", 1) for at in range(1, 11)]) == "10"
             for key in ("k1", "k2", "k3"):
                 assert count_once(logger._store, config.groups["g"], key, {"r": 1})
@@ -395,7 +395,7 @@ def test_source_stays_in_its_shard_when_there_are_more_of_them(server: Server) -
     for shards in (4, 5, 7):
         with EventCountLogger({"g": settings(shards=shards)}, server.config) as logger:
             group = logger["g"]
-            assert isinstance(group, EventGroup)
+            assert isinstance(group, RedisEventGroup)
             for source in sources:
                 group.consume(source, [(at, "n", 1) for at in range(1, 11)])
             assert logger.reader("g").totals().counts == {"n": 100}

@@ -31,9 +31,12 @@ ROOMS = (
     "counting",
     "reading",
     "sources",
-    "dummy_group",
     "group",
+    "dummy_group",
+    "groups",
     "logger",
+    "testing",
+    "pytest_plugin",
     "top",
     "render",
     "service",
@@ -44,6 +47,7 @@ ROOMS = (
 
 #: Who alone may import what.
 ONLY = {
+    "pytest": {"pytest_plugin"},
     "redis": {
         "store.cluster",
         "store.client",

@@ -19,7 +19,7 @@ from event_count_logger.cli.base import ExitStatus, Failure, command, log_to_std
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.counting import syncer
 from event_count_logger.counting.local_counters import LocalCounters
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.logs import counted
 
@@ -179,13 +179,13 @@ def _fault(group: GroupConfig, event_id: str) -> str | None:
     return f"is not an event ID: it {fault}" if fault else None
 
 
-def _events(config: Config, group: GroupConfig) -> EventGroup:
+def _events(config: Config, group: GroupConfig) -> RedisEventGroup:
     events = EventCountLogger.from_config(replace(config, groups={group.name: group})).get_group(group.name)
-    assert isinstance(events, EventGroup)
+    assert isinstance(events, RedisEventGroup)
     return events
 
 
-def _confirm(events: EventGroup, warnings: _LastMessage) -> None:
+def _confirm(events: RedisEventGroup, warnings: _LastMessage) -> None:
     """Wait until Redis has confirmed all counts.
 
     Raises:

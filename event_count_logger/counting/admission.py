@@ -57,6 +57,14 @@ class Admission:
         check_event_id(event_id)
         self.declared[event_id] = _FOREVER
 
+    def may_count(self, event_id: str) -> bool:
+        """Returns whether an event is declared, or would be declared automatically."""
+        return event_id in self.declared or self._config.auto_declare_events
+
+    def permanent(self) -> list[str]:
+        """Returns the events that never expire: those of the configuration, and those given to `declare`."""
+        return [event_id for event_id, used in self.declared.copy().items() if used == _FOREVER]
+
     def counted_as(self, event_id: str) -> str | None:
         """Returns the ID that an event is counted as; None if it is not counted.
 

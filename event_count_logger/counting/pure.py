@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from event_count_logger import process
 from event_count_logger.process import MARK
@@ -132,7 +132,7 @@ _EMPTY = CellMap()
 
 
 class Counting:
-    """The base class of `EventGroup`, with the fast path of `log()`.
+    """The base class of `RedisEventGroup`, with the fast path of `log()`.
 
     A subclass has two methods. `_log_unusual(event_id, count)` gets all arguments but a known event ID with a
     positive integer. `_send(cell, total)` is called when `total - acked` has reached `sync_at`.
@@ -194,10 +194,17 @@ class Counting:
         raise NotImplementedError
 
 
+class Logs(Protocol):
+    """A group with the method `log`."""
+
+    def log(self, event_id: str, count: int = 1) -> None:
+        """See `EventGroup.log`."""
+
+
 class Counter:
     """One event of a group, looked up once, for loops."""
 
-    def __init__(self, group: Counting, event_id: str) -> None:
+    def __init__(self, group: Logs, event_id: str) -> None:
         """See `EventGroup.counter`."""
         self._group = group
         self._event_id = event_id

@@ -42,7 +42,7 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.intervals import Interval
-from event_count_logger.logger import EventCountLogger
+from event_count_logger.logger import EventCountLogger, Missing
 from event_count_logger.logs import counted
 from event_count_logger.reading.reader import OVERDUE_TOLERANCE_S
 from event_count_logger.reading.unrotated import UnrotatedWatch
@@ -92,8 +92,8 @@ class EventCountLoggerMaster(EventCountLogger):
         """See `EventCountLogger`."""
         super().__init__(cfg_groups, cfg_redis, log_level)
 
-    def _use(self, config: Config, log_level: str | int) -> None:
-        super()._use(config, log_level)
+    def _use(self, config: Config, log_level: str | int, missing: Missing = "warn") -> None:
+        super()._use(config, log_level, missing)
         self._counters = Store(config.redis, self.log)
         self._recovery = Recovery(config, self._counters, self.log)
         self._unrotated = UnrotatedWatch(self._counters, self.log)

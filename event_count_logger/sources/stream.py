@@ -5,14 +5,13 @@ from __future__ import annotations
 import operator
 import re
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias
 
 from event_count_logger import keys
 from event_count_logger.counting.admission import Admission
 from event_count_logger.counting.validation import checked_event
 from event_count_logger.errors import SourceMoved
-from event_count_logger.sources.source import Source
 
 #: Position of a record in its stream.
 Position: TypeAlias = int | str
@@ -27,6 +26,22 @@ DEFAULT_BATCH_SIZE = 1000
 _LONGEST_WAIT_S = 1.0
 
 _NUMBER = re.compile("([0-9]+)")
+
+
+class PositionedSource(Protocol):
+    """A source that a `Consumer` commits to; see `Source`.
+
+    Attributes:
+        position: Last confirmed position; '' for the beginning.
+    """
+
+    position: str
+
+    def load(self) -> str:
+        """Read the stored position and return it."""
+
+    def commit(self, next: str, batch: Mapping[str, int]) -> None:
+        """Commit a batch and the next position, exactly once."""
 
 
 class Fields:
@@ -49,7 +64,7 @@ class Consumer:
 
     def __init__(
         self,
-        source: Source,
+        source: PositionedSource,
         admission: Admission,
         fields: Fields,
         batch_size: int = DEFAULT_BATCH_SIZE,

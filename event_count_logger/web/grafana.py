@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from event_count_logger.config.session_actions import ActionName
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logs import Log
 from event_count_logger.sources import grafana_panel
 from event_count_logger.sources.sessions import checked_action
@@ -67,7 +67,7 @@ class _Grafana:
         self._log.log_payload(payload)
         return Response(status_code=201)
 
-    def _counted(self, payload: request_bodies.Payload) -> tuple[EventGroup, SessionAction]:
+    def _counted(self, payload: request_bodies.Payload) -> tuple[RedisEventGroup, SessionAction]:
         """Returns the group and the session action of a payload."""
         try:
             name, event = grafana_panel.destination(self._recorder.config, payload)

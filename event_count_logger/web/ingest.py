@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotConfigured
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.sources.http_requests import KEPT_S
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.store import SessionAction
@@ -102,7 +102,7 @@ class _Ingest:
         return {"committed": True}
 
 
-def _admit(group: EventGroup, counts: dict[str, int]) -> None:
+def _admit(group: RedisEventGroup, counts: dict[str, int]) -> None:
     """Admit all events under their own IDs, or none.
 
     Raises:
@@ -126,7 +126,7 @@ def _faulty(admission: Admission, event_ids: list[str]) -> str | None:
     return event_ids[0] if admission.fault(event_ids) else None
 
 
-def _checked_session(group: EventGroup, action: request_bodies.Action, now: float) -> SessionAction:
+def _checked_session(group: RedisEventGroup, action: request_bodies.Action, now: float) -> SessionAction:
     event = action.get("event")
     with as_problem(422, "event"):
         if event is not None:
@@ -137,7 +137,7 @@ def _checked_session(group: EventGroup, action: request_bodies.Action, now: floa
         return checked_action(action["id"], event, action["action"], action.get("time", now))
 
 
-def _admit_session(group: EventGroup, event: str) -> None:
+def _admit_session(group: RedisEventGroup, event: str) -> None:
     fault = group.admission.fault([event])
     if fault:
         raise ValueError(fault)

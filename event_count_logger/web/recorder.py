@@ -11,7 +11,7 @@ from typing import TypeVar
 from event_count_logger.config import Config
 from event_count_logger.counting.spool_format import unsent
 from event_count_logger.errors import NotConfigured
-from event_count_logger.group import EventGroup
+from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.sources import http_requests
 from event_count_logger.store import SessionAction, Store
@@ -52,18 +52,18 @@ class Recorder:
         self.config = config
         self._ecl = EventCountLogger.from_config(_without_direct_groups(config))
 
-    def group(self, name: str) -> EventGroup:
+    def group(self, name: str) -> RedisEventGroup:
         """Returns the group of that name.
 
         Raises:
             NotConfigured: The group does not exist.
         """
         group = self._ecl.get_group(name, warn=False)
-        if not isinstance(group, EventGroup):
+        if not isinstance(group, RedisEventGroup):
             raise NotConfigured(f"there is no group '{name}'")
         return group
 
-    async def count(self, group: EventGroup, counts: Mapping[str, int], wait: bool) -> bool:
+    async def count(self, group: RedisEventGroup, counts: Mapping[str, int], wait: bool) -> bool:
         """Add to the counters of this process, and `wait` for Redis if requested.
 
         Returns:
@@ -76,19 +76,19 @@ class Recorder:
         except asyncio.TimeoutError:
             return False
 
-    async def count_once(self, group: EventGroup, key: str, counts: Mapping[str, int]) -> bool:
+    async def count_once(self, group: RedisEventGroup, key: str, counts: Mapping[str, int]) -> bool:
         """Commit counts once per idempotency key; see `http_requests.count_once`."""
         config = self.config.group(group.group_name)
         return await _run_in(
             self._committing, lambda: http_requests.count_once(self.store, config, key, counts)
         )
 
-    async def commit_action(self, group: EventGroup, action: SessionAction) -> None:
+    async def commit_action(self, group: RedisEventGroup, action: SessionAction) -> None:
         """Commit an action of a session; see `http_requests.commit_action`."""
         config = self.config.group(group.group_name)
         await _run_in(self._committing, lambda: http_requests.commit_action(self.store, config, action))
 
-    async def record_action(self, group: EventGroup, action: SessionAction) -> None:
+    async def record_action(self, group: RedisEventGroup, action: SessionAction) -> None:
         """Record an action of a session; while Redis is unavailable, it is kept in memory and sent later."""
         await _run_in(self._committing, lambda: _record(group, action))
 
@@ -101,7 +101,7 @@ def _without_direct_groups(config: Config) -> Config:
     return replace(config, groups=groups)
 
 
-def add_counts(group: EventGroup, counts: Mapping[str, int]) -> None:
+def add_counts(group: RedisEventGroup, counts: Mapping[str, int]) -> None:
     """Add to the counters of this process: all counts, or none.
 
     Raises:
@@ -115,7 +115,7 @@ def add_counts(group: EventGroup, counts: Mapping[str, int]) -> None:
         group.log(event_id, count)
 
 
-def _record(group: EventGroup, action: SessionAction) -> None:
+def _record(group: RedisEventGroup, action: SessionAction) -> None:
     assert action.event is not None
     session = group.session(action.id, action.event)
     getattr(session, action.name)(action.at)
