@@ -1,0 +1,139 @@
+"""Counts in memory, for tests: what was counted in one group, by events, sessions and streams."""
+
+from __future__ import annotations
+
+import math
+import threading
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import pairwise
+
+from event_count_logger import keys
+from event_count_logger.counting.admission import Admission
+from event_count_logger.errors import SourceMoved
+from event_count_logger.process import PerProcess
+from event_count_logger.store import SessionAction
+
+
+class Counts:
+    """The counts of one group in one process. Threads may count at the same time."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._sessions: dict[str, _Session] = {}
+        self._positions: dict[str, str] = {}
+        self._lock = threading.RLock()  # reentrant, because a signal handler may count, too
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add counts to those of their events."""
+        with self._lock:
+            for event_id, count in counts.items():
+                self._counts[event_id] += count
+
+    def get(self) -> dict[str, int]:
+        """Returns the counts by event ID; a copy, without events that were not counted."""
+        with self._lock:
+            return {event_id: count for event_id, count in self._counts.items() if count}
+
+    def act(self, action: SessionAction, timeout_s: float) -> None:
+        """Count an action of a session. `timeout_s` is the longest gap that counts in full; 0 for any."""
+        with self._lock:
+            session = self._sessions.get(action.id)
+            if session is None:
+                if action.event is None:
+                    return
+                session = self._sessions[action.id] = _Session(action.event, timeout_s or math.inf)
+                self.add({session.event: 1})
+            before_ms = session.duration_ms()
+            session.act(action)
+            self.add({keys.session_time(session.event): session.duration_ms() - before_ms})
+
+    def position(self, source_id: str) -> str:
+        """Returns the position of a source; '' for the beginning."""
+        return self._positions.get(source_id, "")
+
+    def commit(self, source_id: str, previous: str, next: str, batch: Mapping[str, int]) -> None:
+        """Add the counts of a batch, and move its source.
+
+        Raises:
+            SourceMoved: The source is not at the previous position.
+        """
+        with self._lock:
+            stored = self.position(source_id)
+            if stored != previous:
+                raise SourceMoved(source_id, previous, stored)
+            self.add(batch)
+            self._positions[source_id] = next
+
+
+class _Session:
+    """A session: it lasts for the sum of the gaps between its times, as in `sessions.lua`."""
+
+    def __init__(self, event: str, timeout_s: float) -> None:
+        self.event = event
+        self._timeout_ms = timeout_s * 1000
+        self._start: int | None = None
+        self._end: int | None = None
+        self._times: list[int] = []
+
+    def act(self, action: SessionAction) -> None:
+        """Add the time of an action. The first start and the first end are kept."""
+        time = round(action.at * 1000)
+        if action.name == "start":
+            if self._start is not None:
+                return
+            if self._end is None or time <= self._end:
+                self._start = time
+        elif action.name == "end" and self._end is None:
+            self._end = time
+        if self._end is None or (self._start or 0) <= time <= self._end:
+            insort(self._times, time)
+
+    def duration_ms(self) -> int:
+        """Returns the duration so far."""
+        return round(sum(min(later - time, self._timeout_ms) for time, later in pairwise(self._times)))
+
+
+class Source:
+    """A source of recorded counts, for `Consumer`."""
+
+    def __init__(self, counts: Counts, id: str) -> None:
+        self.position = ""
+        self._counts = counts
+        self._id = id
+
+    def load(self) -> str:
+        """See `PositionedSource`."""
+        self.position = self._counts.position(self._id)
+        return self.position
+
+    def commit(self, next: str, batch: Mapping[str, int]) -> None:
+        """See `PositionedSource`."""
+        self._counts.commit(self._id, self.position, next, batch)
+        self.position = next
+
+
+class Recorded:
+    """What was counted under one group's name, by all groups that record here.
+
+    Attributes:
+        admissions: The events that each of these groups counts.
+    """
+
+    def __init__(self) -> None:
+        self.admissions: list[Admission] = []
+        self._counts = PerProcess(Counts)
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of this process: a child process begins with none."""
+        return self._counts.get()
+
+    def may_count(self, event_id: str) -> bool:
+        """Returns whether any of the groups counts this event."""
+        return any(admission.may_count(event_id) for admission in self.admissions)
+
+    def event_ids(self) -> list[str]:
+        """Returns all declared events, sorted."""
+        return sorted({event_id for admission in self.admissions for event_id in admission.declared.copy()})
