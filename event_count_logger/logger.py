@@ -191,7 +191,7 @@ class EventCountLogger:
         self._store.close()
         self._reading_store.close()
 
-    def __enter__(self) -> EventCountLogger:
+    def __enter__(self: _Logger) -> _Logger:
         return self
 
     def __exit__(

@@ -217,7 +217,8 @@ def nothing_is_left_running() -> Iterator[None]:
 
 #: Tests of what threads share. Elsewhere, so many switches only cost time.
 _OF_THREADS = {
-    f"test_{name}" for name in ("counting", "exactness", "group", "sync", "syncer", "turns", "expiry")
+    f"test_{name}"
+    for name in ("counting", "exactness", "group", "sync", "syncer", "testing", "turns", "expiry")
 }
 
 
