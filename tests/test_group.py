@@ -18,10 +18,18 @@ from typing import Any
 
 import pytest
 
-from event_count_logger import DUMMY_EVENT_GROUP, DummyEventGroup, EventCountLogger, EventGroup, Unavailable
+from event_count_logger import (
+    DUMMY_EVENT_GROUP,
+    DummyEventGroup,
+    EventCountLogger,
+    EventGroup,
+    NotConfigured,
+    Unavailable,
+)
+from event_count_logger.config import from_dicts
 from event_count_logger.counting.syncer import Syncer
 from event_count_logger.groups.redis_group import RedisEventGroup
-from tests.fixtures import Make
+from tests.fixtures import Make, Write
 from tests.groups import event_group
 from tests.servers import Proxy, Server, free_port, wait_until
 
@@ -544,8 +552,35 @@ def test_group_that_is_not_configured_is_none_or_a_dummy(
     assert messages(caplog, "WARNING") == ["Event group 'x' is not configured: its events are not counted"]
 
 
+@pytest.mark.parametrize("way", ["constructor", "from_file", "from_config"])
+def test_misspelt_group_raises_where_missing_groups_do(
+    way: str, config_file: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = {"requests": DIRECT, "http": DIRECT}
+    made = {
+        "constructor": lambda: EventCountLogger(groups, missing="raise"),
+        "from_file": lambda: EventCountLogger.from_file(config_file({"groups": groups}), missing="raise"),
+        "from_config": lambda: EventCountLogger.from_config(from_dicts(groups), missing="raise"),
+    }[way]()
+    errors = set()
+    for ask in (made.__getitem__, made.get_group, partial(made.get_group, warn=False), made.reader):
+        with pytest.raises(NotConfigured, match="Group 'reqests' not found in configuration") as raised:
+            ask("reqests")
+        errors.add(str(raised.value))
+    assert len(errors) == 1
+    assert made.get_group("reqests", dummy=True, warn=False) is DUMMY_EVENT_GROUP
+    assert made["http"].group_name == "http"
+    assert caplog.messages == []
+
+
+def test_unknown_value_of_missing_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="missing must be 'raise' or 'warn', not 'ignore'"):
+        EventCountLogger({"g": DIRECT}, missing="ignore")  # type: ignore[arg-type]
+
+
 def test_dummy_group_has_all_methods_without_effect() -> None:
     dummy = DummyEventGroup()
+    assert (dummy.group_name, dummy.event_ids, dummy.intervals) == ("", set(), [])
     dummy.log("a")
     dummy.log("a", 3)
     dummy.declare_event_id("a")
