@@ -9,7 +9,7 @@ process is in a page of memory that the kernel clears in a child process (MADV_W
 `current()` finds the 0 and calls `leave_to_parent()` of all members, the objects given to `register()`.
 A child process begins with new
 
-    - counters of each group: cells, spool file, source and shard       `PerProcess` in group.py
+    - counters of each group: cells, spool file, source and shard       `PerProcess` in redis_group.py
     - session outbox of each group                                      the same
     - background thread                                                 `PerProcess` in syncer.py
     - connections to Redis                                              `PerProcess` in store/client.py

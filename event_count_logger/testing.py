@@ -112,8 +112,8 @@ def capture_counts() -> CapturedCounts:
     counts in Redis again. The recorded counts can still be read then.
 
     Groups with the same name in several loggers are recorded together. The innermost of several blocks
-    records. Readers read from Redis as always. A forked process records for itself. A program that is
-    started anew is not captured.
+    records. Readers read from Redis as always. A forked process records for itself. A program that the
+    application starts is not captured.
 
     Example:
         with capture_counts() as counts:

@@ -197,7 +197,7 @@ def other_consumer(group: EventGroup) -> Iterator[tuple[int, str, int]]:
 
 def log_undeclared(group: EventGroup) -> None:
     group.declare_event_ids(["mine", "yours"])
-    for event_id in ("mine", "nobody's"):
+    for event_id in ("mine", "unknown"):
         group.log(event_id)
 
 

@@ -36,6 +36,10 @@ class Counts:
         with self._lock:
             return {event_id: count for event_id, count in self._counts.items() if count}
 
+    def count(self, event_id: str) -> int:
+        """Returns the count of an event."""
+        return self._counts.get(event_id, 0)
+
     def act(self, action: SessionAction, timeout_s: float) -> None:
         """Count an action of a session. `timeout_s` is the longest gap that counts in full; 0 for any."""
         with self._lock:
@@ -115,7 +119,7 @@ class Source:
 
 
 class Recorded:
-    """What was counted under one group's name, by all groups that record here.
+    """The counts under one name of a group, by all groups that record here.
 
     Attributes:
         admissions: The events that each of these groups counts.

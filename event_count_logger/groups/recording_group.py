@@ -78,7 +78,7 @@ class RecordingGroup(ConfiguredGroup, Mapping[str, int]):
 
     def get_current_count(self, event_id: str, interval: str) -> int:
         """Returns the count of an event; 0 if there is no such interval."""
-        return self._recorded.counts.get().get(event_id, 0) if self._config.interval(interval) else 0
+        return self._recorded.counts.count(event_id) if self._config.interval(interval) else 0
 
     def get_counts(self, interval: str, current: bool = False) -> dict[str, int]:
         """Returns the counts of all events if `current`, and otherwise 0 for each: no interval has ended."""
@@ -92,7 +92,7 @@ class RecordingGroup(ConfiguredGroup, Mapping[str, int]):
         Raises:
             KeyError: The group does not count this event.
         """
-        count = self._recorded.counts.get().get(event_id, 0)
+        count = self._recorded.counts.count(event_id)
         if not count and not self._recorded.may_count(event_id):
             declared = ", ".join(self._recorded.event_ids()) or "none"
             raise KeyError(f"group '{self._config.name}' has no event {event_id!r} (declared: {declared})")
