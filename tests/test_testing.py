@@ -181,7 +181,7 @@ def act(seed: int, group: EventGroup) -> None:
 
 
 def consume(group: EventGroup) -> None:
-    records = [(number, "ab"[number % 2], number) for number in range(20)]
+    records = [(number, "ab"[number % 2], number) for number in range(50)]
     assert group.consume("s", records[:30], batch_size=7) == "29"
     assert group.consume("s", records) == "49"
     assert group.consume("s", lambda after: records[int(after or 0) :]) == "49"
