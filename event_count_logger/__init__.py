@@ -9,6 +9,8 @@ from event_count_logger.errors import (
     EmbeddedServerError,
     EventCountLoggerError,
     NotConfigured,
+    NotDurable,
+    Problem,
     Rejected,
     SourceMoved,
     StoreError,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from event_count_logger.group import Counter, EventGroup
     from event_count_logger.logger import EventCountLogger
     from event_count_logger.outcome import Outcome
+    from event_count_logger.reading.follow import Follower
     from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
     from event_count_logger.reading.reader import Snapshot, Totals
     from event_count_logger.service.master import EventCountLoggerMaster
@@ -36,9 +39,12 @@ __all__ = [
     "EventCountLoggerError",
     "EventCountLoggerMaster",
     "EventGroup",
+    "Follower",
     "GroupReader",
     "NotConfigured",
+    "NotDurable",
     "Outcome",
+    "Problem",
     "Rejected",
     "Session",
     "Snapshot",
@@ -59,6 +65,7 @@ _LATER = {
     "EventCountLogger": "logger",
     "EventCountLoggerMaster": "service.master",
     "EventGroup": "group",
+    "Follower": "reading.follow",
     "GroupReader": "reading.group_reader",
     "Outcome": "outcome",
     "Session": "sources.sessions",

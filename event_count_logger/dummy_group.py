@@ -19,7 +19,13 @@ class DummyCounter:
 
 
 class DummyEventGroup(EventGroup):
-    """An event group that is not configured: its methods have no effect."""
+    """An event group that is not configured: its methods have no effect.
+
+    Example:
+        group = ecl["reqests"]  # misspelt, which a WARNING reports
+        group.log("ok")  # not counted
+        print(isinstance(group, DummyEventGroup))  # True
+    """
 
     @property
     def group_name(self) -> str:

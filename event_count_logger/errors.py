@@ -52,7 +52,17 @@ class Problem:
 
 
 class ConfigError(EventCountLoggerError, ValueError):
-    """The configuration cannot be used. `problems` has all its problems."""
+    """The configuration cannot be used.
+
+    Example:
+        try:
+            EventCountLogger({"requests": {"events": ["ok"], "intervals": ["5 minutes"]}})
+        except ConfigError as error:
+            print(len(error.problems), error.problems[0].path)  # 1 groups.requests.intervals[0]
+
+    Attributes:
+        problems: All problems of the configuration, also those that would be warnings.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -60,7 +70,14 @@ class ConfigError(EventCountLoggerError, ValueError):
 
 
 class NotConfigured(EventCountLoggerError, LookupError):
-    """The group or interval is not in the configuration, or has no such data (history, totals, sessions)."""
+    """The group or interval is not in the configuration, or has no such data (history, totals, sessions).
+
+    Example:
+        try:
+            reader.last("1h")
+        except NotConfigured as error:
+            print(error)  # group 'requests' has no interval '1h' (configured: 5m)
+    """
 
 
 #: Whether Redis has carried out the request.
@@ -77,6 +94,12 @@ Retry: TypeAlias = Literal["now", "later", "never"]
 class StoreError(EventCountLoggerError):
     """A request to Redis failed.
 
+    Example:
+        try:
+            print(reader.last("5m").counts["ok"])  # 4
+        except StoreError as error:
+            print("no figures:", error, error.retry)
+
     Attributes:
         applied: Whether Redis has carried out the request.
         retry: Time to retry the request.
@@ -87,7 +110,11 @@ class StoreError(EventCountLoggerError):
 
 
 class Unavailable(StoreError):
-    """Redis gave no usable answer. The store logs the start and the end of an outage, once each."""
+    """Redis gave no usable answer: it is down, loading, or rejects the login. Logged once per outage.
+
+    Attributes:
+        location: Address of the server, without the password.
+    """
 
     def __init__(self, location: str, reason: object, applied: Applied = "unknown") -> None:
         self.location = location
@@ -145,7 +172,11 @@ class Unconfirmed(NotYet):
 
 
 class NotDurable(Unconfirmed):
-    """Redis has carried out the request, but does not support the setting `durability`."""
+    """Redis has carried out the request, but does not support the setting `durability`.
+
+    Attributes:
+        key: A key of the request.
+    """
 
     retry = "later"
 
@@ -163,7 +194,11 @@ class NotConnected(StoreError):
 
 
 class Rejected(StoreError):
-    """Redis answered with an error and changed nothing."""
+    """Redis answered with an error and changed nothing.
+
+    Attributes:
+        key: Key of the request; '' if unknown.
+    """
 
     applied = "no"
     retry = "later"
@@ -178,6 +213,10 @@ class SourceMoved(StoreError):
     """The stored position of a source is not the expected one. Nothing was counted.
 
     Another program has committed the source, or Redis has lost data.
+
+    Attributes:
+        source: Name of the source, as given to `EventGroup.consume`.
+        stored: The stored position; '' for none.
     """
 
     applied = "no"

@@ -12,7 +12,14 @@ from event_count_logger.sources.stream import DEFAULT_BATCH_SIZE, Records
 
 
 class Counter(Protocol):
-    """One event of a group, for loops; see `EventGroup.counter`."""
+    """One event of a group, for loops; see `EventGroup.counter`.
+
+    Example:
+        ok = group.counter("ok")
+        for size in (1, 2, 3):
+            ok.inc(size)
+        print(group.get_counts("5m", current=True)["ok"])  # 6
+    """
 
     def inc(self, n: int = 1) -> None:
         """Count the event `n` times; otherwise as `EventGroup.log`."""
@@ -26,6 +33,11 @@ class EventGroup(ABC):
 
     There are three kinds. A group of the configuration counts in Redis. `DummyEventGroup` stands in for a
     group that is not configured. `testing.RecordingGroup` keeps its counts in memory, for tests.
+
+    Example:
+        group.log("ok")
+        group.log("failed", 3)
+        print(group.get_counts("5m", current=True)["failed"])  # 3
     """
 
     __slots__ = ()
@@ -97,8 +109,9 @@ class EventGroup(ABC):
         """Count the success or failure of a block or function: a context manager and decorator.
 
         Example:
-            with group.outcome("import_ok", "import_failed"):
-                run_import()
+            with group.outcome("ok", "failed"):
+                total = sum([1, 2, 3])
+            print(group.get_counts("5m", current=True)["ok"])  # 1
 
         Args:
             success: Event counted when the block ends without an exception; None for no event.
@@ -118,8 +131,9 @@ class EventGroup(ABC):
         loop it does not wait. While Redis is unavailable, actions are kept in memory and sent later.
 
         Example:
-            session = group.session(request.cookies["visit"], "shop")
+            session = group.session("visitor 18", "ok")
             session.heartbeat()
+            print(group.get_counts("5m", current=True)["ok"])  # 1
 
         Args:
             id: ID of the session, unique in the group.
@@ -134,7 +148,7 @@ class EventGroup(ABC):
 
     @abstractmethod
     def end_session(self, id: str) -> None:
-        """End a session now, counted as any event. An unknown session is no error.
+        """End the session `id` now, counted as any event. An unknown session is no error.
 
         Raises:
             NotConfigured: The group has no `sessions` in its configuration.
@@ -161,8 +175,10 @@ class EventGroup(ABC):
         unavailable.
 
         Example:
-            with open("numbers.txt") as lines:
-                group.consume("numbers.txt", ((at, "sum", int(line)) for at, line in enumerate(lines)))
+            records = [(1, "ok", 2), (2, "failed", 1)]  # position, event, count
+            group.consume("a list", records)
+            group.consume("a list", records)  # counts nothing: it was counted before
+            print(group.get_counts("5m", current=True)["ok"])  # 2
 
         Args:
             source_id: Name of the stream in Redis, not beginning with '@'. Each stream needs a name of its
@@ -184,15 +200,14 @@ class EventGroup(ABC):
             SourceMoved: Another consumer has counted records of this stream: they are not counted here. Or
                 Redis has lost data, and `records` is not a function that can be called again.
             Rejected: Redis rejects an event. Nothing of the batch was counted.
-            errors.NotDurable: The batch was counted, but the server does not support the `durability` of
-                the group.
+            NotDurable: The batch was counted, but the server does not support the `durability` of the group.
             TypeError: A position, event or count has a wrong type.
             ValueError: A position, event or count is not valid, or the positions are not in order.
         """
 
     @abstractmethod
     def declare_event_id(self, event_id: str) -> None:
-        """Declare an event in this process, as if it were in the configuration.
+        """Declare `event_id` in this process, as if it were in the configuration.
 
         Raises:
             TypeError: Not a string.
@@ -200,7 +215,7 @@ class EventGroup(ABC):
         """
 
     def declare_event_ids(self, event_ids: Iterable[str]) -> None:
-        """Declare several events; see `declare_event_id`."""
+        """Declare several events, `event_ids`; see `declare_event_id`."""
         for event_id in event_ids:
             self.declare_event_id(event_id)
 
@@ -208,27 +223,30 @@ class EventGroup(ABC):
     def get_current_counts(self, event_id: str) -> dict[str, int] | None:
         """Returns the counts of one event in the current intervals, with the unsent counts of this process.
 
+        Args:
+            event_id: ID of the event.
+
         Returns:
             Count by interval name; None for an event that is not declared.
 
         Raises:
-            StoreError: Redis does not answer.
+            StoreError: Redis does not answer, or answers with an error.
         """
 
     @abstractmethod
     def get_last_count(self, event_id: str, interval: str) -> int:
-        """Returns the count of one event in the last interval; 0 if there is none.
+        """Returns the count of `event_id` in the last finished `interval`; 0 if there is none.
 
         Raises:
-            StoreError: Redis does not answer.
+            StoreError: Redis does not answer, or answers with an error.
         """
 
     @abstractmethod
     def get_current_count(self, event_id: str, interval: str) -> int:
-        """Returns the count of one event in the current interval, as stored in Redis; 0 if there is none.
+        """Returns the count of `event_id` in the current `interval`, as stored in Redis; 0 if there is none.
 
         Raises:
-            StoreError: Redis does not answer.
+            StoreError: Redis does not answer, or answers with an error.
         """
 
     @abstractmethod
@@ -240,5 +258,5 @@ class EventGroup(ABC):
             current: Read the current interval instead of the last one.
 
         Raises:
-            StoreError: Redis does not answer.
+            StoreError: Redis does not answer, or answers with an error.
         """

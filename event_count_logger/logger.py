@@ -20,7 +20,7 @@ from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReade
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store, confirmation_s
 
-#: What `ecl[name]` and `get_group` do about a group that is not configured.
+#: Treatment of a group that is not configured, by `ecl[name]` and `get_group`.
 Missing: TypeAlias = Literal["raise", "warn"]
 
 _Logger = TypeVar("_Logger", bound="EventCountLogger")
@@ -34,6 +34,17 @@ class EventCountLogger:
 
     Starts and connects nothing before the first count or read. As a context manager, it calls `close` at the
     end of the block.
+
+    Example:
+        with EventCountLogger.from_file("ecl.yml") as ecl:
+            ecl["requests"].log("ok", 2)
+            print(ecl.reader("requests").current("5m").counts["ok"])  # 2
+
+    Attributes:
+        config (Config): The configuration in use.
+        log: The logger `EventCountLogger` of the standard library, which never raises.
+        log_level (str | int): Level of that logger, and of those of the groups.
+        missing (Missing): Treatment of groups that are not configured.
     """
 
     def __init__(
@@ -70,7 +81,12 @@ class EventCountLogger:
         *,
         missing: Missing = "warn",
     ) -> _Logger:
-        """Use the sections `groups` and `redis` of a YAML file; the other arguments as without a file.
+        """Use the sections `groups` and `redis` of a YAML file.
+
+        Args:
+            path: Path of the file.
+            log_level: Level of the loggers `EventCountLogger` and `EventGroup(NAME)`.
+            missing: Treatment of groups that are not configured: "warn" or "raise".
 
         Raises:
             ConfigError: The file has problems; all of them are listed.
@@ -82,7 +98,13 @@ class EventCountLogger:
     def from_config(
         cls: type[_Logger], config: Config, log_level: str | int = "WARNING", *, missing: Missing = "warn"
     ) -> _Logger:
-        """Use a configuration that was read and checked before; see `from_file`."""
+        """Use a configuration that was read and checked before.
+
+        Args:
+            config: A configuration, as from `config.from_file`.
+            log_level: See `from_file`.
+            missing: See `from_file`.
+        """
         made = cls.__new__(cls)
         cls._use(made, config, log_level, missing)
         return made
@@ -143,7 +165,10 @@ class EventCountLogger:
         return self._dummy(name) if dummy else None
 
     def __getitem__(self, name: str) -> EventGroup:
-        """Returns the event group of this name, or a `DummyEventGroup` if it is not configured.
+        """Returns the event group of this `name`, or a `DummyEventGroup` if it is not configured.
+
+        Example:
+            requests = ecl["requests"]
 
         Raises:
             NotConfigured: The group is not configured, with `missing="raise"`.
@@ -159,7 +184,7 @@ class EventCountLogger:
         return DUMMY_EVENT_GROUP
 
     def reader(self, group: str) -> GroupReader:
-        """Returns a reader of the counts of a group.
+        """Returns a reader of the counts of the configured `group`.
 
         Raises:
             NotConfigured: The group is not configured.
@@ -167,7 +192,11 @@ class EventCountLogger:
         return GroupReader(self.config.group(group), self._reading_store)
 
     def async_reader(self, group: str) -> AsyncGroupReader:
-        """As `reader`, for asyncio."""
+        """Returns a reader of the counts of the configured `group` for asyncio.
+
+        Raises:
+            NotConfigured: The group is not configured.
+        """
         return AsyncGroupReader(self.reader(group))
 
     def close(self, timeout: float = syncer.FLUSH_TIMEOUT_S) -> None:

@@ -34,7 +34,7 @@ class RecordingEventCountLogger(EventCountLogger):
 
     Example:
         recorded = RecordingEventCountLogger.from_file("ecl.yml")
-        handle_request(recorded)
+        recorded["requests"].log("ok")  # in the code under test
         assert recorded["requests"]["ok"] == 1
     """
 
@@ -64,7 +64,7 @@ class RecordingEventCountLogger(EventCountLogger):
 
 
 class CapturedCounts:
-    """The counts that the application logs within a `with` block; see `capture_counts`."""
+    """The counts that the application logs within a `with` block; see `testing.capture_counts`."""
 
     def __init__(self) -> None:
         self._recorded: dict[str, Recorded] = {}
@@ -117,7 +117,7 @@ def capture_counts() -> CapturedCounts:
 
     Example:
         with capture_counts() as counts:
-            application.handle_request()
+            group.log("ok")  # in the code under test
         assert counts["requests"]["ok"] == 1
     """
     return CapturedCounts()

@@ -59,6 +59,9 @@ __all__ = [
 def from_file(path: str | os.PathLike[str]) -> Config:
     """Read the sections of this package in a YAML file, and ignore all others.
 
+    Args:
+        path: Path of the file. Relative paths in it are relative to its directory.
+
     Raises:
         ConfigError: With every problem of the file.
     """
@@ -70,7 +73,12 @@ def from_file(path: str | os.PathLike[str]) -> Config:
 def from_dicts(
     groups: Mapping[str, Any] | None, redis: Mapping[str, Any] | None = None, **others: Any
 ) -> Config:
-    """Check sections given as dictionaries; `others` has further sections, and settings for all groups.
+    """Check sections given as dictionaries.
+
+    Args:
+        groups: The section `groups`: settings of each group, by its name.
+        redis: The section `redis`; localhost:6379 if None.
+        **others: Further sections, and settings for all groups.
 
     Raises:
         ConfigError: With every problem of the dictionaries.

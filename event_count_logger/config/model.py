@@ -96,7 +96,11 @@ GRAFANA = settings_of(GrafanaConfig)
 
 @section
 class Config:
-    """A usable configuration.
+    """A usable configuration. Immutable.
+
+    Example:
+        settings = config.from_file("ecl.yml")
+        print(settings.group("requests").events)  # ('ok', 'failed', 'ok:ms', 'failed:ms')
 
     Attributes:
         groups: Groups by name.

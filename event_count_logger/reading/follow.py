@@ -34,7 +34,16 @@ _RETRY_S = 0.5
 
 
 class Follower:
-    """A cursor over the finished intervals of one group and interval."""
+    """A cursor over the finished intervals of a group; see `GroupReader.follower`. For one thread at a time.
+
+    Example:
+        follower = reader.follower("5m", after=0)
+        while True:
+            snapshot, wait_s = follower.step()
+            if snapshot is None:
+                break  # or wait for `wait_s` seconds, and take the next step
+            print(snapshot.counts["ok"])  # 4
+    """
 
     def __init__(self, store: Store, group: GroupConfig, interval: Interval, after: After) -> None:
         """Create the cursor; the first `step` sends the first request.
@@ -52,8 +61,10 @@ class Follower:
     def step(self) -> tuple[Snapshot | None, float]:
         """Returns the next finished interval and 0, or None and the seconds to wait before the next step.
 
+        While Redis is unavailable, there is no next interval.
+
         Raises:
-            Rejected: The key of the history has an unexpected type.
+            Rejected: Redis answers with an error, such as that of a key of an unexpected type.
         """
         try:
             return self._step()

@@ -33,10 +33,19 @@ def choose_interval(group: GroupConfig, name: str | None) -> Interval:
 
 
 class GroupReader:
-    """A thread-safe reader of the counts of one group.
+    """A reader of the counts of one group; see `EventCountLogger.reader`. Threads may share it.
 
-    Intervals have the names of the configuration. The name may be omitted where the group has only one.
-    All methods raise `NotConfigured` for an unknown interval, and `StoreError` when Redis does not answer.
+    `interval` is the name of an interval in the configuration; None stands for the only one. All methods
+    raise `NotConfigured` for an unknown interval. Methods that read raise `Unavailable` if Redis does not
+    answer, and `Rejected` if it answers with an error. `follow` waits while Redis is unavailable.
+
+    Example:
+        last, current = reader.both("5m")
+        print(last.counts["ok"], current.counts["ok"])  # 4 0
+        print(reader.totals().counts["ok"])  # 4
+
+    Attributes:
+        group: The settings of the group.
     """
 
     def __init__(self, group: GroupConfig, store: Store) -> None:
@@ -45,25 +54,38 @@ class GroupReader:
         self._reader = Reader(store)
 
     def last(self, interval: str | None = None) -> Snapshot:
-        """Returns the last finished interval."""
-        return self._reader.read(self.group, self.interval(interval), "last")[0]
+        """Returns the last finished interval; `Snapshot.empty` if none has finished."""
+        return self._reader.read(self.group, self._interval(interval), "last")[0]
 
     def rotated(self, interval: str | None, *halves: Half) -> tuple[Snapshot, ...]:
-        """Returns a snapshot of each half as of the same time; waits up to 1 s for a rotation that is due."""
-        return read_once_rotated(self._reader, self.group, self.interval(interval), *halves)
+        """Returns a snapshot of each half as of the same time; waits up to 1 s for a rotation that is due.
+
+        Example:
+            last, current = reader.rotated("5m", "last", "cur")
+
+        Args:
+            interval: Name of the interval; None for the only one.
+            *halves: `last` for the last finished interval, `cur` for the current one, or both.
+        """
+        return read_once_rotated(self._reader, self.group, self._interval(interval), *halves)
 
     def current(self, interval: str | None = None) -> Snapshot:
-        """Returns the current interval."""
-        return self._reader.read(self.group, self.interval(interval), "cur")[0]
+        """Returns the current interval; `Snapshot.empty` if no master has started it."""
+        return self._reader.read(self.group, self._interval(interval), "cur")[0]
 
     def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
         """Returns the last finished and the current interval, as of the same time."""
-        last, current = self._reader.read(self.group, self.interval(interval), "last", "cur")
+        last, current = self._reader.read(self.group, self._interval(interval), "last", "cur")
         return last, current
 
     def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
-        """Returns the last `n` finished intervals, oldest first; all that the history holds if None."""
-        return self._reader.history(self.group, self.interval(interval), n)
+        """Returns finished intervals, oldest first; an empty list if the group keeps no history.
+
+        Args:
+            interval: Name of the interval; None for the only one.
+            n: Number of intervals, the newest ones; None for all that the history holds.
+        """
+        return self._reader.history(self.group, self._interval(interval), n)
 
     def totals(self) -> Totals:
         """Returns the all-time total of each event, including the current interval.
@@ -75,13 +97,18 @@ class GroupReader:
 
     def position(self, interval: str | None = None) -> str:
         """Returns the position of the newest finished interval; `follow` after it gives all later ones."""
-        return str(self._store.reads.newest_position(self.group, self.interval(interval)))
+        return str(self._store.reads.newest_position(self.group, self._interval(interval)))
 
     def follow(self, interval: str | None = None, after: After = None) -> Iterator[Snapshot]:
         """Yield each interval once, in order, as it finishes; wait while Redis is unavailable.
 
+        Example:
+            for snapshot in reader.follow("5m", after=0):
+                print(snapshot.counts["ok"], snapshot.missed)  # 4 0
+                break
+
         Args:
-            interval: Name of the interval.
+            interval: Name of the interval; None for the only one.
             after: The `position` of the last snapshot processed, to continue behind it. Unix seconds stand
                 for all intervals that ended later, None for those that finish from now on.
 
@@ -91,13 +118,23 @@ class GroupReader:
 
         Raises:
             NotConfigured: The group keeps no history.
+            Rejected: Redis answers with an error.
             ValueError: `after` is neither a position nor a time.
         """
         return self._follow(self.follower(interval, after))
 
     def follower(self, interval: str | None = None, after: After = None) -> Follower:
-        """Returns the cursor of `follow`, for programs that wait between its steps in their own way."""
-        return Follower(self._store, self.group, self.interval(interval), after)
+        """Returns the cursor of `follow`, for programs that wait between its steps in their own way.
+
+        Args:
+            interval: Name of the interval; None for the only one.
+            after: See `follow`.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+            ValueError: `after` is neither a position nor a time.
+        """
+        return Follower(self._store, self.group, self._interval(interval), after)
 
     def _follow(self, follower: Follower) -> Iterator[Snapshot]:
         while True:
@@ -107,47 +144,61 @@ class GroupReader:
             else:
                 time.sleep(wait_s)
 
-    def interval(self, name: str | None) -> Interval:
-        """Returns the interval of that name, or the only one."""
-        return choose_interval(self.group, name)
-
     def close(self) -> None:
-        """Close the connections; the next read makes new ones."""
+        """Close the connections of all readers of this `EventCountLogger`; the next read opens new ones."""
         self._store.close()
+
+    def _interval(self, name: str | None) -> Interval:
+        return choose_interval(self.group, name)
 
 
 class AsyncGroupReader:
-    """`GroupReader` for asyncio: the same methods, each run in a thread."""
+    """A `GroupReader` for asyncio; see `EventCountLogger.async_reader`. Each method runs in a thread.
+
+    Arguments and errors are those of the methods of `GroupReader`: `interval`, `n` and `after`.
+
+    Example:
+        async def print_last():
+            reader = ecl.async_reader("requests")
+            print((await reader.last("5m")).counts["ok"])
+
+
+        asyncio.run(print_last())  # prints 4
+    """
 
     def __init__(self, reader: GroupReader) -> None:
         self._reader = reader
 
     async def last(self, interval: str | None = None) -> Snapshot:
-        """Returns the last finished interval."""
+        """Returns the last finished interval; see `GroupReader.last`."""
         return await asyncio.to_thread(self._reader.last, interval)
 
     async def current(self, interval: str | None = None) -> Snapshot:
-        """Returns the current interval."""
+        """Returns the current interval; see `GroupReader.current`."""
         return await asyncio.to_thread(self._reader.current, interval)
 
     async def both(self, interval: str | None = None) -> tuple[Snapshot, Snapshot]:
-        """Returns the last finished and the current interval, as of the same time."""
+        """Returns the last finished and the current interval; see `GroupReader.both`."""
         return await asyncio.to_thread(self._reader.both, interval)
 
     async def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
-        """Returns the last `n` finished intervals, oldest first."""
+        """Returns finished intervals, oldest first; see `GroupReader.history`."""
         return await asyncio.to_thread(self._reader.history, interval, n)
 
     async def totals(self) -> Totals:
-        """Returns the all-time total of each event."""
+        """Returns the all-time total of each event; see `GroupReader.totals`."""
         return await asyncio.to_thread(self._reader.totals)
 
     async def position(self, interval: str | None = None) -> str:
-        """Returns the position of the newest finished interval."""
+        """Returns the position of the newest finished interval; see `GroupReader.position`."""
         return await asyncio.to_thread(self._reader.position, interval)
 
     def follow(self, interval: str | None = None, after: After = None) -> AsyncIterator[Snapshot]:
-        """Yield each interval once, in order, as it finishes."""
+        """Yield each interval once, in order, as it finishes; see `GroupReader.follow`.
+
+        Returns:
+            An endless iterator, for `async for`.
+        """
         return self._follow(self._reader.follower(interval, after))
 
     async def _follow(self, follower: Follower) -> AsyncIterator[Snapshot]:

@@ -20,7 +20,14 @@ OVERDUE_TOLERANCE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The counts of one group and interval, as of one time.
+    """The counts of one group and interval, as of one time. Immutable.
+
+    Example:
+        last = reader.last("5m")
+        if last.empty:
+            print("no interval has finished")
+        else:
+            print(last.counts["ok"], last.rates["ok"])  # 4 0.0...
 
     Attributes:
         group: Name of the group.
@@ -33,9 +40,10 @@ class Snapshot:
         now: Time of the read, in Unix seconds of the server's clock.
         overdue_s: Seconds since the current interval should have ended; 0 if it is in time. While it is
             overdue, the last interval is not the latest complete one. None if no interval has begun.
-        position: Position of a finished interval in the history, if known; `follow` continues behind it.
-        missed: Number of intervals before this one that `follow` cannot give, because the history has
-            dropped them.
+            Always 0 in snapshots of `GroupReader.history` and `GroupReader.follow`.
+        position: Position of a finished interval in the history, for `GroupReader.follow`; None if unknown.
+        missed: Number of intervals before this one that `GroupReader.follow` cannot give, because the
+            history has dropped them.
     """
 
     group: str
@@ -76,7 +84,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All-time totals of the events of one group, as of one time.
+    """All-time totals of the events of one group, as of one time. Immutable.
+
+    Example:
+        total = reader.totals()
+        print(total.counts["ok"], total.counts["failed"])  # 4 0
 
     Attributes:
         group: Name of the group.

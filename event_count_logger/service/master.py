@@ -81,7 +81,15 @@ _AFTER_BOUNDARY_S = 0.002
 
 
 class EventCountLoggerMaster(EventCountLogger):
-    """The service that rotates intervals. Several may run at once: each rotation happens once."""
+    """The service that rotates intervals. Several may run at once: each rotation happens once.
+
+    Example:
+        master = EventCountLoggerMaster.from_file("ecl.yml")
+        thread = threading.Thread(target=master.run)
+        thread.start()
+        master.stop()  # when the program ends
+        thread.join()
+    """
 
     def __init__(
         self,
@@ -89,7 +97,7 @@ class EventCountLoggerMaster(EventCountLogger):
         cfg_redis: Mapping[str, Any] | None = None,
         log_level: str | int = "INFO",
     ) -> None:
-        """See `EventCountLogger`."""
+        """As for `EventCountLogger`, with `cfg_groups`, `cfg_redis` and `log_level`."""
         super().__init__(cfg_groups, cfg_redis, log_level)
 
     def _use(self, config: Config, log_level: str | int, missing: Missing = "warn") -> None:
@@ -136,7 +144,11 @@ class EventCountLoggerMaster(EventCountLogger):
         self._stop_requests.put(None)
 
     def reload(self, config: Config) -> None:
-        """Continue with another configuration, except its section `redis`. Only for `on_step` of `run`."""
+        """Continue with another configuration, except its section `redis`. Only for `on_step` of `run`.
+
+        Args:
+            config: The configuration, as from `config.from_file`.
+        """
         self.config = config
         self._recovery.log_recovered()
         self._recovery = Recovery(config, self._counters, self.log)

@@ -13,13 +13,24 @@ LATEST_S = 253_402_300_800
 
 
 class Session:
-    """One session, such as a visit or a run of a program.
+    """One session, such as a visit or a run of a program; see `EventGroup.session`.
 
     Its duration is the sum of the gaps between its actions; each gap counts at most the timeout of the group.
-    All times are Unix seconds; None means now. Repeated, late or unordered actions count as if each had
-    arrived once and in order.
+    `at` is the time of an action in Unix seconds; None means now. Repeated, late or unordered actions count
+    as if each had arrived once and in order.
 
     All methods raise TypeError or ValueError for an invalid event or time, and no other error.
+
+    Example:
+        session = group.session("visitor 17", "ok")
+        session.start(at=1764000000)
+        session.heartbeat(at=1764000060.5)
+        session.end(at=1764000090)
+        print(group.get_counts("5m", current=True)["ok:ms"])  # 90000
+
+    Attributes:
+        id: ID of the session.
+        event: Event that the session is counted as.
     """
 
     def __init__(
