@@ -76,8 +76,9 @@ def _command(part: str) -> Command:
 
 
 def matches(output: str, shown: str) -> bool:
-    """Returns True if an output is the one that a page shows."""
-    return re.fullmatch(_pattern(shown), output, re.DOTALL) is not None
+    """Returns True if an output is the one that a page shows. Its last line may end without a line feed."""
+    ended = f"{output}\n" if output and not output.endswith("\n") else output
+    return re.fullmatch(_pattern(shown), ended, re.DOTALL) is not None
 
 
 def contains(output: str, shown: str) -> bool:

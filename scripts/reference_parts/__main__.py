@@ -1,13 +1,14 @@
-"""Program that writes docs/configuration.md, docs/commands.md and example_config.yml."""
+"""Program that writes the generated pages, and the generated parts of other files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from reference_parts import commands, configuration, example
+from reference_parts import api, commands, configuration, example
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
+    "docs/api.md": api.page,
     "docs/configuration.md": configuration.page,
     "docs/commands.md": commands.page,
     "example_config.yml": example.page,
