@@ -1,4 +1,4 @@
-"""Each how-to works word for word: its files, its commands, and their output.
+"""Each how-to, and the page of the HTTP API, works word for word: its files, its commands, and their output.
 
 Every page runs in a network namespace, where the ports on the page are free. All its processes end with it.
 """
@@ -18,7 +18,7 @@ from tests.servers import wait_until
 from tests.shells import Shell
 
 FOLDER = ROOT / "docs" / "how-to"
-PAGES = sorted(FOLDER.glob("*.md"))
+PAGES = [*sorted(FOLDER.glob("*.md")), ROOT / "docs" / "http-api.md"]
 
 #: Commands that may be repeated until they print what the page shows: they only read.
 READING = (

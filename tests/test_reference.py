@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from reference_parts import example
+from reference_parts import example, http_api
 from reference_parts.__main__ import PAGES
 from reference_parts.settings import SECTIONS, Section, plain_default
 
@@ -27,6 +27,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 #: Defaults in sentences, such as "`history` intervals (60 if not configured)".
 DEFAULT = re.compile(r"`(\w+)`([^`]{0,80}?) \((\S+)( \w+)? if not (?:configured|given)\b")
+
+#: Statuses of most routes, which the page of the HTTP API lists once.
+ANY_ROUTE = {"200", "401", "403", "503"}
 
 UNITS = {" days": 24 * 3600, " hours": 3600, " seconds": 1}
 
@@ -86,6 +89,29 @@ def test_each_commented_setting_of_the_example_can_be_used(monkeypatch: pytest.M
     content = yaml.safe_load("\n".join(written))
     assert set(content) >= {"redis", "groups", "serve", "grafana", "tail", "spool"}, json.dumps(content)
     assert config.from_dicts(**content).warnings == ()
+
+
+def test_each_route_has_a_section_with_its_parts() -> None:
+    page = (DOCS / "http-api.md").read_text()
+    for name, route in http_api.routes():
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert section, name
+        body = route.get("requestBody", {"content": {"application/json": {"schema": {"properties": {}}}}})
+        fields = body["content"]["application/json"]["schema"]["properties"]
+        for part in (*http_api.parameters(route), *fields):
+            assert re.search(rf'[`"]{part}[`"]', section, re.IGNORECASE), (name, part)
+        for status in set(http_api.statuses(route)) - ANY_ROUTE:
+            assert re.search(rf"\b{status}\b", section), (name, status)
+
+
+def test_each_field_of_an_answer_is_on_the_page_of_the_api() -> None:
+    page = (DOCS / "http-api.md").read_text()
+    schemas = http_api.description()["components"]["schemas"]
+    fields = {
+        field for name, each in schemas.items() if "Validation" not in name for field in each["properties"]
+    }
+    assert len(fields) > 20
+    assert {field for field in fields if not re.search(rf'[`"]{field}[`"]', page)} == set()
 
 
 def test_each_command_is_in_the_reference() -> None:

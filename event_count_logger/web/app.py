@@ -36,6 +36,12 @@ def create_app(
         access: Rules of access.
         connections: Limits of requests.
     """
+    app = create_routes(queries, hub, recorder, session_log)
+    return Guard(connections.limited(app), access)
+
+
+def create_routes(queries: Queries, hub: Hub, recorder: Recorder, session_log: grafana.SessionLog) -> FastAPI:
+    """Returns the routes, without access control; see `create_app`."""
     # FastAPI's pages that show the OpenAPI description load scripts from other hosts, so they are off.
     app = FastAPI(
         title="Event Count Logger", version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -48,4 +54,4 @@ def create_app(
     app.include_router(api.router(queries, hub))
     app.include_router(monitoring.router(queries))
     app.include_router(page.router())
-    return Guard(connections.limited(app), access)
+    return app

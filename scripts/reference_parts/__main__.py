@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference_parts import api, commands, configuration, example
+from reference_parts import api, commands, configuration, example, http_api
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "docs/api.md": api.page,
     "docs/configuration.md": configuration.page,
     "docs/commands.md": commands.page,
+    "docs/http-api.md": http_api.page,
     "example_config.yml": example.page,
 }
 
