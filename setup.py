@@ -1,8 +1,9 @@
-"""The parts of the build that pyproject.toml cannot express: the extension in C, and links of the README."""
+"""The parts that pyproject.toml cannot express: C extension, shared files, links of the README."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -32,6 +33,20 @@ def long_description() -> str:
     return RELATIVE_LINK.sub(absolute, (ROOT / "README.md").read_text("utf-8"))
 
 
+def data_files() -> dict[str, list[str]]:
+    """Returns the files for services, monitoring and `man`, by their folder beside the bin directory."""
+    found = defaultdict(list)
+    for source, target in (
+        ("deploy", "share/event-count-logger"),
+        ("munin", "share/event-count-logger/munin"),
+        ("docs/man", "share/man/man1"),
+    ):
+        for path in sorted(path for path in (ROOT / source).rglob("*") if path.is_file()):
+            folder = Path(target, path.parent.relative_to(ROOT / source))
+            found[str(folder)].append(str(path.relative_to(ROOT)))
+    return found
+
+
 # Counters in C. Where they cannot be built, the package falls back to counters in Python.
 native = Extension("event_count_logger._native", ["event_count_logger/_native.c"], optional=True)
 
@@ -39,4 +54,5 @@ setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",
     ext_modules=[native],
+    data_files=sorted(data_files().items()),
 )

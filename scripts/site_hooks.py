@@ -12,7 +12,14 @@ from typing import Any
 from properdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "example_config.yml")
+PUBLISHED = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "SECURITY.md",
+    "deploy/grafana/dashboard.json",
+    "example_config.yml",
+)
 
 
 def on_files(files: Files, config: Any) -> Files:

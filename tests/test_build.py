@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,9 +18,13 @@ from typing import Any
 import pytest
 from readme_renderer import markdown
 
-from tests.conftest import ROOT, needs_debian
+from event_count_logger.cli.files import PURPOSES
+from tests.conftest import BIN, ROOT, needs_debian
 from tests.servers import Server
 from tests.shells import copy_project
+
+#: A program that is the command `ecl`.
+ECL = "from event_count_logger.cli.ecl import ecl; ecl()"
 
 EXTENSION = f"event_count_logger/_native{sysconfig.get_config_var('EXT_SUFFIX')}"
 
@@ -42,9 +47,10 @@ def succeed(*command: object, cwd: Path | None = None, **environment: Any) -> st
     return done.stdout
 
 
-def install(what: Path, directory: Path, **environment: Any) -> Path:
+def install(what: Path, directory: Path, option: str = "--target", **environment: Any) -> Path:
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    succeed(sys.executable, "-m", "pip", "install", *offline, "--target", directory, what, **environment)
+    where = ("--ignore-installed", option, directory)
+    succeed(sys.executable, "-m", "pip", "install", *offline, *where, what, **environment)
     return directory
 
 
@@ -59,9 +65,19 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed_wheel(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repaired_wheel(distributions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with the tags of old systems, as an index wants it."""
+    directory = tmp_path_factory.mktemp("repaired")
     (wheel,) = distributions.glob("*.whl")
-    return install(wheel, tmp_path_factory.mktemp("wheel") / "installed")
+    succeed(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", directory, wheel, PATH=str(BIN))
+    (repaired,) = directory.glob("*.whl")
+    return repaired
+
+
+@pytest.fixture(scope="module")
+def installed_wheel(repaired_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repaired wheel, installed where no compiler is."""
+    return install(repaired_wheel, tmp_path_factory.mktemp("wheel") / "installed", PATH="/nonexistent")
 
 
 def needs_compiler() -> None:
@@ -98,7 +114,8 @@ def test_installation_without_a_compiler_counts_in_python(tmp_path: Path, server
     assert not count_with(installed, server)
 
 
-def test_wheel_counts_in_c(installed_wheel: Path, server: Server) -> None:
+def test_repaired_wheel_counts_in_c(repaired_wheel: Path, installed_wheel: Path, server: Server) -> None:
+    assert re.search(r"-manylinux\w+\.manylinux_2_\d+_\w+\.whl$", repaired_wheel.name)
     assert count_with(installed_wheel, server)
 
 
@@ -113,8 +130,52 @@ def test_wheel_contains_exactly_the_package(distributions: Path) -> None:
     some = ("lua/commit.lua", "py.typed", "web/static/index.html", "web/static/page.js")
     assert {f"event_count_logger/{name}" for name in some} < ours
     (data,) = {name.partition("/")[0] for name in names if ".data/" in name}
-    ours.add(f"{data}/data/share/event-count-logger/munin/ecl_")
+    ours |= {f"{data}/data/share/event-count-logger/{name}" for name in shared()}
+    ours |= {f"{data}/data/share/man/man1/{path.name}" for path in (ROOT / "docs" / "man").glob("*.1")}
     assert names - {"event_count_logger/_native.c"} == {*ours, EXTENSION}
+
+
+def shared() -> set[str]:
+    """The files for services and monitoring, by their paths in share/event-count-logger."""
+    folders = (ROOT / "deploy", ROOT / "munin")
+    found = {path: folder for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder.parent)).removeprefix("deploy/") for path, folder in found.items()}
+
+
+def test_each_shared_file_has_a_purpose() -> None:
+    assert shared() <= PURPOSES.keys()
+
+
+def test_ecl_files_prints_where_the_wheel_was_installed(repaired_wheel: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "share" / "event-count-logger"
+    install(repaired_wheel, tmp_path, "--prefix")
+    (package,) = tmp_path.rglob("event_count_logger")
+    listing = ecl_files(package.parent)
+    assert listing[0] == str(folder)
+    assert {line.split()[0] for line in listing[1:]} == shared()
+    assert all((folder / name).is_file() for name in shared())
+    assert ecl_files(package.parent, "munin") == [str(folder / "munin" / "ecl_")]
+
+
+def test_ecl_files_without_its_files_fails(installed_wheel: Path, tmp_path: Path) -> None:
+    shutil.copytree(installed_wheel / "event_count_logger", tmp_path / "event_count_logger")
+    done = run(
+        sys.executable, "-S", "-c", ECL, "files", cwd=tmp_path, PYTHONPATH=sysconfig.get_path("purelib")
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("ERROR: no share/event-count-logger in a parent of ")
+
+
+def ecl_files(installed: Path, *arguments: str) -> list[str]:
+    return run_with(installed, ECL, "files", *arguments).splitlines()
+
+
+def test_ecl_files_prints_the_files_of_a_checkout() -> None:
+    listing = succeed(BIN / "ecl", "files").splitlines()
+    assert listing[0] == str(ROOT)
+    listed = {line.split()[0] for line in listing[1:]}
+    assert {name.removeprefix("deploy/") for name in listed} == shared()
+    assert all((ROOT / name).is_file() for name in listed)
 
 
 def test_wheel_contains_the_munin_plugin(installed_wheel: Path) -> None:

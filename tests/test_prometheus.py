@@ -14,7 +14,7 @@ from tests.conftest import ROOT, needs_debian
 from tests.monitoring import Monitoring
 from tests.servers import wait_until
 
-DASHBOARD = json.loads((ROOT / "docs" / "grafana-dashboard.json").read_text())
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 VARIABLES = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
 

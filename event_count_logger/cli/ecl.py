@@ -11,6 +11,7 @@ from event_count_logger.cli.base import OneLineErrors, with_version
 #: Name of each command, of its module, and of the function in it.
 _COMMANDS = (
     "check",
+    "files",
     "local",
     "log_event",
     "master",
