@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,7 +14,16 @@ ROOT = Path(__file__).parent
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 
 #: A link or an image of Markdown with a path in the repository, such as `](docs/start.md)`.
-RELATIVE_LINK = re.compile(r"(!?)(\[[^\[\]]*\])\((?![a-z]+:|#)")
+RELATIVE_LINK = re.compile(r"(!\[[^\[\]]*)?\]\((?![a-z]+:|#)")
+
+
+def require_platform() -> None:
+    """End with one line on a system without fork and file locks, such as Windows."""
+    check = runpy.run_path(str(ROOT / "event_count_logger" / "installation.py"))["require_platform"]
+    try:
+        check()
+    except ImportError as error:
+        sys.exit(f"ERROR: {error}")
 
 
 def in_project(pattern: str) -> str:
@@ -28,7 +39,7 @@ def long_description() -> str:
 
     def absolute(link: re.Match[str]) -> str:
         kind = "raw" if link[1] else "blob"
-        return f"{link[1]}{link[2]}({source}/{kind}/v{version}/"
+        return f"{link[1] or ''}]({source}/{kind}/v{version}/"
 
     return RELATIVE_LINK.sub(absolute, (ROOT / "README.md").read_text("utf-8"))
 
@@ -50,6 +61,7 @@ def data_files() -> dict[str, list[str]]:
 # Counters in C. Where they cannot be built, the package falls back to counters in Python.
 native = Extension("event_count_logger._native", ["event_count_logger/_native.c"], optional=True)
 
+require_platform()
 setup(
     long_description=long_description(),
     long_description_content_type="text/markdown",

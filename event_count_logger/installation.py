@@ -18,7 +18,7 @@ def require_platform() -> None:
         missing.append("os.register_at_fork")
     if missing:
         raise ImportError(
-            "event-count-logger needs Python on Linux, macOS or another POSIX system: "
+            "event-count-logger needs Python on Linux (on Windows: in WSL), macOS or another POSIX system: "
             f"this one, on {sys.platform}, lacks {' and '.join(missing)}"
         )
 

@@ -7,7 +7,8 @@ The steps, each of which ends the release if it fails:
 3. A source distribution and a wheel are built from the commit itself, so that no ignored file gets in.
 4. Both have the version in their metadata. The wheel installs in a new virtual environment, and its
    `ecl --version` prints the version.
-5. The distributions are copied to `dist`, and an annotated tag is created.
+5. The source distribution, unpacked, passes `scripts/test --fast`, which installs what it needs.
+6. The distributions are copied to `dist`, and an annotated tag is created.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def main() -> None:
             built = build(commit, Path(directory))
             check_metadata(built, version)
             try_wheel(built.wheel, version, Path(directory))
+            try_source(built.source, Path(directory))
             DIST.mkdir(exist_ok=True)
             kept = Distributions(*(Path(shutil.copy(path, DIST)) for path in built))
         if not options.dry_run:
@@ -163,10 +165,17 @@ def try_wheel(wheel: Path, version: str, directory: Path) -> None:
         raise Failure(f"ecl --version of {wheel.name} prints {printed!r}, expected 'ecl {version}'")
 
 
-def run(*command: object) -> str:
+def try_source(source: Path, directory: Path) -> None:
+    """Unpack the source distribution, and run its fast tests."""
+    with tarfile.open(source) as files:
+        files.extractall(directory / "unpacked", filter="data")
+    run(only(directory / "unpacked", "*/scripts/test"), "--fast", CI="true", PYTHON=sys.executable)
+
+
+def run(*command: object, **environment: str) -> str:
     """Returns the output of a command."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode:
         output = done.stdout + done.stderr
         raise Failure(f"exit status {done.returncode} of {' '.join(words)}:\n{output}".rstrip())
@@ -186,8 +195,8 @@ def print_next_steps(version: str, kept: Distributions, is_dry_run: bool) -> Non
         return
     print(f"Created the annotated tag {tag}. Nothing was pushed or uploaded. Next:")
     print(f"  git push origin {BRANCH} {tag}")
-    print(f"  upload {source} to the package index")
-    print(f"  {wheel} is for this platform only: upload it only if its platform tag allows that")
+    print("  .github/workflows/wheels.yml then builds the wheels of all platforms, and publishes them")
+    print(f"  without that workflow: upload {source}; {wheel} is for this platform only")
     print(f"To undo: git tag --delete {tag}")
 
 

@@ -16,7 +16,9 @@ from tests.conftest import BIN, ROOT
 from tests.servers import wait_until
 
 #: What is neither of this package nor of use in building it.
-_NOT_COPIED = shutil.ignore_patterns(".*", "build", "counts", "dist", "*.egg-info", "*.so", "__pycache__")
+_NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv", ".*_cache", ".hypothesis", "build", "counts", "dist", "*.egg-info", "*.so", "__pycache__"
+)
 
 #: Printed after each command, with its exit status.
 _END = "-- end of the command:"

@@ -23,8 +23,8 @@ from tests.conftest import BIN, ROOT, needs_debian
 from tests.servers import Server
 from tests.shells import copy_project
 
-#: A program that is the command `ecl`.
-ECL = "from event_count_logger.cli.ecl import ecl; ecl()"
+#: The folder with the packages that this one needs.
+DEPENDENCIES = sysconfig.get_path("purelib")
 
 EXTENSION = f"event_count_logger/_native{sysconfig.get_config_var('EXT_SUFFIX')}"
 
@@ -85,15 +85,25 @@ def needs_compiler() -> None:
     needs_debian("python3-dev", "python3-config")
 
 
-def run_with(installed: Path, program: str, *arguments: str) -> str:
+def program(text: str, *arguments: object) -> tuple[object, ...]:
+    """Returns a command without `site`, which would find editable installations."""
+    return (sys.executable, "-S", "-c", text, *arguments)
+
+
+def run_with(installed: Path, text: str, *arguments: str) -> str:
     """Run a program with the packages in a directory, and not with the package of this project."""
-    dependencies = sysconfig.get_path("purelib")  # not by `site`, which would find editable installations
-    return succeed(sys.executable, "-S", "-c", program, *arguments, cwd=installed, PYTHONPATH=dependencies)
+    return succeed(*program(text, *arguments), cwd=installed, PYTHONPATH=DEPENDENCIES)
+
+
+def run_ecl(installed: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command `ecl` in the same way."""
+    text = "from event_count_logger.cli.ecl import ecl; ecl()"
+    return run(*program(text, *arguments), cwd=installed, PYTHONPATH=DEPENDENCIES)
 
 
 def count_with(installed: Path, server: Server) -> bool:
     """Count with the package in a directory; return whether it uses the C extension."""
-    program = (
+    text = (
         "import json, sys\n"
         "import event_count_logger\n"
         "from event_count_logger.counting import implementation\n"
@@ -103,15 +113,19 @@ def count_with(installed: Path, server: Server) -> bool:
         "    ecl['g'].counter('e').inc()\n"
         "print(json.dumps([event_count_logger.__file__, implementation.NATIVE]))\n"
     )
-    file, native = json.loads(run_with(installed, program, json.dumps(server.config)))
+    file, native = json.loads(run_with(installed, text, json.dumps(server.config)))
     assert Path(file).is_relative_to(installed)
     assert server.counts("g", "24h", "cur") == {"e": 4}
     return bool(native)
 
 
 def test_installation_without_a_compiler_counts_in_python(tmp_path: Path, server: Server) -> None:
-    installed = install(copy_project(tmp_path), tmp_path / "installed", CC="/bin/false")
+    installed = install(copy_project(tmp_path), tmp_path / "installed", PATH=str(BIN))
     assert not count_with(installed, server)
+    config = tmp_path / "ecl.yml"
+    config.write_text(json.dumps({"redis": server.config, "groups": {}}))
+    why = "the C extension was not built: install a C compiler"
+    assert f"{config}: counting: pure Python ({why}" in run_ecl(installed, "check", config).stdout
 
 
 def test_repaired_wheel_counts_in_c(repaired_wheel: Path, installed_wheel: Path, server: Server) -> None:
@@ -150,24 +164,18 @@ def test_ecl_files_prints_where_the_wheel_was_installed(repaired_wheel: Path, tm
     folder = tmp_path / "share" / "event-count-logger"
     install(repaired_wheel, tmp_path, "--prefix")
     (package,) = tmp_path.rglob("event_count_logger")
-    listing = ecl_files(package.parent)
+    listing = run_ecl(package.parent, "files").stdout.splitlines()
     assert listing[0] == str(folder)
     assert {line.split()[0] for line in listing[1:]} == shared()
     assert all((folder / name).is_file() for name in shared())
-    assert ecl_files(package.parent, "munin") == [str(folder / "munin" / "ecl_")]
+    assert run_ecl(package.parent, "files", "munin").stdout == f"{folder / 'munin' / 'ecl_'}\n"
 
 
 def test_ecl_files_without_its_files_fails(installed_wheel: Path, tmp_path: Path) -> None:
     shutil.copytree(installed_wheel / "event_count_logger", tmp_path / "event_count_logger")
-    done = run(
-        sys.executable, "-S", "-c", ECL, "files", cwd=tmp_path, PYTHONPATH=sysconfig.get_path("purelib")
-    )
+    done = run_ecl(tmp_path, "files")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("ERROR: no share/event-count-logger in a parent of ")
-
-
-def ecl_files(installed: Path, *arguments: str) -> list[str]:
-    return run_with(installed, ECL, "files", *arguments).splitlines()
+    assert done.stderr.startswith("ERROR: share/event-count-logger is missing in the folders above ")
 
 
 def test_ecl_files_prints_the_files_of_a_checkout() -> None:
@@ -183,12 +191,21 @@ def test_wheel_contains_the_munin_plugin(installed_wheel: Path) -> None:
     assert succeed(plugin, "autoconf", ecl_command="/not/there").startswith("no (")
 
 
-def test_source_distribution_can_be_built(distributions: Path) -> None:
+def test_source_distribution_contains_exactly_the_repository(distributions: Path) -> None:
     (source,) = distributions.glob("*.tar.gz")
     with tarfile.open(source) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "event_count_logger/_native.c"} < names
-    assert EXTENSION not in names
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    made = {name for name in names if re.fullmatch(r"PKG-INFO|setup\.cfg|.*\.egg-info/.*", name)}
+    assert names - made == in_repository()
+
+
+def in_repository() -> set[str]:
+    """The files in git, or those that will be."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    return set(
+        succeed("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
+    )
 
 
 def test_long_description_renders_with_absolute_links_only(distributions: Path) -> None:

@@ -71,7 +71,11 @@ def test_check_prints_how_this_installation_counts(native: str, counting: str, r
     ("error", "reason"),
     [
         ('ImportError("libc.so.7 is missing")', "the C extension cannot be loaded: libc.so.7 is missing"),
-        ("ModuleNotFoundError()", "the C extension was not built"),
+        (
+            "ModuleNotFoundError()",
+            "the C extension was not built: install a C compiler and the headers of Python, "
+            "and reinstall this package",
+        ),
     ],
 )
 def test_check_prints_why_counting_is_not_native(error: str, reason: str, file: Path) -> None:

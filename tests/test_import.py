@@ -8,11 +8,17 @@ import sys
 
 import pytest
 
+from tests.conftest import ROOT
+
 #: What makes Python like that of a system without POSIX.
 WITHOUT = {
     "the module fcntl": "import sys; sys.modules['fcntl'] = None",
     "os.register_at_fork": "import os; del os.register_at_fork",
 }
+
+NEEDED = "event-count-logger needs Python on Linux (on Windows: in WSL), macOS or another POSIX system"
+
+SETUP = ROOT / "setup.py"
 
 IMPORTS = (
     "import event_count_logger",
@@ -31,10 +37,14 @@ def last_error(*lines: str) -> str:
 @pytest.mark.parametrize("statement", IMPORTS)
 @pytest.mark.parametrize("lacking", [*WITHOUT, " and ".join(WITHOUT)])
 def test_import_on_another_system_names_the_supported_ones(lacking: str, statement: str) -> None:
-    assert last_error(*(WITHOUT[each] for each in lacking.split(" and ")), statement) == (
-        "ImportError: event-count-logger needs Python on Linux, macOS or another POSIX system: "
-        f"this one, on {sys.platform}, lacks {lacking}"
-    )
+    statements = (*(WITHOUT[each] for each in lacking.split(" and ")), statement)
+    assert last_error(*statements) == f"ImportError: {NEEDED}: this one, on {sys.platform}, lacks {lacking}"
+
+
+def test_installation_on_another_system_prints_one_line() -> None:
+    windows = "sys.platform = 'win32'"
+    error = last_error(WITHOUT["the module fcntl"], windows, f"import runpy; runpy.run_path({str(SETUP)!r})")
+    assert error == f"ERROR: {NEEDED}: this one, on win32, lacks the module fcntl"
 
 
 @pytest.mark.parametrize(

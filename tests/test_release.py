@@ -24,6 +24,7 @@ FILES = {
         '[tool.setuptools]\npy-modules = ["small"]\n'
     ),
     "small.py": 'def main():\n    print("ecl 3.1.0 (counting: native)")\n',
+    "MANIFEST.in": "graft scripts\n",
     "scripts/test": '#!/bin/sh\ntest "$CI" = true\n',
 }
 
@@ -121,8 +122,19 @@ def test_state_of_the_repository_is_rejected(project: Path, edit: Edit, reason: 
             replace("small.py", "3.1.0", "3.0.9"),
             "prints 'ecl 3.0.9 (counting: native)', expected",
         ),
+        (replace("scripts/test", "test ", 'test "$1" != --fast && test '), "/scripts/test --fast:"),
     ],
-    ids=["versions", "changes", "no version", "checks", "tree", "build", "metadata", "installed version"],
+    ids=[
+        "versions",
+        "changes",
+        "no version",
+        "checks",
+        "tree",
+        "build",
+        "metadata",
+        "installed version",
+        "source that fails its tests",
+    ],
 )
 def test_committed_mistake_is_rejected_without_a_tag(project: Path, edit: Edit, reason: str) -> None:
     edit(project)

@@ -63,7 +63,8 @@ def _folder() -> Path:
     for parent in package.parents:
         if (parent / "share" / "event-count-logger").is_dir():
             return parent / "share" / "event-count-logger"
-    raise Failure(f"no share/event-count-logger in a parent of {package}", ExitStatus.UNKNOWN)
+    missing = f"share/event-count-logger is missing in the folders above {package}"
+    raise Failure(f"{missing}: install the package from its wheel", ExitStatus.UNKNOWN)
 
 
 def _found(folder: Path) -> Iterator[tuple[str, str]]:

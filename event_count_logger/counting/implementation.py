@@ -33,7 +33,10 @@ if not TYPE_CHECKING:
         try:
             from event_count_logger._native import Cell, CellMap, Counter, Counting, detach, expect_fork
         except ModuleNotFoundError:
-            WHY_NOT_NATIVE = "the C extension was not built"
+            WHY_NOT_NATIVE = (
+                "the C extension was not built: install a C compiler and the headers of Python, "
+                "and reinstall this package"
+            )
         except ImportError as error:
             WHY_NOT_NATIVE = f"the C extension cannot be loaded: {error}"
         else:
