@@ -1,6 +1,7 @@
 """Each how-to, and the page of the HTTP API, works word for word: its files, its commands, and their output.
 
-Every page runs in a network namespace, where the ports on the page are free. All its processes end with it.
+Every page runs in a network namespace, where its ports are free, and where it may add addresses. All its
+processes end with it. The folder in which it runs contains the folder `deploy` of the project.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) ->
     needs_debian("iproute2", "ip")
     folder = short_path / "counts"
     folder.mkdir()
+    (folder / "deploy").symlink_to(ROOT / "deploy")
     alone = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     start = [*alone, "sh", "-c", "ip link set lo up && exec bash"]
     with Shell(folder, short_path / "terminal", start) as shell:
