@@ -49,7 +49,9 @@ def _is_free(port: int) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
+def wait_until(
+    condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "", pause_s: float = _LOOK_S
+) -> Any:
     """Call a condition until its result is true, and return the result.
 
     Raises:
@@ -60,7 +62,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str 
         result = condition()
         if result:
             return result
-        time.sleep(_LOOK_S)
+        time.sleep(pause_s)
     raise AssertionError(f"did not happen within {timeout_s} s: {what or condition}")
 
 

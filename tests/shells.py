@@ -26,6 +26,9 @@ _END = "-- end of the command:"
 #: Seconds that a command may take: installing downloads packages.
 _TIMEOUT_S = 250
 
+#: Seconds between two looks at what a command has printed: a command takes some tenths of a second.
+_PAUSE_S = 0.03
+
 
 def copy_project(directory: Path) -> Path:
     """A copy of the checkout, as a clone would be."""
@@ -68,7 +71,7 @@ class Shell:
         """The exit status of a command, and what it has printed."""
         self.begin(f"{command}\nprintf '\\n{_END} %s\\n' $?")
         before, self._n_ended = self._n_ended, self._n_ended + 1
-        wait_until(lambda: self.printed.count(_END) == self._n_ended, _TIMEOUT_S, what=command)
+        wait_until(lambda: self.printed.count(_END) == self._n_ended, _TIMEOUT_S, command, _PAUSE_S)
         output, status = self.printed.split(f"\n{_END} ")[before:][:2]
         return int(status.split("\n")[0]), output.partition("\n")[2] if before else output
 

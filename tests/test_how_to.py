@@ -1,7 +1,7 @@
 """Each how-to, and the page of the HTTP API, works word for word: its files, its commands, and their output.
 
 Every page runs in a network namespace, where its ports are free, and where it may add addresses. All its
-processes end with it. The folder in which it runs contains the folder `deploy` of the project.
+processes end with it. The folder in which it runs contains the folders `deploy` and `munin` of the project.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ READING = (
 _SENDING = re.compile(r"^curl\b.* (-X|--request|-d|--data\S*|--json) ")
 _CURL_FOUND_NO_SERVER = 7
 
+#: Seconds between two attempts: each one may start an interpreter.
+_PAUSE_S = 0.2
+
 #: Printed by bash when a job ends by a signal.
 _JOB_END = re.compile(r"^(bash|/bin/bash): line \d+: +\d+ .*\n", re.MULTILINE)
 
@@ -65,14 +68,14 @@ class Reader:
         log.touch()
         self._shell.run(f"{step.line.removesuffix('&')} >{log} 2>&1 &")
         try:
-            wait_until(lambda: contains(log.read_text(), step.output), what=str(step))
+            wait_until(lambda: contains(log.read_text(), step.output), 20, str(step), _PAUSE_S)
         except BaseException:
             print(log.read_text())
             raise
 
     def _run(self, step: Command) -> None:
         if not self._prints(step):
-            wait_until(partial(self._prints, step), what=f"{step}; it printed {self._printed!r}")
+            wait_until(partial(self._prints, step), 20, f"{step}; it printed {self._printed!r}", _PAUSE_S)
 
     def _prints(self, step: Command) -> bool:
         status, output = self._shell.run(step.line)
@@ -89,7 +92,8 @@ def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) ->
     needs_debian("iproute2", "ip")
     folder = short_path / "counts"
     folder.mkdir()
-    (folder / "deploy").symlink_to(ROOT / "deploy")
+    for name in ("deploy", "munin"):
+        (folder / name).symlink_to(ROOT / name)
     alone = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     start = [*alone, "sh", "-c", "ip link set lo up && exec bash"]
     with Shell(folder, short_path / "terminal", start) as shell:
