@@ -16,11 +16,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-import yaml
 
 from event_count_logger import EventCountLoggerMaster
-from event_count_logger.config import from_file
 from event_count_logger.service.sd_notify import Notifier
+from tests.commands_of_files import fails_only_because_of_its_configuration
 from tests.conftest import BIN, ROOT, needs_debian
 from tests.fixtures import Run, Start, Write
 from tests.notified import Manager
@@ -320,18 +319,7 @@ def test_units_start_commands_with_existing_options(unit: Path, run: Run, config
     )
 
 
-# Supervisor and containers
-
-
-def options_of(command: list[str]) -> list[str]:
-    """Returns the arguments of `ecl` in a command, without the path of the configuration."""
-    return [word for word in command if not word.endswith("/ecl.yml")]
-
-
-def fails_only_because_of_its_configuration(run: Run, command: list[str], **environment: str) -> None:
-    done = run("ecl", *options_of(command), "/nowhere.yml", **environment)
-    assert done.returncode == 2
-    assert "/nowhere.yml: cannot be read" in done.stderr
+# Supervisor
 
 
 def test_supervisor_starts_existing_commands(run: Run) -> None:
@@ -347,31 +335,3 @@ def test_supervisor_starts_existing_commands(run: Run) -> None:
         assert name == f"program:ecl-{command[0]}"
         assert (supervisor[name]["user"], supervisor[name]["stopsignal"]) == ("ecl", "TERM")
         fails_only_because_of_its_configuration(run, command)
-
-
-CONTAINER = ROOT / "deploy/container"
-
-
-def test_containers_have_no_capabilities_and_write_only_to_volumes(run: Run) -> None:
-    compose = yaml.safe_load((CONTAINER / "compose.yml").read_text())
-    for name, service in compose["services"].items():
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        written = {volume.split(":")[0] for volume in service["volumes"] if not volume.endswith(":ro")}
-        assert written <= set(compose["volumes"])
-        if name != "valkey":
-            fails_only_because_of_its_configuration(run, service["command"], ECL_LOG_FORMAT="json")
-    assert compose["services"]["serve"]["ports"] == ["127.0.0.1:8917:8917"]
-
-
-def test_image_runs_as_unprivileged_user_with_a_health_check() -> None:
-    lines = (CONTAINER / "Dockerfile").read_text().splitlines()
-    assert "USER 10001" in lines
-    assert lines.index("USER 10001") > max(n for n, line in enumerate(lines) if line.startswith("RUN"))
-    assert 'CMD ["ecl", "status"]' in next(line for line in lines if line.startswith("HEALTHCHECK"))
-
-
-def test_configuration_of_the_containers_is_valid() -> None:
-    config = from_file(CONTAINER / "config/ecl.yml")
-    assert config.warnings == ()
-    assert config.redis.host in yaml.safe_load((CONTAINER / "compose.yml").read_text())["services"]
