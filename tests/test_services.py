@@ -319,6 +319,14 @@ def test_units_start_commands_with_existing_options(unit: Path, run: Run, config
     )
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_make_the_spool_directory_for_their_user(unit: Path) -> None:
+    text = unit.read_text()
+    (spool,) = re.findall(r"^Environment=ECL_SPOOL_DIR=%S/(.*)$", text, re.MULTILINE)
+    (directories,) = re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE)
+    assert spool in directories.split(), "else the first program makes it, perhaps as root"
+
+
 # Supervisor
 
 
