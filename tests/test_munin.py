@@ -253,14 +253,14 @@ def file_without_redis(config_file: Write) -> Path:
 def munin_directory(tmp_path: Path) -> Callable[..., Path]:
     """Create a directory like /etc/munin: links to plugins, and their configuration."""
 
-    def make(file: Path, *names: str, **environment: object) -> Path:
+    def make(file: Path, *names: str, plugin: Path = PLUGIN, **environment: object) -> Path:
         directory = tmp_path / "munin"
         for part in ("plugins", "plugin-conf.d", "state"):
             (directory / part).mkdir(parents=True, exist_ok=True)
         for name in names:
-            (directory / "plugins" / name).symlink_to(PLUGIN)
+            (directory / "plugins" / name).symlink_to(plugin)
         settings = {"ecl_config": file, "ecl_command": BIN / "ecl", **environment}
-        lines = [f"env.{name} {value}" for name, value in settings.items()]
+        lines = [f"env.{name} {value}" for name, value in settings.items() if value]
         # By default, munin-node uses a user without permissions here.
         user = ["user root"] if os.geteuid() == 0 else []
         (directory / "plugin-conf.d" / "ecl").write_text("\n".join(["[ecl_*]", *user, *lines, ""]))
@@ -556,20 +556,78 @@ def test_autoconf_without_shown_groups_is_no(server: Server, config_file: Write)
     assert (done.stdout, done.returncode) == (f"no ({file}: all groups are hidden)\n", 0)
 
 
-@pytest.mark.parametrize("place", ["checkout/munin", "prefix/share/event-count-logger/munin"])
-def test_plugin_finds_its_command(place: str, tmp_path: Path) -> None:
-    plugin, link = tmp_path / place / "ecl_", tmp_path / "ecl_web"
-    command = tmp_path / ("checkout/.venv/bin/ecl" if place.startswith("checkout") else "prefix/bin/ecl")
-    for directory in (plugin.parent, command.parent):
-        directory.mkdir(parents=True)
-    shutil.copy(PLUGIN, plugin)
-    link.symlink_to(plugin)
-    command.write_text('#!/bin/sh\necho "$@"\n')
-    command.chmod(0o755)
-    assert run_plugin(plugin=link).stdout == "munin ecl_web fetch\n"
-    assert run_plugin("config", plugin=link).stdout == "munin ecl_web config\n"
-    other = {"PATH": f"{BIN}:/usr/bin:/bin", "ecl_command": "/bin/echo"}
-    assert run_plugin("suggest", plugin=link, **other).stdout == "munin ecl_web suggest\n"
+def script(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
+
+
+def installation(directory: Path, plugin: str, commands: str, ecl: str = 'echo "$@"') -> Path:
+    """Make the files of an installation; returns a link to the plugin, as in /etc/munin/plugins."""
+    (directory / plugin).parent.mkdir(parents=True)
+    shutil.copy(PLUGIN, directory / plugin)
+    for name in ("ecl", "ecl_reader"):
+        script(directory / commands / name, f"#!/bin/sh\n{ecl}\n")
+    link = directory / "ecl_web"
+    link.symlink_to(directory / plugin)
+    return link
+
+
+INSTALLED = "share/event-count-logger/munin/ecl_", "bin"
+
+
+@pytest.mark.parametrize("places", [("munin/ecl_", ".venv/bin"), INSTALLED])
+def test_plugin_runs_command_of_its_installation(places: tuple[str, str], tmp_path: Path) -> None:
+    link = installation(tmp_path, *places)
+    path = f"{BIN}:/usr/bin:/bin"
+    assert run_plugin(plugin=link, PATH=path).stdout == "munin ecl_web fetch\n"
+    assert run_plugin("config", plugin=link, PATH=path).stdout == "munin ecl_web config\n"
+    other = run_plugin("suggest", plugin=link, ecl_command="/bin/echo")
+    assert other.stdout == "munin ecl_web suggest\n"
+
+
+def test_copied_plugin_runs_our_ecl_in_path_not_common_lisp(tmp_path: Path) -> None:
+    copy = tmp_path / "a" / "b" / "plugins" / "ecl_web"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(PLUGIN, copy)
+    lisp = script(tmp_path / "lisp" / "ecl", "#!/bin/sh\necho lisp\n").parent
+    installation(tmp_path / "ours", *INSTALLED)
+    path = f"{lisp}:/usr/bin:/bin"
+    found = run_plugin(plugin=copy, PATH=f"{path}:{tmp_path / 'ours' / 'bin'}")
+    assert found.stdout == "munin ecl_web fetch\n"
+    needs = f"no ecl beside {copy.parent}, in {path} or in /usr/local/bin: link this file, do not copy it, "
+    missing = run_plugin(plugin=copy, PATH=path)
+    assert (missing.returncode, missing.stderr) == (1, f"ERROR: {needs}or set env.ecl_command\n")
+
+
+def test_interpreter_that_cannot_be_run_is_named(tmp_path: Path) -> None:
+    link = installation(tmp_path, *INSTALLED)
+    script(tmp_path / "bin" / "ecl", "#!/not/there/python3\n")
+    done = run_plugin(plugin=link)
+    assert re.fullmatch(
+        r"ERROR: the user \w+ cannot run /not/there/python3, which \S+ needs: set another user\n", done.stderr
+    )
+    assert run_plugin("autoconf", plugin=link).stdout.startswith("no (the user ")
+
+
+def test_home_of_another_user_is_not_used(tmp_path: Path) -> None:
+    link = installation(tmp_path, *INSTALLED, ecl='echo "${HOME-of the user}"')
+    assert run_plugin(plugin=link, HOME="/not/there").stdout == "of the user\n"
+    assert run_plugin(plugin=link, HOME=str(tmp_path)).stdout == f"{tmp_path}\n"
+
+
+def test_munin_run_finds_interpreter_with_its_own_path(
+    munin_run: Run, munin_directory: Callable[..., Path], file: Path, days: Days, tmp_path: Path
+) -> None:
+    days.count("web", {"ok": 7}, days_ago=1)
+    days.rotate("web")
+    link = installation(tmp_path / "prefix", *INSTALLED)
+    for name in ("ecl", "ecl_reader"):
+        (tmp_path / "prefix" / "bin" / name).unlink()
+        (tmp_path / "prefix" / "bin" / name).symlink_to(BIN / name)
+    directory = munin_directory(file, "ecl_web", plugin=link, ecl_command="")
+    assert munin_run(directory, "ecl_web").stdout == "ok.value 7\nerror.value 0\n"
 
 
 def test_manual_of_plugin_has_no_errors() -> None:
