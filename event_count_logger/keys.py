@@ -189,6 +189,14 @@ def idle(prefix: str) -> str:
     return f"{prefix}:@idle"
 
 
+def created(prefix: str) -> str:
+    """Returns the key of the hash of event ID to the time at which its total began, in Unix seconds.
+
+    Only groups with `auto_declare_events` have it. Events that were counted before it existed are not in it.
+    """
+    return f"{prefix}:@created"
+
+
 def masters(prefix: str) -> str:
     """Returns the key of the hash of masters that rotate the group, with their last heartbeats."""
     return f"{prefix}:@masters"

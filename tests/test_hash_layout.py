@@ -41,6 +41,7 @@ def test_batch_is_added_to_each_hash_and_the_totals(store: Store, any_server: Se
         "g:1m:cur": {"a": "2", "b:c": "1"},
         "g:1m:cur:@ts": "1699999980",
         "g:@totals": {"a": "2", "b:c": "1"},
+        "g:@created": {"a": "1700000013.250", "b:c": "1700000013.250"},
     }
 
 
@@ -52,6 +53,7 @@ def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server:
     assert any_server.everything() == {
         "g:@sources": {"src": "4"},
         "g:@totals": {"a": "10"},
+        "g:@created": {"a": "1700000013.250"},
         "g:5s:@finished": "4",
         "g:5s:cur:@ts": "1700000030",
         "g:5s:last": {"a": "4"},

@@ -52,6 +52,9 @@ class Counting:
     def totals(self) -> dict[str, int]:
         return dict(self.reader.totals(self.group).counts)
 
+    def began(self) -> dict[str, float]:
+        return self.reader.totals_and_created(self.group)[1]
+
 
 @pytest.fixture
 def counting(store: Store) -> Counting:
@@ -216,6 +219,7 @@ def test_expired_event_is_dropped_from_totals(counting: Counting, any_server: Se
     counting.rotate(20)
     assert counting.totals() == {"a": 1}
     assert not any_server.client.exists("g:@idle")
+    assert any_server.client.hkeys("g:@created") == ["a"]
 
 
 def test_event_that_returns_in_time_keeps_its_total(counting: Counting) -> None:
@@ -263,7 +267,7 @@ def test_disabled_totals_are_deleted(counting: Counting, any_server: Server) -> 
     counting.rotate(2)
     counting.group = replace(GROUP, totals=False)
     counting.rotate(3)
-    assert not any_server.client.exists("g:@totals", "g:@idle", "g:@totals_interval")
+    assert not any_server.client.exists("g:@totals", "g:@idle", "g:@totals_interval", "g:@created")
 
 
 def test_thousands_of_totals_are_read(counting: Counting) -> None:
@@ -302,6 +306,75 @@ def test_any_number_of_idle_events_expires(counting: Counting, any_server: Serve
         counting.rotate(at + 1)
     counting.rotate(9)
     assert any_server.client.hlen("g:@totals") == 1_500 * 4  # the events of the last 20 seconds
+
+
+# times at which totals began
+
+
+def test_new_total_began_with_its_first_count(counting: Counting) -> None:
+    counting.rotate(0)
+    counting.count(0.05, x=150, y=2)
+    assert counting.began() == {"x": START + 0.25, "y": START + 0.25}
+    counting.count(0.5, x=1)
+    counting.rotate(1)
+    counting.count(1.5, x=1, z=1)
+    assert counting.began() == {"x": START + 0.25, "y": START + 0.25, "z": START + 7.5}
+
+
+def test_total_of_event_that_returns_after_expiry_began_anew(counting: Counting) -> None:
+    counting.count(0, x=1)
+    counting.rotate(1)
+    counting.count(4, x=1)
+    assert counting.began() == {"x": START}
+    counting.rotate(5)
+    counting.rotate(11)
+    assert counting.began() == {}
+    counting.count(12, x=1)
+    assert counting.began() == {"x": START + 60}
+
+
+def test_total_from_before_the_times_has_none(counting: Counting, any_server: Server) -> None:
+    counting.count(0, x=1, y=1)
+    any_server.client.delete("g:@created")
+    counting.count(0.1, x=1)
+    counting.rotate(1)
+    counting.count(1, x=1)
+    counting.rotate(4)
+    counting.count(4, y=1)
+    assert counting.totals() == {"a": 0, "x": 3, "y": 2}
+    assert counting.began() == {}
+
+
+@only_keys
+def test_counter_of_version_1_has_no_time(counting: Counting, any_server: Server) -> None:
+    any_server.client.incrby("g:5s:cur:x", 7)
+    counting.count(0, x=1)
+    assert counting.totals() == {"a": 0, "x": 8}
+    assert counting.began() == {}
+
+
+def test_total_of_declared_group_has_no_time(store: Store, any_server: Server) -> None:
+    counting = Counting(store, replace(GROUP, auto_declare_events=False))
+    counting.count(0, a=1)
+    assert counting.began() == {}
+    assert not any_server.client.exists("g:@created")
+
+
+def test_time_after_the_reading_is_left_out(counting: Counting, any_server: Server) -> None:
+    counting.count(0, x=1)
+    any_server.client.hset("g:@created", "x", "99999999999")
+    assert counting.began() == {}
+
+
+def test_key_of_times_of_unexpected_type_stops_no_count(counting: Counting, any_server: Server) -> None:
+    any_server.client.lpush("g:@created", "x")
+    counting.count(0, x=3)
+    counting.rotate(1)
+    counting.rotate(20)
+    counting.count(20, x=2)
+    assert counting.totals() == {"a": 0, "x": 2}
+    with pytest.raises(Rejected, match="key g:@created.*WRONGTYPE"):
+        counting.began()
 
 
 # keys of unexpected types

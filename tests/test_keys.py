@@ -29,6 +29,7 @@ from event_count_logger import keys
         (keys.totals("web"), "web:@totals"),
         (keys.totals_interval("web"), "web:@totals_interval"),
         (keys.idle("web"), "web:@idle"),
+        (keys.created("web"), "web:@created"),
         (keys.masters("web"), "web:@masters"),
         (keys.intervals("web"), "web:@intervals"),
     ],

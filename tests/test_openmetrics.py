@@ -29,7 +29,7 @@ def snapshot(counts: Mapping[str, int], **changes: Any) -> Snapshot:
 
 
 def scrape(counts: Mapping[str, int], **changes: Any) -> Scrape:
-    metrics = GroupMetrics("web", Totals("web", counts, 130.0), [snapshot(counts, **changes)], 1)
+    metrics = GroupMetrics("web", Totals("web", counts, 130.0), {}, [snapshot(counts, **changes)], 1)
     return Scrape(up=True, groups=[metrics], duration_s=0.25)
 
 
@@ -172,6 +172,33 @@ def test_group_without_totals_has_number_of_open_sessions() -> None:
     without = replace(read, groups=[replace(group, totals=None) for group in read.groups])
     found = samples(openmetrics.render(without, "2.0.0"))
     assert [name for name in found if "session" in name] == ['ecl_sessions_open{group="web"}']
+
+
+def test_created_time_follows_its_total_in_openmetrics_only() -> None:
+    read = of_sessions({"dash": 2, "dash:ms": 4500, "old": 1})
+    noted = {"dash": 100.25, "dash:ms": 101.0}
+    read = replace(read, groups=[replace(group, created=noted) for group in read.groups])
+    page = openmetrics.render(read, "2.0.0")
+    assert [line for line in page.splitlines() if line.startswith(("ecl_events_", "ecl_session"))] == [
+        'ecl_events_total{group="web",event="dash"} 2',
+        'ecl_events_created{group="web",event="dash"} 100.25',
+        'ecl_events_total{group="web",event="dash:ms"} 4500',
+        'ecl_events_created{group="web",event="dash:ms"} 101',
+        'ecl_events_total{group="web",event="old"} 1',
+        'ecl_sessions_total{group="web",event="dash"} 2',
+        'ecl_sessions_created{group="web",event="dash"} 100.25',
+        'ecl_sessions_total{group="web",event="old"} 1',
+        'ecl_session_seconds_total{group="web",event="dash"} 4.5',
+        'ecl_session_seconds_created{group="web",event="dash"} 101',
+        'ecl_session_seconds_total{group="web",event="old"} 0',
+        'ecl_sessions_open{group="web"} 2',
+    ]
+    families = {family.name: family for family in parse_openmetrics(page)}
+    assert [sample.name for sample in families["ecl_sessions"].samples][:2] == [
+        "ecl_sessions_total",
+        "ecl_sessions_created",
+    ]
+    assert "_created" not in openmetrics.render(read, "2.0.0", openmetrics=False)
 
 
 # Validity of both formats, for any counts
@@ -355,6 +382,19 @@ def test_scrape_reads_all_counts_of_sessions(
     assert found["ecl_sessions_total"] == 3
     assert found["ecl_session_seconds_total"] == 4.501
     assert found["ecl_sessions_open"] == 2
+
+
+def test_scrape_has_time_of_first_count_of_new_events(
+    server: Server, config: Callable[..., Config], connect: Connect
+) -> None:
+    settings = {"intervals": ["1m"], "auto_declare_events": True, "sessions": {}}
+    configured = config({"web": settings}, server.config)
+    store, group = connect(configured), configured.groups["web"]
+    actions = [SessionAction("s", "dash", "heartbeat", at) for at in (BEGIN, BEGIN + 2)]
+    store.commits.commit_actions(group, actions[:1], now=BEGIN + 1)
+    store.commits.commit_actions(group, actions[1:], now=BEGIN + 2.5)
+    (read,) = Scraper([group], store).scrape().groups
+    assert read.created == {"dash": BEGIN + 1, "dash:ms": BEGIN + 2.5}
 
 
 def test_rejected_group_does_not_hide_other_groups(

@@ -63,6 +63,9 @@ class Split:
         last, current = self.reader.read(self.group, TEN_S, "last", "cur", now=BEGIN + LENGTH * at)
         return last, current
 
+    def began(self) -> dict[str, float]:
+        return self.reader.totals_and_created(self.group)[1]
+
     def follower(self, after: str | float | None = None) -> Follower:
         return Follower(self.store, self.group, TEN_S, after)
 
@@ -233,6 +236,21 @@ def test_count_of_one_event_is_that_of_the_whole_reading(split: Split) -> None:
     count = split.reader.count
     assert (count(GROUP, "10s", "last", "a"), count(GROUP, "10s", "cur", "a")) == (3, 0)
     assert (count(GROUP, "10s", "last", "b"), count(GROUP, "1h", "last", "a")) == (0, 0)
+
+
+def test_total_began_with_the_first_count_in_any_shard(split: Split) -> None:
+    split.count(0.2, 1, x=1, y=1)
+    split.count(0.1, 2, x=1, z=1)
+    split.rotate(1)
+    split.count(1, 2, y=1)
+    assert split.began() == {"x": BEGIN + 1, "y": BEGIN + 2, "z": BEGIN + 1}
+
+
+def test_total_without_time_in_one_shard_has_no_time(split: Split, any_server: Server) -> None:
+    split.count(0, 1, x=1, y=1)
+    any_server.client.hdel("{g#1}:@created", "x")
+    split.count(0.1, 2, x=1, y=1)
+    assert split.began() == {"y": BEGIN}
 
 
 def test_totals_never_fall_while_shards_are_rotated(split: Split) -> None:

@@ -285,6 +285,11 @@ class GroupConfig:
         return min(self.intervals, key=lambda interval: interval.length_ms)
 
     @property
+    def notes_created(self) -> bool:
+        """True if commits note when the total of a new event begins; declared events begin with 0."""
+        return self.auto_declare_events and self.totals
+
+    @property
     def spool_directory(self) -> Path | None:
         """The directory for files of this process, by default one of its current user; None without files."""
         return (self.spool_dir or default_spool_dir()) if self.spool else None

@@ -6,18 +6,21 @@ local CHUNK = 1000  -- items in one command
 
 -- Returns true if counting takes that number of keys.
 local function keys_match(n_keys, n_intervals, n_events)
-    return n_keys == n_intervals * (2 + n_events)
+    local n_counting = n_intervals * (2 + n_events)
+    return n_keys == n_counting or n_keys == n_counting + 2
 end
 
 -- Returns the keys, from keys[first] on, of the events with these numbers only.
-local function keys_of(keys, first, n_events, numbers)
+local function keys_of(keys, first, n_intervals, n_events, numbers)
     local some = {}
-    for index = first + 1, #keys, 2 + n_events do
+    local after = first + n_intervals * (2 + n_events)
+    for index = first + 1, after - 1, 2 + n_events do
         some[#some + 1], some[#some + 2] = keys[index - 1], keys[index]
         for _, number in ipairs(numbers) do
             some[#some + 1] = keys[index + number]
         end
     end
+    some[#some + 1], some[#some + 2] = keys[after], keys[after + 1]
     return some
 end
 
@@ -27,6 +30,9 @@ end
 --          string: its start; set here if missing
 --          set: IDs of the events that have a counter; called keys[index] below
 --          one string per event: its count, keys[index + 1] to keys[index + n_events]
+--        then, to note the time at which a total begins:
+--          hash: event ID -> total of its counts in finished intervals
+--          hash: event ID -> time of its first count, Unix seconds
 -- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
 --        intervals; then the length of each in milliseconds
 -- now    in milliseconds
@@ -39,6 +45,7 @@ local function count(keys, first, words, at, now)
     local before_counts = at + n_events
     local before_lengths = before_counts + n_events + 1
     local keys_per_interval = 2 + n_events
+    local after = first + tonumber(words[before_lengths]) * keys_per_interval  -- index of the key behind the intervals
     if n_events == 0 then
         return nil
     end
@@ -50,7 +57,7 @@ local function count(keys, first, words, at, now)
 
     -- Starts of the intervals. Mostly all exist, and one command shows it.
     local starts = {}
-    for i = first, #keys, keys_per_interval do
+    for i = first, after - 1, keys_per_interval do
         starts[#starts + 1] = keys[i]
     end
     if try('EXISTS', unpack(starts)) ~= #starts then
@@ -63,7 +70,7 @@ local function count(keys, first, words, at, now)
     end
 
     -- Sets of event IDs, then counters.
-    for index = first + 1, #keys, keys_per_interval do
+    for index = first + 1, after - 1, keys_per_interval do
         -- Most commits hold one event that is in the set; SISMEMBER answers faster than SMISMEMBER.
         local known = n_events == 1 and try('SISMEMBER', keys[index], words[at + 1]) == 1
         for from = known and 2 or 1, n_events, CHUNK do
@@ -95,13 +102,33 @@ local function count(keys, first, words, at, now)
         end
     end
 
+    if not failed and keys[after] and added[first + 1] then
+        -- Note the time of each event whose total began with this batch: none of its counters existed before, although
+        -- a program that keeps no set may have made them, and it has no total of earlier intervals.
+        local new = {}
+        for i = 1, n_events do
+            local event, n, is_new = words[at + i], tonumber(words[before_counts + i]), true
+            for index = first + 1, after - 1, keys_per_interval do
+                is_new = is_new and added[index] and added[index][event] and answers[index + i] == n
+            end
+            new[#new + 1] = is_new and event or nil
+        end
+        for from = 1, #new, CHUNK do
+            local totals = try('HMGET', keys[after], unpack(new, from, math.min(from + CHUNK - 1, #new)))
+            for i, total in ipairs(totals) do
+                if not total then
+                    try('HSETNX', keys[after + 1], new[from + i - 1], seconds(now))
+                end
+            end
+        end
+    end
     if not failed then
         return nil
     end
 
     -- Undo: delete starts that were set, subtract counts, take events out of the sets.
     local obstacles = {}
-    for index = first + 1, #keys, keys_per_interval do
+    for index = first + 1, after - 1, keys_per_interval do
         local new = added[index] or {}
         for i = index - 1, index + n_events do
             local answer, event = answers[i], i > index and words[at + i - index] or ''

@@ -6,11 +6,11 @@ local CHUNK = 1000  -- items in one command
 
 -- Returns true if counting takes that number of keys.
 local function keys_match(n_keys, n_intervals, n_events)
-    return n_keys == 2 * n_intervals or n_keys == 2 * n_intervals + 1
+    return n_keys >= 2 * n_intervals and n_keys <= 2 * n_intervals + 2
 end
 
 -- Returns the keys from keys[first] on: a hash holds any events.
-local function keys_of(keys, first, n_events, numbers)
+local function keys_of(keys, first, n_intervals, n_events, numbers)
     return {unpack(keys, first)}
 end
 
@@ -20,6 +20,7 @@ end
 --          string: its start; set here if missing
 --          hash: event ID -> count
 --        then, if the group has totals, hash: event ID -> all-time total
+--        then, to note the time at which a total begins, hash: event ID -> time of its first count, Unix seconds
 -- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
 --        intervals; then the length of each in milliseconds
 -- now    in milliseconds
@@ -89,6 +90,12 @@ local function count(keys, first, words, at, now)
         for i = 1, before[number] and n_events or 0 do
             local answer = try('HINCRBY', hash, words[at + i], words[before_counts + i])
             added[number][i] = not is_error(words[at + i], hash, answer)
+        end
+    end
+    local created = keys[first + 2 * n_intervals + 1]
+    for i = 1, created and #obstacles == 0 and n_events or 0 do
+        if not before[#hashes][i] then  -- its total began with this batch
+            try('HSETNX', created, words[at + i], seconds(now))
         end
     end
     if #obstacles == 0 then

@@ -8,13 +8,14 @@
 -- KEYS[4]  hash: event ID -> count in the last interval
 -- KEYS[5]  string: start of the current interval, Unix seconds
 -- KEYS[6]  string: start of the last interval, Unix seconds
+-- KEYS[7]  hash: event ID -> time at which its total began; see count_hash.lua
 --
 -- ARGV[1]  seconds after which an idle event leaves the totals
 -- then at most 500 event IDs, none of a declared event
 --
 -- Returns the number of events that have left the totals.
 
-assert(#KEYS == 6 and #ARGV >= 2, 'expire_hash: KEYS or ARGV are missing')
+assert(#KEYS == 7 and #ARGV >= 2, 'expire_hash: KEYS or ARGV are missing')
 local totals, idle, expire_after = KEYS[1], KEYS[2], ARGV[1]
 local current_counts = redis.call('HMGET', KEYS[3], unpack(ARGV, 2))
 local last_counts = redis.call('HMGET', KEYS[4], unpack(ARGV, 2))
@@ -51,4 +52,5 @@ if #expired == 0 then
     return 0
 end
 redis.call('ZREM', idle, unpack(expired))
+redis.pcall('HDEL', KEYS[7], unpack(expired))
 return redis.call('HDEL', totals, unpack(expired))

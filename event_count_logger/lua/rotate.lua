@@ -12,6 +12,7 @@
 -- KEYS[8]  sorted set: idle events, which have a total but no counter; the score is the end of the last interval in
 --          which they had one, Unix seconds
 -- KEYS[9]  string: name of the interval that adds to the totals
+-- KEYS[10] hash: event ID -> time at which its total began; see count.lua
 -- then one string per event: its count in the current interval
 -- then one string per event: its count in the last interval
 --
@@ -40,10 +41,10 @@
 local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local finished, history, totals, idle, totals_interval = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local finished, history, totals, idle, totals_interval, created = unpack(KEYS, 5, 10)
 local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
 local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-local first_event, first_cur = 7, 9  -- index of the first one in ARGV and KEYS, minus 1
+local first_event, first_cur = 7, 10  -- index of the first one in ARGV and KEYS, minus 1
 local n_events = #ARGV - first_event
 local first_last = first_cur + n_events
 assert(#KEYS == first_last + n_events, 'rotate: KEYS do not match ARGV')
@@ -188,6 +189,7 @@ local function expire_totals()
         redis.call('ZREM', idle, event)
         if redis.call('SISMEMBER', cur_index, event) == 0 then
             try('HDEL', totals, event)
+            try('HDEL', created, event)
         end
     end
 end
@@ -200,7 +202,7 @@ elseif number then
     add_to_history(number)
 end
 if adds_to_totals == 'off' then
-    redis.call('DEL', totals, idle, totals_interval)
+    redis.call('DEL', totals, idle, totals_interval, created)
 elseif adds_to_totals ~= 'other' then
     claim_totals()
     if try('GET', totals_interval) == adds_to_totals then

@@ -12,7 +12,8 @@
 --           have that interval
 -- KEYS[8]   hash: event ID -> all-time total
 -- KEYS[9]   sorted set: idle events; see expire_hash.lua
--- KEYS[10]  hash: new key for the counts in KEYS[4], if the stream keeps their interval
+-- KEYS[10]  hash: event ID -> time at which its total began; see count_hash.lua
+-- KEYS[11]  hash: new key for the counts in KEYS[4], if the stream keeps their interval
 -- then, for each interval that leaves the history, the hash of its counts
 --
 -- ARGV[1]  length of the interval in milliseconds
@@ -37,9 +38,9 @@
 local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur, last, finished = unpack(KEYS, 1, 5)
-local history, last_id_key, totals, idle, kept = unpack(KEYS, 6, 10)
+local history, last_id_key, totals, idle, created, kept = unpack(KEYS, 6, 11)
 local length, has_history, has_totals, last_id = tonumber(ARGV[1]), ARGV[4] == 'history', ARGV[5] == 'totals', ARGV[6]
-assert(#KEYS - 10 == #ARGV - 6, 'rotate_hash: KEYS do not match ARGV')
+assert(#KEYS - 11 == #ARGV - 6, 'rotate_hash: KEYS do not match ARGV')
 
 local now = milliseconds(ARGV[2])
 local start, boundary, answer = check(cur_ts, last_ts, ARGV[3], length, now)
@@ -56,7 +57,7 @@ redis.call('HLEN', last)
 
 -- Remove the oldest intervals. UNLINK frees memory in another thread; DEL, and RENAME onto a key, would block other
 -- clients while they free a large hash.
-for first = 11, #KEYS, CHUNK do
+for first = 12, #KEYS, CHUNK do
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
 end
 for first = 7, #ARGV, CHUNK do
@@ -89,6 +90,6 @@ else
     redis.call('DEL', last_id_key)
 end
 if not has_totals then
-    redis.call('UNLINK', totals, idle)
+    redis.call('UNLINK', totals, idle, created)
 end
 return {'rotated', now, boundary + length - now, start, seconds(boundary), obstacles}

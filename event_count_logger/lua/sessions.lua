@@ -211,5 +211,5 @@ local function with_sums(keys, first, words, at, sums)
     for i = before_lengths, before_lengths + tonumber(words[before_lengths]) do
         some_words[#some_words + 1] = words[i]
     end
-    return keys_of(keys, first, n_events, numbers), 1, some_words, 1
+    return keys_of(keys, first, tonumber(words[before_lengths]), n_events, numbers), 1, some_words, 1
 end

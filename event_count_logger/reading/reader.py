@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -12,7 +12,7 @@ from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store import HistoryEntry, Reading, Store, declared_first
-from event_count_logger.store.shard_merge import added
+from event_count_logger.store.shard_merge import added, created
 
 #: Seconds by which a rotation may be late before its interval counts as overdue.
 OVERDUE_TOLERANCE_S = 2.0
@@ -140,10 +140,20 @@ class Reader:
             raise NotConfigured(
                 f"group '{group.name}' keeps no totals ('totals: false' in its configuration)"
             )
-        readings = [self._read_totals(shard, now) for shard in group.shards]
-        found = [counts for reading in readings for counts in (reading.totals, reading.counts["cur"])]
-        counts = dict.fromkeys(group.events, 0) | added(group.events, found)
-        return Totals(group.name, counts, max(reading.now for reading in readings))
+        return _totals(group, [self._read_totals(shard, now) for shard in group.shards])
+
+    def totals_and_created(self, group: GroupConfig) -> tuple[Totals, dict[str, float]]:
+        """Returns the totals, and the time at which the total of an event began, Unix seconds, where known.
+
+        Raises:
+            NotConfigured: The group keeps no totals.
+            StoreError: Redis does not answer.
+        """
+        if not group.notes_created:
+            return self.totals(group), {}
+        readings = [self._read_totals(shard, None) for shard in group.shards]
+        noted = [self._store.shard_reads.created(shard) for shard in group.shards]
+        return _totals(group, readings), created(readings, noted)
 
     def _read_totals(self, shard: GroupConfig, now: float | None) -> Reading:
         interval = shard.totals_interval
@@ -250,6 +260,12 @@ def finished_snapshot(
         position=str(finished.position),
         missed=missed,
     )
+
+
+def _totals(group: GroupConfig, readings: Sequence[Reading]) -> Totals:
+    found = [counts for reading in readings for counts in (reading.totals, reading.counts["cur"])]
+    counts = dict.fromkeys(group.events, 0) | added(group.events, found)
+    return Totals(group.name, counts, max(reading.now for reading in readings))
 
 
 def _interval_of_totals(group: GroupConfig, name: str) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,7 @@ class GroupMetrics:
     Attributes:
         group: Name of the group.
         totals: All-time totals of its events; None if it keeps no totals.
+        created: Time at which the total of an event began, Unix seconds, where it is known.
         lasts: The last finished interval of each length, with the counts of all known events.
         n_masters: Number of masters of the group with a recent heartbeat.
         open_sessions: Number of sessions that have neither ended nor expired; None if it has no sessions.
@@ -29,6 +30,7 @@ class GroupMetrics:
 
     group: str
     totals: Totals | None
+    created: Mapping[str, float]
     lasts: Sequence[Snapshot]
     n_masters: int
     open_sessions: int | None = None
@@ -97,14 +99,14 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
         StoreError: Redis does not answer, or rejects the request.
     """
     reader = Reader(store)
-    totals = reader.totals(group) if group.totals else None
+    totals, created = reader.totals_and_created(group) if group.totals else (None, {})
     known = list(totals.counts) if totals else reader.known_events(group)
     lasts = [
         _filled(read_once_rotated(reader, group, interval, "last")[0], known) for interval in group.intervals
     ]
     n_masters = sum(master.alive for master in store.masters.of(group))
     open_sessions = store.reads.open_sessions(group) if group.sessions else None
-    return GroupMetrics(group.name, totals, lasts, n_masters, open_sessions)
+    return GroupMetrics(group.name, totals, created, lasts, n_masters, open_sessions)
 
 
 def _filled(snapshot: Snapshot, known: Sequence[str]) -> Snapshot:

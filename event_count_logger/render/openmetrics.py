@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from event_count_logger import keys
@@ -19,7 +20,7 @@ from event_count_logger.render.numbers import plain, thousandths
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Suffix of the name of a sample, by the type of its family.
+#: Suffix of a family's name in the older format, by its type. In OpenMetrics only samples have it.
 _SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
 
 #: Text in the value of a label that must be escaped, in both formats. A byte that is not UTF-8 was read as a
@@ -31,12 +32,12 @@ _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 #: Count per event ID.
 _Counts: TypeAlias = Mapping[str, int]
 
-#: Event ID and its value.
-_Values: TypeAlias = Iterable[tuple[str, int | str]]
+#: Event ID, value, and the event that the value is made from.
+_Values: TypeAlias = Iterable[tuple[str, int | str, str]]
 
 
 class _Family(NamedTuple):
-    """One metric, with the text after the name for each of its samples."""
+    """One metric, with the text after the name for each of its samples, which begins with the suffix."""
 
     name: str
     kind: Literal["counter", "gauge", "info"]
@@ -55,16 +56,17 @@ def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
     Returns:
         Valid Unicode for any event IDs. Counts are whole numbers of any size.
     """
-    page = "".join(_text(family, openmetrics) for family in _families(scrape, version))
+    groups = scrape.groups if openmetrics else [replace(group, created={}) for group in scrape.groups]
+    families = _families(replace(scrape, groups=groups), version)
+    page = "".join(_text(family, openmetrics) for family in families)
     return f"{page}# EOF\n" if openmetrics else page
 
 
 def _text(family: _Family, openmetrics: bool) -> str:
-    name = family.name + _SUFFIX[family.kind]
-    lines = [f"{name}{sample}\n" for sample in family.samples]
+    lines = [f"{family.name}{sample}\n" for sample in family.samples]
     if not lines:
         return ""
-    described = family.name if openmetrics else name
+    described = family.name if openmetrics else family.name + _SUFFIX[family.kind]
     kind = "gauge" if family.kind == "info" and not openmetrics else family.kind
     return "".join([f"# HELP {described} {family.help}\n", f"# TYPE {described} {kind}\n", *lines])
 
@@ -72,7 +74,7 @@ def _text(family: _Family, openmetrics: bool) -> str:
 def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     lasts = [last for group in scrape.groups for last in group.lasts]
     yield _Family("ecl_up", "gauge", "1 if Redis answered, 0 if not.", [f" {scrape.up:d}"])
-    yield _Family("ecl_build", "info", "Version of event-count-logger.", [f'{{version="{version}"}} 1'])
+    yield _Family("ecl_build", "info", "Version of event-count-logger.", [f'_info{{version="{version}"}} 1'])
     yield _Family(
         "ecl_scrape_duration_seconds",
         "gauge",
@@ -83,7 +85,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         "ecl_scrape_errors",
         "counter",
         "Requests that Redis did not answer, or rejected.",
-        [f" {scrape.n_errors}"],
+        [f"_total {scrape.n_errors}"],
     )
     yield _Family(
         "ecl_masters",
@@ -116,7 +118,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         "ecl_events",
         "counter",
         "All-time total of events.",
-        _of_totals(scrape.groups, lambda counts: counts.items()),
+        _of_totals(scrape.groups, _events),
     )
     yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
 
@@ -153,19 +155,28 @@ def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
 
 
 def _of_totals(groups: Iterable[GroupMetrics], values: Callable[[_Counts], _Values]) -> Iterator[str]:
+    """Yields the samples of a counter. `_created` is the time of its value 0, where that is known."""
     for group in groups:
         if group.totals:
-            for event_id, value in values(group.totals.counts):
-                yield f'{{group="{group.group}",event="{_escaped(event_id)}"}} {value}'
+            for event_id, value, source in values(group.totals.counts):
+                labels = f'{{group="{group.group}",event="{_escaped(event_id)}"}}'
+                yield f"_total{labels} {value}"
+                if source in group.created:
+                    yield f"_created{labels} {plain(group.created[source])}"
+
+
+def _events(counts: _Counts) -> _Values:
+    return ((event_id, count, event_id) for event_id, count in counts.items())
 
 
 def _sessions(counts: _Counts) -> _Values:
-    return ((event_id, counts.get(event_id, 0)) for event_id in _events_of_sessions(counts))
+    return ((event_id, counts.get(event_id, 0), event_id) for event_id in _events_of_sessions(counts))
 
 
 def _session_seconds(counts: _Counts) -> _Values:
     for event_id in _events_of_sessions(counts):
-        yield event_id, thousandths(counts.get(keys.session_time(event_id), 0))
+        time = keys.session_time(event_id)
+        yield event_id, thousandths(counts.get(time, 0)), time
 
 
 def _events_of_sessions(counts: _Counts) -> Iterable[str]:

@@ -77,6 +77,7 @@ class Keyspace:
             keys.sources(name): "hash",
             keys.sources_seen(name): "hash",
             keys.idle(name): "zset",
+            keys.created(name): "hash",
             keys.intervals(name): "hash",
         }
         types |= LAYOUTS[group.layout].expected_types(group)

@@ -17,6 +17,9 @@ from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryP
 #: Bytes of history in one request. More would delay other clients of the server.
 _HISTORY_BYTES = 1 << 20
 
+#: Events of one page.
+_PAGE = 2_500
+
 
 class Reads:
     """Reads groups that are not split, or one shard."""
@@ -128,6 +131,17 @@ class Reads:
         """
         key = keys.timestamp(group.prefix, interval.name, "cur")
         return seconds(self.client.ask("GET", key, key=key) or b"")
+
+    def created(self, group: GroupConfig) -> dict[str, float]:
+        """Returns the time at which the total of each event began, Unix seconds, where it was noted.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The key has another type.
+        """
+        pages = self.client.scan("HSCAN", keys.created(group.prefix), _PAGE)
+        noted = {text(event_id): seconds(at) for page in pages for event_id, at in pairs(page).items()}
+        return {event_id: at for event_id, at in noted.items() if at is not None}
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """Returns the count of one event; 0 without a counter.

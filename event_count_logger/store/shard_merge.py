@@ -21,6 +21,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, declared_first
 
@@ -151,6 +152,25 @@ def added(events: Sequence[str], counts: Iterable[Mapping[str, int]]) -> dict[st
         for event_id, count in some.items():
             sums[event_id] = sums.get(event_id, 0) + count
     return {event_id: sums[event_id] for event_id in declared_first(events, sums)}
+
+
+def created(readings: Sequence[Reading], noted: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the time at which the sum of the totals of all shards began, by event, Unix seconds.
+
+    It is unknown if one of the shards has a total without a time: that total is older than such times.
+
+    Args:
+        readings: The totals of all shards.
+        noted: The times of each shard, read later. An event that has expired and was counted again in between
+            has a time after that of the reading.
+    """
+    times: dict[str, list[float]] = {}
+    for reading, at in zip(readings, noted, strict=True):
+        for event_id, total in added((), [reading.totals, reading.counts["cur"]]).items():
+            began = at.get(event_id, inf)
+            if total:
+                times.setdefault(event_id, []).append(began if began <= reading.now else inf)
+    return {event_id: min(found) for event_id, found in times.items() if inf not in found}
 
 
 def _now(readings: Iterable[Reading]) -> float:

@@ -95,6 +95,12 @@ class Server:
         value: str | None = self.data.get(key, {}).get(field)
         return value
 
+    def _hmget(self, key: str, *fields: str) -> list[Any]:
+        return [self.data.get(key, {}).get(field, False) for field in fields]
+
+    def _hsetnx(self, key: str, field: str, value: str) -> int:
+        return 0 if field in self.data.get(key, {}) else self._hset(key, field, value)
+
     def _hset(self, key: str, field: str, value: str) -> int:
         found = self.data.setdefault(key, {})
         is_new = field not in found

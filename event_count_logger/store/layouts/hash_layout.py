@@ -45,12 +45,13 @@ class HashLayout:
 
     @staticmethod
     def commit_keys(group: GroupConfig, events: Collection[str]) -> list[str]:
-        """See `KeyLayout.commit_keys`: the start and the hash of each interval, and the totals."""
+        """See `KeyLayout.commit_keys`: the start and the hash of each interval, then the totals."""
         names = []
         for interval in group.intervals:
             names.append(keys.timestamp(group.prefix, interval.name, "cur"))
             names.append(keys.counts(group.prefix, interval.name, "cur"))
-        return [*names, keys.totals(group.prefix)] if group.totals else names
+        names += [keys.totals(group.prefix)] if group.totals else []
+        return [*names, keys.created(group.prefix)] if group.notes_created else names
 
     @staticmethod
     def expected_types(group: GroupConfig) -> Mapping[str, str]:
@@ -160,6 +161,7 @@ class HashLayout:
             keys.last_in_history(name, interval.name),
             keys.totals(name),
             keys.idle(name),
+            keys.created(name),
         ]
         settings = ["history" if group.history else "", "totals" if group.totals else ""]
         outcome = b"changed"
@@ -198,6 +200,7 @@ class HashLayout:
         key_names = [keys.totals(name), keys.idle(name)]
         key_names += [keys.counts(name, interval.name, half) for half in ("cur", "last")]
         key_names += [keys.timestamp(name, interval.name, half) for half in ("cur", "last")]
+        key_names.append(keys.created(name))
         declared = set(group.events)
         for first in range(0, len(group.events), _PAGE):
             some = group.events[first : first + _PAGE]

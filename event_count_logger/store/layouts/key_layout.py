@@ -64,7 +64,7 @@ class KeyLayout:
         for interval in group.intervals:
             names += (keys.timestamp(prefix, interval.name, "cur"), keys.index(prefix, interval.name, "cur"))
             names += [keys.counter(prefix, interval.name, "cur", event_id) for event_id in events]
-        return names
+        return [*names, keys.totals(prefix), keys.created(prefix)] if group.notes_created else names
 
     @staticmethod
     def expected_types(group: GroupConfig) -> Mapping[str, str]:
@@ -186,6 +186,7 @@ class KeyLayout:
             keys.totals(name),
             keys.idle(name),
             keys.totals_interval(name),
+            keys.created(name),
         ]
         outcome = b"changed"
         while outcome == b"changed":
