@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from event_count_logger.config import from_file
 from event_count_logger.store import Store
 from tests.conftest import BIN, ROOT
 from tests.days import let_midnight_pass
-from tests.groups import group_of
 from tests.servers import Server, free_port, wait_until
 
 GUIDE = (ROOT / "docs" / "openmetrics.md").read_text()
-SCRAPE_CONFIG, ALERT_RULES = (block.partition("```")[0] for block in GUIDE.split("```yaml\n")[1:])
+SCRAPE_CONFIG = GUIDE.partition("## Scraping")[2].partition("```yaml\n")[2].partition("```")[0]
+RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 
 GROUPS: dict[str, Any] = {
     "web": {"events": ["ok", "error"], "intervals": ["1s", "24h"]},
@@ -70,27 +71,28 @@ class Monitoring:
         return process
 
     def _start_prometheus(self, address: str) -> None:
-        rules = self.directory / "rules.yml"
-        rules.write_text(ALERT_RULES)
         config = yaml.safe_load(SCRAPE_CONFIG.replace("127.0.0.1:8917", address))
         config["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
         config["global"]["evaluation_interval"] = "200ms"
-        config["rule_files"] = [str(rules)]
+        config["rule_files"] = [str(RULES)]
         (self.directory / "prometheus.yml").write_text(json.dumps(config))
         self._start(
             "prometheus",
             f"--config.file={self.directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.directory / 'data'}",
             f"--web.listen-address={urllib.parse.urlsplit(self._url).netloc}",
+            "--enable-feature=created-timestamp-zero-ingestion",
         )
 
     def count(self, group: str, counts: Mapping[str, int], *intervals: str, now: float | None = None) -> None:
         """Count in all intervals of a group, or in the named ones."""
-        configured = self.config.groups[group].intervals
-        chosen = [interval for interval in configured if not intervals or interval.name in intervals]
+        configured = self.config.groups[group]
+        chosen = tuple(each for each in configured.intervals if not intervals or each.name in intervals)
         begin = self._positions[group]
         self._positions[group] += 1
-        done = self.store.commits.commit(group_of(group, chosen), "test", begin, begin + 1, counts, now=now)
+        done = self.store.commits.commit(
+            replace(configured, intervals=chosen), "test", begin, begin + 1, counts, now=now
+        )
         assert done.outcome == "applied"
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
