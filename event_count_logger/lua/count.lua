@@ -114,11 +114,15 @@ local function count(keys, first, words, at, now)
             new[#new + 1] = is_new and event or nil
         end
         for from = 1, #new, CHUNK do
-            local totals = try('HMGET', keys[after], unpack(new, from, math.min(from + CHUNK - 1, #new)))
-            for i, total in ipairs(totals) do
-                if not total then
-                    try('HSETNX', keys[after + 1], new[from + i - 1], seconds(now))
+            local some, times = {unpack(new, from, math.min(from + CHUNK - 1, #new))}, {}
+            local totals, noted = try('HMGET', keys[after], unpack(some)), try('HMGET', keys[after + 1], unpack(some))
+            for i, event in ipairs(some) do
+                if totals[i] == false and noted[i] == false then
+                    times[#times + 1], times[#times + 2] = event, seconds(now)
                 end
+            end
+            if #times > 0 then
+                try('HSET', keys[after + 1], unpack(times))
             end
         end
     end

@@ -93,9 +93,15 @@ local function count(keys, first, words, at, now)
         end
     end
     local created = keys[first + 2 * n_intervals + 1]
-    for i = 1, created and #obstacles == 0 and n_events or 0 do
-        if not before[#hashes][i] then  -- its total began with this batch
-            try('HSETNX', created, words[at + i], seconds(now))
+    for from = 1, created and #obstacles == 0 and n_events or 0, CHUNK do
+        local times = {}
+        for i = from, math.min(from + CHUNK - 1, n_events) do
+            if not before[#hashes][i] then  -- its total began with this batch
+                times[#times + 1], times[#times + 2] = words[at + i], seconds(now)
+            end
+        end
+        if #times > 0 then
+            try('HSET', created, unpack(times))
         end
     end
     if #obstacles == 0 then

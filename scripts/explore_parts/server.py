@@ -98,14 +98,11 @@ class Server:
     def _hmget(self, key: str, *fields: str) -> list[Any]:
         return [self.data.get(key, {}).get(field, False) for field in fields]
 
-    def _hsetnx(self, key: str, field: str, value: str) -> int:
-        return 0 if field in self.data.get(key, {}) else self._hset(key, field, value)
-
-    def _hset(self, key: str, field: str, value: str) -> int:
+    def _hset(self, key: str, *words: str) -> int:
         found = self.data.setdefault(key, {})
-        is_new = field not in found
-        found[field] = value
-        return int(is_new)
+        before = len(found)
+        found.update(zip(words[::2], words[1::2], strict=True))
+        return len(found) - before
 
     def _hdel(self, key: str, field: str) -> int:
         return self._remove(key, [field], lambda found: found.pop(field, None))
