@@ -27,6 +27,9 @@ from tests.servers import BINARIES, Proxy, Server, wait_until
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
+#: Version 1.1 of this package, installed by scripts/previous.
+OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
+
 
 def pytest_collection_finish() -> None:
     """Freeze all objects before the tests, so that garbage collections skip them."""
@@ -73,6 +76,15 @@ def needs_debian(package: str, command: str) -> None:
     """Skip where a Debian package is missing; in CI, where all are to be installed, fail."""
     if shutil.which(command) is None:
         message = f"{command} is missing: apt-get install {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def needs_1_1() -> None:
+    """Skip where version 1.1 is missing; in CI, fail."""
+    if not OLD_FOLDER.exists():
+        message = f"{OLD_FOLDER} is missing: scripts/previous"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)

@@ -3,6 +3,7 @@
 The conventions of a page:
 
 * A line such as "`app/main.py`:" before a fenced block: the block is this file.
+* The line "At the end of `app/main.py`:" before a fenced block: the block is added to this file.
 * A `console` block: commands after `$ `, each followed by its output. `...` stands for any text.
 * A command that ends with `&` goes on in the background. The lines below it appear in its output in time.
 * An `sh` block: commands that install packages. The environment of the tests has these.
@@ -19,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 class File(NamedTuple):
     path: str
     content: str
+    is_addition: bool = False
 
 
 class Command(NamedTuple):
@@ -46,7 +48,7 @@ Step: TypeAlias = File | Command | Installation | Unused
 _BLOCK = re.compile(
     r"(?:^(?P<before>\S.*)\n\n)?^```(?P<language>\w+)\n(?P<content>(?:.*\n)*?)```$", re.MULTILINE
 )
-_NAME = re.compile(r"`([\w./-]+)`:$")
+_NAME = re.compile(r"(?P<end>At the end of )?`(?P<path>[\w./-]+)`:$")
 _COMMAND = re.compile(r"^\$ ", re.MULTILINE)
 
 
@@ -56,7 +58,7 @@ def steps(page: str) -> Iterator[Step]:
         language, content = block["language"], block["content"]
         name = _NAME.search(block["before"] or "")
         if name:
-            yield File(name[1], content)
+            yield File(name["path"], content, bool(name["end"]))
         elif language == "console":
             for part in _COMMAND.split(content)[1:]:
                 yield _command(part)

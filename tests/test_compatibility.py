@@ -16,7 +16,7 @@ import pytest
 
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store, index_counters
-from tests.conftest import ROOT
+from tests.conftest import OLD_FOLDER, ROOT, needs_1_1
 from tests.fixtures import Run, Start, Write
 from tests.servers import Server, wait_until
 
@@ -45,20 +45,14 @@ class Version:
         return Path(module).is_relative_to(OLD_FOLDER) == (self is OLD)
 
 
-OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
 OLD = Version("1.1", OLD_FOLDER / "bin", OLD_FOLDER)
 OURS = Version("ours", Path(sys.executable).parent, None)
 VERSIONS = (OLD, OURS)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def needs_1_1() -> None:
-    if not OLD_FOLDER.exists():
-        package = "event-count-logger==1.1"
-        message = f"{OLD_FOLDER} is missing: pip install --no-deps --target {OLD_FOLDER} {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+def version_1_1() -> None:
+    needs_1_1()
 
 
 def names_of(version: Version) -> str:

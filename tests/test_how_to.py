@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BIN, ROOT, needs_debian
+from tests.conftest import BIN, OLD_FOLDER, ROOT, needs_1_1, needs_debian
 from tests.pages import Command, File, Installation, Step, Unused, contains, matches, steps
 from tests.servers import wait_until
 from tests.shells import Shell
@@ -31,7 +31,11 @@ READING = (
     "curl",
     "redis-cli",
     "valkey-cli",
+    "promtool query",
 )
+
+#: Commands that install version 1.1 in an environment of its own.
+_OLD = ("python3 -m venv old", "old/bin/pip install event-count-logger==1.1")
 
 #: A curl that sends something may be repeated only after it found no server.
 _SENDING = re.compile(r"^curl\b.* (-X|--request|-d|--data\S*|--json) ")
@@ -42,6 +46,17 @@ _PAUSE_S = 0.2
 
 #: Printed by bash when a job ends by a signal.
 _JOB_END = re.compile(r"^(bash|/bin/bash): line \d+: +\d+ .*\n", re.MULTILINE)
+
+
+def make_environment_of_1_1(folder: Path) -> None:
+    """Write the commands of version 1.1 as a virtual environment has them."""
+    needs_1_1()
+    commands = {path.name: f'python {path} "$@"' for path in (OLD_FOLDER / "bin").iterdir()}
+    (folder / "bin").mkdir(parents=True)
+    for name, command in {**commands, "python": 'python "$@"'}.items():
+        path = folder / "bin" / name
+        path.write_text(f"#!/bin/sh\nPYTHONPATH={OLD_FOLDER} exec {command}\n")
+        path.chmod(0o755)
 
 
 class Reader:
@@ -56,11 +71,22 @@ class Reader:
         if isinstance(step, File):
             path = self._folder / step.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(step.content)
+            with path.open("a" if step.is_addition else "w") as file:
+                file.write(step.content)
+        elif isinstance(step, Installation):
+            self._install(step)
         elif isinstance(step, Command) and step.in_background:
             self._start(step)
         elif isinstance(step, Command):
             self._run(step)
+
+    def _install(self, step: Installation) -> None:
+        """The tests' environment has all packages, and version 1.1 in a folder."""
+        if step.line.startswith("apt-get"):
+            for package in step.line.split()[2:]:
+                needs_debian(package, command=package)
+        elif step.line == _OLD[-1]:
+            make_environment_of_1_1(self._folder / "old")
 
     def _start(self, step: Command) -> None:
         self._n_background += 1
@@ -80,6 +106,8 @@ class Reader:
     def _prints(self, step: Command) -> bool:
         status, output = self._shell.run(step.line)
         self._printed = _JOB_END.sub("", output)
+        if self._printed and not self._printed.endswith("\n"):  # such as the body of an answer
+            self._printed += "\n"
         if matches(self._printed, step.output):
             return True
         is_reading = step.line.startswith(READING) and not _SENDING.search(step.line)
@@ -97,7 +125,7 @@ def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) ->
     alone = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     start = [*alone, "sh", "-c", "ip link set lo up && exec bash"]
     with Shell(folder, short_path / "terminal", start) as shell:
-        shell.run(f"export PATH={BIN}:$PATH")
+        shell.run(f"export PATH={BIN}:$PATH HOME={short_path}")
         reader = Reader(shell, folder)
         try:
             for step in steps(path.read_text()):
@@ -116,7 +144,7 @@ def test_how_to_has_no_code_that_is_not_run(path: Path) -> None:
 def test_how_to_packages_are_those_of_the_tests(path: Path) -> None:
     lines = [step.line for step in steps(path.read_text()) if isinstance(step, Installation)]
     for line in lines:
-        assert line.startswith(("pip install ", "apt-get install ")), line
+        assert line.startswith(("pip install ", "apt-get install ")) or line in _OLD, line
     words = [word.strip("'\"") for line in lines if line.startswith("pip") for word in line.split()[2:]]
     missing = []
     for requirement in words:
@@ -130,6 +158,19 @@ def test_how_to_packages_are_those_of_the_tests(path: Path) -> None:
 def test_how_to_with_other_output_fails(tmp_path: Path) -> None:
     with Shell(tmp_path, tmp_path / "terminal") as shell, pytest.raises(AssertionError, match="three"):
         Reader(shell, tmp_path).follow(Command("echo one two", "one ... three\n"))
+
+
+def test_how_to_addition_is_written_after_the_file(tmp_path: Path) -> None:
+    page = "`a.txt`:\n\n```text\nx\n```\n\nAt the end of `a.txt`:\n\n```text\ny\n```\n"
+    with Shell(tmp_path, tmp_path / "terminal") as shell:
+        for step in steps(page):
+            Reader(shell, tmp_path).follow(step)
+    assert (tmp_path / "a.txt").read_text() == "x\ny\n"
+
+
+def test_how_to_output_may_end_without_a_newline(tmp_path: Path) -> None:
+    with Shell(tmp_path, tmp_path / "terminal") as shell:
+        Reader(shell, tmp_path).follow(Command("printf welcome", "welcome\n"))
 
 
 def test_how_to_command_may_have_several_lines_and_unknown_words() -> None:
