@@ -155,12 +155,13 @@ def test_empty_finished_interval_differs_from_missing_one(run: Run, file: Path, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-g", "nope"], "Group 'nope' not found in configuration"),
-        (["-g", "web", "-i", "1h"], "Interval '1h' not configured for this group."),
-        (["-g", "web", "-i", "24H"], "Interval '24H' not configured for this group."),
+        (["-g", "htp"], "Group 'htp' not found in configuration (configured: http, web, two)"),
+        (["-g", "web", "-i", "1h"], "Interval '1h' not configured for this group. (configured: 24h)"),
+        (["-g", "two", "-i", "48H"], "Interval '48H' not configured for this group. (configured: 48h, 24h)"),
         (
             ["-g", "two"],
-            "Multiple intervals defined for the group, one must be selected using the '-i' parameter.",
+            "Multiple intervals defined for the group, one must be selected using the '-i' parameter. "
+            "(configured: 24h, 48h)",
         ),
     ],
 )
@@ -222,9 +223,13 @@ def test_log_event_does_not_wait_for_sync_interval(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nope", "ok"], "Group 'nope' not found in configuration"),
-        (["nope", "-"], "Group 'nope' not found in configuration"),
-        (["web", "nope"], "Event 'nope' not configured for this group and 'auto_declare_events' not enabled"),
+        (["nope", "ok"], "Group 'nope' not found in configuration (configured: web, http, two)"),
+        (["nope", "-"], "Group 'nope' not found in configuration (configured: web, http, two)"),
+        (
+            ["web", "eror"],
+            "Event 'eror' not configured for this group and 'auto_declare_events' not enabled. "
+            "(configured: error, ok)",
+        ),
         (["http", "@ts"], "Event '@ts' is not an event ID: it begins with '@', which is reserved"),
         (["http", ""], "Event '' is not an event ID: it is empty"),
         (["http", "a\nb"], "Event 'a b' is not an event ID: it contains control characters"),

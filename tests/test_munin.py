@@ -135,11 +135,14 @@ def test_plugin_name_selects_graphs(name: str, drawn: list[str]) -> None:
     assert [graph.name for graph in find(CONFIG, name)] == drawn
 
 
+NAMES = "(use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all) (configured: web, web_1h, quick, mixed, all)"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ecl_nothing", "'ecl_nothing' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
-        ("ecl_", "'ecl_' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)"),
+        ("ecl_nothing", f"'ecl_nothing' names no group {NAMES}"),
+        ("ecl_", f"'ecl_' names no group {NAMES}"),
         ("ecl_web_7m", "group 'web' has no interval '7m' (configured: 5s, 1h, 5m, 0.5h)"),
         ("ecl_web_", "group 'web' has no interval '' (configured: 5s, 1h, 5m, 0.5h)"),
         ("ecl_secret", "group 'secret' is hidden ('hidden: true' in its configuration)"),

@@ -176,7 +176,7 @@ def test_name_of_only_interval_can_be_omitted(ecl: EventCountLogger) -> None:
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda ecl: ecl.reader("nope"), "Group 'nope' not found in configuration"),
+        (lambda ecl: ecl.reader("nope"), "Group 'nope' not found in configuration (configured: web, one)"),
         (
             lambda ecl: ecl.reader("web").last(),
             "group 'web' has several intervals, name one (configured: 1h, 24h)",

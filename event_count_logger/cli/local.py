@@ -7,6 +7,7 @@ import click
 from event_count_logger.cli.base import ExitStatus, Failure, command, with_config, with_version
 from event_count_logger.cli.rows import check_limits, print_rows
 from event_count_logger.config import Config, from_file
+from event_count_logger.config.choices import choices
 from event_count_logger.reading.local_reader import LocalRates, LocalReader, LocalSnapshot
 from event_count_logger.render import local_counters as render
 
@@ -78,8 +79,8 @@ def _poll(config: Config, group_name: str, events: list[str], delay_s: float, ro
     group = config.group(group_name)
     for event_id in events:
         if event_id not in group.events and not group.auto_declare_events:
-            raise Failure(
-                f"Event '{event_id}' is not configured for group '{group_name}'", ExitStatus.UNKNOWN
-            )
+            names = choices(event_id, group.events)
+            message = f"Event '{event_id}' is not configured for group '{group_name}'{names}"
+            raise Failure(message, ExitStatus.UNKNOWN)
     rates = LocalRates(LocalReader(config), group_name, events)
     print_rows(lambda: (events, rates.next()), delay_s, rows)

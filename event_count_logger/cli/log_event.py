@@ -17,6 +17,7 @@ import click
 from event_count_logger import keys
 from event_count_logger.cli.base import ExitStatus, Failure, command, log_to_stderr, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.config.choices import choices
 from event_count_logger.counting import syncer
 from event_count_logger.counting.local_counters import LocalCounters
 from event_count_logger.groups.redis_group import RedisEventGroup
@@ -103,7 +104,8 @@ def _names_config(arguments: tuple[str, ...]) -> bool:
 def _log_one(config: Config, group: GroupConfig, event_id: str, count: int) -> None:
     fault = _fault(group, event_id)
     if fault:
-        raise Failure(f"Event '{event_id}' {fault}", ExitStatus.UNKNOWN)
+        names = "" if group.auto_declare_events else choices(event_id, group.events)
+        raise Failure(f"Event '{event_id}' {fault}{names}", ExitStatus.UNKNOWN)
     events = _events(config, group)
     warnings = _LastMessage()
     logging.basicConfig(handlers=[warnings])

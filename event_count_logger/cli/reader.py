@@ -16,6 +16,7 @@ from event_count_logger.cli.base import (
 )
 from event_count_logger.cli.printing import RENDERERS, GroupPrinter
 from event_count_logger.config import Config, GroupConfig, from_file
+from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
@@ -189,7 +190,8 @@ def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
     except NotConfigured as error:
         # The messages of version 1.1, which programs may look for.
         several = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
-        message = f"Interval '{name}' not configured for this group." if name else several
+        names = choices(name or "", (interval.name for interval in group.intervals))
+        message = f"Interval '{name}' not configured for this group.{names}" if name else several + names
         raise Failure(message, ExitStatus.UNKNOWN) from error
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
+from event_count_logger.config.choices import choices
 from event_count_logger.config.environment import Expansion
 from event_count_logger.config.group_settings import (
     FOR_ALL_GROUPS,
@@ -140,6 +141,6 @@ def _check_grafana(
     name, place = str(group), ("grafana", "group")
     shown = report.shown(place, name)
     if name not in named:
-        report(place, f"there is no group {shown}")
+        report(place, f"there is no group {shown}{choices(name, groups)}")
     elif name in groups and groups[name].sessions is None:
         report(place, f"group {shown} has no setting 'sessions'")

@@ -16,6 +16,7 @@ from event_count_logger.config.checks import (
     text,
     whole_number,
 )
+from event_count_logger.config.choices import choices
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.redis_settings import RedisConfig
 from event_count_logger.config.settings import section, setting, settings_of
@@ -128,7 +129,8 @@ class Config:
         """
         group = self.groups.get(name)
         if group is None:
-            raise NotConfigured(f"Group '{name}' not found in configuration")
+            shown = choices(name, (each.name for each in self.shown_groups))
+            raise NotConfigured(f"Group '{name}' not found in configuration{shown}")
         return group
 
     def shown_group(self, name: str) -> GroupConfig:

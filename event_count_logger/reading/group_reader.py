@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
@@ -26,9 +27,10 @@ def choose_interval(group: GroupConfig, name: str | None) -> Interval:
         return group.intervals[0]
     found = None if name is None else group.interval(name)
     if found is None:
-        names = ", ".join(interval.name for interval in group.intervals)
-        problem = "several intervals, name one" if name is None else f"no interval '{name}'"
-        raise NotConfigured(f"group '{group.name}' has {problem} (configured: {names})")
+        names = choices(name or "", (interval.name for interval in group.intervals))
+        if name is None:
+            raise NotConfigured(f"group '{group.name}' has several intervals, name one{names}")
+        raise NotConfigured(f"group '{group.name}' has no interval '{name}'{names}")
     return found
 
 

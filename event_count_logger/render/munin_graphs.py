@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
@@ -65,7 +66,8 @@ def find(config: Config, name: str) -> list[Graph]:
     is_group = wanted in config.groups
     group_name, _, interval_name = (wanted, "", "") if is_group else wanted.rpartition("_")
     if group_name not in config.groups:
-        raise NotConfigured(f"'{name}' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all)")
+        names = choices(wanted, (group.name for group in config.shown_groups))
+        raise NotConfigured(f"'{name}' names no group (use ecl_GROUP, ecl_GROUP_INTERVAL or ecl_all){names}")
     group = config.shown_group(group_name)
     return [of_group(group, None if is_group else choose_interval(group, interval_name))]
 

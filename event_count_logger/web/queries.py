@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reading import status
@@ -51,7 +52,7 @@ class Queries:
         """
         group = self._shown.get(name)
         if group is None:
-            raise NotConfigured(f"there is no group '{name}'")
+            raise NotConfigured(f"there is no group '{name}'{choices(name, self._shown)}")
         return group
 
     def interval(self, group: GroupConfig, name: str) -> Interval:

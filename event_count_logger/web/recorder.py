@@ -56,7 +56,8 @@ class Recorder:
         """Returns the group of that name.
 
         Raises:
-            NotConfigured: The group does not exist.
+            NotConfigured: The group does not exist. The error lists no other group, because pages of allowed
+                origins count without the token.
         """
         group = self._ecl.get_group(name, warn=False)
         if not isinstance(group, RedisEventGroup):
