@@ -901,3 +901,25 @@ def test_check_reports_wrong_password(run: Run, own_server: Server, config_file:
             "ecl", "check", config_file({"redis": {**own_server.config, **password}, "groups": GROUPS})
         )
         assert done.returncode == 1, done.stdout
+
+
+def test_ecl_alone_prints_its_help_as_a_usage_error(run: Run) -> None:
+    done = run("ecl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == run("ecl", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["readr"], "No such command 'readr'. Did you mean 'reader'?"),
+        (["log-evnt"], "No such command 'log-evnt'. Did you mean 'log_event'?"),
+        (["x"], "No such command 'x'. Commands: check, local, log_event, master, "),
+        (["--versio"], "No such option '--versio'. Did you mean '--version'?"),
+        (["reader", "--intervall"], "No such option '--intervall'. Did you mean '--interval'?"),
+    ],
+)
+def test_misspelt_command_or_option_is_suggested(run: Run, arguments: list[str], message: str) -> None:
+    done = run("ecl", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"ERROR: {message}")

@@ -73,6 +73,11 @@ class OneLineErrors(click.Command):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # None if it is closed
                 stream.reconfigure(errors="backslashreplace")
+        program = os.path.basename(sys.argv[0])
+        if os.environ.get(f"_{program}_COMPLETE".upper()):
+            from event_count_logger.cli.completion import complete
+
+            sys.exit(complete(self, program))
         status, message = self._run()
         try:
             if sys.stdout:

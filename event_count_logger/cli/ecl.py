@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
 
-from event_count_logger.cli.base import OneLineErrors, with_version
+from event_count_logger.cli.base import ExitStatus, OneLineErrors, with_version
 
 #: Name of each command, of its module, and of the function in it.
 _COMMANDS = (
@@ -40,10 +42,35 @@ class _LazyGroup(OneLineErrors, click.Group):
         command: click.Command = getattr(import_module(f"event_count_logger.cli.{name}"), name)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Returns the names alone: their short help would need the import of all commands."""
+        from click.shell_completion import CompletionItem
 
-@click.group(cls=_LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+        names = [CompletionItem(name) for name in _COMMANDS if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args[0].startswith("-"):
+                raise
+            meant = get_close_matches(args[0].replace("-", "_"), _COMMANDS, 1)
+            question = f" Did you mean '{meant[0]}'?" if meant else f" Commands: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"No such command '{args[0]}'.{question}", ctx) from error
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @with_version
-def ecl() -> None:
+@click.pass_context
+def ecl(context: click.Context) -> None:
     """Count events of distributed programs per interval, exactly.
 
     \b
@@ -53,3 +80,6 @@ def ecl() -> None:
       $ ecl reader ecl.yml -g requests -i 5m --current
       req1:1
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)  # no command ran, so no output may be taken for its data
+        context.exit(ExitStatus.USAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import ExitStatus, Failure, command, with_config, with_version
 from event_count_logger.cli.rows import check_limits, print_rows
 from event_count_logger.config import Config, from_file
@@ -13,7 +14,12 @@ from event_count_logger.render import local_counters as render
 
 
 @command()
-@click.argument("arguments", metavar="CONFIG [GROUP EVENT...]", nargs=-1)
+@click.argument(
+    "arguments",
+    metavar="CONFIG [GROUP EVENT...]",
+    nargs=-1,
+    shell_complete=completion.words(completion.groups, completion.events),
+)
 @click.option("--sum", "sums", is_flag=True, help="Add up all processes.")
 @click.option("--poll", is_flag=True, help="Print counts of GROUP's EVENTs repeatedly, one row per read.")
 @click.option(

@@ -15,6 +15,7 @@ from types import FrameType
 import click
 
 from event_count_logger import keys
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import ExitStatus, Failure, command, log_to_stderr, with_version
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.config.choices import choices
@@ -39,7 +40,13 @@ _MOST_NAMED, _LONGEST_NAMED = 5, 40
 
 # An event or a count may begin with '-'.
 @command(ignore_unknown_options=True)
-@click.argument("arguments", metavar="CONFIG GROUP EVENT [COUNT]", nargs=-1, required=True)
+@click.argument(
+    "arguments",
+    metavar="CONFIG GROUP EVENT [COUNT]",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.words(completion.groups, completion.events, completion.nothing),
+)
 @with_version
 def log_event(arguments: tuple[str, ...]) -> None:
     """Count EVENT of GROUP, once or COUNT times.

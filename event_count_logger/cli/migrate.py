@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
@@ -22,7 +23,7 @@ from event_count_logger.store.migration import Migration
 
 @command()
 @config_argument
-@click.argument("group_name", metavar="GROUP")
+@click.argument("group_name", metavar="GROUP", shell_complete=completion.option(completion.groups))
 @click.option("--to", "layout", required=True, type=click.Choice(["keys", "hash"]), help="The new layout.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be moved.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -25,7 +25,14 @@ _VARIABLES = ["ecl_config", "ECL_CONFIG"]
     metavar="[ACTION]",
     default="fetch",
 )
-@click.option("--config", "config_file", metavar="CONFIG", envvar=_VARIABLES, help="Configuration file.")
+@click.option(
+    "--config",
+    "config_file",
+    metavar="CONFIG",
+    type=click.Path(),
+    envvar=_VARIABLES,
+    help="Configuration file.",
+)
 @with_version
 def munin(name: str, action: str, config_file: str | None) -> None:
     """Print the graph NAME as a plugin of Munin.

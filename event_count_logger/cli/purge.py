@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from event_count_logger import keys
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
@@ -25,7 +26,12 @@ from event_count_logger.store import MasterInfo, Store
 
 
 @command()
-@click.argument("arguments", metavar="CONFIG GROUP", nargs=-1)
+@click.argument(
+    "arguments",
+    metavar="CONFIG GROUP",
+    nargs=-1,
+    shell_complete=completion.words(completion.groups, completion.nothing),
+)
 @click.option("--dry-run", is_flag=True, help="Only show the number of keys.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Delete even if the group is in use.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
@@ -44,9 +45,20 @@ _OPTIONS_OF = {
 
 @command()
 @config_argument
-@click.option("-g", "--group", "group_name", metavar="GROUP", help="Group to print.")
 @click.option(
-    "-i", "--interval", metavar="INT", help="Interval to print, if the group has several; not with --totals."
+    "-g",
+    "--group",
+    "group_name",
+    metavar="GROUP",
+    shell_complete=completion.option(completion.groups),
+    help="Group to print.",
+)
+@click.option(
+    "-i",
+    "--interval",
+    metavar="INT",
+    shell_complete=completion.option(completion.intervals),
+    help="Interval to print, if the group has several; not with --totals.",
 )
 @click.option("--last", is_flag=True, help="Print the last finished interval (the default).")
 @click.option("--current", is_flag=True, help="Print the current interval.")

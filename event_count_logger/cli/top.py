@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from event_count_logger.cli import completion
 from event_count_logger.cli.base import ExitStatus, Failure, command, with_config, with_version
 from event_count_logger.cli.rows import Row, check_limits, print_rows
 from event_count_logger.config import Config, GroupConfig, from_file
@@ -28,8 +29,20 @@ _NO_EVENT = "(no event yet)"
 
 
 @command()
-@click.argument("arguments", metavar="CONFIG [GROUP]", nargs=-1)
-@click.option("-i", "--interval", "interval_name", metavar="INT", help="Interval to show (the first one).")
+@click.argument(
+    "arguments",
+    metavar="CONFIG [GROUP]",
+    nargs=-1,
+    shell_complete=completion.words(completion.groups, completion.nothing),
+)
+@click.option(
+    "-i",
+    "--interval",
+    "interval_name",
+    metavar="INT",
+    shell_complete=completion.option(completion.intervals),
+    help="Interval to show (the first one).",
+)
 @click.option(
     "-d", "delay_s", metavar="SECONDS", type=float, default=1.0, help="Seconds between two reads (1)."
 )

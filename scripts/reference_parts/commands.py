@@ -21,6 +21,19 @@ This page shows `ecl NAME --help` for each command. `ecl_master`, `ecl_reader` a
 Data goes to standard output, and all messages go to standard error. A warning begins with `WARNING`, an error that ends
 the command with `ERROR`.
 
+## Shell completion
+
+One line completes all commands, their options, the groups, intervals and events of CONFIG, and file names:
+
+```sh
+eval "$(_ECL_COMPLETE=bash_source ecl)"    # bash 4.4 or later, in ~/.bashrc
+eval "$(_ECL_COMPLETE=zsh_source ecl)"     # zsh, in ~/.zshrc after compinit
+_ECL_COMPLETE=fish_source ecl | source     # fish, in ~/.config/fish/config.fish
+```
+
+CONFIG may also be in ECL_CONFIG. Events are the declared ones, and hidden groups are not completed. In bash, a name is
+completed up to its first `:`, which bash takes for the end of a word.
+
 ## Exit statuses
 """
 
