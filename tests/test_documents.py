@@ -185,9 +185,12 @@ def test_killed_shell_script_continues_at_its_position(reader: GroupReader, star
 
 @pytest.mark.usefixtures("reader")
 def test_monitoring_snippets_report_ok() -> None:
-    short, for_nagios = fenced(SHELL, "sh")[-2:]
-    assert run_shell(short).stdout.startswith("OK: ")
-    assert run_shell(for_nagios).returncode == 0
+    short, for_nagios = map(run_shell, fenced(SHELL, "sh")[-2:])
+    assert short.stdout.startswith("OK: ")
+    assert for_nagios.returncode == 0
+    assert for_nagios.stdout.startswith(
+        "ECL OK: 1 master, 3 intervals in time | masters=1;;;0 intervals=3;;;0 "
+    )
 
 
 def test_monitoring_snippet_reports_unreachable_redis(
@@ -199,4 +202,4 @@ def test_monitoring_snippet_reports_unreachable_redis(
     Path("ecl.yml").write_text(json.dumps({"redis": redis, "groups": GROUPS}))
     done = run_shell(fenced(SHELL, "sh")[-1])
     assert done.returncode == 2
-    assert done.stdout.startswith("UNREACHABLE: ")
+    assert done.stdout.startswith("ECL CRITICAL: UNREACHABLE: ")

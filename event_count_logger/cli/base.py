@@ -99,16 +99,8 @@ class OneLineErrors(click.Command):
             return end.exit_code, ""
         except SystemExit as end:
             return int(end.code or 0), ""
-        except Failure as error:
-            return error.status, error.format_message()
-        except click.ClickException as error:
-            return error.exit_code, error.format_message()
-        except ConfigError as error:
-            return ExitStatus.USAGE, _first_of(error)
-        except NotConfigured as error:
-            return ExitStatus.UNKNOWN, str(error)
-        except EventCountLoggerError as error:
-            return ExitStatus.UNREACHABLE, str(error)
+        except (click.ClickException, EventCountLoggerError) as error:
+            return explain(error)
         except OSError as error:
             return _cannot_write(error)
         except KeyboardInterrupt:
@@ -116,10 +108,27 @@ class OneLineErrors(click.Command):
         return ExitStatus.OK, ""
 
 
-def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+def explain(error: click.ClickException | EventCountLoggerError) -> tuple[int, str]:
+    """Returns the exit status and the message of an error."""
+    if isinstance(error, click.ClickException):
+        return error.status if isinstance(error, Failure) else error.exit_code, error.format_message()
+    if isinstance(error, ConfigError):
+        return ExitStatus.USAGE, _first_of(error)
+    status = ExitStatus.UNKNOWN if isinstance(error, NotConfigured) else ExitStatus.UNREACHABLE
+    return status, str(error)
+
+
+def discard_output() -> None:
+    """Discard what standard output has not taken, so that nothing fails when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def command(
+    cls: type[OneLineErrors] = OneLineErrors, **settings: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
     """Decorate a function as a command; `settings` are added to click's context settings."""
     context_settings = {"help_option_names": ["-h", "--help"], **settings}
-    return click.command(cls=OneLineErrors, context_settings=context_settings)
+    return click.command(cls=cls, context_settings=context_settings)
 
 
 def _print_error(message: str) -> None:
@@ -131,7 +140,7 @@ def _print_error(message: str) -> None:
 
 def _cannot_write(error: OSError) -> tuple[int, str]:
     """Returns the exit status and message for an output error; a closed pipe is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what is still buffered
+    discard_output()
     if isinstance(error, BrokenPipeError):
         return ExitStatus.OK, ""
     return ExitStatus.USAGE, f"output cannot be written: {error.strerror}"

@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
-from event_count_logger.cli.base import ExitStatus, command, config_argument, with_version
-from event_count_logger.config import from_file
-from event_count_logger.errors import ConnectionRejected, NotServing, NotYet, Rejected, StoreError
+from event_count_logger.cli.base import (
+    ExitStatus,
+    OneLineErrors,
+    command,
+    config_argument,
+    discard_output,
+    explain,
+    with_version,
+)
+from event_count_logger.config import Config, from_file
+from event_count_logger.errors import (
+    ConnectionRejected,
+    EventCountLoggerError,
+    NotServing,
+    NotYet,
+    Rejected,
+    StoreError,
+)
 from event_count_logger.reading import status as examination
-from event_count_logger.reading.local_status import examine_machine, recheck
+from event_count_logger.reading.local_status import MachineStatus, examine_machine, recheck
+from event_count_logger.render import nagios as plugin
 from event_count_logger.render import status as render
 from event_count_logger.render.state import summary
 from event_count_logger.store import Store
 
 
-@command()
+class _Status(OneLineErrors):
+    """A command that reports any error as the state UNKNOWN if --nagios is given."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *others: Any, **more: Any
+    ) -> click.Context:
+        with _errors_are_unknown("--nagios" in args):
+            return super().make_context(info_name, args, *others, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _errors_are_unknown(ctx.params["nagios"]):
+            return super().invoke(ctx)
+
+
+@command(_Status)
 @config_argument
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with times in Unix seconds.")
+@click.option("--nagios", is_flag=True, help="Print one line, and exit, as a plugin of Nagios or Icinga.")
 @with_version
-def status(config_file: str, as_json: bool) -> None:
+def status(config_file: str, as_json: bool, nagios: bool) -> None:
     """Show the masters, rotations and sources of CONFIG, and this machine's counting processes.
 
     Run the command as the user who counts: it shows only the processes of its own user.
@@ -35,6 +69,9 @@ def status(config_file: str, as_json: bool) -> None:
     after that. The command waits up to 5 s for late processes, and for the recovery of spool files of this
     Redis. Spool files for another Redis are no fault: they may belong to another configuration.
 
+    With --nagios, faults of this machine (UNSENT, UNRECOVERED, UNREADABLE) are WARNING: its counts are late,
+    but kept. All other faults are CRITICAL: nobody can read new counts. Any error is UNKNOWN.
+
     Masters of version 1.1, and `ecl_master --once`, have no heartbeat: their rotations show that they run.
 
     \b
@@ -44,26 +81,62 @@ def status(config_file: str, as_json: bool) -> None:
 
     \b
     Exit status: 0 OK; 2 wrong usage or configuration; 3 Redis is unreachable, or
-    rejects the request (UNREACHABLE, REFUSED); 4 any other fault.
+    rejects the request (UNREACHABLE, REFUSED); 4 any other fault. With --nagios:
+    0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     ECL_CONFIG in the environment stands for CONFIG.
     """
+    if as_json and nagios:
+        raise click.UsageError("--json cannot be used with --nagios")
     config = from_file(config_file)
     hidden = {group.name for group in config.groups.values() if group.hidden}
-    machine = examine_machine(config)
-    found: examination.Status | None = None
-    try:
-        found = examination.examine(config, Store(config.redis))
-    except StoreError as error:
-        answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
-        state = "REFUSED" if answered else "UNREACHABLE"
-        exit_status, sentence = ExitStatus.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
-    else:
-        if machine.unrecovered or machine.late:
-            machine = recheck(config, machine)
-        is_ok = found.is_ok and machine.is_ok
-        exit_status, sentence = ExitStatus.OK if is_ok else ExitStatus.STALE, summary(found, machine)
+    found, machine, exit_status, sentence = _examine(config)
+    if nagios:
+        _exit_as_plugin(plugin.state(sentence), sentence, plugin.values(found, machine))
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")
     else:
         print(f"{render.render(found, machine, hidden)}\n{sentence}")
     sys.exit(exit_status)
+
+
+def _examine(config: Config) -> tuple[examination.Status | None, MachineStatus, ExitStatus, str]:
+    """Returns the status of Redis if known, that of this machine, the exit status and a summary."""
+    machine = examine_machine(config)
+    try:
+        found = examination.examine(config, Store(config.redis))
+    except StoreError as error:
+        answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
+        state = "REFUSED" if answered else "UNREACHABLE"
+        return None, machine, ExitStatus.UNREACHABLE, f"{state}: {' '.join(str(error).split())}"
+    if machine.unrecovered or machine.late:
+        machine = recheck(config, machine)
+    is_ok = found.is_ok and machine.is_ok
+    return found, machine, ExitStatus.OK if is_ok else ExitStatus.STALE, summary(found, machine)
+
+
+@contextmanager
+def _errors_are_unknown(as_plugin: bool) -> Iterator[None]:
+    """With `as_plugin`, end the command with the state UNKNOWN at any error; a traceback would be WARNING."""
+    try:
+        yield
+    except click.exceptions.Exit:
+        raise
+    except Exception as error:
+        if not as_plugin:
+            raise
+        _exit_as_plugin(plugin.State.UNKNOWN, _message(error))
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, click.ClickException | EventCountLoggerError):
+        return explain(error)[1]
+    return f"{type(error).__name__}: {error}"
+
+
+def _exit_as_plugin(state: plugin.State, text: str, values: Mapping[str, int] | None = None) -> NoReturn:
+    """Print a state and exit with it, also if it cannot be printed."""
+    try:
+        print(plugin.render(state, text, values), flush=True)
+    except OSError:
+        discard_output()
+    sys.exit(state)

@@ -100,8 +100,18 @@ def _unrecovered(files: Sequence[UndeliveredFile]) -> str:
     return f"{counted(unsent, 'count')} in {where} not recovered (see ecl recover)"
 
 
+def n_masters(status: Status) -> int:
+    """Returns the number of masters with a recent heartbeat."""
+    return sum(master.alive for master in status.masters)
+
+
+def n_in_time(status: Status) -> int:
+    """Returns the number of intervals in time, without those of hidden groups."""
+    return sum(each.started and not each.overdue and not each.hidden for each in status.intervals)
+
+
 def _masters(status: Status) -> str:
-    alive = sum(master.alive for master in status.masters)
+    alive = n_masters(status)
     without = len(status.without_master)
     if not alive:
         return "no master heartbeat"
@@ -109,5 +119,4 @@ def _masters(status: Status) -> str:
 
 
 def _in_time(status: Status) -> str:
-    n_in_time = sum(each.started and not each.overdue and not each.hidden for each in status.intervals)
-    return f"{counted(n_in_time, 'interval')} in time"
+    return f"{counted(n_in_time(status), 'interval')} in time"
