@@ -253,7 +253,8 @@ def test_metrics_without_redis_show_ecl_up_0_and_exit_with_3(
         ("-g web --json --format csv", "--json cannot be used with --format csv"),
         (
             "-g web --format xml",
-            "'xml' is not one of 'text', 'json', 'csv', 'munin', 'openmetrics', 'prometheus'",
+            "'xml' is not one of 'text', 'json', 'csv', 'graphite', 'influx', 'zabbix', "
+            "'zabbix-discovery', 'munin', 'openmetrics', 'prometheus'",
         ),
         ("--format openmetrics --totals", "--totals cannot be used with --format openmetrics"),
         ("--format munin --interval 5m", "--interval can only be used with --group"),

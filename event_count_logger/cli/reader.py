@@ -8,27 +8,28 @@ from typing import Any
 import click
 
 from event_count_logger.cli import completion
+from event_count_logger.cli.arguments import after_argument, interval_argument
 from event_count_logger.cli.base import (
     ExitStatus,
-    Failure,
     command,
     config_argument,
     with_version,
 )
 from event_count_logger.cli.printing import RENDERERS, GroupPrinter
-from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.config.choices import choices
-from event_count_logger.errors import NotConfigured
-from event_count_logger.intervals import Interval
+from event_count_logger.config import from_file
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
-from event_count_logger.reading import history_positions
-from event_count_logger.reading.follow import After
-from event_count_logger.reading.group_reader import GroupReader, choose_interval
+from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.store import Store
 
-#: Formats of monitoring systems, for all groups or one, and the options that fit them.
-_MONITORING = {"munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
+#: Formats of systems that store finished intervals, for all groups or one.
+_FEEDS = ("graphite", "influx", "zabbix")
+
+#: Options that do not fit them.
+_NOT_IN_FEEDS = {"current", "both", "totals", "rate"}
+
+#: Other formats of monitoring systems, for all groups or one, and the options that fit them.
+_MONITORING = {"zabbix-discovery": set(), "munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
 
 _HALVES: dict[str, tuple[Half, ...]] = {"last": ("last",), "current": ("cur",), "both": ("last", "cur")}
 
@@ -81,8 +82,9 @@ _OPTIONS_OF = {
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([*RENDERERS, *_MONITORING]),
-    help="Output format (text). The last three are for monitoring; without GROUP they print all groups.",
+    type=click.Choice([*RENDERERS, *_FEEDS, *_MONITORING]),
+    help="Output format (text). All but the first three are for monitoring: without GROUP they print all "
+    "groups.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option(
@@ -99,6 +101,9 @@ def reader(
     """Print the counts of GROUP, one `event:count` per line.
 
     A warning on standard error marks stale counts, which are not those of the latest complete interval.
+
+    The formats graphite, influx and zabbix print every interval of every group unless -g and -i choose; with
+    --follow, they are a feed. Their times are the starts of intervals.
 
     \b
     Example:
@@ -119,9 +124,18 @@ def reader(
     chosen_format = _choose_format(output_format, as_json)
     if chosen_format in _MONITORING:
         _check_monitoring_options(options, chosen_format, group_name)
-        _export(from_file(config_file), group_name, chosen_format, options["interval"])
+        from event_count_logger.cli.export import export
+
+        export(from_file(config_file), group_name, chosen_format, options["interval"])
         return
     output = _choose_output(options)
+    if chosen_format in _FEEDS:
+        _check_feed_options(options, chosen_format, group_name)
+        from event_count_logger.cli.feed import print_feed
+
+        stale = print_feed(from_file(config_file), group_name, chosen_format, output, options)
+        _exit_if_stale(stale, options)
+        return
     if group_name is None:
         raise click.MissingParameter(param_type="option", param_hint="'-g' / '--group'")
     config = from_file(config_file)
@@ -149,6 +163,14 @@ def _check_monitoring_options(options: dict[str, Any], chosen_format: str, group
             raise click.UsageError(f"--{name} can only be used with --group")
 
 
+def _check_feed_options(options: dict[str, Any], chosen_format: str, group_name: str | None) -> None:
+    for name in _given(options):
+        if name in _NOT_IN_FEEDS:
+            raise click.UsageError(f"--{name} cannot be used with --format {chosen_format}")
+    if group_name is None and options["interval"] is not None:
+        raise click.UsageError("--interval can only be used with --group")
+
+
 def _choose_output(options: dict[str, Any]) -> str:
     """Returns the kind of output, and checks that all other options fit it."""
     given = _given(options)
@@ -163,54 +185,21 @@ def _choose_output(options: dict[str, Any]) -> str:
     return output
 
 
-def _export(config: Config, group_name: str | None, chosen_format: str, interval: str | None) -> None:
-    groups = config.shown_groups if group_name is None else [config.group(group_name)]
-    store = Store(config.redis)
-    if chosen_format == "munin":
-        from event_count_logger.cli.graphs import print_graphs
-        from event_count_logger.render import munin_graphs
-
-        chosen = interval and _choose_interval(groups[0], interval) or None
-        graphs = [munin_graphs.of_group(groups[0], chosen)] if group_name else munin_graphs.all_graphs(config)
-        if not print_graphs(graphs, store, headings=group_name is None):
-            sys.exit(ExitStatus.UNREACHABLE)
-        return
-    from event_count_logger.cli.metrics import print_metrics
-
-    print_metrics(groups, store, chosen_format == "openmetrics")
-
-
 def _print_group(counts: GroupReader, printer: GroupPrinter, output: str, options: dict[str, Any]) -> None:
     if output == "totals":
         printer.print_totals()
         return
-    interval = _choose_interval(counts.group, options["interval"]).name
+    interval = interval_argument(counts.group, options["interval"]).name
     if output == "follow":
-        printer.follow(interval, _after(options["after"]))
+        printer.follow(interval, after_argument(options["after"]))
         return
     if output == "history":
         stale = printer.print_history(interval, options["history"])
     else:
         stale = printer.print_snapshots(interval, _HALVES[output])
+    _exit_if_stale(stale, options)
+
+
+def _exit_if_stale(stale: bool, options: dict[str, Any]) -> None:
     if stale and options["strict"]:
         sys.exit(ExitStatus.STALE)
-
-
-def _choose_interval(group: GroupConfig, name: str | None) -> Interval:
-    try:
-        return choose_interval(group, name or None)
-    except NotConfigured as error:
-        # The messages of version 1.1, which programs may look for.
-        several = "Multiple intervals defined for the group, one must be selected using the '-i' parameter."
-        names = choices(name or "", (interval.name for interval in group.intervals))
-        message = f"Interval '{name}' not configured for this group.{names}" if name else several + names
-        raise Failure(message, ExitStatus.UNKNOWN) from error
-
-
-def _after(given: str | None) -> After:
-    if given is None:
-        return None
-    try:
-        return str(history_positions.parse(given))
-    except ValueError as error:
-        raise click.UsageError(f"--after: {error}") from error

@@ -60,6 +60,12 @@ def gap_warnings(snapshot: Snapshot) -> Iterator[str]:
         yield f"{_where(snapshot)}: {missed}"
 
 
+def time_warnings(snapshot: Snapshot) -> Iterator[str]:
+    """Yield a warning if a finished interval has no start, which formats of monitoring need as its time."""
+    if snapshot.start is None and not snapshot.empty:
+        yield f"{_where(snapshot)}: start unknown (ended by a master of version 1.1), so not printed"
+
+
 def _where(snapshot: Snapshot) -> str:
     return f"interval '{snapshot.interval}' of group '{snapshot.group}'"
 

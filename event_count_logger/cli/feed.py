@@ -1,0 +1,143 @@
+"""Printing of finished intervals for systems that store and draw them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from event_count_logger.cli.arguments import after_argument, interval_argument
+from event_count_logger.cli.base import ExitStatus, Failure, log_to_stderr, warn
+from event_count_logger.cli.waiting import Pause
+from event_count_logger.config import Config, GroupConfig
+from event_count_logger.logs import Log
+from event_count_logger.reading.follow import Follower
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Snapshot, require_history
+from event_count_logger.render import text
+from event_count_logger.store import Store
+
+#: One interval of a group.
+_Series = tuple[GroupReader, str]
+
+
+def print_feed(
+    config: Config, group_name: str | None, chosen_format: str, output: str, options: Mapping[str, Any]
+) -> bool:
+    """Print finished intervals of a group, or of all groups that are not hidden; return True if one is stale.
+
+    Args:
+        config: The configuration.
+        group_name: The group; None for all groups.
+        chosen_format: Name of a module in `render/`.
+        output: `last`, `history` or `follow`.
+        options: `interval` (all intervals if None), `history` and `after`.
+
+    Raises:
+        StoreError: Redis does not answer.
+    """
+    # A command that goes on logs that Redis is unavailable; all others end with that error.
+    store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
+    groups = [config.group(group_name)] if group_name else _with_history(config.shown_groups, output)
+    feed = _Feed(chosen_format, list(_series(groups, options["interval"], store)))
+    if output == "last":
+        return feed.print_last()
+    if output == "history":
+        return feed.print_history(options["history"])
+    feed.follow(options["after"])
+    return False
+
+
+def _with_history(groups: Sequence[GroupConfig], output: str) -> list[GroupConfig]:
+    """Returns the groups that have this output, and warns about all others.
+
+    Raises:
+        Failure: There is none.
+    """
+    without = [group for group in groups if output != "last" and not group.history]
+    for group in without:
+        warn(f"group '{group.name}' keeps no history ('history: 0' in its configuration); left out")
+    found = [group for group in groups if group not in without]
+    if not found:
+        raise Failure("no group to print: none keeps a history, or all are hidden", ExitStatus.UNKNOWN)
+    return found
+
+
+def _series(groups: Iterable[GroupConfig], interval: str | None, store: Store) -> Iterator[_Series]:
+    for group in groups:
+        chosen = [interval_argument(group, interval)] if interval else group.intervals
+        for each in chosen:
+            yield GroupReader(group, store), each.name
+
+
+class _Feed:
+    """A printer of several intervals, of several groups. All methods raise StoreError as their readers do."""
+
+    def __init__(self, chosen_format: str, series: Sequence[_Series]) -> None:
+        """`chosen_format` is the name of a module in `render/`, whose `render` returns a text."""
+        module = import_module(f"event_count_logger.render.{chosen_format}")
+        self._render: Callable[[Snapshot], str] = module.render
+        self._series = series
+
+    def print_last(self) -> bool:
+        """Print the last finished interval of each series; return True if one is stale."""
+        return self._print_all_last(show=True)
+
+    def print_history(self, n: int) -> bool:
+        """Print the last `n` finished intervals of each series; return True if a newer one is overdue.
+
+        Raises:
+            NotConfigured: A group keeps no history.
+        """
+        for reader, interval in self._series:
+            require_history(reader.group)
+            for snapshot in reader.history(interval, n):
+                self._print(snapshot)
+        return self._print_all_last(show=False)
+
+    def follow(self, after: str | None) -> None:
+        """Print each interval as it finishes, until SIGINT, SIGTERM or a closed output.
+
+        Raises:
+            NotConfigured: A group keeps no history.
+        """
+        log_to_stderr(level=logging.INFO)
+        start = after_argument(after, len(self._series))
+        due = {reader.follower(interval, start): 0.0 for reader, interval in self._series}
+        pause = Pause()
+        wait_s = 0.0
+        while pause.wait(wait_s):
+            now = time.monotonic()
+            for follower in [each for each, due_at in due.items() if due_at <= now]:
+                due[follower] = now + self._step(follower)
+            wait_s = max(0.0, min(due.values()) - time.monotonic())
+
+    def _step(self, follower: Follower) -> float:
+        """Print the next interval if there is one; return the seconds until the next step."""
+        snapshot, wait_s = follower.step()
+        if snapshot:
+            _warn(text.gap_warnings(snapshot))
+            self._print(snapshot)
+        return wait_s
+
+    def _print_all_last(self, show: bool) -> bool:
+        stale = [self._print_last(*each, show) for each in self._series]
+        return any(stale)
+
+    def _print_last(self, reader: GroupReader, interval: str, show: bool) -> bool:
+        (snapshot,) = reader.rotated(interval, "last")
+        _warn(text.warnings([snapshot]))
+        if show:
+            self._print(snapshot)
+        return snapshot.stale
+
+    def _print(self, snapshot: Snapshot) -> None:
+        _warn(text.time_warnings(snapshot))
+        print(self._render(snapshot), end="", flush=True)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        warn(warning)
