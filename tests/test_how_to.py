@@ -32,6 +32,7 @@ READING = (
     "redis-cli",
     "valkey-cli",
     "promtool query",
+    "whisper-fetch",
 )
 
 #: Commands that install version 1.1 in an environment of its own.
