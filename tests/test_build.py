@@ -191,6 +191,13 @@ def test_wheel_contains_the_munin_plugin(installed_wheel: Path) -> None:
     assert succeed(plugin, "autoconf", ecl_command="/not/there").startswith("no (")
 
 
+def test_man_finds_the_pages_of_the_wheel_in_its_environment(installed_wheel: Path) -> None:
+    needs_debian("man-db", "man")
+    for program in ("ecl", "ecl-status", "ecl_reader"):
+        found = succeed("man", "-w", program, PATH=f"{installed_wheel / 'bin'}:{os.environ['PATH']}")
+        assert Path(found.strip()) == installed_wheel / "share" / "man" / "man1" / f"{program}.1"
+
+
 def test_source_distribution_contains_exactly_the_repository(distributions: Path) -> None:
     (source,) = distributions.glob("*.tar.gz")
     with tarfile.open(source) as archive:

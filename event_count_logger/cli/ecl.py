@@ -81,5 +81,5 @@ def ecl(context: click.Context) -> None:
       req1:1
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)  # no command ran, so no output may be taken for its data
+        click.echo(context.get_help(), err=True)  # as a message: standard output is for data
         context.exit(ExitStatus.USAGE)

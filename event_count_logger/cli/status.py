@@ -70,7 +70,7 @@ def status(config_file: str, as_json: bool, nagios: bool) -> None:
     Redis. Spool files for another Redis are no fault: they may belong to another configuration.
 
     With --nagios, faults of this machine (UNSENT, UNRECOVERED, UNREADABLE) are WARNING: its counts are late,
-    but kept. All other faults are CRITICAL: nobody can read new counts. Any error is UNKNOWN.
+    but kept. All other faults are CRITICAL: new counts cannot be read. Any error is UNKNOWN.
 
     Masters of version 1.1, and `ecl_master --once`, have no heartbeat: their rotations show that they run.
 

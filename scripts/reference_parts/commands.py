@@ -16,7 +16,8 @@ HEAD = """\
 <!-- scripts/reference writes this page from the code. -->
 
 This page shows `ecl NAME --help` for each command. `ecl_master`, `ecl_reader` and `ecl_log_event` are short for
-`ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, `ecl top` the extra `top`.
+`ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, `ecl top` the extra `top`. In an
+activated environment, `man ecl` and `man ecl-NAME` show the same.
 
 Data goes to standard output, and all messages go to standard error. A warning begins with `WARNING`, an error that ends
 the command with `ERROR`.
@@ -43,7 +44,7 @@ WIDTH = 80
 
 def page() -> str:
     """Returns the page for docs/commands.md."""
-    context = _context(ecl, "ecl")
+    context = context_of(ecl, "ecl")
     names = ecl.list_commands(context)
     commands = {name: ecl.get_command(context, name) for name in names}
     parts = [_help(command, name) for name, command in commands.items() if command]
@@ -57,9 +58,10 @@ def _statuses() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    text = command.get_help(_context(command, f"ecl {name}")).rstrip()
+    text = command.get_help(context_of(command, f"ecl {name}")).rstrip()
     return f"## ecl {name}\n\n```text\n{text}\n```\n"
 
 
-def _context(command: click.Command, name: str) -> click.Context:
+def context_of(command: click.Command, name: str) -> click.Context:
+    """Returns the context in which a command prints its help."""
     return click.Context(command, info_name=name, terminal_width=WIDTH, help_option_names=["-h", "--help"])
