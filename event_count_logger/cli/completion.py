@@ -6,7 +6,6 @@ The shell runs the program at each press of Tab, with the words of the command l
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -34,6 +33,8 @@ def complete(command: click.Command, program: str) -> int:
 
     The shell script of `ecl` completes the other programs, too.
     """
+    import shlex
+
     from click.shell_completion import BashComplete, CompletionItem, add_completion_class, shell_complete
 
     class _Bash(BashComplete):

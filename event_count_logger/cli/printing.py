@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol, cast
 
 from event_count_logger.cli.base import log_to_stderr, warn
 from event_count_logger.cli.waiting import Pause
@@ -12,7 +13,7 @@ from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Snapshot, Totals, require_history
-from event_count_logger.render import csv, json, text
+from event_count_logger.render import text
 
 
 class Renderer(Protocol):
@@ -31,8 +32,14 @@ class Renderer(Protocol):
         """Returns the text of all-time totals."""
 
 
-#: Renderers by the name of their format.
-RENDERERS: dict[str, Renderer] = {"text": text, "json": json, "csv": csv}
+#: Formats of counts; each is a module in `render/`.
+FORMATS = ("text", "json", "csv")
+
+
+def renderer(name: str) -> Renderer:
+    """Returns the renderer of a format; only its module is imported."""
+    found: Any = import_module(f"event_count_logger.render.{name}")
+    return cast(Renderer, found)
 
 
 class GroupPrinter:

@@ -15,7 +15,7 @@ from event_count_logger.cli.base import (
     config_argument,
     with_version,
 )
-from event_count_logger.cli.printing import RENDERERS, GroupPrinter
+from event_count_logger.cli.printing import FORMATS, GroupPrinter, renderer
 from event_count_logger.config import from_file
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
@@ -82,7 +82,7 @@ _OPTIONS_OF = {
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice([*RENDERERS, *_FEEDS, *_MONITORING]),
+    type=click.Choice([*FORMATS, *_FEEDS, *_MONITORING]),
     help="Output format (text). All but the first three are for monitoring: without GROUP they print all "
     "groups.",
 )
@@ -142,7 +142,7 @@ def reader(
     # A command that goes on logs that Redis is unavailable; all others end with that error.
     store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
     counts = GroupReader(config.group(group_name), store)
-    _print_group(counts, GroupPrinter(counts, RENDERERS[chosen_format], options["rate"]), output, options)
+    _print_group(counts, GroupPrinter(counts, renderer(chosen_format), options["rate"]), output, options)
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
