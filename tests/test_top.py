@@ -311,7 +311,7 @@ def test_row_of_group_without_events_shows_placeholder(run: Run, file: Path) -> 
     ("arguments", "status", "message"),
     [
         (["secret"], 1, "group 'secret' is hidden ('hidden: true' in its configuration)"),
-        (["nothing"], 1, "Group 'nothing' not found in configuration"),
+        (["nothing"], 1, "Group 'nothing' not found in configuration (configured: web, http, fast)"),
         (["web", "-i", "1h"], 1, "group 'web' has no interval '1h' (configured: 24h, 48h)"),
         ([], 2, "expected GROUP, one of: web, http, fast"),
         (["-i", "24h"], 2, "--interval can only be used with GROUP"),
