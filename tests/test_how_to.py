@@ -35,6 +35,9 @@ READING = (
     "whisper-fetch",
 )
 
+#: A command of each Debian package that has none of its own name.
+_COMMAND_OF = {"graphite-carbon": "carbon-cache", "influxdb": "influxd", "zabbix-agent": "zabbix_sender"}
+
 #: Commands that install version 1.1 in an environment of its own.
 _OLD = ("python3 -m venv old", "old/bin/pip install event-count-logger==1.1")
 
@@ -85,7 +88,7 @@ class Reader:
         """The tests' environment has all packages, and version 1.1 in a folder."""
         if step.line.startswith("apt-get"):
             for package in step.line.split()[2:]:
-                needs_debian(package, command=package)
+                needs_debian(package, command=_COMMAND_OF.get(package, package))
         elif step.line == _OLD[-1]:
             make_environment_of_1_1(self._folder / "old")
 
