@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from event_count_logger import logger
 from event_count_logger.config import GroupConfig
+from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured
 from event_count_logger.groups import redis_group
 from event_count_logger.groups.captured_group import capture, release
@@ -76,10 +77,11 @@ class CapturedCounts:
         Raises:
             NotConfigured: No logger of the application has a group of this name.
         """
-        captured = [config for config in list(self._groups) if config.name == name]
-        groups = [self.group(config) for config in captured + _configured(name)]
+        known = [*list(self._groups), *_configured()]
+        groups = [self.group(config) for config in known if config.name == name]
         if not groups:
-            raise NotConfigured(f"No EventCountLogger of this process has a group '{name}'")
+            names = choices(name, dict.fromkeys(config.name for config in known))
+            raise NotConfigured(f"No EventCountLogger of this process has a group '{name}'{names}")
         return groups[0]
 
     def group(self, config: GroupConfig) -> RecordingGroup:
@@ -123,10 +125,10 @@ def capture_counts() -> CapturedCounts:
     return CapturedCounts()
 
 
-def _configured(name: str) -> list[GroupConfig]:
-    """Returns the settings of the group of this name in each logger of the application."""
+def _configured() -> list[GroupConfig]:
+    """Returns the settings of all groups in each logger of the application."""
     loggers = [each for each in logger.in_use.all() if not isinstance(each, RecordingEventCountLogger)]
-    return [each.config.groups[name] for each in loggers if name in each.config.groups]
+    return [config for each in loggers for config in each.config.groups.values()]
 
 
 #: The blocks that are running; the last one records.
