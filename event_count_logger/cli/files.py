@@ -16,8 +16,15 @@ PURPOSES = {
     "container/compose.yml": "Compose file with Valkey, a master and the HTTP server",
     "container/config/ecl.yml": "configuration for the Compose file",
     "grafana/dashboard.json": "dashboard of Grafana, to be imported",
+    "kubernetes/app.yaml": "example of a program that counts in Kubernetes",
+    "kubernetes/config.yaml": "configuration in Kubernetes",
+    "kubernetes/master.yaml": "masters in Kubernetes",
+    "kubernetes/serve.yaml": "HTTP server in Kubernetes",
+    "kubernetes/tail.yaml": "`ecl tail` on each node of Kubernetes",
+    "kubernetes/valkey.yaml": "Valkey in Kubernetes",
     "munin/ecl_": "plugin of Munin, to be linked into /etc/munin/plugins",
     "prometheus/alerts.yml": "alert rules of Prometheus",
+    "prometheus/alerts_test.yml": "tests of these rules, for promtool",
     "supervisor/event-count-logger.conf": "programs for supervisord",
     "systemd/ecl-master.service": "unit of systemd for `ecl master`",
     "systemd/ecl-serve.service": "unit of systemd for `ecl serve`",
@@ -26,7 +33,12 @@ PURPOSES = {
 
 
 @command()
-@click.argument("kind", type=click.Choice(sorted({name.split("/")[0] for name in PURPOSES})), required=False)
+@click.argument(
+    "kind",
+    type=click.Choice(sorted({name.split("/")[0] for name in PURPOSES})),
+    required=False,
+    metavar="[KIND]",
+)
 @with_version
 def files(kind: str | None) -> None:
     """List the files for services and monitoring that come with this package.
