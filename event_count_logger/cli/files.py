@@ -16,34 +16,26 @@ PURPOSES = {
     "container/compose.yml": "Compose file with Valkey, a master and the HTTP server",
     "container/config/ecl.yml": "configuration for the Compose file",
     "grafana/dashboard.json": "dashboard of Grafana, to be imported",
-    "kubernetes/app.yaml": "example of a program that counts in Kubernetes",
-    "kubernetes/config.yaml": "configuration in Kubernetes",
-    "kubernetes/master.yaml": "masters in Kubernetes",
-    "kubernetes/serve.yaml": "HTTP server in Kubernetes",
-    "kubernetes/tail.yaml": "`ecl tail` on each node of Kubernetes",
-    "kubernetes/valkey.yaml": "Valkey in Kubernetes",
     "munin/ecl_": "plugin of Munin, to be linked into /etc/munin/plugins",
     "prometheus/alerts.yml": "alert rules of Prometheus",
-    "prometheus/alerts_test.yml": "tests of these rules, for promtool",
     "supervisor/event-count-logger.conf": "programs for supervisord",
     "systemd/ecl-master.service": "unit of systemd for `ecl master`",
     "systemd/ecl-serve.service": "unit of systemd for `ecl serve`",
     "systemd/ecl-tail.service": "unit of systemd for `ecl tail`",
 }
 
+#: The folders of the files.
+KINDS = sorted({name.split("/")[0] for name in PURPOSES})
+
 
 @command()
-@click.argument(
-    "kind",
-    type=click.Choice(sorted({name.split("/")[0] for name in PURPOSES})),
-    required=False,
-    metavar="[KIND]",
-)
+@click.argument("kind", type=click.Choice(KINDS), metavar="[KIND]", required=False)
 @with_version
 def files(kind: str | None) -> None:
     """List the files for services and monitoring that come with this package.
 
-    With KIND, such as systemd, print only the paths of its files, for scripts.
+    With KIND, print only the paths of its files, for scripts. KIND is one of container, grafana, munin,
+    prometheus, supervisor and systemd.
 
     \b
     Example:
@@ -59,7 +51,9 @@ def files(kind: str | None) -> None:
     folder = _folder()
     found = dict(_found(folder))
     if kind:
-        print(*(folder / path for name, path in found.items() if name.startswith(f"{kind}/")), sep="\n")
+        for name, path in found.items():
+            if name.startswith(f"{kind}/"):
+                print(folder / path)
         return
     print(folder)
     width = max(len(path) for path in found.values())
