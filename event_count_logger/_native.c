@@ -310,6 +310,37 @@ state_of_this_thread(void)
     return state != NULL && state->thread_id == PyThread_get_thread_ident() ? state : NULL;
 }
 
+#if PY_VERSION_HEX >= 0x030D0000
+/* Functions of the module _imp. */
+static PyObject *lock_held = NULL, *acquire_lock = NULL;
+
+static int
+find_import_lock(void)
+{
+    PyObject *imp = PyImport_ImportModule("_imp");
+    if (imp == NULL)
+        return -1;
+    Py_XSETREF(lock_held, PyObject_GetAttrString(imp, "lock_held"));
+    Py_XSETREF(acquire_lock, PyObject_GetAttrString(imp, "acquire_lock"));
+    Py_DECREF(imp);
+    return lock_held == NULL || acquire_lock == NULL ? -1 : 0;
+}
+
+/* Acquires the import lock, as Python does before it forks: since 3.13, PyOS_AfterFork_Child releases it, and aborts
+   if it is not locked. If another thread held it during the fork, PyOS_AfterFork_Child gives it to this thread. */
+static void
+hold_import_lock(void)
+{
+    PyObject *held = PyObject_CallNoArgs(lock_held);
+    if (held == Py_False)
+        Py_XDECREF(PyObject_CallNoArgs(acquire_lock));
+    Py_XDECREF(held);
+}
+#else
+static int find_import_lock(void) { return 0; }
+static void hold_import_lock(void) {}
+#endif
+
 /* Calls PyOS_AfterFork_Child in a forked child, which C code that forks must do, and often does not. Without the
    call, a child that releases the GIL may wait for ever for a thread of its parent that was waiting for the GIL.
    The call is made only if this thread holds the GIL, there is one interpreter, and it has other threads. */
@@ -320,8 +351,10 @@ run_fork_hooks(void)
     if (state == NULL || PyInterpreterState_Next(PyInterpreterState_Head()) != NULL)
         return;
     PyThreadState *first = PyInterpreterState_ThreadHead(PyThreadState_GetInterpreter(state));
-    if (first != state || PyThreadState_Next(first) != NULL)
+    if (first != state || PyThreadState_Next(first) != NULL) {
+        hold_import_lock();
         PyOS_AfterFork_Child();
+    }
 }
 
 static Counting all = {.previous = &all, .next = &all};
@@ -738,6 +771,8 @@ static PyTypeObject CounterType = {
 static int
 fill(PyObject *module)
 {
+    if (find_import_lock() < 0)
+        return -1;
     static int is_registered = 0;  /* each sub-interpreter calls this for a module of its own */
     if (!is_registered && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
         PyErr_SetString(PyExc_ImportError, "pthread_atfork failed");

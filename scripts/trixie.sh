@@ -14,10 +14,13 @@ step() {
     touch "$stamp"
 }
 
-# In a mount namespace of its own: the mounts disappear with the last process.
+# In a mount namespace of its own: the mounts disappear with the last process. pivot_root makes the folder the root of
+# that namespace. In a mere chroot, the kernel permits no further namespaces, which some tests need.
 inside() {
-    unshare --mount --fork sh -ec 'mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; mount --rbind /sys "$0/sys"
-        exec chroot "$0" env DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' \
+    unshare --mount --fork sh -ec 'mount --bind "$0" "$0"
+        mount -t proc proc "$0/proc"; mount --rbind /dev "$0/dev"; mount --rbind /sys "$0/sys"
+        cd "$0"; mkdir -p old; pivot_root . old; umount --lazy old
+        exec chroot . env DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' \
         "$root" "$@"
 }
 
@@ -37,6 +40,7 @@ debian() {
     chmod +x "$root/usr/sbin/policy-rc.d"
     inside apt-get update -q
     inside apt-get install -y -q --no-install-recommends git valkey-server $(grep -v '^#' scripts/apt-packages.txt)
+    inside systemd-machine-id-setup
 }
 
 make_trixie() {

@@ -37,9 +37,16 @@ def run_program(
 ) -> subprocess.CompletedProcess[str]:
     header = HEADER.replace("json.loads(sys.argv[1])", f"json.loads(sys.argv[1]){spool}")
     source = textwrap.dedent(before) + textwrap.dedent(header) + textwrap.dedent(program)
-    return subprocess.run(
-        [sys.executable, "-c", source, json.dumps(redis)], capture_output=True, text=True, timeout=60
-    )
+    # Python itself warns of fork() beside threads, from 3.12 on.
+    command = [
+        sys.executable,
+        "-W",
+        "ignore:This process:DeprecationWarning",
+        "-c",
+        source,
+        json.dumps(redis),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 ENDINGS = {

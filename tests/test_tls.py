@@ -28,9 +28,13 @@ def certified(directory: Path, name: str, signed_by: str = "") -> tuple[Path, Pa
     certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
     signer = ["-CA", directory / f"{signed_by}.pem", "-CAkey", directory / f"{signed_by}.key"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    usage = [
+        "-addext",
+        "keyUsage=critical,digitalSignature,keyCertSign",
+    ]  # Python 3.13 rejects an authority without
     common = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2]
     openssl(
-        *("req", *common, "-subj", f"/CN={name}", "-keyout", key, "-out", certificate),
+        *("req", *common, *usage, "-subj", f"/CN={name}", "-keyout", key, "-out", certificate),
         *([*signer, *names] if signed_by else []),
     )
     return certificate, key

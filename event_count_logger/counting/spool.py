@@ -58,14 +58,14 @@ class Spool:
     def open(self) -> Storage:
         """Create a spool file. Returns memory if that fails, or if spool files are switched off."""
         config = self._config
-        directory = config.spool_directory
-        if directory is None:
-            return Memory()
         intervals = [interval.name for interval in config.intervals]
         try:
+            directory = config.spool_directory
+            if directory is None:
+                return Memory()
             where = (self._redis, config.prefix, config.layout)
             return spool_file.create(directory, config.name, intervals, *where)
-        except OSError as error:
+        except (OSError, ImportError) as error:  # Python 3.13 cannot make a path while it unloads its modules
             self._warn("are", "no spool file can be created", error)
             return Memory()
 
