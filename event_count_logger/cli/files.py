@@ -16,8 +16,15 @@ PURPOSES = {
     "container/compose.yml": "Compose file with Valkey, a master and the HTTP server",
     "container/config/ecl.yml": "configuration for the Compose file",
     "grafana/dashboard.json": "dashboard of Grafana, to be imported",
+    "kubernetes/app.yaml": "example of an application that counts",
+    "kubernetes/config.yaml": "configuration for all pods",
+    "kubernetes/master.yaml": "Deployment of `ecl master`",
+    "kubernetes/serve.yaml": "Deployment of `ecl serve`",
+    "kubernetes/tail.yaml": "DaemonSet of `ecl tail`",
+    "kubernetes/valkey.yaml": "Valkey for the other pods",
     "munin/ecl_": "plugin of Munin, to be linked into /etc/munin/plugins",
     "prometheus/alerts.yml": "alert rules of Prometheus",
+    "prometheus/alerts_test.yml": "tests of these rules, for `promtool test rules`",
     "supervisor/event-count-logger.conf": "programs for supervisord",
     "systemd/ecl-master.service": "unit of systemd for `ecl master`",
     "systemd/ecl-serve.service": "unit of systemd for `ecl serve`",
@@ -34,8 +41,8 @@ KINDS = sorted({name.split("/")[0] for name in PURPOSES})
 def files(kind: str | None) -> None:
     """List the files for services and monitoring that come with this package.
 
-    With KIND, print only the paths of its files, for scripts. KIND is one of container, grafana, munin,
-    prometheus, supervisor and systemd.
+    With KIND, print only the paths of its files, for scripts. KIND is one of container, grafana,
+    kubernetes, munin, prometheus, supervisor and systemd.
 
     \b
     Example:
