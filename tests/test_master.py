@@ -165,11 +165,9 @@ def test_embedded_server_is_found_by_all_commands(start: Start, run: Run, config
     path = config_file(embedded())
     master = start("ecl_master", path)
     pid = wait_until(serving(path))
-    environment = Path(f"/proc/{pid}/environ").read_bytes().strip(b"\0")
-    assert environment in (
-        b"",
-        b"GLIBC_TUNABLES=glibc.malloc.mxfast=0",
-    )  # the server erases what the C library leaves
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    # The server erases its environment, but for what older C libraries have moved.
+    assert b"GLIBC_TUNABLES=glibc.malloc.mxfast=0\0" in environment or b"=" not in environment
     assert run("ecl_log_event", path, "g", "e", 3).returncode == 0
     with EventCountLogger.from_file(path) as logger:
         logger["g"].log("e", 4)
