@@ -88,12 +88,13 @@ class EventGroup(ABC):
 
     @abstractmethod
     def sync(self) -> bool:
-        """Send all unsent counts and session actions of this process. Waits for some seconds at most.
+        """Send all unsent counts and session actions of this group and process; takes 5 s at most.
 
         Coroutines use `flush`, which does not block their event loop.
 
         Returns:
-            Whether Redis has confirmed everything logged before the call.
+            True if Redis has confirmed everything that was logged in this group before the call. Otherwise
+            the counts are kept and sent later: do not log them again.
         """
 
     @abstractmethod
@@ -101,7 +102,7 @@ class EventGroup(ABC):
         """As `sync`, for coroutines of asyncio and trio: waits without blocking the event loop.
 
         Returns:
-            Whether Redis has confirmed everything logged before the call.
+            See `sync`.
         """
 
     @abstractmethod
@@ -131,9 +132,10 @@ class EventGroup(ABC):
         loop it does not wait. While Redis is unavailable, actions are kept in memory and sent later.
 
         Example:
-            session = group.session("visitor 18", "ok")
+            visits = ecl["visits"]
+            session = visits.session("visitor 18", "shop")
             session.heartbeat()
-            print(group.get_counts("5m", current=True)["ok"])  # 1
+            print(visits.get_counts("5m", current=True)["shop"])  # 1
 
         Args:
             id: ID of the session, unique in the group.

@@ -42,7 +42,7 @@ class EventCountLogger:
 
     Attributes:
         config (Config): The configuration in use.
-        log: The logger `EventCountLogger` of the standard library, which never raises.
+        log (logging.LoggerAdapter): The logger `EventCountLogger` of `logging`, which never raises.
         log_level (str | int): Level of that logger, and of those of the groups.
         missing (Missing): Treatment of groups that are not configured.
     """
@@ -200,7 +200,7 @@ class EventCountLogger:
         return AsyncGroupReader(self.reader(group))
 
     def close(self, timeout: float = syncer.FLUSH_TIMEOUT_S) -> None:
-        """Send all counts and close the connections. Later counts still work, and are sent at once.
+        """Send all counts and close the connections. What is logged later is counted, too, and sent at once.
 
         Counts that cannot be sent in time are kept and retried until the process ends.
 

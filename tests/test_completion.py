@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,12 @@ def test_tab_completes_commands_groups_and_events(terminal: Terminal) -> None:
     terminal.sees("ecl_log_event ecl.yml requests failed x")
     terminal.press("C-u", "ecl_log_event bad.yml ", "Tab", "x")
     terminal.sees("ecl_log_event bad.yml x")
+
+
+def test_completion_into_a_closed_pipe_prints_no_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    environ = {**os.environ, "_ECL_COMPLETE": "bash_source"}
+    done = subprocess.run([BIN / "ecl"], stdout=writing, stderr=subprocess.PIPE, env=environ, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

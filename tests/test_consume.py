@@ -179,7 +179,7 @@ def test_undeclared_event_of_a_record_is_not_counted(
 ) -> None:
     assert group.consume("s", [(1, "x", 1), (2, "x", 1), (3, "odd", 0), (4, "y", 0)]) == "4"
     assert counted(server) == {}
-    assert caplog.messages == ["Event 'x' is not declared: not counted"]
+    assert caplog.messages == ["Event 'x' of group 'g' is not declared: not counted"]
 
 
 def test_events_above_the_cardinality_limit_count_as_overflow(server: Server, logger: Make) -> None:

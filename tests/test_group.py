@@ -126,8 +126,8 @@ def test_undeclared_event_is_not_counted_and_warned_of_once(
         group.log("x")
         group.log("y")
     assert messages(caplog, "WARNING") == [
-        "Event 'x' is not declared: not counted",
-        "Event 'y' is not declared: not counted",
+        "Event 'x' of group 'g' is not declared: not counted",
+        "Event 'y' of group 'g' is not declared: not counted",
     ]
     assert server.everything() == {}
 

@@ -66,7 +66,7 @@ def test_undeclared_session_event_is_warned_of_once_and_not_counted(
     session.start(B)
     session.end(B + 1)
     assert [record.getMessage() for record in caplog.records] == [
-        "Event 'other' is not declared: not counted"
+        "Event 'other' of group 'g' is not declared: not counted"
     ]
     assert server.everything() == {}
 

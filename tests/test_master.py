@@ -201,6 +201,21 @@ def test_error_without_master_names_the_command_to_start_it(run: Run, config_fil
     assert "the embedded server is started by ecl_master with this configuration" in done.stderr
 
 
+def test_embedded_server_that_is_slow_was_started(
+    run: Run, config_file: Write, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(short_path)
+    directory = short_path / "slow"
+    directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(directory / "valkey.sock"))
+        silent.listen()
+        redis = {"embedded": str(directory), "socket_timeout": 0.2}
+        done = run("ecl_reader", config_file({"redis": redis, "groups": GROUPS}), "-g", "g")
+    assert done.returncode == 3
+    assert done.stderr.rstrip().endswith("it did not answer in time")
+
+
 def test_killed_embedded_server_is_restarted_with_its_counts(
     start: Start, run: Run, config_file: Write
 ) -> None:

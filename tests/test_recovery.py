@@ -623,6 +623,13 @@ def test_unreadable_file_is_kept_and_the_others_are_recovered(
     assert counted(server) == {"a": 3}
 
 
+def test_recovered_file_without_counts_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    tally = RecoveryLog(Log("test"), Clock())
+    tally.add("web", 1, 0)
+    tally.log()
+    assert caplog.messages == []
+
+
 def test_recovered_counts_of_a_minute_are_one_line_per_group(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     tally = RecoveryLog(Log("test"), clock)

@@ -205,7 +205,7 @@ def test_undeclared_event_is_not_an_error_for_the_panel(
     for name in ("Unknown", "Known", "Unknown"):
         assert site.post("/write", changed(dashboard__name=name)) == (201, None)
     assert server.counts("dashboards", "24h", "cur") == {"Known": 1}
-    assert site.stop().count("Event 'Unknown' is not declared: not counted") == 1
+    assert site.stop().count("Event 'Unknown' of group 'dashboards' is not declared: not counted") == 1
 
 
 def test_sessions_are_kept_during_an_outage(own_server: Server, start: Start, config_file: Write) -> None:

@@ -73,11 +73,6 @@ class OneLineErrors(click.Command):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # None if it is closed
                 stream.reconfigure(errors="backslashreplace")
-        program = os.path.basename(sys.argv[0])
-        if os.environ.get(f"_{program}_COMPLETE".upper()):
-            from event_count_logger.cli.completion import complete
-
-            sys.exit(complete(self, program))
         status, message = self._run()
         try:
             if sys.stdout:
@@ -91,9 +86,14 @@ class OneLineErrors(click.Command):
 
     def _run(self) -> tuple[int, str]:
         """Run the command; return its exit status, and an error message or ''."""
+        program = os.path.basename(sys.argv[0])
         try:
+            if os.environ.get(f"_{program}_COMPLETE".upper()):
+                from event_count_logger.cli.completion import complete
+
+                return complete(self, program), ""
             # click's own main() would handle broken pipes in another way.
-            with self.make_context(os.path.basename(sys.argv[0]), sys.argv[1:]) as context:
+            with self.make_context(program, sys.argv[1:]) as context:
                 self.invoke(context)
         except click.exceptions.Exit as end:
             return end.exit_code, ""

@@ -101,7 +101,7 @@ class Config:
 
     Example:
         settings = config.from_file("ecl.yml")
-        print(settings.group("requests").events)  # ('ok', 'failed', 'ok:ms', 'failed:ms')
+        print(settings.group("requests").events)  # ('ok', 'failed')
 
     Attributes:
         groups: Groups by name.

@@ -81,7 +81,8 @@ class Admission:
     def _admit(self, event_id: str) -> str | None:
         check_event_id(event_id)
         if not self._config.auto_declare_events:
-            self.warn_once(event_id, f"Event '{event_id}' is not declared: not counted")
+            message = f"Event '{event_id}' of group '{self._config.name}' is not declared: not counted"
+            self.warn_once(event_id, message)
             return None
         now = self.clock()
         if not self._has_room_for(1, now):

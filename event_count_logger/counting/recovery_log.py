@@ -48,9 +48,9 @@ class RecoveryLog:
                 pids.setdefault(group, []).append(pid)
                 sums[group] = sums.get(group, 0) + counts
         for group, counts in sums.items():
-            self._log.info(
-                "Recovered %s of group '%s' from %s", counted(counts, "count"), group, _processes(pids[group])
-            )
+            if counts:  # otherwise, everything in the files was confirmed
+                who = _processes(pids[group])
+                self._log.info("Recovered %s of group '%s' from %s", counted(counts, "count"), group, who)
 
 
 def _processes(pids: list[int]) -> str:

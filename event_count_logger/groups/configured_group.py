@@ -154,7 +154,8 @@ class ConfiguredGroup(EventGroup):
         """Returns whether an event is declared; logs a warning if not."""
         is_declared = event_id in self.admission.declared
         if not is_declared:
-            self._log.warning("Event '%s' is not declared: not counted", event_id)
+            message = "Event '%s' of group '%s' is not declared: not counted"
+            self._log.warning(message, event_id, self.group_name)
         return is_declared
 
     def _interval(self, name: str) -> Interval | None:

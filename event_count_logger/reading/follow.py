@@ -61,7 +61,7 @@ class Follower:
     def step(self) -> tuple[Snapshot | None, float]:
         """Returns the next finished interval and 0, or None and the seconds to wait before the next step.
 
-        While Redis is unavailable, there is no next interval.
+        While Redis is unavailable, the result is None and the seconds until the next attempt.
 
         Raises:
             Rejected: Redis answers with an error, such as that of a key of an unexpected type.

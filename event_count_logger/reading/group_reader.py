@@ -60,14 +60,14 @@ class GroupReader:
         return self._reader.read(self.group, self._interval(interval), "last")[0]
 
     def rotated(self, interval: str | None, *halves: Half) -> tuple[Snapshot, ...]:
-        """Returns a snapshot of each half as of the same time; waits up to 1 s for a rotation that is due.
+        """Returns snapshots as of the same time, as `both` does; waits up to 1 s for a rotation that is due.
 
         Example:
             last, current = reader.rotated("5m", "last", "cur")
 
         Args:
             interval: Name of the interval; None for the only one.
-            *halves: `last` for the last finished interval, `cur` for the current one, or both.
+            *halves: "last" for the last finished interval, "cur" for the current one, or both.
         """
         return read_once_rotated(self._reader, self.group, self._interval(interval), *halves)
 

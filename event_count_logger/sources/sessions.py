@@ -22,11 +22,12 @@ class Session:
     All methods raise TypeError or ValueError for an invalid event or time, and no other error.
 
     Example:
-        session = group.session("visitor 17", "ok")
+        visits = ecl["visits"]
+        session = visits.session("visitor 17", "shop")
         session.start(at=1764000000)
         session.heartbeat(at=1764000060.5)
         session.end(at=1764000090)
-        print(group.get_counts("5m", current=True)["ok:ms"])  # 90000
+        print(visits.get_counts("5m", current=True)["shop:ms"])  # 90000
 
     Attributes:
         id: ID of the session.

@@ -37,6 +37,7 @@ from event_count_logger.store.server_errors import (
     failure_reason,
     in_words,
     is_rejection,
+    is_timeout,
     plain,
     rejection_reason,
     tls_hint,
@@ -277,10 +278,15 @@ class Node:
         elif is_rejection(error):
             lost = ConnectionRejected(self.location, connection_rejection_reason(error))
         else:
-            hint = self._hint or (self._tls_hint(error) if applied == "no" else "")
-            lost = Unavailable(self.location, f"{failure_reason(error)}{hint}", applied)
+            reason = f"{failure_reason(error)}{self._advice(error, applied)}"
+            lost = Unavailable(self.location, reason, applied)
         self.contact.lost(lost, _proof_after(code))
         return lost
+
+    def _advice(self, error: BaseException, applied: Applied) -> str:
+        if self._hint:  # a server that is only slow was started
+            return "" if is_timeout(error) else self._hint
+        return self._tls_hint(error) if applied == "no" else ""
 
     def _tls_hint(self, error: BaseException) -> str:
         if "host" not in self._pool.connection_kwargs:

@@ -125,9 +125,14 @@ def failure_reason(error: BaseException) -> str:
             return str(cause)
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-    if isinstance(error, TimeoutError | builtins.TimeoutError):
+    if is_timeout(error):
         return "it did not answer in time"
     return plain(error).rstrip(".")
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Returns True if an answer did not arrive in time."""
+    return isinstance(error, TimeoutError | builtins.TimeoutError)
 
 
 def tls_hint(error: BaseException, has_tls: bool) -> str:

@@ -122,9 +122,13 @@ def _line(function: griffe.Function, owner: str) -> str:
 def _declaration(function: griffe.Function, owner: str) -> str:
     decorator = "@classmethod\n" if "classmethod" in function.labels else ""
     keyword = "async def" if "async" in function.labels else "def"
-    # A private name of a type stands for the class or a subclass.
-    returns = re.sub(r"\b_[A-Z]\w*", owner, str(function.returns))
-    return f"{decorator}{keyword} {_signature(function.parameters, function.name, returns)}"
+    parameters = _signature(function.parameters, function.name)
+    # A private type that is no parameter's stands for the class or a subclass.
+    returns = re.sub(
+        r"\b_[A-Z]\w*", lambda name: name[0] if name[0] in parameters else owner, str(function.returns)
+    )
+    signature = re.sub(r"\b_(?=[A-Z])", "", _signature(function.parameters, function.name, returns))
+    return f"{decorator}{keyword} {signature}"
 
 
 def _signature(parameters: griffe.Parameters, name: str, returns: object = None) -> str:

@@ -35,6 +35,9 @@ groups:
   requests:
     events: [ok, failed]
     intervals: [5m]
+  visits:
+    events: [shop]
+    intervals: [5m]
     sessions: {timeout: 15m}
 ```
 

@@ -32,6 +32,9 @@ eval "$(_ECL_COMPLETE=zsh_source ecl)"     # zsh, in ~/.zshrc after compinit
 _ECL_COMPLETE=fish_source ecl | source     # fish, in ~/.config/fish/config.fish
 ```
 
+In these files write the path of `ecl` in full, such as `/srv/app/.venv/bin/ecl`, if `ecl` is in a virtual environment.
+It then completes the `ecl` of every environment.
+
 CONFIG may also be in ECL_CONFIG. Events are the declared ones, and hidden groups are not completed. In bash, a name is
 completed up to its first `:`, which bash takes for the end of a word.
 
