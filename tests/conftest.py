@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,12 @@ BIN = Path(sys.executable).parent
 
 #: Version 1.1 of this package, installed by scripts/previous.
 OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start end by Ctrl-C, also if a shell runs the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
