@@ -491,7 +491,8 @@ def test_all_commands_work_with_a_cluster(cluster: Cluster, run: Run, config_fil
     assert run("ecl", "recover", file).returncode == 0
     check = run("ecl", "check", file)
     assert check.returncode == 0, check.stdout
-    assert ["Redis " in line for line in check.stdout.splitlines()][:3] == [True] * 3
+    nodes = check.stdout.splitlines()[:3]
+    assert [re.search("(Redis|Valkey) [0-9]", line) is not None for line in nodes] == [True] * 3
     status = run("ecl", "status", file)
     assert status.returncode == 0, status.stderr
     munin = run("ecl", "munin", "ecl_all", ECL_CONFIG=str(file))

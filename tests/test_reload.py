@@ -191,6 +191,7 @@ def test_sighup_is_harmless_at_any_time(
     )
     while not catches(service, signal.SIGHUP):
         service.send_signal(signal.SIGHUP)
+        assert service.poll() is None, (service.returncode, service.communicate())
     assert manager.states() == []
     for _ in range(3):
         service.send_signal(signal.SIGHUP)
