@@ -37,6 +37,9 @@ _COUNTER = re.compile(rf"({GROUP_NAME.pattern}):([0-9.]+[smhSMH]):(cur|last):(.+
 #: The most bytes of an ID, in UTF-8.
 _LONGEST_ID = 512
 _SESSION_TIME = ":ms"
+
+#: What separates the event of a histogram from the bound of one of its buckets; `le` is for less or equal.
+_BUCKET = ":le:"
 #: The form of an interval's keys after the prefix.
 _OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -138,6 +141,11 @@ def event_of_sessions(event_id: str) -> str:
 def is_session_time(event_id: str) -> bool:
     """Returns whether an event counts the time of sessions."""
     return event_id.endswith(_SESSION_TIME)
+
+
+def bucket(event_id: str, bound: str) -> str:
+    """Returns the event that counts the numbers of a histogram up to a bound, such as `0.5`."""
+    return f"{event_id}{_BUCKET}{bound}"
 
 
 def history(prefix: str, interval: str) -> str:

@@ -13,9 +13,9 @@ from event_count_logger.config import Config, from_dicts, from_file
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
 from event_count_logger.config.redis_settings import REDIS, SENTINEL
+from event_count_logger.config.rule_settings import TAIL_RULE, TAIL_SESSION, TAIL_TIME
 from event_count_logger.config.settings import Table
 from event_count_logger.config.tail_settings import TAIL as TAIL_ENTRY
-from event_count_logger.config.tail_settings import TAIL_RULE, TAIL_SESSION, TAIL_TIME
 from tests.fixtures import Run, Write
 from tests.servers import Server
 
@@ -51,7 +51,8 @@ def problems(make: Callable[[], Config]) -> list[str]:
 def test_source_of_a_log_file_is_the_name_of_the_node(config_file: Write) -> None:
     (entry,) = from_file(config_file(TAIL)).tail
     assert entry.source_id == f"tail:node-7:{entry.file}"
-    assert entry.rules[0].pattern.pattern == r"^(?P<code>\d+)$"
+    pattern = entry.rules[0].pattern
+    assert pattern and pattern.pattern == r"^(?P<code>\d+)$"
 
 
 @pytest.mark.parametrize(

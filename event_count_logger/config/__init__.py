@@ -27,9 +27,19 @@ from event_count_logger.config.model import GRAFANA, SERVE, Config, GrafanaConfi
 from event_count_logger.config.redis import check_redis
 from event_count_logger.config.redis_settings import Address, RedisConfig, SentinelConfig
 from event_count_logger.config.report import LineOf, Report
+from event_count_logger.config.rule_settings import (
+    EPOCH,
+    EPOCH_MS,
+    ISO,
+    TailBuckets,
+    TailNumber,
+    TailRule,
+    TailSession,
+    TailTime,
+)
 from event_count_logger.config.settings import check_section, similar
 from event_count_logger.config.tail import check_tail
-from event_count_logger.config.tail_settings import TailConfig, TailRule, TailSession, TailTime
+from event_count_logger.config.tail_settings import TailConfig
 from event_count_logger.config.templates import Template
 from event_count_logger.errors import ConfigError
 
@@ -37,6 +47,9 @@ from event_count_logger.errors import ConfigError
 _KEYS = ("groups", "redis", "serve", "grafana", "tail", *FOR_ALL_GROUPS)
 
 __all__ = [
+    "EPOCH",
+    "EPOCH_MS",
+    "ISO",
     "Address",
     "Config",
     "Durability",
@@ -47,7 +60,9 @@ __all__ = [
     "SentinelConfig",
     "ServeConfig",
     "SessionsConfig",
+    "TailBuckets",
     "TailConfig",
+    "TailNumber",
     "TailRule",
     "TailSession",
     "TailTime",

@@ -53,7 +53,9 @@ def as_line(payload: Mapping[str, Any], with_variables: bool) -> str:
 
 
 def _render(template: Template, payload: Mapping[str, Any]) -> str:
-    return template.render([_value(payload, name) for name in template.names])
+    rendered = template.render([_value(payload, name) for name in template.names])
+    assert rendered is not None  # no value is missing
+    return rendered
 
 
 def _value(payload: Any, path: str) -> str:

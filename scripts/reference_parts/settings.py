@@ -8,8 +8,15 @@ from event_count_logger.config.checks import duration
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
 from event_count_logger.config.redis_settings import NO_EFFECT, REDIS, SENTINEL
+from event_count_logger.config.rule_settings import (
+    TAIL_BUCKETS,
+    TAIL_NUMBER,
+    TAIL_RULE,
+    TAIL_SESSION,
+    TAIL_TIME,
+)
 from event_count_logger.config.settings import Setting, Table
-from event_count_logger.config.tail_settings import TAIL, TAIL_RULE, TAIL_SESSION, TAIL_TIME
+from event_count_logger.config.tail_settings import TAIL
 
 
 class Section(NamedTuple):
@@ -47,6 +54,12 @@ SECTIONS = (
         "The section `tail` is a list of [log files](sources.md#log-files) that `ecl tail` follows.",
     ),
     Section("tail[].rules[]", TAIL_RULE, "An entry of `rules`."),
+    Section("tail[].rules[].counts.EVENT", TAIL_NUMBER, "A number in another form than `'{name}'`."),
+    Section(
+        "tail[].rules[].buckets.EVENT",
+        TAIL_BUCKETS,
+        "A [histogram](sources.md#histograms). `EVENT` counts all numbers.",
+    ),
     Section("tail[].rules[].session", TAIL_SESSION, "The action of a session that a line reports."),
     Section("tail[].rules[].time", TAIL_TIME, "The time in a line."),
     Section("serve", SERVE, "Access to [`ecl serve`](server.md)."),

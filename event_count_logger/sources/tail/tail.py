@@ -22,9 +22,10 @@ from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.tail.discovery import Checkpoint
 from event_count_logger.sources.tail.machine_id import identity
-from event_count_logger.sources.tail.matching import MatchedAction, Matcher, Tally
+from event_count_logger.sources.tail.matching import Matcher
 from event_count_logger.sources.tail.registry import Registry
 from event_count_logger.sources.tail.tailed_file import TailedFile
+from event_count_logger.sources.tail.tally import MatchedAction, Tally
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
@@ -91,7 +92,7 @@ class Tail:
         self._store = store
         self._stop = stop
         self._source = Source(store, group, config.source_id, log, stop)
-        self._matcher = Matcher(config.rules, limit)
+        self._matcher = Matcher(config, limit)
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
@@ -264,8 +265,8 @@ class Tail:
 
     def _tallies(self, chunks: Iterable[bytes], is_large: bool) -> Iterable[Tally]:
         if is_large and self._pool is None and _N_CORES > 1:
-            self._pool = WorkerPool(_N_CORES, self._config.rules, self._matcher)
-        return self._pool.tallies(chunks) if self._pool else map(self._matcher.tally, chunks)
+            self._pool = WorkerPool(_N_CORES, self._config, self._matcher)
+        return self._pool.tallies(chunks, {}) if self._pool else map(self._matcher.tally, chunks)
 
     def _close_pool(self) -> None:
         if self._pool:

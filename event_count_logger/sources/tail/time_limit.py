@@ -39,7 +39,7 @@ class TimeLimit:
         signal.signal(signal.SIGVTALRM, self._tick)
 
     def search(
-        self, pattern: re.Pattern[str], lines: Sequence[str], is_long: bool
+        self, pattern: re.Pattern[str], lines: Sequence[str], is_long: bool = False, is_whole: bool = False
     ) -> tuple[Found, list[int]]:
         """Search each line.
 
@@ -47,11 +47,12 @@ class TimeLimit:
             pattern: Pattern to search for.
             lines: Lines to search.
             is_long: True if lines may be long; see `may_be_long`.
+            is_whole: True if the pattern must match the whole line.
 
         Returns:
             The match of each line or None, and the indexes of the lines that reached the limit.
         """
-        search = _in_steps(pattern) if is_long else pattern.search
+        search = pattern.fullmatch if is_whole else _in_steps(pattern) if is_long else pattern.search
         iterator = iter(lines)
         found: Found = []
         too_slow: list[int] = []

@@ -19,13 +19,14 @@ import os
 import pickle
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from event_count_logger.config import TailRule
-from event_count_logger.sources.tail.matching import Matcher, Tally
+from event_count_logger.config import TailConfig
+from event_count_logger.sources.tail.matching import Matcher
 from event_count_logger.sources.tail.tailed_file import LARGEST_CHUNK
+from event_count_logger.sources.tail.tally import Tally
 from event_count_logger.sources.tail.time_limit import TimeLimit
 
 #: Workers of a pool. More of them would wait for the process that reads the file.
@@ -41,18 +42,23 @@ _request_pipes: set[int] = set()
 class WorkerPool:
     """Child processes that match the chunks of files."""
 
-    def __init__(self, n_cores: int, rules: Sequence[TailRule], matcher: Matcher) -> None:
+    def __init__(self, n_cores: int, config: TailConfig, matcher: Matcher) -> None:
         """Starts the workers; `matcher` takes over the chunks of workers that are killed."""
-        self._workers = [_Worker(rules, matcher) for _ in range(min(_MOST_WORKERS, n_cores))]
+        self._workers = [_Worker(config, matcher) for _ in range(min(_MOST_WORKERS, n_cores))]
 
-    def tallies(self, chunks: Iterable[bytes]) -> Iterator[Tally]:
-        """Match chunks; returns their tallies in the order of the chunks."""
+    def tallies(self, chunks: Iterable[bytes], constants: Mapping[str, str]) -> Iterator[Tally]:
+        """Match chunks; returns their tallies in the order of the chunks.
+
+        Args:
+            chunks: Complete lines of one file.
+            constants: Values that all lines of the file have in common, by name.
+        """
         busy: deque[_Worker] = deque()
         for number, chunk in enumerate(chunks):
             if len(busy) == _CHUNKS_PER_WORKER * len(self._workers):
                 yield busy.popleft().result()
             worker = self._workers[number % len(self._workers)]
-            worker.submit(chunk)
+            worker.submit(chunk, constants)
             busy.append(worker)
         while busy:
             yield busy.popleft().result()
@@ -63,13 +69,20 @@ class WorkerPool:
             worker.close()
 
 
+class _Request(NamedTuple):
+    """A chunk to match: its part of the memory, and the constants of its file."""
+
+    part: slice
+    constants: Mapping[str, str]
+
+
 class _Worker:
     """A child process, seen from its parent."""
 
-    def __init__(self, rules: Sequence[TailRule], matcher: Matcher) -> None:
+    def __init__(self, config: TailConfig, matcher: Matcher) -> None:
         self._matcher = matcher
         self._memory = mmap.mmap(-1, _CHUNKS_PER_WORKER * LARGEST_CHUNK)
-        self._pending: deque[slice] = deque()  # slices of the memory
+        self._pending: deque[_Request] = deque()
         self._n_submitted = 0
         read_requests, write_requests = os.pipe()
         read_results, write_results = os.pipe()
@@ -78,30 +91,30 @@ class _Worker:
             # A request pipe reaches its end only when no process has its write end open.
             for each in (write_requests, *_request_pipes):
                 os.close(each)
-            _run_worker(rules, self._memory, read_requests, write_results)
+            _run_worker(config, self._memory, read_requests, write_results)
         os.close(read_requests)
         os.close(write_results)
         _request_pipes.add(write_requests)
         self._requests, self._results = os.fdopen(write_requests, "wb"), os.fdopen(read_results, "rb")
 
-    def submit(self, chunk: bytes) -> None:
-        """Send a chunk to the worker."""
+    def submit(self, chunk: bytes, constants: Mapping[str, str]) -> None:
+        """Send a chunk of a file with these constants to the worker."""
         begin = self._n_submitted % _CHUNKS_PER_WORKER * LARGEST_CHUNK
-        part = slice(begin, begin + len(chunk))
-        self._memory[part] = chunk
+        request = _Request(slice(begin, begin + len(chunk)), constants)
+        self._memory[request.part] = chunk
         self._n_submitted += 1
-        self._pending.append(part)
+        self._pending.append(request)
         with suppress(BrokenPipeError):  # the worker was killed: result() matches the chunk
-            pickle.dump(part, self._requests)
+            pickle.dump(request, self._requests)
             self._requests.flush()
 
     def result(self) -> Tally:
         """Wait for the tally of the oldest chunk; match the chunk here if the worker was killed."""
-        part = self._pending.popleft()
+        request = self._pending.popleft()
         try:
             tally: Tally = pickle.load(self._results)
         except (EOFError, pickle.UnpicklingError):
-            return self._matcher.tally(self._memory[part])
+            return self._matcher.tally(self._memory[request.part], request.constants)
         return tally
 
     def close(self) -> None:
@@ -114,17 +127,18 @@ class _Worker:
         self._memory.close()
 
 
-def _run_worker(rules: Sequence[TailRule], memory: mmap.mmap, requests: int, results: int) -> NoReturn:
+def _run_worker(config: TailConfig, memory: mmap.mmap, requests: int, results: int) -> NoReturn:
     """Match chunks until the request pipe is closed, then end this process."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # the parent handles them
         gc.disable()  # matching makes no reference cycles, and collections take a twentieth of the time
-        matcher = Matcher(rules, TimeLimit())
-        with open(requests, "rb") as slices, open(results, "wb") as tallies, suppress(EOFError):
+        matcher = Matcher(config, TimeLimit())
+        with open(requests, "rb") as incoming, open(results, "wb") as tallies, suppress(EOFError):
             while True:
-                pickle.dump(matcher.tally(memory[pickle.load(slices)]), tallies)
+                request: _Request = pickle.load(incoming)
+                pickle.dump(matcher.tally(memory[request.part], request.constants), tallies)
                 tallies.flush()
         status = 0
     finally:

@@ -1,0 +1,40 @@
+"""What some lines add to the counts of their group."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from event_count_logger import keys
+from event_count_logger.config.session_actions import ActionName
+
+
+class MatchedAction(NamedTuple):
+    """An action of a session that a line reports; `at` is in Unix seconds, None for the time of reading."""
+
+    id: str
+    event: str | None
+    action: ActionName
+    at: float | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts and session actions of some lines.
+
+    Attributes:
+        counts: Count per event ID, including `@skipped` and `@unmatched`. The IDs are as the rules render
+            them, not yet checked.
+        actions: Actions of sessions, in the order of the lines.
+        faults: Reasons for skipped lines: the first message of each topic.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    actions: list[MatchedAction] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, topic: str, message: str, n: int = 1) -> None:
+        """Count skipped lines, and keep the reason."""
+        self.counts[keys.SKIPPED] += n
+        self.faults.setdefault(topic, message)
