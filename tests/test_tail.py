@@ -606,7 +606,8 @@ def test_large_file_is_matched_by_a_worker_pool(following: Following) -> None:
 def test_worker_pool_ends_while_another_one_works(following: Following) -> None:
     following.start()
     assert following.tail
-    pools = [WorkerPool(2, (), following.tail._matcher) for _ in range(2)]
+    tail = following.tail
+    pools = [WorkerPool(2, tail._config, tail._matcher) for _ in range(2)]
     closing = threading.Thread(target=pools[0].close)
     closing.start()
     closing.join(10)
