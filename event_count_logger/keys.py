@@ -40,6 +40,8 @@ _SESSION_TIME = ":ms"
 
 #: What separates the event of a histogram from the bound of one of its buckets; `le` is for less or equal.
 _BUCKET = ":le:"
+
+_OF_BUCKET = re.compile(rf"(.+){_BUCKET}(-?(?:0|[1-9][0-9]{{0,300}})(?:\.[0-9]{{0,300}}[1-9])?)")
 #: The form of an interval's keys after the prefix.
 _OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -146,6 +148,12 @@ def is_session_time(event_id: str) -> bool:
 def bucket(event_id: str, bound: str) -> str:
     """Returns the event that counts the numbers of a histogram up to a bound, such as `0.5`."""
     return f"{event_id}{_BUCKET}{bound}"
+
+
+def parse_bucket(event_id: str) -> tuple[str, float] | None:
+    """Returns the event and the bound of a bucket; None for an event that is no bucket."""
+    found = _OF_BUCKET.fullmatch(event_id)
+    return (found[1], float(found[2])) if found else None
 
 
 def history(prefix: str, interval: str) -> str:

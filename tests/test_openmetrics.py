@@ -163,6 +163,32 @@ def test_session_seconds_are_exact() -> None:
     assert found['ecl_events_total{group="web",event="dash:ms"}'] == "4501"
 
 
+def test_buckets_of_a_histogram_are_in_order() -> None:
+    counts = {"r": 9, "r:le:10": 8, "r:le:0.5": 3, "r:le:1": 3, "r:le:2000000": 9, "r:le:-1": 1}
+    page = openmetrics.render(scrape(counts), "2.0")
+    (family,) = [each for each in parse_openmetrics(page) if each.name == "ecl_values"]
+    assert family.type == "histogram"
+    assert {each.labels["event"] for each in family.samples} == {"r"}
+    found = [(each.labels["le"], each.value) for each in family.samples]
+    assert found == [("-1.0", 1), ("0.5", 3), ("1.0", 3), ("10.0", 8), ("2e+06", 9), ("+Inf", 9)]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"r:le:1": 2},
+        {"r": 2, "r:le:x": 1, "r:le:": 1, "r:le:01": 1, "r:le:1.0": 1, "r:le:1e3": 1, "r:le:inf": 1},
+        {"r": 2, "r:le:1": 3},
+        {"r": 2, "r:le:1": 2, "r:le:2": 1},
+    ],
+)
+def test_events_with_names_of_buckets_are_no_histogram(counts: dict[str, int]) -> None:
+    page = openmetrics.render(scrape(counts), "2.0")
+    names = [family.name for family in parse_openmetrics(page)]
+    assert "ecl_events" in names
+    assert "ecl_values" not in names
+
+
 def test_only_groups_with_sessions_have_session_metrics() -> None:
     assert "ecl_session" not in openmetrics.render(scrape(SESSIONS), "2.0.0")
 

@@ -37,8 +37,8 @@ Count = Callable[..., Tally]
 def count(config_file: Write) -> Count:
     """Applies rules to lines."""
 
-    def count(data: bytes, *rules: dict[str, Any]) -> Tally:
-        entry = {"file": "app.log", "group": "g", "rules": list(rules)}
+    def count(data: bytes, *rules: dict[str, Any], **settings: Any) -> Tally:
+        entry = {"file": "app.log", "group": "g", "rules": list(rules), **settings}
         config = from_file(config_file(json.dumps({"groups": GROUPS, "tail": [entry]})))
         return Matcher(config.tail[0], TimeLimit()).tally(data)
 
@@ -140,6 +140,142 @@ def test_long_line_takes_no_quadratic_time(count: Count) -> None:
     assert counts(tally) == {"x": 1, "@skipped": 1}
 
 
+SSHD = b"sshd: accepted root\nsshd: accepted ann\nsshd: closed\ncron: ran root\n\n"
+APP = r"^(?P<app>\w+): (?P<rest>.*)"
+
+
+def test_nested_rules_see_lines_and_values_of_the_outer_rule(count: Count) -> None:
+    deepest = {"where": {"user": "root"}, "events": ["{app} {user}!"]}
+    inner = {"match": r"accepted (?P<user>\w+)", "events": ["{app} {user}"], "rules": [deepest]}
+    tally = count(SSHD, {"match": APP, "events": ["{app}"], "rules": [inner]})
+    assert counts(tally) == {
+        "sshd": 3,
+        "cron": 1,
+        "sshd root": 1,
+        "sshd ann": 1,
+        "sshd root!": 1,
+        "@unmatched": 1,
+    }
+
+
+def test_else_has_the_lines_that_its_rule_does_not_match(count: Count) -> None:
+    other = {"match": "cron", "events": ["cron"], "else": [{"events": ["neither"]}]}
+    tally = count(SSHD, {"match": "sshd", "events": ["sshd"], "else": [other]})
+    assert counts(tally) == {"sshd": 3, "cron": 1, "neither": 1}
+
+
+def test_first_hides_its_lines_from_later_rules_of_its_list(count: Count) -> None:
+    inner = [{"match": "ran", "events": ["ran"]}]
+    first = {"match": "root", "events": ["root"], "first": True, "rules": inner}
+    tally = count(SSHD, first, {"match": "sshd", "events": ["sshd"]}, {"match": "o", "events": ["o"]})
+    assert counts(tally) == {"root": 2, "ran": 1, "sshd": 2, "o": 1, "@unmatched": 1}
+
+
+def test_first_in_a_nested_list_does_not_hide_from_outer_rules(count: Count) -> None:
+    inner = [{"match": "root", "first": True, "events": ["root"]}, {"events": ["no root"]}]
+    tally = count(SSHD, {"match": "sshd", "rules": inner}, {"match": "root", "events": ["again"]})
+    assert counts(tally) == {"root": 1, "no root": 2, "again": 2, "@unmatched": 1}
+
+
+def test_where_matches_whole_values_and_captures(count: Count) -> None:
+    rules = [
+        {"match": APP, "where": {"rest": r"accepted (?P<user>.+)"}, "events": ["accepted {user}"]},
+        {"match": APP, "where": {"app": "ssh|cron"}, "events": ["exact {app}"]},
+        {"match": r"(?P<app>\w+)(?P<no>!)?", "where": {"no": ".*"}, "events": ["took part"]},
+    ]
+    assert counts(count(SSHD, *rules)) == {
+        "accepted root": 1,
+        "accepted ann": 1,
+        "exact cron": 1,
+        "@unmatched": 2,
+    }
+
+
+def test_where_takes_numbers_and_booleans_for_their_text(count: Count) -> None:
+    rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 1.5, "b": True}, "events": ["yes"]}
+    assert counts(count(b"1.5 true\n1x5 true\n1.5 True\n", rule)) == {"yes": 1, "@unmatched": 2}
+
+
+def test_rule_without_conditions_has_all_lines(count: Count) -> None:
+    assert counts(count(b"a\n\n", {"events": ["line"]})) == {"line": 2}
+
+
+def test_slow_condition_skips_the_line_for_all_rules(count: Count) -> None:
+    inner = [{"where": {"all": "(a+)+"}, "events": ["a"]}]
+    tally = count(
+        b"aaa\n" + b"a" * 40 + b"!\n", {"match": "^(?P<all>.*)$", "events": ["line"], "rules": inner}
+    )
+    assert counts(tally) == {"line": 1, "a": 1, "@skipped": 1}
+    assert list(tally.faults) == ["rules[0].rules[0] is slow"]
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ("{a|lower}", {"x": 1, "é": 1}),
+        ("{a|upper} {b}", {"X 1": 1}),
+        ("{b|default:-}", {"1": 1, "-": 1}),
+        ("{b|default:}.", {"1.": 1, ".": 1}),
+        ("{a|map}", {"mapped": 1, "É": 1}),
+        ("{b|map:names|upper}", {"ONE": 1}),
+        ("{b|map:names|default:no:ne}", {"one": 1, "no:ne": 1}),
+    ],
+)
+def test_filters_change_the_values_of_placeholders(
+    count: Count, event: str, expected: dict[str, int]
+) -> None:
+    rule = {"match": r"(?P<a>\w)(?: (?P<b>\d))?", "events": [event]}
+    maps = {"a": {"X": "mapped"}, "names": {"1": "one"}}
+    assert counts(count("X 1\nÉ\n".encode(), rule, maps=maps)) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "n_skipped"),
+    [
+        ({"value": "{a}", "times": 1000}, 8579, 1),
+        ({"value": "{a}", "times": 0.5}, 4, 1),
+        ({"value": "{b} - {a}"}, 5, 2),
+        ({"value": "{b}-{a}", "times": 10}, 64, 1),
+        ({"value": "{b}"}, 15, 0),
+        ({"value": "{c|default:2}"}, 6, 0),
+    ],
+)
+def test_numbers_have_factors_and_differences(
+    count: Count, number: dict[str, Any], total: int, n_skipped: int
+) -> None:
+    rule = {"match": r"^(?P<a>\S+) (?P<b>\d+)(?P<c>x)?", "counts": {"sum": number}}
+    tally = count(b"0.579 2\n8 13\n- 0\n", rule)
+    assert (tally.counts["sum"], tally.counts["@skipped"]) == (total, n_skipped)
+
+
+def test_factor_does_not_add_up_rounding_errors(count: Count) -> None:
+    rule = {"match": "(?P<s>.+)", "counts": {"ms": {"value": "{s}", "times": 1000}}}
+    assert counts(count(b"0.001\n0.057\n" * 5000, rule)) == {"ms": 290_000}
+
+
+def test_buckets_count_numbers_up_to_each_bound(count: Count) -> None:
+    histogram = {"value": "{us}", "times": 0.000001, "at": [0.1, 0.25, 1, 5.0]}
+    rule = {"match": r"(?P<app>\w) (?P<us>\S+)", "buckets": {"{app}": histogram}}
+    tally = count(b"a 100000\na 100001\na 250000\na 9e6\na x\nb 0\n", rule)
+    assert counts(tally) == {
+        "a:le:0.1": 1,
+        "a:le:0.25": 3,
+        "a:le:1": 3,
+        "a:le:5": 3,
+        "a": 4,
+        "@skipped": 1,
+        **{f"b{bound}": 1 for bound in (":le:0.1", ":le:0.25", ":le:1", ":le:5", "")},
+    }
+
+
+def test_buckets_of_declared_events_are_declared(config_file: Write) -> None:
+    histogram = {"value": "{n}", "at": [0.1, 2]}
+    rules = [{"match": "x", "else": [{"match": "(?P<n>.+)", "buckets": {"error": histogram}}]}]
+    entry = {"file": "a.log", "group": "declared", "rules": rules}
+    config = from_file(config_file({"groups": GROUPS, "tail": [entry]}))
+    assert config.groups["declared"].events == ("error", "error:le:0.1", "error:le:2")
+
+
 def session_rule(**settings: Any) -> dict[str, Any]:
     session = {"id": "{pid}", "event": "{module}", "action": "heartbeat"}
     return {"match": r"^(?P<time>.{19}) (?P<pid>\d+)( (?P<module>\w+))?", "session": session, **settings}
@@ -171,6 +307,15 @@ def test_unreadable_time_skips_the_session(count: Count) -> None:
     [
         ("25/Nov/2026:03:00:00 +0100", "%d/%b/%Y:%H:%M:%S %z", "2026-11-25T03:00:00+01:00"),
         ("Jan  1 00:30:00", "%b %d %H:%M:%S", "2026-01-01T00:30:00+01:00"),
+        ("2026-11-25 03:00:00.123456789", "%Y-%m-%d %H:%M:%S.%f", "2026-11-25T03:00:00.123456+01:00"),
+        ("2026-11-25 03:00:00,5", "%Y-%m-%d %H:%M:%S,%f", "2026-11-25T03:00:00.500000+01:00"),
+        ("1764000000", "epoch", "2025-11-24T16:00:00+00:00"),
+        ("1764000000.25", "epoch", "2025-11-24T16:00:00.250000+00:00"),
+        ("1764000000250", "epoch_ms", "2025-11-24T16:00:00.250000+00:00"),
+        ("2026-11-25T03:00:00", "iso", "2026-11-25T03:00:00+01:00"),
+        ("2026-11-25 03:00:00.123456789Z", "iso", "2026-11-25T03:00:00.123456+00:00"),
+        ("20261125T030000,5-0230", "iso", "2026-11-25T03:00:00.500000-02:30"),
+        ("2026-11-25T03:00:00+02", "iso", "2026-11-25T03:00:00+02:00"),
         ("Dec 31 23:59:59", "%b %d %H:%M:%S", "2025-12-31T23:59:59+01:00"),
     ],
 )
@@ -179,6 +324,23 @@ def test_missing_zone_and_year_of_a_time_are_added(text: str, format: str, expec
     rule = TailTime(Template.parse("{time}"), format, zone)
     found = read_time(text, rule, datetime(2026, 1, 1, 1, tzinfo=zone))
     assert found == datetime.fromisoformat(expected).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("x", "epoch"),
+        ("-1", "epoch_ms"),
+        ("9" * 40, "epoch"),
+        ("2026-11-25", "iso"),
+        ("2026-13-25T03:00:00", "iso"),
+        ("2026-11-25T03:00:00+99:00", "iso"),
+    ],
+)
+def test_time_of_another_format_is_rejected(text: str, format: str) -> None:
+    rule = TailTime(Template.parse("{time}"), format, timezone.utc)
+    with pytest.raises(ValueError, match=f"is not a time of the format '{format}'"):
+        read_time(text, rule, datetime(2026, 1, 1, 1, tzinfo=timezone.utc))
 
 
 FILE = """\
@@ -273,6 +435,53 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
                 "timed",
             ),
             "8: tail[0].rules[0].time.zone: 'Mars' is not a time zone",
+        ),
+        (
+            rule("rules: [{match: '(?P<m>x)', events: ['{n}{m}{o}']}]"),
+            "8: tail[0].rules[0].rules[0].events[0]: '{o}' is not captured by the pattern, which captures",
+        ),
+        (rule("else: [{events: ['{n}']}]"), "8: tail[0].rules[0].else[0].events[0]: '{n}' is not captured"),
+        (
+            rule("where: {m: x}"),
+            "8: tail[0].rules[0].where.m: is not the name of a captured value (there are: n)",
+        ),
+        (rule("where: {n: [x]}"), "8: tail[0].rules[0].where.n: ['x'] is not a string"),
+        (rule("where: {n: '('}"), "8: tail[0].rules[0].where.n: '(' is not a regular expression"),
+        (
+            rule("where: {n: '[[:print:]]'}"),
+            "8: tail[0].rules[0].where.n: '[[:print:]]' has the POSIX class [:print:], which Python's "
+            "regular expressions lack: write  -~ instead, for example [ -~]",
+        ),
+        (rule("first: 3"), "8: tail[0].rules[0].first: 3 is not true or false"),
+        (rule("counts: {a: {times: 3}}"), "8: tail[0].rules[0].counts.a.value: is missing"),
+        (
+            rule("counts: {a: {value: '{n}', times: 0}}"),
+            "8: tail[0].rules[0].counts.a.times: 0 is not a number above 0",
+        ),
+        (
+            rule("counts: {a: {value: '{n} + {n}'}}"),
+            "8: tail[0].rules[0].counts.a.value: '{n} + {n}' is not one placeholder, such as '{bytes}', or",
+        ),
+        (rule("counts: {a: {value: '{m}'}}"), "8: tail[0].rules[0].counts.a.value: '{m}' is not captured"),
+        (
+            rule("buckets: {a: {value: '{n}', at: [2, 1]}}"),
+            "8: tail[0].rules[0].buckets.a.at: [2, 1] is not a list of numbers that rise",
+        ),
+        (
+            rule("buckets: {'{n}': {value: '{n}', at: [2]}}", "declared"),
+            "8: tail[0].rules[0].buckets.{n}: has placeholders, but group 'declared' has no 'auto_declare",
+        ),
+        (
+            rule("events: ['{n|map}']"),
+            "8: tail[0].rules[0].events[0]: there is no map 'n' (there are: none)",
+        ),
+        (
+            rule("events: ['{n|trim}']"),
+            "8: tail[0].rules[0].events[0]: '{n|trim}' is not a template: 'trim' is not a filter (there",
+        ),
+        (
+            rule("session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: when}", "timed"),
+            "8: tail[0].rules[0].time.format: 'when' is not a format of times: it is none of epoch, ",
         ),
         ("tail: []\n", "6: tail: is given twice"),
     ],

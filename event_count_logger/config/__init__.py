@@ -38,7 +38,7 @@ from event_count_logger.config.rule_settings import (
     TailTime,
 )
 from event_count_logger.config.settings import check_section, similar
-from event_count_logger.config.tail import check_tail
+from event_count_logger.config.tail import check_tail, with_bucket_events
 from event_count_logger.config.tail_settings import TailConfig
 from event_count_logger.config.templates import Template
 from event_count_logger.errors import ConfigError
@@ -131,6 +131,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     problems = sorted(report.problems, key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
+    groups = with_bucket_events(groups, tail)
     return Config(groups, redis, file, tuple(problems), ServeConfig(**serve), GrafanaConfig(**grafana), tail)
 
 

@@ -49,6 +49,9 @@ _POSIX_CLASSES = {
 
 _POSIX_CLASS = re.compile(rf"\[:\^?({'|'.join(_POSIX_CLASSES)}):\]")
 
+#: A number that YAML reads as text, because it has no decimal point.
+_EXPONENT = re.compile(r"[+-]?[0-9]+[eE][+-]?[0-9]+")
+
 #: Formats of times besides those of `datetime.strptime`: Unix seconds, Unix milliseconds, and ISO 8601.
 EPOCH, EPOCH_MS, ISO = NAMED_TIME_FORMATS = ("epoch", "epoch_ms", "iso")
 
@@ -125,6 +128,8 @@ def _number(value: object) -> Template:
 @check("a number")
 def _bound(value: object) -> float:
     number = value.as_number() if isinstance(value, FromEnvironment) else value
+    if isinstance(number, str) and _EXPONENT.fullmatch(number):
+        number = float(number)
     if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
         raise Mismatch
     return number

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from event_count_logger import keys
 from event_count_logger.config.checks import show
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.report import Place, Report
+from event_count_logger.config.rule_settings import TailBuckets, TailRule
 from event_count_logger.config.rules import RuleChecks, Scope
 from event_count_logger.config.settings import check_section
 from event_count_logger.config.tail_settings import TAIL, TailConfig
+from event_count_logger.config.templates import Template
 
 
 def check_tail(
@@ -52,3 +56,28 @@ def check_tail(
             in_group = report.shown((*place, "group"), group.name)
             report((*place, "file"), f"{shown} is followed for group {in_group} twice")
     return tuple(entries.values())
+
+
+def with_bucket_events(
+    groups: Mapping[str, GroupConfig], entries: Iterable[TailConfig]
+) -> dict[str, GroupConfig]:
+    """Returns the groups with the events of the histograms that rules count in them.
+
+    Only groups that declare their events need this. A histogram counts there if its own event is declared.
+    """
+    events = {name: dict.fromkeys(group.events) for name, group in groups.items()}
+    for entry in entries:
+        for event, buckets in _histograms(entry.rules):
+            if str(event) in groups[entry.group].events:
+                events[entry.group] |= dict.fromkeys(keys.bucket(str(event), each) for each in buckets.bounds)
+    return {
+        name: replace(group, events=tuple(events[name])) if len(events[name]) > len(group.events) else group
+        for name, group in groups.items()
+    }
+
+
+def _histograms(rules: Iterable[TailRule]) -> Iterator[tuple[Template, TailBuckets]]:
+    for rule in rules:
+        yield from rule.buckets
+        yield from _histograms(rule.rules)
+        yield from _histograms(rule.otherwise)

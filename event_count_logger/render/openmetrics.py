@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from event_count_logger import keys
@@ -21,13 +22,16 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 #: Suffix of a family's name in the older format, by its type. In OpenMetrics only samples have it.
-_SUFFIX = {"counter": "_total", "gauge": "", "info": "_info"}
+_SUFFIX = {"counter": "_total", "gauge": "", "info": "_info", "histogram": ""}
 
 #: Text in the value of a label that must be escaped, in both formats. A byte that is not UTF-8 was read as a
 #: surrogate, which cannot be sent, and is written as `\udcff`. Text that looks like that, or like its own
 #: escape, gets `\u005c` for its backslash: the escaped text of each event ID is unique.
 _SPECIAL = re.compile(r'(?P<alike>\\(?=(?:u005c)*ud[89a-f][0-9a-f]{2}))|[\\"\n\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
+
+#: Bounds from this one on have an exponent.
+_EXPONENT_FROM = 1e6
 
 #: Count per event ID.
 _Counts: TypeAlias = Mapping[str, int]
@@ -40,7 +44,7 @@ class _Family(NamedTuple):
     """One metric, with the text after the name for each of its samples, which begins with the suffix."""
 
     name: str
-    kind: Literal["counter", "gauge", "info"]
+    kind: Literal["counter", "gauge", "info", "histogram"]
     help: str
     samples: Iterable[str]
 
@@ -120,6 +124,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         "All-time total of events.",
         _of_totals(scrape.groups, _events),
     )
+    yield _Family("ecl_values", "histogram", "Numbers in lines of log files.", _histograms(scrape.groups))
     yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
 
 
@@ -163,6 +168,43 @@ def _of_totals(groups: Iterable[GroupMetrics], values: Callable[[_Counts], _Valu
                 yield f"_total{labels} {value}"
                 if source in group.created:
                     yield f"_created{labels} {plain(group.created[source])}"
+
+
+def _histograms(groups: Iterable[GroupMetrics]) -> Iterator[str]:
+    for group in groups:
+        if group.totals:
+            for event_id, buckets in _buckets(group.totals.counts).items():
+                labels = f'group="{group.group}",event="{_escaped(event_id)}"'
+                for bound, count in buckets:
+                    yield f'_bucket{{{labels},le="{_bound(bound)}"}} {count}'
+
+
+def _buckets(counts: _Counts) -> dict[str, list[tuple[float, int]]]:
+    """Returns the bounds and counts of each histogram, in order.
+
+    Events that only have the names of buckets, and other counts, are no histogram: scrapers would reject the
+    page.
+    """
+    found: dict[str, dict[float, int]] = {}
+    for event_id, count in counts.items():
+        bucket = keys.parse_bucket(event_id)
+        if bucket and bucket[0] in counts:
+            found.setdefault(bucket[0], {inf: counts[bucket[0]]})[bucket[1]] = count
+    histograms = {event_id: sorted(some.items()) for event_id, some in found.items()}
+    return {event_id: buckets for event_id, buckets in histograms.items() if _rise(buckets)}
+
+
+def _rise(buckets: Sequence[tuple[float, int]]) -> bool:
+    values = [count for _, count in buckets]
+    return values == sorted(values)
+
+
+def _bound(bound: float) -> str:
+    """Returns a bound as OpenMetrics requires it: 1.0, 0.5, 1e+06 or +Inf."""
+    if bound == inf:
+        return "+Inf"
+    n_digits = len(f"{bound!r}".removesuffix(".0").strip("-0").replace(".", ""))
+    return f"{bound:.{n_digits}g}" if abs(bound) >= _EXPONENT_FROM else f"{bound!r}"
 
 
 def _events(counts: _Counts) -> _Values:
