@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,12 @@ def counts_of(program: Path, *logs: Path) -> dict[str, float]:
 
 
 def _buckets(event: str, value: dict[str, Any]) -> dict[str, float]:
-    """Returns cumulative buckets from those of mtail, each of which has the values above the bound before."""
+    """Returns cumulative buckets. A bucket of mtail has only the values above the bound before it."""
     buckets = {float(bound): n for bound, n in value["Buckets"].items()}
-    # mtail's first bucket begins above 0: a value of 0 is in the count, but in no bucket.
-    below = value["Count"] - sum(buckets.values())
-    bounds = sorted(bound for bound in buckets if bound < float("inf"))
-    totals = accumulate((buckets[bound] for bound in bounds), initial=below)
-    return {event: value["Count"]} | {
-        f"{event}:le:{bound:g}": total for bound, total in zip(bounds, list(totals)[1:])
-    }
+    # The first bucket of mtail begins above 0: values of 0 are in the count, but in no bucket.
+    zeros = value["Count"] - sum(buckets.values())
+    counts = {event: value["Count"]}
+    for bound in buckets:
+        if bound < float("inf"):
+            counts[f"{event}:le:{bound:.15g}"] = zeros + sum(n for at, n in buckets.items() if at <= bound)
+    return counts

@@ -1,67 +1,134 @@
-"""Time of `ecl tail` for an access log, from start to end."""
+"""Time of `ecl tail` for an access log, from start to end, beside mtail."""
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench_parts.processes import Bench
 from bench_parts.report import Section, Table, at_most, number
 
 TEXT = """\
 Seconds that `ecl tail --from start --once` takes from start to end for an access log in the combined
-format. One rule counts two events and adds a number for each line. The loop is a Python program that only
-searches for the same pattern in each line."""
+format. The first rule counts two events and adds a number for each line. The others count one event for
+some lines. The loop is a Python program that only searches for the same patterns in each line. The figures
+of several rules are of one run."""
+
+MTAIL_TEXT = {
+    True: "So are those of mtail, which counts the same by a program of its own.",
+    False: "mtail is not installed on this machine, and not measured.",
+}
 
 PATTERN = r'"(?P<method>[A-Z]+) \S+ HTTP/[^"]+" (?P<status>\d{3}) (?P<bytes>\d+)'
-RULE = {
-    "match": PATTERN,
-    "events": ["status_{status}", "method_{method}"],
-    "counts": {"bytes_sent": "{bytes}"},
-}
+RULES: list[dict[str, Any]] = [
+    {"match": PATTERN, "events": ["status_{status}", "method_{method}"], "counts": {"bytes_sent": "{bytes}"}},
+    {"match": r" 404 \d+ ", "events": ["missing"]},
+    {"match": r'" 5\d\d ', "events": ["failed"]},
+    {"match": '"POST /path/', "events": ["posts"]},
+    {"match": r"^10\.0\.(?P<net>\d+)\.", "events": ["net_{net}"]},
+    {"match": r'"HEAD /path/(?P<digit>\d)', "events": ["head_{digit}"]},
+    {"match": r'"GET /path/1\d* ', "events": ["ones"]},
+    {"match": r"/path/\d{1,2} ", "events": ["short"]},
+    {"match": '" 304 ', "events": ["unmodified"]},
+    {"match": r"Firefox/(?P<version>\d+)", "events": ["firefox_{version}"]},
+    {"match": "Chrome/", "events": ["chrome"]},
+    {"match": "bot|crawler|spider", "events": ["robots"]},
+    {"match": r"\[(?P<day>\d+)/Nov/", "events": ["day_{day}"]},
+    {"match": r' \d{5} "', "events": ["large"]},
+    {"match": "X11; Linux", "events": ["linux"]},
+    {"match": "Windows NT", "events": ["windows"]},
+    {"match": "/admin|/login", "events": ["logins"]},
+    {"match": r"GET \S+\?", "events": ["queries"]},
+    {"match": r"^10\.0\.0\.", "events": ["local"]},
+    {"match": "error", "events": ["errors"]},
+]
+N_RULES = (1, 5, 20)
 
 LOOP = """\
 import re, sys
-pattern = re.compile(sys.argv[1])
-for line in open(sys.argv[2]):
-    pattern.search(line)
+patterns = [re.compile(pattern) for pattern in sys.argv[2:]]
+for line in open(sys.argv[1]):
+    for pattern in patterns:
+        pattern.search(line)
 """
 
-OURS, BASE = "ecl tail", "loop"
+OURS, BASE, MTAIL = "ecl tail", "loop", "mtail"
 
 
 def run(bench: Bench) -> Section:
     n_lines = 10 * bench.effort.sizes[2]
-    log, config = bench.folder / "access.log", bench.folder / "tail.yml"
+    log = bench.folder / "access.log"
     _write(log, n_lines)
-    entry = {"file": str(log), "group": "http", "rules": [RULE]}
+    installed = shutil.which("mtail") is not None
+    medians = {(name, n): took for n in N_RULES for name, took in _measure(bench, log, n, installed)}
+    log.unlink()
+    names = [BASE, OURS, *([MTAIL] if installed else [])]
+    rows = [(name, *(number(medians[name, n]) for n in N_RULES)) for name in names]
+    rows += [
+        (f"{OURS} / {other}", *(number(medians[OURS, n] / medians[other, n]) for n in N_RULES))
+        for other in names
+        if other != OURS
+    ]
+    columns = (f"{n_lines:,} lines", *(f"{n} rule{'s' * (n > 1)}" for n in N_RULES))
+    of_loop = medians[OURS, 1] / medians[BASE, 1]
+    target = at_most("ecl tail of an access log, against a loop", of_loop, 2)
+    return Section("Log files", f"{TEXT} {MTAIL_TEXT[installed]}", [Table(columns, rows)], [target])
+
+
+def _measure(bench: Bench, log: Path, n_rules: int, with_mtail: bool) -> Iterator[tuple[str, float]]:
+    """Measure the programs in turn. Gives the median time of each."""
+    rules = RULES[:n_rules]
+    config, program = bench.folder / "tail.yml", bench.folder / "tail.mtail"
+    entry = {"file": str(log), "group": "http", "rules": rules}
     groups = {"http": {"auto_declare_events": True, "intervals": ["1h"]}}
     redis = {"host": "127.0.0.1", "port": bench.server.port}
     config.write_text(json.dumps({"redis": redis, "groups": groups, "tail": [entry]}))
+    program.write_text("".join(map(_mtail_rule, rules)))
     ecl = Path(sys.executable).parent / "ecl"
-    commands = {
-        BASE: ["-c", LOOP, PATTERN, str(log)],
-        OURS: [str(ecl), "tail", "--from", "start", "--once", str(config)],
-    }
+    loop = [sys.executable, "-c", LOOP, str(log), *(rule["match"] for rule in rules)]
+    ours = [sys.executable, str(ecl), "tail", "--from", "start", "--once", str(config)]
+    mtail = ["mtail", "--one_shot", "--logtostderr", "--address", "127.0.0.1", "--port", "0"]
+    mtail += ["--progs", str(program), "--logs", str(log)]
     times: dict[str, list[float]] = defaultdict(list)
-    for _ in range(bench.effort.repeats):
+    # Many rules take several seconds.
+    for i in range(bench.effort.repeats if n_rules == 1 else 1):
         bench.server.empty()
-        for name, command in commands.items():
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True)
-            times[name].append(time.perf_counter() - begin)
-    log.unlink()
-    medians = {name: median(found) for name, found in times.items()}
-    rows = [(name, number(took), number(took / medians[BASE])) for name, took in medians.items()]
-    table = Table((f"{n_lines:,} lines", "s", "times the loop"), rows)
-    target = at_most("ecl tail of an access log, against a loop", medians[OURS] / medians[BASE], 2)
-    return Section("Log files", TEXT, [table], [target])
+        times[BASE].append(_seconds(loop))
+        times[OURS].append(_seconds(ours))
+        if with_mtail and i == 0:
+            times[MTAIL].append(_seconds(mtail, quiet=True))
+    for name, found in times.items():
+        yield name, median(found)
+
+
+def _seconds(command: Sequence[str], quiet: bool = False) -> float:
+    output = subprocess.DEVNULL if quiet else None
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, stdout=output, stderr=output)
+    return time.perf_counter() - begin
+
+
+def _mtail_rule(rule: dict[str, Any]) -> str:
+    """Returns a rule as mtail reads it. An event `name_{group}` becomes the counter `name by value`."""
+    counters, actions = [], []
+    for event in rule["events"]:
+        name, _, group = event.rstrip("}").partition("_{")
+        counters.append(f"counter {name} by value\n" if group else f"counter {name}\n")
+        actions.append(f"  {name}[${group}]++\n" if group else f"  {name}++\n")
+    for name, value in rule.get("counts", {}).items():
+        counters.append(f"counter {name}\n")
+        actions.append(f"  {name} += ${value.strip('{}')}\n")
+    pattern = rule["match"].replace("/", r"\/")
+    return "".join([*counters, f"/{pattern}/ {{\n", *actions, "}\n"])
 
 
 def _write(log: Path, n_lines: int) -> None:
