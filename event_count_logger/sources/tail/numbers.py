@@ -14,7 +14,7 @@ from event_count_logger.config import TailBuckets, TailNumber
 #: Largest number that a line may add to an event.
 LARGEST = 10**12
 
-#: A whole number, and any decimal number. A text with more digits than these is not taken for a number.
+#: A whole number, and any decimal number. Texts with more digits are no numbers.
 _WHOLE = re.compile("[0-9]{1,13}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?")
 

@@ -83,7 +83,7 @@ class _SelectedRows(Rows):
 
     @cached_property
     def _selected(self) -> Sequence[Any]:
-        """What was found in the selected rows; with groups, their matches."""
+        """The objects of `found` in the selected rows: with a pattern, their matches."""
         return list(filter(None, self._found))
 
     @cached_property

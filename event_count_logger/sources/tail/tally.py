@@ -1,4 +1,4 @@
-"""What some lines add to the counts of their group."""
+"""The counts and session actions of some lines."""
 
 from __future__ import annotations
 
