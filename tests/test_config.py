@@ -490,8 +490,8 @@ def test_session_expiry_shorter_than_its_timeout_is_a_warning(config_file: Write
     path = config_file(web("sessions:\n      timeout: 2m\n      expire_after: 60s"))
     (warning,) = from_file(path).warnings
     assert str(warning) == (
-        f"{path}:6: groups.web.sessions[expire_after]: 60 s is less than the timeout of 120 s: a session is "
-        "forgotten before a gap can count in full"
+        f"{path}:6: groups.web.sessions[expire_after]: 60 s is less than the timeout of 120 s: a new session "
+        "begins before a gap can count in full"
     )
 
 

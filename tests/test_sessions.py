@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import permutations
 
 import pytest
 
@@ -13,8 +15,10 @@ from event_count_logger.config.session_actions import ActionName
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.store import SessionAction, Store
+from tests import session_model
 from tests.groups import group_of
 from tests.servers import Server
+from tests.session_model import Report
 
 pytestmark = pytest.mark.usefixtures("layout")
 
@@ -121,9 +125,17 @@ def test_repeated_start_changes_nothing(sessions: Callable[..., Sessions], any_s
     here = sessions()
     here.act("start", B)
     before = any_server.everything()
-    here.act("start", B + 100)
-    here.act("start", B - 100)
+    here.act("start", B)
     assert any_server.everything() == before
+
+
+def test_start_of_an_open_session_begins_no_other(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    here.heartbeats(B + 10)
+    here.act("start", B + 40)
+    here.heartbeats(B + 45)
+    assert here.counted() == (1, 15_000), "the gap before the start adds nothing"
 
 
 def test_end_alone_counts_a_session_of_no_duration(sessions: Callable[..., Sessions]) -> None:
@@ -133,14 +145,14 @@ def test_end_alone_counts_a_session_of_no_duration(sessions: Callable[..., Sessi
     assert here.n_open() == 0
 
 
-def test_actions_outside_an_ended_session_add_nothing(sessions: Callable[..., Sessions]) -> None:
+def test_actions_behind_an_end_add_nothing(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B)
     here.act("end", B + 10)
-    here.heartbeats(B - 5, B + 15)
+    here.heartbeats(B + 15)
     here.act("end", B + 20)
-    here.act("start", B - 20)
     assert here.counted() == (1, 10_000)
+    assert here.n_open() == 0
 
 
 def test_end_that_arrives_first_gives_the_same_duration(sessions: Callable[..., Sessions]) -> None:
@@ -151,14 +163,136 @@ def test_end_that_arrives_first_gives_the_same_duration(sessions: Callable[..., 
     assert here.counted() == (1, 10_000)
 
 
-def test_end_before_the_start_subtracts_nothing(sessions: Callable[..., Sessions]) -> None:
+def test_end_before_the_start_belongs_to_an_earlier_session(sessions: Callable[..., Sessions]) -> None:
     here = sessions()
     here.act("start", B)
     here.heartbeats(B + 10)
     here.act("end", B - 100)
     here.heartbeats(B + 20)
-    assert here.counted() == (1, 10_000)
+    assert here.counted() == (2, 20_000)
+    assert here.n_open() == 1
+
+
+RETURNS: list[Report] = [("start", B), ("end", B + 10), ("start", B + 7200), ("end", B + 7220)]
+
+
+def test_id_that_comes_back_is_two_sessions_in_any_order(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(900)
+    for number, order in enumerate(permutations(RETURNS)):
+        for name, at in [*order, *order]:
+            here.act(name, at, id=f"s{number}", event=f"dash {number}")
+        # After the first start and the last end alone, a session of one gap has been counted: 900 s.
+        is_too_long = {RETURNS[0], RETURNS[3]} == set(order[:2])
+        assert here.counted(f"dash {number}") == (2, 900_000 if is_too_long else 30_000), order
     assert here.n_open() == 0
+
+
+def test_end_and_next_start_may_have_the_same_time(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(900)
+    here.act("start", B)
+    here.act("end", B + 5)
+    here.act("start", B + 5)
+    here.heartbeats(B + 7)
+    here.act("end", B + 9)
+    assert here.counted() == (2, 9000)
+
+
+def test_end_slightly_before_its_start_ends_the_session(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    for _ in range(2):
+        here.act("end", B - 0.1, event=None)
+    assert here.counted() == (1, 0)
+    assert here.n_open() == 0
+
+
+def test_session_of_each_visit_has_its_own_event(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B, event="shop")
+    here.act("end", B + 10, event=None)
+    here.act("start", B + 100, event="blog")
+    here.heartbeats(B + 120)
+    here.act("heartbeat", B + 5, event="blog")
+    here.act("end", B + 130, event=None)
+    assert here.counted("shop") == (1, 10_000)
+    assert here.counted("blog") == (1, 30_000)
+    assert here.counted("dash") == (0, 0)
+
+
+def test_one_commit_may_have_several_visits_of_an_id(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    names: list[tuple[ActionName, float, str | None]] = [
+        ("start", 0, "shop"),
+        ("end", 10, None),
+        ("start", 20, "blog"),
+        ("heartbeat", 25, "shop"),
+        ("end", 30, None),
+    ]
+    actions = [SessionAction("s1", event, name, B + at) for name, at, event in names]
+    for _ in range(2):
+        here.store.commits.commit_actions(here.config, actions, now=B)
+        assert (here.counted("shop"), here.counted("blog")) == ((1, 10_000), (1, 10_000))
+
+
+@pytest.mark.parametrize("lag_s", [0, 50 * 3600.0])
+def test_gap_longer_than_expire_after_begins_a_session(
+    sessions: Callable[..., Sessions], lag_s: float
+) -> None:
+    here = sessions(1800, expire_after=1800)
+    for minute in (0, 10, 300, 305):
+        here.now = B + lag_s + (minute if lag_s else minute * 60)
+        here.heartbeats(B + minute * 60)
+    assert here.counted() == (2, 900_000)
+    assert here.n_open() == (not lag_s), "a session of old reports is not open"
+
+
+def test_backlog_read_after_an_outage_continues_its_sessions(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(1800, expire_after=1800)
+    here.heartbeats(B)
+    here.now = B + 20 * 3600
+    here.act("heartbeat", B + 60, id="s2")
+    here.heartbeats(B + 600)
+    assert here.counted() == (2, 600_000)
+
+
+@pytest.mark.parametrize("limits", [(0, HOUR_S), (15, 50), (60, 150)])
+def test_any_order_gives_the_sessions_of_all_reports(
+    sessions: Callable[..., Sessions], limits: tuple[float, float], chance: random.Random
+) -> None:
+    timeout_s, expire_after_s = limits
+    here = sessions(timeout_s, expire_after=expire_after_s)
+    n_exact = 0
+    for number in range(12):
+        event = f"dash {number}"
+        arrived = session_model.shuffled(chance, session_model.some_visits(chance, B))
+        before = (0, 0)
+        for name, at in arrived:
+            here.act(name, at, id=event, event=event)
+            counted = here.counted(event)
+            assert counted[0] >= before[0]
+            assert counted[1] >= before[1]
+            before = counted
+        if session_model.never_falls(arrived, timeout_s or math.inf, expire_after_s):
+            n_exact += 1
+            n, time_s = session_model.counted(arrived, timeout_s or math.inf, expire_after_s)
+            assert before == (n, time_s * 1000), arrived
+        for name, at in arrived:
+            here.act(name, at, id=event, event=event)
+        assert here.counted(event) == before, "repeated"
+    assert n_exact
+
+
+def test_time_counted_too_much_is_set_off_against_later_time(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("start", B)
+    here.heartbeats(B + 100)
+    here.act("end", B + 50)
+    assert here.counted() == (1, 100_000)
+    here.act("start", B + 200)
+    here.heartbeats(B + 230)
+    assert here.counted() == (2, 100_000)
+    here.act("end", B + 260)
+    assert here.counted() == (2, 110_000)
 
 
 def test_session_keeps_its_first_event(sessions: Callable[..., Sessions]) -> None:
@@ -196,7 +330,8 @@ def test_keys_of_sessions_expire_when_none_is_updated(
 ) -> None:
     sessions(expire_after=90.5).act("heartbeat", B)
     for key in ("g:@sessions", "g:@sessions_open"):
-        assert 85_000 < any_server.client.pttl(key) <= 90_500
+        kept_ms = any_server.client.pttl(key) - 24 * 3_600_000
+        assert 85_000 < kept_ms <= 90_500
 
 
 def test_longest_idle_sessions_are_dropped_above_the_limit(
@@ -219,6 +354,25 @@ def test_number_of_stored_gaps_per_session_is_limited(
     stored = any_server.client.hget("g:@sessions", "s1")
     assert stored is not None
     assert len(stored) < 2000
+    here.heartbeats(*(B + 10 * number for number in range(200)))
+    assert here.counted() == (1, 199_000), "repeated"
+
+
+def test_number_of_stored_visits_per_id_is_limited(
+    sessions: Callable[..., Sessions], any_server: Server
+) -> None:
+    here = sessions(0)
+    visits = range(0, 6000, 60)
+    for at in visits:
+        here.act("start", B + at)
+        here.act("end", B + at + 10)
+        here.heartbeats(B + at + 30)
+    assert here.counted() == (100, 1_000_000)
+    assert len(any_server.client.hget("g:@sessions", "s1") or "") < 2000
+    for at in visits:
+        here.act("start", B + at)
+        here.act("end", B + at + 10)
+    assert here.counted() == (100, 1_000_000), "repeated"
 
 
 @pytest.mark.parametrize("timeout_s", [0, HOUR_S])

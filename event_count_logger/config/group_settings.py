@@ -52,6 +52,10 @@ _MOST_SHARDS = 1024
 _SHORTEST_SOURCE_TTL_S = 600.0
 
 
+#: Seconds. Longest gap of a session that counts in full.
+_SESSION_TIMEOUT_S = 15 * 60.0
+
+
 @check("an interval")
 def _interval(value: object) -> Interval:
     return parsed(value, Interval.parse)
@@ -79,22 +83,30 @@ def _source_ttl(value: object) -> float:
     return found
 
 
+@check("a length of time, 0 or 'auto'", "for example 15m", kind="a length of time, 0 or `auto`")
+def _session_timeout(value: object) -> float | Literal["auto"]:
+    return "auto" if value == "auto" else or_zero(duration).convert(value)
+
+
 @section
 class SessionsConfig:
     """Timing and expiry of the sessions of a group."""
 
-    timeout: float = setting(
-        or_zero(duration),
-        default=15 * 60.0,
+    timeout: float | Literal["auto"] = setting(
+        _session_timeout,
+        default=_SESSION_TIMEOUT_S,
         since="2.0",
         meaning="Longest gap between two times of a session that counts in full; 0 for no limit. A longer "
-        "gap adds only this much to the session's time.",
+        "gap adds only this much to the session's time. With `auto`, the gap between a start and an end "
+        "counts in full if no heartbeat is between them. The limit of other gaps is 1.25 times the heartbeat "
+        "interval that [Grafana's panel](sources.md#grafana-dashboards) sends, and 15m in other sessions.",
     )
     expire_after: float = setting(
         duration,
         default=72 * 3600.0,
         since="2.0",
-        meaning="Time since its last update after which a session is forgotten.",
+        meaning="A report of a session that is later than the one before it by more than this begins a new "
+        "session. The times of the reports are compared, not those of their arrival.",
     )
     # Each session takes some 260 bytes in Redis, and more with many gaps.
     max_sessions: int = setting(
@@ -102,8 +114,18 @@ class SessionsConfig:
         default=100_000,
         unit="sessions",
         since="2.0",
-        meaning="Limit of remembered sessions; 0 for none. Above it, those idle for longest are forgotten.",
+        meaning="Limit of remembered session IDs; 0 for none. Above it, the longest idle ones are forgotten.",
     )
+
+    @property
+    def is_auto(self) -> bool:
+        """True if the timeout depends on the session."""
+        return self.timeout == "auto"
+
+    @property
+    def timeout_s(self) -> float:
+        """The timeout of sessions that have none of their own, in seconds; 0 for no limit."""
+        return _SESSION_TIMEOUT_S if self.timeout == "auto" else self.timeout
 
 
 @section

@@ -76,11 +76,11 @@ def _group(name: str, values: dict[str, Any], place: Place, base: Path, report: 
 
 def _sessions(given: object, place: Place, report: Report) -> SessionsConfig:
     sessions = SessionsConfig(**check_section(SESSIONS, given, place, report, strict=True) or {})
-    if sessions.expire_after < sessions.timeout:
+    if sessions.expire_after < sessions.timeout_s:
         report(
             (*place, "expire_after"),
-            f"{sessions.expire_after:g} s is less than the timeout of {sessions.timeout:g} s: a session is "
-            "forgotten before a gap can count in full",
+            f"{sessions.expire_after:g} s is less than the timeout of {sessions.timeout_s:g} s: a new "
+            "session begins before a gap can count in full",
             fatal=False,
         )
     return sessions

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
-from itertools import pairwise
 
 from event_count_logger import keys
+from event_count_logger.config import SessionsConfig
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import SourceMoved
+from event_count_logger.groups.recorded_sessions import SessionsOfID
 from event_count_logger.process import PerProcess
 from event_count_logger.store import SessionAction
 
@@ -21,7 +20,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._counts: defaultdict[str, int] = defaultdict(int)
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, SessionsOfID] = {}
         self._positions: dict[str, str] = {}
         self._lock = threading.RLock()  # reentrant, because a signal handler may count, too
 
@@ -40,18 +39,15 @@ class Counts:
         """Returns the count of an event."""
         return self._counts.get(event_id, 0)
 
-    def act(self, action: SessionAction, timeout_s: float) -> None:
-        """Count an action of a session. `timeout_s` is the longest gap that counts in full; 0 for any."""
+    def act(self, action: SessionAction, config: SessionsConfig) -> None:
+        """Count an action of a session."""
         with self._lock:
-            session = self._sessions.get(action.id)
-            if session is None:
-                if action.event is None:
-                    return
-                session = self._sessions[action.id] = _Session(action.event, timeout_s or math.inf)
-                self.add({session.event: 1})
-            before_ms = session.duration_ms()
-            session.act(action)
-            self.add({keys.session_time(session.event): session.duration_ms() - before_ms})
+            sessions = self._sessions.get(action.id) or SessionsOfID(config)
+            added = sessions.act(action)
+            if added:
+                event_id, n, ms = added
+                self._sessions[action.id] = sessions
+                self.add({event_id: n, keys.session_time(event_id): ms})
 
     def position(self, source_id: str) -> str:
         """Returns the position of a source; '' for the beginning."""
@@ -69,34 +65,6 @@ class Counts:
                 raise SourceMoved(source_id, previous, stored)
             self.add(batch)
             self._positions[source_id] = next
-
-
-class _Session:
-    """A session: it lasts for the sum of the gaps between its times, as in `sessions.lua`."""
-
-    def __init__(self, event: str, timeout_s: float) -> None:
-        self.event = event
-        self._timeout_ms = timeout_s * 1000
-        self._start: int | None = None
-        self._end: int | None = None
-        self._times: list[int] = []
-
-    def act(self, action: SessionAction) -> None:
-        """Add the time of an action. The first start and the first end are kept."""
-        time = round(action.at * 1000)
-        if action.name == "start":
-            if self._start is not None:
-                return
-            if self._end is None or time <= self._end:
-                self._start = time
-        elif action.name == "end" and self._end is None:
-            self._end = time
-        if self._end is None or (self._start or 0) <= time <= self._end:
-            insort(self._times, time)
-
-    def duration_ms(self) -> int:
-        """Returns the duration so far."""
-        return round(sum(min(later - time, self._timeout_ms) for time, later in pairwise(self._times)))
 
 
 class Source:

@@ -61,10 +61,10 @@ class RecordingGroup(ConfiguredGroup, Mapping[str, int]):
         return True
 
     def record_action(self, action: SessionAction) -> None:
-        """See `ConfiguredGroup`. Sessions never expire."""
+        """See `ConfiguredGroup`. All IDs of sessions are kept."""
         admitted = self._admitted_action(action)
         if admitted is not None and self._config.sessions is not None:
-            self._recorded.counts.act(admitted, self._config.sessions.timeout)
+            self._recorded.counts.act(admitted, self._config.sessions)
 
     def get_current_counts(self, event_id: str) -> dict[str, int] | None:
         """Returns the count of an event for each interval; None if it is not declared."""

@@ -12,10 +12,11 @@
 -- ARGV[5]  now in milliseconds, or '' for the server's clock
 -- ARGV[6]  number of events; then the event IDs; then their counts
 -- then the number of intervals; then the length of each in milliseconds
--- then the number of session actions; then four words for each:
---          session ID; event number; 'start', 'heartbeat' or 'end'; its time in Unix milliseconds
+-- then the number of session actions; then five words for each:
+--          session ID; event number; 'start', 'heartbeat' or 'end'; its time in Unix milliseconds; its timeout in
+--          milliseconds, or '' for that of the group
 -- then, if there are session actions, the limits of sessions: timeout and expire_after in milliseconds,
---          max_sessions
+--          max_sessions, and '1' or '' for `timeout: auto`
 --
 -- The event number of an action counts the event IDs from 1. That event counts the sessions, and the next one
 -- their time in milliseconds; the given counts of both are ''. An action with the number 0 applies only to a
@@ -28,8 +29,8 @@
 --   applied    stored position before, or ''      the batch was counted
 --   duplicate  stored position, equal to next     none: the batch had been counted before
 --   conflict   another stored position            none: the source is not at prev
---   events     list of session ID, event ID       none: these sessions belong to other events than the given
---                                                 ones; the caller sends the batch again with these events
+--   events     list of action number, event ID    none: these actions, counted from 0, count for other events
+--                                                 than the given ones; the caller sends the batch again with these
 --   refused    list of event ID, key, error       none: these keys cannot be written; the event ID is '' where
 --                                                 the key concerns the whole batch
 --
@@ -80,10 +81,10 @@ local keys, words, at = KEYS, ARGV, 6
 
 local sessions
 if n_actions > 0 then
-    local before_limits = before_actions + 4 * n_actions
-    local timeout, expire_after, max_sessions = unpack(ARGV, before_limits + 1)
+    local before_limits = before_actions + 5 * n_actions
+    local timeout, expire_after, max_sessions, auto = unpack(ARGV, before_limits + 1)
     sessions = Sessions(
-        KEYS[2], KEYS[3], KEYS[4], now, tonumber(timeout), tonumber(expire_after), tonumber(max_sessions))
+        KEYS[2], KEYS[3], KEYS[4], now, tonumber(timeout), tonumber(expire_after), tonumber(max_sessions), auto ~= '')
     local sums, foreign = sessions.act(ARGV, 6, before_actions + 1, before_limits)
     if #foreign > 0 then
         return {'events', now, foreign, source, next}

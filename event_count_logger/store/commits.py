@@ -181,9 +181,12 @@ class Commits:
             Rejected: Nothing was done; the same actions may succeed later.
         """
         first_keys = [keys.sources(group.prefix), *keys.sessions(group.prefix)]
-        events_of: dict[str, str] = {}  # of sessions that belong to another event than given
+        events_of: dict[int, str] = {}  # of actions that count for another event than given
         while True:
-            given = [action._replace(event=events_of.get(action.id, action.event)) for action in actions]
+            given = [
+                action._replace(event=events_of.get(number, action.event))
+                for number, action in enumerate(actions)
+            ]
             number_of = {event: 0 for _, event, *_ in given if event is not None}
             names = list(batch)
             for event in number_of:
@@ -273,7 +276,7 @@ class Commits:
     def _failed(self, key: str, outcome: bytes, words: Sequence[str]) -> Commit:
         """Returns a commit that has done nothing; `words` are the third item of the reply of commit.lua."""
         if outcome == b"events":
-            return Commit("events", events=dict(zip(words[::2], words[1::2], strict=True)))
+            return Commit("events", events=dict(zip(map(int, words[::2]), words[1::2], strict=True)))
         refusals = tuple(map(RejectedKey, words[::3], words[1::3], map(plain, words[2::3])))
         self._client.note_rejection(key, refusals[0].reason)
         return Commit("refused", "", refusals)
@@ -302,11 +305,13 @@ def _position(source: str, prev: int | str, next: int | str, keep_ms: int | str,
 
 
 def _words(actions: Iterable[SessionAction], number_of: Mapping[str, int]) -> Iterator[str | int]:
-    for id, event, name, at in actions:
-        yield from (id, 0 if event is None else number_of[event], name, round(at * 1000))
+    for id, event, name, at, timeout_s in actions:
+        timeout_ms = "" if timeout_s is None else ceil(timeout_s * 1000)
+        yield from (id, 0 if event is None else number_of[event], name, round(at * 1000), timeout_ms)
 
 
-def _limits(group: GroupConfig) -> tuple[int, int, int]:
+def _limits(group: GroupConfig) -> tuple[int | str, ...]:
     assert group.sessions
     limits = group.sessions
-    return ceil(limits.timeout * 1000), ceil(limits.expire_after * 1000), limits.max_sessions
+    times_ms = (ceil(limits.timeout_s * 1000), ceil(limits.expire_after * 1000))
+    return *times_ms, limits.max_sessions, "1" if limits.is_auto else ""

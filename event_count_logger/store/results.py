@@ -31,12 +31,14 @@ class SessionAction(NamedTuple):
         event: Event that a new session is counted as; None if only an existing session is meant.
         name: The action.
         at: Time of the action, Unix seconds.
+        timeout_s: Longest gap that counts in full; None for that of the group.
     """
 
     id: str
     event: str | None
     name: ActionName
     at: float
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,14 @@ class Commit(NamedTuple):
         outcome: See commit.lua.
         stored: Position of the source before the commit; '' for none.
         refusals: The keys that could not be written, if the outcome is `refused`.
-        events: Events of sessions that belong to another event than given, by session ID, if the outcome is
-            `events`. Nothing was done then.
+        events: Events of the actions that count for another event than given, by the position of the action,
+            if the outcome is `events`. Nothing was done then.
     """
 
     outcome: CommitOutcome
     stored: str = ""
     refusals: tuple[RejectedKey, ...] = ()
-    events: Mapping[str, str] = MappingProxyType({})
+    events: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
