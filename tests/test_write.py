@@ -110,6 +110,37 @@ def test_dashboard_is_counted_and_timed_from_its_payloads(
     assert log.count("unknown type 'blur', treated as a heartbeat") == 1
 
 
+@pytest.mark.parametrize(
+    ("times", "options", "time_s"),
+    [
+        ([0, 3600], {"heartbeatInterval": 60}, 3600),
+        ([0, 60, 120, 3600], {"heartbeatInterval": 60}, 60 + 60 + 75),
+        ([0, 10, 3600], {"heartbeatInterval": 8}, 10 + 10),
+        ([0, 60, 3600], {}, 60 + 900),
+        ([0, 60, 3600], {"heartbeatInterval": "60"}, 60 + 900),
+        ([0, 60, 3600], {"heartbeatInterval": 0}, 60 + 900),
+        ([0, 60, 3600], None, 60 + 900),
+    ],
+)
+def test_auto_timeout_follows_the_heartbeat_interval(
+    times: list[int], options: Any, time_s: int, serve: Callable[..., Serving], server: Server
+) -> None:
+    site = serve("--no-session-log", groups={"dashboards": {**DASHBOARDS, "sessions": {"timeout": "auto"}}})
+    types = ["start", *["heartbeat"] * (len(times) - 2), "end"]
+    for type, at in zip(types, times, strict=True):
+        payload = changed(type=type, time=PAYLOAD["time"] + at, options=options)
+        assert site.post("/write", payload) == (201, None)
+    counts = server.counts("dashboards", "24h", "cur")
+    assert counts == {"Night shift": 1, "Night shift:ms": time_s * 1000}
+
+
+def test_group_without_sessions_is_not_found(serve: Callable[..., Serving], server: Server) -> None:
+    status, document = serve(grafana={"group": "{user.login}"}, groups={"admin": GROUPS["web"]}).post(
+        "/write", PAYLOAD
+    )
+    assert (status, document["detail"]) == (404, "group 'admin' has no sessions")
+
+
 def test_restart_between_two_payloads_changes_no_figure(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
@@ -167,6 +198,7 @@ def test_invalid_payload_is_rejected(serve: Callable[..., Serving], server: Serv
         (changed(dashboard="x"), "dashboard"),
         (changed(dashboard__name=None), "dashboard.name"),
         (changed(dashboard__name=True), "dashboard.name"),
+        (changed(dashboard__name=""), "dashboard.name"),
         (changed(dashboard__name="@home"), "event"),
         (changed(dashboard__name="x" * 512), "event"),
         (changed(host="x"), "host"),

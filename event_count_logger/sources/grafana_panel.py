@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from event_count_logger.config import Config, Template
+from event_count_logger.config import Config, SessionsConfig, Template
+from event_count_logger.config.checks import LONGEST_S
 from event_count_logger.config.session_actions import ACTIONS, ActionName
 from event_count_logger.errors import NotConfigured
 
@@ -17,12 +18,17 @@ from event_count_logger.errors import NotConfigured
 _UNSAVED = "new"
 
 
+#: Longest gap that counts in full with `timeout: auto`, in heartbeat intervals; as in the panel's own server
+#: (server/payload/payload.go).
+_AUTO_TIMEOUT = 1.25
+
+
 class MissingValue(ValueError):
     """A payload has no usable value at `path`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reason: str = "is neither a string nor a number") -> None:
         self.path = path
-        super().__init__("is neither a string nor a number")
+        super().__init__(reason)
 
 
 def destination(config: Config, payload: Mapping[str, Any]) -> tuple[str, str]:
@@ -41,6 +47,15 @@ def action_name(payload: Mapping[str, Any]) -> ActionName | None:
     return next((name for name in ACTIONS if name == payload.get("type")), None)
 
 
+def timeout_s(sessions: SessionsConfig, payload: Mapping[str, Any]) -> float | None:
+    """Returns the timeout of the session of a payload, in seconds; None for that of the group."""
+    interval_s = (payload.get("options") or {}).get("heartbeatInterval")
+    is_number = isinstance(interval_s, int | float) and not isinstance(interval_s, bool)
+    return (
+        _AUTO_TIMEOUT * interval_s if sessions.is_auto and is_number and 0 < interval_s <= LONGEST_S else None
+    )
+
+
 def is_saved(payload: Mapping[str, Any]) -> bool:
     """Returns whether the dashboard was ever saved."""
     return bool(payload["dashboard"].get("uid") != _UNSAVED)
@@ -54,7 +69,8 @@ def as_line(payload: Mapping[str, Any], with_variables: bool) -> str:
 
 def _render(template: Template, payload: Mapping[str, Any]) -> str:
     rendered = template.render([_value(payload, name) for name in template.names])
-    assert rendered is not None  # no value is missing
+    if not rendered:
+        raise MissingValue(template.names[0], "is empty")
     return rendered
 
 

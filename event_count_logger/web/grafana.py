@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from event_count_logger.config.session_actions import ActionName
+from event_count_logger.errors import NotConfigured
 from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logs import Log
 from event_count_logger.sources import grafana_panel
@@ -74,9 +75,13 @@ class _Grafana:
         except grafana_panel.MissingValue as error:
             raise HTTPProblem(400, str(error), error.path) from error
         group = self._recorder.group(name)
+        sessions = self._recorder.config.group(name).sessions
+        if sessions is None:
+            raise NotConfigured(f"group '{name}' has no sessions")
         with as_problem(400, "uuid"):
             action = checked_action(payload["uuid"], event, "heartbeat", payload["time"])
-        return group, action._replace(name=self._action_name(payload))
+        timeout_s = grafana_panel.timeout_s(sessions, payload)
+        return group, action._replace(name=self._action_name(payload), timeout_s=timeout_s)
 
     def _action_name(self, payload: request_bodies.Payload) -> ActionName:
         name = grafana_panel.action_name(payload)

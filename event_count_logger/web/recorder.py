@@ -91,7 +91,7 @@ class Recorder:
 
     async def record_action(self, group: RedisEventGroup, action: SessionAction) -> None:
         """Record an action of a session; while Redis is unavailable, it is kept in memory and sent later."""
-        await _run_in(self._committing, lambda: _record(group, action))
+        await _run_in(self._committing, lambda: group.record_action(action))
 
 
 def _without_direct_groups(config: Config) -> Config:
@@ -114,12 +114,6 @@ def add_counts(group: RedisEventGroup, counts: Mapping[str, int]) -> None:
             raise OverflowError(f"more than 2^62 counts of event {event_id!r} would be unsent")
     for event_id, count in counts.items():
         group.log(event_id, count)
-
-
-def _record(group: RedisEventGroup, action: SessionAction) -> None:
-    assert action.event is not None
-    session = group.session(action.id, action.event)
-    getattr(session, action.name)(action.at)
 
 
 async def _run_in(threads: ThreadPoolExecutor, function: Callable[[], _T]) -> _T:
