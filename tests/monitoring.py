@@ -30,6 +30,7 @@ RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 GROUPS: dict[str, Any] = {
     "web": {"events": ["ok", "error"], "intervals": ["1s", "24h"]},
     "dynamic": {"auto_declare_events": True, "intervals": ["1s"]},
+    "visits": {"events": ["shop"], "intervals": ["24h"], "sessions": {}},
 }
 
 

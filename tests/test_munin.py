@@ -212,6 +212,31 @@ def test_long_label_is_shortened_and_info_is_complete() -> None:
     assert f".info {event_id}\n" in munin.config(graph("a"), [event_id])
 
 
+def test_group_with_sessions_draws_open_ones_and_their_length() -> None:
+    drawn = graph("shop", sessions={})
+    lines = munin.config(drawn, ["shop"]).splitlines()
+    labels = [line.partition(".label ")[2] for line in lines if ".label " in line]
+    assert labels == ["shop", "open sessions", "mean length in seconds"]
+    names = [line.partition(".")[0] for line in lines if ".label " in line][1:]
+    last = snapshot({"shop": 4, "shop:ms": 10_000})
+    assert munin.session_values(drawn.group, last, 3) == f"{names[0]}.value 3\n{names[1]}.value 2.500\n"
+    assert munin.session_values(drawn.group, snapshot({"shop:ms": 5}), 0).endswith(".value U\n")
+    assert munin.session_values(drawn.group, None, None) == f"{names[0]}.value U\n{names[1]}.value U\n"
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_plugin_draws_no_milliseconds_of_sessions(
+    is_away: bool, server: Server, config_file: Write, run: Run
+) -> None:
+    redis = {"port": free_port()} if is_away else server.config
+    groups = {"visits": {"events": ["shop"], "intervals": ["24h"], "sessions": {}}}
+    file = config_file({"redis": redis, "groups": groups})
+    printed = run("ecl", "munin", "ecl_visits", "config", "-c", file).stdout
+    assert [line for line in printed.splitlines() if line.startswith("shop") and ".label" in line] == [
+        "shop.label shop"
+    ]
+
+
 def test_missing_event_is_0() -> None:
     assert (
         munin.values(["ok", "error"], snapshot({"ok": 2**63 - 1})) == f"ok.value {2**63 - 1}\nerror.value 0\n"

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.intervals import Interval
-from event_count_logger.store import Store
+from event_count_logger.store import SessionAction, Store
 from tests.browsers import chromium
 from tests.conftest import BIN
 from tests.days import let_midnight_pass
@@ -53,6 +53,8 @@ GROUPS: dict[str, Any] = {
     "late": {"events": ["a", "b"], "intervals": ["24h"]},
     "merged": {"events": ["a"], "intervals": ["24h"]},
     "hostile": {"auto_declare_events": True, "intervals": ["24h"]},
+    "visits": {"events": ["shop", "blog"], "intervals": ["24h"], "sessions": {}, "unit": "visits"},
+    "plain": {"events": ["shop", "shop:ms"], "intervals": ["24h"]},
     "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
     "fresh": {"events": ["a"], "intervals": ["24h"]},
     "many": {"events": [f"customer:{number:05}" for number in range(10_000)], "intervals": ["24h"]},
@@ -86,6 +88,13 @@ def make_past(config: Config) -> None:
     count_on_day("merged", 0, {})
     count_on_day("hostile", 1, {event_id: 10 + number for number, event_id in enumerate(HOSTILE)})
     count_on_day("hostile", 0, {})
+    for group in ("visits", "plain"):
+        count_on_day(group, 2, {})
+        count_on_day(group, 1, {"shop": 3, "shop:ms": 600_000})
+        count_on_day(group, 0, {"shop": 1})
+    visits = config.group("visits")
+    visit = SessionAction("visitor", "blog", "start", store.client.server_time())
+    store.commits.commit_actions(visits, [visit], now=today)
     count_on_day("bare", 0, {"a": 1})
     events = config.group("many").events
     for days_ago in range(5, 0, -1):
@@ -196,6 +205,28 @@ def test_page_shows_the_counts_in_redis(site: Site, page: Page) -> None:
     assert row(page, "Fine").get_by_role("rowheader").get_attribute("title") == "ok"
     assert page.locator("#unit").inner_text() == "requests per 24h"
     assert page.title() == "Web · 24h"
+
+
+def test_milliseconds_of_sessions_are_in_no_sum_and_no_row(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=visits")
+    expect(row(page, "shop")).to_be_visible()
+    assert names(page) == ["shop", "blog"]
+    assert cells(page, "shop") == ["3", "1", "2min30s", "4"]
+    assert cells(page, "blog") == ["0", "1", "0s", "1"]
+    tiles = {name: tile(page, name) for name in ("last", "current", "total", "open", "length")}
+    assert tiles == {"last": "3", "current": "2", "total": "5", "open": "1", "length": "2min"}
+    expect(page.locator(".legend li")).to_have_count(1)
+    expect(page.locator("#chart .readout")).to_have_text(re.compile(" · 3$"))
+    expect(page.get_by_role("columnheader", name="Length")).to_be_visible()
+
+
+def test_event_with_the_ending_of_session_times_is_plain(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=plain")
+    expect(row(page, "shop:ms")).to_be_visible()
+    assert tile(page, "last") == "600003"
+    assert cells(page, "shop:ms")[0] == "600000"
+    expect(page.locator("[data-tile=open]")).to_be_hidden()
+    expect(page.get_by_role("columnheader", name="Rate")).to_be_visible()
 
 
 def test_rate_of_a_late_rotation_uses_the_true_length(site: Site, page: Page) -> None:

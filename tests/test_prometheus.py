@@ -121,7 +121,22 @@ def test_each_dashboard_panel_has_data(watched: Monitoring, title: str) -> None:
     assert all(set(labels) == wanted for labels, _ in found)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("group", ["dynamic", "web"]), ("interval", ["1s", "24h"])])
+@pytest.mark.parametrize("title", ["Events per second", "Totals"])
+def test_only_milliseconds_of_sessions_are_in_no_panel(watched: Monitoring, title: str) -> None:
+    watched.count("dynamic", {"plain:ms": 1})
+    wanted = {("dynamic", "plain:ms"), ("visits", "shop")}
+
+    def shown() -> set[tuple[str, str]]:
+        found = watched.query(expression(PANELS[title]))
+        return {(labels["group"], labels["event"]) for labels, _ in found}
+
+    wait_until(lambda: wanted <= shown())
+    assert ("visits", "shop:ms") not in shown()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("group", ["dynamic", "visits", "web"]), ("interval", ["1s", "24h"])]
+)
 def test_each_dashboard_variable_has_values(watched: Monitoring, name: str, expected: list[str]) -> None:
     query = VARIABLES[name]["query"]["query"].replace("$group", ".*")
     series, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)

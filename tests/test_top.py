@@ -405,7 +405,13 @@ def test_counts_lost_by_redis_are_unknown_in_a_row(server: Server, days: Days) -
 def sample(counts: dict[str, int], **changed: Any) -> Sample:
     last = Snapshot("http", "24h", "last", 0.0, 86_400.0, counts, 86_500.0, 0)
     current = Snapshot("http", "24h", "cur", 86_400.0, None, counts, 86_500.0, 0)
-    parts = {"last": last, "current": current, "totals": counts, "trend": [last.rates] * 3}
+    parts = {
+        "last": last,
+        "current": current,
+        "totals": counts,
+        "trend": [last.rates] * 3,
+        "open_sessions": None,
+    }
     return Sample(**{**parts, "has_master": True, "read_at": 0.0, **changed})
 
 
@@ -459,6 +465,29 @@ def test_small_value_never_looks_like_0() -> None:
     lines = drawn(View(Target(HTTP, DAY)), sample({"once": 1, "never": 0}), 100, 10)
     assert lines[3].split()[:5] == ["once", "<0.01", "1", "1", "1"]
     assert lines[4].split()[:5] == ["never", "0", "0", "0", "0"]
+
+
+VISITS = from_dicts({"visits": {"auto_declare_events": True, "intervals": ["24h"], "sessions": {}}}).group(
+    "visits"
+)
+
+
+def test_milliseconds_of_sessions_are_in_no_row_bar_or_sum() -> None:
+    target = Target(VISITS, DAY)
+    found = sample({"shop": 3, "blog": 1, "shop:ms": 200_000, "blog:ms": 40_000}, open_sessions=2)
+    lines = drawn(View(target, "last"), found, 100, 7)
+    assert "2 open, mean length 1m" in lines[1]
+    assert [line.split()[0] for line in lines[3:5]] == ["shop", "blog"]
+    assert lines[5].strip() == ""
+    assert lines[3].count("━") > 3 * lines[4].count("━") - 3 > 10
+    overview = Overview([(found.last, found.current)], 0, 0.0)
+    listed = render.screen(View(), Answer(None, overview), [], [target], render.Size(100, 5), 0.0)
+    assert listed[3].plain.split()[2:5] == ["<0.01", "4", "4"]
+
+
+def test_event_with_the_ending_of_session_times_is_plain_without_sessions() -> None:
+    lines = drawn(View(Target(HTTP, DAY)), sample({"plain:ms": 7}), 100, 7)
+    assert lines[3].split()[:3] == ["plain:ms", "<0.01", "7"]
 
 
 def test_event_missing_in_last_interval_shows_0() -> None:

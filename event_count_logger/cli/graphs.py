@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from event_count_logger.cli.base import warn
 from event_count_logger.errors import StoreError, Unavailable
@@ -13,8 +14,14 @@ from event_count_logger.render import text
 from event_count_logger.render.munin_graphs import Graph
 from event_count_logger.store import Store, declared_first
 
-#: A graph, its events, and their counts; None if Redis did not answer.
-_GraphValues = tuple[Graph, list[str], Snapshot | None]
+
+class _GraphValues(NamedTuple):
+    """A graph, its events, and their counts and number of open sessions; None if Redis did not answer."""
+
+    graph: Graph
+    events: list[str]
+    snapshot: Snapshot | None = None
+    n_open: int | None = None
 
 
 def print_graphs(
@@ -33,13 +40,15 @@ def print_graphs(
         True if Redis has answered for all graphs; otherwise a WARNING was printed.
     """
     all_known = True
-    for graph, events, snapshot in _read(graphs, store):
+    for graph, events, snapshot, n_open in _read(graphs, store):
         if headings:
             print(render.heading(graph), end="")
         if settings:
             print(render.config(graph, events), end="")
         if values:
             print(render.values(events, snapshot), end="")
+            if graph.group.sessions:
+                print(render.session_values(graph.group, snapshot, n_open), end="")
         all_known = all_known and snapshot is not None
     return all_known
 
@@ -51,19 +60,25 @@ def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_GraphValues]:
     """
     reader, unavailable = Reader(store), False
     for graph in graphs:
-        drawn: _GraphValues = (graph, list(graph.group.events), None)
+        drawn = _GraphValues(graph, _drawn(graph, graph.group.events))
         try:
             if not unavailable:
-                drawn = _read_graph(reader, graph)
+                drawn = _read_graph(reader, store, graph)
         except StoreError as error:
             unavailable = isinstance(error, Unavailable)
             warn(str(error))
         yield drawn
 
 
-def _read_graph(reader: Reader, graph: Graph) -> _GraphValues:
+def _read_graph(reader: Reader, store: Store, graph: Graph) -> _GraphValues:
     (snapshot,) = read_once_rotated(reader, graph.group, graph.interval, "last")
     for warning in text.warnings([snapshot]):
         warn(warning)
     events = {*snapshot.counts, *reader.known_events(graph.group)}
-    return graph, declared_first(graph.group.events, events), snapshot
+    n_open = store.reads.open_sessions(graph.group) if graph.group.sessions else None
+    return _GraphValues(graph, _drawn(graph, declared_first(graph.group.events, events)), snapshot, n_open)
+
+
+def _drawn(graph: Graph, events: Iterable[str]) -> list[str]:
+    """Returns events without those that count milliseconds of sessions."""
+    return [event_id for event_id in events if not graph.group.is_session_time(event_id)]

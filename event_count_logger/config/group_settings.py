@@ -341,6 +341,16 @@ class GroupConfig:
         shortest_s = min(interval.length_s for interval in self.intervals)
         return shortest_s if self.sync_interval is None else min(self.sync_interval, shortest_s)
 
+    def is_session_time(self, event_id: str) -> bool:
+        """Returns whether an event counts milliseconds of sessions. They are never added to other counts."""
+        return self.sessions is not None and keys.is_session_time(event_id)
+
+    def mean_length_s(self, counts: Mapping[str, int]) -> float | None:
+        """Returns the mean length of the sessions in some counts, in seconds; None without sessions."""
+        times = [event_id for event_id in counts if self.is_session_time(event_id)]
+        n = sum(counts.get(keys.event_of_sessions(event_id), 0) for event_id in times)
+        return sum(counts[event_id] for event_id in times) / 1000 / n if n else None
+
     def interval(self, name: str) -> Interval | None:
         """Returns the interval with this name, or None; `60s` and `1m` are different names."""
         return next((interval for interval in self.intervals if interval.name == name), None)

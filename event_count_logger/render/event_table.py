@@ -25,6 +25,7 @@ class EventTable:
 
     def __init__(self, view: View, target: Target, sample: Sample, events: Sequence[str], width: int) -> None:
         self._view = view
+        self._target = target
         self._labels = {event_id: _label(target, event_id) for event_id in events}
         self._values = {name: column(sample, name) for name in COLUMNS[1:]}
         self._cells = {name: self._formatted(name, events) for name in sortable(target)[1:]}
@@ -91,7 +92,8 @@ class EventTable:
 
     def _bar(self, event_id: str) -> str:
         values = self._values["rate" if self._view.sort == "event" else self._view.sort] or {}
-        largest = max(values.values(), default=0)
+        is_time = self._target.group.is_session_time
+        largest = max((value for id, value in values.items() if not is_time(id)), default=0)
         return bar(values.get(event_id, 0) / largest, self._bar_width) if largest else ""
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
+from event_count_logger.config import GroupConfig
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.render.munin_graphs import Graph
 
@@ -25,6 +26,9 @@ _RESERVED = re.compile(r"root|multigraph|host_name|update|update_rate|graph_.*")
 _HASH_DIGITS = 32
 _GENERATED = re.compile(rf".*_[0-9a-f]{{{_HASH_DIGITS}}}")
 _LONGEST_START = 24
+
+#: The labels of what a group with sessions has beside its events, under IDs that no event can have.
+_OF_SESSIONS = {"@open": "open sessions", "@length": "mean length in seconds"}
 
 #: Characters kept at each end of a long label; longer labels would squeeze the numbers of the legend.
 _LABEL_SIDE = 16
@@ -53,6 +57,8 @@ def config(graph: Graph, events: Iterable[str]) -> str:
     ]
     for event_id in events:
         lines += _field(event_id, group.labels.get(event_id, event_id))
+    for id, label in _OF_SESSIONS.items() if group.sessions else ():
+        lines += _gauge(field_name(id), label)
     return _text(lines)
 
 
@@ -70,6 +76,23 @@ def values(events: Iterable[str], snapshot: Snapshot | None) -> str:
     return _text(f"{field_name(event_id)}.value {snapshot.counts.get(event_id, 0)}" for event_id in events)
 
 
+def session_values(group: GroupConfig, snapshot: Snapshot | None, n_open: int | None) -> str:
+    """Returns a line with the number of open sessions, and one with the mean length of those in a snapshot.
+
+    Args:
+        group: A group with sessions.
+        snapshot: The last finished interval; None if Redis did not answer.
+        n_open: Number of open sessions; None if Redis did not answer.
+    """
+    known = snapshot is not None and not snapshot.stale
+    length_s = group.mean_length_s(snapshot.counts) if snapshot is not None and known else None
+    values = (n_open if known else None, None if length_s is None else f"{length_s:.3f}")
+    return _text(
+        f"{field_name(id)}.value {'U' if value is None else value}"
+        for id, value in zip(_OF_SESSIONS, values, strict=True)
+    )
+
+
 def field_name(event_id: str) -> str:
     """Returns the name of an event's field: its ID if Munin accepts that, otherwise a name with a hash.
 
@@ -85,8 +108,12 @@ def field_name(event_id: str) -> str:
 def _field(event_id: str, label: str) -> list[str]:
     name, original = field_name(event_id), _line(event_id)
     short = _shortened(_line(label)) or name
-    lines = [f"{name}.label {short}", f"{name}.type GAUGE", f"{name}.min 0", f"{name}.draw LINE1"]
+    lines = _gauge(name, short)
     return lines if original in ("", short) else [*lines, f"{name}.info {original}"]
+
+
+def _gauge(name: str, label: str) -> list[str]:
+    return [f"{name}.label {label}", f"{name}.type GAUGE", f"{name}.min 0", f"{name}.draw LINE1"]
 
 
 def _line(text: str) -> str:

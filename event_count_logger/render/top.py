@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -127,7 +127,14 @@ def _group(view: View, target: Target, sample: Sample, events: Sequence[str], si
     shown = f"{first + 1} to {first + len(visible)} of " if len(visible) < len(events) else ""
     search = f" with '{printable(view.search)}'" if view.search else ""
     times = f" {shown}{counted(len(events), 'event')}{search} · {_times(target, sample)}"
+    if sample.open_sessions is not None:
+        times += f" · {count(sample.open_sessions)} open, mean length {_mean_length(target, sample)}"
     return [Text(times, "dim"), table.header(), *map(table.row, visible)]
+
+
+def _mean_length(target: Target, sample: Sample) -> str:
+    length_s = target.group.mean_length_s(sample.last.counts if sample.totals is None else sample.totals)
+    return NO_VALUE if length_s is None else duration(length_s)
 
 
 def _times(target: Target, sample: Sample) -> str:
@@ -164,9 +171,14 @@ def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size)
 def _pair(target: Target, last: Snapshot, current: Snapshot) -> tuple[Sequence[str], str]:
     freshness, style = _freshness(current)
     rated = current if last.empty else last
-    per_second = rate(sum(rated.counts.values()) / rated.span_s) if rated.span_s else NO_VALUE
-    sums = [NO_VALUE if each.empty else count(sum(each.counts.values())) for each in (last, current)]
+    per_second = rate(_sum(target, rated.counts) / rated.span_s) if rated.span_s else NO_VALUE
+    sums = [NO_VALUE if each.empty else count(_sum(target, each.counts)) for each in (last, current)]
     return (_name(target), target.interval.name, per_second, *sums, freshness), style
+
+
+def _sum(target: Target, counts: Mapping[str, int]) -> int:
+    """Returns the sum of counts, without the milliseconds of sessions."""
+    return sum(n for event_id, n in counts.items() if not target.group.is_session_time(event_id))
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -49,11 +49,10 @@ def action_name(payload: Mapping[str, Any]) -> ActionName | None:
 
 def timeout_s(sessions: SessionsConfig, payload: Mapping[str, Any]) -> float | None:
     """Returns the timeout of the session of a payload, in seconds; None for that of the group."""
-    interval_s = (payload.get("options") or {}).get("heartbeatInterval")
-    is_number = isinstance(interval_s, int | float) and not isinstance(interval_s, bool)
-    return (
-        _AUTO_TIMEOUT * interval_s if sessions.is_auto and is_number and 0 < interval_s <= LONGEST_S else None
-    )
+    interval_s: Any = (payload.get("options") or {}).get("heartbeatInterval")
+    if not sessions.is_auto or isinstance(interval_s, bool) or not isinstance(interval_s, int | float):
+        return None
+    return _AUTO_TIMEOUT * interval_s if 0 < interval_s <= LONGEST_S else None
 
 
 def is_saved(payload: Mapping[str, Any]) -> bool:

@@ -37,6 +37,7 @@ class Sample:
         current: The current interval, as of the same time.
         totals: All-time totals; None if the group keeps none.
         trend: Counts per second of the last finished intervals, oldest first.
+        open_sessions: Number of open sessions; None if the group has no sessions.
         has_master: True if a master of the group has a heartbeat.
         read_at: Time of the read, by the monotonic clock.
     """
@@ -45,6 +46,7 @@ class Sample:
     current: Snapshot
     totals: Mapping[str, int] | None
     trend: Sequence[Mapping[str, float]]
+    open_sessions: int | None
     has_master: bool
     read_at: float
 
@@ -85,6 +87,7 @@ class Sampler:
             current=current,
             totals=self._reader.totals(group).counts if group.totals else None,
             trend=before.trend if before and before.last.end == last.end else self._trend(target),
+            open_sessions=self._store.reads.open_sessions(group) if group.sessions else None,
             has_master=self._has_master(group),
             read_at=time.monotonic(),
         )

@@ -179,14 +179,15 @@ def column(sample: Sample, name: str) -> Mapping[str, float] | None:
 
 
 def sorted_events(view: View, sample: Sample) -> list[str]:
-    """Returns the events that the view shows, in its order."""
+    """Returns the events that the view shows, in its order, without milliseconds of sessions."""
     events = dict.fromkeys((*sample.last.counts, *sample.current.counts, *(sample.totals or ())))
     search = view.search.casefold()
     labels = view.target.group.labels if view.target else {}
     found = [
         event_id
         for event_id in events
-        if not search or search in event_id.casefold() or search in labels.get(event_id, "").casefold()
+        if not (view.target and view.target.group.is_session_time(event_id))
+        and (not search or search in event_id.casefold() or search in labels.get(event_id, "").casefold())
     ]
     found.sort(reverse=view.reverse)
     if view.sort != "event":

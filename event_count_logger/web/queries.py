@@ -99,8 +99,9 @@ class Queries:
     def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> representations.Counts:
         last, current = read_once_rotated(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
+        open_sessions = self._store.reads.open_sessions(group) if group.sessions else None
         history = self._reader.history(group, interval, n_history)
-        return representations.counts(group, interval, last, current, totals, history)
+        return representations.counts(group, interval, last, current, totals, open_sessions, history)
 
     def _readiness(self) -> representations.Readiness:
         try:

@@ -97,7 +97,11 @@ class History(TypedDict):
 
 
 class Counts(TypedDict):
-    """One interval of a group. `last` is null if no interval has finished, `totals` if they are off."""
+    """One interval of a group. `last` is null if no interval has finished, `totals` if they are off.
+
+    `open_sessions` is null if the group has no sessions. Otherwise each event `E` counts sessions, and `E:ms`
+    their milliseconds.
+    """
 
     group: str
     interval: str
@@ -111,6 +115,7 @@ class Counts(TypedDict):
     last: Finished | None
     current: Running | None
     totals: Mapping[str, int] | None
+    open_sessions: int | None
     history: History
 
 
@@ -152,6 +157,7 @@ def counts(
     last: Snapshot,
     current: Snapshot,
     totals: Totals | None,
+    open_sessions: int | None,
     history: Sequence[Snapshot],
 ) -> Counts:
     """Returns one interval of a group; `last` and `current` are from one snapshot."""
@@ -168,6 +174,7 @@ def counts(
         "last": None if last.empty else {"start": last.start, "end": last.end, "counts": last.counts},
         "current": None if current.empty else {"start": current.start, "counts": current.counts},
         "totals": totals.counts if totals else None,
+        "open_sessions": open_sessions,
         "history": _history(history),
     }
 

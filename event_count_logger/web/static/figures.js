@@ -2,6 +2,9 @@
 
 import { sumOf } from "./counts.js";
 
+/** Ends the event that counts the milliseconds of the sessions of another event. */
+const TIME = ":ms";
+
 const ALPHABET = new Intl.Collator(undefined, { numeric: true });
 
 /**
@@ -10,7 +13,8 @@ const ALPHABET = new Intl.Collator(undefined, { numeric: true });
  * A row has these fields:
  *
  *   id, label                   of the event
- *   last, current, rate, total  counts, and events per second; null where there is none yet
+ *   last, current, total        counts; null where there is none yet
+ *   rate                        events per second; of sessions, their mean length in seconds; null where unknown
  *   history                     for each of `spans` a count or null
  *   sum                         sum of the history
  *   rank                        position in alphabetical order
@@ -31,11 +35,12 @@ export class Figures {
 
   /** Replaces everything by an answer that includes the history. */
   load(answer) {
+    this.answer = answer;
     this.rows = [];
     this.#byId.clear();
     this.spans = answer.history.spans;
     this.labels = answer.labels;
-    for (const [id, counts] of Object.entries(answer.history.counts)) this.#row(id).history = counts;
+    for (const [id, counts] of this.#countsOf(answer.history.counts)) this.#row(id).history = counts;
     this.update(answer);
     this.#historyChanged();
   }
@@ -48,8 +53,24 @@ export class Figures {
     this.#take("total", answer.totals);
     const { last } = answer;
     const span_s = last && last.start !== null ? last.end - last.start : 0;
-    for (const row of this.rows) row.rate = span_s > 0 ? Number(row.last) / span_s : null;
+    for (const row of this.rows) {
+      if (this.hasSessions) row.rate = lengthOf(row.id, answer.totals ?? last?.counts ?? {});
+      else row.rate = span_s > 0 ? Number(row.last) / span_s : null;
+    }
     this.#rank();
+  }
+
+  /** True if events count sessions. Their milliseconds, `EVENT:ms`, then are in no row and in no sum. */
+  get hasSessions() {
+    return this.answer.open_sessions !== null;
+  }
+
+  /** Returns the mean length of all sessions in seconds; null if unknown. */
+  get meanLength_s() {
+    const counts = this.answer.totals ?? this.answer.last?.counts ?? {};
+    const times = Object.keys(counts).filter((id) => this.#isTime(id));
+    const [n, ms] = [times.map((id) => id.slice(0, -TIME.length)), times].map((ids) => sumOf(ids.map((id) => counts[id])));
+    return n > 0 ? Number(ms) / 1000 / Number(n) : null;
   }
 
   /** Adds an interval that has finished, and removes rows that have no count left. */
@@ -57,7 +78,7 @@ export class Figures {
     if (this.spans.length && start < this.spans.at(-1).end) return;
     this.spans.push({ start, end, position });
     for (const row of this.rows) row.history.push(null);
-    for (const [id, count] of Object.entries(counts)) this.#row(id).history[this.spans.length - 1] = count;
+    for (const [id, count] of this.#countsOf(counts)) this.#row(id).history[this.spans.length - 1] = count;
     if (this.spans.length > this.historyLength) {
       this.spans.shift();
       for (const row of this.rows) row.history.shift();
@@ -85,7 +106,16 @@ export class Figures {
   #take(column, counts) {
     const absent = counts ? 0 : null; // null: there are no counts yet
     for (const row of this.rows) row[column] = absent;
-    for (const [id, count] of Object.entries(counts ?? {})) this.#row(id)[column] = count;
+    for (const [id, count] of this.#countsOf(counts ?? {})) this.#row(id)[column] = count;
+  }
+
+  /** Returns entries of event and count, without the milliseconds of sessions. */
+  #countsOf(counts) {
+    return Object.entries(counts).filter(([id]) => !this.#isTime(id));
+  }
+
+  #isTime(id) {
+    return this.hasSessions && id.endsWith(TIME);
   }
 
   #row(id) {
@@ -126,4 +156,10 @@ export class Figures {
     this.rows.sort((a, b) => ALPHABET.compare(a.label, b.label));
     this.rows.forEach((row, index) => (row.rank = index));
   }
+}
+
+/** Returns the mean length of the sessions of an event in seconds; null if there are none. */
+function lengthOf(id, counts) {
+  const n = Object.hasOwn(counts, id) ? Number(counts[id]) : 0;
+  return n > 0 ? Number(counts[`${id}${TIME}`] ?? 0) / 1000 / n : null;
 }

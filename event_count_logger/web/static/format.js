@@ -45,6 +45,12 @@ function two(big, bigUnit, small, smallUnit) {
   return small ? `${big} ${bigUnit} ${small} ${smallUnit}` : `${big} ${bigUnit}`;
 }
 
+/** Formats the mean length of sessions, in seconds, or null. */
+export function formatLength(seconds) {
+  if (seconds === null) return NOTHING;
+  return seconds < 10 ? `${formatRate(seconds)} s` : formatDuration(seconds);
+}
+
 /** Formats Unix seconds as local time of day; `isExact` adds the seconds. */
 export function formatTime(timestamp, isExact = false) {
   return (isExact ? EXACT_TIME : TIME).format(new Date(timestamp * 1000));

@@ -64,7 +64,7 @@ export class GroupView {
     setText(find("#n_events"), numberOf(rows, figures.rows));
     find("#no_match").hidden = rows.length > 0;
     setText(find("#no_match"), figures.rows.length ? "No event matches the filter." : "No events were counted yet.");
-    this.#table.show(sorted(rows, route.sort), route.sort, this.#selected);
+    this.#table.show(sorted(rows, route.sort), route.sort, this.#selected, figures.hasSessions);
   }
 
   #showChart(rows) {

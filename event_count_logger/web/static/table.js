@@ -1,7 +1,7 @@
 /** The table of events. Only visible rows are in the page, so the number of events is not limited. */
 
 import { element, setAttribute, setText } from "./dom.js";
-import { formatCount, formatRate } from "./format.js";
+import { formatCount, formatLength, formatRate } from "./format.js";
 import { drawSparkline, newSparkline } from "./sparkline.js";
 
 /** Rows drawn above and below the visible ones, for a scroll before the next drawing. */
@@ -17,6 +17,7 @@ export class Table {
   #rows = [];
   #nodes = [];
   #selected = null;
+  #hasSessions = false;
 
   /** `selects(id)` is called when a row is clicked, `sorts(column)` when a column header is. */
   constructor(table, { selects, sorts }) {
@@ -29,9 +30,14 @@ export class Table {
     table.tHead.addEventListener("click", ({ target }) => sorts(target.closest("button")?.value));
   }
 
-  /** Shows these rows in this order; `selected` is the ID of an event, or null. */
-  show(rows, sort, selected) {
+  /**
+   * Shows these rows in this order; `selected` is the ID of an event, or null. With `hasSessions` the rates are mean
+   * lengths.
+   */
+  show(rows, sort, selected, hasSessions) {
     this.#rows = rows;
+    this.#hasSessions = hasSessions;
+    setText(this.#table.tHead.querySelector("[value=rate]"), hasSessions ? "Length" : "Rate");
     this.#selected = selected;
     setAttribute(this.#table, "aria-rowcount", rows.length + 1);
     for (const head of this.#table.tHead.rows[0].cells) {
@@ -92,7 +98,7 @@ export class Table {
     setAttribute(name, "title", row.id);
     fillCell(last, formatCount(row.last));
     fillCell(current, formatCount(row.current));
-    fillCell(rate, formatRate(row.rate));
+    fillCell(rate, this.#hasSessions ? formatLength(row.rate) : formatRate(row.rate));
     fillCell(total, formatCount(row.total));
     drawSparkline(history.firstChild, row);
   }

@@ -2,7 +2,7 @@
 
 import { isStale } from "./conditions.js";
 import { setText } from "./dom.js";
-import { formatCount, formatDuration, formatRate, formatSpan, formatTime } from "./format.js";
+import { formatCount, formatDuration, formatLength, formatRate, formatSpan, formatTime } from "./format.js";
 
 /** Characters that fit in large type. */
 const LONG = 13;
@@ -12,6 +12,8 @@ export function showTiles(root, figures, now) {
   const tiles = tilesOf(figures, now);
   for (const [name, { value, detail }] of Object.entries(tiles)) {
     const tile = root.querySelector(`[data-tile="${name}"]`);
+    tile.hidden = value === null;
+    if (tile.hidden) continue;
     setText(tile.querySelector(".value"), value);
     tile.querySelector(".value").classList.toggle("long", value.length > LONG);
     setText(tile.querySelector(".detail"), detail);
@@ -28,6 +30,8 @@ function tilesOf(figures, now) {
     last: { value: formatCount(sum), detail: lastDetail(last, figures.answer.length_s, now) },
     current: { value: formatCount(figures.sum("current")), detail: currentDetail(current, now) },
     rate: { value: formatRate(span_s > 0 ? Number(sum) / span_s : null), detail: "per second" },
+    open: { value: figures.hasSessions ? formatCount(figures.answer.open_sessions) : null, detail: "sessions now" },
+    length: { value: figures.hasSessions ? formatLength(figures.meanLength_s) : null, detail: "per session" },
     total: { value: formatCount(figures.sum("total")), detail: totals ? "all-time" : "not kept" },
   };
 }
