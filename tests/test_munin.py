@@ -231,7 +231,7 @@ def test_plugin_draws_no_milliseconds_of_sessions(
     redis = {"port": free_port()} if is_away else server.config
     groups = {"visits": {"events": ["shop"], "intervals": ["24h"], "sessions": {}}}
     file = config_file({"redis": redis, "groups": groups})
-    printed = run("ecl", "munin", "ecl_visits", "config", "-c", file).stdout
+    printed = run("ecl", "munin", "--config", file, "ecl_visits", "config").stdout
     assert [line for line in printed.splitlines() if line.startswith("shop") and ".label" in line] == [
         "shop.label shop"
     ]
