@@ -16,8 +16,12 @@ class Session:
     """One session, such as a visit or a run of a program; see `EventGroup.session`.
 
     Its duration is the sum of the gaps between its actions; each gap counts at most the timeout of the group.
-    `at` is the time of an action in Unix seconds; None means now. Repeated, late or unordered actions count
-    as if each had arrived once and in order.
+    `at` is the time of an action in Unix seconds; None means now. After its end, or a gap longer than the
+    setting `expire_after`, the same ID can start another session.
+
+    Actions may be repeated, and may arrive in any order. They count as if each had arrived once and in order,
+    unless a count would have to fall. Counts never fall: an end that arrives after later heartbeats leaves
+    their time counted. That time is set off against further time of the same ID.
 
     All methods raise TypeError or ValueError for an invalid event or time, and no other error.
 
@@ -43,7 +47,7 @@ class Session:
         self._record = record
 
     def start(self, at: float | None = None) -> None:
-        """Record the start of the session; only the first start counts."""
+        """Record the start of the session. After an end it begins another session."""
         self._record(self.id, self.event, "start", at)
 
     def heartbeat(self, at: float | None = None) -> None:
@@ -51,7 +55,7 @@ class Session:
         self._record(self.id, self.event, "heartbeat", at)
 
     def end(self, at: float | None = None) -> None:
-        """Record the end of the session; later actions add nothing."""
+        """Record the end of the session. Until the next start, later actions add nothing."""
         self._record(self.id, self.event, "end", at)
 
 
