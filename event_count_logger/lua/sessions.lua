@@ -46,15 +46,17 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
     redis.call('HLEN', hash)
 
     local function parse(value)
-        local words, names = value:match('^([^:]*):(.*)$')
-        local spans, events = {}, {}
-        local list, lost, surplus, debt = words:match('^([^;]*);(.*);(.*);(.*)$')
-        for start, first, length, stop in (list or words):gmatch('(s?)(%d+)%+?(%d*)(e?)') do
+        local list, lost, surplus, debt, names = value:match('^([^:;]*);?(%d*);?(%d*);?(%d*):(.*)$')
+        local spans, events = {}, {names}
+        for start, first, length, stop in list:gmatch('(s?)(%d+)%+?(%d*)(e?)') do
             first = tonumber(first)
             spans[#spans + 1] = {first, first + (tonumber(length) or 0), start == 's', stop == 'e'}
         end
-        for name in names:gmatch('[^\n]+') do
-            events[#events + 1] = name
+        if names:find('\n', 1, true) then
+            events = {}
+            for name in names:gmatch('[^\n]+') do
+                events[#events + 1] = name
+            end
         end
         return {
             spans = spans,
@@ -186,7 +188,16 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
             return 0, 0
         end
         local joined_ms = math.min(timeout, expire_after)
-        local old_begins, old_ms = sessions_of(session.spans, timeout, joined_ms)
+        local span = session.spans[1]
+        if action == 'heartbeat' and span and not session.spans[2] and not span[4] and session.debt == 0
+            and time > span[2] and time - span[2] <= joined_ms then
+            -- The usual case needs no division into sessions: it is the newest report of the only span, which is open.
+            local added = time - span[2]
+            span[2], session.is_open, changed[id] = time, true, true
+            session.was_open = session.was_open == nil or session.was_open
+            return 0, added, session.events[1]
+        end
+        local old_begins, old_ms, was_open = sessions_of(session.spans, timeout, joined_ms)
         for _, begin in ipairs(action == 'end' and old_begins or {}) do
             if begin > time and begin - time <= SKEW_MS then
                 time = begin
@@ -226,6 +237,9 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
 
         local name = events[at]
         session.spans, session.is_open = spans, is_open
+        if session.was_open == nil then
+            session.was_open = was_open  -- as it is stored
+        end
         while #session.spans > MOST_SPANS do
             drop_oldest(session)
         end
@@ -282,7 +296,7 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
             local session = loaded[id]
             local last = session.spans[#session.spans][2]
             redis.call('HSET', hash, id, format(session))
-            if not session.is_new then
+            if session.is_open ~= session.was_open then
                 redis.call('ZREM', session.is_open and ended or open, id)
             end
             redis.call('ZADD', session.is_open and open or ended, math.min(now, math.max(last, now - expire_after)), id)
