@@ -152,7 +152,7 @@ def bucket(event_id: str, bound: str) -> str:
 
 def parse_bucket(event_id: str) -> tuple[str, float] | None:
     """Returns the event and the bound of a bucket; None for an event that is no bucket."""
-    found = _OF_BUCKET.fullmatch(event_id)
+    found = _OF_BUCKET.fullmatch(event_id) if _BUCKET in event_id else None
     return (found[1], float(found[2])) if found else None
 
 

@@ -55,6 +55,7 @@ GROUPS: dict[str, Any] = {
     "hostile": {"auto_declare_events": True, "intervals": ["24h"]},
     "visits": {"events": ["shop", "blog"], "intervals": ["24h"], "sessions": {}, "unit": "visits"},
     "plain": {"events": ["shop", "shop:ms"], "intervals": ["24h"]},
+    "histogram": {"auto_declare_events": True, "intervals": ["24h"]},
     "bare": {"events": ["a"], "intervals": ["24h"], "history": 0, "totals": False},
     "fresh": {"events": ["a"], "intervals": ["24h"]},
     "many": {"events": [f"customer:{number:05}" for number in range(10_000)], "intervals": ["24h"]},
@@ -96,6 +97,9 @@ def make_past(config: Config) -> None:
     visit = SessionAction("visitor", "blog", "start", store.client.server_time())
     store.commits.commit_actions(visits, [visit], now=today)
     count_on_day("bare", 0, {"a": 1})
+    count_on_day("histogram", 2, {})
+    count_on_day("histogram", 1, {"undefined": 1, "r": 5, "r:le:0.5": 2, "r:le:1": 4, "alone:le:1": 3})
+    count_on_day("histogram", 0, {})
     events = config.group("many").events
     for days_ago in range(5, 0, -1):
         count_on_day(
@@ -227,6 +231,13 @@ def test_event_with_the_ending_of_session_times_is_plain(site: Site, page: Page)
     assert cells(page, "shop:ms")[0] == "600000"
     expect(page.locator("[data-tile=open]")).to_be_hidden()
     expect(page.get_by_role("columnheader", name="Rate")).to_be_visible()
+
+
+def test_buckets_of_a_histogram_are_in_no_sum_and_no_row(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=histogram")
+    expect(row(page, "r")).to_be_visible()
+    assert sorted(names(page)) == ["alone:le:1", "r", "undefined"]
+    assert tile(page, "last") == "9"
 
 
 def test_rate_of_a_late_rotation_uses_the_true_length(site: Site, page: Page) -> None:

@@ -485,6 +485,16 @@ def test_milliseconds_of_sessions_are_in_no_row_bar_or_sum() -> None:
     assert listed[3].plain.split()[2:5] == ["<0.01", "4", "4"]
 
 
+def test_buckets_of_a_histogram_are_in_no_row_or_sum() -> None:
+    found = sample({"r": 3, "r:le:0.5": 1, "r:le:1": 2, "alone:le:1": 4})
+    lines = drawn(View(Target(HTTP, DAY), "last"), found, 100, 7)
+    assert [line.split()[0] for line in lines[3:5]] == ["alone:le:1", "r"]
+    assert lines[5].strip() == ""
+    overview = Overview([(found.last, found.current)], 0, 0.0)
+    listed = render.screen(View(), Answer(None, overview), [], [Target(HTTP, DAY)], render.Size(100, 5), 0.0)
+    assert listed[3].plain.split()[3:5] == ["7", "7"]
+
+
 def test_event_with_the_ending_of_session_times_is_plain_without_sessions() -> None:
     lines = drawn(View(Target(HTTP, DAY)), sample({"plain:ms": 7}), 100, 7)
     assert lines[3].split()[:3] == ["plain:ms", "<0.01", "7"]

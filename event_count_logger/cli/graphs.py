@@ -60,7 +60,7 @@ def _read(graphs: Iterable[Graph], store: Store) -> Iterator[_GraphValues]:
     """
     reader, unavailable = Reader(store), False
     for graph in graphs:
-        drawn = _GraphValues(graph, _drawn(graph, graph.group.events))
+        drawn = _GraphValues(graph, graph.group.addable(graph.group.events))
         try:
             if not unavailable:
                 drawn = _read_graph(reader, store, graph)
@@ -76,9 +76,5 @@ def _read_graph(reader: Reader, store: Store, graph: Graph) -> _GraphValues:
         warn(warning)
     events = {*snapshot.counts, *reader.known_events(graph.group)}
     n_open = store.reads.open_sessions(graph.group) if graph.group.sessions else None
-    return _GraphValues(graph, _drawn(graph, declared_first(graph.group.events, events)), snapshot, n_open)
-
-
-def _drawn(graph: Graph, events: Iterable[str]) -> list[str]:
-    """Returns events without those that count milliseconds of sessions."""
-    return [event_id for event_id in events if not graph.group.is_session_time(event_id)]
+    drawn = graph.group.addable(declared_first(graph.group.events, events))
+    return _GraphValues(graph, drawn, snapshot, n_open)

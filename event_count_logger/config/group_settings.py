@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -342,8 +342,22 @@ class GroupConfig:
         return shortest_s if self.sync_interval is None else min(self.sync_interval, shortest_s)
 
     def is_session_time(self, event_id: str) -> bool:
-        """Returns whether an event counts milliseconds of sessions. They are never added to other counts."""
+        """Returns whether an event counts milliseconds of sessions."""
         return self.sessions is not None and keys.is_session_time(event_id)
+
+    def addable(self, events: Collection[str]) -> list[str]:
+        """Returns the events whose counts may be added up.
+
+        The others count milliseconds of sessions, or are buckets of histograms, which count the same numbers
+        several times.
+        """
+        known = set(events)
+        of_histogram = {event_id: keys.parse_bucket(event_id) for event_id in events}
+        return [
+            event_id
+            for event_id, bucket in of_histogram.items()
+            if not (self.is_session_time(event_id) or (bucket and bucket[0] in known))
+        ]
 
     def mean_length_s(self, counts: Mapping[str, int]) -> float | None:
         """Returns the mean length of the sessions in some counts, in seconds; None without sessions."""

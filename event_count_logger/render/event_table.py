@@ -92,8 +92,7 @@ class EventTable:
 
     def _bar(self, event_id: str) -> str:
         values = self._values["rate" if self._view.sort == "event" else self._view.sort] or {}
-        is_time = self._target.group.is_session_time
-        largest = max((value for id, value in values.items() if not is_time(id)), default=0)
+        largest = max((values[id] for id in self._target.group.addable(values)), default=0)
         return bar(values.get(event_id, 0) / largest, self._bar_width) if largest else ""
 
 

@@ -177,8 +177,8 @@ def _pair(target: Target, last: Snapshot, current: Snapshot) -> tuple[Sequence[s
 
 
 def _sum(target: Target, counts: Mapping[str, int]) -> int:
-    """Returns the sum of counts, without the milliseconds of sessions."""
-    return sum(n for event_id, n in counts.items() if not target.group.is_session_time(event_id))
+    """Returns the sum of the counts that may be added up."""
+    return sum(counts[event_id] for event_id in target.group.addable(counts))
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:

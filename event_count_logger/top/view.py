@@ -179,15 +179,16 @@ def column(sample: Sample, name: str) -> Mapping[str, float] | None:
 
 
 def sorted_events(view: View, sample: Sample) -> list[str]:
-    """Returns the events that the view shows, in its order, without milliseconds of sessions."""
-    events = dict.fromkeys((*sample.last.counts, *sample.current.counts, *(sample.totals or ())))
+    """Returns the events that the view shows, in its order; only those whose counts may be added up."""
+    events = list(dict.fromkeys((*sample.last.counts, *sample.current.counts, *(sample.totals or ()))))
     search = view.search.casefold()
     labels = view.target.group.labels if view.target else {}
+    if view.target:
+        events = view.target.group.addable(events)
     found = [
         event_id
         for event_id in events
-        if not (view.target and view.target.group.is_session_time(event_id))
-        and (not search or search in event_id.casefold() or search in labels.get(event_id, "").casefold())
+        if not search or search in event_id.casefold() or search in labels.get(event_id, "").casefold()
     ]
     found.sort(reverse=view.reverse)
     if view.sort != "event":

@@ -5,6 +5,9 @@ import { sumOf } from "./counts.js";
 /** Ends the event that counts the milliseconds of the sessions of another event. */
 const TIME = ":ms";
 
+/** A bucket of a histogram: the event of the histogram, and an upper bound. */
+const BUCKET = /^(.+):le:-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?$/s;
+
 const ALPHABET = new Intl.Collator(undefined, { numeric: true });
 
 /**
@@ -109,9 +112,9 @@ export class Figures {
     for (const [id, count] of this.#countsOf(counts ?? {})) this.#row(id)[column] = count;
   }
 
-  /** Returns entries of event and count, without the milliseconds of sessions. */
+  /** Returns entries of event and count, without milliseconds of sessions and buckets of histograms. */
   #countsOf(counts) {
-    return Object.entries(counts).filter(([id]) => !this.#isTime(id));
+    return Object.entries(counts).filter(([id]) => !this.#isTime(id) && !isBucket(id, counts));
   }
 
   #isTime(id) {
@@ -156,6 +159,12 @@ export class Figures {
     this.rows.sort((a, b) => ALPHABET.compare(a.label, b.label));
     this.rows.forEach((row, index) => (row.rank = index));
   }
+}
+
+/** Returns whether an event is a bucket of a histogram that is in the same counts. */
+function isBucket(id, counts) {
+  const bucket = BUCKET.exec(id);
+  return bucket !== null && Object.hasOwn(counts, bucket[1]);
 }
 
 /** Returns the mean length of the sessions of an event in seconds; null if there are none. */
