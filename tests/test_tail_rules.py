@@ -74,6 +74,12 @@ def test_each_matching_rule_counts_and_other_lines_are_unmatched(count: Count) -
     assert counts(tally) == {"request": 2, "error": 2, "@unmatched": 2}
 
 
+def test_numbers_of_rule_without_matching_line_are_not_counted(count: Count) -> None:
+    numbers = {"ms": "{ms}", "ms_{ms}": "{ms}", "us": {"value": "{ms}", "times": 1000}}
+    tally = count(b"other\n", {"match": r"took (?P<ms>\d+)", "counts": numbers})
+    assert counts(tally) == {"@unmatched": 1}
+
+
 def test_lines_without_rules_are_unmatched(count: Count) -> None:
     assert counts(count(b"a\nb\n")) == {"@unmatched": 2}
 

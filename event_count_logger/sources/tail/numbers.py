@@ -105,7 +105,7 @@ def _shown(number: Captured) -> str:
 
 def _are_plain(numbers: Sequence[Captured]) -> bool:
     """Returns whether all numbers are present, made of digits, and shorter than the largest one."""
-    if not all(numbers):
+    if not numbers or not all(numbers):
         return not numbers
     if not isinstance(numbers[0], str):
         return False
