@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 
 from event_count_logger.logs import counted
 from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, discover
+from event_count_logger.sources.tail.framing import Lines
 from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
 
 #: Seconds and stable scans for which a missing file is looked for.
@@ -79,15 +80,17 @@ class Registry:
         files: Open files by device and inode.
     """
 
-    def __init__(self, pattern: str, warn_once: Callable[[str, str], None]) -> None:
+    def __init__(self, pattern: str, framing: Lines, warn_once: Callable[[str, str], None]) -> None:
         """`begin` or `resume` opens the first files.
 
         Args:
             pattern: Absolute path of the files, which may contain wildcards.
+            framing: Finds the records in the files.
             warn_once: Logs a warning; see `Admission.warn_once`.
         """
         self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
+        self._framing = framing
         self._warn_once = warn_once
         self._done_until = 0.0
         self._missing: list[_MissingFile] = []
@@ -133,7 +136,7 @@ class Registry:
         for file in checkpoint.files:
             for candidate in _candidates(file, discover(self._pattern, (file,)).files):
                 with suppress(OSError):
-                    reopened = TailedFile.reopen(candidate, file)
+                    reopened = TailedFile.reopen(candidate, file, self._framing)
                     if reopened:
                         reopened.close()
                         return True
@@ -179,7 +182,7 @@ class Registry:
 
     def _open(self, found: FoundFile, at_end: bool = False) -> None:
         with self._warning_if_unreadable(found.path):
-            self.files[found.identity] = TailedFile.open(found, at_end)
+            self.files[found.identity] = TailedFile.open(found, self._framing, at_end)
 
     def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
         """Search the new files for a missing one or its copy; return whether the search is over.
@@ -188,7 +191,7 @@ class Registry:
         """
         for candidate in _candidates(missing.checkpoint, new.values()):
             try:
-                reopened = TailedFile.reopen(candidate, missing.checkpoint)
+                reopened = TailedFile.reopen(candidate, missing.checkpoint, self._framing)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -241,7 +244,7 @@ class Registry:
                 # A renamed file is not copied any more, but the next file may start with the same lines.
                 if (not other.is_rotated or modified <= other.modified) and other.starts_like(file):
                     # Once the deleted file is closed, nothing else shows that its copy was read.
-                    if other.is_deleted and other.offset >= end_of_lines(file):
+                    if other.is_deleted and other.offset >= end_of_lines(file, self._framing):
                         self._open(found, at_end=True)
                     return True
             # If an open file was truncated meanwhile, its content cannot be compared: the next scan decides.

@@ -21,6 +21,7 @@ from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.tail.discovery import Checkpoint
+from event_count_logger.sources.tail.framing import Lines
 from event_count_logger.sources.tail.machine_id import identity
 from event_count_logger.sources.tail.matching import Matcher
 from event_count_logger.sources.tail.registry import Registry
@@ -96,7 +97,7 @@ class Tail:
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
-        self._registry = Registry(config.file, admission.warn_once)
+        self._registry = Registry(config.file, Lines(), admission.warn_once)
         self._checkpoint = Checkpoint()  # of the last commit
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprint, FoundFile
+from event_count_logger.sources.tail.framing import Lines, Until
 
 #: Bytes of the longest line that is matched.
 _LONGEST_LINE = 1 << 20
@@ -19,6 +20,9 @@ LARGEST_CHUNK = _LONGEST_LINE + 1
 
 #: Bytes of a usual chunk: some hundred lines, which stay in the cache of the processor.
 _CHUNK = 1 << 17
+
+#: Seconds without new data after which the last record is complete although only the next one shows its end.
+_IDLE_S = 5.0
 
 #: FS_IOC_GETVERSION: reads a `long` from the file system, command 1 of group 'v'.
 _GET_GENERATION = 2 << 30 | struct.calcsize("l") << 16 | ord("v") << 8 | 1
@@ -31,7 +35,8 @@ class TailedFile:
         path: Path under which the file is or was written.
         identity: Device and inode.
         generation: Generation of the inode; 0 if unknown.
-        offset: Bytes read so far, up to the end of a line.
+        framing: Finds the records in the file.
+        offset: Bytes read so far, up to the end of a record, or to a forced end; see framing.py.
         size: Size of the file when its content was last checked.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
         is_rotated: True if the file was renamed by rotation.
@@ -42,10 +47,11 @@ class TailedFile:
         modified: Time of the last modification that was read, Unix seconds; never in the future.
     """
 
-    def __init__(self, path: str, file: int, offset: int) -> None:
+    def __init__(self, path: str, file: int, offset: int, framing: Lines) -> None:
         """Takes ownership of an open file descriptor."""
         status = os.fstat(file)
         self.path = path
+        self.framing = framing
         self.identity = (status.st_dev, status.st_ino)
         self.generation = _generation(file)
         self.offset = offset
@@ -57,26 +63,30 @@ class TailedFile:
         self._file = file
         self._fingerprint = Fingerprint.of(file, offset)
         self._end_state = (-1, -1)  # size and modification time when the last read found nothing more
+        self._end_at = 0.0  # time of that read, as `time.monotonic()`
+        self._end_until = Until.RECORD  # of that read
+        self._may_be_inside = offset > 0  # the offset may stand inside a record that was counted
         self._scanned = 0  # the line at `offset` has no line feed before this offset
 
     @classmethod
-    def open(cls, found: FoundFile, at_end: bool = False) -> TailedFile:
+    def open(cls, found: FoundFile, framing: Lines, at_end: bool = False) -> TailedFile:
         """Open a file at its start, or at the end of its last complete line.
 
         Raises:
             OSError: The file cannot be opened, or was replaced.
         """
         file = open_file(found)
-        return cls(found.original_path, file, end_of_lines(file) if at_end else 0)
+        offset = end_of_lines(file, framing) if at_end else 0
+        return cls(found.original_path, file, offset, framing)
 
     @classmethod
-    def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint) -> TailedFile | None:
+    def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint, framing: Lines) -> TailedFile | None:
         """Open a file at the offset of a checkpoint; return None if the content before it is different.
 
         Raises:
             OSError: The file cannot be opened, or was replaced.
         """
-        file = cls(checkpoint.path, open_file(found), checkpoint.offset)
+        file = cls(checkpoint.path, open_file(found), checkpoint.offset, framing)
         is_reused = file.identity == checkpoint.identity and file.generation != checkpoint.generation
         has_content = file.size >= checkpoint.offset and file.checkpoint.digest == checkpoint.digest
         if has_content and not is_reused:
@@ -112,27 +122,36 @@ class TailedFile:
         n = os.fstat(file).st_size  # read first: a copy in the making grows
         return n <= os.fstat(self._file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
 
-    def chunks(self, most: int) -> Iterator[bytes]:
-        """Yield complete lines in chunks, up to the last line or about `most` bytes.
+    def chunks(self, most: int, until: Until = Until.RECORD) -> Iterator[bytes]:
+        """Yield complete records in chunks, up to the last one or about `most` bytes.
 
         Reading ends early when the file turns out to be truncated, and on an error; see `error`.
+
+        Args:
+            most: Number of bytes.
+            until: The last bytes that are read. Without new data for 5 s, the last complete line is read.
         """
         try:
-            yield from self._chunks(most)
+            yield from self._chunks(most, until)
         except OSError as error:
             self.error = error
 
-    def _chunks(self, most: int) -> Iterator[bytes]:
-        until = self.offset + most
+    def _chunks(self, most: int, until: Until) -> Iterator[bytes]:
+        last = self.offset + most
         status = os.fstat(self._file)
         state = (status.st_size, status.st_mtime_ns)
         self.is_at_end = state == self._end_state
         if self.is_at_end:
-            return
-        while self.offset < until:
-            chunk = self._read()
+            is_idle = time.monotonic() > self._end_at + _IDLE_S
+            until = max(until, Until.LINE) if is_idle else until
+            if until <= self._end_until:
+                return
+        while self.offset < last:
+            chunk = self._read(until)
             if chunk is None:
-                self._end_state = state
+                if not self.is_at_end:
+                    self._end_at = time.monotonic()
+                self._end_state, self._end_until = state, until
                 return
             yield chunk
 
@@ -140,41 +159,63 @@ class TailedFile:
         """Close the file descriptor."""
         os.close(self._file)
 
-    def _read(self) -> bytes | None:
-        """Read the next complete lines; return b'' for a line that is too long, None at the end."""
+    def _read(self, until: Until) -> bytes | None:
+        """Read the next records; return b'' for bytes that are not counted, None at the end."""
         for size in (_CHUNK, LARGEST_CHUNK):
             data = os.pread(self._file, size, self.offset)
-            lines = data[: data.rfind(b"\n") + 1]
-            if lines or len(data) < size:
-                break
-        else:
-            return self._skip_line()
-        if not self._is_intact_up_to(self.offset + len(data)):
-            return None
-        self._advance(self._fingerprint.after(lines), len(lines))
-        return lines or None
-
-    def _skip_line(self) -> bytes | None:
-        """Skip a line that is too long, without keeping it in memory; return None if its end is missing."""
-        position = max(self._scanned, self.offset + LARGEST_CHUNK)
-        while data := os.pread(self._file, _LONGEST_LINE, position):
-            end = data.find(b"\n") + 1
-            position += end or len(data)
+            if self._may_be_inside and (n := self._n_counted(data)):
+                return None if self._take(data[:n], is_forced=True) is None else b""
+            end = self.framing.end(data)
             if end:
+                return self._take(data[:end])
+            if len(data) < size:
+                return self._take(data[: self._forced_end(data, until)], is_forced=True)
+        end = self.framing.end_of_lines(data)  # the record is too long: take its first lines
+        return self._take(data[:end], is_forced=True) if end else self._skip_line(until)
+
+    def _forced_end(self, data: bytes, until: Until) -> int:
+        if until == Until.RECORD:
+            return 0
+        return self.framing.end_of_lines(data) if until == Until.LINE else self.framing.whole(data)
+
+    def _n_counted(self, data: bytes) -> int:
+        """Returns the number of bytes that belong to a record that was counted before a forced end."""
+        n = min(self.offset, _LONGEST_LINE)
+        return self.framing.begin(os.pread(self._file, n, self.offset - n), data) if data else 0
+
+    def _take(self, data: bytes, is_forced: bool = False) -> bytes | None:
+        """Advance the offset by data; return it with complete lines, or None if there is nothing to take."""
+        if not self._is_intact_up_to(self.offset + len(data)) or not data:
+            return None
+        self._advance(self._fingerprint.after(data), len(data), is_forced)
+        is_incomplete = is_forced and self.framing.end_of_lines(data) < len(data)
+        return data + self.framing.newline if is_incomplete else data
+
+    def _skip_line(self, until: Until) -> bytes | None:
+        """Skip a line that is too long, without keeping it in memory; return None if its end is missing."""
+        position = max(self._scanned, self.offset + _LONGEST_LINE)
+        end = 0
+        while not end:
+            data = os.pread(self._file, _LONGEST_LINE, position)
+            end = self.framing.end_of_line(data)
+            n = end or self.framing.whole(data)
+            if not n:
                 break
+            position += n
         fingerprint = Fingerprint.of(self._file, position)
         if not self._is_intact_up_to(position):
             return None
-        if not data:
+        if not end and until < Until.FILE:
             self._scanned = position
             return None
-        self._advance(fingerprint, position - self.offset)
+        self._advance(fingerprint, position - self.offset, is_forced=True)
         self.n_skipped += 1
         return b""
 
-    def _advance(self, fingerprint: Fingerprint, n: int) -> None:
+    def _advance(self, fingerprint: Fingerprint, n: int, is_forced: bool) -> None:
         self._fingerprint = fingerprint
         self.offset += n
+        self._may_be_inside = is_forced
 
     def _is_intact_up_to(self, size: int) -> bool:
         """Returns whether the bytes that were read are unchanged and the file has at least `size` bytes."""
@@ -210,11 +251,11 @@ def _generation(file: int) -> int:
     return int.from_bytes(answer[:4], sys.byteorder)
 
 
-def end_of_lines(file: int) -> int:
+def end_of_lines(file: int, framing: Lines) -> int:
     """Returns the end of the last complete line; the end of the file if no line ends in its last MiB."""
-    size = os.fstat(file).st_size
+    size = os.fstat(file).st_size // len(framing.newline) * len(framing.newline)
     begin = max(0, size - _LONGEST_LINE)
-    end = os.pread(file, size - begin, begin).rfind(b"\n") + 1
+    end = framing.end_of_lines(os.pread(file, size - begin, begin))
     return begin + end if end or not begin else size
 
 

@@ -1,0 +1,112 @@
+"""Records in log files: their ends, forced ends, and what follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from event_count_logger.sources.tail.discovery import FileCheckpoint, FoundFile
+from event_count_logger.sources.tail.framing import Lines, Until
+from event_count_logger.sources.tail.tailed_file import TailedFile
+
+
+class Blocks(Lines):
+    """Records that begin with a line `=`."""
+
+    def end(self, data: bytes) -> int:
+        return data.rfind(b"\n=") + 1
+
+    def begin(self, before: bytes, data: bytes) -> int:
+        position = super().begin(before, data)
+        while position < len(data) and data[position : position + 1] != b"=":
+            end = self.end_of_line(data, position)
+            if not end:
+                break
+            position = end
+        return position
+
+
+class Reading:
+    """One file that is written and read in turns; each read reopens it, as after a kill."""
+
+    def __init__(self, path: Path, framing: Lines, is_reopened: bool) -> None:
+        self.path, self.framing, self.is_reopened = path, framing, is_reopened
+        path.touch()
+        self.file = TailedFile.open(self._found(), framing)
+
+    def read(self, written: bytes = b"", until: Until = Until.RECORD) -> bytes:
+        with self.path.open("ab") as log:
+            log.write(written)
+        if self.is_reopened:
+            checkpoint: FileCheckpoint = self.file.checkpoint
+            self.file.close()
+            reopened = TailedFile.reopen(self._found(), checkpoint, self.framing)
+            assert reopened
+            self.file = reopened
+        return b"|".join(filter(None, self.file.chunks(1 << 30, until)))
+
+    def _found(self) -> FoundFile:
+        return FoundFile(f"{self.path}", f"{self.path}", True, True, self.path.stat())
+
+
+@pytest.fixture(params=[False, True], ids=["open", "reopened"])
+def reading(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Lines], Reading]:
+    return lambda framing: Reading(tmp_path / "a.log", framing, request.param)
+
+
+def test_incomplete_line_is_read_up_to_the_end_of_file_once(reading: Callable[[Lines], Reading]) -> None:
+    log = reading(Lines())
+    assert log.read(b"one\ntw") == b"one\n"
+    assert log.read(until=Until.LINE) == b""
+    assert log.read(until=Until.FILE) == b"tw\n"
+    assert log.read(b"o") == b""
+    assert log.read(b" and", Until.FILE) == b""
+    assert log.read(b" more\nthree\n") == b"three\n"
+    assert log.read(b"four", Until.FILE) == b"four\n"
+    assert log.read(b"\nfive\n") == b"five\n"
+
+
+def test_last_record_of_lines_is_read_at_a_forced_end_once(reading: Callable[[Lines], Reading]) -> None:
+    log = reading(Blocks())
+    assert log.read(b"=\na\n=\nb\nc") == b"=\na\n"
+    assert log.read(until=Until.LINE) == b"=\nb\n"
+    assert log.read(b"c\nd\n") == b""
+    assert log.read(b"=\ne") == b""
+    assert log.read(until=Until.FILE) == b"=\ne\n"
+    assert log.read(b"e\nf\n=\n", Until.LINE) == b"=\n"
+
+
+def test_record_of_more_than_1_mib_is_cut_and_counted_once(reading: Callable[[Lines], Reading]) -> None:
+    log = reading(Blocks())
+    first = b"=\n" + b"line\n" * 300_000
+    cut, following = log.read(first + b"=\nnext\n=\n").split(b"|")
+    assert cut == first[: len(cut)]
+    assert len(cut) > 1 << 19
+    assert following == b"=\nnext\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "cp037", "shift_jis"])
+def test_ends_of_lines_are_found_in_any_encoding(encoding: str) -> None:
+    lines = Lines(encoding)
+    texts = ["first\n", "\n", "last\n"]
+    if encoding.startswith("utf-16"):
+        texts.insert(1, "\u0a00\u0a0a\u0a41\u010a\n")
+    data = b"".join(text.encode(encoding) for text in texts)
+    begin, found = 0, []
+    while end := lines.end_of_line(data, begin):
+        found.append(data[begin:end].decode(encoding))
+        begin = end
+    assert found == texts
+    rest = "\u0a00x".encode(encoding) if encoding.startswith("utf-16") else b"x"
+    assert lines.end_of_lines(data + rest) == len(data)
+    assert lines.end_of_lines(rest) == lines.end_of_line(rest) == 0
+
+
+def test_odd_byte_at_the_end_of_utf_16_waits_for_its_other_half(reading: Callable[[Lines], Reading]) -> None:
+    log = reading(Lines("utf-16-le"))
+    line = "one\ntwo\n".encode("utf-16-le")
+    assert log.read(line[:11], Until.FILE) == line[:8] + b"|t\0\n\0"
+    assert log.read(line[11:] + line) == line
+    assert log.path.stat().st_size == log.file.offset
