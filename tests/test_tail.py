@@ -19,6 +19,7 @@ from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail import registry
 from event_count_logger.sources.tail.discovery import Listing, discover
+from event_count_logger.sources.tail.framing import Until
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
@@ -60,16 +61,16 @@ class Following:
             self.tail.close()
             self.store.close()
 
-    def read(self) -> None:
+    def read(self, until: Until = Until.RECORD) -> None:
         """Read all lines; commit only when a commit is due."""
         assert self.tail
-        while self.tail.advance() or not self.tail.is_caught_up:
+        while self.tail.advance(until) or not self.tail.is_caught_up:
             pass
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, until: Until = Until.RECORD) -> dict[str, int]:
         """Read and commit all lines; return the counts."""
         assert self.tail
-        self.read()
+        self.read(until)
         self.tail.commit()
         return self.counted()
 
@@ -378,9 +379,9 @@ def test_deleted_file_is_read_to_its_end_and_new_file_from_its_start(caught_up: 
     assert caught_up.counts() == {"line": 8}
 
 
-@pytest.mark.parametrize("end", ["", "line that is not fin"])
+@pytest.mark.parametrize(("end", "n"), [("", 5), ("line that is not fin", 6)])
 def test_copy_of_a_file_deleted_later_counts_once(
-    caught_up: Following, end: str, monkeypatch: pytest.MonkeyPatch
+    caught_up: Following, end: str, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with caught_up.path.open("a") as log:
         log.write(end)
@@ -388,10 +389,32 @@ def test_copy_of_a_file_deleted_later_counts_once(
     caught_up.path.unlink()
     assert caught_up.counts() == {"line": 5}
     monkeypatch.setattr(registry, "_DELETED_S", -1)
-    for _ in range(3):  # the file is closed, and found again
-        assert caught_up.counts() == {"line": 5}
+    for _ in range(3):  # the last line counts, the file is closed, and found again
+        assert caught_up.counts(Until.FILE) == {"line": n}
     caught_up.start()
-    assert caught_up.counts() == {"line": 5}
+    assert caught_up.counts(Until.FILE) == {"line": n}
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_last_line_of_a_file_no_longer_written_counts_without_newline(
+    caught_up: Following, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught_up.rename()
+    with caught_up.rotated().open("a") as log:
+        log.write("line that is not fin")
+        log.flush()
+        if is_deleted:
+            caught_up.rotated().unlink()
+        assert caught_up.counts() == {"line": 5}
+        monkeypatch.setattr(registry, "_DELETED_S" if is_deleted else "_MOVED_S", -1)
+        for _ in range(3):
+            counts = caught_up.counts()
+        assert counts == {"line": 6}
+        monkeypatch.undo()
+        if not is_deleted:
+            log.write("ished\nline\n")
+            log.flush()
+            assert caught_up.counts() == {"line": 7}
 
 
 def test_deleted_and_restored_file_counts_once(caught_up: Following) -> None:

@@ -62,7 +62,32 @@ def test_tail_once_counts_existing_lines_and_exits(
     for _ in range(2):
         done = run("ecl", "tail", "--from", "start", "--once", config)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        assert (counted(server), counted(server, "@unmatched")) == (2, 1)
+        assert (counted(server), counted(server, "@unmatched")) == (3, 1)
+
+
+def test_last_line_without_newline_counts_once_although_it_grows(
+    server: Server, run: Run, start: Start, configure: Configure, log: Path
+) -> None:
+    config = configure(server.config)
+    log.write_text("line 1\nline 2")
+    run("ecl", "tail", "--from", "start", "--once", config)
+    assert counted(server) == 2
+    with log.open("a") as stream:
+        stream.write("x\nline 3\nline")
+        stream.flush()
+        run("ecl", "tail", "--once", config)
+        assert counted(server) == 4
+        stream.write(" 4")
+        stream.flush()
+        process = start("ecl", "tail", config)
+        stream.write(" line\nline 5\nline 6")
+        stream.flush()
+        wait_until(lambda: counted(server) == 5)
+        process.kill()
+        process.wait()
+        stream.write("\nline 7")
+    run("ecl", "tail", "--once", config)
+    assert counted(server) == 7
 
 
 def bytes_read(process: subprocess.Popen[str]) -> int:
@@ -161,9 +186,9 @@ def test_lines_of_all_kinds_count_except_long_ones(
     assert len(done.stderr.splitlines()) == 1
     assert counted(server) == 4
     assert counted(server, "@unmatched") == 2
-    assert counted(server, "@skipped") == 2
+    assert counted(server, "@skipped") == 3
     with log.open("a") as stream:
-        stream.write("\nline\n")
+        stream.write("x\nline\n")
     run("ecl", "tail", "--once", configure(server.config))
     assert (counted(server), counted(server, "@skipped")) == (5, 3)
 

@@ -29,7 +29,9 @@ from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
-from event_count_logger.sources.tail.tail import ForeignPosition, Tail
+from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.inputs import ForeignPosition
+from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
 
@@ -225,13 +227,14 @@ class _Tails:
 
 def _run(tails: _Tails, once: bool, stop: _Stop, service: Service) -> None:
     is_shown = once and bool(sys.stderr) and sys.stderr.isatty()
+    until = Until.RECORD
     with _progress(tails.all, is_shown) as report_progress:
         while not stop.is_set():
             service.step(tails.use_instead)
             n = 0
             for tail in tails.all:
                 try:
-                    n += tail.advance()
+                    n += tail.advance(until)
                 except ForeignPosition as error:
                     if once:
                         raise
@@ -240,7 +243,10 @@ def _run(tails: _Tails, once: bool, stop: _Stop, service: Service) -> None:
             report_progress(n)
             if n == 0:
                 if once and all(tail.is_caught_up for tail in tails.all):
-                    break
+                    if until == Until.FILE:
+                        break
+                    until = Until.FILE  # everything else was read: an incomplete last line counts now
+                    continue
                 stop.wait(_POLL_ONCE_S if once else _POLL_S)
     for tail in tails.all:
         tail.commit()

@@ -11,7 +11,8 @@ A file is known by its device and inode. Its state changes with each scan of the
                                                      missing: its content was truncated or replaced
                                                      closed: no scan finds it and an hour passes without data
     rotated    open under a rotated name             as open (`is_done` once it is read to its end)
-    deleted    open without a name                   closed: read to its end and 10 s without data
+    deleted    open without a name                   closed: 10 s without data, and read to its end with a
+                                                     last line that is incomplete
     missing    has a checkpoint, but no open file:   open: a scan finds the file, or a copy with the same
                after a restart or a truncation       fingerprint
                                                      lost: three stable scans in at least 0.2 s find neither
@@ -26,7 +27,6 @@ this case, new files are opened.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -180,9 +180,10 @@ class Registry:
         file.close()
         del self.files[file.identity]
 
-    def _open(self, found: FoundFile, at_end: bool = False) -> None:
+    def _open(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> None:
         with self._warning_if_unreadable(found.path):
-            self.files[found.identity] = TailedFile.open(found, self._framing, at_end)
+            file = TailedFile.open(found, self._framing, at_end=at_end, offset=offset)
+            self.files[found.identity] = file
 
     def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
         """Search the new files for a missing one or its copy; return whether the search is over.
@@ -245,7 +246,8 @@ class Registry:
                 if (not other.is_rotated or modified <= other.modified) and other.starts_like(file):
                     # Once the deleted file is closed, nothing else shows that its copy was read.
                     if other.is_deleted and other.offset >= end_of_lines(file, self._framing):
-                        self._open(found, at_end=True)
+                        self._open(found, offset=other.offset)
+                        other.is_copied = True
                     return True
             # If an open file was truncated meanwhile, its content cannot be compared: the next scan decides.
             return not all(other.is_intact for other in others)
@@ -255,9 +257,12 @@ class Registry:
         """Close files that are deleted or moved away, read to their end, and without new data for long."""
         now = time.time()
         for file in tuple(self.files.values()):
+            longest_s = _DELETED_S if file.is_deleted else _MOVED_S
+            is_quiet = file.is_at_end and now - file.modified > longest_s
             may_exist = file.identity in found or os.path.dirname(file.path) in unreadable
-            longest_s = _DELETED_S if file.is_deleted else math.inf if may_exist else _MOVED_S
-            if file.is_at_end and now - file.modified > longest_s:
+            is_gone = file.is_deleted or not may_exist
+            file.is_final = is_quiet and (is_gone or file.is_rotated)
+            if is_quiet and is_gone and file.is_complete:
                 self._done_until = max(self._done_until, file.modified)
                 self._close_file(file)
 

@@ -1,7 +1,7 @@
-"""A tail: reads the lines of log files and commits their counts, together with a checkpoint.
+"""A tail: reads the lines of one input and commits their counts, together with its position.
 
-Counts, session actions and checkpoint are one commit. A batch that Redis rejects is kept and retried; until
-Redis accepts it, no further line is read, because the checkpoint of the batch does not cover it.
+Counts, session actions and position are one commit. A batch that Redis rejects is kept and retried; until
+Redis accepts it, no further line is read, because the position of the batch does not cover it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, TailConfig
@@ -20,12 +19,10 @@ from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreEr
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
-from event_count_logger.sources.tail.discovery import Checkpoint
-from event_count_logger.sources.tail.framing import Lines
-from event_count_logger.sources.tail.machine_id import identity
+from event_count_logger.sources.tail.file_input import FileInput
+from event_count_logger.sources.tail.framing import Lines, Until
+from event_count_logger.sources.tail.inputs import Input, Part
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.registry import Registry
-from event_count_logger.sources.tail.tailed_file import TailedFile
 from event_count_logger.sources.tail.tally import MatchedAction, Tally
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
@@ -54,18 +51,8 @@ _RESERVED = (keys.SKIPPED, keys.UNMATCHED)
 _REJECTED_S = 1.0
 
 
-class ForeignPosition(ValueError):
-    """The stored position describes files of another machine, so reading does not continue from it."""
-
-    def __init__(self, config: TailConfig) -> None:
-        super().__init__(
-            f"{config.file}: the stored position of source '{config.source}' belongs to another machine; "
-            "not followed (give each machine its own 'source' in the section 'tail')"
-        )
-
-
 class Tail:
-    """Follows the files of one entry of the section `tail`, in the main thread only; see `TimeLimit`."""
+    """Follows the input of one entry of the section `tail`, in the main thread only; see `TimeLimit`."""
 
     def __init__(
         self,
@@ -97,25 +84,24 @@ class Tail:
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
-        self._registry = Registry(config.file, Lines(), admission.warn_once)
-        self._checkpoint = Checkpoint()  # of the last commit
+        self._input: Input = FileInput(config, Lines(), admission.warn_once)
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
-        self._rejected: Checkpoint | None = None  # of the batch, while Redis rejects it
+        self._rejected = ""  # position of the batch, while Redis rejects it
 
     @property
     def n_unread(self) -> int:
-        """Unread bytes of the open files."""
-        return sum(file.size - file.offset for file in self._registry.files.values())
+        """Unread bytes of the input."""
+        return self._input.n_unread
 
     @property
     def is_caught_up(self) -> bool:
-        """True if no file is missing and Redis rejects no batch."""
-        return self._registry.is_complete and not self._rejected
+        """True if everything that exists was read, and Redis rejects no batch."""
+        return self._input.is_complete and not self._rejected
 
     def begin(self, from_start: bool = False) -> None:
-        """Open the files at their stored offsets; waits while Redis is unavailable.
+        """Open the input at its stored position; waits while Redis is unavailable.
 
         Args:
             from_start: For a source without a stored position: read existing files from their start.
@@ -123,37 +109,31 @@ class Tail:
         Raises:
             Unavailable: `stop` was set.
             ForeignPosition: Another machine uses the same source.
-            ValueError: The stored position is not a checkpoint.
+            ValueError: The stored position is not one of such an input.
         """
         position = self._load()
-        self._checkpoint = Checkpoint.parse(position) if position else Checkpoint()
-        if position:
-            self._check_machine(self._checkpoint)
-            self._registry.resume(self._checkpoint)
-        else:
-            self._registry.begin(from_start)
+        self._input.begin(position, from_start)
+        if not position:
             self.commit()
 
-    def advance(self) -> int:
+    def advance(self, until: Until = Until.RECORD) -> int:
         """Read and count new lines, up to some MiB of each file; return the number of bytes read.
 
         Raises:
             Unavailable: `stop` was set; lines that were not committed are read again later.
             ForeignPosition: Another machine uses the same source.
-            ValueError: Another program has stored a position that is not a checkpoint.
+            ValueError: Another program has stored a position that is not one of such an input.
         """
         if self._rejected:
             self.commit()
         if self._rejected:
             return 0
-        files = self._registry.files
-        self._registry.scan()
         n = 0
-        for file in tuple(files.values()):
-            # Reading one file may commit. If the source was moved, that has replaced all open files. If Redis
-            # rejects the batch, nothing may be added that the checkpoint of the batch does not cover.
-            if files.get(file.identity) is file and not self._rejected and not self._stop.is_set():
-                n += self._read(file)
+        for part in self._input.parts():
+            # If Redis rejects the batch, nothing may be added that the position of the batch does not cover.
+            if self._rejected or self._stop.is_set():
+                break
+            n += self._read(part, until)
         if n == 0:
             self._close_pool()
         if time.monotonic() >= self._committed_at + _COMMIT_S:
@@ -161,66 +141,39 @@ class Tail:
         return n
 
     def commit(self) -> None:
-        """Commit counts, session actions and checkpoint: all or nothing.
+        """Commit counts, session actions and position: all or nothing.
 
         Raises:
             Unavailable: `stop` was set; whether the batch was counted is unknown.
             ForeignPosition: Another machine uses the same source.
-            ValueError: Another program has stored a position that is not a checkpoint.
+            ValueError: Another program has stored a position that is not one of such an input.
         """
         if self._rejected and time.monotonic() < self._committed_at + _REJECTED_S:
             return
         self._committed_at = time.monotonic()
-        checkpoint = self._rejected or self._next_checkpoint()
-        has_moved = checkpoint.files != self._checkpoint.files or not self._source.position
-        if not (has_moved or self._batch or self._actions):
+        is_needed = bool(self._batch or self._actions or not self._source.position)
+        position = self._rejected or self._input.next_position(is_needed)
+        if not position:
             return
         try:
-            self._source.commit(str(checkpoint), self._batch, self._actions)
+            self._source.commit(position, self._batch, self._actions)
         except (Rejected, NotDurable) as error:
             self._warn_rejected(error)
-            self._rejected = checkpoint
+            self._rejected = position
         except SourceMoved as error:
-            before = self._checkpoint.number
+            before = self._input.number
             self._clear_batch()
-            self._check_files(Checkpoint.parse(error.stored))
+            self._input.check_moved(error.stored)
             self.begin()
-            self._warn_moved(error, before - self._checkpoint.number)
+            self._warn_moved(error, before - self._input.number)
         else:
-            self._checkpoint = checkpoint
+            self._input.committed()
             self._clear_batch()
 
     def close(self) -> None:
-        """Close all files; lines that were not committed are read again later."""
-        self._registry.close()
+        """Close the input; lines that were not committed are read again later."""
+        self._input.close()
         self._close_pool()
-
-    def _next_checkpoint(self) -> Checkpoint:
-        checkpoint = self._registry.checkpoint(self._checkpoint.number + 1)
-        return replace(checkpoint, machine=identity(self._config.file))
-
-    def _check_machine(self, checkpoint: Checkpoint) -> None:
-        """Raise ForeignPosition for a checkpoint of another machine.
-
-        A checkpoint whose files exist here is accepted: this machine may have got another identity.
-        """
-        here = identity(self._config.file)
-        is_foreign = checkpoint.machine and here and checkpoint.machine != here
-        if is_foreign and not self._registry.recognizes(checkpoint):
-            raise ForeignPosition(self._config)
-
-    def _check_files(self, checkpoint: Checkpoint) -> None:
-        """Raise ForeignPosition for a newer checkpoint whose files do not exist here.
-
-        A checkpoint of another process of this machine has the same files. Without this check, two machines
-        with the same identity would alternate, each reading its files from their start.
-        """
-        known = {file.identity for file in self._checkpoint.files}
-        files = self._registry.files.values()
-        has_known = any(file.identity in known and not file.is_deleted for file in files)
-        is_newer = checkpoint.number >= self._checkpoint.number
-        if is_newer and has_known and not self._registry.recognizes(checkpoint):
-            raise ForeignPosition(self._config)
 
     def _warn_moved(self, error: SourceMoved, n_lost: int) -> None:
         if n_lost > 0:
@@ -247,22 +200,21 @@ class Tail:
     def _clear_batch(self) -> None:
         self._batch.clear()
         self._actions.clear()
-        self._rejected = None
+        self._rejected = ""
 
-    def _read(self, file: TailedFile) -> int:
-        """Read and tally lines of one file; return the number of bytes."""
-        begin = file.offset
-        is_large = file.size - begin >= _POOL_BYTES
-        for tally in self._tallies(file.chunks(self._batch_bytes), is_large):
+    def _read(self, part: Part, until: Until) -> int:
+        """Read and tally lines of one part; return the number of bytes."""
+        begin = part.offset
+        is_large = part.n_unread >= _POOL_BYTES
+        for tally in self._tallies(part.chunks(self._batch_bytes, until), is_large):
             self._add(tally)
-        if file.error:
-            self._admission.warn_once(file.path, f"{file.path} cannot be read: {file.error.strerror}")
-        if file.n_skipped:
-            self._skip(file.path, f"{file.path} has a line of more than 1 MiB: line skipped", file.n_skipped)
-            file.n_skipped = 0
-        if file.offset - begin >= _BATCH_BYTES or len(self._actions) >= _BATCH_ACTIONS:
+        if part.n_skipped:
+            self._skip(part.path, f"{part.path} has a line of more than 1 MiB: line skipped", part.n_skipped)
+            part.n_skipped = 0
+        n = part.offset - begin
+        if n >= _BATCH_BYTES or len(self._actions) >= _BATCH_ACTIONS:
             self.commit()
-        return file.offset - begin
+        return n
 
     def _tallies(self, chunks: Iterable[bytes], is_large: bool) -> Iterable[Tally]:
         if is_large and self._pool is None and _N_CORES > 1:

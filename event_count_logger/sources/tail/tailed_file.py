@@ -40,6 +40,8 @@ class TailedFile:
         size: Size of the file when its content was last checked.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
         is_rotated: True if the file was renamed by rotation.
+        is_final: True if the last line is complete without a newline, because nothing is written any more.
+        is_copied: True if a copy is open at the same offset: an incomplete last record counts there.
         is_at_end: True if the last read found nothing more.
         is_deleted: True if the file has no name any more.
         is_truncated: True if the bytes that were read are gone from the file.
@@ -59,6 +61,7 @@ class TailedFile:
         self.n_skipped = 0
         self.error: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
+        self.is_final = self.is_copied = False
         self.modified = _modified(status)
         self._file = file
         self._fingerprint = Fingerprint.of(file, offset)
@@ -69,15 +72,15 @@ class TailedFile:
         self._scanned = 0  # the line at `offset` has no line feed before this offset
 
     @classmethod
-    def open(cls, found: FoundFile, framing: Lines, at_end: bool = False) -> TailedFile:
-        """Open a file at its start, or at the end of its last complete line.
+    def open(cls, found: FoundFile, framing: Lines, *, at_end: bool = False, offset: int = 0) -> TailedFile:
+        """Open a file at an offset, but not behind its end; or at the end of its last complete line.
 
         Raises:
             OSError: The file cannot be opened, or was replaced.
         """
         file = open_file(found)
-        offset = end_of_lines(file, framing) if at_end else 0
-        return cls(found.original_path, file, offset, framing)
+        begin = end_of_lines(file, framing) if at_end else min(offset, os.fstat(file).st_size)
+        return cls(found.original_path, file, begin, framing)
 
     @classmethod
     def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint, framing: Lines) -> TailedFile | None:
@@ -104,9 +107,19 @@ class TailedFile:
         )
 
     @property
+    def n_unread(self) -> int:
+        """Unread bytes."""
+        return self.size - self.offset
+
+    @property
     def is_intact(self) -> bool:
         """True if the bytes that were read are still in the file."""
         return self._is_intact_up_to(self.offset)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the last read found nothing more, not even an incomplete line."""
+        return self.is_at_end and (self.is_copied or self._end_until == Until.FILE)
 
     @property
     def is_finished(self) -> bool:
@@ -143,9 +156,10 @@ class TailedFile:
         self.is_at_end = state == self._end_state
         if self.is_at_end:
             is_idle = time.monotonic() > self._end_at + _IDLE_S
-            until = max(until, Until.LINE) if is_idle else until
-            if until <= self._end_until:
-                return
+            until = max(until, Until.FILE if self.is_final else Until.LINE if is_idle else until)
+        until = Until.RECORD if self.is_copied else until
+        if self.is_at_end and until <= self._end_until:
+            return
         while self.offset < last:
             chunk = self._read(until)
             if chunk is None:

@@ -1,0 +1,111 @@
+"""Log files as the input of a tail: their checkpoint is the position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+
+from event_count_logger.config import TailConfig
+from event_count_logger.sources.tail.discovery import Checkpoint
+from event_count_logger.sources.tail.framing import Lines
+from event_count_logger.sources.tail.inputs import ForeignPosition
+from event_count_logger.sources.tail.machine_id import identity
+from event_count_logger.sources.tail.registry import Registry
+from event_count_logger.sources.tail.tailed_file import TailedFile
+
+
+class FileInput:
+    """The files of one entry. It implements `Input`."""
+
+    is_repeatable = True
+
+    descriptors: Collection[int] = ()
+
+    def __init__(self, config: TailConfig, framing: Lines, warn_once: Callable[[str, str], None]) -> None:
+        self._config = config
+        self._warn_once = warn_once
+        self._registry = Registry(config.file, framing, warn_once)
+        self._committed = self._next = Checkpoint()
+
+    @property
+    def number(self) -> int:
+        """Number of the last commit."""
+        return self._committed.number
+
+    @property
+    def is_complete(self) -> bool:
+        """True if no file is missing."""
+        return self._registry.is_complete
+
+    @property
+    def n_unread(self) -> int:
+        """Unread bytes of the open files."""
+        return sum(file.n_unread for file in self._registry.files.values())
+
+    @property
+    def absence(self) -> str:
+        """The reason why no file is read."""
+        return ""
+
+    def begin(self, position: str, from_start: bool) -> None:
+        """Open the files at their stored offsets."""
+        self._committed = Checkpoint.parse(position) if position else Checkpoint()
+        if position:
+            self._check_machine(self._committed)
+            self._registry.resume(self._committed)
+        else:
+            self._registry.begin(from_start)
+
+    def parts(self) -> Iterator[TailedFile]:
+        """Yield all files, after a scan."""
+        files = self._registry.files
+        self._registry.scan()
+        for file in tuple(files.values()):
+            if files.get(file.identity) is file:  # `begin` may have replaced all files meanwhile
+                yield file
+                if file.error:
+                    self._warn_once(file.path, f"{file.path} cannot be read: {file.error.strerror}")
+
+    def next_position(self, is_needed: bool) -> str:
+        """Returns the checkpoint of the open files."""
+        checkpoint = self._registry.checkpoint(self.number + 1)
+        if not is_needed and checkpoint.files == self._committed.files:
+            return ""
+        self._next = replace(checkpoint, machine=identity(self._config.file))
+        return str(self._next)
+
+    def committed(self) -> None:
+        """Take the last `next_position` as committed."""
+        self._committed = self._next
+
+    def check_moved(self, stored: str) -> None:
+        """Check a newer checkpoint, whose files must exist here.
+
+        A checkpoint of another process of this machine has the same files. Without this check, two machines
+        with the same identity would alternate, each reading its files from their start.
+        """
+        checkpoint = Checkpoint.parse(stored)
+        known = {file.identity for file in self._committed.files}
+        files = self._registry.files.values()
+        has_known = any(file.identity in known and not file.is_deleted for file in files)
+        is_newer = checkpoint.number >= self.number
+        if is_newer and has_known and not self._registry.recognizes(checkpoint):
+            raise self._foreign
+
+    def close(self) -> None:
+        """Close all files; lines that were not committed are read again later."""
+        self._registry.close()
+
+    @property
+    def _foreign(self) -> ForeignPosition:
+        return ForeignPosition(self._config.file, self._config.source)
+
+    def _check_machine(self, checkpoint: Checkpoint) -> None:
+        """Raise ForeignPosition for a checkpoint of another machine.
+
+        A checkpoint whose files exist here is accepted: this machine may have got another identity.
+        """
+        here = identity(self._config.file)
+        is_foreign = checkpoint.machine and here and checkpoint.machine != here
+        if is_foreign and not self._registry.recognizes(checkpoint):
+            raise self._foreign
