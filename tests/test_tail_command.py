@@ -193,6 +193,24 @@ def test_lines_of_all_kinds_count_except_long_ones(
     assert (counted(server), counted(server, "@skipped")) == (5, 3)
 
 
+def test_utf_16_is_read_with_a_warning_unless_it_is_configured(
+    server: Server, run: Run, tmp_path: Path, log: Path
+) -> None:
+    log.write_text("line 1\nline 2", encoding="utf-16")
+    entry = {"file": "app.log", "group": "g", "rules": [LINE]}
+    groups = {"g": {"intervals": ["24h"], "events": ["line"]}}
+    config = tmp_path / "ecl.yml"
+    messages = []
+    for n, encoding in enumerate(({}, {"encoding": "UTF-16"}), 1):
+        entries = [entry | encoding | {"source": str(n)}]
+        config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": entries}))
+        messages.append(run("ecl", "tail", "--from", "start", "--once", config).stderr)
+        assert counted(server) == 2 * n
+    assert "is not UTF-8: its byte order mark shows UTF-16-LE, as which it is read" in messages[0]
+    assert "(set 'encoding: utf-16')" in messages[0]
+    assert messages[1] == ""
+
+
 def test_invalid_events_are_skipped_and_logged_once(
     server: Server, run: Run, configure: Configure, log: Path
 ) -> None:

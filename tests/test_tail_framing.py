@@ -10,6 +10,7 @@ import pytest
 from event_count_logger.sources.tail.discovery import FileCheckpoint, FoundFile
 from event_count_logger.sources.tail.framing import Lines, Until
 from event_count_logger.sources.tail.tailed_file import TailedFile
+from event_count_logger.sources.tail.text_format import LARGEST_CHUNK, LONGEST_LINE, TextFormat
 
 
 class Blocks(Lines):
@@ -31,10 +32,10 @@ class Blocks(Lines):
 class Reading:
     """One file that is written and read in turns; each read reopens it, as after a kill."""
 
-    def __init__(self, path: Path, framing: Lines, is_reopened: bool) -> None:
-        self.path, self.framing, self.is_reopened = path, framing, is_reopened
+    def __init__(self, path: Path, format: TextFormat, is_reopened: bool) -> None:
+        self.path, self.format, self.is_reopened = path, format, is_reopened
         path.touch()
-        self.file = TailedFile.open(self._found(), framing)
+        self.file = TailedFile.open(self._found(), format)
 
     def read(self, written: bytes = b"", until: Until = Until.RECORD) -> bytes:
         with self.path.open("ab") as log:
@@ -42,7 +43,7 @@ class Reading:
         if self.is_reopened:
             checkpoint: FileCheckpoint = self.file.checkpoint
             self.file.close()
-            reopened = TailedFile.reopen(self._found(), checkpoint, self.framing)
+            reopened = TailedFile.reopen(self._found(), checkpoint, self.format)
             assert reopened
             self.file = reopened
         return b"|".join(filter(None, self.file.chunks(1 << 30, until)))
@@ -52,12 +53,12 @@ class Reading:
 
 
 @pytest.fixture(params=[False, True], ids=["open", "reopened"])
-def reading(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Lines], Reading]:
-    return lambda framing: Reading(tmp_path / "a.log", framing, request.param)
+def reading(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[TextFormat], Reading]:
+    return lambda format: Reading(tmp_path / "a.log", format, request.param)
 
 
-def test_incomplete_line_is_read_up_to_the_end_of_file_once(reading: Callable[[Lines], Reading]) -> None:
-    log = reading(Lines())
+def test_incomplete_line_is_read_up_to_the_end_of_file_once(reading: Callable[[TextFormat], Reading]) -> None:
+    log = reading(TextFormat())
     assert log.read(b"one\ntw") == b"one\n"
     assert log.read(until=Until.LINE) == b""
     assert log.read(until=Until.FILE) == b"tw\n"
@@ -68,8 +69,8 @@ def test_incomplete_line_is_read_up_to_the_end_of_file_once(reading: Callable[[L
     assert log.read(b"\nfive\n") == b"five\n"
 
 
-def test_last_record_of_lines_is_read_at_a_forced_end_once(reading: Callable[[Lines], Reading]) -> None:
-    log = reading(Blocks())
+def test_last_record_of_lines_is_read_at_a_forced_end_once(reading: Callable[[TextFormat], Reading]) -> None:
+    log = reading(TextFormat(framing=Blocks))
     assert log.read(b"=\na\n=\nb\nc") == b"=\na\n"
     assert log.read(until=Until.LINE) == b"=\nb\n"
     assert log.read(b"c\nd\n") == b""
@@ -78,8 +79,8 @@ def test_last_record_of_lines_is_read_at_a_forced_end_once(reading: Callable[[Li
     assert log.read(b"e\nf\n=\n", Until.LINE) == b"=\n"
 
 
-def test_record_of_more_than_1_mib_is_cut_and_counted_once(reading: Callable[[Lines], Reading]) -> None:
-    log = reading(Blocks())
+def test_record_of_more_than_1_mib_is_cut_and_counted_once(reading: Callable[[TextFormat], Reading]) -> None:
+    log = reading(TextFormat(framing=Blocks))
     first = b"=\n" + b"line\n" * 300_000
     cut, following = log.read(first + b"=\nnext\n=\n").split(b"|")
     assert cut == first[: len(cut)]
@@ -104,9 +105,50 @@ def test_ends_of_lines_are_found_in_any_encoding(encoding: str) -> None:
     assert lines.end_of_lines(rest) == lines.end_of_line(rest) == 0
 
 
-def test_odd_byte_at_the_end_of_utf_16_waits_for_its_other_half(reading: Callable[[Lines], Reading]) -> None:
-    log = reading(Lines("utf-16-le"))
+def test_odd_byte_at_the_end_of_utf_16_waits_for_its_other_half(
+    reading: Callable[[TextFormat], Reading],
+) -> None:
+    log = reading(TextFormat("utf-16-le"))
     line = "one\ntwo\n".encode("utf-16-le")
-    assert log.read(line[:11], Until.FILE) == line[:8] + b"|t\0\n\0"
-    assert log.read(line[11:] + line) == line
+    assert log.read(line[:11], Until.FILE) == b"one\n|t\n"
+    assert log.read(line[11:] + line) == b"one\ntwo\n"
     assert log.path.stat().st_size == log.file.offset
+
+
+@pytest.mark.parametrize(
+    ("configured", "written"),
+    [
+        ("utf-8", "utf-8-sig"),
+        ("utf-8", "utf-16"),
+        ("utf-16", "utf-16"),
+        ("utf-16", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("iso8859-1", "latin-1"),
+        ("cp037", "cp037"),
+    ],
+)
+def test_lines_of_any_encoding_are_read_as_utf_8(
+    reading: Callable[[TextFormat], Reading], configured: str, written: str
+) -> None:
+    log = reading(TextFormat(configured))
+    data = "grün\nblau\n".encode(written)
+    lines = b""
+    for byte in data:
+        lines += log.read(bytes((byte,)))
+    assert lines.decode() == "grün\nblau\n"
+    assert log.file.text
+    assert log.file.text.is_guessed == (configured == "utf-8" and written == "utf-16")
+
+
+def test_longest_line_of_another_encoding_fits_into_a_chunk(reading: Callable[[TextFormat], Reading]) -> None:
+    log = reading(TextFormat("cp1252"))
+    fits, too_long = b"\x80" * (LONGEST_LINE // 3 - 1) + b"\n", b"\x80" * (LONGEST_LINE // 3) + b"\n"
+    assert len(log.read(fits)) <= LARGEST_CHUNK
+    assert log.read(too_long + b"\x80\n") == "€\n".encode()
+    assert log.file.n_skipped == 1
+
+
+def test_byte_order_mark_alone_is_no_line(reading: Callable[[TextFormat], Reading]) -> None:
+    log = reading(TextFormat())
+    assert log.read(b"\xef\xbb\xbf", Until.FILE) == b""
+    assert log.read(b"line\n") == b"line\n"

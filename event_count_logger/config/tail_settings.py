@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 
-from event_count_logger.config.checks import line, mapping_of, text
+from event_count_logger.config.checks import Mismatch, check, line, mapping_of, text
 from event_count_logger.config.rule_settings import Maps, TailRule, rule_list
 from event_count_logger.config.settings import section, setting, settings_of
 
 _texts = mapping_of(text, text, "texts to texts")
 
 _maps = mapping_of(text, _texts, "names to mappings of texts, such as {code: {i: incoming, o: outgoing}}")
+
+
+@check("an encoding of text", "use for example latin-1, cp1252 or utf-16")
+def _encoding(value: object) -> str:
+    try:
+        name = codecs.lookup(text(value)).name.removesuffix("-sig")
+        if name.startswith("utf-16") or len("\n".encode(name)) == 1:
+            return name
+    except (LookupError, ValueError) as error:
+        raise Mismatch from error
+    raise Mismatch
 
 
 @section
@@ -37,6 +49,12 @@ class TailConfig:
         since="2.0",
         meaning="Texts in place of others, by the name of a map, for `{code|map}` and `{other|map:code}`.",
         hash=False,
+    )
+    encoding: str = setting(
+        _encoding,
+        default="utf-8",
+        since="2.0",
+        meaning="Encoding of the lines. A byte order mark is skipped, and tells the byte order of `utf-16`.",
     )
     source: str = setting(
         line,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from event_count_logger.config import TailConfig
 from event_count_logger.sources.tail.discovery import Checkpoint
-from event_count_logger.sources.tail.framing import Lines
 from event_count_logger.sources.tail.inputs import ForeignPosition
 from event_count_logger.sources.tail.machine_id import identity
 from event_count_logger.sources.tail.registry import Registry
 from event_count_logger.sources.tail.tailed_file import TailedFile
+from event_count_logger.sources.tail.text_format import TextFormat
 
 
 class FileInput:
@@ -21,10 +21,10 @@ class FileInput:
 
     descriptors: Collection[int] = ()
 
-    def __init__(self, config: TailConfig, framing: Lines, warn_once: Callable[[str, str], None]) -> None:
+    def __init__(self, config: TailConfig, format: TextFormat, warn_once: Callable[[str, str], None]) -> None:
         self._config = config
         self._warn_once = warn_once
-        self._registry = Registry(config.file, framing, warn_once)
+        self._registry = Registry(config.file, format, warn_once)
         self._committed = self._next = Checkpoint()
 
     @property
@@ -63,8 +63,7 @@ class FileInput:
         for file in tuple(files.values()):
             if files.get(file.identity) is file:  # `begin` may have replaced all files meanwhile
                 yield file
-                if file.error:
-                    self._warn_once(file.path, f"{file.path} cannot be read: {file.error.strerror}")
+                self._warn(file)
 
     def next_position(self, is_needed: bool) -> str:
         """Returns the checkpoint of the open files."""
@@ -99,6 +98,15 @@ class FileInput:
     @property
     def _foreign(self) -> ForeignPosition:
         return ForeignPosition(self._config.file, self._config.source)
+
+    def _warn(self, file: TailedFile) -> None:
+        path = file.path
+        if file.error:
+            self._warn_once(path, f"{path} cannot be read: {file.error.strerror}")
+        if file.text and file.text.is_guessed:
+            encoding = file.text.framing.encoding.upper()
+            are_read = f"its byte order mark shows {encoding}, as which it is read (set 'encoding: utf-16')"
+            self._warn_once(f"{path} encoding", f"{path} is not UTF-8: {are_read}")
 
     def _check_machine(self, checkpoint: Checkpoint) -> None:
         """Raise ForeignPosition for a checkpoint of another machine.

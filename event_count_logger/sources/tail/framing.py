@@ -74,6 +74,12 @@ class Lines:
             found = data.rfind(self.newline, 0, found + width - 1)
         return found + width if found >= 0 else 0
 
+    def forced_end(self, data: bytes, until: Until) -> int:
+        """Returns the end of what is read although its record is incomplete."""
+        if until == Until.RECORD:
+            return 0
+        return self.end_of_lines(data) if until == Until.LINE else self.whole(data)
+
     def whole(self, data: bytes) -> int:
         """Returns the number of bytes of the characters that are complete."""
         return len(data) - len(data) % len(self.newline)

@@ -35,8 +35,8 @@ from dataclasses import dataclass, field
 
 from event_count_logger.logs import counted
 from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, discover
-from event_count_logger.sources.tail.framing import Lines
 from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
+from event_count_logger.sources.tail.text_format import TextFormat
 
 #: Seconds and stable scans for which a missing file is looked for.
 _SEARCH_S = 0.2
@@ -80,17 +80,17 @@ class Registry:
         files: Open files by device and inode.
     """
 
-    def __init__(self, pattern: str, framing: Lines, warn_once: Callable[[str, str], None]) -> None:
+    def __init__(self, pattern: str, format: TextFormat, warn_once: Callable[[str, str], None]) -> None:
         """`begin` or `resume` opens the first files.
 
         Args:
             pattern: Absolute path of the files, which may contain wildcards.
-            framing: Finds the records in the files.
+            format: Encoding and framing of the files.
             warn_once: Logs a warning; see `Admission.warn_once`.
         """
         self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
-        self._framing = framing
+        self._format = format
         self._warn_once = warn_once
         self._done_until = 0.0
         self._missing: list[_MissingFile] = []
@@ -136,7 +136,7 @@ class Registry:
         for file in checkpoint.files:
             for candidate in _candidates(file, discover(self._pattern, (file,)).files):
                 with suppress(OSError):
-                    reopened = TailedFile.reopen(candidate, file, self._framing)
+                    reopened = TailedFile.reopen(candidate, file, self._format)
                     if reopened:
                         reopened.close()
                         return True
@@ -182,7 +182,7 @@ class Registry:
 
     def _open(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> None:
         with self._warning_if_unreadable(found.path):
-            file = TailedFile.open(found, self._framing, at_end=at_end, offset=offset)
+            file = TailedFile.open(found, self._format, at_end=at_end, offset=offset)
             self.files[found.identity] = file
 
     def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
@@ -192,7 +192,7 @@ class Registry:
         """
         for candidate in _candidates(missing.checkpoint, new.values()):
             try:
-                reopened = TailedFile.reopen(candidate, missing.checkpoint, self._framing)
+                reopened = TailedFile.reopen(candidate, missing.checkpoint, self._format)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -245,7 +245,7 @@ class Registry:
                 # A renamed file is not copied any more, but the next file may start with the same lines.
                 if (not other.is_rotated or modified <= other.modified) and other.starts_like(file):
                     # Once the deleted file is closed, nothing else shows that its copy was read.
-                    if other.is_deleted and other.offset >= end_of_lines(file, self._framing):
+                    if other.is_deleted and other.offset >= end_of_lines(file, self._format):
                         self._open(found, offset=other.offset)
                         other.is_copied = True
                     return True

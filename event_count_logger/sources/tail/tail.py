@@ -20,10 +20,11 @@ from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
 from event_count_logger.sources.tail.file_input import FileInput
-from event_count_logger.sources.tail.framing import Lines, Until
+from event_count_logger.sources.tail.framing import Until
 from event_count_logger.sources.tail.inputs import Input, Part
 from event_count_logger.sources.tail.matching import Matcher
 from event_count_logger.sources.tail.tally import MatchedAction, Tally
+from event_count_logger.sources.tail.text_format import TextFormat
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
@@ -84,7 +85,7 @@ class Tail:
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
-        self._input: Input = FileInput(config, Lines(), admission.warn_once)
+        self._input: Input = FileInput(config, TextFormat(config.encoding), admission.warn_once)
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0

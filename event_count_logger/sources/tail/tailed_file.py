@@ -11,15 +11,13 @@ from collections.abc import Iterator
 
 from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprint, FoundFile
 from event_count_logger.sources.tail.framing import Lines, Until
-
-#: Bytes of the longest line that is matched.
-_LONGEST_LINE = 1 << 20
-
-#: Bytes of the largest chunk: the longest line and its line feed.
-LARGEST_CHUNK = _LONGEST_LINE + 1
+from event_count_logger.sources.tail.text_format import LONGEST_LINE, MARK_BYTES, Text, TextFormat
 
 #: Bytes of a usual chunk: some hundred lines, which stay in the cache of the processor.
 _CHUNK = 1 << 17
+
+#: Multiple of the bytes of a character in any encoding.
+_ALIGNMENT = 4
 
 #: Seconds without new data after which the last record is complete although only the next one shows its end.
 _IDLE_S = 5.0
@@ -35,7 +33,7 @@ class TailedFile:
         path: Path under which the file is or was written.
         identity: Device and inode.
         generation: Generation of the inode; 0 if unknown.
-        framing: Finds the records in the file.
+        text: Encoding and framing of the file; None while it is too short to show them.
         offset: Bytes read so far, up to the end of a record, or to a forced end; see framing.py.
         size: Size of the file when its content was last checked.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
@@ -49,11 +47,12 @@ class TailedFile:
         modified: Time of the last modification that was read, Unix seconds; never in the future.
     """
 
-    def __init__(self, path: str, file: int, offset: int, framing: Lines) -> None:
+    def __init__(self, path: str, file: int, offset: int, format: TextFormat) -> None:
         """Takes ownership of an open file descriptor."""
         status = os.fstat(file)
         self.path = path
-        self.framing = framing
+        self.text: Text | None = None
+        self._format = format
         self.identity = (status.st_dev, status.st_ino)
         self.generation = _generation(file)
         self.offset = offset
@@ -72,24 +71,26 @@ class TailedFile:
         self._scanned = 0  # the line at `offset` has no line feed before this offset
 
     @classmethod
-    def open(cls, found: FoundFile, framing: Lines, *, at_end: bool = False, offset: int = 0) -> TailedFile:
+    def open(
+        cls, found: FoundFile, format: TextFormat, *, at_end: bool = False, offset: int = 0
+    ) -> TailedFile:
         """Open a file at an offset, but not behind its end; or at the end of its last complete line.
 
         Raises:
             OSError: The file cannot be opened, or was replaced.
         """
         file = open_file(found)
-        begin = end_of_lines(file, framing) if at_end else min(offset, os.fstat(file).st_size)
-        return cls(found.original_path, file, begin, framing)
+        begin = end_of_lines(file, format) if at_end else min(offset, os.fstat(file).st_size)
+        return cls(found.original_path, file, begin, format)
 
     @classmethod
-    def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint, framing: Lines) -> TailedFile | None:
+    def reopen(cls, found: FoundFile, checkpoint: FileCheckpoint, format: TextFormat) -> TailedFile | None:
         """Open a file at the offset of a checkpoint; return None if the content before it is different.
 
         Raises:
             OSError: The file cannot be opened, or was replaced.
         """
-        file = cls(checkpoint.path, open_file(found), checkpoint.offset, framing)
+        file = cls(checkpoint.path, open_file(found), checkpoint.offset, format)
         is_reused = file.identity == checkpoint.identity and file.generation != checkpoint.generation
         has_content = file.size >= checkpoint.offset and file.checkpoint.digest == checkpoint.digest
         if has_content and not is_reused:
@@ -175,44 +176,47 @@ class TailedFile:
 
     def _read(self, until: Until) -> bytes | None:
         """Read the next records; return b'' for bytes that are not counted, None at the end."""
-        for size in (_CHUNK, LARGEST_CHUNK):
+        if self.text is None:
+            is_whole = until == Until.FILE or self.offset > 0
+            self.text = self._format.text(os.pread(self._file, MARK_BYTES, 0), is_whole)
+        if self.text is None:
+            return self._take(b"")
+        framing = self.text.framing
+        for size in (_CHUNK, self.text.largest):
             data = os.pread(self._file, size, self.offset)
-            if self._may_be_inside and (n := self._n_counted(data)):
+            if self._may_be_inside and data and (n := framing.begin(self._before(), data)):
                 return None if self._take(data[:n], is_forced=True) is None else b""
-            end = self.framing.end(data)
+            end = framing.end(data)
             if end:
                 return self._take(data[:end])
             if len(data) < size:
-                return self._take(data[: self._forced_end(data, until)], is_forced=True)
-        end = self.framing.end_of_lines(data)  # the record is too long: take its first lines
-        return self._take(data[:end], is_forced=True) if end else self._skip_line(until)
+                return self._take(data[: framing.forced_end(data, until)], is_forced=True)
+        end = framing.end_of_lines(data)  # the record is too long: take its first lines
+        return self._take(data[:end], is_forced=True) if end else self._skip_line(framing, until)
 
-    def _forced_end(self, data: bytes, until: Until) -> int:
-        if until == Until.RECORD:
-            return 0
-        return self.framing.end_of_lines(data) if until == Until.LINE else self.framing.whole(data)
-
-    def _n_counted(self, data: bytes) -> int:
-        """Returns the number of bytes that belong to a record that was counted before a forced end."""
-        n = min(self.offset, _LONGEST_LINE)
-        return self.framing.begin(os.pread(self._file, n, self.offset - n), data) if data else 0
+    def _before(self) -> bytes:
+        """Returns the bytes before the offset."""
+        n = min(self.offset, LONGEST_LINE)
+        return os.pread(self._file, n, self.offset - n)
 
     def _take(self, data: bytes, is_forced: bool = False) -> bytes | None:
-        """Advance the offset by data; return it with complete lines, or None if there is nothing to take."""
-        if not self._is_intact_up_to(self.offset + len(data)) or not data:
+        """Advance the offset by data; return its text, or None if there is nothing to take."""
+        if not self._is_intact_up_to(self.offset + len(data)) or not data or not self.text:
+            return None
+        text = self.text.utf8(data, is_first=self.offset == 0)
+        if not text:  # only a byte order mark
             return None
         self._advance(self._fingerprint.after(data), len(data), is_forced)
-        is_incomplete = is_forced and self.framing.end_of_lines(data) < len(data)
-        return data + self.framing.newline if is_incomplete else data
+        return text
 
-    def _skip_line(self, until: Until) -> bytes | None:
+    def _skip_line(self, framing: Lines, until: Until) -> bytes | None:
         """Skip a line that is too long, without keeping it in memory; return None if its end is missing."""
-        position = max(self._scanned, self.offset + _LONGEST_LINE)
+        position = max(self._scanned, self.offset)
         end = 0
         while not end:
-            data = os.pread(self._file, _LONGEST_LINE, position)
-            end = self.framing.end_of_line(data)
-            n = end or self.framing.whole(data)
+            data = os.pread(self._file, LONGEST_LINE, position)
+            end = framing.end_of_line(data)
+            n = end or framing.whole(data)
             if not n:
                 break
             position += n
@@ -265,12 +269,15 @@ def _generation(file: int) -> int:
     return int.from_bytes(answer[:4], sys.byteorder)
 
 
-def end_of_lines(file: int, framing: Lines) -> int:
+def end_of_lines(file: int, format: TextFormat) -> int:
     """Returns the end of the last complete line; the end of the file if no line ends in its last MiB."""
-    size = os.fstat(file).st_size // len(framing.newline) * len(framing.newline)
-    begin = max(0, size - _LONGEST_LINE)
-    end = framing.end_of_lines(os.pread(file, size - begin, begin))
-    return begin + end if end or not begin else size
+    text = format.text(os.pread(file, MARK_BYTES, 0))
+    if text is None:
+        return 0
+    size = os.fstat(file).st_size
+    begin = max(0, size - LONGEST_LINE) // _ALIGNMENT * _ALIGNMENT
+    data = os.pread(file, size - begin, begin)
+    return begin + (text.framing.end_of_lines(data) or (begin and text.framing.whole(data)))
 
 
 def _modified(status: os.stat_result) -> float:
