@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from event_count_logger import keys
 from event_count_logger.config.checks import show
 from event_count_logger.config.group_settings import GroupConfig
+from event_count_logger.config.path_pattern import absolute
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.rule_settings import TailBuckets, TailRule
 from event_count_logger.config.rules import RuleChecks, Scope
@@ -50,7 +50,7 @@ def check_tail(
         if group is None:
             continue
         shown = report.shown((*place, "file"), values["file"], repr)
-        values["file"] = os.path.abspath(base / os.path.expanduser(values["file"]))
+        values["file"] = absolute(values["file"], f"{base}")
         entry = TailConfig(**values)
         if entries.setdefault((group.name, entry.source_id), entry) is not entry:
             in_group = report.shown((*place, "group"), group.name)

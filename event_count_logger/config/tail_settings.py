@@ -5,13 +5,27 @@ from __future__ import annotations
 import codecs
 import os
 
-from event_count_logger.config.checks import Mismatch, check, line, mapping_of, text
+from event_count_logger.config.checks import Invalid, Mismatch, check, line, mapping_of, show, text
+from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.config.rule_settings import Maps, TailRule, rule_list
 from event_count_logger.config.settings import section, setting, settings_of
 
 _texts = mapping_of(text, text, "texts to texts")
 
 _maps = mapping_of(text, _texts, "names to mappings of texts, such as {code: {i: incoming, o: outgoing}}")
+
+
+@check("a path")
+def _path_pattern(value: object) -> str:
+    pattern = text(value)
+    try:
+        PathPattern(pattern)
+    except ValueError as error:
+        is_secret = isinstance(value, FromEnvironment)
+        reason = "a capture in it is not a regular expression" if is_secret else error
+        raise Invalid(f"{show(value)} is not a pattern of paths: {reason}") from error
+    return pattern
 
 
 @check("an encoding of text", "use for example latin-1, cp1252 or utf-16")
@@ -30,10 +44,11 @@ class TailConfig:
     """A log file, or several, with the rules for their lines."""
 
     file: str = setting(
-        text,
+        _path_pattern,
         example="/var/log/nginx/access.log",
         since="2.0",
-        meaning="Path of a log file, relative to the configuration; with `*`, `?` and `**` for several.",
+        meaning="Path of a log file, relative to the configuration; with `*`, `?` and `**` for several. "
+        "`(?P<name>REGEX)` stands for `*`, and captures a part of the path.",
     )
     group: str = setting(text, example="http", since="2.0", meaning="Group that counts the lines.")
     rules: tuple[TailRule, ...] = setting(
@@ -68,6 +83,11 @@ class TailConfig:
     def source_id(self) -> str:
         """The name of its position in Redis."""
         return f"tail:{self.source}:{self.file}"
+
+    @property
+    def path_names(self) -> tuple[str, ...]:
+        """Names of placeholders for the path of a line's file and its parts."""
+        return ("file", "file.name", *PathPattern(self.file).names)
 
 
 TAIL = settings_of(TailConfig)

@@ -9,8 +9,10 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field
+
+from event_count_logger.config.path_pattern import PathPattern
 
 #: Bytes at the start of a file that its fingerprint contains.
 _HEAD = 1024
@@ -168,25 +170,30 @@ class Listing:
         files: Files found.
         is_stable: True if no file was renamed during the scan, so that none can have been missed.
         unreadable: Directories that exist but cannot be read, with the error.
+        captures: Path of each file that the pattern matches, with what it captures from the path before
+            symbolic links in it are resolved.
     """
 
     files: list[FoundFile] = field(default_factory=list)
     is_stable: bool = True
     unreadable: dict[str, OSError] = field(default_factory=dict)
+    captures: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def discover(pattern: str, known: Collection[FileCheckpoint]) -> Listing:
+def discover(pattern: PathPattern, known: Collection[FileCheckpoint]) -> Listing:
     """Find files that match a pattern or have a checkpoint, their rotated versions and possible copies."""
-    matches = {os.path.realpath(path) for path in glob.glob(pattern, recursive=True)}
-    matches = {path for path in matches if not is_compressed(path)}
-    if not glob.has_magic(pattern):
-        matches.add(os.path.realpath(pattern))
+    listing = Listing()
+    is_single = not glob.has_magic(pattern.glob)
+    for path in [pattern.glob] if is_single else glob.glob(pattern.glob, recursive=True):
+        captures = pattern.captures(path)
+        if captures is not None and (is_single or not is_compressed(path)):
+            listing.captures[os.path.realpath(path)] = captures
+    matches = set(listing.captures)
     names_in: defaultdict[str, set[str]] = defaultdict(set)
     for path in matches.union(file.path for file in known):
         directory, name = os.path.split(path)
         names_in[directory].add(name)
     inodes = {file.inode for file in known}
-    listing = Listing()
     for directory, names in names_in.items():
         for entry in _entries(directory, listing):
             if not is_compressed(entry.name) or entry.inode() in inodes:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
 from event_count_logger.config import TailConfig
+from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.sources.tail.discovery import Checkpoint
 from event_count_logger.sources.tail.inputs import ForeignPosition
 from event_count_logger.sources.tail.machine_id import identity
@@ -24,7 +25,8 @@ class FileInput:
     def __init__(self, config: TailConfig, format: TextFormat, warn_once: Callable[[str, str], None]) -> None:
         self._config = config
         self._warn_once = warn_once
-        self._registry = Registry(config.file, format, warn_once)
+        self._pattern = PathPattern(config.file)
+        self._registry = Registry(self._pattern, format, warn_once)
         self._committed = self._next = Checkpoint()
 
     @property
@@ -70,7 +72,7 @@ class FileInput:
         checkpoint = self._registry.checkpoint(self.number + 1)
         if not is_needed and checkpoint.files == self._committed.files:
             return ""
-        self._next = replace(checkpoint, machine=identity(self._config.file))
+        self._next = replace(checkpoint, machine=identity(self._pattern.glob))
         return str(self._next)
 
     def committed(self) -> None:
@@ -113,7 +115,7 @@ class FileInput:
 
         A checkpoint whose files exist here is accepted: this machine may have got another identity.
         """
-        here = identity(self._config.file)
+        here = identity(self._pattern.glob)
         is_foreign = checkpoint.machine and here and checkpoint.machine != here
         if is_foreign and not self._registry.recognizes(checkpoint):
             raise self._foreign

@@ -11,7 +11,7 @@ A tail knows its input only by these protocols:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 from event_count_logger.sources.tail.framing import Until
@@ -31,9 +31,11 @@ class Part(Protocol):
     """A part of an input with records in one order, such as a file.
 
     Attributes:
+        constants: Values of placeholders that are the same for all its lines, such as `file`.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
     """
 
+    constants: Mapping[str, str]
     n_skipped: int
 
     @property

@@ -29,12 +29,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.logs import counted
-from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, discover
+from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, Listing, discover
 from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
 from event_count_logger.sources.tail.text_format import TextFormat
 
@@ -80,17 +81,20 @@ class Registry:
         files: Open files by device and inode.
     """
 
-    def __init__(self, pattern: str, format: TextFormat, warn_once: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, pattern: PathPattern, format: TextFormat, warn_once: Callable[[str, str], None]
+    ) -> None:
         """`begin` or `resume` opens the first files.
 
         Args:
-            pattern: Absolute path of the files, which may contain wildcards.
+            pattern: Absolute path of the files.
             format: Encoding and framing of the files.
             warn_once: Logs a warning; see `Admission.warn_once`.
         """
         self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
         self._format = format
+        self._captures: Mapping[str, Mapping[str, str]] = {}  # of the paths that the last scan has found
         self._warn_once = warn_once
         self._done_until = 0.0
         self._missing: list[_MissingFile] = []
@@ -120,7 +124,7 @@ class Registry:
         """Open the files of a new source, at their start or end; rotated files are opened at their end."""
         self._reset()
         for _ in range(_SCANS):  # one scan may miss a file that is being renamed, which would look new later
-            for found in discover(self._pattern, ()).files:
+            for found in self._discover(()).files:
                 if found.is_input and found.identity not in self.files:
                     self._open(found, at_end=not (from_start and found.matches))
 
@@ -134,13 +138,18 @@ class Registry:
     def recognizes(self, checkpoint: Checkpoint) -> bool:
         """Returns whether any file of a checkpoint exists here."""
         for file in checkpoint.files:
-            for candidate in _candidates(file, discover(self._pattern, (file,)).files):
+            for candidate in _candidates(file, self._discover((file,)).files):
                 with suppress(OSError):
                     reopened = TailedFile.reopen(candidate, file, self._format)
                     if reopened:
                         reopened.close()
                         return True
         return False
+
+    def _discover(self, known: Collection[FileCheckpoint]) -> Listing:
+        listing = discover(self._pattern, known)
+        self._captures = listing.captures
+        return listing
 
     def scan(self) -> None:
         """Scan the directories: update the state of all files, and open new ones."""
@@ -149,7 +158,7 @@ class Registry:
             if file.is_truncated:
                 self._missing.append(_MissingFile(file.checkpoint, file.size - file.offset))
                 self._close_file(file)
-        listing = discover(self._pattern, self.checkpoint(0).files)
+        listing = self._discover(self.checkpoint(0).files)
         found = {each.identity: each for each in listing.files}
         now = time.monotonic()
         self._stable_at = now if listing.is_stable else self._stable_at
@@ -183,7 +192,13 @@ class Registry:
     def _open(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> None:
         with self._warning_if_unreadable(found.path):
             file = TailedFile.open(found, self._format, at_end=at_end, offset=offset)
-            self.files[found.identity] = file
+            self._add(file)
+
+    def _add(self, file: TailedFile) -> None:
+        path = file.path
+        captures = self._captures.get(path, self._pattern.captures(path)) or {}
+        file.constants = {"file": path, "file.name": os.path.basename(path), **captures}
+        self.files[file.identity] = file
 
     def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
         """Search the new files for a missing one or its copy; return whether the search is over.
@@ -201,7 +216,7 @@ class Registry:
                 unreadable.add(candidate.identity)
                 continue
             if reopened:
-                self.files[reopened.identity] = reopened
+                self._add(reopened)
                 del new[reopened.identity]
                 return True
         if missing.is_unreadable:

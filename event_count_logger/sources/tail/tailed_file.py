@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprint, FoundFile
 from event_count_logger.sources.tail.framing import Lines, Until
@@ -36,6 +36,7 @@ class TailedFile:
         text: Encoding and framing of the file; None while it is too short to show them.
         offset: Bytes read so far, up to the end of a record, or to a forced end; see framing.py.
         size: Size of the file when its content was last checked.
+        constants: Values of placeholders for the path of the file and its parts.
         n_skipped: Lines that were too long; the caller counts them and resets the number.
         is_rotated: True if the file was renamed by rotation.
         is_final: True if the last line is complete without a newline, because nothing is written any more.
@@ -57,6 +58,7 @@ class TailedFile:
         self.generation = _generation(file)
         self.offset = offset
         self.size = status.st_size
+        self.constants: Mapping[str, str] = {}
         self.n_skipped = 0
         self.error: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False

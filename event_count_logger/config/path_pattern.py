@@ -1,0 +1,96 @@
+"""Patterns of paths: wildcards, and regular expressions that capture parts of a path."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+
+#: The start of a capture, up to its regular expression.
+_CAPTURE = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
+
+#: Wildcards, by what they match. `**/` matches any number of directories, if it is a whole component.
+_WILDCARD = re.compile(r"(?P<all>(?:(?<=/)|^)\*\*/)|(?P<rest>(?<=/)\*\*$)|(?P<some>\*+)|\?|\[(!?)([^]]+)\]")
+
+#: The parts of a regular expression that decide where a parenthesis belongs to.
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|[()]", re.DOTALL)
+
+
+class PathPattern:
+    """A path with `*`, `?`, `[...]` and `**`, and with captures `(?P<name>REGEX)` in place of `*`.
+
+    Attributes:
+        glob: The pattern with `*` in place of each capture.
+        names: Names of the captures.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Compile a pattern.
+
+        Raises:
+            ValueError: A capture is not a valid regular expression.
+        """
+        parts = list(_parts(text))
+        self.glob = "".join("*" if is_capture else part for part, is_capture in parts)
+        try:
+            self._regex = re.compile(
+                "".join(part if is_capture else _regex(part) for part, is_capture in parts), re.DOTALL
+            )
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"a capture in it is not a regular expression: {error}") from error
+        self.names = tuple(self._regex.groupindex)
+
+    def captures(self, path: str) -> dict[str, str] | None:
+        """Returns the text of each capture in a path; None if the path does not match."""
+        found = self._regex.fullmatch(path)
+        return found and {name: value for name, value in found.groupdict().items() if value is not None}
+
+
+def absolute(text: str, base: str) -> str:
+    """Returns an absolute pattern, normalized in front of its first capture; `~` is the home directory."""
+    capture = _CAPTURE.search(text)
+    begin = text.rfind("/", 0, capture.start()) + 1 if capture else len(text)
+    directory = os.path.abspath(os.path.join(base, os.path.expanduser(text[:begin])))
+    return os.path.join(directory, text[begin:]) if capture else directory
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the parts of a pattern; True with a capture."""
+    end = 0
+    while capture := _CAPTURE.search(text, end):
+        yield text[end : capture.start()], False
+        end = _end_of_group(text, capture.start())
+        yield text[capture.start() : end], True
+    yield text[end:], False
+
+
+def _end_of_group(text: str, begin: int) -> int:
+    depth = 0
+    for token in _TOKEN.finditer(text, begin):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0:
+            return token.end()
+    raise ValueError(f"the capture at character {begin + 1} has no closing parenthesis")
+
+
+def _regex(part: str) -> str:
+    """Returns a regular expression that matches what a part with wildcards matches."""
+    if not glob.has_magic(part):
+        return re.escape(part)
+    regex, end = "", 0
+    for found in _WILDCARD.finditer(part):
+        regex += re.escape(part[end : found.start()])
+        end = found.end()
+        if found["all"]:
+            regex += "(?:[^/]+/)*"
+        elif found["rest"]:
+            regex += ".*"
+        elif found["some"]:
+            regex += "[^/]*"
+        elif found[0] == "?":
+            regex += "[^/]"
+        else:
+            characters = found[5].replace("\\", r"\\").replace("^", r"\^")
+            regex += f"[{'^' if found[4] else ''}{characters}]"
+    return regex + re.escape(part[end:])

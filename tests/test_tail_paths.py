@@ -1,0 +1,94 @@
+"""Patterns of log files with captures, and the placeholders for the path of a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from event_count_logger.config import from_file
+from event_count_logger.config.path_pattern import PathPattern, absolute
+from event_count_logger.errors import ConfigError
+from event_count_logger.sources.tail.registry import Registry
+from event_count_logger.sources.tail.text_format import TextFormat
+from tests.fixtures import Write
+
+ENTRY = "groups: {{g: {{intervals: [5m]}}}}\ntail:\n- {{file: '{file}', group: g, rules: []}}\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "captures"),
+    [
+        ("/a/b.log", "/a/b.log", {}),
+        ("/a/b.log", "/a/bxlog", None),
+        ("/a/*/?.log", "/a/b/c.log", {}),
+        ("/a/*/?.log", "/a/b/d/c.log", None),
+        ("/a/[bc]*.log", "/a/cd.log", {}),
+        ("/a/[!bc]*.log", "/a/cd.log", None),
+        ("/a/**/c.log", "/a/c.log", {}),
+        ("/a/**/c.log", "/a/b/b/c.log", {}),
+        ("/a/**", "/a/b/c", {}),
+        ("/a/(?P<host>[^/]+)/x.log", "/a/b.c/x.log", {"host": "b.c"}),
+        ("/a/(?P<host>[a-z]+)/x.log", "/a/b.c/x.log", None),
+        (
+            "/a/(?P<host>(b|c){2})-(?P<n>\\d+)(?P<end>\\.[()])*",
+            "/a/bc-17.)x",
+            {"host": "bc", "n": "17", "end": ".)"},
+        ),
+        ("/a/(?P<host>[^/)(]+)(?P<rest>\\(.*\\))", "/a/b()", {"host": "b", "rest": "()"}),
+    ],
+)
+def test_pattern_matches_and_captures_parts_of_a_path(
+    pattern: str, path: str, captures: dict[str, str] | None
+) -> None:
+    assert PathPattern(pattern).captures(path) == captures
+
+
+def test_captures_stand_for_asterisks_and_keep_their_regular_expression() -> None:
+    text = absolute("../log/(?P<host>[^/.]+|//)/./a.log", "/srv/conf")
+    assert text == "/srv/log/(?P<host>[^/.]+|//)/./a.log"
+    assert PathPattern(text).glob == "/srv/log/*/./a.log"
+    assert absolute("./a/../b.log", "/srv/conf") == "/srv/conf/b.log"
+
+
+def test_path_gives_placeholders_before_and_after_rotation(tmp_path: Path) -> None:
+    for name in ("one", "two", "2026"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+    (tmp_path / "log").symlink_to("real")
+    (tmp_path / "real" / "current").symlink_to("2026")
+    for name in ("one/a.log", "one/a.log.1", "two/a.log", "2026/a.log", "two/b.log"):
+        (tmp_path / "real" / name).write_text("")
+    registry = Registry(PathPattern(f"{tmp_path}/log/(?P<host>[a-z]+)/a.log"), TextFormat(), print)
+    registry.begin(from_start=True)
+    found = sorted(registry.files.values(), key=lambda file: (file.constants["host"], file.is_rotated))
+    directory = os.path.realpath(tmp_path / "real")
+    assert [(file.constants["host"], file.constants["file"]) for file in found] == [
+        ("current", f"{directory}/2026/a.log"),
+        ("one", f"{directory}/one/a.log"),
+        ("one", f"{directory}/one/a.log"),
+        ("two", f"{directory}/two/a.log"),
+    ]
+    assert {file.constants["file.name"] for file in found} == {"a.log"}
+    registry.close()
+
+
+def test_entry_knows_its_placeholders_and_keeps_its_source_id(config_file: Write) -> None:
+    path = config_file(ENTRY.format(file="log/(?P<host>[^/]+)/*.log"))
+    (entry,) = from_file(path).tail
+    assert entry.path_names == ("file", "file.name", "host")
+    assert entry.source_id.endswith(f"{path.parent}/log/(?P<host>[^/]+)/*.log")
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("a/(?P<host>[^/]+/b", "the capture at character 3 has no closing parenthesis"),
+        ("a/(?P<host>**)", "a capture in it is not a regular expression: nothing to repeat"),
+        ("a/(?P<host>b)(?P<host>c)", "a capture in it is not a regular expression: redefinition of group"),
+    ],
+)
+def test_invalid_capture_is_a_problem_of_the_file(config_file: Write, file: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_file(config_file(ENTRY.format(file=file)))
+    assert f"tail[0].file: '{file}' is not a pattern of paths: {reason}" in str(caught.value)
