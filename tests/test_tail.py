@@ -41,6 +41,7 @@ class Following:
         self.entry: dict[str, Any] = {"file": str(self.path), "group": "g", "rules": [LINE]}
         self.group = dict(GROUP)
         self.tail: Tail | None = None
+        self.with_archives = False
 
     def start(self, from_start: bool = False) -> None:
         """Start, or restart as after a kill: uncommitted counts are gone."""
@@ -53,7 +54,7 @@ class Following:
         self.store = Store(config.redis, log)
         admission, limit = Admission(group, log), TimeLimit()
         self.stopping = threading.Event()
-        self.tail = Tail(entry, group, admission, self.store, log, limit, self.stopping)
+        self.tail = Tail(entry, group, admission, self.store, log, limit, self.stopping, self.with_archives)
         self.tail.begin(from_start)
 
     def stop(self) -> None:

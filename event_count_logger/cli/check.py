@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from event_count_logger import config as configuration
 from event_count_logger.cli.base import ExitStatus, command, config_argument, warn, with_version
 from event_count_logger.config import Config
+from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
 from event_count_logger.reading import machine_checks, server_checks
 from event_count_logger.service import embedded_server
+from event_count_logger.sources.tail.absence import absence
 from event_count_logger.store import Store
 
 
@@ -82,6 +84,9 @@ def _examine(config_file: str) -> _Report:
     report.facts += [f"{config_file}: {fact}" for fact in facts]
     if warning := machine_checks.spool_warning(config):
         warn(warning)
+    for entry in config.tail:
+        if reason := absence(PathPattern(entry.file)):
+            warn(f"{config_file}: nothing to read for 'ecl tail' now: {reason}")
     return report
 
 

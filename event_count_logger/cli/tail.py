@@ -54,7 +54,11 @@ _POLL_ONCE_S = 0.05
     show_default=True,
     help="Where to begin in existing files when an entry is used for the first time.",
 )
-@click.option("--once", is_flag=True, help="Count the existing lines and exit.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Count the existing lines and exit. With --from start, also those of compressed files.",
+)
 @log_format_option
 @with_version
 def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> None:
@@ -69,8 +73,9 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
       $ ecl tail ecl.yml
 
     \b
-    Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`; 2
-    wrong usage or configuration. While Redis is unavailable, the command waits.
+    Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`, or an
+    entry had nothing to read with --once; 2 wrong usage or configuration. While
+    Redis is unavailable, the command waits.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
@@ -79,10 +84,12 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
         raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
     _allow_many_files()
     stop = _Stop(service)
-    tails = _Tails(service.config, begin == "start", stop)
+    tails = _Tails(service.config, begin == "start", once, stop)
     try:
         tails.use(service.config)
         _run(tails, once, stop, service)
+        if once and not stop.is_set() and tails.report_absences():
+            sys.exit(ExitStatus.UNKNOWN)
     except Unavailable:  # stopped while waiting for Redis; nothing is lost
         pass
     except ValueError as error:
@@ -142,11 +149,11 @@ def _allow_many_files() -> None:
 class _Tails:
     """The tails of a configuration, and of the configurations that replace it."""
 
-    def __init__(self, config: Config, from_start: bool, stop: _Stop) -> None:
+    def __init__(self, config: Config, from_start: bool, once: bool, stop: _Stop) -> None:
         self._log = Log("event_count_logger.tail")
         self._log.logger.setLevel(logging.INFO)
         self._store, self._limit = Store(config.redis, self._log), TimeLimit()
-        self._from_start = from_start
+        self._from_start, self._with_archives = from_start, from_start and once
         self._stop = stop
         self._admissions: dict[GroupConfig, Admission] = {}
         self._tails: dict[tuple[TailConfig, GroupConfig], Tail] = {}
@@ -197,6 +204,13 @@ class _Tails:
         self._dropped |= {key for key, each in self._tails.items() if each is tail}
         self._tails = {key: each for key, each in self._tails.items() if each is not tail}
 
+    def report_absences(self) -> bool:
+        """Log which entries had nothing to read; return whether there is any."""
+        absences = list(filter(None, (tail.absence for tail in self.all)))
+        for absence in absences:
+            self._log.error("Nothing to read: %s", absence)
+        return bool(absences)
+
     def close(self) -> None:
         """Close all files."""
         for tail in self.all:
@@ -204,7 +218,16 @@ class _Tails:
 
     def _begin(self, entry: TailConfig, group: GroupConfig) -> ValueError | None:
         admission = self._admissions[group]
-        tail = Tail(entry, group, admission, self._store, self._log, self._limit, self._stop)
+        tail = Tail(
+            entry,
+            group,
+            admission,
+            self._store,
+            self._log,
+            self._limit,
+            self._stop,
+            with_archives=self._with_archives,
+        )
         try:
             tail.begin(self._from_start)
         except ValueError as error:

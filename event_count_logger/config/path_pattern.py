@@ -31,6 +31,7 @@ class PathPattern:
         Raises:
             ValueError: A capture is not a valid regular expression.
         """
+        self._text = text
         parts = list(_parts(text))
         self.glob = "".join("*" if is_capture else part for part, is_capture in parts)
         try:
@@ -40,6 +41,9 @@ class PathPattern:
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"a capture in it is not a regular expression: {error}") from error
         self.names = tuple(self._regex.groupindex)
+
+    def __str__(self) -> str:
+        return self._text
 
     def captures(self, path: str) -> dict[str, str] | None:
         """Returns the text of each capture in a path; None if the path does not match."""

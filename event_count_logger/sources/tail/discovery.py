@@ -13,14 +13,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field
 
 from event_count_logger.config.path_pattern import PathPattern
+from event_count_logger.sources.tail.compression import is_compressed, is_readable, uncompressed
 
 #: Bytes at the start of a file that its fingerprint contains.
-_HEAD = 1024
+HEAD = 1024
 
 #: Bytes before an offset that the fingerprint at this offset contains.
 _TAIL = 64
-
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".z", ".lzma", ".br", ".7z")
 
 #: Suffixes that rotation appends to a file name, and those that it inserts before the name's own suffix.
 _ROTATED = re.compile(r"[0-9][^/]*|old|prev")
@@ -45,11 +44,11 @@ class Fingerprint:
     def of(cls, file: int, offset: int) -> Fingerprint:
         """Returns the fingerprint of an open file at an offset."""
         n = min(_TAIL, offset)
-        return cls(os.pread(file, min(_HEAD, offset), 0), os.pread(file, n, offset - n))
+        return cls(os.pread(file, min(HEAD, offset), 0), os.pread(file, n, offset - n))
 
     def after(self, data: bytes) -> Fingerprint:
         """Returns the fingerprint at the offset behind `data`, which starts at the offset of this one."""
-        return Fingerprint((self.head + data[:_HEAD])[:_HEAD], (self.tail + data[-_TAIL:])[-_TAIL:])
+        return Fingerprint((self.head + data[:HEAD])[:HEAD], (self.tail + data[-_TAIL:])[-_TAIL:])
 
     @property
     def digest(self) -> str:
@@ -180,23 +179,28 @@ class Listing:
     captures: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def discover(pattern: PathPattern, known: Collection[FileCheckpoint]) -> Listing:
-    """Find files that match a pattern or have a checkpoint, their rotated versions and possible copies."""
+def discover(pattern: PathPattern, known: Collection[FileCheckpoint], with_archives: bool = False) -> Listing:
+    """Find files that match a pattern or have a checkpoint, their rotated versions and possible copies.
+
+    Compressed files are left out, because their content was read before, except for those with a checkpoint.
+    With `with_archives`, those that match the pattern are inputs, too.
+    """
     listing = Listing()
     is_single = not glob.has_magic(pattern.glob)
     for path in [pattern.glob] if is_single else glob.glob(pattern.glob, recursive=True):
         captures = pattern.captures(path)
-        if captures is not None and (is_single or not is_compressed(path)):
+        if captures is not None and (is_single or with_archives or not is_compressed(path)):
             listing.captures[os.path.realpath(path)] = captures
     matches = set(listing.captures)
     names_in: defaultdict[str, set[str]] = defaultdict(set)
     for path in matches.union(file.path for file in known):
         directory, name = os.path.split(path)
-        names_in[directory].add(name)
+        names_in[directory].add(uncompressed(name))
     inodes = {file.inode for file in known}
     for directory, names in names_in.items():
         for entry in _entries(directory, listing):
-            if not is_compressed(entry.name) or entry.inode() in inodes:
+            is_archive = with_archives and entry.path in matches and is_readable(entry.name)
+            if not is_compressed(entry.name) or is_archive or entry.inode() in inodes:
                 _add(entry, names, matches, inodes, listing)
     return listing
 
@@ -216,7 +220,7 @@ def _add(
     entry: os.DirEntry[str], names: set[str], matches: set[str], inodes: set[int], listing: Listing
 ) -> None:
     """Add a directory entry to the listing if it is an input, a possible copy of one, or a known inode."""
-    original_name, is_rotated = _original_name(entry.name, names)
+    original_name, is_rotated = _original_name(uncompressed(entry.name), names)
     is_known = entry.inode() in inodes
     if original_name is None and not is_known:
         return
@@ -249,8 +253,3 @@ def _original_name(name: str, names: set[str]) -> tuple[str | None, bool]:
         if before in names:
             starts_with = starts_with or before
     return (name, False) if name in names else (starts_with, False)
-
-
-def is_compressed(path: str) -> bool:
-    """Returns whether a file is skipped as compressed: its content was read before it was compressed."""
-    return path.lower().endswith(_COMPRESSED)

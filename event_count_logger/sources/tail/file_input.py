@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from event_count_logger.config import TailConfig
 from event_count_logger.config.path_pattern import PathPattern
+from event_count_logger.sources.tail.absence import absence
+from event_count_logger.sources.tail.archive_file import ArchiveFile
 from event_count_logger.sources.tail.discovery import Checkpoint
 from event_count_logger.sources.tail.inputs import ForeignPosition
 from event_count_logger.sources.tail.machine_id import identity
@@ -22,11 +24,19 @@ class FileInput:
 
     descriptors: Collection[int] = ()
 
-    def __init__(self, config: TailConfig, format: TextFormat, warn_once: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        config: TailConfig,
+        format: TextFormat,
+        warn_once: Callable[[str, str], None],
+        with_archives: bool,
+    ) -> None:
+        """`with_archives` also reads compressed files that the pattern of the entry matches."""
         self._config = config
         self._warn_once = warn_once
         self._pattern = PathPattern(config.file)
-        self._registry = Registry(self._pattern, format, warn_once)
+        self._with_archives = with_archives
+        self._registry = Registry(self._pattern, format, warn_once, with_archives)
         self._committed = self._next = Checkpoint()
 
     @property
@@ -46,8 +56,8 @@ class FileInput:
 
     @property
     def absence(self) -> str:
-        """The reason why no file is read."""
-        return ""
+        """The reason why no file is read; '' if any is."""
+        return "" if self._registry.files else absence(self._pattern, self._with_archives)
 
     def begin(self, position: str, from_start: bool) -> None:
         """Open the files at their stored offsets."""
@@ -105,10 +115,17 @@ class FileInput:
         path = file.path
         if file.error:
             self._warn_once(path, f"{path} cannot be read: {file.error.strerror}")
+        if isinstance(file, ArchiveFile) and file.damage:
+            self._warn_once(
+                file.found_path, f"{file.found_path} is damaged: {file.damage}; counted up to there"
+            )
         if file.text and file.text.is_guessed:
             encoding = file.text.framing.encoding.upper()
-            are_read = f"its byte order mark shows {encoding}, as which it is read (set 'encoding: utf-16')"
-            self._warn_once(f"{path} encoding", f"{path} is not UTF-8: {are_read}")
+            self._warn_once(
+                f"{path} encoding",
+                f"{path} is not UTF-8: its byte order mark shows {encoding}, as which it is read "
+                "(set 'encoding: utf-16')",
+            )
 
     def _check_machine(self, checkpoint: Checkpoint) -> None:
         """Raise ForeignPosition for a checkpoint of another machine.

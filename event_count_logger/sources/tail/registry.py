@@ -30,11 +30,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.logs import counted
+from event_count_logger.sources.tail.archive_file import ArchiveFile
+from event_count_logger.sources.tail.compression import is_compressed, is_readable
 from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, Listing, discover
 from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
 from event_count_logger.sources.tail.text_format import TextFormat
@@ -82,7 +84,11 @@ class Registry:
     """
 
     def __init__(
-        self, pattern: PathPattern, format: TextFormat, warn_once: Callable[[str, str], None]
+        self,
+        pattern: PathPattern,
+        format: TextFormat,
+        warn_once: Callable[[str, str], None],
+        with_archives: bool = False,
     ) -> None:
         """`begin` or `resume` opens the first files.
 
@@ -90,10 +96,12 @@ class Registry:
             pattern: Absolute path of the files.
             format: Encoding and framing of the files.
             warn_once: Logs a warning; see `Admission.warn_once`.
+            with_archives: Also open compressed files that match the pattern.
         """
         self.files: dict[tuple[int, int], TailedFile] = {}
         self._pattern = pattern
         self._format = format
+        self._with_archives = with_archives
         self._captures: Mapping[str, Mapping[str, str]] = {}  # of the paths that the last scan has found
         self._warn_once = warn_once
         self._done_until = 0.0
@@ -124,9 +132,11 @@ class Registry:
         """Open the files of a new source, at their start or end; rotated files are opened at their end."""
         self._reset()
         for _ in range(_SCANS):  # one scan may miss a file that is being renamed, which would look new later
-            for found in self._discover(()).files:
-                if found.is_input and found.identity not in self.files:
+            for found in sorted(self._discover(()).files, key=lambda each: is_compressed(each.path)):
+                is_new = found.is_input and found.identity not in self.files
+                if is_new and not self._is_copied_archive(found):
                     self._open(found, at_end=not (from_start and found.matches))
+        self.files = dict(sorted(self.files.items(), key=lambda item: item[1].modified))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Find the files of a checkpoint, and open them at their offsets."""
@@ -140,14 +150,14 @@ class Registry:
         for file in checkpoint.files:
             for candidate in _candidates(file, self._discover((file,)).files):
                 with suppress(OSError):
-                    reopened = TailedFile.reopen(candidate, file, self._format)
+                    reopened = self._reopen(candidate, file)
                     if reopened:
                         reopened.close()
                         return True
         return False
 
     def _discover(self, known: Collection[FileCheckpoint]) -> Listing:
-        listing = discover(self._pattern, known)
+        listing = discover(self._pattern, known, self._with_archives)
         self._captures = listing.captures
         return listing
 
@@ -191,8 +201,14 @@ class Registry:
 
     def _open(self, found: FoundFile, *, at_end: bool = False, offset: int = 0) -> None:
         with self._warning_if_unreadable(found.path):
-            file = TailedFile.open(found, self._format, at_end=at_end, offset=offset)
-            self._add(file)
+            if is_readable(found.path):
+                self._add(ArchiveFile(found, self._format))
+            else:
+                self._add(TailedFile.open(found, self._format, at_end=at_end, offset=offset))
+
+    def _reopen(self, found: FoundFile, checkpoint: FileCheckpoint) -> TailedFile | None:
+        kind = ArchiveFile if is_readable(found.path) else TailedFile
+        return kind.reopen(found, checkpoint, self._format)
 
     def _add(self, file: TailedFile) -> None:
         path = file.path
@@ -207,7 +223,7 @@ class Registry:
         """
         for candidate in _candidates(missing.checkpoint, new.values()):
             try:
-                reopened = TailedFile.reopen(candidate, missing.checkpoint, self._format)
+                reopened = self._reopen(candidate, missing.checkpoint)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -243,14 +259,34 @@ class Registry:
     def _open_new(self, new: _Found) -> None:
         # Files with shorter names first: those with longer names may be copies of them.
         for found in sorted(new.values(), key=lambda each: (len(each.path), each.status.st_mtime)):
-            is_skipped = found.is_rotated and (
-                not self._is_stable or found.status.st_mtime <= self._done_until
-            )
-            if found.is_input and not is_skipped and not self._is_copy(found):
+            if not found.is_input or (found.is_rotated and not self._is_stable):
+                continue
+            if found.is_rotated and found.status.st_mtime <= self._done_until:
+                self._warn_if_archive(found)
+            elif not self._is_copy(found):
                 self._open(found)
+
+    def _warn_if_archive(self, found: FoundFile) -> None:
+        if is_compressed(found.path):
+            self._warn_once(
+                found.path,
+                f"{found.path} is not read: its lines were counted before it was compressed, or are older "
+                "than such lines; an entry with another 'source' counts them (again)",
+            )
+
+    def _is_copied_archive(self, found: FoundFile) -> bool:
+        """Returns whether a compressed file has the content of a file that is open, or cannot be read."""
+        if not is_readable(found.path):
+            return False
+        with self._warning_if_unreadable(found.path), closing(ArchiveFile(found, self._format)) as archive:
+            others = [other for other in self.files.values() if other.path == archive.path]
+            return any(archive.has_content_of(other) for other in others)
+        return True
 
     def _is_copy(self, found: FoundFile) -> bool:
         """Returns whether an open file has the same content, or may have it."""
+        if is_readable(found.path):
+            return self._is_copied_archive(found)
         others = [other for other in self.files.values() if found.may_come_from(other.path)]
         if not others:
             return False

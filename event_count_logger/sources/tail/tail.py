@@ -64,6 +64,7 @@ class Tail:
         log: Log,
         limit: TimeLimit,
         stop: threading.Event,
+        with_archives: bool = False,
     ) -> None:
         """Prepares a tail; `begin` starts it.
 
@@ -75,6 +76,7 @@ class Tail:
             log: Log for warnings.
             limit: Time limit of the patterns.
             stop: Ends all waiting for Redis when set.
+            with_archives: Also read compressed files.
         """
         self._config = config
         self._admission = admission
@@ -85,7 +87,9 @@ class Tail:
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
-        self._input: Input = FileInput(config, TextFormat(config.encoding), admission.warn_once)
+        self._input: Input = FileInput(
+            config, TextFormat(config.encoding), admission.warn_once, with_archives
+        )
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
@@ -100,6 +104,11 @@ class Tail:
     def is_caught_up(self) -> bool:
         """True if everything that exists was read, and Redis rejects no batch."""
         return self._input.is_complete and not self._rejected
+
+    @property
+    def absence(self) -> str:
+        """The reason why there is nothing to read at all; '' if there is something."""
+        return self._input.absence
 
     def begin(self, from_start: bool = False) -> None:
         """Open the input at its stored position; waits while Redis is unavailable.

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from event_count_logger.sources.tail.discovery import FileCheckpoint, Fingerprint, FoundFile
+from event_count_logger.sources.tail.discovery import HEAD, FileCheckpoint, Fingerprint, FoundFile
 from event_count_logger.sources.tail.framing import Lines, Until
 from event_count_logger.sources.tail.text_format import LONGEST_LINE, MARK_BYTES, Text, TextFormat
 
@@ -103,11 +103,15 @@ class TailedFile:
     @property
     def checkpoint(self) -> FileCheckpoint:
         """Checkpoint at the current offset."""
-        is_done = self.is_rotated and self.offset == self.size
-        digest = self._fingerprint.digest
+        digest, is_done = self._fingerprint.digest, self.is_rotated and self.is_read
         return FileCheckpoint(
             self.path, *self.identity, self.generation, self.offset, self.modified, digest, is_done
         )
+
+    @property
+    def is_read(self) -> bool:
+        """True if everything was read that was found by the last read."""
+        return self.offset == self.size
 
     @property
     def n_unread(self) -> int:
@@ -133,10 +137,19 @@ class TailedFile:
         """Update `is_deleted`."""
         self.is_deleted = os.fstat(self._file).st_nlink == 0
 
+    @property
+    def head(self) -> bytes:
+        """The first 1024 bytes."""
+        return os.pread(self._file, HEAD, 0)
+
+    def has_content(self, n: int, fingerprint: Fingerprint) -> bool:
+        """Returns whether the first `n` bytes of the content have a fingerprint."""
+        return os.fstat(self._file).st_size >= n and Fingerprint.of(self._file, n) == fingerprint
+
     def starts_like(self, file: int) -> bool:
         """Returns whether another open file is a copy of this one, or of its first bytes."""
         n = os.fstat(file).st_size  # read first: a copy in the making grows
-        return n <= os.fstat(self._file).st_size and Fingerprint.of(file, n) == Fingerprint.of(self._file, n)
+        return self.has_content(n, Fingerprint.of(file, n))
 
     def chunks(self, most: int, until: Until = Until.RECORD) -> Iterator[bytes]:
         """Yield complete records in chunks, up to the last one or about `most` bytes.
