@@ -41,7 +41,7 @@ class Following:
         self.entry: dict[str, Any] = {"file": str(self.path), "group": "g", "rules": [LINE]}
         self.group = dict(GROUP)
         self.tail: Tail | None = None
-        self.with_archives = False
+        self.once = False
 
     def start(self, from_start: bool = False) -> None:
         """Start, or restart as after a kill: uncommitted counts are gone."""
@@ -54,8 +54,18 @@ class Following:
         self.store = Store(config.redis, log)
         admission, limit = Admission(group, log), TimeLimit()
         self.stopping = threading.Event()
-        self.tail = Tail(entry, group, admission, self.store, log, limit, self.stopping, self.with_archives)
-        self.tail.begin(from_start)
+        self.tail = Tail(
+            entry,
+            group,
+            admission,
+            self.store,
+            log,
+            limit,
+            self.stopping,
+            once=self.once,
+            from_start=from_start,
+        )
+        self.tail.begin()
 
     def stop(self) -> None:
         if self.tail:

@@ -38,7 +38,7 @@ class Archives(Following):
     def __init__(self, server: Server, directory: Path) -> None:
         super().__init__(server, directory)
         self.entry["file"] = f"{self.path}*"
-        self.with_archives = True
+        self.once = True
 
     def archive(self, suffix: str, content: bytes, modified: float = 1e9) -> Path:
         path = self.rotated(suffix)
@@ -69,8 +69,8 @@ def test_compressed_files_count_once_with_the_others(archives: Archives, suffix:
     archives.path.write_bytes(lines(6, 10))
     archives.start(from_start=True)
     assert archives.counts() == {"line": 10}
-    for with_archives in (True, False):
-        archives.with_archives = with_archives
+    for once in (True, False):
+        archives.once = once
         archives.start(from_start=True)
         archives.rotated(f".3{suffix}").rename(archives.rotated(f".4{suffix}"))
         assert archives.counts() == {"line": 10}
@@ -78,7 +78,7 @@ def test_compressed_files_count_once_with_the_others(archives: Archives, suffix:
 
 
 def test_compressed_files_are_not_read_while_following(archives: Archives) -> None:
-    archives.with_archives = False
+    archives.once = False
     archives.archive(".2.gz", lines(0, 3))
     archives.start(from_start=True)
     archives.write(1)
@@ -104,7 +104,7 @@ def test_file_compressed_before_it_was_read_to_its_end_continues(
 def test_file_read_before_it_was_compressed_is_skipped_with_advice(
     archives: Archives, caplog: pytest.LogCaptureFixture
 ) -> None:
-    archives.with_archives = False
+    archives.once = False
     archives.start(from_start=True)
     archives.write(*range(5))
     archives.counts()
@@ -113,7 +113,7 @@ def test_file_read_before_it_was_compressed_is_skipped_with_advice(
     archive = archives.compress()
     archives.write(5)
     assert archives.counts() == {"line": 6}
-    archives.with_archives = True
+    archives.once = True
     archives.start(from_start=True)
     archives.archive(".2.gz", lines(0, 3))
     assert archives.counts() == {"line": 6}

@@ -85,7 +85,7 @@ def _examine(config_file: str) -> _Report:
     if warning := machine_checks.spool_warning(config):
         warn(warning)
     for entry in config.tail:
-        if reason := absence(PathPattern(entry.file)):
+        if entry.file and (reason := absence(PathPattern(entry.file))):
             warn(f"{config_file}: nothing to read for 'ecl tail' now: {reason}")
     return report
 

@@ -1,4 +1,4 @@
-"""ecl tail: counts the lines of log files."""
+"""ecl tail: counts the lines of log files and other inputs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import click
@@ -46,6 +47,7 @@ _POLL_ONCE_S = 0.05
 
 @command()
 @config_argument
+@click.argument("standard_input", metavar="[-]", type=click.Choice(["-"]), required=False)
 @click.option(
     "--from",
     "begin",
@@ -61,19 +63,23 @@ _POLL_ONCE_S = 0.05
 )
 @log_format_option
 @with_version
-def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> None:
-    """Count the lines of the log files in the section `tail` of CONFIG, each exactly once.
+def tail(config_file: str, standard_input: str | None, begin: str, once: bool, log_format: LogFormat) -> None:
+    """Count the lines of the log files and other inputs in the section `tail` of CONFIG, each exactly once.
 
     Files are followed through rotation. Lines written while the command does not run are counted by its next
     run. The first SIGTERM or SIGINT stops it gracefully, the second at once. SIGHUP reloads CONFIG.
+
+    With `-`, only standard input is counted, up to its end: by the entry with `input: stdin`, or by the only
+    entry. Lines that were read and not yet counted are lost if the command is killed.
 
     \b
     Example:
       $ ecl tail --from start --once ecl.yml
       $ ecl tail ecl.yml
+      $ journalctl -f -o cat | ecl tail ecl.yml -
 
     \b
-    Exit status: 0 stopped, or --once done; 1 CONFIG has no section `tail`, or an
+    Exit status: 0 stopped, or --once or standard input done; 1 CONFIG has no section `tail`, or an
     entry had nothing to read with --once; 2 wrong usage or configuration. While
     Redis is unavailable, the command waits.
     ECL_CONFIG in the environment stands for CONFIG.
@@ -84,10 +90,11 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
         raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
     _allow_many_files()
     stop = _Stop(service)
-    tails = _Tails(service.config, begin == "start", once, stop)
+    has_end = once or bool(standard_input)
+    tails = _Tails(service.config, _Mode(has_end, begin == "start", bool(standard_input)), stop)
     try:
         tails.use(service.config)
-        _run(tails, once, stop, service)
+        _run(tails, has_end, stop, service)
         if once and not stop.is_set() and tails.report_absences():
             sys.exit(ExitStatus.UNKNOWN)
     except Unavailable:  # stopped while waiting for Redis; nothing is lost
@@ -101,6 +108,42 @@ def tail(config_file: str, begin: str, once: bool, log_format: LogFormat) -> Non
 def _describe(config: Config) -> str:
     number = len(config.tail)
     return f"follows the log files of {number:,} {'entry' if number == 1 else 'entries'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """The inputs that are read.
+
+    Attributes:
+        once: Read what exists, up to its end.
+        from_start: Begin new sources at their start.
+        is_standard_input: Read standard input only.
+    """
+
+    once: bool
+    from_start: bool
+    is_standard_input: bool
+
+    def entries(self, config: Config) -> tuple[TailConfig, ...]:
+        """Returns the entries of a configuration whose inputs are read.
+
+        Raises:
+            ValueError: There is no such entry, or several for standard input.
+        """
+        of_stdin = tuple(entry for entry in config.tail if entry.input == "stdin")
+        if not self.is_standard_input:
+            entries = tuple(entry for entry in config.tail if entry not in of_stdin)
+            if entries:
+                return entries
+            raise ValueError("all entries of 'tail' have 'input: stdin': use 'ecl tail CONFIG -'")
+        if not of_stdin and len(config.tail) == 1:
+            (only,) = config.tail
+            return (replace(only, input="stdin", file="", listen=None, units=(), directory=""),)
+        if len(of_stdin) != 1:
+            raise ValueError(
+                f"standard input needs one entry with 'input: stdin', but 'tail' has {len(of_stdin)}"
+            )
+        return of_stdin
 
 
 class _Stop(threading.Event):
@@ -132,10 +175,16 @@ class _Stop(threading.Event):
         """Returns True after `set`."""
         return self._is_set
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the event is set, or for some seconds; first report that the process is alive."""
+    def wait(self, timeout: float | None = None, descriptors: Iterable[int] = ()) -> bool:
+        """Wait until the event is set, for some seconds, or until a descriptor can be read.
+
+        First, report that the process is alive.
+        """
         self._service.alive()
-        select.select([self._reader], [], [], timeout)
+        events = select.poll()
+        for descriptor in (self._reader, *descriptors):
+            events.register(descriptor, select.POLLIN)
+        events.poll(None if timeout is None else timeout * 1000)
         return self._is_set
 
 
@@ -149,11 +198,11 @@ def _allow_many_files() -> None:
 class _Tails:
     """The tails of a configuration, and of the configurations that replace it."""
 
-    def __init__(self, config: Config, from_start: bool, once: bool, stop: _Stop) -> None:
+    def __init__(self, config: Config, mode: _Mode, stop: _Stop) -> None:
         self._log = Log("event_count_logger.tail")
         self._log.logger.setLevel(logging.INFO)
         self._store, self._limit = Store(config.redis, self._log), TimeLimit()
-        self._from_start, self._with_archives = from_start, from_start and once
+        self._mode = mode
         self._stop = stop
         self._admissions: dict[GroupConfig, Admission] = {}
         self._tails: dict[tuple[TailConfig, GroupConfig], Tail] = {}
@@ -174,7 +223,7 @@ class _Tails:
             ValueError: A new entry cannot continue at its position in Redis, and all others have begun. Or no
                 entry is followed.
         """
-        wanted = [(entry, config.group(entry.group)) for entry in config.tail]
+        wanted = [(entry, config.group(entry.group)) for entry in self._mode.entries(config)]
         for key in self._tails.keys() - set(wanted):
             self._end(self._tails[key])  # before another tail begins at its end
             del self._tails[key]
@@ -204,6 +253,11 @@ class _Tails:
         self._dropped |= {key for key, each in self._tails.items() if each is tail}
         self._tails = {key: each for key, each in self._tails.items() if each is not tail}
 
+    @property
+    def descriptors(self) -> Iterable[int]:
+        """Files and sockets at which lines may arrive."""
+        return (descriptor for tail in self._tails.values() for descriptor in tail.descriptors)
+
     def report_absences(self) -> bool:
         """Log which entries had nothing to read; return whether there is any."""
         absences = list(filter(None, (tail.absence for tail in self.all)))
@@ -218,20 +272,14 @@ class _Tails:
 
     def _begin(self, entry: TailConfig, group: GroupConfig) -> ValueError | None:
         admission = self._admissions[group]
-        tail = Tail(
-            entry,
-            group,
-            admission,
-            self._store,
-            self._log,
-            self._limit,
-            self._stop,
-            with_archives=self._with_archives,
-        )
+        mode = {"once": self._mode.once, "from_start": self._mode.from_start}
+        tail = None
         try:
-            tail.begin(self._from_start)
+            tail = Tail(entry, group, admission, self._store, self._log, self._limit, self._stop, **mode)
+            tail.begin()
         except ValueError as error:
-            tail.close()
+            if tail:
+                tail.close()
             if isinstance(error, ForeignPosition):
                 self._dropped.add((entry, group))
             return error
@@ -242,7 +290,7 @@ class _Tails:
         """Count the lines written so far by the old settings, and close the tail."""
         try:
             tail.advance()
-            tail.commit()
+            tail.end()
         except ValueError as error:
             self._log.error("%s", error)
         tail.close()
@@ -270,9 +318,9 @@ def _run(tails: _Tails, once: bool, stop: _Stop, service: Service) -> None:
                         break
                     until = Until.FILE  # everything else was read: an incomplete last line counts now
                     continue
-                stop.wait(_POLL_ONCE_S if once else _POLL_S)
+                stop.wait(_POLL_ONCE_S if once else _POLL_S, tails.descriptors)
     for tail in tails.all:
-        tail.commit()
+        tail.end()
 
 
 @contextmanager

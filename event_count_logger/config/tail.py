@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config.checks import show
@@ -16,6 +17,12 @@ from event_count_logger.config.rules import RuleChecks, Scope
 from event_count_logger.config.settings import check_section
 from event_count_logger.config.tail_settings import TAIL, TailConfig
 from event_count_logger.config.templates import Template
+
+#: Settings that name the input of an entry, and those that belong to one of them.
+_INPUTS = ("file", "input", "listen")
+_OF_JOURNALD = ("units", "directory")
+
+_EXAMPLE = "/var/log/nginx/access.log"
 
 
 def check_tail(
@@ -49,12 +56,14 @@ def check_tail(
         values["rules"] = tuple(checks.rules(values["rules"], Scope(), (*place, "rules")))
         if group is None:
             continue
-        shown = report.shown((*place, "file"), values["file"], repr)
-        values["file"] = absolute(values["file"], f"{base}")
-        entry = TailConfig(**values)
+        input = _input(values, spec, place, report)
+        if not input:
+            continue
+        shown = report.shown((*place, input), spec[input], repr)
+        entry = TailConfig(**_absolute(values, f"{base}"))
         if entries.setdefault((group.name, entry.source_id), entry) is not entry:
             in_group = report.shown((*place, "group"), group.name)
-            report((*place, "file"), f"{shown} is followed for group {in_group} twice")
+            report((*place, input), f"{shown} is followed for group {in_group} twice")
     return tuple(entries.values())
 
 
@@ -74,6 +83,31 @@ def with_bucket_events(
         name: replace(group, events=tuple(events[name])) if len(events[name]) > len(group.events) else group
         for name, group in groups.items()
     }
+
+
+def _input(values: Mapping[str, Any], spec: Mapping[str, Any], place: Place, report: Report) -> str:
+    """Returns the name of the setting with the input of an entry; '' after a report."""
+    given = [name for name in _INPUTS if values.get(name)]
+    if not given:
+        report((*place, "file"), f"is missing (for example file: {_EXAMPLE}; or 'input', or 'listen')")
+        return ""
+    for other in given[1:]:
+        report((*place, other), f"is given beside '{given[0]}': an entry has one input")
+    for name in _OF_JOURNALD:
+        if values.get(name) and values.get("input") != "journald":
+            report((*place, name), "has no effect without 'input: journald'")
+    return given[0]
+
+
+def _absolute(values: dict[str, Any], base: str) -> dict[str, Any]:
+    """Returns the values of an entry with absolute paths."""
+    if values.get("file"):
+        values["file"] = absolute(values["file"], base)
+    if values.get("directory"):
+        values["directory"] = absolute(values["directory"], base)
+    if values.get("listen"):
+        values["listen"] = values["listen"].below(base)
+    return values
 
 
 def _histograms(rules: Iterable[TailRule]) -> Iterator[tuple[Template, TailBuckets]]:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import codecs
 import os
+from typing import Literal
 
-from event_count_logger.config.checks import Invalid, Mismatch, check, line, mapping_of, show, text
+from event_count_logger.config.checks import (
+    Invalid,
+    Mismatch,
+    check,
+    line,
+    list_of,
+    mapping_of,
+    one_of,
+    show,
+    text,
+)
 from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.config.listen_address import ListenAddress
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.config.rule_settings import Maps, TailRule, rule_list
 from event_count_logger.config.settings import section, setting, settings_of
@@ -28,6 +40,14 @@ def _path_pattern(value: object) -> str:
     return pattern
 
 
+@check("an address")
+def _listen_address(value: object) -> ListenAddress:
+    try:
+        return ListenAddress.parse(line(value))
+    except ValueError as error:
+        raise Invalid(f"{show(value)} is not an address: {error}") from error
+
+
 @check("an encoding of text", "use for example latin-1, cp1252 or utf-16")
 def _encoding(value: object) -> str:
     try:
@@ -39,17 +59,16 @@ def _encoding(value: object) -> str:
     raise Mismatch
 
 
+InputName = Literal["stdin", "journald", ""]
+
+#: Inputs that `input` names.
+INPUTS: tuple[InputName, ...] = ("stdin", "journald")
+
+
 @section
 class TailConfig:
-    """A log file, or several, with the rules for their lines."""
+    """A log file, or several, or another input, with the rules for its lines."""
 
-    file: str = setting(
-        _path_pattern,
-        example="/var/log/nginx/access.log",
-        since="2.0",
-        meaning="Path of a log file, relative to the configuration; with `*`, `?` and `**` for several. "
-        "`(?P<name>REGEX)` stands for `*`, and captures a part of the path.",
-    )
     group: str = setting(text, example="http", since="2.0", meaning="Group that counts the lines.")
     rules: tuple[TailRule, ...] = setting(
         rule_list,
@@ -64,6 +83,43 @@ class TailConfig:
         since="2.0",
         meaning="Texts in place of others, by the name of a map, for `{code|map}` and `{other|map:code}`.",
         hash=False,
+    )
+    file: str = setting(
+        _path_pattern,
+        default="",
+        default_text="another input",
+        since="2.0",
+        meaning="Path of a log file, relative to the configuration; with `*`, `?` and `**` for several. "
+        "`(?P<name>REGEX)` stands for `*`, and captures a part of the path.",
+    )
+    input: InputName = setting(
+        one_of(*INPUTS),
+        default="",
+        default_text="`file` or `listen`",
+        since="2.0",
+        meaning="In place of `file`: the [journal](sources.md#inputs), or the standard input of "
+        "`ecl tail CONFIG -`.",
+    )
+    listen: ListenAddress | None = setting(
+        _listen_address,
+        default=None,
+        since="2.0",
+        meaning="In place of `file`: a socket that accepts lines, such as `unix:/run/ecl.sock`, "
+        "`tcp:127.0.0.1:5140` or `udp:127.0.0.1:5140`.",
+    )
+    units: tuple[str, ...] = setting(
+        list_of(line, "a list of names"),
+        default=(),
+        default_text="all units",
+        since="2.0",
+        meaning="With `input: journald`: systemd units whose messages are read, such as `nginx.service`.",
+    )
+    directory: str = setting(
+        text,
+        default="",
+        default_text="the journal of this machine",
+        since="2.0",
+        meaning="With `input: journald`: directory with journal files.",
     )
     encoding: str = setting(
         _encoding,
@@ -82,7 +138,14 @@ class TailConfig:
     @property
     def source_id(self) -> str:
         """The name of its position in Redis."""
-        return f"tail:{self.source}:{self.file}"
+        return f"tail:{self.source}:{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The name of its input, for messages."""
+        if self.input == "journald":
+            return ":".join(("journald", self.directory, ",".join(self.units))).rstrip(":")
+        return self.file or self.input or f"{self.listen}"
 
     @property
     def path_names(self) -> tuple[str, ...]:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from event_count_logger.config import GroupConfig
-from event_count_logger.errors import NotDurable, NotYet, Rejected, SourceMoved, Unavailable, Unconfirmed
+from event_count_logger.errors import (
+    NotDurable,
+    NotYet,
+    Rejected,
+    SourceMoved,
+    StoreError,
+    Unavailable,
+    Unconfirmed,
+)
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, SessionAction, Store
 
@@ -33,6 +42,7 @@ class Source:
         self._log = log
         self._stop = stop or threading.Event()
         self._has_warned = False  # about the batch that is being retried
+        self._has_unanswered = False  # a copy of a request that got no answer may still arrive
 
     def load(self) -> str:
         """Read the stored position and return it; waits while Redis is unavailable.
@@ -75,6 +85,7 @@ class Source:
             except NotDurable:
                 raise
             except Unavailable as error:
+                self._has_unanswered = True
                 self._warn(error)
                 if self._stop.wait(_RETRY_S):
                     raise
@@ -86,6 +97,15 @@ class Source:
         self._warn_if_lost(commit.stored)
         self.position = next
         self._has_warned = False
+
+    def retire(self) -> None:
+        """Remove the position of a process that ends, see `keys.is_process`; otherwise it is pruned later.
+
+        It stays if a copy of an unanswered request may still arrive, which Redis would then count again.
+        """
+        if not self._has_unanswered:
+            with suppress(StoreError):
+                self._store.sources.retire(self._group, self._id)
 
     def _warn_if_lost(self, stored: str) -> None:
         """Warn if Redis has lost the position. Redis accepts a commit without a stored position."""

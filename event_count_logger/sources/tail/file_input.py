@@ -29,15 +29,23 @@ class FileInput:
         config: TailConfig,
         format: TextFormat,
         warn_once: Callable[[str, str], None],
-        with_archives: bool,
+        once: bool,
+        from_start: bool,
     ) -> None:
-        """`with_archives` also reads compressed files that the pattern of the entry matches."""
+        """With `once` and `from_start`, compressed files that the pattern matches are read, too."""
+        with_archives = once and from_start
+        self._from_start = from_start
         self._config = config
         self._warn_once = warn_once
         self._pattern = PathPattern(config.file)
         self._with_archives = with_archives
         self._registry = Registry(self._pattern, format, warn_once, with_archives)
         self._committed = self._next = Checkpoint()
+
+    @property
+    def source_id(self) -> str:
+        """Name of its position in Redis."""
+        return self._config.source_id
 
     @property
     def number(self) -> int:
@@ -59,14 +67,14 @@ class FileInput:
         """The reason why no file is read; '' if any is."""
         return "" if self._registry.files else absence(self._pattern, self._with_archives)
 
-    def begin(self, position: str, from_start: bool) -> None:
+    def begin(self, position: str) -> None:
         """Open the files at their stored offsets."""
         self._committed = Checkpoint.parse(position) if position else Checkpoint()
         if position:
             self._check_machine(self._committed)
             self._registry.resume(self._committed)
         else:
-            self._registry.begin(from_start)
+            self._registry.begin(self._from_start)
 
     def parts(self) -> Iterator[TailedFile]:
         """Yield all files, after a scan."""
@@ -109,7 +117,7 @@ class FileInput:
 
     @property
     def _foreign(self) -> ForeignPosition:
-        return ForeignPosition(self._config.file, self._config.source)
+        return ForeignPosition(self._config.name, self._config.source)
 
     def _warn(self, file: TailedFile) -> None:
         path = file.path

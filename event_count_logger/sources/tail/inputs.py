@@ -27,6 +27,13 @@ class ForeignPosition(ValueError):
         )
 
 
+class InputError(ValueError):
+    """An input cannot be opened."""
+
+    def __init__(self, name: str, error: OSError) -> None:
+        super().__init__(f"{name} cannot be opened: {error.strerror or error}")
+
+
 class Part(Protocol):
     """A part of an input with records in one order, such as a file.
 
@@ -58,6 +65,10 @@ class Input(Protocol):
     """The input of one entry; closed by `close`."""
 
     @property
+    def source_id(self) -> str:
+        """Name of its position in Redis."""
+
+    @property
     def number(self) -> int:
         """Number of the last commit."""
 
@@ -81,12 +92,8 @@ class Input(Protocol):
     def descriptors(self) -> Collection[int]:
         """Files and sockets that `select` observes; others are read at regular times."""
 
-    def begin(self, position: str, from_start: bool) -> None:
-        """Continue at a position that was committed.
-
-        Args:
-            position: The position; '' for a new source.
-            from_start: Begin a new source at its start, instead of its end.
+    def begin(self, position: str) -> None:
+        """Continue at a position that was committed; '' for a new source.
 
         Raises:
             ForeignPosition: Another machine uses the same source.

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, TailConfig
@@ -19,12 +19,11 @@ from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreEr
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
-from event_count_logger.sources.tail.file_input import FileInput
 from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.inputs import Input, Part
+from event_count_logger.sources.tail.inputs import Part
 from event_count_logger.sources.tail.matching import Matcher
+from event_count_logger.sources.tail.open_input import open_input
 from event_count_logger.sources.tail.tally import MatchedAction, Tally
-from event_count_logger.sources.tail.text_format import TextFormat
 from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
@@ -64,7 +63,9 @@ class Tail:
         log: Log,
         limit: TimeLimit,
         stop: threading.Event,
-        with_archives: bool = False,
+        *,
+        once: bool = False,
+        from_start: bool = False,
     ) -> None:
         """Prepares a tail; `begin` starts it.
 
@@ -76,20 +77,22 @@ class Tail:
             log: Log for warnings.
             limit: Time limit of the patterns.
             stop: Ends all waiting for Redis when set.
-            with_archives: Also read compressed files.
+            once: Read what exists now.
+            from_start: For a source without a stored position: read existing files from their start.
+
+        Raises:
+            InputError: The input cannot be opened.
         """
         self._config = config
         self._admission = admission
         self._store = store
         self._stop = stop
-        self._source = Source(store, group, config.source_id, log, stop)
+        self._input = open_input(config, admission.warn_once, once, from_start)
+        self._source = Source(store, group, self._input.source_id, log, stop)
         self._matcher = Matcher(config, limit)
         self._pool: WorkerPool | None = None
         has_sessions = any(rule.session for rule in config.rules)
         self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
-        self._input: Input = FileInput(
-            config, TextFormat(config.encoding), admission.warn_once, with_archives
-        )
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
@@ -110,11 +113,8 @@ class Tail:
         """The reason why there is nothing to read at all; '' if there is something."""
         return self._input.absence
 
-    def begin(self, from_start: bool = False) -> None:
+    def begin(self) -> None:
         """Open the input at its stored position; waits while Redis is unavailable.
-
-        Args:
-            from_start: For a source without a stored position: read existing files from their start.
 
         Raises:
             Unavailable: `stop` was set.
@@ -122,7 +122,7 @@ class Tail:
             ValueError: The stored position is not one of such an input.
         """
         position = self._load()
-        self._input.begin(position, from_start)
+        self._input.begin(position)
         if not position:
             self.commit()
 
@@ -171,19 +171,46 @@ class Tail:
             self._warn_rejected(error)
             self._rejected = position
         except SourceMoved as error:
-            before = self._input.number
-            self._clear_batch()
-            self._input.check_moved(error.stored)
-            self.begin()
-            self._warn_moved(error, before - self._input.number)
+            self._follow(error, position)
         else:
             self._input.committed()
             self._clear_batch()
+
+    def _follow(self, error: SourceMoved, position: str) -> None:
+        """Continue at a position that another program has stored, or to which Redis has fallen back."""
+        before = self._input.number
+        if not self._input.is_repeatable:
+            self._load()
+            self._rejected = position  # the batch is sent again
+            self._warn_lost(error, before - int(error.stored))
+            return
+        self._clear_batch()
+        self._input.check_moved(error.stored)
+        self.begin()
+        self._warn_moved(error, before - self._input.number)
+
+    def end(self) -> None:
+        """Commit what was read; a source that has no position and belongs to this process is removed."""
+        self.commit()
+        if not (self._input.is_repeatable or self._rejected):
+            self._source.retire()
 
     def close(self) -> None:
         """Close the input; lines that were not committed are read again later."""
         self._input.close()
         self._close_pool()
+
+    @property
+    def descriptors(self) -> Collection[int]:
+        """Files and sockets at which lines arrive, if they may be read now."""
+        return () if self._rejected else self._input.descriptors
+
+    def _warn_lost(self, error: SourceMoved, n_lost: int) -> None:
+        self._admission.warn_once(
+            f"{error}",
+            f"Redis at {self._store.location} has lost data: {counted(n_lost, 'confirmed batch', 'es')} "
+            f"of {self._config.name}, which cannot be read again",
+        )
 
     def _warn_moved(self, error: SourceMoved, n_lost: int) -> None:
         if n_lost > 0:
@@ -265,5 +292,5 @@ class Tail:
         self._batch[keys.SKIPPED] += n
 
     def _warn_once(self, topic: str, message: str) -> None:
-        file = self._config.file
-        self._admission.warn_once(f"{file} {topic}", f"{file}: {message}; counted as {keys.SKIPPED}")
+        name = self._config.name
+        self._admission.warn_once(f"{name} {topic}", f"{name}: {message}; counted as {keys.SKIPPED}")

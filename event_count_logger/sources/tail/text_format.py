@@ -66,6 +66,15 @@ class TextFormat:
         self._encoding = encoding
         self._framing = framing
 
+    @property
+    def newline(self) -> bytes:
+        """The bytes of a newline."""
+        return "\n".encode(self._without_mark)
+
+    @property
+    def _without_mark(self) -> str:
+        return "utf-16-le" if self._encoding == "utf-16" else self._encoding
+
     def text(self, head: bytes, is_whole: bool = False) -> Text | None:
         """Returns the text of a file; None if more bytes are needed.
 
@@ -81,4 +90,4 @@ class TextFormat:
                 return Text(self._framing(encoding), mark, not is_expected)
         if not is_whole and any(mark.startswith(head) for mark in _MARKS):
             return None
-        return Text(self._framing("utf-16-le" if self._encoding == "utf-16" else self._encoding), b"", False)
+        return Text(self._framing(self._without_mark), b"", False)
