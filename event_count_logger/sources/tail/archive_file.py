@@ -74,7 +74,7 @@ class ArchiveFile(TailedFile):
 
     @property
     def is_intact(self) -> bool:
-        """True: nobody writes to a compressed file."""
+        """True: a compressed file does not change."""
         return True
 
     @property
