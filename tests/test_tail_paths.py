@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from event_count_logger.config import from_file
-from event_count_logger.config.path_pattern import PathPattern, absolute
+from event_count_logger.config.path_pattern import PathPattern, absolute, placeholders
 from event_count_logger.errors import ConfigError
 from event_count_logger.sources.tail.registry import Registry
 from event_count_logger.sources.tail.text_format import TextFormat
-from tests.fixtures import Write
+from tests.fixtures import Run, Write
+from tests.servers import Server
 
 ENTRY = "groups: {{g: {{intervals: [5m]}}}}\ntail:\n- {{file: '{file}', group: g, rules: []}}\n"
 
@@ -76,7 +78,7 @@ def test_path_gives_placeholders_before_and_after_rotation(tmp_path: Path) -> No
 def test_entry_knows_its_placeholders_and_keeps_its_source_id(config_file: Write) -> None:
     path = config_file(ENTRY.format(file="log/(?P<host>[^/]+)/*.log"))
     (entry,) = from_file(path).tail
-    assert entry.path_names == ("file", "file.name", "host")
+    assert placeholders(entry.file) == ("file", "file.name", "host")
     assert entry.source_id.endswith(f"{path.parent}/log/(?P<host>[^/]+)/*.log")
 
 
@@ -92,3 +94,24 @@ def test_invalid_capture_is_a_problem_of_the_file(config_file: Write, file: str,
     with pytest.raises(ConfigError) as caught:
         from_file(config_file(ENTRY.format(file=file)))
     assert f"tail[0].file: '{file}' is not a pattern of paths: {reason}" in str(caught.value)
+
+
+def test_path_is_counted_in_event_names(server: Server, run: Run, tmp_path: Path) -> None:
+    for host in ("one", "two"):
+        (tmp_path / host).mkdir()
+        (tmp_path / host / "a.log").write_text("line\n" * (1 + (host == "two")))
+    rules = [{"match": "line", "events": ["{host}_{file.name}", "{file}"]}]
+    tail = [{"file": "(?P<host>[a-z]+)/a.log", "group": "g", "rules": rules}]
+    groups = {"g": {"intervals": ["24h"], "auto_declare_events": True}}
+    config = tmp_path / "ecl.yml"
+    config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": tail}))
+    run("ecl", "tail", "--from", "start", "--once", config)
+    assert server.counts("g", "24h", "cur") == {
+        "one_a.log": 1,
+        "two_a.log": 2,
+        f"{tmp_path}/one/a.log": 1,
+        f"{tmp_path}/two/a.log": 2,
+    }
+    config.write_text(config.read_text().replace("{host}", "{hosts}"))
+    problem = run("ecl", "check", config).stdout
+    assert "'{hosts}' is not captured by the pattern, which captures file, file.name, host" in problem

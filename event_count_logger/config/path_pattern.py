@@ -51,6 +51,11 @@ class PathPattern:
         return found and {name: value for name, value in found.groupdict().items() if value is not None}
 
 
+def placeholders(text: str) -> tuple[str, ...]:
+    """Returns the names of placeholders for a path that a pattern matches, and for its parts."""
+    return ("file", "file.name", *PathPattern(text).names)
+
+
 def absolute(text: str, base: str) -> str:
     """Returns an absolute pattern, normalized in front of its first capture; `~` is the home directory."""
     capture = _CAPTURE.search(text)

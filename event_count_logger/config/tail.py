@@ -10,7 +10,7 @@ from typing import Any
 from event_count_logger import keys
 from event_count_logger.config.checks import show
 from event_count_logger.config.group_settings import GroupConfig
-from event_count_logger.config.path_pattern import absolute
+from event_count_logger.config.path_pattern import absolute, placeholders
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.rule_settings import TailBuckets, TailRule
 from event_count_logger.config.rules import RuleChecks, Scope
@@ -52,8 +52,9 @@ def check_tail(
         if group is None and values["group"] not in named:
             shown = report.shown((*place, "group"), values["group"])
             report((*place, "group"), f"{shown} is not a group (there are: {', '.join(map(str, named))})")
+        scope = Scope(placeholders(values.get("file", "")))
         checks = RuleChecks(group, (*place, "group"), values.get("maps", {}), report)
-        values["rules"] = tuple(checks.rules(values["rules"], Scope(), (*place, "rules")))
+        values["rules"] = tuple(checks.rules(values["rules"], scope, (*place, "rules")))
         if group is None:
             continue
         input = _input(values, spec, place, report)

@@ -147,10 +147,5 @@ class TailConfig:
             return ":".join(("journald", self.directory, ",".join(self.units))).rstrip(":")
         return self.file or self.input or f"{self.listen}"
 
-    @property
-    def path_names(self) -> tuple[str, ...]:
-        """Names of placeholders for the path of a line's file and its parts."""
-        return ("file", "file.name", *PathPattern(self.file).names)
-
 
 TAIL = settings_of(TailConfig)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, TailConfig
@@ -243,7 +243,7 @@ class Tail:
         """Read and tally lines of one part; return the number of bytes."""
         begin = part.offset
         is_large = part.n_unread >= _POOL_BYTES
-        for tally in self._tallies(part.chunks(self._batch_bytes, until), is_large):
+        for tally in self._tallies(part.chunks(self._batch_bytes, until), part.constants, is_large):
             self._add(tally)
         if part.n_skipped:
             self._skip(part.path, f"{part.path} has a line of more than 1 MiB: line skipped", part.n_skipped)
@@ -253,10 +253,14 @@ class Tail:
             self.commit()
         return n
 
-    def _tallies(self, chunks: Iterable[bytes], is_large: bool) -> Iterable[Tally]:
+    def _tallies(
+        self, chunks: Iterable[bytes], constants: Mapping[str, str], is_large: bool
+    ) -> Iterable[Tally]:
         if is_large and self._pool is None and _N_CORES > 1:
             self._pool = WorkerPool(_N_CORES, self._config, self._matcher)
-        return self._pool.tallies(chunks, {}) if self._pool else map(self._matcher.tally, chunks)
+        if self._pool:
+            return self._pool.tallies(chunks, constants)
+        return (self._matcher.tally(chunk, constants) for chunk in chunks)
 
     def _close_pool(self) -> None:
         if self._pool:
