@@ -99,7 +99,7 @@ class Stream:
 
 
 class Opener(Protocol):
-    """What opens the streams of an input."""
+    """The origin of the streams of an input."""
 
     @property
     def descriptors(self) -> Collection[int]:
