@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.fixtures import Start
+from tests.journal import Journal
 from tests.servers import Server, wait_until
 
 #: Number of kills; ECL_TAIL_KILLS in the environment changes it.
@@ -118,6 +121,71 @@ def test_each_line_counts_once_through_kills_rotation_and_truncation(
     last = start("ecl", "tail", "--once", config)
     assert last.wait(20) == 0
     assert counted(server) == {"line": writer.n_lines}, writer.done
+
+
+def kill_repeatedly(start: Start, config: Path, chance: random.Random, write: Callable[[], object]) -> None:
+    """Run `ecl tail` and kill it again and again while something writes."""
+    for _ in range(KILLS // 2):
+        process = start("ecl", "tail", "--from", "start", config, stderr=None)
+        until = time.monotonic() + chance.choice([0.3, 0.5, 0.8])
+        while time.monotonic() < until:
+            write()
+            time.sleep(chance.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_each_entry_of_the_journal_counts_once_through_kills(
+    server: Server, start: Start, tmp_path: Path, chance: random.Random
+) -> None:
+    journal = Journal(tmp_path / "journal")
+    config = tmp_path / "ecl.yml"
+    rules = [{"match": '"MESSAGE":"[0-9]+ x*"', "events": ["line"]}]
+    entry = {"input": "journald", "directory": "journal", "group": "g", "rules": rules}
+    groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
+    config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": [entry]}))
+    n = 0
+
+    def write() -> None:
+        nonlocal n
+        some = chance.choice([1, 3, 500])
+        file = f"{chance.randrange(3)}"
+        journal.write(*(f"{n + i} {'x' * chance.randrange(60)}" for i in range(some)), file=file)
+        n += some
+
+    kill_repeatedly(start, config, chance, write)
+    assert start("ecl", "tail", "--once", config).wait(20) == 0
+    assert counted(server) == {"line": n}
+
+
+def test_each_line_of_archives_counts_once_through_kills(
+    server: Server, start: Start, tmp_path: Path, chance: random.Random
+) -> None:
+    config = tmp_path / "ecl.yml"
+    entry = {"file": "a.log*", "group": "g", "rules": [{"match": "^[0-9]+ ", "events": ["line"]}]}
+    groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
+    config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": [entry]}))
+    n = 0
+    for number in range(3):
+        with gzip.open(tmp_path / f"a.log.{number + 2}.gz", "wb") as archive:
+            for _ in range(150_000):
+                archive.write(b"%d %x\n" % (n, n * 7919))
+                n += 1
+    log = tmp_path / "a.log"
+    for _ in range(KILLS // 2):
+        with log.open("a") as file:
+            file.write(f"{n} first half")
+            n += 1
+        process = start("ecl", "tail", "--from", "start", "--once", config, stderr=None)
+        time.sleep(chance.uniform(0.3, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with log.open("a") as file:
+            file.write(f", second half\n{n} \n")
+            n += 1
+    last = start("ecl", "tail", "--from", "start", "--once", config)
+    assert last.wait(30) == 0
+    assert counted(server) == {"line": n}
 
 
 def counted(server: Server) -> dict[str, int]:

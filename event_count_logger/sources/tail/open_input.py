@@ -9,6 +9,7 @@ from collections.abc import Callable
 from event_count_logger.config import TailConfig
 from event_count_logger.sources.tail.file_input import FileInput
 from event_count_logger.sources.tail.inputs import Input
+from event_count_logger.sources.tail.journal_input import JournalInput
 from event_count_logger.sources.tail.stream_input import (
     Fifo,
     Listener,
@@ -34,6 +35,8 @@ def open_input(
     Raises:
         InputError: The input cannot be opened.
     """
+    if config.input == "journald":
+        return JournalInput(config, warn_once, once, from_start)
     format = TextFormat(config.encoding)
     opener: Opener
     if config.listen and once:

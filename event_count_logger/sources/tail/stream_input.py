@@ -46,9 +46,11 @@ class Stream:
     Attributes:
         descriptor: The file descriptor.
         is_ended: True after its last byte.
+        last: The last bytes that are read at the end of the stream.
     """
 
     n_unread = 0
+    last = Until.FILE
 
     def __init__(self, path: str, descriptor: int, format: TextFormat, datagram_end: bytes = b"") -> None:
         """`datagram_end` is a newline, which ends the last line of each packet."""
@@ -79,7 +81,7 @@ class Stream:
             self._received_at = time.monotonic()
             self.offset += len(data)
             self.is_ended = not data
-            yield from self._buffer.take(data, Until.FILE if self.is_ended else Until.RECORD)
+            yield from self._buffer.take(data, self.last if self.is_ended else Until.RECORD)
         if not self.is_ended and time.monotonic() > self._received_at + _IDLE_S:
             yield from self._buffer.take(b"", Until.LINE)
 

@@ -1,0 +1,124 @@
+"""The systemd journal as input of `ecl tail`: each entry counts once, also if others are deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures import Run, Start
+from tests.journal import Journal
+from tests.servers import Server, wait_until
+
+Configure = Callable[..., Path]
+
+RULES = [{"match": '"MESSAGE":"line', "events": ["line"]}]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def configure(tmp_path: Path, server: Server) -> Configure:
+    """Write a configuration that reads the journal."""
+
+    def configure(**settings: Any) -> Path:
+        groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
+        tail = [{"input": "journald", "directory": "journal", "group": "g", "rules": RULES} | settings]
+        path = tmp_path / "ecl.yml"
+        path.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": tail}))
+        return path
+
+    return configure
+
+
+def counted(server: Server) -> dict[str, int]:
+    with server.client as client:
+        found = {name: client.get(f"g:24h:cur:{name}") for name in ("line", "@unmatched", "@skipped")}
+    return {name: int(n) for name, n in found.items() if n}
+
+
+def test_once_counts_each_entry_once(
+    server: Server, run: Run, journal: Journal, configure: Configure
+) -> None:
+    journal.write("line 1", "other", "line é", b"line \xff", "line\ntwo", "line" + "x" * 100_000)
+    for n in range(3):
+        done = run("ecl", "tail", "--from", "start", "--once", configure())
+        assert (done.returncode, done.stderr) == (0, "")
+        # journalctl shows a text that is not UTF-8 as an array of numbers.
+        assert counted(server) == {"line": 4 + n, "@unmatched": 2}
+        journal.write(f"line {n}")
+
+
+def test_units_select_entries_of_either_position(
+    server: Server, run: Run, journal: Journal, configure: Configure
+) -> None:
+    journal.write("line", unit="a.service")
+    journal.write("line", unit="b.service")
+    config = configure(units=["a.service", "c"])
+    run("ecl", "tail", "--once", config)  # begins behind the last entry, which is of another unit
+    assert counted(server) == {}
+    for n in (1, 2):
+        journal.write("line", unit="c.service")
+        journal.write("line", unit="b.service")
+        run("ecl", "tail", "--once", config)
+        assert counted(server) == {"line": n}
+
+
+def test_deleted_entry_of_the_cursor_is_a_warning_and_the_oldest_follows(
+    server: Server, run: Run, journal: Journal, configure: Configure
+) -> None:
+    journal.write("line", "line", file="a")
+    run("ecl", "tail", "--from", "start", "--once", configure())
+    journal.write("line", "line", file="a")
+    journal.write("line", "line", "line", file="b")
+    (journal.directory / "a.journal").unlink()
+    done = run("ecl", "tail", "--once", configure())
+    assert "the journal no longer has the last entry that was counted" in done.stderr
+    assert counted(server) == {"line": 5}
+    done = run("ecl", "tail", "--once", configure())
+    assert (done.stderr, counted(server)) == ("", {"line": 5})
+
+
+def test_journal_without_entries_has_nothing_to_read(
+    run: Run, journal: Journal, configure: Configure, server: Server
+) -> None:
+    done = run("ecl", "tail", "--once", configure())
+    assert done.returncode == 1
+    assert f"Nothing to read: journald:{journal.directory} has no entries" in done.stderr
+    journal.write("line")
+    run("ecl", "tail", "--once", configure())  # all entries are later than the position
+    assert counted(server) == {"line": 1}
+
+
+def test_missing_journalctl_is_an_error(journal: Journal, configure: Configure, start: Start) -> None:
+    environment = {**os.environ, "PATH": f"{journal.directory}"}
+    process = start("ecl", "tail", configure(), env=environment)
+    _, messages = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "journalctl cannot be opened: No such file or directory" in messages
+
+
+def test_killed_journalctl_is_started_again(
+    server: Server, start: Start, journal: Journal, configure: Configure
+) -> None:
+    journal.write("line")
+    process = start("ecl", "tail", "--from", "start", configure())
+    wait_until(lambda: counted(server) == {"line": 1})
+    (child,) = subprocess.check_output(["pgrep", "-P", f"{process.pid}"]).split()
+    os.kill(int(child), signal.SIGKILL)
+    assert process.stderr
+    assert "journalctl has ended: status -9; starting it again" in process.stderr.readline()
+    journal.write("line")
+    wait_until(lambda: counted(server) == {"line": 2})
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert not subprocess.run(["pgrep", "-f", f"journalctl.*{journal.directory}"], capture_output=True).stdout
