@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from event_count_logger.sources.tail.discovery import FileCheckpoint, FoundFile
 from event_count_logger.sources.tail.framing import Lines, Until
+from event_count_logger.sources.tail.record_buffer import RecordBuffer
 from event_count_logger.sources.tail.tailed_file import TailedFile
 from event_count_logger.sources.tail.text_format import LARGEST_CHUNK, LONGEST_LINE, TextFormat
 
@@ -152,3 +154,37 @@ def test_byte_order_mark_alone_is_no_line(reading: Callable[[TextFormat], Readin
     log = reading(TextFormat())
     assert log.read(b"\xef\xbb\xbf", Until.FILE) == b""
     assert log.read(b"line\n") == b"line\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "gb18030"])
+def test_each_line_is_read_once_however_it_is_written_and_read(
+    reading: Callable[[TextFormat], Reading], encoding: str, chance: random.Random
+) -> None:
+    log, buffer = reading(TextFormat(encoding)), RecordBuffer(TextFormat(encoding))
+    characters = "ab\n\u0a00\u000a\u0a0a\u4e00\U0001f600"
+    data = "".join(chance.choices(characters, k=3000)).encode(encoding) + "last".encode(encoding)
+    n, n_buffered, rest = 0, 0, data
+    while rest:
+        size = chance.choice([1, 2, 3, 7, 500])
+        until = chance.choice([Until.RECORD, Until.LINE, Until.FILE])
+        n += log.read(rest[:size], until).count(b"\n")
+        n_buffered += b"".join(buffer.take(rest[:size], until)).count(b"\n")
+        rest = rest[size:]
+    n += log.read(until=Until.FILE).count(b"\n")
+    n_buffered += b"".join(buffer.take(b"", Until.FILE)).count(b"\n")
+    n_lines = data.decode(encoding).count("\n") + 1
+    assert (n, n_buffered) == (n_lines, n_lines)
+    assert (log.file.offset, buffer.offset) == (len(data), len(data))
+
+
+def test_random_bytes_are_read_to_their_end(
+    reading: Callable[[TextFormat], Reading], chance: random.Random
+) -> None:
+    for encoding, framing in (("utf-8", Lines), ("utf-8", Blocks), ("utf-16", Lines), ("cp1252", Lines)):
+        log = reading(TextFormat(encoding, framing))
+        for _ in range(20):
+            text = log.read(chance.randbytes(chance.choice([1, 100, 9999])), chance.choice(list(Until)))
+            assert text == b"" or text.endswith(b"\n")
+        log.read(until=Until.FILE)
+        assert log.file.offset + 1 >= log.path.stat().st_size
+        log.path.unlink()

@@ -71,6 +71,15 @@ def test_standard_input_is_counted_up_to_its_end(
     assert n_sources(server) == 0
 
 
+def test_config_of_the_environment_leaves_the_argument_to_standard_input(
+    server: Server, configure: Configure
+) -> None:
+    config = configure(server.config, {"input": "stdin"})
+    environment = {**os.environ, "ECL_CONFIG": f"{config}"}
+    subprocess.run([f"{BIN}/ecl", "tail", "-"], input=b"line", env=environment, timeout=30, check=True)
+    assert counted(server) == {"line": 1}
+
+
 @pytest.mark.parametrize("inputs", [[{"file": "a.log"}] * 2, [{"input": "stdin"}] * 2])
 def test_standard_input_without_one_entry_is_an_error(
     server: Server, configure: Configure, inputs: list[dict[str, Any]]
