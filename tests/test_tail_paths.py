@@ -55,11 +55,11 @@ def test_captures_stand_for_asterisks_and_keep_their_regular_expression() -> Non
 
 
 def test_path_gives_placeholders_before_and_after_rotation(tmp_path: Path) -> None:
-    for name in ("one", "two", "2026"):
+    for name in ("one", "two", "2025", "2026"):
         (tmp_path / "real" / name).mkdir(parents=True)
     (tmp_path / "log").symlink_to("real")
     (tmp_path / "real" / "current").symlink_to("2026")
-    for name in ("one/a.log", "one/a.log.1", "two/a.log", "2026/a.log", "two/b.log"):
+    for name in ("one/a.log", "one/a.log.1", "two/a.log", "2025/a.log", "2026/a.log", "two/b.log"):
         (tmp_path / "real" / name).write_text("")
     registry = Registry(PathPattern(f"{tmp_path}/log/(?P<host>[a-z]+)/a.log"), TextFormat(), print)
     registry.begin(from_start=True)
