@@ -125,9 +125,9 @@ def test_each_line_counts_once_through_kills_rotation_and_truncation(
 
 def kill_repeatedly(start: Start, config: Path, chance: random.Random, write: Callable[[], object]) -> None:
     """Run `ecl tail` and kill it again and again while something writes."""
-    for _ in range(KILLS // 2):
-        process = start("ecl", "tail", "--from", "start", config, stderr=None)
-        until = time.monotonic() + chance.choice([0.3, 0.5, 0.8])
+    for _ in range(KILLS // 3):
+        process = start("ecl", "tail", config, stderr=None)
+        until = time.monotonic() + chance.choice([0.5, 1, 2])
         while time.monotonic() < until:
             write()
             time.sleep(chance.uniform(0, 0.05))
@@ -153,6 +153,7 @@ def test_each_entry_of_the_journal_counts_once_through_kills(
         journal.write(*(f"{n + i} {'x' * chance.randrange(60)}" for i in range(some)), file=file)
         n += some
 
+    start("ecl", "tail", "--from", "start", "--once", config, stderr=None).wait(20)
     kill_repeatedly(start, config, chance, write)
     assert start("ecl", "tail", "--once", config).wait(20) == 0
     assert counted(server) == {"line": n}
