@@ -11,12 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
 
+from event_count_logger.config import from_file
 from tests.conftest import BIN, ROOT, needs_debian
-from tests.fixtures import Run, Start
+from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
 from tests.terminal import Terminal
 
@@ -268,13 +270,25 @@ def test_terminal_shows_progress(server: Server, configure: Configure, log: Path
     assert counted(server) == 1000
 
 
+def snippets(language: str) -> list[str]:
+    section = (ROOT / "docs/sources.md").read_text().partition("## Log files\n")[2].partition("\n## ")[0]
+    return re.findall(f"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("rules", [text for text in snippets("yaml") if text.startswith("rules:")])
+def test_rules_in_documentation_are_valid(config_file: Write, rules: str) -> None:
+    groups = "groups: {g: {auto_declare_events: true, intervals: [5m]}}\n"
+    entry = indent(f"file: a.log\ngroup: g\n{rules}", "    ")
+    (found,) = from_file(config_file(f"{groups}tail:\n  -\n{entry}")).tail
+    assert found.rules
+
+
 def test_example_in_documentation_works(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
-    section = (ROOT / "docs/sources.md").read_text().partition("## Log files\n")[2].partition("\n## ")[0]
-    settings, commands = re.findall("^```(?:yaml|sh)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    (settings, *_), (commands, *_) = snippets("yaml"), snippets("sh")
     (tmp_path / "ecl.yml").write_text(settings + f"redis: {server.config}")
     done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
