@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
+import click
+
 from event_count_logger import config as configuration
 from event_count_logger.cli.base import ExitStatus, command, config_argument, warn, with_version
+from event_count_logger.cli.check_rules import check_rules
 from event_count_logger.config import Config
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
@@ -19,24 +22,40 @@ from event_count_logger.store import Store
 
 @command()
 @config_argument
+@click.option(
+    "--rules",
+    "sample",
+    metavar="FILE",
+    type=click.Path(allow_dash=True),
+    help="Try the rules of the section `tail` on the lines of FILE, - for standard input. Needs no Redis.",
+)
 @with_version
-def check(config_file: str) -> None:
+def check(config_file: str, sample: str | None) -> None:
     """Check CONFIG, its spool directories and its Redis server, and print all problems.
 
     The last line shows the number of problems, and whether Redis could be checked. A NOTE is a next step and
     no problem, for example before the first start of a master.
+
+    --rules counts nothing. It prints what each rule matches and counts, how long its patterns take, and lines
+    that no rule matches. It tries the entries that follow FILE, all entries if none does. It reads at most
+    16 MiB, and ends early after 30 s.
 
     \b
     Example:
       $ ecl check ecl.yml
       ecl.yml:12: groups.web.intervals[1]: '5x' is not an interval (use ...)
       ecl.yml: 1 problem
+      $ ecl check ecl.yml --rules access.log
 
     \b
     Exit status: 0 no problem; 1 problems; 3 no problem, but Redis could not be
-    checked.
+    checked. With --rules: 0 rules tried; 1 CONFIG has no section `tail`;
+    2 unusable configuration, or no line in FILE.
     ECL_CONFIG in the environment stands for CONFIG.
     """
+    if sample is not None:
+        check_rules(config_file, sample)
+        return
     report = _examine(config_file)
     for line in report.lines:
         print(line)

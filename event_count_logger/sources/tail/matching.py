@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import TailConfig
@@ -17,10 +17,19 @@ _NOTHING: Mapping[str, str] = {}
 class Matcher:
     """Applies the rules of one entry of the section `tail`."""
 
-    def __init__(self, config: TailConfig, limit: TimeLimit) -> None:
-        """`limit` ties the matcher to the main thread; see `TimeLimit`."""
+    def __init__(
+        self, config: TailConfig, limit: TimeLimit, new_search: Callable[[TimeLimit, bool], Search] = Search
+    ) -> None:
+        """Compile the rules.
+
+        Args:
+            config: The entry.
+            limit: Time limit of the patterns; ties the matcher to the main thread, see `TimeLimit`.
+            new_search: Makes the search of each chunk.
+        """
         self._rules = RuleList(config.rules, "rules")
         self._limit = limit
+        self._new_search = new_search
 
     def tally(self, data: bytes, constants: Mapping[str, str] = _NOTHING) -> Tally:
         """Apply the rules to complete lines; bytes that are not UTF-8 are replaced by U+FFFD.
@@ -33,7 +42,7 @@ class Matcher:
             data = data.replace(b"\r\n", b"\n")
         lines = data.decode(errors="replace").split("\n")
         lines.pop()  # the empty text after the last line feed
-        search = Search(self._limit, may_be_long(data))
+        search = self._new_search(self._limit, may_be_long(data))
         self._rules.search(Rows(lines, _columns(len(lines), constants)), search)
         tally = Tally()
         for rule in search.too_slow.values():
@@ -43,7 +52,7 @@ class Matcher:
 
     def _count(self, search: Search, n_lines: int, tally: Tally) -> None:
         """Count the rows of all hits, without the lines that took too long: these match no rule."""
-        hits = [(rule, _without(rows, search.too_slow)) for rule, rows in search.hits]
+        hits = [(rule, _without(rows, search.too_slow)) for rule, rows, _ in search.hits]
         for rule, rows in hits:
             rule.count(rows, tally)
         tally.counts[keys.UNMATCHED] += (

@@ -20,10 +20,11 @@ _T = TypeVar("_T")
 
 
 class Hit(NamedTuple):
-    """A rule, and the rows that it counts."""
+    """A rule, the rows that it counts, and those that it was applied to."""
 
     rule: RuleMatcher
     rows: Rows
+    tried: Rows
 
 
 class Search:
@@ -65,11 +66,16 @@ class Search:
 
 
 class RuleMatcher:
-    """Selects the rows of one rule and of the rules in it, and counts them."""
+    """Selects the rows of one rule and of the rules in it, and counts them.
+
+    Attributes:
+        rule: The settings of the rule.
+        name: Its place, such as `rules[0].else[1]`.
+    """
 
     def __init__(self, rule: TailRule, name: str) -> None:
-        self._rule = rule
-        self._name = name
+        self.rule = rule
+        self.name = name
         own = rule.pattern.groupindex if rule.pattern else {}
         self._where_before = [each for each in rule.where if each[0] not in own]
         self._where_behind = [each for each in rule.where if each[0] in own]
@@ -87,14 +93,14 @@ class RuleMatcher:
     def search(self, rows: Rows, search: Search) -> Rows:
         """Note the rows that match this rule and those in it; returns the rows that later rules see."""
         selected = self._select(rows, search)
-        search.hits.append(Hit(self, selected))
+        search.hits.append(Hit(self, selected, rows))
         self._inner.search(selected, search)
-        if not (self._rule.first or self._rule.otherwise):
+        if not (self.rule.first or self.rule.otherwise):
             return rows
         matching = set(selected.numbers)
         others = rows.select([number not in matching for number in rows.numbers])
         self._otherwise.search(others, search)
-        return others if self._rule.first else rows
+        return others if self.rule.first else rows
 
     def _select(self, rows: Rows, search: Search) -> Rows:
         """Returns the rows that meet all conditions.
@@ -102,12 +108,12 @@ class RuleMatcher:
         Conditions on values that are known already come first: fewer texts are then searched.
         """
         for value, pattern in self._where_before:
-            rows = rows.select(search.find_value(pattern, rows, value, self._name), pattern)
-        if self._rule.pattern:
-            found = search.find(self._rule.pattern, rows, self._name)
-            rows = rows.select(found, self._rule.pattern)
+            rows = rows.select(search.find_value(pattern, rows, value, self.name), pattern)
+        if self.rule.pattern:
+            found = search.find(self.rule.pattern, rows, self.name)
+            rows = rows.select(found, self.rule.pattern)
         for value, pattern in self._where_behind:
-            rows = rows.select(search.find_value(pattern, rows, value, self._name), pattern)
+            rows = rows.select(search.find_value(pattern, rows, value, self.name), pattern)
         return rows
 
     def count(self, rows: Rows, tally: Tally) -> None:
@@ -123,16 +129,16 @@ class RuleMatcher:
             for event_id, some in event.grouped(rows, numbers.of(rows)):
                 for bound, n in histogram.count(some, skip):
                     tally.counts[event_id if bound is None else keys.bucket(event_id, bound)] += n
-        if self._rule.session:
-            tally.actions += self._actions(rows, self._rule.session, tally)
+        if self.rule.session:
+            tally.actions += self._actions(rows, self.rule.session, tally)
 
     def _skip(self, tally: Tally) -> Skip:
-        return lambda fault: tally.skip(f"{self._name} number", f"{self._name}: {fault}")
+        return lambda fault: tally.skip(f"{self.name} number", f"{self.name}: {fault}")
 
     def _actions(self, rows: Rows, session: TailSession, tally: Tally) -> Iterator[MatchedAction]:
         ids = _rendered(session.id, rows)
         events = _rendered(session.event, rows) if session.event else [None] * len(rows)
-        time = self._rule.time
+        time = self.rule.time
         times = _rendered(time.value, rows) if time else [None] * len(rows)
         for id, event, text in zip(ids, events, times, strict=True):
             if id is None or (event is None and session.event):
@@ -140,8 +146,8 @@ class RuleMatcher:
             try:
                 at = None if time is None else _time_of(text, time)
             except ValueError as error:
-                fault = f"{self._name}: {error}; session action not counted"
-                tally.skip(f"{self._name} time of a session", fault)
+                fault = f"{self.name}: {error}; session action not counted"
+                tally.skip(f"{self.name} time of a session", fault)
             else:
                 yield MatchedAction(id, event, session.action, at)
 
