@@ -125,11 +125,11 @@ def test_trial_shows_session_actions(try_lines: Try) -> None:
 
 def test_trial_skips_lines_that_are_too_long_or_too_slow(try_lines: Try) -> None:
     data = b"a" * 40 + b"!\n" + b"a" * ((1 << 20) + 1) + b"\naa\n"
-    trial = try_lines(data, {"match": "^(a+)+$", "events": ["a"]})
-    assert trial.reserved == {"@skipped": 2}
-    assert numbers(trial) == {"rules[0]": (2, 1)}
+    trial = try_lines(data, {"match": "!", "events": ["b"]}, {"match": "^(a+)+$", "events": ["a"]})
+    assert (trial.reserved, trial.unmatched) == ({"@skipped": 2}, [])
+    assert numbers(trial) == {"rules[0]": (2, 0), "rules[1]": (2, 1)}
     assert trial.faults == [
-        "rules[0] takes too long for a line: line skipped",
+        "rules[1] takes too long for a line: line skipped",
         "a line has more than 1 MiB: line skipped",
     ]
 
@@ -199,6 +199,20 @@ def test_sample_of_one_file_is_tried_with_the_entries_that_follow_it(
     )
     assert re.fullmatch(r"  rules\[0\]\.rules\[0\]  status: 5\\d\\d +4 +1 +[0-9.]+  failed 1", lines[5])
     assert lines[-1] == r"  unmatched: other\x1b[1m"
+
+
+def test_file_is_followed_unless_its_name_only_starts_alike(
+    configure: Callable[..., Path], tmp_path: Path
+) -> None:
+    followed = from_file(configure(entry("app.log", ERROR))).tail[0]
+    for name, expected in (
+        ("app.log", True),
+        ("app.log-20261125", True),
+        ("app.log.bak", False),
+        ("a", False),
+    ):
+        (tmp_path / name).touch()
+        assert trials.follows(followed, str(tmp_path / name)) is expected
 
 
 def test_standard_input_is_tried_with_all_entries(run: Run, configure: Callable[..., Path]) -> None:
