@@ -124,10 +124,10 @@ def test_trial_shows_session_actions(try_lines: Try) -> None:
 
 
 def test_trial_skips_lines_that_are_too_long_or_too_slow(try_lines: Try) -> None:
-    data = b"a" * 40 + b"!\n" + b"a" * ((1 << 20) + 1) + b"\naa\n"
+    data = b"a" * 40 + b"!\n" + b"a" * 40 + b"?\n" + b"a" * ((1 << 20) + 1) + b"\naa\n"
     trial = try_lines(data, {"match": "!", "events": ["b"]}, {"match": "^(a+)+$", "events": ["a"]})
-    assert (trial.reserved, trial.unmatched) == ({"@skipped": 2}, [])
-    assert numbers(trial) == {"rules[0]": (2, 0), "rules[1]": (2, 1)}
+    assert (trial.reserved, trial.unmatched) == ({"@skipped": 3}, [])
+    assert numbers(trial) == {"rules[0]": (3, 0), "rules[1]": (3, 1)}
     assert trial.faults == [
         "rules[1] takes too long for a line: line skipped",
         "a line has more than 1 MiB: line skipped",

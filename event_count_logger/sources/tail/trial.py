@@ -1,4 +1,4 @@
-"""A trial of the rules of one entry: what each of them does with a sample of lines, and its time.
+"""A trial of the rules of one entry: matches, counts and time of each rule, on a sample of lines.
 
 The lines go through the `Matcher` of `ecl tail`, with a search that also measures time. The search of
 `ecl tail` itself does not.
@@ -58,7 +58,7 @@ _BOUNDARY_FIRST = re.compile(rf"{_GROUP}\\b")
 
 @dataclass(slots=True)
 class RuleTrial:
-    """What one rule has done.
+    """The result of one rule.
 
     Attributes:
         rule: Settings of the rule.
