@@ -13,8 +13,9 @@ import pytest
 from event_count_logger.config import Config, from_file
 from event_count_logger.render import rule_trial
 from event_count_logger.sources.tail import trial as trials
+from event_count_logger.sources.tail.text_format import TextFormat
 from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.sources.tail.trial import Trial, try_rules
+from event_count_logger.sources.tail.trial import Sample, Trial, try_rules
 from tests.fixtures import Run, Write
 from tests.servers import free_port
 
@@ -56,7 +57,7 @@ def try_lines(configure: Callable[..., Path]) -> Try:
 
     def try_lines(data: bytes, *rules: Mapping[str, Any], group: str = "g") -> Trial:
         config: Config = from_file(configure(entry("app.log", *rules, group=group)))
-        return try_rules(config.tail[0], config.group(group), data, TimeLimit())
+        return try_rules(config.tail[0], config.group(group), Sample(data, False), {}, TimeLimit())
 
     return try_lines
 
@@ -182,7 +183,11 @@ def test_sample_of_one_file_is_tried_with_the_entries_that_follow_it(
     done = run("ecl", "check", config, "--rules", tmp_path / "app.log.1")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[:3] == [f"{tmp_path}/app.log.1: 6 lines", "", f"tail[1], {tmp_path}/app.log, group 'g':"]
+    assert lines[:3] == [
+        f"{tmp_path}/app.log.1: 0.1 kB",
+        "",
+        f"tail[1], {tmp_path}/app.log, group 'g': 6 lines",
+    ]
     assert [line.split()[0] for line in lines[3:]] == [
         "rule",
         "rules[0]",
@@ -212,7 +217,8 @@ def test_file_is_followed_unless_its_name_only_starts_alike(
         ("a", False),
     ):
         (tmp_path / name).touch()
-        assert trials.follows(followed, str(tmp_path / name)) is expected
+        values = trials.values_of_path(followed, str(tmp_path / name))
+        assert (values is not None) is expected
 
 
 def test_standard_input_is_tried_with_all_entries(run: Run, configure: Callable[..., Path]) -> None:
@@ -220,7 +226,7 @@ def test_standard_input_is_tried_with_all_entries(run: Run, configure: Callable[
     done = run("ecl", "check", config, "--rules", "-", input="an error\nno newline")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(
-        "standard input: 2 lines\nNo entry of 'tail' follows standard input: all are tried.\n"
+        "standard input: 0.0 kB\nNo entry of 'tail' follows standard input: all are tried.\n"
     )
     assert [line[:7] for line in done.stdout.splitlines() if line.startswith("tail[")] == [
         "tail[0]",
@@ -232,16 +238,32 @@ def test_standard_input_is_tried_with_all_entries(run: Run, configure: Callable[
 def test_large_sample_is_cut_at_the_end_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "SAMPLE_BYTES", 7)
     log = tmp_path / "app.log"
-    for text, expected in (
-        ("abc\ndef", ("abc\ndef\n", False)),
-        ("abc\ndefg\n", ("abc\n", True)),
-        ("abcdefghi\n", ("", True)),
-        ("", ("", False)),
-    ):
+    for text, lines in (("abc\ndef", "abc\ndef\n"), ("abc\ndefg\n", "abc\n"), ("abcdefghi\n", ""), ("", "")):
         log.write_text(text)
         with log.open("rb") as stream:
-            sample = trials.Sample.read(stream)
-        assert (sample.data.decode(), sample.is_cut) == expected
+            sample = Sample.read(stream)
+        chunks = [chunk for chunk, _ in sample.chunks(TextFormat())]
+        assert b"".join(chunks).decode() == lines
+
+
+def test_sample_is_read_in_the_encoding_of_its_entry(config_file: Write) -> None:
+    given = {**entry("app.log", {"match": "ö", "events": ["o"]}), "encoding": "utf-16"}
+    config = from_file(config_file(json.dumps({"groups": GROUPS, "tail": [given]})))
+    sample = Sample("ö\nx\n".encode("utf-16"), False)
+    trial = try_rules(config.tail[0], config.group("g"), sample, {}, TimeLimit())
+    assert numbers(trial) == {"rules[0]": (2, 1)}
+
+
+def test_events_contain_parts_of_the_path_of_the_sample(
+    run: Run, configure: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.log").touch()
+    (tmp_path / "a.log.1").write_bytes(LINES)
+    rule = {"match": "error", "events": ["error_{name}_{file.name}"]}
+    done = run(
+        "ecl", "check", configure(entry("(?P<name>[a-z]+).log", rule)), "--rules", tmp_path / "a.log.1"
+    )
+    assert " error_a_a.log 1\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from event_count_logger.config import TailConfig
 from event_count_logger.logs import counted
 from event_count_logger.render import rule_trial
 from event_count_logger.render.phrases import size
-from event_count_logger.sources.tail.discovery import is_compressed
+from event_count_logger.sources.tail.compression import is_compressed
 from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.sources.tail.trial import Sample, follows, try_rules
+from event_count_logger.sources.tail.trial import Sample, try_rules, values_of_name, values_of_path
 
 
 def check_rules(config_file: str, path: str) -> None:
@@ -29,19 +29,21 @@ def check_rules(config_file: str, path: str) -> None:
         raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
     name = "standard input" if path == "-" else path
     sample = _read(path, name)
-    n_lines = counted(sample.data.count(b"\n"), "line")
-    print(f"{name}: {f'first {size(len(sample.data))}, ' if sample.is_cut else ''}{n_lines}")
-    following = [entry for entry in config.tail if path != "-" and follows(entry, path)]
-    if not following:
+    print(f"{name}: {'the first ' if sample.is_cut else ''}{size(len(sample.data))}")
+    following = {entry: values_of_path(entry, path) for entry in config.tail if path != "-"}
+    tried = {entry: values for entry, values in following.items() if values is not None}
+    if not tried:
         print(f"No entry of 'tail' follows {name}: all are tried.")
+        tried = dict.fromkeys(config.tail, values_of_name("stdin" if path == "-" else path))
     limit = TimeLimit()
-    for entry in following or config.tail:
-        print(f"\n{_title(config.tail, entry)}")
-        print(rule_trial.render(try_rules(entry, config.group(entry.group), sample.data, limit)), end="")
+    for entry, values in tried.items():
+        trial = try_rules(entry, config.group(entry.group), sample, values, limit)
+        print(f"\n{_title(config.tail, entry)} {counted(trial.n_lines, 'line')}")
+        print(rule_trial.render(trial), end="")
 
 
 def _title(entries: Sequence[TailConfig], entry: TailConfig) -> str:
-    return f"tail[{entries.index(entry)}], {entry.file}, group '{entry.group}':"
+    return f"tail[{entries.index(entry)}], {entry.name}, group '{entry.group}':"
 
 
 def _read(path: str, name: str) -> Sample:
@@ -53,8 +55,7 @@ def _read(path: str, name: str) -> Sample:
     except OSError as error:
         raise Failure(f"{name} cannot be read: {error.strerror}", ExitStatus.USAGE) from error
     if not sample.data:
-        reason = "has a first line of more than 16 MiB" if sample.is_cut else "is empty"
-        raise Failure(f"{name} {reason}: no line to try the rules on", ExitStatus.USAGE)
+        raise Failure(f"{name} is empty: no line to try the rules on", ExitStatus.USAGE)
     return sample
 
 

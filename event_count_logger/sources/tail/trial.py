@@ -18,14 +18,17 @@ from typing import BinaryIO
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, TailConfig, TailRule
+from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.counting.admission import Admission, check_event_id
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail.discovery import discover
+from event_count_logger.sources.tail.framing import Until
 from event_count_logger.sources.tail.matching import Matcher
+from event_count_logger.sources.tail.record_buffer import RecordBuffer
 from event_count_logger.sources.tail.rows import Rows
 from event_count_logger.sources.tail.rule_matcher import Hit, Search
-from event_count_logger.sources.tail.tailed_file import LARGEST_CHUNK
 from event_count_logger.sources.tail.tally import Tally
+from event_count_logger.sources.tail.text_format import TextFormat
 from event_count_logger.sources.tail.time_limit import Found, TimeLimit
 
 #: Most bytes of a sample.
@@ -138,10 +141,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The first lines of a log.
+    """The beginning of a log.
 
     Attributes:
-        data: Complete lines.
+        data: Its first bytes.
         is_cut: True if the log has more.
     """
 
@@ -152,36 +155,58 @@ class Sample:
     def read(cls, stream: BinaryIO) -> Sample:
         """Read from a file or a pipe."""
         data = stream.read(SAMPLE_BYTES + 1)
-        if len(data) > SAMPLE_BYTES:
-            return cls(data[: data.rfind(b"\n", 0, SAMPLE_BYTES) + 1], True)
-        return cls(data if data.endswith(b"\n") or not data else data + b"\n", False)
+        return cls(data[:SAMPLE_BYTES], len(data) > SAMPLE_BYTES)
+
+    def chunks(self, format: TextFormat) -> Iterator[tuple[bytes, int]]:
+        """Yield complete lines in UTF-8, and the number of lines before them that are too long."""
+        buffer = RecordBuffer(format)
+        begin, size = 0, _FIRST_CHUNK
+        while begin < len(self.data):
+            block, begin, size = self.data[begin : begin + size], begin + size, min(2 * size, _CHUNK)
+            is_last = begin >= len(self.data) and not self.is_cut
+            for chunk in buffer.take(block, Until.FILE if is_last else Until.RECORD):
+                yield chunk, buffer.n_skipped
+                buffer.n_skipped = 0
 
 
-def follows(entry: TailConfig, path: str) -> bool:
-    """Returns whether an entry follows a file, under its name or after rotation."""
-    real = os.path.realpath(path)
-    return any(found.is_input and found.path == real for found in discover(entry.file, ()).files)
+def values_of_path(entry: TailConfig, path: str) -> Mapping[str, str] | None:
+    """Returns the values of placeholders for the path of a file; None if the entry does not follow it."""
+    if not entry.file:
+        return None
+    pattern, real = PathPattern(entry.file), os.path.realpath(path)
+    listing = discover(pattern, ())
+    for found in listing.files:
+        if found.is_input and found.path == real:
+            captures = listing.captures.get(found.original_path, pattern.captures(found.original_path))
+            return {**values_of_name(found.original_path), **(captures or {})}
+    return None
 
 
-def try_rules(entry: TailConfig, group: GroupConfig, data: bytes, limit: TimeLimit) -> Trial:
-    """Apply the rules of an entry to complete lines."""
-    run = _Run(entry, limit)
+def values_of_name(path: str) -> Mapping[str, str]:
+    """Returns the values of placeholders for a path that no entry follows."""
+    return {"file": path, "file.name": os.path.basename(path)}
+
+
+def try_rules(
+    entry: TailConfig, group: GroupConfig, sample: Sample, values: Mapping[str, str], limit: TimeLimit
+) -> Trial:
+    """Apply the rules of an entry to the lines of a sample.
+
+    Args:
+        entry: The entry.
+        group: Its group.
+        sample: The sample.
+        values: Values of placeholders for the path of the sample.
+        limit: Time limit of the patterns.
+    """
+    run = _Run(entry, values, limit)
     end = time.monotonic() + TRIAL_S
-    chunks = _chunks(data)
-    for chunk in chunks:
-        run.add(chunk)
+    chunks = sample.chunks(TextFormat(entry.encoding))
+    for chunk, n_skipped in chunks:
+        run.add(chunk, n_skipped)
         if time.monotonic() >= end:
             break
     return run.result(group, is_complete=next(chunks, None) is None)
-
-
-def _chunks(data: bytes) -> Iterator[bytes]:
-    """Yield some lines each time; a line that is longer than a chunk is yielded alone."""
-    begin, size = 0, _FIRST_CHUNK
-    while begin < len(data):
-        end = data.rfind(b"\n", begin, begin + size) + 1 or data.index(b"\n", begin) + 1
-        yield data[begin:end]
-        begin, size = end, min(2 * size, _CHUNK)
 
 
 class _TimedSearch(Search):
@@ -207,7 +232,8 @@ class _TimedSearch(Search):
 class _Run:
     """A running trial."""
 
-    def __init__(self, entry: TailConfig, limit: TimeLimit) -> None:
+    def __init__(self, entry: TailConfig, values: Mapping[str, str], limit: TimeLimit) -> None:
+        self._values = values
         self._matcher = Matcher(entry, limit, self._new_search)
         self._search: Search
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -216,13 +242,12 @@ class _Run:
         self._n_lines = 0
         self._unmatched: list[str] = []
 
-    def add(self, chunk: bytes) -> None:
-        """Try some lines."""
-        self._n_lines += chunk.count(b"\n")
-        if len(chunk) > LARGEST_CHUNK:
-            self._total.skip("long", "a line has more than 1 MiB: line skipped")
-            return
-        tally = self._matcher.tally(chunk)
+    def add(self, chunk: bytes, n_skipped: int) -> None:
+        """Try some lines; `n_skipped` are too long."""
+        self._n_lines += chunk.count(b"\n") + n_skipped
+        if n_skipped:
+            self._total.skip("long", "a line has more than 1 MiB: line skipped", n_skipped)
+        tally = self._matcher.tally(chunk, self._values)
         self._total.counts.update(tally.counts)
         self._total.faults = {**tally.faults, **self._total.faults}
         for hit in self._search.hits:
