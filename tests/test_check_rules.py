@@ -271,7 +271,7 @@ def test_events_contain_parts_of_the_path_of_the_sample(
     [
         ("missing.log", "cannot be read: No such file or directory"),
         (".", "cannot be read: Is a directory"),
-        ("empty.log", "is empty: no line to try the rules on"),
+        ("empty.log", "has no lines to try the rules on"),
         ("app.log.gz", "is compressed (use for example zcat, and --rules -)"),
     ],
 )

@@ -55,7 +55,7 @@ def _read(path: str, name: str) -> Sample:
     except OSError as error:
         raise Failure(f"{name} cannot be read: {error.strerror}", ExitStatus.USAGE) from error
     if not sample.data:
-        raise Failure(f"{name} is empty: no line to try the rules on", ExitStatus.USAGE)
+        raise Failure(f"{name} has no lines to try the rules on", ExitStatus.USAGE)
     return sample
 
 
