@@ -22,6 +22,9 @@ LOST = "@lost"
 #: Counts records that a source has skipped, such as a line of a log file that is too long.
 SKIPPED = "@skipped"
 
+#: Counts the lines of a log file that are not of its format.
+MALFORMED = "@malformed"
+
 #: Counts the lines of a log file that no rule matches.
 UNMATCHED = "@unmatched"
 

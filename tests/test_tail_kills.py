@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.fixtures import Start
 from tests.journal import Journal
@@ -189,10 +190,92 @@ def test_each_line_of_archives_counts_once_through_kills(
     assert counted(server) == {"line": n}
 
 
-def counted(server: Server) -> dict[str, int]:
-    counts = server.counts("g", "24h", "cur")
+def docker_line(text: str, stream: str = "stdout") -> str:
+    return json.dumps({"log": text, "stream": stream, "time": "2026-11-25T03:00:00Z"}, separators=(",", ":"))
+
+
+def cri_line(text: str, tag: str, stream: str = "stdout") -> str:
+    return f"2026-11-25T03:00:00.1Z {stream} {tag} {text}"
+
+
+#: Lines of a record of each format, from its number and text.
+FORMATS: dict[str, tuple[dict[str, Any], Callable[[int, str], list[str]]]] = {
+    "json": ({"format": "json"}, lambda n, text: [json.dumps({"n": n, "text": text})]),
+    "multiline": ({"multiline": {"start": "^[0-9]"}}, lambda n, text: [f"{n} {text[:9]}", f" {text[9:]}"]),
+    "docker": (
+        {"format": "docker"},
+        lambda n, text: [docker_line(f"{n} "), docker_line("-\n", "stderr"), docker_line(f"{text}\n")],
+    ),
+    "cri": (
+        {"format": ["cri", "json"]},
+        lambda n, text: [
+            cri_line(f'{{"n": {n}, ', "P"),
+            cri_line('{"n": "-"}', "F", "stderr"),
+            cri_line(f'"text": "{text}"}}', "F"),
+        ],
+    ),
+}
+
+
+def test_each_record_of_any_format_counts_once_through_kills(
+    server: Server, start: Start, tmp_path: Path, chance: random.Random
+) -> None:
+    config = tmp_path / "ecl.yml"
+    groups = {name: {"events": ["line", "stderr"], "intervals": ["24h"]} for name in FORMATS}
+    whole = {"match": "(?s)^[0-9]+ [ \nx]*x$", "events": ["line"]}
+    with_fields = {"where": {"n": "[0-9]+", "text": "x+"}, "events": ["line"]}
+    entries = [
+        {
+            "file": f"{name}.log",
+            "group": name,
+            "rules": [
+                with_fields if "json" in settings.get("format", "") else whole,
+                {"match": "-", "events": ["stderr"]},
+            ],
+            **settings,
+        }
+        for name, (settings, _) in FORMATS.items()
+    ]
+    config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": entries}))
+    logs = {name: (tmp_path / f"{name}.log").open("a") for name in FORMATS}
+    n = 0
+
+    def write() -> None:
+        nonlocal n
+        for _ in range(chance.choice([1, 3, 200])):
+            text = "x" * chance.randrange(10, 60)
+            for name, (_, lines) in FORMATS.items():
+                data = "".join(f"{line}\n" for line in lines(n, text))
+                cut = chance.randrange(len(data))
+                logs[name].write(data[:cut])
+                if chance.random() < 0.02:
+                    logs[name].flush()
+                logs[name].write(data[cut:])
+            n += 1
+        for log in logs.values():
+            if chance.random() < 0.5:
+                log.flush()
+
+    kill_repeatedly(start, config, chance, write)
+    for log in logs.values():
+        log.close()
+    assert start("ecl", "tail", "--once", config).wait(20) == 0
+    counts = {name: counted(server, name) for name in FORMATS}
+    with_stderr = {"line": n, "stderr": n}
+    assert counts == {
+        "json": {"line": n},
+        "multiline": {"line": n},
+        "docker": with_stderr,
+        "cri": with_stderr,
+    }
+
+
+def counted(server: Server, group: str = "g") -> dict[str, int]:
+    counts = server.counts(group, "24h", "cur")
     with server.client as client:
         counts |= {
-            name: int(n) for name in ("@skipped", "@unmatched") if (n := client.get(f"g:24h:cur:{name}"))
+            name: int(n)
+            for name in ("@skipped", "@unmatched", "@malformed")
+            if (n := client.get(f"{group}:24h:cur:{name}"))
         }
     return counts

@@ -28,6 +28,9 @@ from event_count_logger.config.rule_settings import (
 from event_count_logger.config.settings import check_section, similar
 from event_count_logger.config.templates import Template
 
+#: The number of a field.
+_NUMBER = re.compile("[1-9][0-9]{0,4}")
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -36,11 +39,13 @@ class Scope:
     Attributes:
         names: Known names.
         is_open: True if lines have further names, which only they know, such as the fields of JSON.
+        has_numbers: True if lines have fields that are named by their numbers: 1, 2, ...
         is_secret: True if names come from an environment variable, and are not shown.
     """
 
     names: tuple[str, ...] = ()
     is_open: bool = False
+    has_numbers: bool = False
     is_secret: bool = False
 
     def with_groups(self, pattern: re.Pattern[str], is_secret: bool) -> Scope:
@@ -51,11 +56,12 @@ class Scope:
     @property
     def shown(self) -> str:
         """The names in words, for messages."""
-        return "names of a variable" if self.is_secret else ", ".join(self.names) or "nothing"
+        names = (*self.names, "1, 2, ...") if self.has_numbers else self.names
+        return "names of a variable" if self.is_secret else ", ".join(names) or "nothing"
 
     def has(self, name: str) -> bool:
         """Returns whether a name has a value in some lines."""
-        return self.is_open or name in self.names
+        return self.is_open or name in self.names or (self.has_numbers and bool(_NUMBER.fullmatch(name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from event_count_logger import keys
 from event_count_logger.config.checks import show
+from event_count_logger.config.format_settings import (
+    CSV,
+    MULTILINE,
+    PARSERS,
+    WRAPPERS,
+    CsvConfig,
+    MultilineConfig,
+)
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.path_pattern import absolute, placeholders
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.rule_settings import TailBuckets, TailRule
 from event_count_logger.config.rules import RuleChecks, Scope
-from event_count_logger.config.settings import check_section
+from event_count_logger.config.settings import Table, check_section
 from event_count_logger.config.tail_settings import TAIL, TailConfig
 from event_count_logger.config.templates import Template
+
+T = TypeVar("T")
 
 #: Settings that name the input of an entry, and those that belong to one of them.
 _INPUTS = ("file", "input", "listen")
@@ -52,7 +62,7 @@ def check_tail(
         if group is None and values["group"] not in named:
             shown = report.shown((*place, "group"), values["group"])
             report((*place, "group"), f"{shown} is not a group (there are: {', '.join(map(str, named))})")
-        scope = Scope(placeholders(values.get("file", "")))
+        scope = _scope(values, place, report)
         checks = RuleChecks(group, (*place, "group"), values.get("maps", {}), report)
         values["rules"] = tuple(checks.rules(values["rules"], scope, (*place, "rules")))
         if group is None:
@@ -84,6 +94,43 @@ def with_bucket_events(
         name: replace(group, events=tuple(events[name])) if len(events[name]) > len(group.events) else group
         for name, group in groups.items()
     }
+
+
+def _scope(values: dict[str, Any], place: Place, report: Report) -> Scope:
+    """Returns the names that the lines of an entry offer, after the checks of its format."""
+    formats = values.get("format", ())
+    csv = _nested(CSV, CsvConfig, "csv", values, place, report) or CsvConfig()
+    multiline = _nested(MULTILINE, MultilineConfig, "multiline", values, place, report)
+    parser = next((name for name in formats if name in PARSERS), "")
+    is_wrapped = any(name in WRAPPERS for name in formats)
+    if values.get("csv") and parser != "csv":
+        report((*place, "csv"), "has no effect without 'format: csv'")
+    if multiline and parser:
+        report((*place, "multiline"), f"joins lines of text, and not of the format '{parser}'")
+    for name, is_given in (("multiline", bool(multiline)), ("format", is_wrapped)):
+        if is_given and values.get("input") == "journald":
+            report((*place, name), "does not apply to the journal, whose lines are JSON (use 'format: json')")
+    return Scope(
+        (
+            *placeholders(values.get("file", "")),
+            *(("stream", "time") if is_wrapped else ()),
+            *(csv.columns if parser == "csv" else ()),
+        ),
+        is_open=parser in ("json", "logfmt"),
+        has_numbers=parser == "csv",
+    )
+
+
+def _nested(
+    table: Table, make: Callable[..., T], name: str, values: dict[str, Any], place: Place, report: Report
+) -> T | None:
+    """Replace the settings of a nested section by what they make; returns it, or None if it is missing."""
+    given = values.pop(name, None)
+    checked = None if given is None else check_section(table, given, (*place, name), report, strict=True)
+    if checked is None:
+        return None
+    made = values[name] = make(**checked)
+    return made
 
 
 def _input(values: Mapping[str, Any], spec: Mapping[str, Any], place: Place, report: Report) -> str:

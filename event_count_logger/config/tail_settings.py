@@ -13,11 +13,19 @@ from event_count_logger.config.checks import (
     line,
     list_of,
     mapping_of,
+    nested,
     one_of,
     show,
     text,
 )
 from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.config.format_settings import (
+    PARSERS,
+    WRAPPERS,
+    CsvConfig,
+    MultilineConfig,
+    format_names,
+)
 from event_count_logger.config.listen_address import ListenAddress
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.config.rule_settings import Maps, TailRule, rule_list
@@ -127,6 +135,28 @@ class TailConfig:
         since="2.0",
         meaning="Encoding of the lines. A byte order mark is skipped, and tells the byte order of `utf-16`.",
     )
+    format: tuple[str, ...] = setting(
+        format_names,
+        default=(),
+        default_text="`text`",
+        since="2.0",
+        meaning="[Format](sources.md#formats) of the lines: `text`, `json`, `logfmt`, `csv`, `docker` or "
+        "`cri`, or a list such as `[docker, json]`.",
+    )
+    csv: CsvConfig = setting(
+        nested,
+        default_factory=CsvConfig,
+        default_text="commas, and no names of columns",
+        since="2.0",
+        meaning="With the format `csv`: the columns.",
+    )
+    multiline: MultilineConfig | None = setting(
+        nested,
+        default=None,
+        default_text="each line is a record",
+        since="2.0",
+        meaning="Joins lines of text to records of several lines.",
+    )
     source: str = setting(
         line,
         default_factory=lambda: os.uname().nodename,
@@ -139,6 +169,16 @@ class TailConfig:
     def source_id(self) -> str:
         """The name of its position in Redis."""
         return f"tail:{self.source}:{self.name}"
+
+    @property
+    def wrapper(self) -> str:
+        """The format whose lines contain a line of a program; '' for none."""
+        return next((name for name in self.format if name in WRAPPERS), "")
+
+    @property
+    def parser(self) -> str:
+        """The format whose lines have fields; '' for text."""
+        return next((name for name in self.format if name in PARSERS), "")
 
     @property
     def name(self) -> str:

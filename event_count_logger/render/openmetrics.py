@@ -223,7 +223,7 @@ def _session_seconds(counts: _Counts) -> _Values:
 
 def _events_of_sessions(counts: _Counts) -> Iterable[str]:
     """Returns the events of sessions: in a group with sessions, all but the counts of dropped input."""
-    dropped = (keys.LOST, keys.SKIPPED, keys.UNMATCHED)
+    dropped = (keys.LOST, keys.SKIPPED, keys.UNMATCHED, keys.MALFORMED)
     events = (event_id for event_id in counts if event_id not in dropped)
     return dict.fromkeys(map(keys.event_of_sessions, events))
 

@@ -66,10 +66,10 @@ class Lines:
             found = data.find(self.newline, found + 1)
         return found + width if found >= 0 else 0
 
-    def end_of_lines(self, data: bytes) -> int:
-        """Returns the end of the last complete line; 0 if there is none."""
+    def end_of_lines(self, data: bytes, until: int | None = None) -> int:
+        """Returns the end of the last complete line in front of `until`; 0 if there is none."""
         width = len(self.newline)
-        found = data.rfind(self.newline)
+        found = data.rfind(self.newline, 0, until)
         while found % width and found > 0:
             found = data.rfind(self.newline, 0, found + width - 1)
         return found + width if found >= 0 else 0

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.rows import Columns, Rows
+from event_count_logger.sources.tail.line_format import LineFormat
+from event_count_logger.sources.tail.rows import Rows
 from event_count_logger.sources.tail.rule_matcher import RuleList, Search
 from event_count_logger.sources.tail.tally import Tally
-from event_count_logger.sources.tail.time_limit import TimeLimit, may_be_long
+from event_count_logger.sources.tail.time_limit import TimeLimit, are_long, may_be_long
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -28,6 +29,7 @@ class Matcher:
             new_search: Makes the search of each chunk.
         """
         self._rules = RuleList(config.rules, "rules")
+        self._format = LineFormat(config, limit)
         self._limit = limit
         self._new_search = new_search
 
@@ -35,33 +37,33 @@ class Matcher:
         """Apply the rules to complete lines; bytes that are not UTF-8 are replaced by U+FFFD.
 
         Args:
-            data: The lines.
+            data: The lines, from the start of a record to the end of one.
             constants: Values that all lines of a file have in common, by name.
         """
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
         lines = data.decode(errors="replace").split("\n")
         lines.pop()  # the empty text after the last line feed
-        search = self._new_search(self._limit, may_be_long(data))
-        self._rules.search(Rows(lines, _columns(len(lines), constants)), search)
+        records = self._format.records(lines, constants)
+        is_long = may_be_long(data) if self._format.is_plain else are_long(records.texts)
+        search = self._new_search(self._limit, is_long)
+        search.too_slow.update(records.too_slow)
+        self._rules.search(Rows(records.texts, records.columns), search)
         tally = Tally()
+        tally.counts[keys.MALFORMED] += records.n_malformed
         for rule in search.too_slow.values():
             tally.skip(f"{rule} is slow", f"{rule} takes too long for a line: line skipped")
-        self._count(search, len(lines), tally)
+        self._count(search, len(records.texts), tally)
         return tally
 
-    def _count(self, search: Search, n_lines: int, tally: Tally) -> None:
-        """Count the rows of all hits, without the lines that took too long: these match no rule."""
+    def _count(self, search: Search, n_records: int, tally: Tally) -> None:
+        """Count the rows of all hits, without the records that took too long: these match no rule."""
         hits = [(rule, _without(rows, search.too_slow)) for rule, rows, _ in search.hits]
         for rule, rows in hits:
             rule.count(rows, tally)
         tally.counts[keys.UNMATCHED] += (
-            n_lines - _n_records([rows for _, rows in hits]) - len(search.too_slow)
+            n_records - _n_records([rows for _, rows in hits]) - len(search.too_slow)
         )
-
-
-def _columns(n: int, constants: Mapping[str, str]) -> Columns:
-    return lambda name: [constants.get(name)] * n
 
 
 def _n_records(selected: Sequence[Rows]) -> int:

@@ -10,6 +10,7 @@ from event_count_logger.config import TailConfig
 from event_count_logger.sources.tail.file_input import FileInput
 from event_count_logger.sources.tail.inputs import Input
 from event_count_logger.sources.tail.journal_input import JournalInput
+from event_count_logger.sources.tail.record_framing import framing_of
 from event_count_logger.sources.tail.stream_input import (
     Fifo,
     Listener,
@@ -19,16 +20,22 @@ from event_count_logger.sources.tail.stream_input import (
     StreamInput,
 )
 from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.time_limit import TimeLimit
 
 
 def open_input(
-    config: TailConfig, warn_once: Callable[[str, str], None], once: bool, from_start: bool
+    config: TailConfig,
+    warn_once: Callable[[str, str], None],
+    limit: TimeLimit,
+    once: bool,
+    from_start: bool,
 ) -> Input:
     """Returns the input of an entry; `begin` continues at a position.
 
     Args:
         config: The entry.
         warn_once: Logs a warning; see `Admission.warn_once`.
+        limit: Time limit of patterns.
         once: Read what exists now.
         from_start: Begin a new source at the start of its input. With `once`, also read compressed files.
 
@@ -37,7 +44,7 @@ def open_input(
     """
     if config.input == "journald":
         return JournalInput(config, warn_once, once, from_start)
-    format = TextFormat(config.encoding)
+    format = TextFormat(config.encoding, framing_of(config, limit))
     opener: Opener
     if config.listen and once:
         return StreamInput(NoStreams(), f"{config.listen} has no end, which --once would wait for")

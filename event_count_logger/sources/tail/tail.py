@@ -45,7 +45,7 @@ _BATCH_ACTIONS = 1000
 
 _N_CORES = os.cpu_count() or 1
 
-_RESERVED = (keys.SKIPPED, keys.UNMATCHED)
+_RESERVED = (keys.SKIPPED, keys.UNMATCHED, keys.MALFORMED)
 
 #: Seconds between attempts while Redis rejects the batch.
 _REJECTED_S = 1.0
@@ -87,7 +87,7 @@ class Tail:
         self._admission = admission
         self._store = store
         self._stop = stop
-        self._input = open_input(config, admission.warn_once, once, from_start)
+        self._input = open_input(config, admission.warn_once, limit, once, from_start)
         self._source = Source(store, group, self._input.source_id, log, stop)
         self._matcher = Matcher(config, limit)
         self._pool: WorkerPool | None = None

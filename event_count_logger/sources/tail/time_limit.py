@@ -82,6 +82,11 @@ def may_be_long(data: bytes) -> bool:
     return any(data.find(b"\n", begin, begin + half) < 0 for begin in range(0, len(data) - half, half))
 
 
+def are_long(texts: Sequence[str]) -> bool:
+    """Returns whether any of these texts is to be searched step by step."""
+    return max(map(len, texts), default=0) > _LONG
+
+
 def _in_steps(pattern: re.Pattern[str]) -> Callable[[str], re.Match[str] | None]:
     """Returns a function like `pattern.search` that can be interrupted in long lines."""
 

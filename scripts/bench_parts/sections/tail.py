@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench_parts.processes import Bench
-from bench_parts.report import Section, Table, at_most, number
+from bench_parts.report import Section, Table, Target, at_most, number
 
 TEXT = """\
 Seconds that `ecl tail --from start --once` takes from start to end for an access log in the combined
@@ -53,6 +53,18 @@ RULES: list[dict[str, Any]] = [
 ]
 N_RULES = (1, 5, 20)
 
+JSON_TEXT = """\
+The second table is of a log of JSON with ten fields in each line, and of the counts of the first rule. Its
+loop only parses each line, with the same parser."""
+
+JSON_RULE = {"events": ["status_{status}", "method_{method}"], "counts": {"bytes_sent": "{bytes}"}}
+
+JSON_LOOP = """\
+import json, sys
+for line in open(sys.argv[1]):
+    json.loads(line)
+"""
+
 LOOP = """\
 import re, sys
 patterns = [re.compile(pattern) for pattern in sys.argv[2:]]
@@ -81,21 +93,35 @@ def run(bench: Bench) -> Section:
     columns = (f"{n_lines:,} lines", *(f"{n} rule{'s' * (n > 1)}" for n in N_RULES))
     of_loop = medians[OURS, 1] / medians[BASE, 1]
     target = at_most("ecl tail of an access log, against a loop", of_loop, 2)
-    return Section("Log files", f"{TEXT} {MTAIL_TEXT[installed]}", [Table(columns, rows)], [target])
+    json_table, json_target = _run_json(bench, n_lines)
+    text = f"{TEXT} {MTAIL_TEXT[installed]} {JSON_TEXT}"
+    return Section("Log files", text, [Table(columns, rows), json_table], [target, json_target])
+
+
+def _run_json(bench: Bench, n_lines: int) -> tuple[Table, Target]:
+    """Measure `ecl tail` and a loop for lines of JSON in turn."""
+    log = bench.folder / "access.json"
+    _write_json(log, n_lines)
+    ours = _ecl_tail(bench, log, [JSON_RULE], format="json")
+    times: dict[str, list[float]] = defaultdict(list)
+    for _ in range(bench.effort.repeats):
+        bench.server.empty()
+        times[BASE].append(_seconds([sys.executable, "-c", JSON_LOOP, str(log)]))
+        times[OURS].append(_seconds(ours))
+    log.unlink()
+    base, took = median(times[BASE]), median(times[OURS])
+    rows = [(BASE, number(base)), (OURS, number(took)), (f"{OURS} / {BASE}", number(took / base))]
+    target = at_most("ecl tail of JSON, against a loop", took / base, 1.5)
+    return Table((f"{n_lines:,} lines of JSON", "1 rule"), rows), target
 
 
 def _measure(bench: Bench, log: Path, n_rules: int, with_mtail: bool) -> Iterator[tuple[str, float]]:
     """Measure the programs in turn. Gives the median time of each."""
     rules = RULES[:n_rules]
-    config, program = bench.folder / "tail.yml", bench.folder / "tail.mtail"
-    entry = {"file": str(log), "group": "http", "rules": rules}
-    groups = {"http": {"auto_declare_events": True, "intervals": ["1h"]}}
-    redis = {"host": "127.0.0.1", "port": bench.server.port}
-    config.write_text(json.dumps({"redis": redis, "groups": groups, "tail": [entry]}))
+    program = bench.folder / "tail.mtail"
     program.write_text("".join(map(_mtail_rule, rules)))
-    ecl = Path(sys.executable).parent / "ecl"
     loop = [sys.executable, "-c", LOOP, str(log), *(rule["match"] for rule in rules)]
-    ours = [sys.executable, str(ecl), "tail", "--from", "start", "--once", str(config)]
+    ours = _ecl_tail(bench, log, rules)
     mtail = ["mtail", "--one_shot", "--logtostderr", "--address", "127.0.0.1", "--port", "0"]
     mtail += ["--progs", str(program), "--logs", str(log)]
     times: dict[str, list[float]] = defaultdict(list)
@@ -108,6 +134,17 @@ def _measure(bench: Bench, log: Path, n_rules: int, with_mtail: bool) -> Iterato
             times[MTAIL].append(_seconds(mtail, quiet=True))
     for name, found in times.items():
         yield name, median(found)
+
+
+def _ecl_tail(bench: Bench, log: Path, rules: list[dict[str, Any]], **settings: str) -> list[str]:
+    """Returns the command that counts a log by rules; `settings` belong to its entry."""
+    config = bench.folder / "tail.yml"
+    entry = {"file": str(log), "group": "http", "rules": rules, **settings}
+    groups = {"http": {"auto_declare_events": True, "intervals": ["1h"]}}
+    redis = {"host": "127.0.0.1", "port": bench.server.port}
+    config.write_text(json.dumps({"redis": redis, "groups": groups, "tail": [entry]}))
+    ecl = Path(sys.executable).parent / "ecl"
+    return [sys.executable, str(ecl), "tail", "--from", "start", "--once", str(config)]
 
 
 def _seconds(command: Sequence[str], quiet: bool = False) -> float:
@@ -143,3 +180,23 @@ def _write(log: Path, n_lines: int) -> None:
             stream.write(
                 f'{address} - - [{time_}] "{request}" {status} {size} "https://example.org/" "{agent}"\n'
             )
+
+
+def _write_json(log: Path, n_lines: int) -> None:
+    some = random.Random(1)
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    with log.open("w") as stream:
+        for i in range(n_lines):
+            line = {
+                "time": f"2026-11-25T{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}+00:00",
+                "address": f"10.0.{some.randrange(256)}.{i % 256}",
+                "host": "www.example.org",
+                "method": some.choice(["GET", "POST", "HEAD"]),
+                "path": f"/path/{some.randrange(10_000)}",
+                "status": some.choice([200, 200, 200, 304, 404, 500]),
+                "bytes": some.randrange(100_000),
+                "seconds": some.randrange(1000) / 1000,
+                "referrer": "https://example.org/",
+                "agent": agent,
+            }
+            stream.write(json.dumps(line) + "\n")

@@ -1,0 +1,142 @@
+"""Framing of records with several lines: parts of long lines in container logs, and `multiline`.
+
+Reading stops only where no line lacks its last part, and with `multiline` in front of a line that begins a
+record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from event_count_logger.config import TailConfig
+from event_count_logger.sources.tail.containers import WRAPPERS, Part, Wrapper, joined
+from event_count_logger.sources.tail.framing import Lines
+from event_count_logger.sources.tail.multiline import Starts
+from event_count_logger.sources.tail.time_limit import TimeLimit
+
+
+class _Block(NamedTuple):
+    """Lines of a file from where no line of a program is incomplete up to the next such place.
+
+    Attributes:
+        begin: Offset of the first line.
+        end: End of the last line.
+        texts: The lines of programs, in the order of their ends. A malformed line has none.
+    """
+
+    begin: int
+    end: int
+    texts: tuple[str, ...]
+
+
+class _Plain:
+    """Lines that are not wrapped. It implements `Wrapper`."""
+
+    def part(self, line: str) -> Part:
+        """Returns the line."""
+        return Part(line, None, None, True)
+
+    def may_have_parts(self, data: bytes) -> bool:
+        """Returns False."""
+        return False
+
+
+class RecordLines(Lines):
+    """The framing of container logs, and of records of several lines."""
+
+    def __init__(self, encoding: str, wrapper: Wrapper, starts: Starts | None) -> None:
+        """Without `starts`, each line of a program is a record."""
+        super().__init__(encoding)
+        self._wrapper = wrapper
+        self._starts = starts
+
+    def end(self, data: bytes) -> int:
+        """Returns the end of the last record that is complete."""
+        data = data[: self.end_of_lines(data)]
+        has_parts = self._wrapper.may_have_parts(data)
+        if not self._starts and not has_parts:
+            return len(data)
+        blocks: Iterable[_Block] = reversed(list(self._blocks(data))) if has_parts else self._backwards(data)
+        if not self._starts:
+            return next((block.end for block in blocks), 0)
+        is_start = self._starts.is_start
+        return next((block.begin for block in blocks if block.texts and is_start(block.texts[0])), 0)
+
+    def begin(self, before: bytes, data: bytes) -> int:
+        """Returns the number of bytes at the start of `data` that belong to a record counted before.
+
+        These are the rest of a line, parts that continue those before, and lines that begin no record.
+        """
+        position = super().begin(before, data)
+        if self.end_of_lines(data, position) < position:
+            return position  # the rest of the line goes on
+        position = self._end_of_parts(before + data[:position], data, position)
+        if not self._starts:
+            return position
+        end = position
+        for block in self._blocks(data, position):
+            if not block.texts or any(map(self._starts.is_start, block.texts)):
+                return block.begin
+            end = block.end
+        return end
+
+    def _end_of_parts(self, before: bytes, data: bytes, position: int) -> int:
+        """Returns the end of the parts from a position on that continue lines in `before`."""
+        open_streams: set[str | None] = set()
+        if self._wrapper.may_have_parts(before):
+            for _, part in self._parts(before):
+                _update(open_streams, part)
+        for end, part in self._parts(data, position):
+            if part is None or part.stream not in open_streams:
+                break
+            _update(open_streams, part)
+            position = end
+        return position
+
+    def _blocks(self, data: bytes, position: int = 0) -> Iterator[_Block]:
+        """Yield all blocks from a position on."""
+        parts: list[Part] = []
+        open_streams: set[str | None] = set()
+        for end, part in self._parts(data, position):
+            if part:
+                parts.append(part)
+                _update(open_streams, part)
+            if not open_streams:
+                yield _Block(position, end, tuple(line.text for line in joined(parts)))
+                position = end
+                parts.clear()
+
+    def _backwards(self, data: bytes) -> Iterator[_Block]:
+        """Yield the blocks of lines that have no parts, from the last one on."""
+        end = len(data)
+        while end:
+            begin = self.end_of_lines(data, end - len(self.newline))
+            part = self._part(data[begin:end])
+            yield _Block(begin, end, (part.text,) if part else ())
+            end = begin
+
+    def _parts(self, data: bytes, position: int = 0) -> Iterator[tuple[int, Part | None]]:
+        """Yield the end and the part of each complete line from a position on."""
+        while end := self.end_of_line(data, position):
+            yield end, self._part(data[position:end])
+            position = end
+
+    def _part(self, line: bytes) -> Part | None:
+        text = line.decode(self.encoding, "replace").removesuffix("\n").removesuffix("\r")
+        return self._wrapper.part(text)
+
+
+def _update(open_streams: set[str | None], part: Part | None) -> None:
+    """Note the stream of a part as open until its last part."""
+    if part:
+        (open_streams.discard if part.is_last else open_streams.add)(part.stream)
+
+
+def framing_of(config: TailConfig, limit: TimeLimit) -> Callable[[str], Lines]:
+    """Returns what makes the framing of an entry for an encoding; `limit` ties it to the main thread."""
+    if not (config.wrapper or config.multiline):
+        return Lines
+    wrapper = WRAPPERS.get(config.wrapper) or _Plain()
+    starts = Starts(config.multiline.start, limit) if config.multiline else None
+    return lambda encoding: RecordLines(encoding, wrapper, starts)
