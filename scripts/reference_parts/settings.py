@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from event_count_logger.config.checks import duration
+from event_count_logger.config.format_settings import CSV, MULTILINE
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
 from event_count_logger.config.redis_settings import NO_EFFECT, REDIS, SENTINEL
@@ -53,6 +54,8 @@ SECTIONS = (
         TAIL,
         "The section `tail` is a list of [log files](sources.md#log-files) that `ecl tail` follows.",
     ),
+    Section("tail[].csv", CSV, "The columns of the format `csv`."),
+    Section("tail[].multiline", MULTILINE, "Records of several [lines](sources.md#formats)."),
     Section("tail[].rules[]", TAIL_RULE, "An entry of `rules`."),
     Section("tail[].rules[].counts.EVENT", TAIL_NUMBER, "A number in another form than `'{name}'`."),
     Section(

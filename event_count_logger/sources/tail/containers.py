@@ -22,6 +22,8 @@ from event_count_logger.sources.tail.records import (
     without_surrogates,
 )
 
+_TEXT = (str, type(None))
+
 
 class Part(NamedTuple):
     """A part of a line; `is_last` is True if the line ends with it."""
@@ -45,8 +47,6 @@ class Wrapper(Protocol):
 class Docker:
     """The format of Docker's driver json-file. It implements `Wrapper`."""
 
-    _TEXTS = frozenset((str, type(None)))
-
     #: The end of a line with a last part, as Docker writes it, apart from what `_ESCAPED` finds.
     _LAST = re.compile(rb'\\n","stream":"[a-z]+","time":"[^"\\]*"\}\r?$', re.MULTILINE)
 
@@ -58,8 +58,8 @@ class Docker:
         fields = json_object(line)
         if fields is None:
             return None
-        text, stream, time = map(fields.get, ("log", "stream", "time"))
-        if not isinstance(text, str) or not {type(stream), type(time)} <= self._TEXTS:
+        text, stream, time = fields.get("log"), fields.get("stream"), fields.get("time")
+        if not (isinstance(text, str) and isinstance(stream, _TEXT) and isinstance(time, _TEXT)):
             return None
         if text[-1:] == "\n":
             return Part(text[:-2] if text[-2:] == "\r\n" else text[:-1], stream, time, True)

@@ -6,7 +6,8 @@ record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from event_count_logger.config import TailConfig
@@ -22,12 +23,17 @@ class _Block(NamedTuple):
     Attributes:
         begin: Offset of the first line.
         end: End of the last line.
-        texts: The lines of programs, in the order of their ends. A malformed line has none.
+        parts: The parts of the lines of programs. A malformed line has none.
     """
 
     begin: int
     end: int
-    texts: tuple[str, ...]
+    parts: Sequence[Part]
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """The lines of programs, in the order of their ends."""
+        return (line.text for line in joined(self.parts))
 
 
 class _Plain:
@@ -60,8 +66,8 @@ class RecordLines(Lines):
         blocks: Iterable[_Block] = reversed(list(self._blocks(data))) if has_parts else self._backwards(data)
         if not self._starts:
             return next((block.end for block in blocks), 0)
-        is_start = self._starts.is_start
-        return next((block.begin for block in blocks if block.texts and is_start(block.texts[0])), 0)
+        starts = (block.begin for block in blocks if any(map(self._starts.is_start, islice(block.texts, 1))))
+        return next(starts, 0)
 
     def begin(self, before: bytes, data: bytes) -> int:
         """Returns the number of bytes at the start of `data` that belong to a record counted before.
@@ -76,7 +82,7 @@ class RecordLines(Lines):
             return position
         end = position
         for block in self._blocks(data, position):
-            if not block.texts or any(map(self._starts.is_start, block.texts)):
+            if not block.parts or any(map(self._starts.is_start, block.texts)):
                 return block.begin
             end = block.end
         return end
@@ -103,9 +109,8 @@ class RecordLines(Lines):
                 parts.append(part)
                 _update(open_streams, part)
             if not open_streams:
-                yield _Block(position, end, tuple(line.text for line in joined(parts)))
-                position = end
-                parts.clear()
+                yield _Block(position, end, parts)
+                position, parts = end, []
 
     def _backwards(self, data: bytes) -> Iterator[_Block]:
         """Yield the blocks of lines that have no parts, from the last one on."""
@@ -113,7 +118,7 @@ class RecordLines(Lines):
         while end:
             begin = self.end_of_lines(data, end - len(self.newline))
             part = self._part(data[begin:end])
-            yield _Block(begin, end, (part.text,) if part else ())
+            yield _Block(begin, end, [part] if part else [])
             end = begin
 
     def _parts(self, data: bytes, position: int = 0) -> Iterator[tuple[int, Part | None]]:
