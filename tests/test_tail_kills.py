@@ -141,7 +141,7 @@ def test_each_entry_of_the_journal_counts_once_through_kills(
 ) -> None:
     journal = Journal(tmp_path / "journal")
     config = tmp_path / "ecl.yml"
-    rules = [{"match": '"MESSAGE":"[0-9]+ x*"', "events": ["line"]}]
+    rules = [{"match": "^[0-9]+ x*", "events": ["line"]}]
     entry = {"input": "journald", "directory": "journal", "group": "g", "rules": rules}
     groups = {"g": {"events": ["line"], "intervals": ["24h"]}}
     config.write_text(json.dumps({"redis": server.config, "groups": groups, "tail": [entry]}))

@@ -107,16 +107,17 @@ def _scope(values: dict[str, Any], place: Place, report: Report) -> Scope:
         report((*place, "csv"), "has no effect without 'format: csv'")
     if multiline and parser:
         report((*place, "multiline"), f"joins lines of text, and not of the format '{parser}'")
-    for name, is_given in (("multiline", bool(multiline)), ("format", is_wrapped)):
-        if is_given and values.get("input") == "journald":
-            report((*place, name), "does not apply to the journal, whose lines are JSON (use 'format: json')")
+    is_journal = values.get("input") == "journald"
+    for name in ("multiline", "format"):
+        if is_journal and values.get(name):
+            report((*place, name), "does not apply to the journal, whose entries have fields")
     return Scope(
         (
             *placeholders(values.get("file", "")),
             *(("stream", "time") if is_wrapped else ()),
             *(csv.columns if parser == "csv" else ()),
         ),
-        is_open=parser in ("json", "logfmt"),
+        is_open=is_journal or parser in ("json", "logfmt"),
         has_numbers=parser == "csv",
     )
 

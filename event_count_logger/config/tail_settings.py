@@ -178,6 +178,8 @@ class TailConfig:
     @property
     def parser(self) -> str:
         """The format whose lines have fields; '' for text."""
+        if self.input == "journald":
+            return "journal"
         return next((name for name in self.format if name in PARSERS), "")
 
     @property

@@ -39,8 +39,12 @@ def json_object(text: str) -> dict[str, Any] | None:
     return None
 
 
-def json_records(records: Records) -> Records:
-    """Returns records with the fields of lines of JSON."""
+def json_records(records: Records, to_text: Callable[[object], str | None] | None = None) -> Records:
+    """Returns records with the fields of lines of JSON.
+
+    `to_text` returns the text of a value, and None if it has none; the default is for plain JSON.
+    """
+    convert = to_text or _json_text
     objects = list(map(json_object, records.texts))
     is_object: Sequence[object] = objects if all(objects) else [each is not None for each in objects]
     texts = records.texts if all(is_object) else list(compress(records.texts, is_object))
@@ -50,7 +54,7 @@ def json_records(records: Records) -> Records:
         get: Callable[[dict[str, Any], str], Any] = _inner if "." in name else dict.get
         values = list(map(get, found, repeat(name)))
         is_text = set(map(type, values)) <= {str, type(None)}
-        return column_of(values if is_text else map(_json_text, values))
+        return column_of(values if is_text else map(convert, values))
 
     return records.with_fields(is_object, texts, column)
 
@@ -75,6 +79,27 @@ def _json_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else None
+
+
+def journal_records(records: Records) -> Records:
+    """Returns records with the fields of entries of the systemd journal; their text is that of `MESSAGE`."""
+    found = json_records(records, _journal_text)
+    return found._replace(texts=[text or "" for text in found.columns("MESSAGE")])
+
+
+def _journal_text(value: object) -> str | None:
+    """Returns a text of the journal. Text that is not UTF-8 is a list of bytes; repeated fields are a list.
+
+    Source: systemd.io/JOURNAL_EXPORT_FORMATS.
+    """
+    if not isinstance(value, list) or not value:
+        return _json_text(value)
+    if isinstance(value[0], list):  # a repeated field whose first value is not UTF-8
+        return _journal_text(value[0])
+    try:
+        return bytes(map(int, value)).decode(errors="replace")
+    except ValueError:  # a repeated field
+        return _json_text(value[0])
 
 
 #: A key of logfmt with its value, in quotes or without; or a character that does not belong there.
@@ -164,4 +189,10 @@ class Csv:
 
 def parser(name: str, csv: CsvConfig) -> Stage:
     """Returns what makes records with fields of lines of a format; `csv` has the columns of CSV."""
-    return {"json": json_records, "logfmt": logfmt_records, "csv": Csv(csv).records}[name]
+    parsers: dict[str, Stage] = {
+        "json": json_records,
+        "journal": journal_records,
+        "logfmt": logfmt_records,
+        "csv": Csv(csv).records,
+    }
+    return parsers[name]

@@ -25,6 +25,7 @@ from event_count_logger.sources.tail.discovery import discover
 from event_count_logger.sources.tail.framing import Until
 from event_count_logger.sources.tail.matching import Matcher
 from event_count_logger.sources.tail.record_buffer import RecordBuffer
+from event_count_logger.sources.tail.record_framing import framing_of
 from event_count_logger.sources.tail.rows import Rows
 from event_count_logger.sources.tail.rule_matcher import Hit, Search
 from event_count_logger.sources.tail.tally import Tally
@@ -201,7 +202,7 @@ def try_rules(
     """
     run = _Run(entry, values, limit)
     end = time.monotonic() + TRIAL_S
-    chunks = sample.chunks(TextFormat(entry.encoding))
+    chunks = sample.chunks(TextFormat(entry.encoding, framing_of(entry, limit)))
     for chunk, n_skipped in chunks:
         run.add(chunk, n_skipped)
         if time.monotonic() >= end:
