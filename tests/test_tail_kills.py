@@ -256,6 +256,7 @@ def test_each_record_of_any_format_counts_once_through_kills(
             if chance.random() < 0.5:
                 log.flush()
 
+    start("ecl", "tail", "--once", config, stderr=None).wait(20)
     kill_repeatedly(start, config, chance, write)
     for log in logs.values():
         log.close()
