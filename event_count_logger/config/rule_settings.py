@@ -106,17 +106,8 @@ def _where(value: object) -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple(_WHERE.convert(value).items())
 
 
-@check("one placeholder, such as '{bytes}'")
-def placeholder(value: object) -> Template:
-    """Accept a template that is only a placeholder."""
-    found = template(value)
-    if len(found.names) != 1 or any(found.texts):
-        raise Mismatch
-    return found
-
-
 @check("one placeholder, such as '{bytes}', or a difference, such as '{end} - {begin}'")
-def _number(value: object) -> Template:
+def number(value: object) -> Template:
     """Accept a template of one number, or of two with a minus sign between them."""
     found = template(value)
     texts = tuple(map(str.strip, found.texts))
@@ -214,7 +205,7 @@ class TailNumber:
     """A number that a line adds to an event."""
 
     value: Template = setting(
-        _number,
+        number,
         example="'{seconds}'",
         since="2.0",
         meaning="The number, or a difference such as `'{end} - {begin}'`.",
@@ -233,7 +224,7 @@ class TailBuckets:
     """A histogram of numbers: events that count those up to each bound."""
 
     value: Template = setting(
-        _number,
+        number,
         example="'{seconds}'",
         since="2.0",
         meaning="The number, or a difference such as `'{end} - {begin}'`.",
