@@ -107,7 +107,7 @@ def _where(value: object) -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 @check("one placeholder, such as '{bytes}', or a difference, such as '{end} - {begin}'")
-def number(value: object) -> Template:
+def number_template(value: object) -> Template:
     """Accept a template of one number, or of two with a minus sign between them."""
     found = template(value)
     texts = tuple(map(str.strip, found.texts))
@@ -205,7 +205,7 @@ class TailNumber:
     """A number that a line adds to an event."""
 
     value: Template = setting(
-        number,
+        number_template,
         example="'{seconds}'",
         since="2.0",
         meaning="The number, or a difference such as `'{end} - {begin}'`.",
@@ -224,7 +224,7 @@ class TailBuckets:
     """A histogram of numbers: events that count those up to each bound."""
 
     value: Template = setting(
-        number,
+        number_template,
         example="'{seconds}'",
         since="2.0",
         meaning="The number, or a difference such as `'{end} - {begin}'`.",

@@ -23,7 +23,7 @@ from event_count_logger.config.rule_settings import (
     TailRule,
     TailSession,
     TailTime,
-    number,
+    number_template,
 )
 from event_count_logger.config.settings import check_section, similar
 from event_count_logger.config.templates import Template
@@ -154,7 +154,7 @@ class _Rule:
             values["value"] = self._template(values["value"], (*place, "value"))
             return TailNumber(**values)
         try:
-            return TailNumber(self._template(number(given), place))
+            return TailNumber(self._template(number_template(given), place))
         except Invalid as error:
             self._problem(place, str(error))
             return None
