@@ -13,8 +13,8 @@ import pytest
 from event_count_logger.config import Config, from_file
 from event_count_logger.render import rule_trial
 from event_count_logger.sources.tail import trial as trials
-from event_count_logger.sources.tail.text_format import TextFormat
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.trial import Sample, Trial, try_rules
 from tests.fixtures import Run, Write
 from tests.servers import free_port

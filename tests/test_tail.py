@@ -17,11 +17,11 @@ import pytest
 from event_count_logger.config import from_file
 from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
-from event_count_logger.sources.tail import registry
-from event_count_logger.sources.tail.discovery import Listing, discover
-from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.inputs import registry
+from event_count_logger.sources.tail.inputs.discovery import Listing, discover
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.tail import Tail
-from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import Store
 from tests.servers import Server

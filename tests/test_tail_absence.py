@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from event_count_logger.config.path_pattern import PathPattern
-from event_count_logger.sources.tail.absence import absence
+from event_count_logger.sources.tail.inputs.absence import absence
 from tests.fixtures import Run
 from tests.servers import Server
 

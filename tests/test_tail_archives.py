@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.formats.framing import Until
 from tests.servers import Server
 from tests.test_tail import Following, messages
 

@@ -14,12 +14,12 @@ import pytest
 
 from event_count_logger.config import TailConfig, from_file
 from event_count_logger.errors import ConfigError
-from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.record_framing import framing_of
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.record_buffer import RecordBuffer
-from event_count_logger.sources.tail.record_framing import framing_of
-from event_count_logger.sources.tail.text_format import TextFormat
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from tests.fixtures import Run, Write
 from tests.servers import Server
 

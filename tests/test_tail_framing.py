@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from event_count_logger.sources.tail.discovery import FileCheckpoint, FoundFile
-from event_count_logger.sources.tail.framing import Lines, Until
-from event_count_logger.sources.tail.record_buffer import RecordBuffer
-from event_count_logger.sources.tail.tailed_file import TailedFile
-from event_count_logger.sources.tail.text_format import LARGEST_CHUNK, LONGEST_LINE, TextFormat
+from event_count_logger.sources.tail.formats.framing import Lines, Until
+from event_count_logger.sources.tail.formats.text_format import LARGEST_CHUNK, LONGEST_LINE, TextFormat
+from event_count_logger.sources.tail.inputs.discovery import FileCheckpoint, FoundFile
+from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
+from event_count_logger.sources.tail.inputs.tailed_file import TailedFile
 
 
 class Blocks(Lines):

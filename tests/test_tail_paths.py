@@ -11,8 +11,8 @@ import pytest
 from event_count_logger.config import from_file
 from event_count_logger.config.path_pattern import PathPattern, absolute, placeholders
 from event_count_logger.errors import ConfigError
-from event_count_logger.sources.tail.registry import Registry
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.registry import Registry
 from tests.fixtures import Run, Write
 from tests.servers import Server
 

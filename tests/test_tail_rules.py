@@ -14,9 +14,9 @@ import pytest
 from event_count_logger.config import TailTime, Template, from_file
 from event_count_logger.errors import ConfigError
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.tally import MatchedAction, Tally
-from event_count_logger.sources.tail.time_limit import TimeLimit
-from event_count_logger.sources.tail.times import read_time
+from event_count_logger.sources.tail.rules.tally import MatchedAction, Tally
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.times import read_time
 from tests.fixtures import Write
 
 ACCESS = {

@@ -16,7 +16,7 @@ from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailab
 from event_count_logger.logs import counted
 from event_count_logger.reading import machine_checks, server_checks
 from event_count_logger.service import embedded_server
-from event_count_logger.sources.tail.absence import absence
+from event_count_logger.sources.tail.inputs.absence import absence
 from event_count_logger.store import Store
 
 

@@ -13,8 +13,8 @@ from event_count_logger.config import TailConfig
 from event_count_logger.logs import counted
 from event_count_logger.render import rule_trial
 from event_count_logger.render.phrases import size
-from event_count_logger.sources.tail.compression import is_compressed
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.inputs.compression import is_compressed
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.trial import Sample, try_rules, values_of_name, values_of_path
 
 

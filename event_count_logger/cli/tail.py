@@ -30,10 +30,10 @@ from event_count_logger.errors import Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
-from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.inputs import ForeignPosition
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.inputs.protocols import ForeignPosition
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.tail import Tail
-from event_count_logger.sources.tail.time_limit import TimeLimit
 from event_count_logger.store import Store
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.line_format import LineFormat
-from event_count_logger.sources.tail.rows import Rows
-from event_count_logger.sources.tail.rule_matcher import RuleList, Search
-from event_count_logger.sources.tail.tally import Tally
-from event_count_logger.sources.tail.time_limit import TimeLimit, are_long, may_be_long
+from event_count_logger.sources.tail.formats.line_format import LineFormat
+from event_count_logger.sources.tail.rules.rows import Rows
+from event_count_logger.sources.tail.rules.rule_matcher import RuleList, Search
+from event_count_logger.sources.tail.rules.tally import Tally
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit, are_long, may_be_long
 
 _NOTHING: Mapping[str, str] = {}
 

@@ -19,12 +19,12 @@ from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreEr
 from event_count_logger.logs import Log, counted
 from event_count_logger.sources.sessions import checked_action
 from event_count_logger.sources.source import Source
-from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.inputs import Part
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.inputs.open_input import open_input
+from event_count_logger.sources.tail.inputs.protocols import Part
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.open_input import open_input
-from event_count_logger.sources.tail.tally import MatchedAction, Tally
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.tally import MatchedAction, Tally
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.worker_pool import WorkerPool
 from event_count_logger.store import SessionAction, Store
 

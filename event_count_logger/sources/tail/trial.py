@@ -21,16 +21,16 @@ from event_count_logger.config import GroupConfig, TailConfig, TailRule
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.counting.admission import Admission, check_event_id
 from event_count_logger.logs import Log
-from event_count_logger.sources.tail.discovery import discover
-from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.record_framing import framing_of
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.discovery import discover
+from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.record_buffer import RecordBuffer
-from event_count_logger.sources.tail.record_framing import framing_of
-from event_count_logger.sources.tail.rows import Rows
-from event_count_logger.sources.tail.rule_matcher import Hit, Search
-from event_count_logger.sources.tail.tally import Tally
-from event_count_logger.sources.tail.text_format import TextFormat
-from event_count_logger.sources.tail.time_limit import Found, TimeLimit
+from event_count_logger.sources.tail.rules.rows import Rows
+from event_count_logger.sources.tail.rules.rule_matcher import Hit, Search
+from event_count_logger.sources.tail.rules.tally import Tally
+from event_count_logger.sources.tail.rules.time_limit import Found, TimeLimit
 
 #: Most bytes of a sample.
 SAMPLE_BYTES = 16 << 20

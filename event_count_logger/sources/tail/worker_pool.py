@@ -24,10 +24,10 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from event_count_logger.config import TailConfig
+from event_count_logger.sources.tail.formats.text_format import LARGEST_CHUNK
 from event_count_logger.sources.tail.matching import Matcher
-from event_count_logger.sources.tail.tally import Tally
-from event_count_logger.sources.tail.text_format import LARGEST_CHUNK
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.tally import Tally
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 
 #: Workers of a pool. More of them would wait for the process that reads the file.
 _MOST_WORKERS = 4

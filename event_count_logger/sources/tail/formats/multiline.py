@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from itertools import accumulate
 
-from event_count_logger.sources.tail.records import Records, selected
-from event_count_logger.sources.tail.time_limit import TimeLimit, are_long
+from event_count_logger.sources.tail.formats.records import Records, selected
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit, are_long
 
 #: The name of the pattern in messages.
 _NAME = "multiline.start"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from event_count_logger.sources.tail.framing import Lines, Until
-from event_count_logger.sources.tail.text_format import MARK_BYTES, Text, TextFormat
+from event_count_logger.sources.tail.formats.framing import Lines, Until
+from event_count_logger.sources.tail.formats.text_format import MARK_BYTES, Text, TextFormat
 
 #: Bytes before the offset that are kept for `Lines.begin`.
 _BEFORE = 1 << 16

@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.inputs import ForeignPosition, InputError
-from event_count_logger.sources.tail.machine_id import identity
-from event_count_logger.sources.tail.stream_input import Stream
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.machine_id import identity
+from event_count_logger.sources.tail.inputs.protocols import ForeignPosition, InputError
+from event_count_logger.sources.tail.inputs.stream_input import Stream
 
 #: The cursor of an entry. In texts of an entry, quotes are escaped, so that this is always the field.
 _CURSOR = re.compile(rb'"__CURSOR":"([^"]+)"')

@@ -7,11 +7,12 @@ import stat
 from collections.abc import Callable
 
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.file_input import FileInput
-from event_count_logger.sources.tail.inputs import Input
-from event_count_logger.sources.tail.journal_input import JournalInput
-from event_count_logger.sources.tail.record_framing import framing_of
-from event_count_logger.sources.tail.stream_input import (
+from event_count_logger.sources.tail.formats.record_framing import framing_of
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.file_input import FileInput
+from event_count_logger.sources.tail.inputs.journal_input import JournalInput
+from event_count_logger.sources.tail.inputs.protocols import Input
+from event_count_logger.sources.tail.inputs.stream_input import (
     Fifo,
     Listener,
     NoStreams,
@@ -19,8 +20,7 @@ from event_count_logger.sources.tail.stream_input import (
     StandardInput,
     StreamInput,
 )
-from event_count_logger.sources.tail.text_format import TextFormat
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 
 
 def open_input(

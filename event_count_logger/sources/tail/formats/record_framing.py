@@ -11,10 +11,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.containers import WRAPPERS, Part, Wrapper, joined
-from event_count_logger.sources.tail.framing import Lines
-from event_count_logger.sources.tail.multiline import Starts
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.formats.containers import WRAPPERS, Part, Wrapper, joined
+from event_count_logger.sources.tail.formats.framing import Lines
+from event_count_logger.sources.tail.formats.multiline import Starts
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 
 
 class _Block(NamedTuple):

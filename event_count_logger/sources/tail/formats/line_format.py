@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.containers import WRAPPERS, unwrapped
-from event_count_logger.sources.tail.formats import parser
-from event_count_logger.sources.tail.multiline import Starts
-from event_count_logger.sources.tail.records import Records, constant_columns
-from event_count_logger.sources.tail.time_limit import TimeLimit
+from event_count_logger.sources.tail.formats.containers import WRAPPERS, unwrapped
+from event_count_logger.sources.tail.formats.fields import parser
+from event_count_logger.sources.tail.formats.multiline import Starts
+from event_count_logger.sources.tail.formats.records import Records, constant_columns
+from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 
 
 class LineFormat:

@@ -35,11 +35,17 @@ from dataclasses import dataclass, field
 
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.logs import counted
-from event_count_logger.sources.tail.archive_file import ArchiveFile
-from event_count_logger.sources.tail.compression import is_compressed, is_readable
-from event_count_logger.sources.tail.discovery import Checkpoint, FileCheckpoint, FoundFile, Listing, discover
-from event_count_logger.sources.tail.tailed_file import TailedFile, end_of_lines, open_file
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.archive_file import ArchiveFile
+from event_count_logger.sources.tail.inputs.compression import is_compressed, is_readable
+from event_count_logger.sources.tail.inputs.discovery import (
+    Checkpoint,
+    FileCheckpoint,
+    FoundFile,
+    Listing,
+    discover,
+)
+from event_count_logger.sources.tail.inputs.tailed_file import TailedFile, end_of_lines, open_file
 
 #: Seconds and stable scans for which a missing file is looked for.
 _SEARCH_S = 0.2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import NamedTuple
 
-from event_count_logger.sources.tail.rows import Column, Columns
+from event_count_logger.sources.tail.rules.rows import Column, Columns
 
 _NOT_SLOW: Mapping[int, str] = {}
 

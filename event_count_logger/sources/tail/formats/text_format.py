@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from event_count_logger.sources.tail.framing import Lines
+from event_count_logger.sources.tail.formats.framing import Lines
 
 #: Bytes of the longest line that is matched, in UTF-8.
 LONGEST_LINE = 1 << 20

@@ -8,7 +8,7 @@ import os
 import stat
 
 from event_count_logger.config.path_pattern import PathPattern
-from event_count_logger.sources.tail.compression import is_compressed, is_readable
+from event_count_logger.sources.tail.inputs.compression import is_compressed, is_readable
 
 
 def absence(pattern: PathPattern, with_archives: bool = False) -> str:

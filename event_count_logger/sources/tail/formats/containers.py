@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from event_count_logger.sources.tail.formats import json_object
-from event_count_logger.sources.tail.records import (
+from event_count_logger.sources.tail.formats.fields import json_object
+from event_count_logger.sources.tail.formats.records import (
     Records,
     column_of,
     constant_columns,

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass, field
 
 from event_count_logger.config.path_pattern import PathPattern
-from event_count_logger.sources.tail.compression import is_compressed, is_readable, uncompressed
+from event_count_logger.sources.tail.inputs.compression import is_compressed, is_readable, uncompressed
 
 #: Bytes at the start of a file that its fingerprint contains.
 HEAD = 1024

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from event_count_logger.config import TailConfig
 from event_count_logger.config.path_pattern import PathPattern
-from event_count_logger.sources.tail.absence import absence
-from event_count_logger.sources.tail.archive_file import ArchiveFile
-from event_count_logger.sources.tail.discovery import Checkpoint
-from event_count_logger.sources.tail.inputs import ForeignPosition
-from event_count_logger.sources.tail.machine_id import identity
-from event_count_logger.sources.tail.registry import Registry
-from event_count_logger.sources.tail.tailed_file import TailedFile
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.absence import absence
+from event_count_logger.sources.tail.inputs.archive_file import ArchiveFile
+from event_count_logger.sources.tail.inputs.discovery import Checkpoint
+from event_count_logger.sources.tail.inputs.machine_id import identity
+from event_count_logger.sources.tail.inputs.protocols import ForeignPosition
+from event_count_logger.sources.tail.inputs.registry import Registry
+from event_count_logger.sources.tail.inputs.tailed_file import TailedFile
 
 
 class FileInput:

@@ -19,10 +19,10 @@ from typing import Protocol
 
 from event_count_logger import keys
 from event_count_logger.config.listen_address import ListenAddress
-from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.inputs import InputError
-from event_count_logger.sources.tail.record_buffer import RecordBuffer
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.protocols import InputError
+from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
 
 #: Bytes that are read at once; a datagram is not longer.
 _BLOCK = 1 << 16

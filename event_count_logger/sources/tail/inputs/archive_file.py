@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
-from event_count_logger.sources.tail.compression import Archive, Damaged
-from event_count_logger.sources.tail.discovery import HEAD, FileCheckpoint, Fingerprint, FoundFile
-from event_count_logger.sources.tail.framing import Until
-from event_count_logger.sources.tail.record_buffer import RecordBuffer
-from event_count_logger.sources.tail.tailed_file import TailedFile, open_file
-from event_count_logger.sources.tail.text_format import TextFormat
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.compression import Archive, Damaged
+from event_count_logger.sources.tail.inputs.discovery import HEAD, FileCheckpoint, Fingerprint, FoundFile
+from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
+from event_count_logger.sources.tail.inputs.tailed_file import TailedFile, open_file
 
 
 class ArchiveFile(TailedFile):

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from event_count_logger.sources.tail.discovery import HEAD, FileCheckpoint, Fingerprint, FoundFile
-from event_count_logger.sources.tail.framing import Lines, Until
-from event_count_logger.sources.tail.text_format import LONGEST_LINE, MARK_BYTES, Text, TextFormat
+from event_count_logger.sources.tail.formats.framing import Lines, Until
+from event_count_logger.sources.tail.formats.text_format import LONGEST_LINE, MARK_BYTES, Text, TextFormat
+from event_count_logger.sources.tail.inputs.discovery import HEAD, FileCheckpoint, Fingerprint, FoundFile
 
 #: Bytes of a usual chunk: some hundred lines, which stay in the cache of the processor.
 _CHUNK = 1 << 17

@@ -12,8 +12,8 @@ from itertools import compress, repeat
 from typing import Any
 
 from event_count_logger.config.format_settings import CsvConfig
-from event_count_logger.sources.tail.records import Records, Stage, column_of
-from event_count_logger.sources.tail.rows import Column
+from event_count_logger.sources.tail.formats.records import Records, Stage, column_of
+from event_count_logger.sources.tail.rules.rows import Column
 
 _BLANKS = " \t\r\n"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
-from event_count_logger.sources.tail.framing import Until
+from event_count_logger.sources.tail.formats.framing import Until
 
 
 class ForeignPosition(ValueError):

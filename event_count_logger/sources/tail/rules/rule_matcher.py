@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from event_count_logger import keys
 from event_count_logger.config import TailRule, TailSession, TailTime, Template
-from event_count_logger.sources.tail.numbers import Adder, Captured, Histogram, Skip
-from event_count_logger.sources.tail.rows import Rows
-from event_count_logger.sources.tail.tally import MatchedAction, Tally
-from event_count_logger.sources.tail.time_limit import Found, TimeLimit
-from event_count_logger.sources.tail.times import read_time
+from event_count_logger.sources.tail.rules.numbers import Adder, Captured, Histogram, Skip
+from event_count_logger.sources.tail.rules.rows import Rows
+from event_count_logger.sources.tail.rules.tally import MatchedAction, Tally
+from event_count_logger.sources.tail.rules.time_limit import Found, TimeLimit
+from event_count_logger.sources.tail.rules.times import read_time
 
 _T = TypeVar("_T")
 

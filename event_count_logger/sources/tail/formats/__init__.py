@@ -1,0 +1,1 @@
+"""Formats of log files: where records begin and end, and the values of their fields."""

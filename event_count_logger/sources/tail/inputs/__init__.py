@@ -1,0 +1,1 @@
+"""Inputs of tails: files, archives, streams and the journal, and the positions in them."""

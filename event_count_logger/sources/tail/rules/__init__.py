@@ -1,0 +1,1 @@
+"""Rules of tails: they select lines, and add to a tally."""
