@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,15 +249,20 @@ def test_multiline_joins_unwrapped_lines_with_the_values_of_the_first(count: Cou
 def test_slow_search_in_a_joined_record_skips_it(entry: Entry) -> None:
     data = b"1\n" + b"x\n" * 100_000 + b"2 y\n"
     config = entry(rules=[{"match": r"[x\n]*y", "events": ["y"]}], multiline={"start": r"^\d"})
+    begin = time.process_time()
     tally = Matcher(config, TimeLimit()).tally(data)
     assert nonzero(tally.counts) == {"@skipped": 1, "y": 1}
+    assert time.process_time() < begin + 3
 
 
-def test_slow_start_pattern_skips_the_record_of_the_line(entry: Entry) -> None:
-    data = b"1\n" + b"x" * 50 + b"\n2\n"
-    config = entry("line", multiline={"start": r"^\d|^(x+x+)+y"})
+@pytest.mark.parametrize(("n", "start"), [(50, r"^\d|^(x+x+)+y"), (200_000, r"[xz]*y|^\d")])
+def test_slow_start_pattern_skips_the_record_of_the_line(entry: Entry, n: int, start: str) -> None:
+    data = b"1\n" + b"x" * n + b"\n2\n"
+    config = entry("line", multiline={"start": start})
+    begin = time.process_time()
     tally = Matcher(config, TimeLimit()).tally(data)
     assert nonzero(tally.counts) == {"@skipped": 1, "line": 1}
+    assert time.process_time() < begin + 3
     assert "multiline.start takes too long for a line" in f"{tally.faults}"
 
 
@@ -319,6 +325,11 @@ def test_reading_stops_in_front_of_parts_without_their_end(entry: Entry) -> None
         assert read(config, (second[:-9], step), (second[-9:] + parts[0], step)) == [b"", second]
 
 
+def test_backslash_and_n_do_not_end_a_line_of_docker(entry: Entry) -> None:
+    lines = [docker("C:\\new\\n"), docker("\n")]
+    assert read(entry(format="docker"), *((line, Until.RECORD) for line in lines)) == [b"", b"".join(lines)]
+
+
 def test_parts_behind_a_forced_end_are_skipped(entry: Entry) -> None:
     for format, (a, x, b, y, c) in PARTS.items():
         line, record = Until.LINE, Until.RECORD
@@ -347,9 +358,9 @@ def test_lines_behind_a_forced_end_of_their_record_are_skipped(entry: Entry) -> 
 
 def test_records_of_any_encoding_are_framed(entry: Entry) -> None:
     for encoding in ("utf-16-le", "cp037"):
-        config = entry(multiline={"start": "^[0-9]"})
+        config = entry(multiline={"start": "^[0-9]$"})
         buffer = RecordBuffer(TextFormat(encoding, framing_of(config, TimeLimit())))
-        data = "1\r\n a\r\n2\r\n\u20ac b\r\n3\n".replace("\u20ac", "x").encode(encoding)
+        data = "1\r\n a\r\n2\r\nx b\r\n3\r\n".encode(encoding)
         assert b"".join(buffer.take(data, Until.RECORD)) == b"1\r\n a\r\n2\r\nx b\r\n"
 
 
@@ -402,16 +413,16 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[bytes]]] = {
             for line in (cri("a=1 b", "P"), cri("=2"), cri("c=x", "F", "stderr"), cri("c", "P", "stderr"))
         ],
     ),
-    "multiline": ({"multiline": {"start": "^[0-9]"}}, [b"1 x", b" at x", b"", b"2"]),
+    "multiline": ({"multiline": {"start": "^[0-9]( x)?$"}}, [b"1 x", b" at x", b"", b"2"]),
     "cri_multiline": (
-        {"format": "cri", "multiline": {"start": "^[0-9]"}},
+        {"format": "cri", "multiline": {"start": "^[0-9]( x)?$"}},
         [
             line[:-1]
             for line in (cri("1 x"), cri("2", "P"), cri(" at x"), cri("3", "F", "stderr"), cri("y", "P"))
         ],
     ),
     "docker_multiline": (
-        {"format": "docker", "multiline": {"start": "^[0-9]"}},
+        {"format": "docker", "multiline": {"start": "^[0-9]( x)?$"}},
         [line[:-1] for line in (docker("1 x\n"), docker("2"), docker(" at x\n"), docker("3\n", "stderr"))],
     ),
 }

@@ -75,8 +75,6 @@ class RecordLines(Lines):
         These are the rest of a line, parts that continue those before, and lines that begin no record.
         """
         position = super().begin(before, data)
-        if self.end_of_lines(data, position) < position:
-            return position  # the rest of the line goes on
         position = self._end_of_parts(before + data[:position], data, position)
         if not self._starts:
             return position
