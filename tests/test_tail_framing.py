@@ -88,6 +88,14 @@ def test_record_of_more_than_1_mib_is_cut_and_counted_once(reading: Callable[[Te
     assert cut == first[: len(cut)]
     assert len(cut) > 1 << 19
     assert following == b"=\nnext\n"
+    assert log.file.n_skipped == 1
+
+
+def test_rest_of_a_record_without_end_is_reported_once() -> None:
+    buffer = RecordBuffer(TextFormat(framing=Blocks))
+    texts = [text for _ in range(40) for text in buffer.take(b"line\n" * 20_000, Until.RECORD)]
+    assert len(list(filter(None, texts))) == 1
+    assert buffer.n_skipped == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "cp037", "shift_jis"])

@@ -5,6 +5,6 @@
     rules/     selection of records, and the counts that they add
     tail.py    commits the counts of all chunks together with the position
 
-A chunk is matched on its own, in this process or in one of a worker pool: between chunks there is no state but
-the position.
+A chunk is matched on its own, in this process or in one of a worker pool: between chunks there is no state
+but the position.
 """

@@ -246,7 +246,8 @@ class Tail:
         for tally in self._tallies(part.chunks(self._batch_bytes, until), part.constants, is_large):
             self._add(tally)
         if part.n_skipped:
-            self._skip(part.path, f"{part.path} has a line of more than 1 MiB: line skipped", part.n_skipped)
+            fault = f"{part.path} has a line of more than 1 MiB, or lines that make a record of more: skipped"
+            self._skip(part.path, fault, part.n_skipped)
             part.n_skipped = 0
         n = part.offset - begin
         if n >= _BATCH_BYTES or len(self._actions) >= _BATCH_ACTIONS:

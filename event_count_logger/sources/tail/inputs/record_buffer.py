@@ -17,7 +17,7 @@ class RecordBuffer:
     Attributes:
         text: Encoding and framing of the stream; None while too few bytes show them.
         offset: Bytes taken so far.
-        n_skipped: Lines that were too long; the caller counts them and resets the number.
+        n_skipped: Lines and records that were too long; the caller counts them and resets the number.
     """
 
     def __init__(self, format: TextFormat, taken: Callable[[bytes], object] = lambda data: None) -> None:
@@ -30,6 +30,7 @@ class RecordBuffer:
         self._head = self._data = self._before = b""
         self._may_be_inside = False  # a record that was counted may continue
         self._is_in_long_line = False
+        self._is_cut = False  # only the first lines of the record were taken, because it is too long
 
     @property
     def n_bytes(self) -> int:
@@ -56,6 +57,8 @@ class RecordBuffer:
         if self._is_in_long_line:
             return self._skip_line(framing)
         if self._may_be_inside and data and (n := framing.begin(self._before, data)):
+            self.n_skipped += self._is_cut
+            self._is_cut = False
             self._take(n, is_forced=True)
             return b""
         window = data[: text.largest]
@@ -67,6 +70,7 @@ class RecordBuffer:
                 self.n_skipped += 1
                 self._is_in_long_line = True
                 return b""
+            self._is_cut = True
         elif is_forced:
             end = framing.forced_end(data, until)
         is_first = self.offset == 0

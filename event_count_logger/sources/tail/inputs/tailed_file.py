@@ -37,7 +37,7 @@ class TailedFile:
         offset: Bytes read so far, up to the end of a record, or to a forced end; see framing.py.
         size: Size of the file when its content was last checked.
         constants: Values of placeholders for the path of the file and its parts.
-        n_skipped: Lines that were too long; the caller counts them and resets the number.
+        n_skipped: Lines and records that were too long; the caller counts them and resets the number.
         is_rotated: True if the file was renamed by rotation.
         is_final: True if the last line is complete without a newline, because nothing is written any more.
         is_copied: True if a copy is open at the same offset: an incomplete last record counts there.
@@ -70,6 +70,7 @@ class TailedFile:
         self._end_at = 0.0  # time of that read, as `time.monotonic()`
         self._end_until = Until.RECORD  # of that read
         self._may_be_inside = offset > 0  # the offset may stand inside a record that was counted
+        self._is_cut = False  # only the first lines of the record were taken, because it is too long
         self._scanned = 0  # the line at `offset` has no line feed before this offset
 
     @classmethod
@@ -200,14 +201,21 @@ class TailedFile:
         for size in (_CHUNK, self.text.largest):
             data = os.pread(self._file, size, self.offset)
             if self._may_be_inside and data and (n := framing.begin(self._before(), data)):
-                return None if self._take(data[:n], is_forced=True) is None else b""
+                if self._take(data[:n], is_forced=True) is None:
+                    return None
+                self.n_skipped += self._is_cut
+                self._is_cut = False
+                return b""
             end = framing.end(data)
             if end:
                 return self._take(data[:end])
             if len(data) < size:
                 return self._take(data[: framing.forced_end(data, until)], is_forced=True)
-        end = framing.end_of_lines(data)  # the record is too long: take its first lines
-        return self._take(data[:end], is_forced=True) if end else self._skip_line(framing, until)
+        end = framing.end_of_lines(data)
+        if not end:
+            return self._skip_line(framing, until)
+        self._is_cut = True
+        return self._take(data[:end], is_forced=True)
 
     def _before(self) -> bytes:
         """Returns the bytes before the offset."""
