@@ -131,7 +131,7 @@ def test_trial_skips_lines_that_are_too_long_or_too_slow(try_lines: Try) -> None
     assert numbers(trial) == {"rules[0]": (3, 0), "rules[1]": (3, 1)}
     assert trial.faults == [
         "rules[1] takes too long for a line: line skipped",
-        "a line has more than 1 MiB, or lines make a record of more: skipped",
+        "a line or record has more than 1 MiB: skipped",
     ]
 
 

@@ -67,7 +67,7 @@ def test_standard_input_is_counted_up_to_its_end(
     done = pipe(config, b"\xef\xbb\xbfline\nother\r\n" + long_line + b"line\n" * 100_000 + b"line")
     assert done.returncode == 0
     assert counted(server) == {"line": 100_002, "@unmatched": 1, "@skipped": 1}
-    assert b"has a line of more than 1 MiB" in done.stderr
+    assert b"has a line or record of more than 1 MiB" in done.stderr
     assert n_sources(server) == 0
 
 

@@ -246,7 +246,7 @@ class Tail:
         for tally in self._tallies(part.chunks(self._batch_bytes, until), part.constants, is_large):
             self._add(tally)
         if part.n_skipped:
-            fault = f"{part.path} has a line of more than 1 MiB, or lines that make a record of more: skipped"
+            fault = f"{part.path} has a line or record of more than 1 MiB: skipped"
             self._skip(part.path, fault, part.n_skipped)
             part.n_skipped = 0
         n = part.offset - begin

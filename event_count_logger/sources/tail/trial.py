@@ -248,7 +248,7 @@ class _Run:
         self._n_lines += chunk.count(b"\n") + n_skipped
         if n_skipped:
             self._total.skip(
-                "long", "a line has more than 1 MiB, or lines make a record of more: skipped", n_skipped
+                "long", "a line or record has more than 1 MiB: skipped", n_skipped
             )
         tally = self._matcher.tally(chunk, self._values)
         self._total.counts.update(tally.counts)
