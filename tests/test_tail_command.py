@@ -184,9 +184,7 @@ def test_lines_of_all_kinds_count_except_long_ones(
     lines = [b"line \xff\x00", b"", too_long, b"line\r", longest, b"x" * 2**22, b"line", b"\xe2\x80\xa8line"]
     log.write_bytes(b"\n".join(lines) + b"\n" + too_long * 3)
     done = run("ecl", "tail", "--from", "start", "--once", configure(server.config))
-    assert (
-        "app.log has a line or record of more than 1 MiB: skipped" in done.stderr
-    )
+    assert "app.log has a line or record of more than 1 MiB: skipped" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert counted(server) == 4
     assert counted(server, "@unmatched") == 2

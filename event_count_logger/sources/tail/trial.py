@@ -247,9 +247,7 @@ class _Run:
         """Try some lines; `n_skipped` are too long."""
         self._n_lines += chunk.count(b"\n") + n_skipped
         if n_skipped:
-            self._total.skip(
-                "long", "a line or record has more than 1 MiB: skipped", n_skipped
-            )
+            self._total.skip("long", "a line or record has more than 1 MiB: skipped", n_skipped)
         tally = self._matcher.tally(chunk, self._values)
         self._total.counts.update(tally.counts)
         self._total.faults = {**tally.faults, **self._total.faults}
