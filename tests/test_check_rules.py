@@ -278,7 +278,8 @@ def test_events_contain_parts_of_the_path_of_the_sample(
 def test_sample_without_lines_is_an_error(
     run: Run, configure: Callable[..., Path], tmp_path: Path, name: str, reason: str
 ) -> None:
-    (tmp_path / "empty.log").touch()
+    for each in ("empty.log", "app.log.gz"):
+        (tmp_path / each).touch()
     sample = tmp_path / name
     done = run("ecl", "check", configure(entry("app.log", ERROR)), "--rules", sample)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"ERROR: {sample} {reason}\n")

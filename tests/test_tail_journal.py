@@ -111,6 +111,22 @@ def test_deleted_entry_of_the_cursor_is_a_warning_and_the_oldest_follows(
     assert (done.stderr, counted(server)) == ("", {"line": 5})
 
 
+def test_once_ends_if_journalctl_cannot_read(
+    run: Run, configure: Configure, tmp_path: Path, server: Server
+) -> None:
+    done = run("ecl", "tail", "--once", configure(directory=f"{tmp_path}/none"))
+    assert done.returncode == 1
+    assert f"Nothing to read: journald:{tmp_path}/none: journalctl has ended: Failed to open" in done.stderr
+
+
+def test_only_entry_with_the_journal_reads_its_export_from_standard_input(
+    run: Run, configure: Configure, server: Server
+) -> None:
+    entries = '{"MESSAGE":"line","PRIORITY":"3"}\n{"MESSAGE":[108,105,110,101]}\n{"MESSAGE":"other"}\n'
+    assert run("ecl", "tail", configure(), "-", input=entries).returncode == 0
+    assert counted(server) == {"line": 2, "@unmatched": 1}
+
+
 def test_journal_without_entries_has_nothing_to_read(
     run: Run, journal: Journal, configure: Configure, server: Server
 ) -> None:

@@ -299,6 +299,14 @@ def test_line_reports_an_action_of_a_session(count: Count) -> None:
     ]
 
 
+def test_actions_are_in_the_order_of_the_lines(count: Count) -> None:
+    start = {"match": r"(?P<id>\d+) starts", "session": {"id": "{id}", "event": "shop", "action": "start"}}
+    end = {"match": r"(?P<id>\d+) ends", "session": {"id": "{id}", "action": "end"}}
+    tally = count(b"1 starts\n1 ends\n2 starts\n1 starts\n", end, {"match": "s", "rules": [start]})
+    found = [(action.id, action.action) for action in tally.actions]
+    assert found == [("1", "start"), ("1", "end"), ("2", "start"), ("1", "start")]
+
+
 def test_unreadable_time_skips_the_session(count: Count) -> None:
     time_ = {"value": "{time}", "format": "%Y-%m-%d %H:%M:%S"}
     tally = count(b"2026-02-30 12:00:00 7 shop\n", session_rule(time=time_, events=["line"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from event_count_logger.render import rule_trial
 from event_count_logger.render.phrases import size
 from event_count_logger.sources.tail.inputs.compression import is_compressed
 from event_count_logger.sources.tail.rules.time_limit import TimeLimit
-from event_count_logger.sources.tail.trial import Sample, try_rules, values_of_name, values_of_path
+from event_count_logger.sources.tail.trial import Sample, try_rules, values_of_path, values_of_unknown_path
 
 
 def check_rules(config_file: str, path: str) -> None:
@@ -34,7 +35,8 @@ def check_rules(config_file: str, path: str) -> None:
     tried = {entry: values for entry, values in following.items() if values is not None}
     if not tried:
         print(f"No entry of 'tail' follows {name}: all are tried.")
-        tried = dict.fromkeys(config.tail, values_of_name("stdin" if path == "-" else path))
+        shown = "stdin" if path == "-" else path
+        tried = {entry: values_of_unknown_path(entry, shown) for entry in config.tail}
     limit = TimeLimit()
     for entry, values in tried.items():
         trial = try_rules(entry, config.group(entry.group), sample, values, limit)
@@ -47,7 +49,7 @@ def _title(entries: Sequence[TailConfig], entry: TailConfig) -> str:
 
 
 def _read(path: str, name: str) -> Sample:
-    if is_compressed(path):
+    if is_compressed(path) and os.path.exists(path):
         raise Failure(f"{path} is compressed (use for example zcat, and --rules -)", ExitStatus.USAGE)
     try:
         with _opened(path) as stream:

@@ -140,7 +140,9 @@ class _Mode:
             raise ValueError("all entries of 'tail' have 'input: stdin': use 'ecl tail CONFIG -'")
         if not of_stdin and len(config.tail) == 1:
             (only,) = config.tail
-            return (replace(only, input="stdin", file="", listen=None, units=(), directory=""),)
+            format = ("journal",) if only.input == "journald" else only.format
+            only = replace(only, input="stdin", file="", listen=None, units=(), directory="", format=format)
+            return (only,)
         if len(of_stdin) != 1:
             raise ValueError(
                 f"standard input needs one entry with 'input: stdin', but 'tail' has {len(of_stdin)}"

@@ -12,7 +12,7 @@ from event_count_logger.config.settings import section, setting, settings_of
 WRAPPERS = ("docker", "cri")
 
 #: Formats whose lines have fields.
-PARSERS = ("json", "logfmt", "csv")
+PARSERS = ("json", "logfmt", "csv", "journal")
 
 _NAMES = ("text", *PARSERS, *WRAPPERS)
 

@@ -117,7 +117,7 @@ def _scope(values: dict[str, Any], place: Place, report: Report) -> Scope:
             *(("stream", "time") if is_wrapped else ()),
             *(csv.columns if parser == "csv" else ()),
         ),
-        is_open=is_journal or parser in ("json", "logfmt"),
+        is_open=is_journal or parser in ("json", "logfmt", "journal"),
         has_numbers=parser == "csv",
     )
 

@@ -140,8 +140,8 @@ class TailConfig:
         default=(),
         default_text="`text`",
         since="2.0",
-        meaning="[Format](sources.md#formats) of the lines: `text`, `json`, `logfmt`, `csv`, `docker` or "
-        "`cri`, or a list such as `[docker, json]`.",
+        meaning="[Format](sources.md#formats) of the lines: `text`, `json`, `logfmt`, `csv`, `journal`, "
+        "`docker` or `cri`, or a list such as `[docker, json]`.",
     )
     csv: CsvConfig = setting(
         nested,

@@ -44,6 +44,8 @@ def _notes(trial: Trial) -> Iterator[str]:
         yield f"{event_id}: {count(n)}"
     for fault in trial.faults:
         yield f"not counted: {printable(fault)}"
+    if trial.malformed:
+        yield f"malformed: {_shortened(printable(trial.malformed), _LINE)}"
     for line in trial.unmatched:
         yield f"unmatched: {_shortened(printable(line), _LINE)}"
     if not trial.is_complete:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from event_count_logger import keys
 from event_count_logger.config import TailConfig
 from event_count_logger.sources.tail.formats.line_format import LineFormat
 from event_count_logger.sources.tail.rules.rows import Rows
 from event_count_logger.sources.tail.rules.rule_matcher import RuleList, Search
-from event_count_logger.sources.tail.rules.tally import Tally
+from event_count_logger.sources.tail.rules.tally import MatchedAction, Tally
 from event_count_logger.sources.tail.rules.time_limit import TimeLimit, are_long, may_be_long
 
 _NOTHING: Mapping[str, str] = {}
@@ -51,6 +52,7 @@ class Matcher:
         self._rules.search(Rows(records.texts, records.columns), search)
         tally = Tally()
         tally.counts[keys.MALFORMED] += records.n_malformed
+        tally.malformed = records.malformed
         for rule in search.too_slow.values():
             tally.skip(f"{rule} is slow", f"{rule} takes too long for a line: line skipped")
         self._count(search, len(records.texts), tally)
@@ -59,8 +61,11 @@ class Matcher:
     def _count(self, search: Search, n_records: int, tally: Tally) -> None:
         """Count the rows of all hits, without the records that took too long: these match no rule."""
         hits = [(rule, _without(rows, search.too_slow)) for rule, rows, _ in search.hits]
+        actions: list[tuple[int, MatchedAction]] = []
         for rule, rows in hits:
             rule.count(rows, tally)
+            actions += rule.actions(rows, tally)
+        tally.actions += [action for _, action in sorted(actions, key=itemgetter(0))]
         tally.counts[keys.UNMATCHED] += (
             n_records - _n_records([rows for _, rows in hits]) - len(search.too_slow)
         )

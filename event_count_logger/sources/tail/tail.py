@@ -272,6 +272,10 @@ class Tail:
         """Add the counts and actions of a tally to the batch, as the group admits them."""
         for topic, message in tally.faults.items():
             self._warn_once(topic, message)
+        if tally.malformed:
+            formats = " in ".join(filter(None, (self._config.parser, self._config.wrapper)))
+            message = f"{tally.malformed[:60]!r} is not a line of the format {formats}"
+            self._warn_once("malformed", message, keys.MALFORMED)
         for event_id, n in tally.counts.items():
             try:
                 counted_as = event_id if event_id in _RESERVED else self._admission.counted_as(event_id)
@@ -296,6 +300,6 @@ class Tail:
         self._warn_once(topic, message)
         self._batch[keys.SKIPPED] += n
 
-    def _warn_once(self, topic: str, message: str) -> None:
+    def _warn_once(self, topic: str, message: str, counted_as: str = keys.SKIPPED) -> None:
         name = self._config.name
-        self._admission.warn_once(f"{name} {topic}", f"{name}: {message}; counted as {keys.SKIPPED}")
+        self._admission.warn_once(f"{name} {topic}", f"{name}: {message}; counted as {counted_as}")

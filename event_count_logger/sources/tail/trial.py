@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig, TailConfig, TailRule
-from event_count_logger.config.path_pattern import PathPattern
+from event_count_logger.config.path_pattern import PathPattern, placeholders
 from event_count_logger.counting.admission import Admission, check_event_id
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail.formats.framing import Until
@@ -118,6 +118,7 @@ class Trial:
         rules: The rules as configured; each is followed by those in it.
         reserved: The counts of reserved events, such as `@unmatched`.
         faults: Reasons for parts that are not counted, the first of each kind.
+        malformed: The first line that is not of the entry's format; '' for none.
         unmatched: Some of the lines that no rule matches.
     """
 
@@ -126,12 +127,13 @@ class Trial:
     rules: Sequence[RuleTrial]
     reserved: Mapping[str, int]
     faults: Sequence[str]
+    malformed: str
     unmatched: Sequence[str]
 
     @property
     def slow(self) -> list[tuple[RuleTrial, float]]:
         """The rules that take long, each with its time per line as a multiple of the median."""
-        times = [rule.seconds_per_line for rule in self.rules if rule.seconds_per_line]
+        times = [rule.seconds_per_line for rule in self.rules if rule.rule.pattern and rule.seconds_per_line]
         median = median_low(times) if times else 0.0
         return [
             (rule, rule.seconds_per_line / median)
@@ -186,6 +188,11 @@ def values_of_path(entry: TailConfig, path: str) -> Mapping[str, str] | None:
 def values_of_name(path: str) -> Mapping[str, str]:
     """Returns the values of placeholders for a path that no entry follows."""
     return {"file": path, "file.name": os.path.basename(path)}
+
+
+def values_of_unknown_path(entry: TailConfig, name: str) -> Mapping[str, str]:
+    """Returns values of placeholders for a sample that an entry does not follow: `<name>` for a capture."""
+    return {**{each: f"<{each}>" for each in placeholders(entry.file)}, **values_of_name(name)}
 
 
 def try_rules(
@@ -251,6 +258,7 @@ class _Run:
         tally = self._matcher.tally(chunk, self._values)
         self._total.counts.update(tally.counts)
         self._total.faults = {**tally.faults, **self._total.faults}
+        self._total.malformed = self._total.malformed or tally.malformed
         for hit in self._search.hits:
             self._add_hit(hit)
         self._add_unmatched()
@@ -267,6 +275,7 @@ class _Run:
             list(self._rules.values()),
             {event_id: n for event_id, n in reserved.items() if n},
             [*self._total.faults.values(), *refused],
+            self._total.malformed,
             self._unmatched,
         )
 
@@ -280,6 +289,7 @@ class _Run:
         trial.n_tried += len(hit.tried)
         trial.n_matched += len(counted)
         hit.rule.count(counted, trial.tally)
+        trial.tally.actions += [action for _, action in hit.rule.actions(counted, trial.tally)]
 
     def _without_slow(self, rows: Rows) -> Rows:
         return rows.select([number not in self._search.too_slow for number in rows.numbers])

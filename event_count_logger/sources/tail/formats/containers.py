@@ -121,7 +121,8 @@ def unwrapped(wrapper: Wrapper, lines: Sequence[str], constants: Mapping[str, st
 
     `constants` has the values that all lines have in common.
     """
-    parts = list(filter(None, map(wrapper.part, lines)))
+    of_lines = list(map(wrapper.part, lines))
+    parts = list(filter(None, of_lines))
     found = joined(parts)
     values = {
         "stream": column_of(line.stream for line in found),
@@ -130,4 +131,5 @@ def unwrapped(wrapper: Wrapper, lines: Sequence[str], constants: Mapping[str, st
     nothing = [None] * len(found)
     texts = without_surrogates([line.text for line in found])
     columns = inner_first(lambda name: values.get(name, nothing), constant_columns(constants, len(found)))
-    return Records(texts, columns, len(lines) - len(parts))
+    malformed = lines[of_lines.index(None)] if len(parts) < len(lines) else ""
+    return Records(texts, columns, len(lines) - len(parts), malformed)

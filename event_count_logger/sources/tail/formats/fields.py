@@ -171,9 +171,10 @@ class Csv:
     def records(self, records: Records) -> Records:
         """Returns records with the fields of lines of CSV."""
         lines = list(map(self.fields, records.texts))
-        names, n_headers = self._names, 0
+        names, headers = self._names, set[str]()
         if names:
-            n_headers = lines.count(names)
+            if names in lines:
+                headers = {text for text, line in zip(records.texts, lines, strict=True) if line == names}
             lines = [None if not line or len(line) < len(names) or line == names else line for line in lines]
         texts = records.texts if all(lines) else list(compress(records.texts, lines))
         found = list(filter(None, lines))
@@ -184,7 +185,7 @@ class Csv:
                 return [None] * len(found)
             return [line[place] if place < len(line) else None for line in found]
 
-        return records.with_fields(lines, texts, column, n_headers)
+        return records.with_fields(lines, texts, column, headers)
 
 
 def parser(name: str, csv: CsvConfig) -> Stage:

@@ -33,9 +33,8 @@ class Starts:
         begins = [number for number, begins in enumerate(is_start) if begins]
         ends = [*begins[1:], len(texts)]
         record_of = list(accumulate(is_start))  # 1 for the first record
-        return Records(
-            ["\n".join(texts[begin:end]) for begin, end in zip(begins, ends, strict=bool(texts))],
-            selected(records.columns, is_start),
-            records.n_malformed,
-            {record_of[number] - 1: _NAME for number in slow},
+        return records._replace(
+            texts=["\n".join(texts[begin:end]) for begin, end in zip(begins, ends, strict=bool(texts))],
+            columns=selected(records.columns, is_start),
+            too_slow={record_of[number] - 1: _NAME for number in slow},
         )

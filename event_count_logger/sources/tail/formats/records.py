@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import compress
+from operator import not_
 from typing import NamedTuple
 
 from event_count_logger.sources.tail.rules.rows import Column, Columns
@@ -18,16 +19,18 @@ class Records(NamedTuple):
         texts: Text of each record, which patterns are searched in.
         columns: Returns the values of a name.
         n_malformed: Lines that are not of their format, and not among the records.
+        malformed: The first of them; '' for none.
         too_slow: Records that took too long for a pattern, with its name, by number.
     """
 
     texts: Sequence[str]
     columns: Columns
     n_malformed: int = 0
+    malformed: str = ""
     too_slow: Mapping[int, str] = _NOT_SLOW
 
     def with_fields(
-        self, fields: Sequence[object], texts: Sequence[str], columns: Columns, n_headers: int = 0
+        self, fields: Sequence[object], texts: Sequence[str], columns: Columns, headers: Container[str] = ()
     ) -> Records:
         """Returns those records that have fields; the others are malformed.
 
@@ -35,11 +38,18 @@ class Records(NamedTuple):
             fields: One object per record, false if it has no fields.
             texts: Texts of the records with fields.
             columns: Values from the fields. Where there is none, the value of the record holds.
-            n_headers: Number of records without fields that are not malformed.
+            headers: Texts that have no fields, and are not malformed.
         """
-        n_dropped = len(fields) - len(texts)
-        outer = selected(self.columns, fields) if n_dropped else self.columns
-        return Records(texts, inner_first(columns, outer), self.n_malformed + n_dropped - n_headers)
+        if len(texts) == len(fields):
+            return self._replace(texts=texts, columns=inner_first(columns, self.columns))
+        dropped = compress(self.texts, map(not_, fields))
+        malformed = [text for text in dropped if text not in headers]
+        return Records(
+            texts,
+            inner_first(columns, selected(self.columns, fields)),
+            self.n_malformed + len(malformed),
+            self.malformed or next(iter(malformed), ""),
+        )
 
 
 #: Makes records of another format of records.

@@ -79,6 +79,7 @@ class JournalInput:
         self._committed = self._next = JournalPosition()
         self._reader: _Reader | None = None
         self._retry_at = 0.0
+        self._fault = ""  # the reason why journalctl has ended early with `once`
         self._cursor = ""  # of the last entry that was read
 
     @property
@@ -94,11 +95,13 @@ class JournalInput:
     @property
     def is_complete(self) -> bool:
         """True if journalctl has ended, which it does with `once`."""
-        return self._reader is not None and self._reader.is_done
+        return bool(self._fault) or (self._reader is not None and self._reader.is_done)
 
     @property
     def absence(self) -> str:
         """The reason why there is nothing to read."""
+        if self._fault:
+            return f"{self._config.name}: journalctl has ended: {self._fault}"
         return "" if self._journal.last_cursor() else f"{self._config.name} has no entries"
 
     @property
@@ -126,7 +129,7 @@ class JournalInput:
 
     def parts(self) -> Iterator[Stream]:
         """Yield the entries that journalctl has sent."""
-        if self._reader is None and time.monotonic() >= self._retry_at:
+        if self._reader is None and not self._fault and time.monotonic() >= self._retry_at:
             self._reader = self._start()
         reader = self._reader
         if reader is None:
@@ -170,6 +173,10 @@ class JournalInput:
         """Handle the end of journalctl: an error, unless `once` has read everything."""
         error = reader.wait()
         if not error and self._once:
+            return
+        if self._once:
+            self._fault = error
+            self.close()
             return
         reason = error or "without an error"
         self._warn_once(reason, f"{self._config.name}: journalctl has ended: {reason}; starting it again")

@@ -117,7 +117,7 @@ class RuleMatcher:
         return rows
 
     def count(self, rows: Rows, tally: Tally) -> None:
-        """Add the counts and session actions of rows to a tally."""
+        """Add the counts of rows to a tally."""
         for event in self._events:
             for event_id, n in event.counted(rows):
                 tally.counts[event_id] += n
@@ -129,18 +129,20 @@ class RuleMatcher:
             for event_id, some in event.grouped(rows, numbers.of(rows)):
                 for bound, n in histogram.count(some, skip):
                     tally.counts[event_id if bound is None else keys.bucket(event_id, bound)] += n
-        if self.rule.session:
-            tally.actions += self._actions(rows, self.rule.session, tally)
+
+    def actions(self, rows: Rows, tally: Tally) -> Iterator[tuple[int, MatchedAction]]:
+        """Returns the session actions of rows, each with the number of its record."""
+        return self._actions(rows, self.rule.session, tally) if self.rule.session else iter(())
 
     def _skip(self, tally: Tally) -> Skip:
         return lambda fault: tally.skip(f"{self.name} number", f"{self.name}: {fault}")
 
-    def _actions(self, rows: Rows, session: TailSession, tally: Tally) -> Iterator[MatchedAction]:
+    def _actions(self, rows: Rows, session: TailSession, tally: Tally) -> Iterator[tuple[int, MatchedAction]]:
         ids = _rendered(session.id, rows)
         events = _rendered(session.event, rows) if session.event else [None] * len(rows)
         time = self.rule.time
         times = _rendered(time.value, rows) if time else [None] * len(rows)
-        for id, event, text in zip(ids, events, times, strict=True):
+        for number, id, event, text in zip(rows.numbers, ids, events, times, strict=True):
             if id is None or (event is None and session.event):
                 continue
             try:
@@ -149,7 +151,7 @@ class RuleMatcher:
                 fault = f"{self.name}: {error}; session action not counted"
                 tally.skip(f"{self.name} time of a session", fault)
             else:
-                yield MatchedAction(id, event, session.action, at)
+                yield number, MatchedAction(id, event, session.action, at)
 
 
 class RuleList:

@@ -28,11 +28,13 @@ class Tally:
             them, not yet checked.
         actions: Actions of sessions, in the order of the lines.
         faults: Reasons for skipped lines: the first message of each topic.
+        malformed: The first line that is not of the entry's format; '' for none.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     actions: list[MatchedAction] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    malformed: str = ""
 
     def skip(self, topic: str, message: str, n: int = 1) -> None:
         """Count skipped lines, and keep the reason."""
