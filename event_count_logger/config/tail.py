@@ -74,7 +74,7 @@ def check_tail(
         entry = TailConfig(**_absolute(values, f"{base}"))
         if entries.setdefault((group.name, entry.source_id), entry) is not entry:
             in_group = report.shown((*place, "group"), group.name)
-            report((*place, input), f"{shown} is followed for group {in_group} twice")
+            report((*place, input), f"{shown} is followed for group {in_group} twice (give one a 'source')")
     return tuple(entries.values())
 
 
