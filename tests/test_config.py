@@ -327,6 +327,13 @@ def test_file_nested_too_deeply_is_a_problem(config_file: Write) -> None:
     assert problems(config_file("[" * 5000)) == ["ecl.yml: is not usable YAML: nested too deeply"]
 
 
+def test_rules_nested_too_deeply_are_a_problem(config_file: Write) -> None:
+    rules = "{rules: [" * 250 + "]}" * 250
+    groups = "groups: {g: {intervals: [5m]}}\n"
+    (problem,) = problems(config_file(f"{groups}tail: [{{file: a.log, group: g, rules: [{rules}]}}]\n"))
+    assert problem.endswith("nested too deeply")
+
+
 @pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_file_with_bom_or_crlf_is_read(tmp_path: Path, prefix: bytes, end: bytes) -> None:

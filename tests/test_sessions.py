@@ -63,6 +63,15 @@ def sessions(store: Store, any_server: Server) -> Callable[..., Sessions]:
     return lambda *arguments, **limits: Sessions(store, any_server, group(*arguments, **limits))
 
 
+def test_early_end_without_an_event_has_that_of_the_next_session(sessions: Callable[..., Sessions]) -> None:
+    here = sessions()
+    here.act("end", B + 5, event=None)  # of an unknown ID
+    here.act("start", B + 2 * HOUR_S)
+    here.act("end", B + 10, event=None)
+    here.act("start", B)
+    assert here.counted() == (2, 10_000)
+
+
 @pytest.mark.parametrize(
     ("timeout_s", "time_s"), [(HOUR_S, 4500), (HOUR_S / 4, 1800), (24 * HOUR_S, 15_300), (0, 15_300)]
 )

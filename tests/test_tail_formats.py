@@ -269,7 +269,10 @@ def test_slow_start_pattern_skips_the_record_of_the_line(entry: Entry, n: int, s
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ("format: xml", "format: 'xml' is not a format (there are: text, json, logfmt, csv, docker, cri)"),
+        (
+            "format: xml",
+            "format: 'xml' is not a format (there are: text, json, logfmt, csv, journal, docker, cri)",
+        ),
         ("format: [json, docker]", "is not a format in another one: name docker or cri first"),
         ("format: [docker, cri]", "is not a format in another one"),
         ("format: [json, logfmt]", "is not a format in another one"),

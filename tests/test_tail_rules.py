@@ -197,9 +197,9 @@ def test_where_matches_whole_values_and_captures(count: Count) -> None:
     }
 
 
-def test_where_takes_numbers_and_booleans_for_their_text(count: Count) -> None:
-    rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 1.5, "b": True}, "events": ["yes"]}
-    assert counts(count(b"1.5 true\n1x5 true\n1.5 True\n", rule)) == {"yes": 1, "@unmatched": 2}
+def test_where_takes_whole_numbers_and_booleans_for_their_text(count: Count) -> None:
+    rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 15, "b": True}, "events": ["yes"]}
+    assert counts(count(b"15 true\n1x5 true\n15 True\n", rule)) == {"yes": 1, "@unmatched": 2}
 
 
 def test_rule_without_conditions_has_all_lines(count: Count) -> None:
@@ -330,6 +330,7 @@ def test_unreadable_time_skips_the_session(count: Count) -> None:
         ("2026-11-25 03:00:00.123456789Z", "iso", "2026-11-25T03:00:00.123456+00:00"),
         ("20261125T030000,5-0230", "iso", "2026-11-25T03:00:00.500000-02:30"),
         ("2026-11-25T03:00:00+02", "iso", "2026-11-25T03:00:00+02:00"),
+        ("2026-11-25t03:00z", "iso", "2026-11-25T03:00:00+00:00"),
         ("Dec 31 23:59:59", "%b %d %H:%M:%S", "2025-12-31T23:59:59+01:00"),
     ],
 )
@@ -459,6 +460,11 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             rule("where: {m: x}"),
             "8: tail[0].rules[0].where.m: is not the name of a captured value (there are: file, file",
         ),
+        (
+            "- file: a.log\n  group: g\n  rules:\n  - match: #5xx\n    events: [a]\n",
+            "9: tail[0].rules[0].match: is empty (quote text that begins with '#')",
+        ),
+        (rule("where: {n: 1.10}"), "8: tail[0].rules[0].where.n: 1.1 is not a string: put it in quotes"),
         (rule("where: {n: [x]}"), "8: tail[0].rules[0].where.n: ['x'] is not a string"),
         (rule("where: {n: '('}"), "8: tail[0].rules[0].where.n: '(' is not a regular expression"),
         (

@@ -112,6 +112,36 @@ def test_lines_of_a_running_program_count_within_seconds(server: Server, configu
     assert n_sources(server) == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"multiline": {"start": "^line"}}, b"line\nmore\nline\nmore\n"),
+        ({"format": "cri"}, b"2026-11-25T03:00:00Z stdout F line\n2026-11-25T03:00:00Z stdout P line\n"),
+        ({}, b"line\nline"),
+    ],
+)
+def test_end_by_a_signal_counts_the_last_record(
+    server: Server, configure: Configure, settings: dict[str, Any], sent: bytes
+) -> None:
+    config = configure(server.config, {"input": "stdin", **settings})
+    process = subprocess.Popen([BIN / "ecl", "tail", config, "-"], stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(sent)
+    process.stdin.flush()
+    wait_until(lambda: counted(server) == {"line": 1})
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    process.stdin.close()
+    assert counted(server) == {"line": 2}
+
+
+def test_closed_standard_input_is_an_error(server: Server, configure: Configure) -> None:
+    config = configure(server.config, {"input": "stdin"})
+    command = f"{BIN}/ecl tail {config} - <&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (2, "ERROR: standard input is closed\n")
+
+
 def test_kill_loses_no_committed_line_and_leaves_a_source_to_prune(
     server: Server, start: Start, configure: Configure, tmp_path: Path
 ) -> None:

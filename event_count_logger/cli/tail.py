@@ -85,6 +85,8 @@ def tail(config_file: str, standard_input: str | None, begin: str, once: bool, l
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
+    if standard_input and sys.stdin is None:
+        raise Failure("standard input is closed", ExitStatus.USAGE)
     if config_file == "-" and not standard_input and "ECL_CONFIG" in os.environ:
         config_file, standard_input = os.environ["ECL_CONFIG"], "-"
     service = Service(config_file, "tail", _describe)

@@ -41,7 +41,7 @@ from event_count_logger.config.settings import check_section, similar
 from event_count_logger.config.tail import check_tail, with_bucket_events
 from event_count_logger.config.tail_settings import TailConfig
 from event_count_logger.config.templates import Template
-from event_count_logger.errors import ConfigError
+from event_count_logger.errors import ConfigError, Problem
 
 #: Known keys of the top level: the sections of this package, and the settings for all groups.
 _KEYS = ("groups", "redis", "serve", "grafana", "tail", *FOR_ALL_GROUPS)
@@ -83,7 +83,10 @@ def from_file(path: str | os.PathLike[str]) -> Config:
     """
     file = os.fspath(path)
     content, line_of = yaml_file.read(file, _KEYS)
-    return _build(content, line_of, file=file, base=Path(file).resolve().parent)
+    try:
+        return _build(content, line_of, file=file, base=Path(file).resolve().parent)
+    except RecursionError as error:
+        raise ConfigError([Problem("", "is nested too deeply", file)]) from error
 
 
 def from_dicts(

@@ -49,8 +49,8 @@ _POSIX_CLASSES = {
 
 _POSIX_CLASS = re.compile(rf"\[:\^?({'|'.join(_POSIX_CLASSES)}):\]")
 
-#: A number that YAML reads as text, because it has no decimal point.
-_EXPONENT = re.compile(r"[+-]?[0-9]+[eE][+-]?[0-9]+")
+#: A number that YAML reads as text, because it has no decimal point, or no sign in the exponent.
+_EXPONENT = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?[eE][+-]?[0-9]+")
 
 #: Formats of times besides those of `datetime.strptime`: Unix seconds, Unix milliseconds, and ISO 8601.
 EPOCH, EPOCH_MS, ISO = NAMED_TIME_FORMATS = ("epoch", "epoch_ms", "iso")
@@ -85,8 +85,8 @@ def _reason(value: object, error: Exception, instead: str) -> object:
 
 @check("a regular expression")
 def _condition(value: object) -> re.Pattern[str]:
-    """Accept a regular expression for a whole value; a number or true and false stand for their text."""
-    if isinstance(value, bool | int | float):
+    """Accept a regular expression for a whole value; true, false and a whole number stand for their text."""
+    if isinstance(value, bool | int):
         return re.compile(re.escape(show(value)))
     return pattern(value)
 

@@ -85,6 +85,7 @@ class RuleChecks:
         for number, spec in enumerate(specs):
             values = check_section(TAIL_RULE, spec, (*place, number), self.report, strict=True)
             if values is not None:
+                self._check_not_empty(spec, (*place, number))
                 yield self._rule(values, spec, scope, (*place, number))
 
     def _rule(self, values: dict[str, Any], spec: Mapping[str, Any], outer: Scope, place: Place) -> TailRule:
@@ -118,6 +119,14 @@ class RuleChecks:
         for field, name, inner in (("rules", "rules", scope), ("otherwise", "else", outer)):
             values[field] = tuple(self.rules(values.get(field, []), inner, (*place, name)))
         return TailRule(**values)
+
+    def _check_not_empty(self, spec: Mapping[str, Any], place: Place) -> None:
+        """Report settings without a value: a rule without conditions would match every line."""
+        for name, value in spec.items():
+            if value is None:
+                self.report((*place, name), "is empty (quote text that begins with '#')")
+        if spec.get("else") and not (spec.get("match") or spec.get("where")):
+            self.report((*place, "else"), "has no effect without 'match' or 'where'", fatal=False)
 
     def _check_name(self, name: str, scope: Scope, place: Place) -> None:
         if not scope.has(name):

@@ -65,10 +65,12 @@ class SessionsOfID:
         at = new.of(time)
         n_more = len(new.begins) - len(old.begins)
         begins_here = n_more > 0 and new.begins[at] == time and time not in old.begins
-        if begins_here and action.event is None:
-            return None
         if begins_here:
-            self._events.insert(at, action.event or "")
+            others = [*self._events[at : at + 1], *self._events[-1:]]
+            event = next(iter(others), None) if action.event is None else action.event
+            if event is None:
+                return None
+            self._events.insert(at, event)
         elif n_more > 0:
             self._events.insert(at + 1, self._events[at])
         del self._events[at + 1 : at + 1 + max(0, -n_more)]

@@ -179,8 +179,8 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
         return loaded[id] or nil
     end
 
-    -- Applies a report, 'start', 'heartbeat' or 'end', to the sessions of an ID. Without an event it applies only to a
-    -- session that exists.
+    -- Applies a report, 'start', 'heartbeat' or 'end', to the sessions of an ID. Without an event it applies only to an
+    -- ID that exists; if it begins a session, that has the event of the next one, or else of the one before.
     -- Returns how many sessions and milliseconds it adds, and the event that counts them.
     local function update(id, event, action, time, timeout)
         local session = find(id) or {spans = {}, events = {}, surplus = 0, debt = 0, is_new = true}
@@ -221,10 +221,11 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
         local n = 0
         for _ = 1, #begins - #old_begins do
             local begins_here = begins[at] == time and old_begins[at] ~= time
-            if begins_here and not event then
+            local own = event or events[at] or events[#events]
+            if begins_here and not own then
                 return 0, 0
             end
-            table.insert(events, begins_here and at or at + 1, begins_here and event or events[at])
+            table.insert(events, begins_here and at or at + 1, begins_here and own or events[at])
             n = n + 1
         end
         for _ = 1, #old_begins - #begins do

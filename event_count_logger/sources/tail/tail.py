@@ -190,7 +190,13 @@ class Tail:
         self._warn_moved(error, before - self._input.number)
 
     def end(self) -> None:
-        """Commit what was read; a source that has no position and belongs to this process is removed."""
+        """Commit what was read; a source that has no position and belongs to this process is removed.
+
+        What such a source has sent of its last record counts as it is: nobody can read it again.
+        """
+        if not (self._input.is_repeatable or self._rejected):
+            for part in self._input.parts():
+                self._read(part, Until.FILE)
         self.commit()
         if not (self._input.is_repeatable or self._rejected):
             self._source.retire()

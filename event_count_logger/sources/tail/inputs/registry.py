@@ -276,8 +276,8 @@ class Registry:
         if is_compressed(found.path):
             self._warn_once(
                 found.path,
-                f"{found.path} is not read: its lines were counted before it was compressed, or are as old as "
-                "lines that were counted (an entry with another 'source' would count all of them)",
+                f"{found.path} is not read: its lines were counted before it was compressed, or are as old "
+                "as lines that were counted (an entry with another 'source' would count all of them)",
             )
 
     def _is_copied_archive(self, found: FoundFile) -> bool:

@@ -82,8 +82,9 @@ class Stream:
             self.offset += len(data)
             self.is_ended = not data
             yield from self._buffer.take(data, self.last if self.is_ended else Until.RECORD)
-        if not self.is_ended and time.monotonic() > self._received_at + _IDLE_S:
-            yield from self._buffer.take(b"", Until.LINE)
+        is_idle = time.monotonic() > self._received_at + _IDLE_S
+        if not self.is_ended and (is_idle or until > Until.RECORD):
+            yield from self._buffer.take(b"", max(until, Until.LINE))
 
     def _receive(self) -> bytes | None:
         """Returns bytes that have arrived, b'' at the end, None if nothing has arrived."""

@@ -12,7 +12,8 @@ _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,40})?")
 
 #: A time of ISO 8601: date and time of day, a fraction of a second, and a time zone.
 _ISO = re.compile(
-    r"(\d{4}-?\d\d-?\d\d)[T ](\d\d:?\d\d:?\d\d)(?:[.,](\d+))?\s?(?:([Zz])|([+-]\d\d):?(\d\d)?)?", re.ASCII
+    r"(\d{4}-?\d\d-?\d\d)[Tt ](\d\d:?\d\d)(?::?(\d\d)(?:[.,](\d+))?)?\s?(?:([Zz])|([+-]\d\d):?(\d\d)?)?",
+    re.ASCII,
 )
 
 #: Digits behind microseconds, which `strptime` rejects.
@@ -47,9 +48,9 @@ def _iso(text: str) -> datetime:
     found = _ISO.fullmatch(text)
     if not found:
         raise ValueError
-    date, of_day, fraction, utc, hours, minutes = found.groups()
+    date, of_day, second, fraction, utc, hours, minutes = found.groups()
     zone = "+00:00" if utc or not hours else f"{hours}:{minutes or '00'}"
-    plain = f"{date.replace('-', '')}{of_day.replace(':', '')}.{(fraction or '0')[:6]}{zone}"
+    plain = f"{date.replace('-', '')}{of_day.replace(':', '')}{second or '00'}.{(fraction or '0')[:6]}{zone}"
     parsed = datetime.strptime(plain, "%Y%m%d%H%M%S.%f%z")
     return parsed if utc or hours else parsed.replace(tzinfo=None)
 
