@@ -192,7 +192,7 @@ class Tail:
     def end(self) -> None:
         """Commit what was read; a source that has no position and belongs to this process is removed.
 
-        What such a source has sent of its last record counts as it is: nobody can read it again.
+        Its last record counts although it is incomplete: it cannot be read again.
         """
         if not (self._input.is_repeatable or self._rejected):
             for part in self._input.parts():
