@@ -199,6 +199,7 @@ def test_interval_has_counts_totals_and_history(site: Site) -> None:
         "last": {"start": second, "end": today(), "counts": {"ok": 7, "error": 1}},
         "current": {"start": today(), "counts": {"ok": 2**53 + 1, "error": 0}},
         "totals": {"ok": 2**53 + 13, "error": 1},
+        "open_sessions": None,
         "history": {
             "spans": [{"start": first, "end": second}, {"start": second, "end": today()}],
             "counts": {"ok": [5, 7], "error": [0, 1]},

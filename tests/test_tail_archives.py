@@ -156,7 +156,7 @@ def test_large_archive_continues_after_each_kill(
         assert n_starts < 100
     archives.start()
     assert archives.counts() == {"line": 40_000}
-    assert n_starts > 5
+    assert n_starts > 2
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
