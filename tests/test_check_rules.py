@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from event_count_logger.config import Config, from_file
 from event_count_logger.render import rule_trial
 from event_count_logger.sources.tail import trial as trials
 from event_count_logger.sources.tail.formats.text_format import TextFormat
-from event_count_logger.sources.tail.rules.time_limit import TimeLimit
+from event_count_logger.sources.tail.rules.time_limit import Found, TimeLimit
 from event_count_logger.sources.tail.trial import Sample, Trial, try_rules
 from tests.fixtures import Run, Write
 from tests.servers import free_port
@@ -55,9 +56,11 @@ def configure(config_file: Write) -> Callable[..., Path]:
 def try_lines(configure: Callable[..., Path]) -> Try:
     """Tries rules on lines."""
 
-    def try_lines(data: bytes, *rules: Mapping[str, Any], group: str = "g") -> Trial:
+    def try_lines(
+        data: bytes, *rules: Mapping[str, Any], group: str = "g", limit: type[TimeLimit] = TimeLimit
+    ) -> Trial:
         config: Config = from_file(configure(entry("app.log", *rules, group=group)))
-        return try_rules(config.tail[0], config.group(group), Sample(data, False), {}, TimeLimit())
+        return try_rules(config.tail[0], config.group(group), Sample(data, False), {}, limit())
 
     return try_lines
 
@@ -170,6 +173,23 @@ def test_rule_of_usual_or_short_time_is_not_marked(try_lines: Try, times: tuple[
     trial = try_lines(LINES, *[ERROR] * len(times))
     for rule, seconds in zip(trial.rules, times, strict=True):
         rule.seconds = seconds
+    assert "SLOW" not in rule_trial.render(trial)
+
+
+class Pausing(TimeLimit):
+    """Pauses in its first search of the pattern `error`."""
+
+    has_paused = False
+
+    def search(self, pattern: re.Pattern[str], *args: Any, **options: Any) -> tuple[Found, list[int]]:
+        if pattern.pattern == "error" and not self.has_paused:
+            self.has_paused = True
+            time.sleep(0.02)
+        return super().search(pattern, *args, **options)
+
+
+def test_rule_is_not_marked_for_a_pause_of_the_process(try_lines: Try) -> None:
+    trial = try_lines(LINES, {"match": "start"}, ERROR, {"match": "other"}, limit=Pausing)
     assert "SLOW" not in rule_trial.render(trial)
 
 
