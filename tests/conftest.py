@@ -225,13 +225,13 @@ def config() -> Callable[..., Config]:
 def nothing_is_left_running() -> Iterator[None]:
     """No test may leave a thread behind, except the one sync thread of the process."""
     before = set(threading.enumerate())
+
+    def left() -> list[threading.Thread]:
+        gc.collect()  # garbage may still refer to the executor of a thread
+        return [each for each in set(threading.enumerate()) - before if each.name != "event-count-logger"]
+
     yield
-    left = [thread for thread in set(threading.enumerate()) - before if thread.name != "event-count-logger"]
-    for wait_s in (0.5, 5):  # during the first collection, a thread of an executor may still refer to that
-        gc.collect()
-        for thread in left:
-            thread.join(wait_s)
-    assert not [thread for thread in left if thread.is_alive()]
+    wait_until(lambda: not left(), what="all threads have ended")
 
 
 #: Tests of what threads share. Elsewhere, so many switches only cost time.
