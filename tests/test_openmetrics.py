@@ -315,16 +315,11 @@ def test_linter_of_prometheus_finds_no_problems(read: Scrape) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_rendering_time_grows_linearly_with_events() -> None:
-    few, many = (scrape({f"event-{number}": number for number in range(n)}) for n in (1_000, 10_000))
-
-    def took(read: Scrape) -> float:
-        began = time.perf_counter()
-        openmetrics.render(read, "2.0.0")
-        return time.perf_counter() - began
-
-    shortest = [min(each) for each in zip(*((took(few), took(many)) for _ in range(10)), strict=True)]
-    assert shortest[1] < 40 * shortest[0], "a hundred times, in quadratic time"
+def test_rendering_time_of_many_events_is_not_quadratic() -> None:
+    read = scrape({f"event-{number}": number for number in range(100_000)})
+    begin = time.process_time()
+    assert openmetrics.render(read, "2.0.0").count("\n") > 100_000
+    assert time.process_time() - begin < 30, "minutes in quadratic time"
 
 
 # Reads

@@ -210,6 +210,8 @@ def is_time(expression: ast.expr) -> bool:
 
 
 def is_short(limit: ast.expr) -> bool:
+    if isinstance(limit, ast.BinOp) and isinstance(limit.op, ast.Add):
+        return is_short(limit.left) or is_short(limit.right)
     return isinstance(limit, ast.Constant) and isinstance(limit.value, int | float) and limit.value < 5
 
 

@@ -252,7 +252,7 @@ def test_slow_search_in_a_joined_record_skips_it(entry: Entry) -> None:
     begin = time.process_time()
     tally = Matcher(config, TimeLimit()).tally(data)
     assert nonzero(tally.counts) == {"@skipped": 1, "y": 1}
-    assert time.process_time() < begin + 3
+    assert time.process_time() - begin < 30, "hours without a time limit"
 
 
 @pytest.mark.parametrize(("n", "start"), [(50, r"^\d|^(x+x+)+y"), (200_000, r"[xz]*y|^\d")])
@@ -262,7 +262,7 @@ def test_slow_start_pattern_skips_the_record_of_the_line(entry: Entry, n: int, s
     begin = time.process_time()
     tally = Matcher(config, TimeLimit()).tally(data)
     assert nonzero(tally.counts) == {"@skipped": 1, "line": 1}
-    assert time.process_time() < begin + 3
+    assert time.process_time() - begin < 30, "hours without a time limit"
     assert "multiline.start takes too long for a line" in f"{tally.faults}"
 
 
