@@ -33,9 +33,11 @@ OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start end by Ctrl-C, also if a shell runs the tests in the background."""
+    """Let signals end programs that tests start, also if a shell runs the tests in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:
@@ -65,7 +67,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("fast") and is_slow else None
 
 
+#: Files of tests that take longest, longest first. They begin first, so that all processes end at the same time.
+_LONGEST = (
+    "commands", "how_to", "cluster", "migrate", "server", "page", "compatibility", "status", "exactness",
+    "recovery", "master", "durability", "reload", "tail_streams", "sentinel", "build", "acl", "tail_kills",
+    "start", "bench",
+)  # fmt: skip
+_PLACES = {f"test_{name}": place for place, name in enumerate(_LONGEST)}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _PLACES.get(item.path.stem, len(_PLACES)))
     if config.getoption("fast"):
         slow = [item for item in items if not _is_fast(item)]
         items[:] = [item for item in items if _is_fast(item)]
@@ -232,6 +244,7 @@ def nothing_is_left_running() -> Iterator[None]:
 
     yield
     wait_until(lambda: not left(), what="all threads have ended")
+    gc.freeze()  # the next collection looks only at what the next test has made
 
 
 #: Tests of what threads share. Elsewhere, so many switches only cost time.
