@@ -67,7 +67,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("fast") and is_slow else None
 
 
-#: Files of tests that take longest, longest first. They begin first, so that all processes end at the same time.
+#: Files of tests that take longest, longest first. They begin first, so that all processes end together.
 _LONGEST = (
     "commands", "how_to", "cluster", "migrate", "server", "page", "compatibility", "status", "exactness",
     "recovery", "master", "durability", "reload", "tail_streams", "sentinel", "build", "acl", "tail_kills",
