@@ -9,7 +9,6 @@ import click
 
 from event_count_logger import config as configuration
 from event_count_logger.cli.base import ExitStatus, command, config_argument, warn, with_version
-from event_count_logger.cli.check_rules import check_rules
 from event_count_logger.config import Config
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
@@ -54,6 +53,8 @@ def check(config_file: str, sample: str | None) -> None:
     ECL_CONFIG in the environment stands for CONFIG.
     """
     if sample is not None:
+        from event_count_logger.cli.check_rules import check_rules
+
         check_rules(config_file, sample)
         return
     report = _examine(config_file)
