@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,20 +177,24 @@ def test_rule_of_usual_or_short_time_is_not_marked(try_lines: Try, times: tuple[
     assert "SLOW" not in rule_trial.render(trial)
 
 
-class Pausing(TimeLimit):
-    """Pauses in its first search of the pattern `error`."""
-
-    has_paused = False
-
-    def search(self, pattern: re.Pattern[str], *args: Any, **options: Any) -> tuple[Found, list[int]]:
-        if pattern.pattern == "error" and not self.has_paused:
-            self.has_paused = True
-            time.sleep(0.02)
-        return super().search(pattern, *args, **options)
+def compute() -> None:
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
 
 
-def test_rule_is_not_marked_for_a_pause_of_the_process(try_lines: Try) -> None:
-    trial = try_lines(LINES, {"match": "start"}, ERROR, {"match": "other"}, limit=Pausing)
+@pytest.mark.parametrize("delay", [partial(time.sleep, 0.1), compute])
+def test_rule_is_not_marked_for_a_delay_of_one_search(try_lines: Try, delay: Callable[[], None]) -> None:
+    class DelayedOnce(TimeLimit):
+        is_delayed = False
+
+        def search(self, pattern: re.Pattern[str], *args: Any, **options: Any) -> tuple[Found, list[int]]:
+            if pattern.pattern == "error" and not self.is_delayed:
+                self.is_delayed = True
+                delay()
+            return super().search(pattern, *args, **options)
+
+    trial = try_lines(LINES, {"match": "start"}, ERROR, {"match": "other"}, limit=DelayedOnce)
     assert "SLOW" not in rule_trial.render(trial)
 
 
