@@ -279,7 +279,7 @@ def every_second(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ser
 def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
     every_second: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
+    group = group_on(logger, every_second.config, timeout_s=20, durability="fsync")
     for _ in range(3):
         group.log("a")
         assert not group.local.has_unsent()
@@ -287,7 +287,7 @@ def test_each_direct_log_is_confirmed_by_a_disk_written_each_second(
 
 
 def test_log_waits_for_the_commit_of_another_thread(every_second: Server, logger: Make) -> None:
-    group = group_on(logger, every_second.config, timeout_s=2, durability="fsync")
+    group = group_on(logger, every_second.config, timeout_s=20, durability="fsync")
 
     def log(event: str) -> bool:
         group.log(event)

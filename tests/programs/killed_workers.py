@@ -1,4 +1,4 @@
-"""Runs workers that count as fast as they can, and kills each one at a random time.
+"""Runs workers that count as fast as they can, and kills each one at a random time, also while it starts.
 
 Usage: killed_workers.py REDIS SPOOL_DIR WORKERS AT_ONCE SEED
 
@@ -55,6 +55,9 @@ def main() -> None:
         if pid == 0:
             work(number, names[-1], page)
         running.append(pid)
+        if some.random() < 0.5:
+            while not page[2 * number + 1]:  # a busy machine may need long until the first call has ended
+                time.sleep(0.001)
         time.sleep(some.uniform(0, 0.12 / at_once))
         while len(running) >= at_once:
             oldest = running.popleft()
