@@ -384,6 +384,30 @@ def test_number_of_stored_visits_per_id_is_limited(
     assert here.counted() == (100, 1_000_000), "repeated"
 
 
+def test_many_reports_after_an_end_are_ignored_without_limit(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(timeout=60, expire_after=600)
+    here.act("start", B)
+    here.act("end", B + 10)
+    here.heartbeats(*(B + at for at in range(20, 3000, 10)))
+    assert here.counted() == (1, 10_000)
+    assert here.n_open() == 0
+    here.act("start", B + 3000)
+    here.heartbeats(B + 3005)
+    assert here.counted() == (2, 15_000)
+
+
+def test_many_starts_at_the_ends_before_them_count_in_full(sessions: Callable[..., Sessions]) -> None:
+    here = sessions(timeout=60)
+    here.act("start", B, event="visit 0")
+    names: tuple[ActionName, ...] = ("start", "end")
+    for number in range(1, 60):
+        for name in names:  # both begin the next visit
+            here.act(name, B + 10 * number, event=f"visit {number % 2}")
+    counted = [here.counted(f"visit {number}") for number in (0, 1)]
+    assert [n for n, _ in counted] == [30, 30]
+    assert sum(ms for _, ms in counted) == 590_000
+
+
 @pytest.mark.parametrize("timeout_s", [0, HOUR_S])
 def test_longer_timeout_takes_no_duration_from_open_sessions(
     sessions: Callable[..., Sessions], timeout_s: float

@@ -154,20 +154,27 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
         return begins, ms, state == 'open', result
     end
 
-    -- Drops the oldest span that can be dropped.
+    -- Drops the oldest span that can be dropped. The sessions behind it stay the same.
     local function drop_oldest(session)
         local spans = session.spans
-        local first, second = spans[1], spans[2]
+        local first, second, third = spans[1], spans[2], spans[3]
         local gap = second[1] - first[2]
-        if first[4] and not second[3] and gap <= expire_after then
-            table.remove(spans, 2)  -- it is ignored: it comes after an end
-            return
+        if first[4] and not second[3] and gap <= expire_after then  -- the second is ignored: it comes after an end
+            if third[3] or third[1] - first[2] <= expire_after then
+                table.remove(spans, 2)
+                return
+            end
+            -- Without the second the third would begin a session, so the second becomes the end of the first session.
+            second = {second[2], second[2], false, true}
+        elseif first[4] or gap > expire_after then
+            table.remove(session.events, 1)  -- the second begins another session
+        elseif second[3] and second[4] and second[1] == second[2] then
+            table.remove(session.events, 1)  -- the second ends the session of the first, and begins another
+            second = {second[1], second[2], true, false}
         end
         table.remove(spans, 1)
+        spans[1] = second
         session.lost = true
-        if first[4] or gap > expire_after then
-            table.remove(session.events, 1)  -- the second span begins another session
-        end
     end
 
     -- Returns the sessions of an ID, or nil if there are none.
@@ -201,6 +208,7 @@ local function Sessions(hash, open, ended, now, timeout, expire_after, max_sessi
         for _, begin in ipairs(action == 'end' and old_begins or {}) do
             if begin > time and begin - time <= SKEW_MS then
                 time = begin
+                break
             end
         end
         local reported = with(session.spans, action, time)
