@@ -91,6 +91,25 @@ def test_json_value_is_its_text_and_numbers_are_as_written(
     assert count(b'{"v": ' + value + b"}\n", "={v}", "line", format="json") == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"[103,114,255]", "gr\ufffd"),
+        (b'["53","6"]', "53"),
+        (b"[[52],[53]]", "4"),
+        (b'[[52],"6"]', "4"),
+        (b'["6",[52]]', "6"),
+        *((value, None) for value in (b"[]", b"[null]", b'[{"a":1}]', b"[256]", b"[[[52]]]")),
+        (b"[" * 900 + b"]" * 900, None),
+    ],
+)
+def test_journal_value_is_text_bytes_or_the_first_of_several(
+    count: Count, value: bytes, text: str | None
+) -> None:
+    expected = {"line": 1} if text is None else {f"={text}": 1, "line": 1}
+    assert count(b'{"V":' + value + b"}\n", "={V}", "line", format="journal") == expected
+
+
 def test_json_name_with_dots_is_a_key_or_leads_into_values(count: Count) -> None:
     data = b'{"a.b": 1, "a": {"b": 2, "c.d": 3, "e": [{"f": 4}, 5]}}\n'
     names = ("a.b", "a.c.d", "a.e.0.f", "a.e.1", "a.e.2", "a.e.f", "a", "a.x", "a.b.c")

@@ -22,30 +22,46 @@ def _reject(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
 
 
+class _Whole(str):
+    """A whole number in an entry of the journal, where a list of numbers differs from one of texts."""
+
+    __slots__ = ()
+
+
+#: Returns the first value of a text, and its end.
+_Decode = Callable[[str], tuple[Any, int]]
+
 #: Numbers stay text, exactly as they are written.
-_DECODE = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_reject).raw_decode
+_DECODE: _Decode = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_reject).raw_decode
+_DECODE_ENTRY: _Decode = json.JSONDecoder(
+    parse_int=_Whole, parse_float=str, parse_constant=_reject
+).raw_decode
 
 
-def json_object(text: str) -> dict[str, Any] | None:
+def json_object(text: str, decode: _Decode = _DECODE) -> dict[str, Any] | None:
     """Returns the object in a line of JSON; None if it has something else. Numbers are text in it."""
     try:
-        value, end = _DECODE(text)
+        value, end = decode(text)
     except (ValueError, RecursionError):
         if text[:1] not in _BLANKS or not text.strip(_BLANKS):
             return None
-        return json_object(text.strip(_BLANKS))
+        return json_object(text.strip(_BLANKS), decode)
     if type(value) is dict and (end == len(text) or not text[end:].strip(_BLANKS)):
         return value
     return None
 
 
-def json_records(records: Records, to_text: Callable[[object], str | None] | None = None) -> Records:
+def json_records(
+    records: Records,
+    to_text: Callable[[object], str | None] | None = None,
+    decode: _Decode = _DECODE,
+) -> Records:
     """Returns records with the fields of lines of JSON.
 
     `to_text` returns the text of a value, and None if it has none; the default is for plain JSON.
     """
     convert = to_text or _json_text
-    objects = list(map(json_object, records.texts))
+    objects = list(map(json_object, records.texts, repeat(decode)))
     is_object: Sequence[object] = objects if all(objects) else [each is not None for each in objects]
     texts = records.texts if all(is_object) else list(compress(records.texts, is_object))
     found: list[dict[str, Any]] = [each for each in objects if each is not None]
@@ -83,7 +99,7 @@ def _json_text(value: object) -> str | None:
 
 def journal_records(records: Records) -> Records:
     """Returns records with the fields of entries of the systemd journal; their text is that of `MESSAGE`."""
-    found = json_records(records, _journal_text)
+    found = json_records(records, _journal_text, _DECODE_ENTRY)
     return found._replace(texts=[text or "" for text in found.columns("MESSAGE")])
 
 
@@ -92,14 +108,20 @@ def _journal_text(value: object) -> str | None:
 
     Source: systemd.io/JOURNAL_EXPORT_FORMATS.
     """
-    if not isinstance(value, list) or not value:
-        return _json_text(value)
-    if isinstance(value[0], list):  # a repeated field whose first value is not UTF-8
-        return _journal_text(value[0])
+    if isinstance(value, list) and not _is_bytes(value):  # a repeated field: its first value
+        value = value[0] if value else None
+    return _decoded(value) if _is_bytes(value) else _json_text(value)
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, _Whole) for each in value)
+
+
+def _decoded(numbers: Any) -> str | None:
     try:
-        return bytes(map(int, value)).decode(errors="replace")
-    except ValueError:  # a repeated field
-        return _json_text(value[0])
+        return bytes(map(int, numbers)).decode(errors="replace")
+    except ValueError:  # not a byte
+        return None
 
 
 #: A key of logfmt with its value, in quotes or without; or a character that does not belong there.
