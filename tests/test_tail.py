@@ -19,7 +19,7 @@ from event_count_logger.counting.admission import Admission
 from event_count_logger.logs import Log
 from event_count_logger.sources.tail.formats.framing import Until
 from event_count_logger.sources.tail.inputs import registry
-from event_count_logger.sources.tail.inputs.discovery import Listing, discover
+from event_count_logger.sources.tail.inputs.discovery import Checkpoint, Listing, discover
 from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.tail import Tail
 from event_count_logger.sources.tail.worker_pool import WorkerPool
@@ -621,6 +621,19 @@ def refusing(call: Callable[..., Any], *paths: str) -> Callable[..., Any]:
         return call(path, *arguments)
 
     return refuse
+
+
+@pytest.mark.parametrize("place", ["rules", "else"])
+def test_sessions_of_nested_rules_have_small_commits(following: Following, place: str) -> None:
+    session = {"session": {"id": "{file}", "event": "visit", "action": "heartbeat"}}
+    following.group["sessions"] = {}
+    following.entry["rules"] = [{"match": "^line" if place == "rules" else "^x", place: [session]}]
+    following.write(*range(60_000))
+    following.start(from_start=True)
+    assert following.counts()["visit"] == 1
+    with following.server.client as client:
+        (position,) = client.hvals("g:@sources")
+    assert Checkpoint.parse(position).number >= 5
 
 
 def test_large_file_is_matched_by_a_worker_pool(following: Following) -> None:

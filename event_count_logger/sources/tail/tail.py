@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig, TailConfig
+from event_count_logger.config import GroupConfig, TailConfig, TailRule
 from event_count_logger.counting.admission import Admission
 from event_count_logger.errors import NotDurable, Rejected, SourceMoved, StoreError
 from event_count_logger.logs import Log, counted
@@ -91,8 +91,7 @@ class Tail:
         self._source = Source(store, group, self._input.source_id, log, stop)
         self._matcher = Matcher(config, limit)
         self._pool: WorkerPool | None = None
-        has_sessions = any(rule.session for rule in config.rules)
-        self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if has_sessions else _BATCH_BYTES
+        self._batch_bytes = _BATCH_BYTES_WITH_SESSIONS if _have_sessions(config.rules) else _BATCH_BYTES
         self._batch: Counter[str] = Counter()
         self._actions: list[SessionAction] = []
         self._committed_at = 0.0
@@ -309,3 +308,8 @@ class Tail:
     def _warn_once(self, topic: str, message: str, counted_as: str = keys.SKIPPED) -> None:
         name = self._config.name
         self._admission.warn_once(f"{name} {topic}", f"{name}: {message}; counted as {counted_as}")
+
+
+def _have_sessions(rules: Iterable[TailRule]) -> bool:
+    """Returns whether any of these rules, or a rule in them, reports session actions."""
+    return any(rule.session or _have_sessions((*rule.rules, *rule.otherwise)) for rule in rules)
