@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -84,6 +85,12 @@ def test_lines_without_rules_are_unmatched(count: Count) -> None:
     assert counts(count(b"a\nb\n")) == {"@unmatched": 2}
 
 
+def test_text_like_a_reserved_event_is_skipped(count: Count) -> None:
+    tally = count(b"@unmatched\n@malformed\nx\n", {"match": "(?P<a>.*)", "events": ["{a}"]})
+    assert counts(tally) == {"x": 1, "@skipped": 2}
+    assert "'@unmatched' is not an event ID" in tally.faults["event"]
+
+
 def test_unmatched_group_of_a_pattern_drops_its_event_only(count: Count) -> None:
     rule = {
         "match": "^(?P<a>a)?(?P<n>[0-9]+)?b",
@@ -110,6 +117,13 @@ def test_whole_numbers_up_to_a_limit_are_added(
     assert tally.counts["sum"] == total
     assert tally.counts["@skipped"] == n_skipped
     assert len(tally.faults) == (n_skipped > 0)
+
+
+def test_number_in_a_path_that_is_not_utf_8_is_skipped(config_file: Write) -> None:
+    entry = {"file": "(?P<n>.*).log", "group": "g", "rules": [{"counts": {"n": "{n}"}}]}
+    config = from_file(config_file(json.dumps({"groups": GROUPS, "tail": [entry]})))
+    tally = Matcher(config.tail[0], TimeLimit()).tally(b"line\n", {"n": os.fsdecode(b"1\xff")})
+    assert counts(tally) == {"@skipped": 1}
 
 
 def test_line_ends_at_lf_or_crlf_only(count: Count) -> None:

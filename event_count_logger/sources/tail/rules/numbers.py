@@ -109,5 +109,5 @@ def _are_plain(numbers: Sequence[Captured]) -> bool:
         return not numbers
     if not isinstance(numbers[0], str):
         return False
-    digits = "".join(numbers).encode()  # type: ignore[arg-type]
-    return digits.isdigit() and len(max(numbers, key=len)) < len(str(LARGEST))  # type: ignore[arg-type]
+    digits = "".join(numbers)  # type: ignore[arg-type]
+    return digits.isascii() and digits.isdigit() and len(max(numbers, key=len)) < len(str(LARGEST))  # type: ignore[arg-type]

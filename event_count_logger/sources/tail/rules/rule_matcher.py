@@ -120,15 +120,15 @@ class RuleMatcher:
         """Add the counts of rows to a tally."""
         for event in self._events:
             for event_id, n in event.counted(rows):
-                tally.counts[event_id] += n
+                tally.add(event_id, n)
         skip = self._skip(tally)
         for event, numbers, adder in self._counts:
             for event_id, some in event.grouped(rows, numbers.of(rows)):
-                tally.counts[event_id] += adder.total(some, skip)
+                tally.add(event_id, adder.total(some, skip))
         for event, numbers, histogram in self._buckets:
             for event_id, some in event.grouped(rows, numbers.of(rows)):
                 for bound, n in histogram.count(some, skip):
-                    tally.counts[event_id if bound is None else keys.bucket(event_id, bound)] += n
+                    tally.add(event_id if bound is None else keys.bucket(event_id, bound), n)
 
     def actions(self, rows: Rows, tally: Tally) -> Iterator[tuple[int, MatchedAction]]:
         """Returns the session actions of rows, each with the number of its record."""

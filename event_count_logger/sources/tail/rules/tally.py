@@ -25,7 +25,7 @@ class Tally:
 
     Attributes:
         counts: Count per event ID, including `@skipped` and `@unmatched`. The IDs are as the rules render
-            them, not yet checked.
+            them, and only checked for being reserved.
         actions: Actions of sessions, in the order of the lines.
         faults: Reasons for skipped lines: the first message of each topic.
         malformed: The first line that is not of the entry's format; '' for none.
@@ -35,6 +35,14 @@ class Tally:
     actions: list[MatchedAction] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     malformed: str = ""
+
+    def add(self, event_id: str, n: int) -> None:
+        """Add a count under an ID that a rule has rendered; a reserved one is skipped."""
+        if keys.is_reserved(event_id):
+            fault = keys.event_id_fault(event_id)
+            self.skip("event", f"{event_id[:60]!r} is not an event ID: it {fault}", n)
+        elif n:
+            self.counts[event_id] += n
 
     def skip(self, topic: str, message: str, n: int = 1) -> None:
         """Count skipped lines, and keep the reason."""
