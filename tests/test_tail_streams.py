@@ -15,7 +15,12 @@ import pytest
 
 from event_count_logger import keys
 from event_count_logger.config import from_file
+from event_count_logger.config.listen_address import ListenAddress
 from event_count_logger.errors import ConfigError
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.protocols import InputError
+from event_count_logger.sources.tail.inputs.stream_input import Listener
 from tests.conftest import BIN
 from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
@@ -223,6 +228,25 @@ def test_socket_counts_the_lines_of_several_clients(
         process.wait()
     if kind.startswith("unix"):
         assert not (tmp_path / "x.sock").exists()
+
+
+def test_packet_of_a_unix_socket_may_be_longer_than_64_kib(tmp_path: Path) -> None:
+    address = f"unixgram:{tmp_path}/x.sock"
+    listener = Listener(ListenAddress.parse(address), TextFormat(), b"\n")
+    (stream,) = listener.streams()
+    packet = b"line\n" * 30_000 + b"last"
+    client = connected(address)
+    client.sendall(packet)
+    client.sendall(b"next")
+    assert b"".join(stream.chunks(1 << 20, Until.RECORD)) == packet + b"\nnext\n"
+    client.close()
+    listener.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_host_that_cannot_be_a_name_is_an_error_with_the_address(host: str) -> None:
+    with pytest.raises(InputError, match=f"^tcp:{host}:80 cannot be opened: .*too long"):
+        Listener(ListenAddress.parse(f"tcp:{host}:80"), TextFormat(), b"\n")
 
 
 def test_socket_in_use_is_an_error_that_names_it(

@@ -7,10 +7,14 @@ source belongs to this process, as that of a counting process; see `keys.process
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import stat
+import struct
+import sys
+import termios
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -24,7 +28,7 @@ from event_count_logger.sources.tail.formats.text_format import TextFormat
 from event_count_logger.sources.tail.inputs.protocols import InputError
 from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
 
-#: Bytes that are read at once; a datagram is not longer.
+#: Bytes that are read at once. Datagrams of UDP are shorter, those of a Unix socket may be longer.
 _BLOCK = 1 << 16
 
 #: Most bytes read of one stream in a row. More would delay the commit of the first ones.
@@ -91,7 +95,7 @@ class Stream:
         if not self._events.poll(0):
             return None
         try:
-            data = os.read(self.descriptor, _BLOCK)
+            data = os.read(self.descriptor, self._n_bytes())
         except BlockingIOError:  # another process reads from it, too
             return None
         except OSError:  # the other side has broken the connection
@@ -99,6 +103,13 @@ class Stream:
         if not self._datagram_end:
             return data
         return data if data.endswith(self._datagram_end) else data + self._datagram_end
+
+    def _n_bytes(self) -> int:
+        """Returns the number of bytes to read: a whole datagram, because its rest would be lost."""
+        if not self._datagram_end:
+            return _BLOCK
+        answer = fcntl.ioctl(self.descriptor, termios.FIONREAD, bytes(struct.calcsize("i")))
+        return max(_BLOCK, int.from_bytes(answer, sys.byteorder))
 
 
 class Opener(Protocol):
@@ -277,6 +288,8 @@ class Listener:
                 self._socket.listen()
         except OSError as error:
             raise InputError(f"{address}", error) from error
+        except UnicodeError as error:  # a part of the name of a host is empty or too long
+            raise InputError(f"{address}", OSError(f"{error}")) from error
         self._socket.setblocking(False)
 
     @property
