@@ -361,6 +361,12 @@ def test_parts_behind_a_forced_end_are_skipped(entry: Entry) -> None:
         assert read(entry(format=format), *steps) == [a, c[:9] + b"\n", b"", c]
 
 
+def test_parts_before_complete_lines_are_not_continued_later(entry: Entry) -> None:
+    a, x, b, c = cri("a", "P"), cri("x", "F", "stderr"), cri("b"), cri("c", "P", "stderr")
+    steps = [(a, Until.LINE), (x + b, Until.RECORD), (c, Until.LINE), (b + b, Until.RECORD)]
+    assert read(entry(format="cri"), *steps) == [a, x + b, c, b + b]
+
+
 def test_record_of_several_lines_ends_in_front_of_the_next(entry: Entry) -> None:
     config = entry(multiline={"start": "^[0-9]"})
     step = Until.RECORD

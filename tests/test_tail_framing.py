@@ -91,6 +91,21 @@ def test_record_of_more_than_1_mib_is_cut_and_counted_once(reading: Callable[[Te
     assert log.file.n_skipped == 1
 
 
+@pytest.mark.parametrize("last", [Until.RECORD, Until.LINE])
+def test_record_of_just_1_mib_leaves_no_rest_to_report(
+    reading: Callable[[TextFormat], Reading], last: Until
+) -> None:
+    log, buffer = reading(TextFormat(framing=Blocks)), RecordBuffer(TextFormat(framing=Blocks))
+    longest = b"=\n" + b"line\n" * (LONGEST_LINE // 5)
+    assert len(longest) == LARGEST_CHUNK
+    steps: list[tuple[bytes, Until]] = [(longest + b"=\na\n", last), (b"=\nb\n", Until.LINE)]
+    for data, until in (*steps, (b"late\n=\nc\n", Until.RECORD)):
+        log.read(data, until)
+        list(buffer.take(data, until))
+    assert (log.file.n_skipped, buffer.n_skipped) == (0, 0)
+    assert log.file.offset == buffer.offset == log.path.stat().st_size - len(b"=\nc\n")
+
+
 def test_rest_of_a_record_without_end_is_reported_once() -> None:
     buffer = RecordBuffer(TextFormat(framing=Blocks))
     texts = [text for _ in range(40) for text in buffer.take(b"line\n" * 20_000, Until.RECORD)]

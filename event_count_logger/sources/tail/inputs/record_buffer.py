@@ -58,19 +58,18 @@ class RecordBuffer:
             return self._skip_line(framing)
         if self._may_be_inside and data and (n := framing.begin(self._before, data)):
             self.n_skipped += self._is_cut
-            self._is_cut = False
             self._take(n, is_forced=True)
             return b""
         window = data[: text.largest]
         end = framing.end(window)
-        is_forced = not end
+        is_forced, is_cut = not end, False
         if is_forced and len(data) >= text.largest:  # the record is too long: take its first lines
             end = framing.end_of_lines(window)
             if not end:
                 self.n_skipped += 1
                 self._is_in_long_line = True
                 return b""
-            self._is_cut = True
+            is_cut = True
         elif is_forced:
             end = framing.forced_end(data, until)
         is_first = self.offset == 0
@@ -78,6 +77,7 @@ class RecordBuffer:
         if not lines:
             return None
         self._take(end, is_forced)
+        self._is_cut = is_cut
         return lines
 
     def _skip_line(self, framing: Lines) -> bytes | None:
@@ -95,7 +95,7 @@ class RecordBuffer:
 
     def _advance(self, data: bytes, is_forced: bool) -> None:
         self.offset += len(data)
-        self._may_be_inside = is_forced
-        if is_forced:
-            self._before = (self._before + data)[-_BEFORE:] if len(data) < _BEFORE else data[-_BEFORE:]
+        is_long = not is_forced or len(data) >= _BEFORE  # nothing before it matters
+        self._before = data[-_BEFORE:] if is_long else (self._before + data)[-_BEFORE:]
+        self._may_be_inside, self._is_cut = is_forced, False
         self._taken(data)

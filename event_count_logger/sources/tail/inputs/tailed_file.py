@@ -201,10 +201,10 @@ class TailedFile:
         for size in (_CHUNK, self.text.largest):
             data = os.pread(self._file, size, self.offset)
             if self._may_be_inside and data and (n := framing.begin(self._before(), data)):
+                is_cut = self._is_cut
                 if self._take(data[:n], is_forced=True) is None:
                     return None
-                self.n_skipped += self._is_cut
-                self._is_cut = False
+                self.n_skipped += is_cut
                 return b""
             end = framing.end(data)
             if end:
@@ -214,8 +214,9 @@ class TailedFile:
         end = framing.end_of_lines(data)
         if not end:
             return self._skip_line(framing, until)
-        self._is_cut = True
-        return self._take(data[:end], is_forced=True)
+        lines = self._take(data[:end], is_forced=True)
+        self._is_cut = lines is not None
+        return lines
 
     def _before(self) -> bytes:
         """Returns the bytes before the offset."""
@@ -256,7 +257,7 @@ class TailedFile:
     def _advance(self, fingerprint: Fingerprint, n: int, is_forced: bool) -> None:
         self._fingerprint = fingerprint
         self.offset += n
-        self._may_be_inside = is_forced
+        self._may_be_inside, self._is_cut = is_forced, False
 
     def _is_intact_up_to(self, size: int) -> bool:
         """Returns whether the bytes that were read are unchanged and the file has at least `size` bytes."""
