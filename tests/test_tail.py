@@ -406,6 +406,26 @@ def test_copy_of_a_file_deleted_later_counts_once(
     assert caught_up.counts(Until.FILE) == {"line": n}
 
 
+@pytest.mark.parametrize("n_reads", [0, 1, 2])
+def test_copy_of_a_deleted_file_has_its_last_record_once_after_a_kill(
+    following: Following, n_reads: int
+) -> None:
+    following.entry["multiline"] = {"start": "^line"}
+    following.start()
+    following.write(*range(5))
+    for _ in range(2):
+        assert following.counts() == {"line": 4}
+    shutil.copyfile(following.path, following.rotated())
+    later = following.path.stat().st_mtime + 5
+    os.utime(following.rotated(), (later, later))
+    following.path.unlink()
+    for _ in range(n_reads):
+        assert following.counts() == {"line": 4}
+    following.start()
+    following.write(5)
+    assert following.counts(Until.FILE) == {"line": 6}
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_last_line_of_a_file_no_longer_written_counts_without_newline(
     caught_up: Following, is_deleted: bool, monkeypatch: pytest.MonkeyPatch
