@@ -356,8 +356,27 @@ def test_missing_zone_and_year_of_a_time_are_added(text: str, format: str, expec
 
 
 @pytest.mark.parametrize(
+    ("text", "now", "expected"),
+    [
+        ("Jan  1 00:00:01", "2026-12-31T23:59:59", "2027-01-01T00:00:01"),
+        ("Jan  2 00:00:00", "2026-12-31T23:59:59", "2026-01-02T00:00:00"),
+        ("Feb 29 12:00:00", "2028-02-28T13:00:00", "2028-02-29T12:00:00"),
+        ("Feb 29 12:00:00", "2029-01-10T00:00:00", "2028-02-29T12:00:00"),
+        ("Feb 29 12:00:00", "2028-02-28T11:00:00", "2024-02-29T12:00:00"),
+        ("Feb 29 12:00:00", "2104-01-01T00:00:00", "2096-02-29T12:00:00"),
+    ],
+)
+def test_missing_year_is_the_latest_not_after_tomorrow(text: str, now: str, expected: str) -> None:
+    rule = TailTime(Template.parse("{time}"), "%b %d %H:%M:%S", timezone.utc)
+    found = read_time(text, rule, datetime.fromisoformat(f"{now}+00:00"))
+    assert found == datetime.fromisoformat(f"{expected}+00:00").timestamp()
+
+
+@pytest.mark.parametrize(
     ("text", "format"),
     [
+        ("Feb 30 12:00:00", "%b %d %H:%M:%S"),
+        ("29", "%b %d %H:%M:%S"),
         ("x", "epoch"),
         ("-1", "epoch_ms"),
         ("9" * 40, "epoch"),
@@ -460,7 +479,7 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
         ),
         (
             rule(
-                "session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: '%d', zone: Mars}",
+                "session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: '%j', zone: Mars}",
                 "timed",
             ),
             "8: tail[0].rules[0].time.zone: 'Mars' is not a time zone",
@@ -516,6 +535,21 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
         (
             rule("session: {id: '{n}', event: a, action: end}, time: {value: '{n}', format: when}", "timed"),
             "8: tail[0].rules[0].time.format: 'when' is not a format of times: it is none of epoch, ",
+        ),
+        *(
+            (
+                rule(
+                    "session: {id: a, event: a, action: end}, "
+                    f"time: {{value: '{{n}}', format: '{format}'}}",
+                    "timed",
+                ),
+                f"8: tail[0].rules[0].time.format: '{format}' has no day: it needs %d with %m or %b",
+            )
+            for format in ("%H:%M:%S", "%d %H:%M", "%Y %U")
+        ),
+        (
+            rule(f"buckets: {{a: {{value: '{{n}}', at: [1{'0' * 400}]}}}}"),
+            "8: tail[0].rules[0].buckets.a.at[0]: 1000000000000000000000000000",
         ),
         ("tail: []\n", "6: tail: is given twice"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone, tzinfo
 from math import isfinite
 from typing import Any
@@ -121,8 +121,11 @@ def _bound(value: object) -> float:
     number = value.as_number() if isinstance(value, FromEnvironment) else value
     if isinstance(number, str) and _EXPONENT.fullmatch(number):
         number = float(number)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
-        raise Mismatch
+    try:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
+            raise Mismatch
+    except OverflowError as error:  # a whole number that no `float` can be
+        raise Mismatch from error
     return number
 
 
@@ -170,7 +173,20 @@ def _time_format(value: object) -> str:
     except (ValueError, re.error) as error:
         reason = _reason(value, error, "Python's strptime rejects it")
         raise Invalid(f"{show(value)} is not a format of times (see Python's strptime): {reason}") from error
+    if not _has_day(set(re.findall("%(.)", found))):
+        raise Invalid(f"{show(value)} has no day: it needs %d with %m or %b, or another date")
     return found
+
+
+def _has_day(parts: Collection[str]) -> bool:
+    """Returns whether a format with these parts has a day of the year; without one it would be 1 January."""
+
+    def has(*names: str) -> bool:
+        return any(name in parts for name in names)
+
+    is_of_month = has("d") and has("m", "b", "B")
+    is_of_week = has("U", "W", "V") and has("a", "A", "u", "w")
+    return has("c", "x", "j") or is_of_month or is_of_week
 
 
 def has_year(format: str) -> bool:

@@ -56,9 +56,17 @@ def _iso(text: str) -> datetime:
 
 
 def _without_year(text: str, time: TailTime, now: datetime) -> datetime:
-    found = _parsed(f"{now.year} {text}", f"%Y {time.format}", time)
-    is_of_last_year = found > now + timedelta(days=1)
-    return _parsed(f"{now.year - 1} {text}", f"%Y {time.format}", time) if is_of_last_year else found
+    latest = now + timedelta(days=1)
+    for year in range(latest.year, latest.year - 9, -1):  # leap years are up to 8 years apart
+        try:
+            found = _parsed(f"{year} {text}", f"%Y {time.format}", time)
+        except ValueError:
+            if "29" not in text:  # of February
+                raise
+        else:
+            if found <= latest:
+                return found
+    raise ValueError
 
 
 def _parsed(text: str, format: str, time: TailTime) -> datetime:
