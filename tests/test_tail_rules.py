@@ -191,6 +191,17 @@ def test_first_hides_its_lines_from_later_rules_of_its_list(count: Count) -> Non
     assert counts(tally) == {"root": 2, "ran": 1, "sshd": 2, "o": 1, "@unmatched": 1}
 
 
+@pytest.mark.parametrize("condition", ["match", "where"])
+def test_many_rules_with_first_each_have_their_lines(count: Count, condition: str) -> None:
+    def rule(number: int) -> dict[str, Any]:
+        conditions = {"match": f'"{number}"'} if condition == "match" else {"where": {"n": number}}
+        return {**conditions, "first": True, "events": [f"n{number % 10}_{{a}}"]}
+
+    lines = b"".join(b'{"n": "%d", "a": "a", "b": "b"}\n' % number for number in range(2000))
+    tally = count(lines, *map(rule, range(0, 2000, 2)), {"match": "b", "events": ["{b}"]}, format="json")
+    assert counts(tally) == {**{f"n{digit}_a": 200 for digit in range(0, 10, 2)}, "b": 1000}
+
+
 def test_first_in_a_nested_list_does_not_hide_from_outer_rules(count: Count) -> None:
     inner = [{"match": "root", "first": True, "events": ["root"]}, {"events": ["no root"]}]
     tally = count(SSHD, {"match": "sshd", "rules": inner}, {"match": "root", "events": ["again"]})

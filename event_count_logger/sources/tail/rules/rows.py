@@ -30,9 +30,20 @@ Columns = Callable[[str], Column]
 
 _NO_GROUPS: Mapping[str, int] = {}
 
+#: Rows selected from others, these from others, and so on. Many would exceed the recursion limit of Python.
+_MOST_LAYERS = 50
+
 
 class Rows:
-    """Some records of a chunk."""
+    """Some records of a chunk.
+
+    Attributes:
+        texts: Text of each record.
+        numbers: Number of each record in the chunk.
+        n_layers: Number of selections, one from another, that made these rows.
+    """
+
+    n_layers = 0
 
     def __init__(self, texts: Sequence[str], columns: Columns) -> None:
         """Takes all records of a chunk; `select` returns some of them.
@@ -77,9 +88,17 @@ class _SelectedRows(Rows):
         self._found = found
         self._groups = groups
         self._known = {}
+        self.n_layers = outer.n_layers + 1
 
     def __len__(self) -> int:
         return len(self._selected)
+
+    def select(self, found: Sequence[object], pattern: Pattern[str] | None = None) -> Rows:
+        """Returns the rows for which `found` is true."""
+        if pattern or self._groups or self.n_layers < _MOST_LAYERS:
+            return super().select(found, pattern)
+        each_found = iter(found)
+        return self._outer.select([each and next(each_found) for each in self._found])
 
     @cached_property
     def _selected(self) -> Sequence[Any]:
