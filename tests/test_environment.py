@@ -193,7 +193,7 @@ SECRETS = [
 ]
 
 WEB: dict[str, Any] = {"intervals": ["1h"], "sessions": {}}
-TIME = {"value": "{x}", "format": "%Y"}
+TIME = {"value": "{x}", "format": "%Y %j"}
 ENTRY = {"file": "a.log", "group": "web", "rules": []}
 
 
