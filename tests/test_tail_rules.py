@@ -562,6 +562,14 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             rule(f"buckets: {{a: {{value: '{{n}}', at: [1{'0' * 400}]}}}}"),
             "8: tail[0].rules[0].buckets.a.at[0]: 1000000000000000000000000000",
         ),
+        (
+            rule(f"buckets: {{{'x' * 490}: {{value: '{{n}}', at: [1, 1.0e+30]}}}}"),
+            f"8: tail[0].rules[0].buckets.{'x' * 490}: leaves no room for a bound, with which it has 525 ",
+        ),
+        (
+            rule("session: {id: '{n}', event: 'a:ms', action: start}", "timed"),
+            "8: tail[0].rules[0].session.event: 'a:ms' is not an event of sessions: it ends with ':ms'",
+        ),
         ("tail: []\n", "6: tail: is given twice"),
     ],
 )

@@ -108,8 +108,8 @@ class RuleChecks:
                 for key, (event, given) in zip(spec.get(name) or (), values.get(name, ()), strict=True)
                 if (built := build(given, (name, key))) is not None
             )
-        for event, _ in values["buckets"]:
-            checked.check_event_of_buckets(event)
+        for event, buckets in values["buckets"]:
+            checked.check_events_of_buckets(event, buckets)
         if "session" in values:
             values["session"] = checked.session(values["session"])
         if "time" in values:
@@ -176,14 +176,18 @@ class _Rule:
         values["value"] = self._template(values["value"], (*place, "value"))
         return TailBuckets(**values)
 
-    def check_event_of_buckets(self, event: Template) -> None:
-        """Check that the events of a histogram can be declared: their names must be known for that."""
+    def check_events_of_buckets(self, event: Template, buckets: TailBuckets) -> None:
+        """Check the events of a histogram; to be declared, they must be known."""
         if event.names and self._group and not self._group.auto_declare_events:
             name = self._report.shown(self._group_place, self._group.name)
             self._problem(
                 ("buckets", str(event)),
                 f"has placeholders, but group {name} has no 'auto_declare_events: true'",
             )
+        faults = [keys.event_id_fault(keys.bucket(str(event), bound)) for bound in buckets.bounds]
+        if any(faults) and not event.names and not keys.event_id_fault(str(event)):
+            fault = next(filter(None, faults))
+            self._problem(("buckets", str(event)), f"leaves no room for a bound, with which it {fault}")
 
     def session(self, spec: object) -> TailSession | None:
         """Returns the action of a session; None if there is a problem."""
@@ -195,7 +199,11 @@ class _Rule:
             return None
         values["id"] = self._template(values["id"], ("session", "id"))
         if "event" in values:
-            values["event"] = self.event(values["event"], ("session", "event"))
+            event = values["event"] = self.event(values["event"], ("session", "event"))
+            fault = keys.session_event_fault(str(event))
+            if fault and not event.names and not keys.event_id_fault(str(event)):
+                shown = self._shown(("session", "event"), str(event))
+                self._problem(("session", "event"), f"{shown} is not an event of sessions: it {fault}")
         elif values["action"] != "end":
             self._problem(("session", "event"), "is missing: only the action 'end' needs none")
         return TailSession(**values)
