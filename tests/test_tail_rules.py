@@ -222,6 +222,12 @@ def test_where_matches_whole_values_and_captures(count: Count) -> None:
     }
 
 
+def test_where_sees_the_captures_of_conditions_before_it(count: Count) -> None:
+    conditions = {"request": r"(?P<method>\w+) (?P<path>.*)", "method": "GET", "path": "/(?P<page>.*)"}
+    rules = [{"match": '"(?P<request>.*)"', "where": conditions, "events": ["{method}_{page}"]}]
+    assert counts(count(b'"GET /a"\n"POST /b"\n"GET c"\n', *rules)) == {"GET_a": 1, "@unmatched": 2}
+
+
 def test_where_takes_whole_numbers_and_booleans_for_their_text(count: Count) -> None:
     rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 15, "b": True}, "events": ["yes"]}
     assert counts(count(b"15 true\n1x5 true\n15 True\n", rule)) == {"yes": 1, "@unmatched": 2}

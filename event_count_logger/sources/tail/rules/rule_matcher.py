@@ -76,9 +76,15 @@ class RuleMatcher:
     def __init__(self, rule: TailRule, name: str) -> None:
         self.rule = rule
         self.name = name
-        own = rule.pattern.groupindex if rule.pattern else {}
-        self._where_before = [each for each in rule.where if each[0] not in own]
-        self._where_behind = [each for each in rule.where if each[0] in own]
+        self._where_before: list[tuple[str, Pattern[str]]] = []
+        self._where_behind: list[tuple[str, Pattern[str]]] = []
+        captured = set(rule.pattern.groupindex) if rule.pattern else set()
+        for name_of_value, pattern in rule.where:
+            if name_of_value in captured:  # by the pattern, or by a condition behind it
+                self._where_behind.append((name_of_value, pattern))
+                captured.update(pattern.groupindex)
+            else:
+                self._where_before.append((name_of_value, pattern))
         self._inner = RuleList(rule.rules, f"{name}.rules")
         self._otherwise = RuleList(rule.otherwise, f"{name}.else")
         self._events = [_BulkTemplate(event) for event in rule.events]
