@@ -75,6 +75,23 @@ def test_path_gives_placeholders_before_and_after_rotation(tmp_path: Path) -> No
     registry.close()
 
 
+def test_rotated_file_below_a_symbolic_link_keeps_its_captures(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "one").symlink_to("real")
+    log = tmp_path / "one" / "a.log"
+    log.write_text("line\n")
+    pattern = PathPattern(f"{tmp_path}/(?P<host>one|two)/a.log")
+    registry = Registry(pattern, TextFormat(), print)
+    registry.begin(from_start=False)
+    checkpoint = registry.checkpoint(1)
+    registry.close()
+    log.rename(f"{log}.1")  # and the next one was not created yet
+    registry.resume(checkpoint)
+    (file,) = registry.files.values()
+    assert file.constants["host"] == "one"
+    registry.close()
+
+
 def test_entry_knows_its_placeholders_and_keeps_its_source_id(config_file: Write) -> None:
     path = config_file(ENTRY.format(file="log/(?P<host>[^/]+)/*.log"))
     (entry,) = from_file(path).tail

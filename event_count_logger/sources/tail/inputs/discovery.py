@@ -205,6 +205,16 @@ def discover(pattern: PathPattern, known: Collection[FileCheckpoint], with_archi
     return listing
 
 
+def captures_of(pattern: PathPattern, path: str) -> Mapping[str, str]:
+    """Returns what a pattern captures from the resolved path of a file that may not exist."""
+    directory, name = os.path.split(path)
+    for each in (directory, *glob.glob(os.path.dirname(pattern.glob), recursive=True)):
+        captures = pattern.captures(os.path.join(each, name))
+        if captures is not None and os.path.realpath(each) == directory:
+            return captures
+    return {}
+
+
 def _entries(directory: str, listing: Listing) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:

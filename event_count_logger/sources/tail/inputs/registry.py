@@ -43,6 +43,7 @@ from event_count_logger.sources.tail.inputs.discovery import (
     FileCheckpoint,
     FoundFile,
     Listing,
+    captures_of,
     discover,
 )
 from event_count_logger.sources.tail.inputs.tailed_file import TailedFile, end_of_lines, open_file
@@ -218,7 +219,9 @@ class Registry:
 
     def _add(self, file: TailedFile) -> None:
         path = file.path
-        captures = self._captures.get(path, self._pattern.captures(path)) or {}
+        captures = self._captures.get(path)
+        if captures is None:  # there is no file at the path now
+            captures = captures_of(self._pattern, path)
         file.constants = {"file": path, "file.name": os.path.basename(path), **captures}
         self.files[file.identity] = file
 
