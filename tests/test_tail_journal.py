@@ -6,17 +6,23 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from event_count_logger.sources.tail.formats.framing import Until
+from event_count_logger.sources.tail.inputs.journal_input import Entries
 from tests.fixtures import Run, Start
 from tests.journal import Journal
 from tests.servers import Server, wait_until
 
 Configure = Callable[..., Path]
+Send = Callable[[bytes], list[bytes]]
+Begin = Callable[[str], tuple[Entries, Send]]
+
+BLOCK = 1 << 16
 
 RULES = [{"match": "^line", "events": ["line"]}]
 
@@ -55,6 +61,60 @@ def test_once_counts_each_entry_once(
         assert (done.returncode, done.stderr) == (0, "")
         assert counted(server) == {"line": 5 + n, "@unmatched": 1}
         journal.write(f"line {n}")
+
+
+def test_too_long_entry_at_the_end_is_skipped_once_through_restarts(
+    server: Server, run: Run, journal: Journal, configure: Configure
+) -> None:
+    for n in (1, 2):
+        journal.write("line", *["x" * (2 << 20)] * 3)
+        for _ in range(3):
+            run("ecl", "tail", "--from", "start", "--once", configure())
+            assert counted(server) == {"line": n, "@skipped": 3 * n}
+    journal.write("line")
+    run("ecl", "tail", "--once", configure())
+    assert counted(server) == {"line": 3, "@skipped": 6}
+
+
+def entry(cursor: str, before: int = 0, after: int = 0) -> bytes:
+    """Returns an entry with fields of some bytes before and after its cursor."""
+    fields = {"A": "x" * before, "__CURSOR": cursor, "B": "x" * after}
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.fixture
+def entries() -> Iterator[Begin]:
+    """Returns entries from a cursor on, and a function that sends and reads bytes of them."""
+    reader, writer = os.pipe()
+
+    def begin(cursor: str) -> tuple[Entries, Send]:
+        found = Entries("journal", reader, cursor)
+
+        def send(data: bytes) -> list[bytes]:
+            os.write(writer, data)
+            return list(filter(None, found.chunks(1 << 30, Until.RECORD)))
+
+        return found, send
+
+    yield begin
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("begin", ["", "old", "long"])
+@pytest.mark.parametrize("at", [0, 17 * BLOCK - 200, *range(17 * BLOCK - 24, 17 * BLOCK, 4), 30 * BLOCK])
+def test_skipped_entry_counts_at_its_end_with_its_cursor(entries: Begin, begin: str, at: int) -> None:
+    found, send = entries(begin)
+    data = entry("long", at, 30 * BLOCK - at)
+    assert len(data) % BLOCK
+    for place in range(0, len(data), BLOCK):
+        assert (found.cursor, found.n_skipped) == (begin, 0)
+        assert send(data[place : place + BLOCK]) == []
+    assert (found.cursor, found.n_skipped) == ("long", begin != "long")
+    found.n_skipped = 0
+    following = entry("next")
+    assert send(following) == [following]
+    assert (found.cursor, found.n_skipped) == ("next", 0)
 
 
 def test_fields_of_entries_are_values(

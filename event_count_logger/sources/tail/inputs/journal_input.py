@@ -24,6 +24,9 @@ from event_count_logger.sources.tail.inputs.stream_input import Stream
 #: The cursor of an entry. In texts of an entry, quotes are escaped, so that this is always the field.
 _CURSOR = re.compile(rb'"__CURSOR":"([^"]+)"')
 
+#: Most bytes of the field with the cursor. Cursors have about 150 bytes.
+_LONGEST_CURSOR = 1024
+
 #: Seconds between attempts to start a journalctl that has ended.
 _RESTART_S = 1.0
 
@@ -239,7 +242,7 @@ class _Reader:
         except OSError as error:
             raise InputError("journalctl", error) from error
         assert self._process.stdout
-        self.stream = _Entries(name, self._process.stdout.fileno(), cursor)
+        self.stream = Entries(name, self._process.stdout.fileno(), cursor)
 
     def wait(self) -> str:
         """Wait for the end; return the reason, or '' if all entries were printed."""
@@ -258,31 +261,54 @@ class _Reader:
                 pipe.close()
 
 
-class _Entries(Stream):
+class Entries(Stream):
     """The output of journalctl.
 
     Attributes:
-        cursor: Cursor of the last entry that was read.
+        cursor: Cursor of the last entry that was read or skipped to its end.
     """
 
     last = Until.RECORD  # the output of a killed journalctl may end inside an entry, which is read again
 
     def __init__(self, name: str, descriptor: int, cursor: str) -> None:
-        super().__init__(name, descriptor, TextFormat())
-        self.cursor = cursor
+        """`cursor` is where journalctl began; '' for the first entry."""
+        super().__init__(name, descriptor, TextFormat(), taken=self._take)
+        self.cursor = self._begin = cursor
         self._is_first = bool(cursor)
+        self._found = ""  # cursor in the entry that is being skipped
+        self._rest = b""  # the last bytes of it, which may be the start of its cursor
+
+    @property
+    def n_skipped(self) -> int:
+        """Entries that were too long. Each counts at its end, together with its cursor."""
+        return self._buffer.n_skipped - self._buffer.is_in_long_line
+
+    @n_skipped.setter
+    def n_skipped(self, n: int) -> None:
+        self._buffer.n_skipped = n + self._buffer.is_in_long_line
 
     def chunks(self, most: int, until: Until) -> Iterator[bytes]:
         """Yield the entries that have arrived, without the one at the cursor where journalctl began."""
         for chunk in super().chunks(most, until):
-            begin = self.cursor
-            last = chunk.rfind(b"\n", 0, -1) + 1
-            if found := _CURSOR.search(chunk, last):
-                self.cursor = found[1].decode()
             if self._is_first and chunk:
                 self._is_first = False
-                chunk = _without_entry(chunk, begin)
+                chunk = _without_entry(chunk, self._begin)
             yield chunk
+
+    def _take(self, data: bytes) -> None:
+        """Find the cursor of the last entry in bytes: complete entries, or a piece of one that is skipped.
+
+        journalctl prints the fields of an entry in any order, so each piece may contain the cursor.
+        """
+        data = self._rest + data
+        found = _CURSOR.search(data, data.rfind(b"\n", 0, -1) + 1)
+        self._found = found[1].decode() if found else self._found
+        if not data.endswith(b"\n"):
+            self._rest = data[-_LONGEST_CURSOR:]
+            return
+        if self._buffer.is_in_long_line and self._found == self._begin:  # it was counted before
+            self._buffer.n_skipped -= 1
+        self.cursor, self._found, self._rest = self._found or self.cursor, "", b""
 
 
 def _without_entry(chunk: bytes, cursor: str) -> bytes:

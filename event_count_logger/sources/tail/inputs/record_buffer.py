@@ -17,6 +17,7 @@ class RecordBuffer:
     Attributes:
         text: Encoding and framing of the stream; None while too few bytes show them.
         offset: Bytes taken so far.
+        is_in_long_line: True while bytes of a line that is too long are skipped, up to its last ones.
         n_skipped: Lines and records that were too long; the caller counts them and resets the number.
     """
 
@@ -25,11 +26,11 @@ class RecordBuffer:
         self.text: Text | None = None
         self.offset = 0
         self.n_skipped = 0
+        self.is_in_long_line = False
         self._format = format
         self._taken = taken
         self._head = self._data = self._before = b""
         self._may_be_inside = False  # a record that was counted may continue
-        self._is_in_long_line = False
         self._is_cut = False  # only the first lines of the record were taken, because it is too long
 
     @property
@@ -54,7 +55,7 @@ class RecordBuffer:
 
     def _next(self, text: Text, until: Until) -> bytes | None:
         data, framing = self._data, text.framing
-        if self._is_in_long_line:
+        if self.is_in_long_line:
             return self._skip_line(framing)
         if self._may_be_inside and data and (n := framing.begin(self._before, data)):
             self.n_skipped += self._is_cut
@@ -67,7 +68,7 @@ class RecordBuffer:
             end = framing.end_of_lines(window)
             if not end:
                 self.n_skipped += 1
-                self._is_in_long_line = True
+                self.is_in_long_line = True
                 return b""
             is_cut = True
         elif is_forced:
@@ -85,8 +86,8 @@ class RecordBuffer:
         n = end or framing.whole(self._data)
         if not n:
             return None
-        self._is_in_long_line = not end
         self._take(n, is_forced=True)
+        self.is_in_long_line = not end
         return b""
 
     def _take(self, n: int, is_forced: bool) -> None:

@@ -17,7 +17,7 @@ import sys
 import termios
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -56,14 +56,29 @@ class Stream:
     n_unread = 0
     last = Until.FILE
 
-    def __init__(self, path: str, descriptor: int, format: TextFormat, datagram_end: bytes = b"") -> None:
-        """`datagram_end` is a newline, which ends the last line of each packet."""
+    def __init__(
+        self,
+        path: str,
+        descriptor: int,
+        format: TextFormat,
+        datagram_end: bytes = b"",
+        taken: Callable[[bytes], object] = lambda data: None,
+    ) -> None:
+        """Takes what belongs to a stream.
+
+        Args:
+            path: Name of the stream.
+            descriptor: The file descriptor.
+            format: Encoding and framing.
+            datagram_end: A newline, which ends the last line of each packet.
+            taken: Called with all bytes in their order, as they are read or skipped.
+        """
         self.path = path
         self.constants: Mapping[str, str] = {"file": path, "file.name": os.path.basename(path)}
         self.descriptor = descriptor
         self.offset = 0
         self.is_ended = False
-        self._buffer = RecordBuffer(format)
+        self._buffer = RecordBuffer(format, taken)
         self._datagram_end = datagram_end
         self._received_at = time.monotonic()
         self._events = select.poll()
