@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,23 @@ def nonzero(counts: Counter[str]) -> dict[str, int]:
     return {event_id: n for event_id, n in counts.items() if n}
 
 
-def docker(text: str, stream: str = "stdout") -> bytes:
-    fields = {"log": text, "stream": stream, "time": "2026-11-25T03:00:00.5Z"}
+TIME = "2026-11-25T03:00:00.5Z"
+
+
+def docker(text: str, stream: str = "stdout", time: str | None = TIME) -> bytes:
+    fields = {"log": text, "stream": stream, "time": time}
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-def cri(text: str, tag: str = "F", stream: str = "stdout") -> bytes:
-    return f"2026-11-25T03:00:00.5Z {stream} {tag} {text}\n".encode()
+def cri(text: str, tag: str = "F", stream: str = "stdout", time: str = TIME) -> bytes:
+    return f"{time} {stream} {tag} {text}\n".encode()
+
+
+def part(format: str, text: str, seconds: float, stream: str = "stdout") -> bytes:
+    """Returns a part at some seconds after 3 o'clock; `|` in the text ends the line."""
+    at = f"2026-11-25T03:{int(seconds // 60):02}:{seconds % 60:09.6f}789Z"
+    line, end = text.rstrip("|"), text[-1:] == "|"
+    return docker(line + end * "\n", stream, at) if format == "docker" else cri(line, "PF"[end], stream, at)
 
 
 @pytest.mark.parametrize(
@@ -361,6 +372,126 @@ def test_parts_behind_a_forced_end_are_skipped(entry: Entry) -> None:
         assert read(entry(format=format), *steps) == [a, c[:9] + b"\n", b"", c]
 
 
+@pytest.mark.parametrize("format", PARTS)
+def test_line_without_its_last_part_waits_for_5_s_of_the_log(entry: Entry, count: Count, format: str) -> None:
+    steps = [
+        part(format, "open", 0, "stderr"),
+        *(part(format, f"{n}|", n) for n in range(1, 6)),
+        part(format, "late|", 5.000001),
+        part(format, "again", 6, "stderr"),
+        part(format, "rest|", 10, "stderr"),
+    ]
+    config = entry("line", format=format)
+    first, second = b"".join(steps[:7]), b"".join(steps[7:])
+    assert read(config, *((step, Until.RECORD) for step in steps)) == [b""] * 6 + [first, b"", second]
+    rules = [{"match": "^(?P<all>.*)$", "events": ["{all} {time}"]}]
+    counts = count(b"".join(steps), rules=rules, format=format)
+    assert counts.keys() >= {
+        "open 2026-11-25T03:00:00.000000789Z",
+        "againrest 2026-11-25T03:00:06.000000789Z",
+    }
+    assert sum(counts.values()) == 8
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_joined"),
+    [
+        ("2026-11-25T23:59:58Z", "2026-11-26T00:00:03Z", True),
+        ("2026-11-25T23:59:58Z", "2026-11-26T00:00:03.1Z", False),
+        ("2026-11-25T23:59:58.9Z", "2026-11-26T01:00:03.900000999+01:00", True),
+        ("2026-11-25T23:59:58Z", "2026-11-25T18:30:04-05:30", False),
+        ("2026-11-25T23:59:60Z", "2026-11-25T23:59:54Z", False),
+        ("2026-11-25T23:59:58Z", "2026-11-25T23:59:53Z", True),
+        ("2026-02-30T23:59:58Z", "2026-11-25T23:59:53Z", True),
+        ("2026-11-25T23:59:58Z", "2026-11-26T23:59:58", True),
+    ],
+)
+def test_parts_are_joined_by_their_times_in_any_zone(
+    count: Count, first: str, second: str, is_joined: bool
+) -> None:
+    for format, data in (
+        ("cri", cri("a", "P", time=first) + cri("b", time=second)),
+        ("docker", docker("a", time=first) + docker("b\n", time=second)),
+    ):
+        assert count(data, "line", format=format) == {"line": 1 if is_joined else 2}
+
+
+def test_parts_without_times_are_joined(count: Count) -> None:
+    data = docker("a", time=None) + docker("c\n", "stderr") + docker("b\n", time=None)
+    assert count(data, "line", format="docker") == {"line": 2}
+
+
+@pytest.mark.parametrize("format", PARTS)
+def test_rest_behind_a_forced_end_counts_if_it_is_late_or_not_next(entry: Entry, format: str) -> None:
+    begin, other = part(format, "a", 0), part(format, "x|", 1, "stderr")
+    record = Until.RECORD
+    for rest in (part(format, "b", 3) + part(format, "c|", 5), part(format, "bc|", 5)):
+        assert read(entry(format=format), (begin, Until.LINE), (rest + other, record)) == [begin, other]
+    late = part(format, "b|", 5.1)
+    assert read(entry(format=format), (begin, Until.LINE), (late, record)) == [begin, late]
+    both = other + part(format, "b|", 3)
+    assert read(entry(format=format), (begin, Until.LINE), (both, record)) == [begin, both]
+
+
+@pytest.mark.parametrize("settings", [{}, {"multiline": {"start": "^[0-4]"}}], ids=["lines", "multiline"])
+@pytest.mark.parametrize("format", PARTS)
+def test_lines_of_parts_are_the_same_if_read_in_pieces_and_again(
+    entry: Entry, chance: random.Random, format: str, settings: dict[str, Any]
+) -> None:
+    limit = TimeLimit()
+    rules = [{"match": r"(?s)^(?P<all>.*)$", "events": ["{all}"]}]
+    config = entry(rules=rules, format=format, **settings)
+    matcher, text = Matcher(config, limit), TextFormat("utf-8", framing_of(config, limit))
+    for _ in range(40):
+        data, now = b"", 100.0
+        for _ in range(chance.randrange(1, 60)):
+            now += chance.choice([0, 0.5, 2, 4, 6, -3])
+            end = chance.choice(["", "|", "|"])
+            data += part(format, f"{chance.randrange(10)}{end}", now, chance.choice(["stdout", "stderr"]))
+        buffer, counts, begin = RecordBuffer(text), Counter[str](), 0
+        while begin < len(data):
+            end_of_piece = begin + chance.choice([10, 100, 1000])
+            for chunk in buffer.take(data[begin:end_of_piece], Until.RECORD):
+                counts += matcher.tally(chunk).counts
+            begin = end_of_piece
+            if buffer.offset and chance.random() < 0.3:
+                begin = buffer.offset
+                buffer = RecordBuffer(text)
+                buffer.skip(data[:begin])
+        for chunk in buffer.take(b"", Until.FILE):
+            counts += matcher.tally(chunk).counts
+        assert nonzero(counts) == nonzero(matcher.tally(data).counts)
+
+
+@pytest.mark.parametrize("format", PARTS)
+def test_endless_line_is_divided_equally_if_it_is_read_again(
+    entry: Entry, chance: random.Random, format: str
+) -> None:
+    limit = TimeLimit()
+    config = entry("line", format=format)
+    matcher, text = Matcher(config, limit), TextFormat("utf-8", framing_of(config, limit))
+    lines, now = [], 0.0
+    for _ in range(500):
+        now += chance.uniform(0, 2)
+        lines.append(part(format, "x" * 8000, now, "stderr"))
+        if chance.random() < 0.1:
+            lines.append(part(format, "y|", now))
+    data = b"".join(lines)
+    buffer, n = RecordBuffer(text), 0
+    for begin in range(0, len(data), 1 << 16):
+        n += sum(
+            matcher.tally(chunk).counts["line"]
+            for chunk in buffer.take(data[begin:][: 1 << 16], Until.RECORD)
+        )
+        offset = buffer.offset
+        if offset:
+            buffer = RecordBuffer(text)
+            buffer.skip(data[:offset])
+            assert list(buffer.take(data[offset : begin + (1 << 16)], Until.RECORD)) == []
+    n += sum(matcher.tally(chunk).counts["line"] for chunk in buffer.take(b"", Until.FILE))
+    assert n == matcher.tally(data).counts["line"]
+
+
 def test_parts_before_complete_lines_are_not_continued_later(entry: Entry) -> None:
     a, x, b, c = cri("a", "P"), cri("x", "F", "stderr"), cri("b"), cri("c", "P", "stderr")
     steps = [(a, Until.LINE), (x + b, Until.RECORD), (c, Until.LINE), (b + b, Until.RECORD)]
@@ -490,31 +621,48 @@ def n_records(data: bytes, config: TailConfig) -> int:
     if not config.wrapper:
         return len(lines) - (config.parser == "csv") * lines.count("a,b")
     n = 0
-    open_streams: set[str | None] = set()
+    opened: dict[str | None, float | None] = {}  # times of first parts
     for line in lines:
-        stream, is_last = (cri_part if config.wrapper == "cri" else docker_part)(line)
-        (open_streams.discard if is_last else open_streams.add)(stream)
-        n += is_last
-    return n + len(open_streams)
+        stream, is_last, time = (cri_part if config.wrapper == "cri" else docker_part)(line)
+        at = seconds(time)
+        for other, begin in tuple(opened.items()):
+            if at is not None and begin is not None and abs(at - begin) > 5:
+                del opened[other]
+                n += 1
+        begin = opened.pop(stream, at)
+        if is_last:
+            n += 1
+        else:
+            opened[stream] = begin
+    return n + len(opened)
 
 
-def cri_part(line: str) -> tuple[str, bool]:
-    is_part = re.fullmatch(r"\d{4}-\d\d-\d\dT[^ ]+ std(out|err) P(:[^ ]*)?( .*)?", line, re.DOTALL | re.ASCII)
-    return (line.split(" ")[1], False) if is_part else (line.split(" ")[1] if is_cri(line) else "", True)
+def seconds(text: str | None) -> float | None:
+    try:
+        if re.fullmatch("[0-9TZ:.-]+", text or ""):
+            text = f"{text}".replace(":60.", ":59.")  # a leap second
+            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+    except ValueError:
+        pass
+    return None
 
 
-def is_cri(line: str) -> bool:
-    return bool(re.match(r"\d{4}-\d\d-\d\dT[^ ]+ std(out|err) F(:[^ ]*)?( |$)", line, re.ASCII))
+def cri_part(line: str) -> tuple[str, bool, str | None]:
+    form = r"\d{4}-\d\d-\d\dT[^ ]+ std(out|err) [PF](:[^ ]*)?( .*)?"
+    if not re.fullmatch(form, line, re.DOTALL | re.ASCII):
+        return "", True, None
+    time, stream, rest = line.split(" ", 2)
+    return stream, rest[0] == "F", time
 
 
-def docker_part(line: str) -> tuple[str | None, bool]:
+def docker_part(line: str) -> tuple[str | None, bool, str | None]:
     try:
         fields = json.loads(line, parse_constant=int)
         texts = [fields["log"], fields.get("stream"), fields.get("time")]
     except (ValueError, LookupError, TypeError, AttributeError):
-        return "", True
+        return "", True, None
     is_part = all(isinstance(text, str | None) for text in texts) and texts[0] is not None
-    return (texts[1], texts[0].endswith("\n")) if is_part else ("", True)
+    return (texts[1], texts[0].endswith("\n"), texts[2]) if is_part else ("", True, None)
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -51,7 +51,8 @@ class Lines:
         such a record; it is called again with what follows.
 
         Args:
-            before: Bytes before the data, 1 MiB at most, and never empty. They may start inside a line.
+            before: Bytes before the data, never empty: 1 MiB, which may start inside a line or record, or
+                fewer from the start of a record.
             data: Bytes that are read next.
         """
         if self.end_of_lines(before) == len(before):

@@ -1,7 +1,7 @@
 """Framing of records with several lines: parts of long lines in container logs, and `multiline`.
 
-Reading stops only where no line lacks its last part, and with `multiline` in front of a line that begins a
-record.
+Reading stops only where no line waits for its last part (see containers.py), and with `multiline` in front of
+a line that begins a record.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from itertools import islice
 from typing import NamedTuple
 
 from event_count_logger.config import TailConfig
-from event_count_logger.sources.tail.formats.containers import WRAPPERS, Part, Wrapper, joined
+from event_count_logger.sources.tail.formats.containers import (
+    WRAPPERS,
+    OpenLines,
+    Part,
+    Wrapper,
+    are_apart,
+    joined,
+)
 from event_count_logger.sources.tail.formats.framing import Lines
 from event_count_logger.sources.tail.formats.multiline import Starts
+from event_count_logger.sources.tail.formats.text_format import LONGEST_LINE
 from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 
 
 class _Block(NamedTuple):
-    """Lines of a file from where no line of a program is incomplete up to the next such place.
+    """Lines of a file from where no line of a program is open up to the next such place.
 
     Attributes:
         begin: Offset of the first line.
@@ -87,28 +95,57 @@ class RecordLines(Lines):
 
     def _end_of_parts(self, before: bytes, data: bytes, position: int) -> int:
         """Returns the end of the parts from a position on that continue lines in `before`."""
-        open_streams: set[str | None] = set()
-        if self._wrapper.may_have_parts(before):
-            for _, part in self._parts(before):
-                _update(open_streams, part)
-        for end, part in self._parts(data, position):
-            if part is None or part.stream not in open_streams:
+        open_lines = self._open_lines(before) if self._wrapper.may_have_parts(before) else OpenLines()
+        for end, part in self._parts(data, position) if open_lines else ():
+            if part:
+                open_lines.expired(part)
+            if part is None or part.stream not in open_lines:
                 break
-            _update(open_streams, part)
+            open_lines.add(part)
             position = end
         return position
+
+    def _open_lines(self, before: bytes) -> OpenLines:
+        """Returns the lines that are open behind some bytes, which may start inside a line.
+
+        The time at which such a line began is unknown, and with it the begin of those that follow. Parts are
+        therefore ignored up to a place where a line of their stream certainly begins.
+        """
+        open_lines = OpenLines()
+        certain: set[str | None] = set()
+        latest: dict[str | None, str | None] = {}  # time of the last part of a stream
+        first = None
+        for _, part in self._parts(before):
+            if not part:
+                continue
+            first = first or part.time
+            is_late = are_apart(latest.get(part.stream, first), part.time)
+            if len(before) < LONGEST_LINE or is_late:
+                certain.add(part.stream)
+            latest[part.stream] = part.time
+            open_lines.expired(part)
+            if part.stream in certain:
+                open_lines.add(part)
+            elif part.is_last:
+                certain.add(part.stream)
+        return open_lines
 
     def _blocks(self, data: bytes, position: int = 0) -> Iterator[_Block]:
         """Yield all blocks from a position on."""
         parts: list[Part] = []
-        open_streams: set[str | None] = set()
+        open_lines = OpenLines()
+        begin = position
         for end, part in self._parts(data, position):
             if part:
+                if open_lines.expired(part) and not open_lines:
+                    yield _Block(begin, position, parts)
+                    begin, parts = position, []
+                open_lines.add(part)
                 parts.append(part)
-                _update(open_streams, part)
-            if not open_streams:
-                yield _Block(position, end, parts)
-                position, parts = end, []
+            if not open_lines:
+                yield _Block(begin, end, parts)
+                begin, parts = end, []
+            position = end
 
     def _backwards(self, data: bytes) -> Iterator[_Block]:
         """Yield the blocks of lines that have no parts, from the last one on."""
@@ -128,12 +165,6 @@ class RecordLines(Lines):
     def _part(self, line: bytes) -> Part | None:
         text = line.decode(self.encoding, "replace").removesuffix("\n").removesuffix("\r")
         return self._wrapper.part(text)
-
-
-def _update(open_streams: set[str | None], part: Part | None) -> None:
-    """Note the stream of a part as open until its last part."""
-    if part:
-        (open_streams.discard if part.is_last else open_streams.add)(part.stream)
 
 
 def framing_of(config: TailConfig, limit: TimeLimit) -> Callable[[str], Lines]:

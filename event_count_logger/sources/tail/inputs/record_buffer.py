@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from event_count_logger.sources.tail.formats.framing import Lines, Until
-from event_count_logger.sources.tail.formats.text_format import MARK_BYTES, Text, TextFormat
-
-#: Bytes before the offset that are kept for `Lines.begin`.
-_BEFORE = 1 << 16
+from event_count_logger.sources.tail.formats.text_format import LONGEST_LINE, MARK_BYTES, Text, TextFormat
 
 
 class RecordBuffer:
@@ -96,7 +93,7 @@ class RecordBuffer:
 
     def _advance(self, data: bytes, is_forced: bool) -> None:
         self.offset += len(data)
-        is_long = not is_forced or len(data) >= _BEFORE  # nothing before it matters
-        self._before = data[-_BEFORE:] if is_long else (self._before + data)[-_BEFORE:]
+        is_long = not is_forced or len(data) >= LONGEST_LINE  # nothing before it matters
+        self._before = data[-LONGEST_LINE:] if is_long else (self._before + data)[-LONGEST_LINE:]
         self._may_be_inside, self._is_cut = is_forced, False
         self._taken(data)
