@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import permutations
 
@@ -13,6 +14,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig, SessionsConfig
 from event_count_logger.config.session_actions import ActionName
 from event_count_logger.errors import Rejected
+from event_count_logger.groups.recorded_sessions import SessionsOfID
 from event_count_logger.intervals import Interval
 from event_count_logger.store import SessionAction, Store
 from tests import session_model
@@ -204,6 +206,31 @@ def test_end_and_next_start_may_have_the_same_time(sessions: Callable[..., Sessi
     here.heartbeats(B + 7)
     here.act("end", B + 9)
     assert here.counted() == (2, 9000)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [("blog", ((1, 4000), (1, 8000))), ("shop", ((2, 12_000), (0, 0))), (None, ((2, 12_000), (0, 0)))],
+)
+def test_end_behind_a_start_of_its_time_names_the_next_session(
+    sessions: Callable[..., Sessions], event: str | None, expected: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    here = sessions()
+    actions = [
+        SessionAction("s1", "shop", "start", B),
+        SessionAction("s1", "shop", "heartbeat", B + 4),
+        SessionAction("s1", "blog", "start", B + 10),
+        SessionAction("s1", event, "end", B + 10),
+        SessionAction("s1", None, "end", B + 12),
+    ]
+    in_memory = SessionsOfID(here.config.sessions or SessionsConfig())
+    counts = Counter[str]()
+    for each in actions:
+        here.store.commits.commit_actions(here.config, [each], now=B)
+        event_id, n, ms = in_memory.act(each) or ("", 0, 0)
+        counts += Counter({event_id: n, keys.session_time(event_id): ms})
+    assert (here.counted("shop"), here.counted("blog")) == expected
+    assert tuple((counts[id], counts[keys.session_time(id)]) for id in ("shop", "blog")) == expected
 
 
 def test_end_slightly_before_its_start_ends_the_session(sessions: Callable[..., Sessions]) -> None:
