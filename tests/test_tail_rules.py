@@ -107,6 +107,7 @@ def test_unmatched_group_of_a_pattern_drops_its_event_only(count: Count) -> None
         ("1 1000000000001 2", 3, 1),
         ("- 1_0 +1 -1 1.5 ١ 99999999999999999999 7", 7, 7),
         ("007 08", 15, 0),
+        (f"{512:015} {10**12:040}", 1_000_000_000_512, 0),
     ],
 )
 def test_whole_numbers_up_to_a_limit_are_added(

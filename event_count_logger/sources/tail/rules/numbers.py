@@ -15,7 +15,7 @@ from event_count_logger.config import TailBuckets, TailNumber
 LARGEST = 10**12
 
 #: A whole number, and any decimal number. Texts with more digits are no numbers.
-_WHOLE = re.compile("[0-9]{1,13}")
+_WHOLE = re.compile("[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?")
 
 #: Exact for the product and the difference of any two numbers of this form.
