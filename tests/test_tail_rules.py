@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -146,6 +150,33 @@ def test_pattern_beyond_its_time_limit_skips_only_its_line(count: Count, length:
     assert time.process_time() - begin < 30, "hours without a time limit"
     assert counts(tally) == {"slow": 2, "error": 1, "@skipped": 1}
     assert list(tally.faults.values()) == ["rules[0] takes too long for a line: line skipped"]
+
+
+def test_time_limit_reached_as_the_last_line_ends_is_handled() -> None:
+    limit = TimeLimit()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
+        if frame.f_code is not TimeLimit.search.__code__:
+            return None
+        if event == "line" and limit._remaining() == 0:  # a second of CPU time passes at each further line
+            limit._tick(signal.SIGVTALRM, None)
+            limit._tick(signal.SIGVTALRM, None)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        found, too_slow = limit.search(re.compile("a"), ["a", "b"])
+    finally:
+        sys.settrace(before)
+    assert (len(found), too_slow) == (2, [1])
+
+
+def test_interrupted_search_leaves_no_timer() -> None:
+    lines: Any = ["a", None]  # a TypeError in place of an exception of another signal handler
+    with pytest.raises(TypeError):
+        TimeLimit().search(re.compile("a"), lines)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
 
 
 def test_long_line_matches_like_a_short_one(count: Count) -> None:

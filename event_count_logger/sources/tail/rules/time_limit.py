@@ -36,6 +36,7 @@ class TimeLimit:
     def __init__(self) -> None:
         self._remaining: Callable[[], int] = int  # lines after the current one
         self._remaining_before = -1
+        self._may_raise = False  # True only within the `try` of `search`
         signal.signal(signal.SIGVTALRM, self._tick)
 
     def search(
@@ -59,20 +60,26 @@ class TimeLimit:
         self._remaining = iterator.__length_hint__  # type: ignore[attr-defined]
         self._remaining_before = -1
         signal.setitimer(signal.ITIMER_VIRTUAL, _TICK_S, _TICK_S)
-        while self._remaining():
-            try:
-                found.extend(map(search, iterator))
-            except _TooSlow:
-                too_slow.append(len(lines) - self._remaining() - 1)
-                found += [None] * (too_slow[-1] + 1 - len(found))
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        try:
+            while self._remaining():
+                try:
+                    self._may_raise = True
+                    found.extend(map(search, iterator))
+                    self._may_raise = False
+                except _TooSlow:
+                    too_slow.append(len(lines) - self._remaining() - 1)
+                    found += [None] * (too_slow[-1] + 1 - len(found))
+        finally:
+            self._may_raise = False  # after an exception of another signal handler
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         return found, too_slow
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
         remaining = self._remaining()
         is_stuck = remaining == self._remaining_before
         self._remaining_before = -1 if is_stuck else remaining
-        if is_stuck:
+        if is_stuck and self._may_raise:
+            self._may_raise = False
             raise _TooSlow
 
 
