@@ -260,6 +260,13 @@ def test_where_sees_the_captures_of_conditions_before_it(count: Count) -> None:
     assert counts(count(b'"GET /a"\n"POST /b"\n"GET c"\n', *rules)) == {"GET_a": 1, "@unmatched": 2}
 
 
+def test_later_condition_replaces_captures_of_the_same_name(count: Count) -> None:
+    conditions = {"second": "(?P<x>.*)", "x": "2", "first": "(?P<x>.*)"}
+    rules = [{"match": '(?P<x>first)"', "where": conditions, "events": ["{x}"]}]
+    data = b'{"first": "1", "second": "2"}\n{"first": "2", "second": "1"}\n'
+    assert counts(count(data, *rules, format="json")) == {"1": 1, "@unmatched": 1}
+
+
 def test_where_takes_whole_numbers_and_booleans_for_their_text(count: Count) -> None:
     rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 15, "b": True}, "events": ["yes"]}
     assert counts(count(b"15 true\n1x5 true\n15 True\n", rule)) == {"yes": 1, "@unmatched": 2}

@@ -78,13 +78,14 @@ class RuleMatcher:
         self.name = name
         self._where_before: list[tuple[str, Pattern[str]]] = []
         self._where_behind: list[tuple[str, Pattern[str]]] = []
-        captured = set(rule.pattern.groupindex) if rule.pattern else set()
+        captured = set[str](rule.pattern.groupindex) if rule.pattern else set[str]()
         for name_of_value, pattern in rule.where:
-            if name_of_value in captured:  # by the pattern, or by a condition behind it
-                self._where_behind.append((name_of_value, pattern))
-                captured.update(pattern.groupindex)
-            else:
+            names = {name_of_value, *pattern.groupindex}
+            if captured.isdisjoint(names):
                 self._where_before.append((name_of_value, pattern))
+            else:  # in the order of the configuration, in which later captures replace earlier ones
+                self._where_behind.append((name_of_value, pattern))
+                captured |= names
         self._inner = RuleList(rule.rules, f"{name}.rules")
         self._otherwise = RuleList(rule.otherwise, f"{name}.else")
         self._events = [_BulkTemplate(event) for event in rule.events]
