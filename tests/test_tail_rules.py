@@ -267,6 +267,15 @@ def test_later_condition_replaces_captures_of_the_same_name(count: Count) -> Non
     assert counts(count(data, *rules, format="json")) == {"1": 1, "@unmatched": 1}
 
 
+def test_events_whose_texts_mean_the_same_each_count(count: Count) -> None:
+    rule = {
+        "match": "(?P<n>.+)",
+        "counts": {"{n|map}": "{n}", "{n|map:n}": "{n}"},
+        "buckets": {"{n|map}": {"value": "{n}", "at": [4]}, "{n|map:n}": {"value": "{n}", "at": [6]}},
+    }
+    assert counts(count(b"5\n", rule, maps={"n": {"5": "five"}})) == {"five": 12, "five:le:6": 1}
+
+
 def test_where_takes_whole_numbers_and_booleans_for_their_text(count: Count) -> None:
     rule = {"match": r"(?P<a>\S+) (?P<b>\S+)", "where": {"a": 15, "b": True}, "events": ["yes"]}
     assert counts(count(b"15 true\n1x5 true\n15 True\n", rule)) == {"yes": 1, "@unmatched": 2}
@@ -560,6 +569,10 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             rule("where: {n: '[[:print:]]'}"),
             "8: tail[0].rules[0].where.n: '[[:print:]]' has the POSIX class [:print:], which Python's "
             "regular expressions lack: write  -~ instead, for example [ -~]",
+        ),
+        (
+            rule("where: {n: '(?a)(?u)x'}"),
+            "8: tail[0].rules[0].where.n: '(?a)(?u)x' is not a regular expression: ASCII and UNICODE flags",
         ),
         (rule("first: 3"), "8: tail[0].rules[0].first: 3 is not true or false"),
         (rule("counts: {a: {times: 3}}"), "8: tail[0].rules[0].counts.a.value: is missing"),

@@ -71,7 +71,7 @@ def pattern(value: object) -> re.Pattern[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about brackets in brackets, which are text
             return re.compile(found)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         position = getattr(error, "pos", None)
         place = type(error).__name__ if position is None else f"error at character {position + 1}"
         reason = _reason(value, error, place)
@@ -194,17 +194,24 @@ def has_year(format: str) -> bool:
     return bool(re.search("%[YycxG]", format))
 
 
-_COUNTS = mapping_of(template, nested, "event IDs to numbers such as '{bytes}'")
+@check("a template")
+def _event_key(value: object) -> object:
+    """Accept a template, and return its text: different texts may have the same template."""
+    template(value)
+    return value
 
-_BUCKETS = mapping_of(template, nested, "event IDs to settings such as {value: '{seconds}', at: [0.1, 1]}")
+
+_COUNTS = mapping_of(_event_key, nested, "event IDs to numbers such as '{bytes}'")
+
+_BUCKETS = mapping_of(_event_key, nested, "event IDs to settings such as {value: '{seconds}', at: [0.1, 1]}")
 
 
 def _counts(value: object) -> tuple[tuple[Template, Any], ...]:
-    return tuple(_COUNTS.convert(value).items())
+    return tuple((template(event), number) for event, number in _COUNTS.convert(value).items())
 
 
 def _buckets(value: object) -> tuple[tuple[Template, Any], ...]:
-    return tuple(_BUCKETS.convert(value).items())
+    return tuple((template(event), buckets) for event, buckets in _BUCKETS.convert(value).items())
 
 
 @check("a list", kind="a list of templates")
