@@ -24,6 +24,7 @@ ENTRY = "groups: {{g: {{intervals: [5m]}}}}\ntail:\n- {{file: '{file}', group: g
     [
         ("/a/b.log", "/a/b.log", {}),
         ("/a/b.log", "/a/bxlog", None),
+        ("/a/(?P<b>[[x]+).log", "/a/[x.log", {"b": "[x"}),
         ("/a/*/?.log", "/a/b/c.log", {}),
         ("/a/*/?.log", "/a/b/d/c.log", None),
         ("/a/[bc]*.log", "/a/cd.log", {}),

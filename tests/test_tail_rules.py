@@ -628,6 +628,13 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             rule("session: {id: '{n}', event: 'a:ms', action: start}", "timed"),
             "8: tail[0].rules[0].session.event: 'a:ms' is not an event of sessions: it ends with ':ms'",
         ),
+        *(
+            (
+                f'- {{group: g, rules: [], {name}: "\\ud800"}}\n',
+                f"6: tail[0].{name}: '\\ud800' has a character that no path can have",
+            )
+            for name in ("file", "directory")
+        ),
         ("tail: []\n", "6: tail: is given twice"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from collections.abc import Iterator
 
 #: The start of a capture, up to its regular expression.
@@ -35,10 +36,12 @@ class PathPattern:
         parts = list(_parts(text))
         self.glob = "".join("*" if is_capture else part for part, is_capture in parts)
         try:
-            self._regex = re.compile(
-                "".join(part if is_capture else _regex(part) for part, is_capture in parts), re.DOTALL
-            )
-        except (re.error, OverflowError, RecursionError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # about brackets in brackets, which are text
+                self._regex = re.compile(
+                    "".join(part if is_capture else _regex(part) for part, is_capture in parts), re.DOTALL
+                )
+        except (re.error, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"a capture in it is not a regular expression: {error}") from error
         self.names = tuple(self._regex.groupindex)
 

@@ -37,8 +37,18 @@ _maps = mapping_of(text, _texts, "names to mappings of texts, such as {code: {i:
 
 
 @check("a path")
+def _path(value: object) -> str:
+    path = text(value)
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{show(value)} has a character that no path can have") from error
+    return path
+
+
+@check("a path")
 def _path_pattern(value: object) -> str:
-    pattern = text(value)
+    pattern = _path.convert(value)
     try:
         PathPattern(pattern)
     except ValueError as error:
@@ -123,7 +133,7 @@ class TailConfig:
         meaning="With `input: journald`: systemd units whose messages are read, such as `nginx.service`.",
     )
     directory: str = setting(
-        text,
+        _path,
         default="",
         default_text="the journal of this machine",
         since="2.0",
