@@ -231,6 +231,18 @@ def test_sample_of_one_file_is_tried_with_the_entries_that_follow_it(
     assert lines[-1] == r"  unmatched: other\x1b[1m"
 
 
+def test_control_characters_in_the_name_of_a_sample_are_escaped(
+    run: Run, configure: Callable[..., Path], tmp_path: Path
+) -> None:
+    sample = tmp_path / "a\x1b[1m.log"
+    sample.write_bytes(b"an error\n")
+    done = run("ecl", "check", configure(entry(f"{sample}", ERROR)), "--rules", sample)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        f"{tmp_path}/a\\x1b[1m.log: 0.0 kB\n\ntail[0], {tmp_path}/a\\x1b[1m.log, group 'g': 1 line\n"
+    )
+
+
 def test_file_is_followed_unless_its_name_only_starts_alike(
     configure: Callable[..., Path], tmp_path: Path
 ) -> None:

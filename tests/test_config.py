@@ -730,3 +730,22 @@ def test_huge_value_is_shown_short(config_file: Write) -> None:
         config_file("\n".join([*lines, "groups: {web: {intervals: [5m], events: [*a11]}}"]))
     )
     assert len(problem) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            r'groups: {web: {intervals: [5m], events: [a], labels: {"a\x1b[1m\n": 1}}}',
+            r"ecl.yml:1: groups.web.labels[a\x1b[1m\n]: 'a\x1b[1m\n' is not an event ID",
+        ),
+        (
+            r'groups: {web: {intervals: [5m], events: "a\x1b[1m"}}',
+            r"ecl.yml:1: groups.web.events: 'a\x1b[1m' is not a list",
+        ),
+    ],
+)
+def test_control_characters_are_escaped_in_messages(config_file: Write, text: str, expected: str) -> None:
+    (problem,) = problems(config_file(text))
+    assert problem.startswith(expected)
+    assert problem.isprintable()

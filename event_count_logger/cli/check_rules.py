@@ -13,7 +13,7 @@ from event_count_logger.cli.base import ExitStatus, Failure
 from event_count_logger.config import TailConfig
 from event_count_logger.logs import counted
 from event_count_logger.render import rule_trial
-from event_count_logger.render.phrases import size
+from event_count_logger.render.phrases import printable, size
 from event_count_logger.sources.tail.inputs.compression import is_compressed
 from event_count_logger.sources.tail.rules.time_limit import TimeLimit
 from event_count_logger.sources.tail.trial import Sample, try_rules, values_of_path, values_of_unknown_path
@@ -28,7 +28,7 @@ def check_rules(config_file: str, path: str) -> None:
     config = configuration.from_file(config_file)
     if not config.tail:
         raise Failure(f"{config_file} has no section 'tail'", ExitStatus.UNKNOWN)
-    name = "standard input" if path == "-" else path
+    name = "standard input" if path == "-" else printable(path)
     sample = _read(path, name)
     print(f"{name}: {'the first ' if sample.is_cut else ''}{size(len(sample.data))}")
     following = {entry: values_of_path(entry, path) for entry in config.tail if path != "-"}
@@ -45,12 +45,12 @@ def check_rules(config_file: str, path: str) -> None:
 
 
 def _title(entries: Sequence[TailConfig], entry: TailConfig) -> str:
-    return f"tail[{entries.index(entry)}], {entry.name}, group '{entry.group}':"
+    return f"tail[{entries.index(entry)}], {printable(entry.name)}, group '{entry.group}':"
 
 
 def _read(path: str, name: str) -> Sample:
     if is_compressed(path) and os.path.exists(path):
-        raise Failure(f"{path} is compressed (use for example zcat, and --rules -)", ExitStatus.USAGE)
+        raise Failure(f"{name} is compressed (use for example zcat, and --rules -)", ExitStatus.USAGE)
     try:
         with _opened(path) as stream:
             sample = Sample.read(stream)

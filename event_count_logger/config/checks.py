@@ -273,8 +273,9 @@ def _number(value: object) -> int | float:
 def items(value: object) -> list[Any]:
     """Returns the items of a list or another collection."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        is_single = isinstance(value, str | int | float)
-        hint = f" (write [{as_written(value)}] for a single one)" if is_single else ""
+        single = f"{as_written(value)}" if isinstance(value, str | int | float) else ""
+        is_shown = single.strip() and single.isprintable() and len(single) <= _brief.maxstring
+        hint = f" (write [{single}] for a single one)" if is_shown else ""
         raise Invalid(f"{show(value)} is not a list{hint}")
     return list(value)
 

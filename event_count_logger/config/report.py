@@ -70,10 +70,18 @@ def written(place: Place) -> str:
     """Returns a place as text, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
     in_groups = place[:1] == ("groups",)  # a group may have a number for a name, which is an error
     steps = (
-        f"[{step}]" if (depth > 2 if in_groups else isinstance(step, int)) else f".{step}"
+        f"[{_printable(step)}]"
+        if (depth > 2 if in_groups else isinstance(step, int))
+        else f".{_printable(step)}"
         for depth, step in enumerate(place)
     )
     return "".join(steps).removeprefix(".")
+
+
+def _printable(step: object) -> str:
+    r"""Returns a key with characters that act on a terminal escaped, such as `\x1b`."""
+    key = str(step)
+    return key if key.isprintable() else repr(key)[1:-1]
 
 
 def _normal(place: Place) -> Place:
