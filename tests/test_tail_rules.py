@@ -635,6 +635,10 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             )
             for name in ("file", "directory")
         ),
+        (
+            "- file: a.log\n  group: g\n  rules: &rules [{match: x, rules: *rules}]\n",
+            "8: tail[0].rules: are nested too deeply (an alias may stand within its own anchor)",
+        ),
         ("tail: []\n", "6: tail: is given twice"),
     ],
 )

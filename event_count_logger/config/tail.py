@@ -64,7 +64,11 @@ def check_tail(
             report((*place, "group"), f"{shown} is not a group (there are: {', '.join(map(str, named))})")
         scope = _scope(values, place, report)
         checks = RuleChecks(group, (*place, "group"), values.get("maps", {}), report)
-        values["rules"] = tuple(checks.rules(values["rules"], scope, (*place, "rules")))
+        try:
+            values["rules"] = tuple(checks.rules(values["rules"], scope, (*place, "rules")))
+        except RecursionError:
+            report((*place, "rules"), "are nested too deeply (an alias may stand within its own anchor)")
+            continue
         if group is None:
             continue
         input = _input(values, spec, place, report)
