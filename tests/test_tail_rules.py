@@ -639,6 +639,10 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
             "- file: a.log\n  group: g\n  rules: &rules [{match: x, rules: *rules}]\n",
             "8: tail[0].rules: are nested too deeply (an alias may stand within its own anchor)",
         ),
+        (
+            '- file: a.log\n  group: g\n  maps: {"\\x1b[1m": {a: b}}\n  rules: [{events: ["{file|map}"]}]\n',
+            r"9: tail[0].rules[0].events[0]: there is no map 'file' (there are: \x1b[1m)",
+        ),
         ("tail: []\n", "6: tail: is given twice"),
     ],
 )

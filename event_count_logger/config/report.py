@@ -34,7 +34,7 @@ class Report:
         """Record a problem; one that is not fatal leaves the configuration usable."""
         if _normal(place) not in self._unusable:
             line = self._line_of(place)
-            self.problems.append(Problem(written(place), message, self._file, line, fatal))
+            self.problems.append(Problem(written(place), _printable(message), self._file, line, fatal))
 
     def unusable(self, place: Place, message: str) -> None:
         """Record a problem of a text, and ignore later problems at the same place."""
@@ -70,18 +70,17 @@ def written(place: Place) -> str:
     """Returns a place as text, such as `groups.web.intervals[1]` or `tail[0].rules[1].match`."""
     in_groups = place[:1] == ("groups",)  # a group may have a number for a name, which is an error
     steps = (
-        f"[{_printable(step)}]"
-        if (depth > 2 if in_groups else isinstance(step, int))
-        else f".{_printable(step)}"
+        f"[{step}]" if (depth > 2 if in_groups else isinstance(step, int)) else f".{step}"
         for depth, step in enumerate(place)
     )
-    return "".join(steps).removeprefix(".")
+    return _printable("".join(steps).removeprefix("."))
 
 
-def _printable(step: object) -> str:
-    r"""Returns a key with characters that act on a terminal escaped, such as `\x1b`."""
-    key = str(step)
-    return key if key.isprintable() else repr(key)[1:-1]
+def _printable(text: str) -> str:
+    r"""Returns text with characters that act on a terminal escaped, such as `\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _normal(place: Place) -> Place:
