@@ -234,6 +234,13 @@ def test_many_rules_with_first_each_have_their_lines(count: Count, condition: st
     assert counts(tally) == {**{f"n{digit}_a": 200 for digit in range(0, 10, 2)}, "b": 1000}
 
 
+def test_rule_with_many_conditions_has_its_lines(count: Count) -> None:
+    values = {f"v{number}": "x" for number in range(1500)}
+    rule = {"where": values, "events": ["{v0}"]}
+    data = [json.dumps(values), json.dumps({**values, "v1400": "y"})]
+    assert counts(count("\n".join([*data, ""]).encode(), rule, format="json")) == {"x": 1, "@unmatched": 1}
+
+
 def test_first_in_a_nested_list_does_not_hide_from_outer_rules(count: Count) -> None:
     inner = [{"match": "root", "first": True, "events": ["root"]}, {"events": ["no root"]}]
     tally = count(SSHD, {"match": "sshd", "rules": inner}, {"match": "root", "events": ["again"]})

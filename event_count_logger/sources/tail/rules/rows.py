@@ -95,7 +95,8 @@ class _SelectedRows(Rows):
 
     def select(self, found: Sequence[object], pattern: Pattern[str] | None = None) -> Rows:
         """Returns the rows for which `found` is true."""
-        if pattern or self._groups or self.n_layers < _MOST_LAYERS:
+        has_groups = bool(self._groups or (pattern and pattern.groupindex))
+        if has_groups or self.n_layers < _MOST_LAYERS:
             return super().select(found, pattern)
         each_found = iter(found)
         return self._outer.select([each and next(each_found) for each in self._found])
