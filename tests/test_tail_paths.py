@@ -32,6 +32,13 @@ ENTRY = "groups: {{g: {{intervals: [5m]}}}}\ntail:\n- {{file: '{file}', group: g
         ("/a/**/c.log", "/a/c.log", {}),
         ("/a/**/c.log", "/a/b/b/c.log", {}),
         ("/a/**", "/a/b/c", {}),
+        ("/a/[[]*.log", "/a/[d.log", {}),
+        ("/a/[]x].log", "/a/].log", {}),
+        ("/a/[!]-a].log", "/a/b.log", {}),
+        ("/a/[&&~~||^-].log", "/a/|.log", {}),
+        ("/a/[0-9-].log", "/a/-.log", {}),
+        ("/a/[b/c].log", "/a/[b/c].log", {}),
+        ("/a/(?P<host>[[b]+)/x.log", "/a/[b/x.log", {"host": "[b"}),
         ("/a/(?P<host>[^/]+)/x.log", "/a/b.c/x.log", {"host": "b.c"}),
         ("/a/(?P<host>[a-z]+)/x.log", "/a/b.c/x.log", None),
         (
@@ -106,12 +113,21 @@ def test_entry_knows_its_placeholders_and_keeps_its_source_id(config_file: Write
         ("a/(?P<host>[^/]+/b", "the capture at character 3 has no closing parenthesis"),
         ("a/(?P<host>**)", "a capture in it is not a regular expression: nothing to repeat"),
         ("a/(?P<host>b)(?P<host>c)", "a capture in it is not a regular expression: redefinition of group"),
+        ("[z-a].log", "the range z-a of a wildcard in it is empty"),
     ],
 )
-def test_invalid_capture_is_a_problem_of_the_file(config_file: Write, file: str, reason: str) -> None:
+def test_invalid_pattern_is_a_problem_of_the_file(config_file: Write, file: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_file(config_file(ENTRY.format(file=file)))
     assert f"tail[0].file: '{file}' is not a pattern of paths: {reason}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["file", "directory"])
+def test_path_that_is_not_utf8_is_a_problem_of_its_setting(config_file: Write, name: str) -> None:
+    tail = [{name: "a\udcff", "group": "g", "rules": []}]
+    with pytest.raises(ConfigError) as caught:
+        from_file(config_file(json.dumps({"groups": {"g": {"intervals": ["5m"]}}, "tail": tail})))
+    assert f"tail[0].{name}: 'a\\udcff' contains '\\udcff', which UTF-8 does not have" in str(caught.value)
 
 
 def test_path_is_counted_in_event_names(server: Server, run: Run, tmp_path: Path) -> None:

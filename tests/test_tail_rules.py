@@ -638,7 +638,7 @@ def test_rules_of_an_unknown_group_are_checked(config_file: Write) -> None:
         *(
             (
                 f'- {{group: g, rules: [], {name}: "\\ud800"}}\n',
-                f"6: tail[0].{name}: '\\ud800' has a character that no path can have",
+                f"6: tail[0].{name}: '\\ud800' contains '\\ud800', which UTF-8 does not have",
             )
             for name in ("file", "directory")
         ),

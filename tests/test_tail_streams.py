@@ -305,6 +305,12 @@ def test_reading_stops_while_redis_is_unavailable_and_nothing_counts_twice(
         ({"listen": "http://localhost:80"}, "'http://localhost:80' is not an address"),
         ({"file": "a", "encoding": "rot13"}, "tail[0].encoding: 'rot13' is not an encoding of text"),
         ({"file": "a", "encoding": "utf-32"}, "tail[0].encoding: 'utf-32' is not an encoding of text"),
+        ({"file": "a", "encoding": "idna"}, "tail[0].encoding: 'idna' is not an encoding of text"),
+        ({"file": "a", "encoding": "undefined"}, "tail[0].encoding: 'undefined' is not an encoding of text"),
+        (
+            {"file": "a", "encoding": "raw_unicode_escape"},
+            "encoding: 'raw_unicode_escape' is not an encoding",
+        ),
     ],
 )
 def test_problem_of_an_input_has_its_place(

@@ -12,7 +12,12 @@ from collections.abc import Iterator
 _CAPTURE = re.compile(r"\(\?P<([A-Za-z_][A-Za-z0-9_]*)>")
 
 #: Wildcards, by what they match. `**/` matches any number of directories, if it is a whole component.
-_WILDCARD = re.compile(r"(?P<all>(?:(?<=/)|^)\*\*/)|(?P<rest>(?<=/)\*\*$)|(?P<some>\*+)|\?|\[(!?)([^]]+)\]")
+_WILDCARD = re.compile(
+    r"(?P<all>(?:(?<=/)|^)\*\*/)|(?P<rest>(?<=/)\*\*$)|(?P<some>\*+)|\?|\[(!?)(\][^]/]*|[^]/]+)\]"
+)
+
+#: A range or one character within `[...]`.
+_RANGE = re.compile(r"(?P<first>.)-(?P<last>.)|.", re.DOTALL)
 
 #: The parts of a regular expression that decide where a parenthesis belongs to.
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^]\\])*\]|[()]", re.DOTALL)
@@ -30,17 +35,16 @@ class PathPattern:
         """Compile a pattern.
 
         Raises:
-            ValueError: A capture is not a valid regular expression.
+            ValueError: A capture is not a valid regular expression, or a wildcard has an empty range.
         """
         self._text = text
         parts = list(_parts(text))
         self.glob = "".join("*" if is_capture else part for part, is_capture in parts)
+        regex = "".join(part if is_capture else _regex(part) for part, is_capture in parts)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # about brackets in brackets, which are text
-                self._regex = re.compile(
-                    "".join(part if is_capture else _regex(part) for part, is_capture in parts), re.DOTALL
-                )
+                self._regex = re.compile(regex, re.DOTALL)
         except (re.error, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"a capture in it is not a regular expression: {error}") from error
         self.names = tuple(self._regex.groupindex)
@@ -103,6 +107,15 @@ def _regex(part: str) -> str:
         elif found[0] == "?":
             regex += "[^/]"
         else:
-            characters = found[5].replace("\\", r"\\").replace("^", r"\^")
-            regex += f"[{'^' if found[4] else ''}{characters}]"
+            regex += f"[{'^' if found[4] else ''}{''.join(map(_range, _RANGE.finditer(found[5])))}]"
     return regex + re.escape(part[end:])
+
+
+def _range(found: re.Match[str]) -> str:
+    """Returns a part of a set in a regular expression, from a range or a character."""
+    first, last = found["first"], found["last"]
+    if not first:
+        return re.escape(found[0])
+    if first > last:
+        raise ValueError(f"the range {found[0]} of a wildcard in it is empty")
+    return f"{re.escape(first)}-{re.escape(last)}"

@@ -40,9 +40,9 @@ _maps = mapping_of(text, _texts, "names to mappings of texts, such as {code: {i:
 def _path(value: object) -> str:
     path = text(value)
     try:
-        os.fsencode(path)
+        path.encode()
     except UnicodeEncodeError as error:
-        raise Invalid(f"{show(value)} has a character that no path can have") from error
+        raise Invalid(f"{show(value)} contains {path[error.start]!a}, which UTF-8 does not have") from error
     return path
 
 
@@ -53,7 +53,7 @@ def _path_pattern(value: object) -> str:
         PathPattern(pattern)
     except ValueError as error:
         is_secret = isinstance(value, FromEnvironment)
-        reason = "a capture in it is not a regular expression" if is_secret else error
+        reason = "a capture or wildcard in it is invalid" if is_secret else error
         raise Invalid(f"{show(value)} is not a pattern of paths: {reason}") from error
     return pattern
 
@@ -66,15 +66,24 @@ def _listen_address(value: object) -> ListenAddress:
         raise Invalid(f"{show(value)} is not an address: {error}") from error
 
 
+#: Text that encodings must give back. Codecs for other purposes replace the escapes, or reject it.
+_SAMPLE = "Az 09 \\u0041\n"
+
+
 @check("an encoding of text", "use for example latin-1, cp1252 or utf-16")
 def _encoding(value: object) -> str:
     try:
         name = codecs.lookup(text(value)).name.removesuffix("-sig")
-        if name.startswith("utf-16") or len("\n".encode(name)) == 1:
-            return name
+        is_usable = (
+            (name.startswith("utf-16") or len("\n".encode(name)) == 1)
+            and _SAMPLE.encode(name).decode(name, "replace") == _SAMPLE
+            and bytes(range(256)).decode(name, "replace").count("\n") <= 1
+        )
     except (LookupError, ValueError) as error:
         raise Mismatch from error
-    raise Mismatch
+    if not is_usable:
+        raise Mismatch
+    return name
 
 
 InputName = Literal["stdin", "journald", ""]
