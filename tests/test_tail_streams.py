@@ -232,7 +232,7 @@ def test_socket_counts_the_lines_of_several_clients(
 
 def test_packet_of_a_unix_socket_may_be_longer_than_64_kib(tmp_path: Path) -> None:
     address = f"unixgram:{tmp_path}/x.sock"
-    listener = Listener(ListenAddress.parse(address), TextFormat(), b"\n")
+    listener = Listener(ListenAddress.parse(address), TextFormat(), TextFormat())
     (stream,) = listener.streams()
     packet = b"line\n" * 30_000 + b"last"
     client = connected(address)
@@ -243,10 +243,34 @@ def test_packet_of_a_unix_socket_may_be_longer_than_64_kib(tmp_path: Path) -> No
     listener.close()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "packets", "lines"),
+    [
+        ("utf-8", [b"", b"line", b"", b"\n", b"\xef\xbb\xbfline\n", b""], "line\n\nline\n"),
+        ("utf-16-le", [b"a\0b\0\n\0c", b"d\0", b"e\0\n\0"], "ab\n\ufffd\nd\ne\n"),
+        ("utf-16", ["é".encode("utf-16-le"), b"\xfe\xff\0a", b"\xff\xfea\0", b"\xff"], "é\na\na\n\ufffd\n"),
+        ("cp1252", ["é".encode("cp1252")], "é\n"),
+    ],
+)
+def test_each_packet_is_a_text_of_its_own(
+    tmp_path: Path, encoding: str, packets: list[bytes], lines: str
+) -> None:
+    address = f"unixgram:{tmp_path}/x.sock"
+    listener = Listener(ListenAddress.parse(address), TextFormat(encoding), TextFormat())
+    (stream,) = listener.streams()
+    client = connected(address)
+    for packet in packets:
+        client.send(packet)
+    assert b"".join(stream.chunks(1 << 20, Until.RECORD)).decode() == lines
+    assert not stream.is_ended
+    client.close()
+    listener.close()
+
+
 @pytest.mark.parametrize("host", ["a..b", "a" * 70])
 def test_host_that_cannot_be_a_name_is_an_error_with_the_address(host: str) -> None:
     with pytest.raises(InputError, match=f"^tcp:{host}:80 cannot be opened: .*too long"):
-        Listener(ListenAddress.parse(f"tcp:{host}:80"), TextFormat(), b"\n")
+        Listener(ListenAddress.parse(f"tcp:{host}:80"), TextFormat(), TextFormat())
 
 
 def test_socket_in_use_is_an_error_that_names_it(

@@ -44,12 +44,13 @@ def open_input(
     """
     if config.input == "journald":
         return JournalInput(config, warn_once, once, from_start)
-    format = TextFormat(config.encoding, framing_of(config, limit))
+    framing = framing_of(config, limit)
+    format = TextFormat(config.encoding, framing)
     opener: Opener
     if config.listen and once:
         return StreamInput(NoStreams(), f"{config.listen} has no end, which --once would wait for")
     if config.listen:
-        opener = Listener(config.listen, format, format.newline)
+        opener = Listener(config.listen, format, TextFormat(framing=framing))
     elif config.input == "stdin":
         opener = StandardInput(format)
     elif _is_fifo(config.file):

@@ -24,7 +24,7 @@ from typing import Protocol
 from event_count_logger import keys
 from event_count_logger.config.listen_address import ListenAddress
 from event_count_logger.sources.tail.formats.framing import Until
-from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.formats.text_format import MARK_BYTES, TextFormat
 from event_count_logger.sources.tail.inputs.protocols import InputError
 from event_count_logger.sources.tail.inputs.record_buffer import RecordBuffer
 
@@ -61,7 +61,6 @@ class Stream:
         path: str,
         descriptor: int,
         format: TextFormat,
-        datagram_end: bytes = b"",
         taken: Callable[[bytes], object] = lambda data: None,
     ) -> None:
         """Takes what belongs to a stream.
@@ -70,7 +69,6 @@ class Stream:
             path: Name of the stream.
             descriptor: The file descriptor.
             format: Encoding and framing.
-            datagram_end: A newline, which ends the last line of each packet.
             taken: Called with all bytes in their order, as they are read or skipped.
         """
         self.path = path
@@ -79,7 +77,6 @@ class Stream:
         self.offset = 0
         self.is_ended = False
         self._buffer = RecordBuffer(format, taken)
-        self._datagram_end = datagram_end
         self._received_at = time.monotonic()
         self._events = select.poll()
         self._events.register(descriptor, select.POLLIN)
@@ -110,19 +107,35 @@ class Stream:
         if not self._events.poll(0):
             return None
         try:
-            data = os.read(self.descriptor, self._n_bytes())
+            return os.read(self.descriptor, _BLOCK)
         except BlockingIOError:  # another process reads from it, too
             return None
         except OSError:  # the other side has broken the connection
             return b""
-        if not self._datagram_end:
-            return data
-        return data if data.endswith(self._datagram_end) else data + self._datagram_end
+
+
+class Packets(Stream):
+    """The packets of a socket. Each packet is a text of its own, with complete lines."""
+
+    def __init__(self, path: str, descriptor: int, format: TextFormat, format_of_utf8: TextFormat) -> None:
+        """`format` is that of a packet, `format_of_utf8` the same for UTF-8."""
+        super().__init__(path, descriptor, format_of_utf8)
+        self._format = format
+
+    def _receive(self) -> bytes | None:
+        """Returns the lines of the next packet that is not empty, in UTF-8; None if none has arrived."""
+        try:
+            while self._events.poll(0):
+                data = os.read(self.descriptor, self._n_bytes())
+                text = self._format.text(data[:MARK_BYTES], is_whole=True)
+                if text and (lines := text.utf8(data, is_first=True)):
+                    return lines
+        except OSError:  # the packet was damaged
+            pass
+        return None
 
     def _n_bytes(self) -> int:
-        """Returns the number of bytes to read: a whole datagram, because its rest would be lost."""
-        if not self._datagram_end:
-            return _BLOCK
+        """Returns the number of bytes to read: a whole packet, because its rest would be lost."""
         answer = fcntl.ioctl(self.descriptor, termios.FIONREAD, bytes(struct.calcsize("i")))
         return max(_BLOCK, int.from_bytes(answer, sys.byteorder))
 
@@ -288,13 +301,13 @@ class Listener:
 
     is_complete = False
 
-    def __init__(self, address: ListenAddress, format: TextFormat, newline: bytes) -> None:
-        """Listens at an address; `newline` ends each packet.
+    def __init__(self, address: ListenAddress, format: TextFormat, format_of_utf8: TextFormat) -> None:
+        """Listens at an address; for the formats see `Packets`.
 
         Raises:
             InputError: It cannot listen at the address.
         """
-        self._address, self._format, self._newline = address, format, newline
+        self._address, self._format, self._format_of_utf8 = address, format, format_of_utf8
         self._connections: dict[Stream, socket.socket] = {}
         self._packets: Stream | None = None
         try:
@@ -318,7 +331,7 @@ class Listener:
         name = f"{self._address}"
         if self._address.is_datagram:
             if not self._packets:
-                self._packets = Stream(name, self._socket.fileno(), self._format, self._newline)
+                self._packets = Packets(name, self._socket.fileno(), self._format, self._format_of_utf8)
                 yield self._packets
             return
         with suppress(OSError):  # no further connection, or it is gone already
