@@ -47,9 +47,7 @@ def configure(tmp_path: Path, server: Server) -> Configure:
 
 
 def counted(server: Server) -> dict[str, int]:
-    with server.client as client:
-        found = {name: client.get(f"g:24h:cur:{name}") for name in ("line", "@unmatched", "@skipped")}
-    return {name: int(n) for name, n in found.items() if n}
+    return server.counts("g", "24h", "cur")
 
 
 def test_once_counts_each_entry_once(

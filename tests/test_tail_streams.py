@@ -45,9 +45,7 @@ def configure(tmp_path: Path) -> Configure:
 
 
 def counted(server: Server) -> dict[str, int]:
-    with server.client as client:
-        found = {name: client.get(f"g:24h:cur:{name}") for name in ("line", "@unmatched", "@skipped")}
-    return {name: int(n) for name, n in found.items() if n}
+    return server.counts("g", "24h", "cur")
 
 
 def n_sources(server: Server) -> int:
