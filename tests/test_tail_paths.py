@@ -12,6 +12,7 @@ from event_count_logger.config import from_file
 from event_count_logger.config.path_pattern import PathPattern, absolute, placeholders
 from event_count_logger.errors import ConfigError
 from event_count_logger.sources.tail.formats.text_format import TextFormat
+from event_count_logger.sources.tail.inputs.discovery import Checkpoint
 from event_count_logger.sources.tail.inputs.registry import Registry
 from tests.fixtures import Run, Write
 from tests.servers import Server
@@ -97,6 +98,34 @@ def test_rotated_file_below_a_symbolic_link_keeps_its_captures(tmp_path: Path) -
     registry.resume(checkpoint)
     (file,) = registry.files.values()
     assert file.constants["host"] == "one"
+    registry.close()
+
+
+def test_captures_of_a_link_to_a_file_outlive_the_link(tmp_path: Path) -> None:
+    pattern = PathPattern(f"{tmp_path}/(?P<host>[a-z]+).log")
+    (tmp_path / "17").write_text("line\n")
+    link = tmp_path / "one.log"
+    link.symlink_to("17")
+    registry = Registry(pattern, TextFormat(), print)
+    registry.begin(from_start=False)
+    link.unlink()
+    for _ in range(2):
+        checkpoint = Checkpoint.parse(str(registry.checkpoint(1)))
+        registry.close()
+        registry = Registry(pattern, TextFormat(), print)
+        registry.resume(checkpoint)
+        (file,) = registry.files.values()
+        assert file.constants["host"] == "one"
+    registry.close()
+
+
+def test_checkpoint_has_captures_only_if_the_path_does_not_show_them(tmp_path: Path) -> None:
+    (tmp_path / "one.log").write_text("line\n")
+    registry = Registry(PathPattern(f"{tmp_path}/(?P<host>[a-z]+).log"), TextFormat(), print)
+    registry.begin(from_start=False)
+    checkpoint = registry.checkpoint(1)
+    assert len(json.loads(str(checkpoint))[2][0]) == 8
+    assert Checkpoint.parse(str(checkpoint)) == checkpoint
     registry.close()
 
 

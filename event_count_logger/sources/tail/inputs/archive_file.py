@@ -52,6 +52,7 @@ class ArchiveFile(TailedFile):
         if found.status.st_mtime < checkpoint.modified - 1:  # compressing keeps the time, perhaps in seconds
             return None
         archive = cls(found, format)
+        archive.captures = checkpoint.captures
         if archive._resume(checkpoint):
             return archive
         archive.close()

@@ -69,6 +69,7 @@ class FileCheckpoint:
         modified: Time of the last modification that was read, Unix seconds.
         digest: Digest of the fingerprint at the offset.
         is_done: True if the file had been rotated and was read to its end.
+        captures: What the pattern captures from a symbolic link to the file; empty if `path` shows it.
     """
 
     path: str
@@ -79,6 +80,7 @@ class FileCheckpoint:
     modified: float
     digest: str
     is_done: bool = False
+    captures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -91,7 +93,9 @@ class Checkpoint:
     """The position of a source that tails files, stored in Redis as a JSON list:
 
         [number, done_until, [FILE, ...], machine]
-        FILE: [path, device, inode, generation, offset, modified, digest, is_done]
+        FILE: [path, device, inode, generation, offset, modified, digest, is_done, captures]
+
+    `captures` is left out if it is empty.
 
     Attributes:
         number: Number of the commit, which makes each position unique.
@@ -121,7 +125,7 @@ class Checkpoint:
             raise ValueError(f"{position[:60]!r} is not a position in log files") from error
 
     def __str__(self) -> str:
-        files = [astuple(file) for file in self.files]
+        files = [astuple(file)[: None if file.captures else -1] for file in self.files]
         return json.dumps((self.number, self.done_until, files, self.machine), separators=(",", ":"))
 
 

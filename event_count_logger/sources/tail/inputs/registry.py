@@ -218,12 +218,16 @@ class Registry:
         return kind.reopen(found, checkpoint, self._format)
 
     def _add(self, file: TailedFile) -> None:
+        self._set_constants(file)
+        self.files[file.identity] = file
+
+    def _set_constants(self, file: TailedFile) -> None:
         path = file.path
         captures = self._captures.get(path)
-        if captures is None:  # there is no file at the path now
-            captures = captures_of(self._pattern, path)
+        if captures is None:  # there is no file at the path now, or no link to it
+            captures = file.captures or captures_of(self._pattern, path)
+        file.captures = captures if captures != (self._pattern.captures(path) or {}) else {}
         file.constants = {"file": path, "file.name": os.path.basename(path), **captures}
-        self.files[file.identity] = file
 
     def _is_resolved(self, missing: _MissingFile, new: _Found, unreadable: set[tuple[int, int]]) -> bool:
         """Search the new files for a missing one or its copy; return whether the search is over.

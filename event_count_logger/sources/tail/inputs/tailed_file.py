@@ -37,6 +37,7 @@ class TailedFile:
         offset: Bytes read so far, up to the end of a record, or to a forced end; see framing.py.
         size: Size of the file when its content was last checked.
         constants: Values of placeholders for the path of the file and its parts.
+        captures: Those of them that only a symbolic link shows.
         n_skipped: Lines and records that were too long; the caller counts them and resets the number.
         is_rotated: True if the file was renamed by rotation.
         is_final: True if the last line is complete without a newline, because nothing is written any more.
@@ -59,6 +60,7 @@ class TailedFile:
         self.offset = offset
         self.size = status.st_size
         self.constants: Mapping[str, str] = {}
+        self.captures: Mapping[str, str] = {}
         self.n_skipped = 0
         self.error: OSError | None = None
         self.is_rotated = self.is_at_end = self.is_deleted = self.is_truncated = False
@@ -94,6 +96,7 @@ class TailedFile:
             OSError: The file cannot be opened, or was replaced.
         """
         file = cls(checkpoint.path, open_file(found), checkpoint.offset, format)
+        file.captures = checkpoint.captures
         is_reused = file.identity == checkpoint.identity and file.generation != checkpoint.generation
         has_content = file.size >= checkpoint.offset and file.checkpoint.digest == checkpoint.digest
         if has_content and not is_reused:
@@ -104,9 +107,15 @@ class TailedFile:
     @property
     def checkpoint(self) -> FileCheckpoint:
         """Checkpoint at the current offset."""
-        digest, is_done = self._fingerprint.digest, self.is_rotated and self.is_read
         return FileCheckpoint(
-            self.path, *self.identity, self.generation, self.offset, self.modified, digest, is_done
+            self.path,
+            *self.identity,
+            self.generation,
+            self.offset,
+            self.modified,
+            self._fingerprint.digest,
+            self.is_rotated and self.is_read,
+            self.captures,
         )
 
     @property
