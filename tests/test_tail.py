@@ -406,6 +406,36 @@ def test_copy_of_a_file_deleted_later_counts_once(
     assert caught_up.counts(Until.FILE) == {"line": n}
 
 
+def test_copy_with_a_date_before_its_suffix_counts_once(caught_up: Following) -> None:
+    caught_up.entry["file"] = str(caught_up.path.with_name("*.log"))
+    caught_up.start(from_start=True)
+    assert caught_up.counts() == {"line": 10}
+    shutil.copyfile(caught_up.path, caught_up.path.with_name("app-20261125.log"))
+    caught_up.path.unlink()
+    for _ in range(2):
+        assert caught_up.counts() == {"line": 10}
+        caught_up.start()
+
+
+def test_copy_of_a_deleted_file_counts_once_if_killed_in_a_search(following: Following) -> None:
+    following.entry["file"] = str(following.path.with_name("*.log"))
+    other = following.path.with_name("other.log")
+    following.start()
+    following.write(*range(5))
+    following.write("other", path=other)
+    assert following.counts() == {"line": 6}
+    assert following.tail
+    os.truncate(other, 0)
+    following.tail.advance()
+    shutil.copyfile(following.path, following.rotated())
+    following.path.unlink()
+    following.tail.advance()  # looks for the content of the other file, and opens nothing new
+    following.tail.commit()
+    following.write(5)
+    following.start()
+    assert following.counts() == {"line": 7}
+
+
 @pytest.mark.parametrize("n_reads", [0, 1, 2])
 def test_copy_of_a_deleted_file_has_its_last_record_once_after_a_kill(
     following: Following, n_reads: int
@@ -536,6 +566,21 @@ def test_all_files_of_a_pattern_are_followed(following: Following) -> None:
     assert following.counts() == {"line": 6}
 
 
+def test_file_that_gets_its_name_later_is_known_by_it(following: Following) -> None:
+    following.entry["file"] = str(following.path.with_name("app*"))
+    following.entry["rules"] = [{"match": "^line", "events": ["{file.name}"]}]
+    following.start()
+    first = following.path.with_name("app.new")
+    following.write(1, path=first)
+    assert following.counts() == {"app.new": 1}
+    first.rename(following.path)
+    following.write(2)
+    assert following.counts() == {"app.new": 1, "app.log": 1}
+    following.copy_and_truncate()
+    following.write(3)
+    assert following.counts() == {"app.new": 1, "app.log": 2}
+
+
 def test_target_of_a_symbolic_link_is_followed(following: Following) -> None:
     first, second = following.path.with_name("1st.log"), following.path.with_name("2nd.log")
     following.write(1, path=first)
@@ -558,6 +603,21 @@ def test_two_tails_of_one_file_count_each_line_once(following: Following) -> Non
         following.read()
         other.read()
         assert following.counts() == other.counts() == {"line": n}
+    other.stop()
+
+
+def test_second_tail_continues_after_a_truncation(following: Following) -> None:
+    following.start()
+    other = copy.copy(following)
+    other.tail = None
+    other.start()
+    following.write(*range(5))
+    assert following.counts() == other.counts() == {"line": 5}
+    os.truncate(following.path, 0)
+    assert following.counts() == {"line": 5}
+    following.write(5)
+    other.counts()  # begins again at the position of the first one
+    assert following.counts() == other.counts() == {"line": 6}
     other.stop()
 
 

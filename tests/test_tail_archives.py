@@ -138,6 +138,17 @@ def test_same_content_in_two_files_counts_once(archives: Archives, other: str) -
         assert archives.counts() == {"line": n}
 
 
+def test_rotated_file_that_had_no_successor_counts_once_compressed(archives: Archives) -> None:
+    archives.write(*range(5), path=archives.rotated())
+    archives.start(from_start=True)
+    assert archives.counts() == {"line": 5}
+    archives.write(5)
+    archives.compress()
+    for _ in range(2):
+        assert archives.counts() == {"line": 6}
+        archives.start(from_start=True)
+
+
 def test_large_archive_continues_after_each_kill(
     archives: Archives, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:

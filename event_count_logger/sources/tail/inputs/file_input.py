@@ -104,11 +104,9 @@ class FileInput:
         with the same identity would alternate, each reading its files from their start.
         """
         checkpoint = Checkpoint.parse(stored)
-        known = {file.identity for file in self._committed.files}
-        files = self._registry.files.values()
-        has_known = any(file.identity in known and not file.is_deleted for file in files)
         is_newer = checkpoint.number >= self.number
-        if is_newer and has_known and not self._registry.recognizes(checkpoint):
+        has_known = is_newer and self._registry.recognizes(self._committed)  # not after a truncation
+        if has_known and not self._registry.recognizes(checkpoint):
             raise self._foreign
 
     def close(self) -> None:

@@ -131,9 +131,12 @@ class Registry:
         """Returns the offsets of all files, for the commit of that number."""
         missing = (file.checkpoint for file in self._missing)
         # A file that was not read, or is deleted, is left out: another file would be mistaken for it later.
-        present = (file.checkpoint for file in self.files.values() if file.offset and not file.is_finished)
-        finished = (file.modified for file in self.files.values() if file.is_finished)
-        return Checkpoint(number, max([self._done_until, *finished]), (*missing, *present))
+        # A deleted file stays as long as a copy of it may exist that the last scan did not open.
+        is_settled = self._is_stable and not self._is_waiting
+        finished = [file for file in self.files.values() if is_settled and file.is_finished]
+        present = (file.checkpoint for file in self.files.values() if file.offset and file not in finished)
+        done_until = max([self._done_until, *(file.modified for file in finished)])
+        return Checkpoint(number, done_until, (*missing, *present))
 
     def begin(self, from_start: bool) -> None:
         """Open the files of a new source, at their start or end; rotated files are opened at their end."""
@@ -175,13 +178,13 @@ class Registry:
             if file.is_truncated:
                 self._missing.append(_MissingFile(file.checkpoint, file.size - file.offset))
                 self._close_file(file)
-        listing = self._discover(self.checkpoint(0).files)
+        known = [missing.checkpoint for missing in self._missing]
+        known += [file.checkpoint for file in self.files.values()]  # also of those that leave the checkpoint
+        listing = self._discover(known)
         found = {each.identity: each for each in listing.files}
         now = time.monotonic()
         self._stable_at = now if listing.is_stable else self._stable_at
         self._is_stable = listing.is_stable or now > self._stable_at + _UNSTABLE_S
-        for identity in found.keys() & self.files.keys():
-            self.files[identity].is_rotated = found[identity].is_rotated
         new = {identity: found[identity] for identity in found.keys() - self.files.keys()}
         for directory, error in listing.unreadable.items():
             self._warn_unreadable(directory, error)
@@ -189,9 +192,21 @@ class Registry:
         for missing in self._missing:
             missing.is_unreadable = os.path.dirname(missing.checkpoint.path) in listing.unreadable
         self._missing = [each for each in self._missing if not self._is_resolved(each, new, unreadable)]
+        self._follow_names(found, listing)
         if not self._is_waiting:  # otherwise a new file may be a missing one
             self._open_new({identity: new[identity] for identity in new.keys() - unreadable})
         self._close_gone(found, listing.unreadable)
+
+    def _follow_names(self, found: _Found, listing: Listing) -> None:
+        """Update the paths of open files, because a file may be created under one name and get another."""
+        names = {(each.identity, each.original_path) for each in listing.files}
+        for identity in found.keys() & self.files.keys():
+            file, each = self.files[identity], found[identity]
+            file.is_rotated = each.is_rotated
+            # The copies of a truncated file have its earlier name.
+            if each.is_input and (identity, file.path) not in names and file.is_intact:
+                file.path = each.original_path
+                self._set_constants(file)
 
     def close(self) -> None:
         """Close all files."""
@@ -292,7 +307,11 @@ class Registry:
         if not is_readable(found.path):
             return False
         with self._warning_if_unreadable(found.path), closing(ArchiveFile(found, self._format)) as archive:
-            others = [other for other in self.files.values() if other.path == archive.path]
+            others = [
+                other
+                for other in self.files.values()
+                if other.path == archive.path or found.may_come_from(other.path)
+            ]
             return any(archive.has_content_of(other) for other in others)
         return True
 
