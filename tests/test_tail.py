@@ -436,6 +436,19 @@ def test_copy_of_a_deleted_file_counts_once_if_killed_in_a_search(following: Fol
     assert following.counts() == {"line": 7}
 
 
+def test_copy_of_a_file_truncated_and_deleted_counts_once(caught_up: Following) -> None:
+    caught_up.read()
+    caught_up.copy_and_truncate()
+    caught_up.path.unlink()
+    caught_up.write(5)
+    assert caught_up.tail
+    caught_up.stopping.set()  # the directories are scanned, and no file is read
+    caught_up.tail.advance()
+    caught_up.tail.commit()
+    caught_up.start()
+    assert caught_up.counts() == {"line": 6}
+
+
 @pytest.mark.parametrize("n_reads", [0, 1, 2])
 def test_copy_of_a_deleted_file_has_its_last_record_once_after_a_kill(
     following: Following, n_reads: int

@@ -141,7 +141,8 @@ class TailedFile:
     @property
     def is_finished(self) -> bool:
         """True if the file is deleted and read to its end; an incomplete last record may be in a copy."""
-        return self.is_deleted and self.is_at_end and (self.is_read or self.is_copied)
+        is_at_end = self.is_deleted and self.is_at_end and self.is_intact  # it may have been truncated before
+        return is_at_end and (self.is_read or self.is_copied)
 
     def check_deletion(self) -> None:
         """Update `is_deleted`."""
