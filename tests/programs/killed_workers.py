@@ -55,7 +55,7 @@ def main() -> None:
         if pid == 0:
             work(number, names[-1], page)
         running.append(pid)
-        if some.random() < 0.5:
+        if some.random() < 0.2:
             while not page[2 * number + 1]:  # a busy machine may need long until the first call has ended
                 time.sleep(0.001)
         time.sleep(some.uniform(0, 0.12 / at_once))

@@ -30,7 +30,7 @@ def main() -> None:
                 for event in ("a", "b"):
                     logger[name].log(event)
                 logged[name] += 1
-                time.sleep(0.003)
+                time.sleep(0.01)
     print(json.dumps(logged))
 
 
