@@ -67,11 +67,6 @@ class TextFormat:
         self._framing = framing
 
     @property
-    def newline(self) -> bytes:
-        """The bytes of a newline."""
-        return "\n".encode(self._without_mark)
-
-    @property
     def _without_mark(self) -> str:
         return "utf-16-le" if self._encoding == "utf-16" else self._encoding
 
