@@ -221,6 +221,16 @@ def masters(prefix: str) -> str:
     return f"{prefix}:@masters"
 
 
+def services(prefix: str) -> str:
+    """Returns the key of the hash of exporters and alerters of the group, with their last heartbeats."""
+    return f"{prefix}:@services"
+
+
+def alerts(prefix: str) -> str:
+    """Returns the key of the hash with the states of the alerts of the group; see alert.lua."""
+    return f"{prefix}:@alerts"
+
+
 def intervals(prefix: str) -> str:
     """Returns the key of the hash of interval to the last time processes counted in it, in Unix seconds."""
     return f"{prefix}:@intervals"

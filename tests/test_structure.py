@@ -37,6 +37,8 @@ ROOMS = (
     "logger",
     "testing",
     "pytest_plugin",
+    "export",
+    "alerts",
     "top",
     "render",
     "service",

@@ -124,9 +124,9 @@ def reader(
     chosen_format = _choose_format(output_format, as_json)
     if chosen_format in _MONITORING:
         _check_monitoring_options(options, chosen_format, group_name)
-        from event_count_logger.cli.export import export
+        from event_count_logger.cli.monitoring import print_values
 
-        export(from_file(config_file), group_name, chosen_format, options["interval"])
+        print_values(from_file(config_file), group_name, chosen_format, options["interval"])
         return
     output = _choose_output(options)
     if chosen_format in _FEEDS:

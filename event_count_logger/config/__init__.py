@@ -13,8 +13,12 @@ from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config import yaml_file
+from event_count_logger.config.alert_settings import AlertRule, NotifyConfig, Threshold
+from event_count_logger.config.alerts import check_alerts, check_notify
 from event_count_logger.config.choices import choices
 from event_count_logger.config.environment import Expansion
+from event_count_logger.config.export import check_export
+from event_count_logger.config.export_settings import ExportConfig
 from event_count_logger.config.group_settings import (
     FOR_ALL_GROUPS,
     Durability,
@@ -44,18 +48,21 @@ from event_count_logger.config.templates import Template
 from event_count_logger.errors import ConfigError, Problem
 
 #: Known keys of the top level: the sections of this package, and the settings for all groups.
-_KEYS = ("groups", "redis", "serve", "grafana", "tail", *FOR_ALL_GROUPS)
+_KEYS = ("groups", "redis", "serve", "grafana", "tail", "export", "notify", "alerts", *FOR_ALL_GROUPS)
 
 __all__ = [
     "EPOCH",
     "EPOCH_MS",
     "ISO",
     "Address",
+    "AlertRule",
     "Config",
     "Durability",
+    "ExportConfig",
     "GrafanaConfig",
     "GroupConfig",
     "Layout",
+    "NotifyConfig",
     "RedisConfig",
     "SentinelConfig",
     "ServeConfig",
@@ -67,6 +74,7 @@ __all__ = [
     "TailSession",
     "TailTime",
     "Template",
+    "Threshold",
     "from_dicts",
     "from_file",
 ]
@@ -131,17 +139,32 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     named = sections["groups"] if isinstance(sections["groups"], Mapping) else {}
     tail = check_tail(content.get("tail"), groups, named, base, report)
     _check_grafana(grafana.get("group"), groups, named, report)
+    export = check_export(content.get("export"), groups, named, base, report)
+    notify = check_notify(content.get("notify"), report)
+    alerts = check_alerts(content.get("alerts"), groups, named, notify, report)
     problems = sorted(report.problems, key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):
         raise ConfigError(problems)
     groups = with_bucket_events(groups, tail)
-    return Config(groups, redis, file, tuple(problems), ServeConfig(**serve), GrafanaConfig(**grafana), tail)
+    return Config(
+        groups,
+        redis,
+        file,
+        tuple(problems),
+        ServeConfig(**serve),
+        GrafanaConfig(**grafana),
+        tail,
+        export,
+        notify,
+        alerts,
+    )
 
 
 def _check_unknown_keys(content: Mapping[Any, Any], report: Report) -> None:
     """Report unknown keys of the top level that resemble known ones.
 
-    A section that resembles `serve`, `grafana` or `tail` may belong to another program: this is a warning.
+    A section that resembles one other than `groups` and `redis` may belong to another program: this is a
+    warning.
     """
     for key, value in content.items():
         meant = None if key in _KEYS else similar(key, _KEYS)

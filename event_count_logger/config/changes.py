@@ -31,7 +31,7 @@ def changes(old: Config, new: Config) -> list[str]:
         "changed": {name for name in both if old.groups[name] != new.groups[name]},
     }
     of_groups = [f"groups {word}: {', '.join(sorted(names))}" for word, names in groups.items() if names]
-    sections = ("serve", "grafana", "tail")
+    sections = ("serve", "grafana", "tail", "export", "notify", "alerts")
     return of_groups + [f"{each} changed" for each in sections if getattr(old, each) != getattr(new, each)]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
+from event_count_logger.config.alert_settings import AlertRule, NotifyConfig
 from event_count_logger.config.checks import (
     Invalid,
     Mismatch,
@@ -17,6 +19,7 @@ from event_count_logger.config.checks import (
     whole_number,
 )
 from event_count_logger.config.choices import choices
+from event_count_logger.config.export_settings import ExportConfig
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.redis_settings import RedisConfig
 from event_count_logger.config.settings import section, setting, settings_of
@@ -111,6 +114,9 @@ class Config:
         serve: Access to the HTTP server.
         grafana: The event that counts the sessions of Grafana's dashboards.
         tail: The log files that are followed.
+        export: The database for finished intervals; None without one.
+        notify: The targets of notifications by name.
+        alerts: The rules of alerts.
     """
 
     groups: Mapping[str, GroupConfig]
@@ -120,6 +126,9 @@ class Config:
     serve: ServeConfig = ServeConfig()
     grafana: GrafanaConfig = GrafanaConfig()
     tail: tuple[TailConfig, ...] = ()
+    export: ExportConfig | None = None
+    notify: Mapping[str, NotifyConfig] = field(default_factory=dict)
+    alerts: tuple[AlertRule, ...] = ()
 
     def group(self, name: str) -> GroupConfig:
         """Returns the group of that name.

@@ -25,7 +25,10 @@ class Service:
     """
 
     def __init__(
-        self, config_file: str, section: Literal["groups", "tail"], describe: Callable[[Config], str]
+        self,
+        config_file: str,
+        section: Literal["groups", "tail", "export", "alerts"],
+        describe: Callable[[Config], str],
     ) -> None:
         """Installs the handler of SIGHUP, then reads the configuration. `step` does the reload.
 

@@ -15,6 +15,7 @@ from event_count_logger.store.results import (
     SessionAction,
     declared_first,
 )
+from event_count_logger.store.services import ServiceInfo
 from event_count_logger.store.sources import prune_every_s
 from event_count_logger.store.store import Store
 
@@ -27,6 +28,7 @@ __all__ = [
     "Reading",
     "RejectedKey",
     "Rotation",
+    "ServiceInfo",
     "SessionAction",
     "Store",
     "confirmation_s",

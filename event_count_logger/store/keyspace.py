@@ -79,6 +79,8 @@ class Keyspace:
             keys.idle(name): "zset",
             keys.created(name): "hash",
             keys.intervals(name): "hash",
+            keys.services(name): "hash",
+            keys.alerts(name): "hash",
         }
         types |= LAYOUTS[group.layout].expected_types(group)
         return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}

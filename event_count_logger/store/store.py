@@ -11,6 +11,7 @@ from event_count_logger.store.masters import Masters
 from event_count_logger.store.reads import Reads
 from event_count_logger.store.rotation import Rotator
 from event_count_logger.store.servers import Servers
+from event_count_logger.store.services import Services
 from event_count_logger.store.sharded_reads import ShardedReads
 from event_count_logger.store.sources import Sources
 
@@ -26,7 +27,8 @@ class Store:
         reads: Counts, history and totals of any group.
         shard_reads: The same of a group that is not split, or of one shard.
         rotation: Rotation of intervals.
-        masters: Heartbeats.
+        masters: Heartbeats of masters.
+        services: Heartbeats of exporters and alerters.
         sources: Positions of sources.
         keyspace: Keys of a group and their types.
         servers: Settings and permissions of each server.
@@ -41,6 +43,7 @@ class Store:
         self.shard_reads = Reads(self.client)
         self.reads = ShardedReads(self.shard_reads)
         self.masters = Masters(self.client)
+        self.services = Services(self.client)
         self.sources = Sources(self.client)
         self.keyspace = Keyspace(self.client)
         self.rotation = Rotator(self.client, self.keyspace)

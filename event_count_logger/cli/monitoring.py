@@ -12,7 +12,7 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 
 
-def export(config: Config, group_name: str | None, chosen_format: str, interval: str | None) -> None:
+def print_values(config: Config, group_name: str | None, chosen_format: str, interval: str | None) -> None:
     """Print a group, or all groups that are not hidden, as `munin`, `openmetrics` and so on.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Alerts: rules over finished intervals, their states, and notifications."""

@@ -1,0 +1,201 @@
+"""The settings of alerts: rules over finished intervals, and the targets of notifications."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from event_count_logger.config.checks import (
+    Invalid,
+    Mismatch,
+    boolean,
+    check,
+    check_each,
+    duration,
+    event_id,
+    items,
+    line,
+    list_of,
+    one_of,
+    show,
+    text,
+    whole_number,
+)
+from event_count_logger.config.environment import FromEnvironment
+from event_count_logger.config.settings import section, setting, settings_of
+
+#: How bad it is if a rule fires.
+Severity = Literal["warning", "critical"]
+
+_PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+
+#: Seconds that a notification may take.
+_TIMEOUT_S = 30.0
+
+
+class Threshold(NamedTuple):
+    """A limit of a value.
+
+    Attributes:
+        value: The limit.
+        is_percent: True if it is a share, in percent of the events in `of`.
+    """
+
+    value: float
+    is_percent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{'%' if self.is_percent else ''}"
+
+
+@check("a number of 0 or more, or a percentage", "for example 100 or 5%", kind="a number, or a percentage")
+def _threshold(value: object) -> Threshold:
+    given = value.as_number() if isinstance(value, FromEnvironment) else value
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        if not 0 <= given < math.inf:
+            raise Invalid(f"{show(value)} is not 0 or more: counts are never negative")
+        return Threshold(float(given))
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise Mismatch
+    return Threshold(float(match[1]), is_percent=True)
+
+
+@check(
+    "an event ID, a pattern such as 'status_5*', or a list of these", kind="an event ID, a pattern, or a list"
+)
+def _events(value: object) -> tuple[str, ...]:
+    return check_each(enumerate([value] if isinstance(value, str) else items(value)), event_id)
+
+
+@check("a target", kind="a target, or a list")
+def _targets(value: object) -> tuple[str, ...]:
+    return check_each(enumerate([value] if isinstance(value, str) else items(value)), line)
+
+
+@section
+class AlertRule:
+    """A rule that fires when finished intervals of a group breach a threshold, or when they are stale.
+
+    Attributes:
+        name: Its name, unique among all rules.
+    """
+
+    name: str = setting(line, example="many errors", since="2.0", meaning="Name of the alert, unique.")
+    group: str = setting(line, example="requests", since="2.0", meaning="Group whose counts are compared.")
+    event: tuple[str, ...] = setting(
+        _events,
+        default=(),
+        since="2.0",
+        meaning="Event, pattern or list of both, whose counts are added up. In a pattern, `*` stands for any "
+        "text.",
+    )
+    interval: str | None = setting(
+        line,
+        default=None,
+        default_text="the only interval of the group; with `stale`, all intervals",
+        since="2.0",
+        meaning="Interval whose finished counts are compared.",
+    )
+    above: Threshold | None = setting(
+        _threshold,
+        default=None,
+        since="2.0",
+        meaning="Limit above which the rule fires: a count per interval, or a percentage of the events in "
+        "`of`.",
+    )
+    below: Threshold | None = setting(
+        _threshold,
+        default=None,
+        since="2.0",
+        meaning="Limit below which the rule fires, also when nothing was counted.",
+    )
+    of: tuple[str, ...] = setting(
+        _events,
+        default=(),
+        since="2.0",
+        meaning="Events of which a percentage is taken, as in `event`.",
+    )
+    n_in_a_row: int = setting(
+        whole_number(1, 1000),
+        default=1,
+        name="for",
+        unit="intervals",
+        since="2.0",
+        meaning="Finished intervals in a row that must breach the limit.",
+    )
+    stale: bool = setting(
+        boolean,
+        default=False,
+        since="2.0",
+        meaning="Fire while an interval is overdue, or while the group has no master.",
+    )
+    severity: Severity = setting(
+        one_of("critical", "warning"),
+        default="critical",
+        since="2.0",
+        meaning="State in Nagios, and limit in Munin: `warning` or `critical`.",
+    )
+    notify: tuple[str, ...] = setting(
+        _targets,
+        default=(),
+        since="2.0",
+        meaning="Targets of the section `notify`. Without any, the alert is only shown.",
+    )
+    repeat: float | None = setting(
+        duration,
+        default=None,
+        default_text="never",
+        since="2.0",
+        meaning="Time after which a notification is repeated while the alert lasts.",
+    )
+
+
+@check("a list", kind="a list of URLs")
+def _urls(value: object) -> tuple[str, ...]:
+    return check_each(enumerate([value] if isinstance(value, str) else items(value)), _url)
+
+
+def _url(value: object) -> str:
+    """Accept a URL; messages do not show it, because it may contain a password."""
+    if not isinstance(value, str) or "://" not in value or not value.isprintable():
+        raise Invalid("is not a URL of apprise, such as mailto://user:password@example.org")
+    return str(value)
+
+
+@section
+class NotifyConfig:
+    """A target of notifications: URLs of apprise, or a command."""
+
+    urls: tuple[str, ...] = setting(
+        _urls,
+        default=(),
+        repr=False,
+        since="2.0",
+        meaning="URLs of apprise. A target that is a list has only these.",
+    )
+    command: tuple[str, ...] = setting(
+        list_of(text, "a list of strings"),
+        default=(),
+        since="2.0",
+        meaning="Program with its arguments. It reads one JSON object on standard input.",
+    )
+    timeout_s: float = setting(
+        duration,
+        default=_TIMEOUT_S,
+        name="timeout",
+        since="2.0",
+        meaning="Time that one attempt may take.",
+    )
+
+
+ALERT = settings_of(AlertRule)
+
+NOTIFY = settings_of(NotifyConfig)
+
+
+def as_section(value: object) -> object:
+    """Returns a target as a mapping of settings; a list or a string has URLs only."""
+    return value if isinstance(value, Mapping) else {"urls": value}

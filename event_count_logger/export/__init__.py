@@ -1,0 +1,1 @@
+"""Finished intervals in a database."""
