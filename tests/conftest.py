@@ -24,9 +24,13 @@ from event_count_logger.store import Store
 from tests import groups
 from tests.fixtures import Make, Run, Start, Write
 from tests.servers import BINARIES, Proxy, Server, wait_until
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+
+#: The scripts of this project.
+_SCRIPTS = ("ecl", "ecl_master", "ecl_reader", "ecl_log_event")
 
 #: Version 1.1 of this package, installed by scripts/previous.
 OLD_FOLDER = Path(sys.prefix) / "event-count-logger-1.1"
@@ -269,21 +273,33 @@ def all_messages(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
+@pytest.fixture(scope="session")
+def _warm() -> Iterator[Callable[[], WarmProcess]]:
+    made: list[WarmProcess] = []
+
+    def get() -> WarmProcess:
+        if not made:
+            made.append(WarmProcess())
+        return made[0]
+
+    yield get
+    for process in made:
+        process.close()
+
+
 @pytest.fixture
-def run() -> Run:
+def run(_warm: Callable[[], WarmProcess]) -> Run:
     """Runs one of the project's commands to its end."""
 
     def run(
         *command: object, input: str | None = None, timeout: float = 60, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         name, *arguments = map(str, command)
+        words, variables = [str(BIN / name), *arguments], {**os.environ, **environment}
+        if name in _SCRIPTS and input is None and _warm().can_run(variables):
+            return _warm().run(words, variables, timeout)
         return subprocess.run(
-            [str(BIN / name), *arguments],
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, **environment},
+            words, input=input, capture_output=True, text=True, timeout=timeout, env=variables
         )
 
     return run
