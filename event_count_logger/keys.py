@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
+from event_count_logger.intervals import NAME as _INTERVAL_NAME
+
 #: The current interval and the last one.
 Half = Literal["cur", "last"]
 
@@ -35,7 +37,7 @@ GROUP_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _RESERVED = "@"
 
 #: The form of a counter's key; see `parse_counter`.
-_COUNTER = re.compile(rf"({GROUP_NAME.pattern}):([0-9.]+[smhSMH]):(cur|last):(.+)")
+_COUNTER = re.compile(rf"({GROUP_NAME.pattern}):({_INTERVAL_NAME}):(cur|last):(.+)")
 
 #: The most bytes of an ID, in UTF-8.
 _LONGEST_ID = 512
@@ -46,7 +48,7 @@ _BUCKET = ":le:"
 
 _OF_BUCKET = re.compile(rf"(.+){_BUCKET}(-?(?:0|[1-9][0-9]{{0,300}})(?:\.[0-9]{{0,300}}[1-9])?)")
 #: The form of an interval's keys after the prefix.
-_OF_INTERVAL = r"[0-9.]+[smhSMH]:(?:@|(?:cur|last)(?::|\Z))"
+_OF_INTERVAL = rf"{_INTERVAL_NAME}:(?:@|(?:cur|last)(?::|\Z))"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import ConfigError, EventCountLogger
-from event_count_logger.config import Config, RedisConfig, SessionsConfig, from_dicts, from_file
+from event_count_logger.config import Config, History, RedisConfig, SessionsConfig, from_dicts, from_file
 from tests.fixtures import Write
 
 KNOWN_GROUP_KEYS = (
@@ -26,7 +26,7 @@ YAML_MAPPING = "YAML reads 'a: b' as a mapping; put it in quotes"
 NOT_YAML = "is not valid YAML:"
 QUOTE = "(quote text that begins with '&', '*' or '!')"
 SECTIONS = "is not a mapping with the sections 'groups' and 'redis'"
-NOT_AN_INTERVAL = "is not an interval (use <number><s|m|h>, for example 5m)"
+NOT_AN_INTERVAL = "is not an interval (use <number><s|m|h|d|w>, for example 5m)"
 ADDRESSES = "(use redis://..., rediss://..., unix://...)"
 
 
@@ -71,6 +71,7 @@ def problems(path: Path) -> list[str]:
             "3: groups.web.intervals[0]: '1.0005s' is not a whole number of milliseconds",
         ),
         (intervals("[1h, 60s, 1M]"), "3: groups.web.intervals[2]: '1M' is as long as '60s'"),
+        (intervals("[24h, 1d]"), "3: groups.web.intervals[1]: '1d' is as long as '24h'"),
         (
             intervals("[]"),
             "3: groups.web.intervals: is empty: a group needs at least one interval, for example [5m]",
@@ -141,22 +142,42 @@ def problems(path: Path) -> list[str]:
         ),
         (
             web("expire_after: 72"),
-            "4: groups.web.expire_after: 72 is not a length of time (use <number><s|m|h>, for example 72h)",
+            "4: groups.web.expire_after: 72 is not a length of time (use <number><s|m|h|d|w|y>, for "
+            "example 72h)",
         ),
         (
             web("history: 1000000000"),
-            "4: groups.web.history: 1000000000 is not a whole number from 0 to 100000",
+            "4: groups.web.history: 1000000000 is not a whole number from 0 to 100000, "
+            "a length of time, or a mapping of intervals to these",
         ),
-        (web("history: -1"), "4: groups.web.history: -1 is not a whole number from 0 to 100000"),
+        (
+            web("history: {5m: -1}"),
+            "4: groups.web.history[5m]: -1 is not a whole number from 0 to 100000, or a length of time "
+            "(for example 7d)",
+        ),
+        (
+            web("history: 1 week"),
+            "4: groups.web.history: '1 week' is not a length of time (use <number><s|m|h|d|w|y>, for "
+            "example 1w)",
+        ),
+        (web("history: 3y"), "4: groups.web.history: '3y' has 315,360 intervals of '5m', more than 100,000"),
+        (
+            web("history: {5m: 3y}"),
+            "4: groups.web.history[5m]: '3y' has 315,360 intervals of '5m', more than 100,000",
+        ),
+        (
+            web("history: {1h: 3y}"),
+            "4: groups.web.history[1h]: is not an interval of the group (configured: 5m)",
+        ),
         (web("sessions: [a]"), "4: groups.web.sessions: is not a mapping of settings"),
         (
             web("sessions:\n      timeout: 900"),
-            "5: groups.web.sessions[timeout]: 900 is not a length of time (use <number><s|m|h>, for "
+            "5: groups.web.sessions[timeout]: 900 is not a length of time (use <number><s|m|h|d|w|y>, for "
             "example 72h)",
         ),
         (
             web("sessions:\n      expire_after: 0"),
-            "5: groups.web.sessions[expire_after]: 0 is not a length of time (use <number><s|m|h>, for "
+            "5: groups.web.sessions[expire_after]: 0 is not a length of time (use <number><s|m|h|d|w|y>, for "
             "example 72h)",
         ),
         (
@@ -549,8 +570,8 @@ def test_group_is_split_into_shards() -> None:
         ),
         (
             "{shards: 2, history: 1}",
-            "4: groups.web.history: 1 is too few: with 'shards', counts are added up from the history, which "
-            "must have 2 finished intervals or more",
+            "4: groups.web.history: 1 is too few for interval '5m': with 'shards', counts are added up from "
+            "the history, which must have 2 finished intervals or more",
         ),
     ],
 )
@@ -563,7 +584,7 @@ def test_shards_that_cannot_work_are_rejected(config_file: Write, settings: str,
 def test_longest_history_and_expiry_are_accepted() -> None:
     settings = {"intervals": ["5m"], "history": 100_000, "expire_after": "277777h"}
     group = from_dicts({"web": settings}).group("web")
-    assert (group.history, group.expire_after) == (100_000, 277_777 * 3600)
+    assert (group.history, group.expire_after) == (History.of(100_000), 277_777 * 3600)
 
 
 def test_warnings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -749,3 +770,27 @@ def test_control_characters_are_escaped_in_messages(config_file: Write, text: st
     (problem,) = problems(config_file(text))
     assert problem.startswith(expected)
     assert problem.isprintable()
+
+
+def test_history_is_a_number_or_a_time_for_each_interval() -> None:
+    lengths = {"5m": "7d", "1d": "3y", "7s": "0.01s"}
+    settings = {"intervals": ["5m", "1h", "1d", "7s"], "history": lengths}
+    group = from_dicts({"web": settings}).group("web")
+    assert list(map(group.n_history, group.intervals)) == [2016, 60, 1095, 1]
+    alike = from_dicts({"web": settings | {"history": lengths | {"5m": "168h"}}}).group("web")
+    assert alike == group and hash(alike) == hash(group)
+
+
+@pytest.mark.parametrize(
+    ("length", "n"), [("0", 0), ("0d", 0), ("2m", 1), ("5m", 1), ("301s", 2), ("1.1h", 14)]
+)
+def test_history_in_time_covers_that_time(length: str, n: int) -> None:
+    group = from_dicts(
+        {"web": {"intervals": ["5m"], "history": length if length[1:] else int(length)}}
+    ).group("web")
+    assert (group.n_history(group.intervals[0]), group.keeps_history(group.intervals[0])) == (n, n > 0)
+
+
+def test_week_and_seven_days_are_different_intervals() -> None:
+    group = from_dicts({"web": {"intervals": ["1w", "7d"]}}).group("web")
+    assert [interval.name for interval in group.intervals] == ["1w", "7d"]

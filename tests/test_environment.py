@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import ConfigError
-from event_count_logger.config import Config, from_dicts, from_file
+from event_count_logger.config import Config, History, from_dicts, from_file
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
 from event_count_logger.config.redis_settings import REDIS, SENTINEL
@@ -88,7 +88,7 @@ other: {text: "${UNSET"}
         patch.setenv("NO", "no")
         config = from_file(config_file(text))
     web = config.groups["web"]
-    assert (web.events, web.history, web.spool) == (("node-7", "a"), 6400, False)
+    assert (web.events, web.history, web.spool) == (("node-7", "a"), History.of(6400), False)
     assert config.groups["again"].events == web.events
     assert (config.redis.nodes, config.redis.options) == ((("node-7", 6400),), {"password": "hush5"})
     assert (web.intervals[0].name, repr(web.intervals[0].name)) == ("6400s", "'6400s'")
@@ -278,7 +278,7 @@ def test_host_called_redis_is_no_secret_in_a_message(monkeypatch: pytest.MonkeyP
 
 def test_variable_that_is_not_a_number_is_shown_by_its_name() -> None:
     (problem,) = problems(lambda: from_dicts({"web": {"intervals": ["1h"], "history": "${SECRET}"}}))
-    assert problem == "groups.web.history: '${SECRET}' is not a whole number from 0 to 100000"
+    assert problem.startswith("groups.web.history: '${SECRET}' is not a length of time (use <number>")
 
 
 def test_value_that_contains_itself_is_expanded_once(config_file: Write) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from event_count_logger import EventCountLogger, Rejected, Snapshot
-from event_count_logger.config import GroupConfig, Layout, RedisConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
@@ -26,7 +26,7 @@ from tests.servers import Server, wait_until
 
 FIVE_S = Interval.parse("5s")
 BEGIN = 1_700_000_010
-GROUP = GroupConfig("g", (FIVE_S,), ("a",), history=3)
+GROUP = GroupConfig("g", (FIVE_S,), ("a",), history=History.of(3))
 
 
 class Past:
@@ -126,7 +126,7 @@ def test_follow_after_time_continues_behind_it(past: Past) -> None:
 
 
 def test_intervals_before_start_of_follow_are_not_missed(past: Past) -> None:
-    past.use(replace(GROUP, history=0))
+    past.use(replace(GROUP, history=History.of(0)))
     past.finish(5)
     past.use(GROUP)
     follower = past.follower()
@@ -161,7 +161,7 @@ def test_follow_after_future_time_waits_for_it(past: Past) -> None:
 
 def test_follow_after_end_of_snapshot_continues_behind_it(server: Server) -> None:
     store, short = Store(RedisConfig(**server.config)), Interval.parse("0.1s")
-    group = replace(GROUP, intervals=(short,), history=100)
+    group = replace(GROUP, intervals=(short,), history=History.of(100))
     for tenth in range(31):
         store.rotation.rotate(group, short, BEGIN + tenth / 10)
     held = GroupReader(group, store).history()

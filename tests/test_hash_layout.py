@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig, RedisConfig, SessionsConfig, from_dicts
+from event_count_logger.config import GroupConfig, History, RedisConfig, SessionsConfig, from_dicts
 from event_count_logger.errors import ConfigError, Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
@@ -46,7 +46,7 @@ def test_batch_is_added_to_each_hash_and_the_totals(store: Store, any_server: Se
 
 
 def test_rotations_rename_and_the_history_keeps_hashes(store: Store, any_server: Server) -> None:
-    group = group_of("g", [FIVE_S], **SETTINGS, history=2)
+    group = group_of("g", [FIVE_S], **SETTINGS, history=History.of(2))
     for at in range(4):
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
         store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
@@ -72,7 +72,7 @@ def test_history_that_is_made_shorter_leaves_no_hash_behind(
     store: Store, any_server: Server, shorter: int
 ) -> None:
     for at, history in enumerate([9, 9, 9, 9, 9, 0, 9, 9, 9, 9, shorter]):
-        group = group_of("g", [FIVE_S], **SETTINGS, history=history)
+        group = group_of("g", [FIVE_S], **SETTINGS, history=History.of(history))
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
         store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
     hashes = {key for key in any_server.everything() if key.startswith("g:5s:@history:17")}
@@ -240,7 +240,7 @@ def test_interval_that_ends_faster_than_it_can_be_read_is_an_error(
 def test_interval_removed_from_the_history_during_read_is_left_out(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group = group_of("g", [FIVE_S], **SETTINGS, history=2)
+    group = group_of("g", [FIVE_S], **SETTINGS, history=History.of(2))
     for at in range(2):
         commit(store, at, {"a": at + 1}, group, NOW + 5 * at)
         store.rotation.rotate(group, FIVE_S, 1_700_000_015 + 5 * at)
@@ -272,7 +272,7 @@ def counts_in_history(store: Store, group: GroupConfig = GROUP) -> list[int]:
 def test_foreign_entry_in_the_history_leaves_other_counts(
     store: Store, any_server: Server, entry_id: str
 ) -> None:
-    group = replace(GROUP, history=3)
+    group = replace(GROUP, history=History.of(3))
     any_server.client.xadd("g:5s:@history", {"x": "y"}, id="1-0")
     count_and_rotate(store, range(3), group)
     assert any_server.client.xlen("g:5s:@history") == 3

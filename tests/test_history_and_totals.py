@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import GroupConfig, History
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("layout")
 
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
 START = 1_700_000_010
-GROUP = GroupConfig("g", (FIVE_S,), ("a",), auto_declare_events=True, history=3, expire_after=20.0)
+GROUP = GroupConfig(
+    "g", (FIVE_S,), ("a",), auto_declare_events=True, history=History.of(3), expire_after=20.0
+)
 OF_BOTH = replace(GROUP, intervals=(ONE_M, FIVE_S))
 
 
@@ -101,7 +103,7 @@ def test_merged_intervals_are_one_entry_with_true_span(counting: Counting) -> No
 def test_disabled_history_is_deleted(counting: Counting, any_server: Server) -> None:
     counting.count(0, a=1)
     counting.rotate(1)
-    counting.group = replace(GROUP, history=0)
+    counting.group = replace(GROUP, history=History.of(0))
     counting.rotate(2)
     assert not any_server.client.exists("g:5s:@history")
     assert any_server.client.get("g:5s:@finished") == "2"

@@ -19,6 +19,10 @@ from event_count_logger.intervals import Interval, parse_duration
         ("0.001h", 3.6),
         ("005m", 300),
         ("1.10s", 1.1),
+        ("1d", 86_400),
+        ("2.5D", 216_000),
+        ("1w", 604_800),
+        ("2W", 1_209_600),
     ],
 )
 def test_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
@@ -45,23 +49,28 @@ def test_interval_is_a_number_and_a_unit(text: str, length_s: float) -> None:
         "1:30",
         "5ms",
         "٥m",
+        "5ſ",
+        "1y",
         "infs",
     ],
 )
 def test_invalid_interval_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         Interval.parse(text)
-    assert str(caught.value) == f"{text!r} is not an interval (use <number><s|m|h>, for example 5m)"
+    example = "365d" if text == "1y" else "5m"
+    assert (
+        str(caught.value) == f"{text!r} is not an interval (use <number><s|m|h|d|w>, for example {example})"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "instead"),
     [
-        ("1d", "24h"),
-        ("1D", "24h"),
-        ("1.5 days", "36h"),
-        ("1w", "168h"),
-        ("2 weeks", "336h"),
+        ("1 day", "1d"),
+        ("1.5 days", "1.5d"),
+        ("1week", "1w"),
+        ("2 Weeks", "2w"),
+        ("3 years", "1095d"),
         ("1min", "1m"),
         ("5 Minutes", "5m"),
         ("90 s", "90s"),
@@ -72,12 +81,12 @@ def test_invalid_interval_raises_value_error(text: str) -> None:
 )
 def test_error_for_another_unit_suggests_the_valid_form(text: str, instead: str) -> None:
     for parse in (Interval.parse, parse_duration):
-        with pytest.raises(ValueError, match=rf"\(use <number><s\|m\|h>, for example {instead}\)$"):
+        with pytest.raises(ValueError, match=rf"\(use <number><s.*>, for example {instead}\)$"):
             parse(text)
     assert Interval.parse(instead).length_s == parse_duration(instead)
 
 
-@pytest.mark.parametrize("text", ["20000d", f"{'9' * 400}d", "1y", "1 m 5 s"])
+@pytest.mark.parametrize("text", ["20000 d", f"{'9' * 400} d", "1 month", "1 m 5 s"])
 def test_error_without_a_valid_form_gives_a_usual_example(text: str) -> None:
     with pytest.raises(ValueError, match="for example 5m"):
         Interval.parse(text)
@@ -109,9 +118,19 @@ def test_interval_of_a_fraction_of_a_millisecond_raises_value_error(text: str) -
         ("24h", 1_700_000_000, 1_699_920_000, 1_700_006_400),  # days of UTC
         ("1.5s", 1_700_000_000, 1_699_999_999.5, 1_700_000_001),
         ("7s", 1_700_000_000, 1_699_999_994, 1_700_000_001),  # multiples of its length, not of a minute's
+        ("1d", 1_700_000_000, 1_699_920_000, 1_700_006_400),
+        ("7d", 1_700_000_000, 1_699_488_000, 1_700_092_800),  # Thursdays, as 1970-01-01 was one
+        ("168h", 1_700_000_000, 1_699_488_000, 1_700_092_800),
+        ("1w", 1_700_000_000, 1_699_833_600, 1_700_438_400),  # Mondays
+        ("1w", 1_700_438_399.999, 1_699_833_600, 1_700_438_400),
+        ("1w", 1_700_438_400, 1_700_438_400, 1_701_043_200),
+        ("2w", 1_700_000_000, 1_699_833_600, 1_701_043_200),
+        ("1w", 0, -259_200, 345_600),
     ],
 )
-def test_boundaries_are_multiples_of_the_length(text: str, now: float, start: float, end: float) -> None:
+def test_boundaries_are_an_offset_and_multiples_of_the_length(
+    text: str, now: float, start: float, end: float
+) -> None:
     interval = Interval.parse(text)
     assert interval.start_of(now) == start
     assert interval.end_of(now) == end
@@ -128,3 +147,16 @@ def test_boundary_belongs_to_the_interval_that_it_begins(text: str) -> None:
 def test_equal_intervals_are_equal_values() -> None:
     assert Interval.parse("5m") == Interval("5m", 300_000)
     assert len({Interval.parse("5m"), Interval.parse("5m"), Interval.parse("300s")}) == 2
+
+
+def test_duration_may_be_in_years_and_an_interval_may_not() -> None:
+    assert parse_duration("1y") == parse_duration("365D") == 365 * 86_400
+    with pytest.raises(ValueError, match="use <number><s\\|m\\|h\\|d\\|w>, for example 365d"):
+        Interval.parse("1y")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"), [("24h", "1d", True), ("7d", "1w", False), ("60s", "1M", True)]
+)
+def test_intervals_with_the_same_boundaries_begin_alike(one: str, other: str, same: bool) -> None:
+    assert Interval.parse(one).begins_as(Interval.parse(other)) is same

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig, Layout, RedisConfig, SessionsConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig, SessionsConfig
 from event_count_logger.config.session_actions import ACTIONS
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.follow import Follower
@@ -41,7 +41,7 @@ class Twins:
             INTERVALS[: chance.randrange(1, 4)],
             ("declared", "never"),
             auto_declare_events=True,
-            history=chance.choice([1, 2, 5, 60]),
+            history=History.of(chance.choice([1, 2, 5, 60])),
             totals=chance.random() < 0.7,
             expire_after=chance.choice([20.0, 1e9]),
             sessions=SessionsConfig(max_sessions=5),
@@ -127,7 +127,7 @@ class Twins:
     def change_the_configuration(self) -> None:
         n_intervals = self.chance.randrange(1, 4)
         history = self.chance.choice([0, 1, 2, 5, 60])
-        self.group = replace(self.group, intervals=INTERVALS[:n_intervals], history=history)
+        self.group = replace(self.group, intervals=INTERVALS[:n_intervals], history=History.of(history))
 
     @staticmethod
     def visible(snapshots: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import GroupConfig, History
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store, client
@@ -40,7 +40,7 @@ def fill(store: Store, group: GroupConfig) -> None:
 def test_many_declared_events_are_read_in_several_requests(
     history: int, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group = GroupConfig("g", (ONE_H,), events=MANY, history=history)
+    group = GroupConfig("g", (ONE_H,), events=MANY, history=History.of(history))
     fill(store, group)
     limit(monkeypatch, words=6_000)
     reading = store.reads.read(group, ONE_H, ["cur", "last"])

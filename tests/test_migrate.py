@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig, Layout, RedisConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
@@ -23,7 +23,9 @@ from tests.servers import Server, wait_until
 FIVE_S, ONE_M = Interval.parse("5s"), Interval.parse("1m")
 START = 1_700_000_040
 BATCH = {f"e{number}": number for number in range(600)} | {"declared": 2**54 + 1, "é ü:x": 3}
-GROUP = GroupConfig("g", (FIVE_S, ONE_M), ("declared", "never"), auto_declare_events=True, history=4)
+GROUP = GroupConfig(
+    "g", (FIVE_S, ONE_M), ("declared", "never"), auto_declare_events=True, history=History.of(4)
+)
 
 Other = pytest.mark.parametrize(("before", "after"), [("keys", "hash"), ("hash", "keys")])
 

@@ -742,6 +742,14 @@ PURE: list[tuple[str, str, Any]] = [
         "the first interval has not ended yet",
     ),
     (
+        "conditions",  # a week that begins on Monday
+        "m.conditionsOf({ problem: null, answer: { last: null, current: { start: 345600 }, length_s: 604800, "
+        "offset_s: 345600, overdue_s: 0 } })[0].detail.includes(new Intl.DateTimeFormat(undefined, "
+        "{ day: 'numeric', month: 'short' })"
+        ".format(950400000))",
+        True,
+    ),
+    (
         "chart",
         "m.stackedHeights([{ start: 0, end: 20 }], [{ counts: [4] }, { counts: [null] }], 10)",
         [[0], [2], [2]],

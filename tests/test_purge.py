@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import keys
+from event_count_logger.config import History
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 from tests.conftest import BIN
@@ -88,7 +89,7 @@ def test_purge_deletes_exactly_the_keys_of_the_group(server: Server, run: Run, c
 def test_purge_leaves_no_key_of_a_counted_and_rotated_group(
     any_server: Server, store: Store, run: Run, config_file: Write
 ) -> None:
-    group = group_of("gone", [Interval.parse("1m"), Interval.parse("1h")], history=9)
+    group = group_of("gone", [Interval.parse("1m"), Interval.parse("1h")], history=History.of(9))
     for n, now in enumerate((100, 4000, 8000)):
         store.commits.commit(group, "s", n, n + 1, {f"e{i}": 1 for i in range(3000)}, now)
         for interval in group.intervals:

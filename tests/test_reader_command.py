@@ -164,8 +164,11 @@ def test_totals_are_all_time_totals(run: Run, file: Path, days: Days) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--history", "1"], "group 'bare' keeps no history ('history: 0' in its configuration)"),
-        (["--follow"], "group 'bare' keeps no history ('history: 0' in its configuration)"),
+        (
+            ["--history", "1"],
+            "group 'bare' keeps no history of interval '24h' ('history: 0' in its configuration)",
+        ),
+        (["--follow"], "group 'bare' keeps no history of interval '24h' ('history: 0' in its configuration)"),
         (["--totals"], "group 'bare' keeps no totals ('totals: false' in its configuration)"),
     ],
 )

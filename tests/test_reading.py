@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger, NotConfigured, Rejected, Unavailable
-from event_count_logger.config import GroupConfig, Layout, RedisConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import GroupReader
 from event_count_logger.reading.reader import Reader
@@ -70,7 +70,7 @@ def test_read_during_rotation_is_consistent(
 
 def test_paged_read_restarts_when_the_interval_ends(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(RedisConfig(**server.config))
-    group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
+    group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=History.of(0))
     batch = {f"e{number:05}": 1 for number in range(12_000)}
     store.commits.commit(group_of("g", [HOUR]), "src", 0, 1, batch, START)
     store.rotation.rotate(group, HOUR, START + 3600)
@@ -97,7 +97,7 @@ def test_interval_that_ends_before_event_lookup_is_read_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(RedisConfig(**server.config))
-    group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=0)
+    group = GroupConfig("g", (HOUR,), auto_declare_events=True, history=History.of(0))
     for hour, name in enumerate(("old", "new")):
         batch = {f"{name}{number:05}": 1 for number in range(12_000)}
         store.commits.commit(group_of("g", [HOUR]), "src", hour, hour + 1, batch, START + hour * 3600)
@@ -188,7 +188,7 @@ def test_name_of_only_interval_can_be_omitted(ecl: EventCountLogger) -> None:
         ),
         (
             lambda ecl: ecl.reader("one").follow(),
-            "group 'one' keeps no history ('history: 0' in its configuration)",
+            "group 'one' keeps no history of interval '1h' ('history: 0' in its configuration)",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from event_count_logger import keys
-from event_count_logger.config import GroupConfig, SessionsConfig
+from event_count_logger.config import GroupConfig, History, SessionsConfig
 from event_count_logger.errors import Rejected, Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Commit, MasterInfo, RejectedKey, Rotation, SessionAction, Store
@@ -359,7 +359,7 @@ def test_server_clock_is_used_and_learned_without_one(store: Store, any_server: 
 
 def rotate(store: Store, now: float, declared: tuple[str, ...] = ("a", "b")) -> Rotation:
     return store.rotation.rotate(
-        group_of("g", [FIVE_S], events=declared, history=0, totals=False), FIVE_S, now
+        group_of("g", [FIVE_S], events=declared, history=History.of(0), totals=False), FIVE_S, now
     )
 
 

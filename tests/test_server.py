@@ -161,6 +161,7 @@ def test_shown_groups_are_listed_with_their_state(site: Site) -> None:
     assert web.pop("intervals")[0] == {
         "name": "24h",
         "length_s": DAY_S,
+        "history": 60,
         "overdue_s": 0,
         "stale": False,
         "started": True,
@@ -170,11 +171,10 @@ def test_shown_groups_are_listed_with_their_state(site: Site) -> None:
         "title": "Web",
         "unit": "events",
         "labels": {"ok": "Fine"},
-        "history": 60,
         "totals": True,
         "master_alive": False,
     }
-    assert (bare["title"], bare["history"], bare["totals"]) == ("bare", 0, False)
+    assert (bare["title"], bare["intervals"][0]["history"], bare["totals"]) == ("bare", 0, False)
     assert bare["intervals"][0]["stale"]
     assert bare["intervals"][0]["overdue_s"] > 0
     assert (fresh["intervals"][0]["overdue_s"], fresh["intervals"][0]["started"]) == (None, False)
@@ -191,6 +191,7 @@ def test_interval_has_counts_totals_and_history(site: Site) -> None:
         "group": "web",
         "interval": "24h",
         "length_s": DAY_S,
+        "offset_s": 0,
         "title": "Web",
         "unit": "events",
         "labels": {"ok": "Fine"},

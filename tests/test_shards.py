@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger, NotConfigured, Snapshot
-from event_count_logger.config import GroupConfig, from_dicts, from_file
+from event_count_logger.config import GroupConfig, History, from_dicts, from_file
 from event_count_logger.counting import spool_file
 from event_count_logger.counting.spool_file import SpoolReader
 from event_count_logger.groups.redis_group import RedisEventGroup
@@ -37,7 +37,7 @@ from tests.sharding import LENGTH, Shard
 
 TEN_S = Interval.parse("10s")
 BEGIN = 1_700_000_010
-GROUP = GroupConfig("g", (TEN_S,), ("a",), auto_declare_events=True, history=4, n_shards=3)
+GROUP = GroupConfig("g", (TEN_S,), ("a",), auto_declare_events=True, history=History.of(4), n_shards=3)
 ALL = (0, 1, 2)
 
 
@@ -167,7 +167,7 @@ def test_shard_behind_by_more_than_the_history_finishes_nothing(split: Split) ->
 
 
 def test_clock_of_one_shard_set_back_leaves_no_count_out(store: Store) -> None:
-    split = Split(store, replace(GROUP, history=50))
+    split = Split(store, replace(GROUP, history=History.of(50)))
     for at in range(3):
         for shard in ALL:
             split.count(at, shard, a=10**shard)
@@ -189,7 +189,7 @@ def later_than_the_server() -> float:
 
 
 def test_whatever_clocks_do_each_count_is_in_one_sealed_interval(store: Store, chance: random.Random) -> None:
-    split = Split(store, replace(GROUP, history=1000))
+    split = Split(store, replace(GROUP, history=History.of(1000)))
     now, logged = later_than_the_server(), 0
     for _ in range(150):
         now += chance.choice([0, 0.1, 0.5, 1])
@@ -329,7 +329,7 @@ def test_interval_that_ends_after_a_time_is_returned_whole(split: Split) -> None
 def test_in_any_order_each_sealed_interval_is_read_and_followed_whole(
     n_held: int, store: Store, chance: random.Random
 ) -> None:
-    split = Split(store, replace(GROUP, history=n_held))
+    split = Split(store, replace(GROUP, history=History.of(n_held)))
     model = [Shard(n_held) for _ in ALL]
     now, sealed, follower = 0.0, list[Snapshot](), split.follower(0)
     for shard in model:

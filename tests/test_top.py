@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
+from event_count_logger.config import GroupConfig, History, RedisConfig, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
 from event_count_logger.reading.group_rates import GroupRates
@@ -376,7 +376,7 @@ def test_rich_is_required_only_on_a_terminal(
 def test_intervals_missing_in_history_make_a_row_unknown(
     days: Days, history: int, added: dict[str, int | None]
 ) -> None:
-    group = replace(WEB, totals=False, history=history)
+    group = replace(WEB, totals=False, history=History.of(history))
     rates = GroupRates(Reader(days.store), group, DAY)
     days.count("web", {"ok": 5}, days_ago=3)
     assert rates.next() == {"ok": 5, "error": 0}

@@ -12,15 +12,16 @@ from event_count_logger.cli.arguments import after_argument, interval_argument
 from event_count_logger.cli.base import ExitStatus, Failure, log_to_stderr, warn
 from event_count_logger.cli.waiting import Pause
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
-from event_count_logger.reading.reader import Snapshot, require_history
+from event_count_logger.reading.reader import Snapshot, no_history, require_history
 from event_count_logger.render import text
 from event_count_logger.store import Store
 
 #: One interval of a group.
-_Series = tuple[GroupReader, str]
+_Series = tuple[GroupReader, Interval]
 
 
 def print_feed(
@@ -40,8 +41,9 @@ def print_feed(
     """
     # A command that goes on logs that Redis is unavailable; all others end with that error.
     store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
-    groups = [config.group(group_name)] if group_name else _with_history(config.shown_groups, output)
-    feed = _Feed(chosen_format, list(_series(groups, options["interval"], store)))
+    groups = [config.group(group_name)] if group_name else config.shown_groups
+    series = list(_series(groups, options["interval"], store))
+    feed = _Feed(chosen_format, series if group_name else _with_output(series, output))
     if output == "last":
         return feed.print_last()
     if output == "history":
@@ -50,16 +52,18 @@ def print_feed(
     return False
 
 
-def _with_history(groups: Sequence[GroupConfig], output: str) -> list[GroupConfig]:
-    """Returns the groups that have this output, and warns about all others.
+def _with_output(series: Iterable[_Series], output: str) -> list[_Series]:
+    """Returns the intervals that have this output, and warns about all others.
 
     Raises:
         Failure: There is none.
     """
-    without = [group for group in groups if output != "last" and not group.history]
-    for group in without:
-        warn(f"group '{group.name}' keeps no history ('history: 0' in its configuration); left out")
-    found = [group for group in groups if group not in without]
+    found = []
+    for reader, interval in series:
+        if output == "last" or reader.group.keeps_history(interval):
+            found.append((reader, interval))
+        else:
+            warn(f"{no_history(reader.group, interval)}; left out")
     if not found:
         raise Failure("no group to print: none keeps a history, or all are hidden", ExitStatus.UNKNOWN)
     return found
@@ -69,7 +73,7 @@ def _series(groups: Iterable[GroupConfig], interval: str | None, store: Store) -
     for group in groups:
         chosen = [interval_argument(group, interval)] if interval else group.intervals
         for each in chosen:
-            yield GroupReader(group, store), each.name
+            yield GroupReader(group, store), each
 
 
 class _Feed:
@@ -92,8 +96,8 @@ class _Feed:
             NotConfigured: A group keeps no history.
         """
         for reader, interval in self._series:
-            require_history(reader.group)
-            for snapshot in reader.history(interval, n):
+            require_history(reader.group, interval)
+            for snapshot in reader.history(interval.name, n):
                 self._print(snapshot)
         return self._print_all_last(show=False)
 
@@ -105,7 +109,7 @@ class _Feed:
         """
         log_to_stderr(level=logging.INFO)
         start = after_argument(after, len(self._series))
-        due = {reader.follower(interval, start): 0.0 for reader, interval in self._series}
+        due = {reader.follower(interval.name, start): 0.0 for reader, interval in self._series}
         pause = Pause()
         wait_s = 0.0
         while pause.wait(wait_s):
@@ -126,8 +130,8 @@ class _Feed:
         stale = [self._print_last(*each, show) for each in self._series]
         return any(stale)
 
-    def _print_last(self, reader: GroupReader, interval: str, show: bool) -> bool:
-        (snapshot,) = reader.rotated(interval, "last")
+    def _print_last(self, reader: GroupReader, interval: Interval, show: bool) -> bool:
+        (snapshot,) = reader.rotated(interval.name, "last")
         _warn(text.warnings([snapshot]))
         if show:
             self._print(snapshot)

@@ -11,7 +11,7 @@ from event_count_logger.cli.base import log_to_stderr, warn
 from event_count_logger.cli.waiting import Pause
 from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After
-from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.group_reader import GroupReader, choose_interval
 from event_count_logger.reading.reader import Snapshot, Totals, require_history
 from event_count_logger.render import text
 
@@ -66,7 +66,7 @@ class GroupPrinter:
         Raises:
             NotConfigured: The group keeps no history.
         """
-        require_history(self._reader.group)
+        require_history(self._reader.group, choose_interval(self._reader.group, interval))
         last = self._reader.rotated(interval, "last")
         finished = self._reader.history(interval, n)
         print(self._renderer.render_history(finished, self._rate), end="")

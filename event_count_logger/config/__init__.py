@@ -27,6 +27,7 @@ from event_count_logger.config.group_settings import (
     SessionsConfig,
 )
 from event_count_logger.config.groups import check_groups, check_shards_have_cluster
+from event_count_logger.config.history_setting import MOST_HISTORY, History
 from event_count_logger.config.model import GRAFANA, SERVE, Config, GrafanaConfig, ServeConfig
 from event_count_logger.config.redis import check_redis
 from event_count_logger.config.redis_settings import Address, RedisConfig, SentinelConfig
@@ -54,6 +55,7 @@ __all__ = [
     "EPOCH",
     "EPOCH_MS",
     "ISO",
+    "MOST_HISTORY",
     "Address",
     "AlertRule",
     "Config",
@@ -61,6 +63,7 @@ __all__ = [
     "ExportConfig",
     "GrafanaConfig",
     "GroupConfig",
+    "History",
     "Layout",
     "NotifyConfig",
     "RedisConfig",

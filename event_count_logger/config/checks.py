@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from event_count_logger import keys
 from event_count_logger.config.environment import FromEnvironment, as_written
 from event_count_logger.config.templates import Template
-from event_count_logger.intervals import parse_duration
+from event_count_logger.intervals import DURATION_UNITS, parse_duration
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -27,6 +27,9 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 60
 
 #: The longest accepted time in seconds; the operating system can wait as long.
 LONGEST_S = 1e9
+
+#: Values of a length of time that may be 0.
+_ZEROS = (0, "0", *(f"0{unit}" for unit in DURATION_UNITS))
 
 _TRUE = ("1", "true", "yes", "on", "enable")
 _FALSE = ("0", "false", "no", "off", "disable")
@@ -242,7 +245,7 @@ def or_zero(positive: Check[float], expected: str = "") -> Check[float]:
     """Returns a check that also accepts 0, with or without a unit, but not `false`, which equals 0."""
 
     def convert(value: object) -> float:
-        is_zero = value in (0, "0", "0s", "0m", "0h") and not isinstance(value, bool)
+        is_zero = value in _ZEROS and not isinstance(value, bool)
         return 0.0 if is_zero else positive.convert(value)
 
     return Check(convert, expected or positive.expected)

@@ -31,6 +31,7 @@ from event_count_logger.config.checks import (
     show,
     whole_number,
 )
+from event_count_logger.config.history_setting import DEFAULT, History, history
 from event_count_logger.config.settings import section, setting, settings_of
 from event_count_logger.config.spool_directories import default_spool_dir, default_spool_dirs
 from event_count_logger.intervals import Interval
@@ -40,9 +41,6 @@ Layout = Literal["keys", "hash"]
 
 #: Acknowledgement that a batch needs: Redis has it in memory, on disk, or on all replicas, at least one.
 Durability = Literal["memory", "fsync", "replicas"]
-
-#: Finished intervals; about a year of 5 minutes. All of them are in the memory of Redis.
-_LONGEST_HISTORY = 100_000
 
 #: Each shard is rotated and read separately.
 _MOST_SHARDS = 1024
@@ -67,9 +65,8 @@ def _intervals(value: object) -> tuple[Interval, ...]:
     if not given:
         raise Invalid("is empty: a group needs at least one interval, for example [5m]")
     intervals = check_each(enumerate(given), _interval)
-    by_length: dict[int, int] = {}
     for number, interval in enumerate(intervals):
-        first = by_length.setdefault(interval.length_ms, number)
+        first = next(at for at, one in enumerate(intervals) if one.begins_as(interval))
         if first != number:
             message = f"{show(given[number])} is as long as {show(given[first])}"
             raise Invalid(faults=[Fault((number,), message)])
@@ -143,7 +140,8 @@ class GroupConfig:
         example="[5m]",
         since="1.1",
         meaning="Lengths of time that are counted separately, such as `[5s, 5m]`. Each one divides the time "
-        "since 1970 (UTC) into intervals. The shortest is 0.1 s.",
+        "since 1970 (UTC) into intervals. Those in days (`1d`) begin at 00:00 UTC, and those in weeks (`1w`) "
+        "on Monday. The shortest is 0.1 s.",
     )
     events: tuple[str, ...] = setting(
         list_of(event_id, "a list of event IDs"),
@@ -182,13 +180,15 @@ class GroupConfig:
         since="2.0",
         meaning="Limit of event IDs in use in one process; others are counted as `@overflow`.",
     )
-    # Five hours of 5 minutes. Each finished interval takes some 20 bytes per event in Redis.
-    history: int = setting(
-        whole_number(0, _LONGEST_HISTORY),
-        default=60,
+    history: History = setting(
+        history,
+        default=History(),
         unit="intervals",
         since="2.0",
-        meaning="Finished intervals that are kept, for each of `intervals`; 0 for none.",
+        meaning="Finished intervals that are kept, for each of `intervals`; 0 for none. A length of time, "
+        "such as `7d`, keeps the intervals that cover it. A mapping, such as `{5m: 7d, 1h: 90d}`, has a "
+        f"value for each interval; one that it does not name keeps {DEFAULT}. All of them are in the "
+        "[memory of Redis](layouts.md#memory-of-the-history).",
     )
     totals: bool = setting(
         boolean, default=True, since="2.0", meaning="Keep the all-time total of each event."
@@ -305,6 +305,14 @@ class GroupConfig:
     def totals_interval(self) -> Interval:
         """The interval whose counts are added to the totals, unless Redis has the name of another one."""
         return min(self.intervals, key=lambda interval: interval.length_ms)
+
+    def n_history(self, interval: Interval) -> int:
+        """Returns the number of finished intervals that the history of an interval holds."""
+        return self.history.length_of(interval).n_intervals(interval)
+
+    def keeps_history(self, interval: Interval) -> bool:
+        """Returns whether finished intervals are kept in the history."""
+        return self.n_history(interval) > 0
 
     @property
     def notes_created(self) -> bool:

@@ -8,9 +8,12 @@ from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config.checks import quoting_hint, show
+from event_count_logger.config.choices import choices
 from event_count_logger.config.group_settings import GROUP, SESSIONS, GroupConfig, SessionsConfig
+from event_count_logger.config.history_setting import MOST_HISTORY
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.settings import check_section, similar
+from event_count_logger.intervals import Interval
 
 #: Fewest finished intervals: a shard that is rotated before the others is read from its history.
 _SHORTEST_HISTORY_OF_SHARDS = 2
@@ -40,6 +43,7 @@ def check_groups(
         groups[name] = group = _group(name, {**for_all, **values}, place, base, report)
         _check_events(group, place, report)
         _check_sync_limit(group, place, report)
+        _check_history(group, place, report)
         _check_shards(group, place, report)
         _check_labels(group, place, report)
     return groups
@@ -115,13 +119,34 @@ def _check_shards(group: GroupConfig, place: Place, report: Report) -> None:
         return
     if group.sessions:
         report((*place, "shards"), "is given beside 'sessions', which need all counts in one place")
-    if group.history < _SHORTEST_HISTORY_OF_SHARDS:
-        shown = report.shown((*place, "history"), group.history)
-        report(
-            (*place, "history"),
-            f"{shown} is too few: with 'shards', counts are added up from the history, which must have "
-            f"{_SHORTEST_HISTORY_OF_SHARDS} finished intervals or more",
-        )
+    for interval in group.intervals:
+        if group.n_history(interval) < _SHORTEST_HISTORY_OF_SHARDS:
+            length = group.history.length_of(interval)
+            report(
+                _place_of_history(group, interval, place),
+                f"{length} is too few for interval '{interval.name}': with 'shards', counts are added up "
+                f"from the history, which must have {_SHORTEST_HISTORY_OF_SHARDS} finished intervals or more",
+            )
+
+
+def _check_history(group: GroupConfig, place: Place, report: Report) -> None:
+    names = [interval.name for interval in group.intervals]
+    for name, _ in group.history.own:
+        if name not in names:
+            report((*place, "history", name), f"is not an interval of the group{choices(name, names)}")
+    for interval in group.intervals:
+        n = group.n_history(interval)
+        if n > MOST_HISTORY:
+            length = group.history.length_of(interval)
+            report(
+                _place_of_history(group, interval, place),
+                f"{length} has {n:,} intervals of '{interval.name}', more than {MOST_HISTORY:,}",
+            )
+
+
+def _place_of_history(group: GroupConfig, interval: Interval, place: Place) -> Place:
+    is_own = any(name == interval.name for name, _ in group.history.own)
+    return (*place, "history", interval.name) if is_own else (*place, "history")
 
 
 def _check_labels(group: GroupConfig, place: Place, report: Report) -> None:

@@ -11,7 +11,7 @@
 -- ARGV[4]  milliseconds after which the position expires, or '' to keep it for ever
 -- ARGV[5]  now in milliseconds, or '' for the server's clock
 -- ARGV[6]  number of events; then the event IDs; then their counts
--- then the number of intervals; then the length of each in milliseconds
+-- then the number of intervals; then the length of each, as in boundary.lua
 -- then the number of session actions; then five words for each:
 --          session ID; event number; 'start', 'heartbeat' or 'end'; its time in Unix milliseconds; its timeout in
 --          milliseconds, or '' for that of the group

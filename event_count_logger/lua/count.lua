@@ -1,6 +1,7 @@
 -- Part of commit.lua for the layout `keys`: adds a whole batch of counts, or nothing.
 
 --!include clock
+--!include boundary
 
 local CHUNK = 1000  -- items in one command
 
@@ -34,7 +35,7 @@ end
 --          hash: event ID -> total of its counts in finished intervals
 --          hash: event ID -> time of its first count, Unix seconds
 -- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
---        intervals; then the length of each in milliseconds
+--        intervals; then the length of each, as in boundary.lua
 -- now    in milliseconds
 --
 -- Returns nil on success. On an error it undoes the batch and returns a list of event ID, key and error for each
@@ -62,8 +63,7 @@ local function count(keys, first, words, at, now)
     end
     if try('EXISTS', unpack(starts)) ~= #starts then
         for interval, start in ipairs(starts) do
-            local start_ms = now - now % tonumber(words[before_lengths + interval])
-            local answer = try('SETNX', start, seconds(start_ms))
+            local answer = try('SETNX', start, seconds((boundary_of(words[before_lengths + interval], now))))
             answers[first + (interval - 1) * keys_per_interval] = answer
             failed = failed or type(answer) == 'table'
         end

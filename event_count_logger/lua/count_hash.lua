@@ -1,6 +1,7 @@
 -- Part of commit.lua for the layout `hash`: adds a whole batch of counts, or nothing.
 
 --!include clock
+--!include boundary
 
 local CHUNK = 1000  -- items in one command
 
@@ -22,7 +23,7 @@ end
 --        then, if the group has totals, hash: event ID -> all-time total
 --        then, to note the time at which a total begins, hash: event ID -> time of its first count, Unix seconds
 -- words  words[at] is the number of events; then the event IDs; then their counts; then the number of
---        intervals; then the length of each in milliseconds
+--        intervals; then the length of each, as in boundary.lua
 -- now    in milliseconds
 --
 -- Returns nil on success. On an error it undoes the batch and returns a list of event ID, key and error for each
@@ -58,8 +59,7 @@ local function count(keys, first, words, at, now)
     local started = {}
     if try('EXISTS', unpack(starts)) ~= #starts then
         for i, start in ipairs(starts) do
-            local start_ms = now - now % tonumber(words[before_lengths + i])
-            local answer = try('SETNX', start, seconds(start_ms))
+            local answer = try('SETNX', start, seconds((boundary_of(words[before_lengths + i], now))))
             if not is_error('', start, answer) and answer == 1 then
                 started[#started + 1] = start
             end

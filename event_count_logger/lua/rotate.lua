@@ -16,7 +16,7 @@
 -- then one string per event: its count in the current interval
 -- then one string per event: its count in the last interval
 --
--- ARGV[1]  length of the interval in milliseconds
+-- ARGV[1]  length of the interval, as in boundary.lua
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
 -- ARGV[3]  start of the current interval when the caller read the sets, or ''
 -- ARGV[4]  number of intervals that the history holds; 0 deletes it
@@ -42,7 +42,7 @@ local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local finished, history, totals, idle, totals_interval, created = unpack(KEYS, 5, 10)
-local length, start_then, n_history = tonumber(ARGV[1]), ARGV[3], tonumber(ARGV[4])
+local start_then, n_history = ARGV[3], tonumber(ARGV[4])
 local adds_to_totals, expire_after, n_declared = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local first_event, first_cur = 7, 10  -- index of the first one in ARGV and KEYS, minus 1
 local n_events = #ARGV - first_event
@@ -70,7 +70,7 @@ local function claim_totals()
     end
 end
 
-local start, boundary, answer = check(cur_ts, last_ts, start_then, length, now)
+local start, boundary, until_next, answer = check(cur_ts, last_ts, start_then, ARGV[1], now)
 if answer then
     if answer[1] ~= 'changed' then
         claim(finished)
@@ -210,4 +210,4 @@ elseif adds_to_totals ~= 'other' then
         expire_totals()
     end
 end
-return {'rotated', now, boundary + length - now, start, seconds(boundary), obstacles}
+return {'rotated', now, until_next, start, seconds(boundary), obstacles}

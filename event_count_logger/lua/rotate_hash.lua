@@ -16,7 +16,7 @@
 -- KEYS[11]  hash: new key for the counts in KEYS[4], if the stream keeps their interval
 -- then, for each interval that leaves the history, the hash of its counts
 --
--- ARGV[1]  length of the interval in milliseconds
+-- ARGV[1]  length of the interval, as in boundary.lua
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
 -- ARGV[3]  start of the current interval when the caller read the history, or ''
 -- ARGV[4]  'history' to append the interval to the history
@@ -39,11 +39,11 @@ local CHUNK = 1000  -- items in one command
 
 local cur_ts, last_ts, cur, last, finished = unpack(KEYS, 1, 5)
 local history, last_id_key, totals, idle, created, kept = unpack(KEYS, 6, 11)
-local length, has_history, has_totals, last_id = tonumber(ARGV[1]), ARGV[4] == 'history', ARGV[5] == 'totals', ARGV[6]
+local has_history, has_totals, last_id = ARGV[4] == 'history', ARGV[5] == 'totals', ARGV[6]
 assert(#KEYS - 11 == #ARGV - 6, 'rotate_hash: KEYS do not match ARGV')
 
 local now = milliseconds(ARGV[2])
-local start, boundary, answer = check(cur_ts, last_ts, ARGV[3], length, now)
+local start, boundary, until_next, answer = check(cur_ts, last_ts, ARGV[3], ARGV[1], now)
 if answer then
     if answer[1] ~= 'changed' then
         claim(finished)
@@ -92,4 +92,4 @@ end
 if not has_totals then
     redis.call('UNLINK', totals, idle, created)
 end
-return {'rotated', now, boundary + length - now, start, seconds(boundary), obstacles}
+return {'rotated', now, until_next, start, seconds(boundary), obstacles}

@@ -1,7 +1,7 @@
 -- Part of rotate.lua and rotate_hash.lua: when to rotate, and what both layouts share.
 --
--- `cur_ts` holds the start of the current interval, `last_ts` that of the last one. `boundary` is the latest multiple
--- of the interval's length, by `now`. The first line that applies decides:
+-- `cur_ts` holds the start of the current interval, `last_ts` that of the last one. `boundary` is the latest boundary of
+-- the interval, by `now`. The first line that applies decides:
 --
 --   start in cur_ts              outcome    change
 --   differs from start_then      changed    none: another master was faster, or a worker has begun the interval
@@ -11,6 +11,7 @@
 --   before the boundary          rotated    cur -> last; last_ts = cur_ts; cur_ts = boundary
 
 --!include clock
+--!include boundary
 
 -- Records that a master takes care of an interval: the number of finished intervals is then 0 instead of missing.
 local function claim(finished)
@@ -18,9 +19,10 @@ local function claim(finished)
 end
 
 -- Decides by the table above, and makes the change of 'started' and 'restarted'.
--- Returns the start of the current interval, the latest boundary, and the reply, which is nil for 'rotated'.
-local function check(cur_ts, last_ts, start_then, length, now)
-    local boundary = now - now % length
+-- Returns the start of the current interval, the latest boundary, the milliseconds until the next one, and the reply,
+-- which is nil for 'rotated'.
+local function check(cur_ts, last_ts, start_then, length_word, now)
+    local boundary, length = boundary_of(length_word, now)
     local until_next = boundary + length - now
     local start = redis.call('GET', cur_ts)
     local start_ms = start and math.floor((tonumber(start) or 0) * 1000 + 0.5)
@@ -37,7 +39,7 @@ local function check(cur_ts, last_ts, start_then, length, now)
     elseif start_ms >= boundary then
         answer = {'waiting', now, start_ms + length - now}
     end
-    return start, boundary, answer
+    return start, boundary, until_next, answer
 end
 
 -- Keys that have an unexpected type.

@@ -52,7 +52,7 @@ class Follower:
             NotConfigured: The group keeps no history.
             ValueError: `after` is neither a position nor a time.
         """
-        require_history(group)
+        require_history(group, interval)
         self._store = store
         self._group = group
         self._interval = interval

@@ -60,8 +60,7 @@ class GroupRates:
             return [] if last.empty else None
         if last.start == begin:
             return [last]
-        history = self._reader.history(self._group, self._interval) if self._group.history else []
-        spans = [each for each in history if begin <= (each.start or 0) < (current.start or 0)]
+        spans = list(self._reader.between(self._group, self._interval, begin, current.start or begin))
         whole = all(one.end == next_.start for one, next_ in pairwise([*spans, current]))
         return spans if spans and spans[0].start == begin and whole else None
 

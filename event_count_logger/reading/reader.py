@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -16,6 +16,9 @@ from event_count_logger.store.shard_merge import added, created
 
 #: Seconds by which a rotation may be late before its interval counts as overdue.
 OVERDUE_TOLERANCE_S = 2.0
+
+#: Finished intervals whose events are known in a group without totals.
+_KNOWN_FROM = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,7 @@ class Reader:
     def known_events(self, group: GroupConfig) -> list[str]:
         """Returns the declared events, and all others that were counted and have not expired.
 
-        In a group without totals, these are the events in use and those in the history.
+        In a group without totals, these are the events in use and those in the newest 60 finished intervals.
 
         Raises:
             StoreError: Redis does not answer.
@@ -175,7 +178,8 @@ class Reader:
             return list(self.totals(group).counts)
         events: set[str] = set()
         for interval in group.intervals:
-            for snapshot in (*self.read(group, interval, "last", "cur"), *self.history(group, interval)):
+            recent = self.history(group, interval, _KNOWN_FROM)
+            for snapshot in (*self.read(group, interval, "last", "cur"), *recent):
                 events.update(snapshot.counts)
         return declared_first(group.events, events.union(group.events))
 
@@ -185,11 +189,28 @@ class Reader:
         Raises:
             StoreError: Redis does not answer.
         """
-        wanted = group.history if count is None else count
+        wanted = group.n_history(interval) if count is None else count
         return [
             finished_snapshot(group, interval, finished)
             for finished in self._store.reads.history(group, interval, wanted)
         ]
+
+    def between(
+        self, group: GroupConfig, interval: Interval, since: float, until: float
+    ) -> Iterator[Snapshot]:
+        """Yield the finished intervals whose start is in a range, in the order of the history.
+
+        Args:
+            group: The group.
+            interval: One of its intervals.
+            since: Unix seconds; the first start in the range.
+            until: Unix seconds; the first start after the range.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        for finished in self._store.reads.between(group, interval, since, until):
+            yield finished_snapshot(group, interval, finished)
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
         """Returns the seconds since the current interval should have ended; see `Snapshot`.
@@ -218,10 +239,16 @@ def is_overdue(overdue_s: float | None) -> TypeGuard[float]:
     return overdue_s is not None and overdue_s > OVERDUE_TOLERANCE_S
 
 
-def require_history(group: GroupConfig) -> None:
-    """Raise NotConfigured if a group keeps no history."""
-    if not group.history:
-        raise NotConfigured(f"group '{group.name}' keeps no history ('history: 0' in its configuration)")
+def require_history(group: GroupConfig, interval: Interval) -> None:
+    """Raise NotConfigured if a group keeps no history of an interval."""
+    if not group.keeps_history(interval):
+        raise NotConfigured(no_history(group, interval))
+
+
+def no_history(group: GroupConfig, interval: Interval) -> str:
+    """Returns the sentence that a group keeps no history of an interval."""
+    of_interval = f"of interval '{interval.name}' ('history: 0' in its configuration)"
+    return f"group '{group.name}' keeps no history {of_interval}"
 
 
 def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Reading) -> Snapshot:

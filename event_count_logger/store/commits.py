@@ -16,7 +16,7 @@ from event_count_logger.store.client import Client
 from event_count_logger.store.durability import N_REQUESTS, Confirmation
 from event_count_logger.store.interval_notes import IntervalNotes
 from event_count_logger.store.layouts import LAYOUTS
-from event_count_logger.store.resp import encoded, ms, packed, packed_one, request, text
+from event_count_logger.store.resp import encoded, length, ms, packed, packed_one, request, text
 from event_count_logger.store.results import Commit, CommitOutcome, RejectedKey, SessionAction
 from event_count_logger.store.scripts import Script
 from event_count_logger.store.server_errors import plain
@@ -78,7 +78,7 @@ class _Form(NamedTuple):
             n_words=1 + len(names) + 5 + 1 + 2 * len(events) + 1 + len(intervals) + len(actions),
             keys=packed([len(names), *names]),
             events=packed([len(events), *events]),
-            end=packed([len(intervals), *(interval.length_ms for interval in intervals), *actions]),
+            end=packed([len(intervals), *map(length, intervals), *actions]),
         )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
@@ -14,8 +18,12 @@ from event_count_logger.store.layouts import layout_of
 from event_count_logger.store.resp import pairs, seconds, text
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 
-#: Bytes of history in one request. More would delay other clients of the server.
-_HISTORY_BYTES = 1 << 20
+#: Bytes of history in one reply. More would delay other clients of the server.
+_PAGE_BYTES = 1 << 20
+
+#: Entries of history in the first reply, whose sizes are unknown; and the most in each of the following ones,
+#: which bounds a reply with large entries after small ones.
+_FIRST_PAGE, _MOST_ENTRIES = 2, 256
 
 #: Events of one page.
 _PAGE = 2_500
@@ -60,18 +68,64 @@ class Reads:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
-        key = keys.history(group.prefix, interval.name)
-        newest_first: list[HistoryEntry] = []
-        end = "+"
-        while len(newest_first) < count:
-            wanted = _at_once(newest_first, count - len(newest_first))
-            entries = self.client.ask("XREVRANGE", key, end, "-", "COUNT", str(wanted), key=key)
-            found = [layout_of(group, self.client).finished(group, interval, entry) for entry in entries]
-            newest_first += [finished for finished in found if finished]
-            if len(entries) < wanted or None in found:  # the oldest entries may have been removed meanwhile
-                break
-            end = f"({newest_first[-1].position}"
-        return newest_first[::-1]
+        newest_first = list(takewhile(bool, self.before(group, interval, "+", count)))
+        return newest_first[::-1]  # type: ignore[return-value]
+
+    def between(
+        self, group: GroupConfig, interval: Interval, since: float, until: float
+    ) -> Iterator[HistoryEntry]:
+        """Yield the finished intervals whose start is in a range, in the order of the history.
+
+        Each request reads one page. After the clock of Redis was set back, an ID has the time of the entry
+        before it, which is later than the end of its own interval. It follows that entry directly.
+
+        Args:
+            group: A group that is not split, or one shard.
+            interval: The interval to read.
+            since: Unix seconds; the first start in the range.
+            until: Unix seconds; the first start after the range.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The key has another type.
+        """
+        beyond_ms = None
+        for entry in self.after(group, interval, max(0, math.floor(since * 1000))):
+            if beyond_ms not in (None, entry.position.time_ms):
+                return
+            if entry.start >= until:
+                beyond_ms = entry.position.time_ms
+            elif entry.start >= since:
+                yield entry
+
+    def after(
+        self, group: GroupConfig, interval: Interval, time_ms: int, most: int = sys.maxsize
+    ) -> Iterator[HistoryEntry]:
+        """Yield the finished intervals that ended after a time, oldest first; at most `most` entries."""
+        found = self._entries(group, interval, "XRANGE", (f"({time_ms}-{LAST_NUMBER}", "+"), most)
+        return (finished for finished in found if finished)  # others were removed meanwhile
+
+    def before(
+        self, group: GroupConfig, interval: Interval, end: str, most: int
+    ) -> Iterator[HistoryEntry | None]:
+        """Yield the finished intervals up to an ID, newest first; None for one that was removed meanwhile."""
+        return self._entries(group, interval, "XREVRANGE", (end, "-"), most)
+
+    def _entries(
+        self, group: GroupConfig, interval: Interval, command: str, ends: tuple[str, str], most: int
+    ) -> Iterator[HistoryEntry | None]:
+        """Yield up to `most` entries between two IDs; each request reads a page."""
+        key, layout = keys.history(group.prefix, interval.name), layout_of(group, self.client)
+        first, last = ends
+        n = min(_FIRST_PAGE, most)
+        while n > 0:
+            entries = self.client.ask(command, key, first, last, "COUNT", str(n), key=key)
+            for entry in entries:
+                yield layout.finished(group, interval, entry)
+            if len(entries) < n:
+                return
+            first, most = f"({text(entries[-1][0])}", most - n
+            n = min(most, _page_size(entries))
 
     def finished_after(
         self, group: GroupConfig, interval: Interval, position: HistoryPosition
@@ -177,9 +231,7 @@ class Reads:
         return {name: age for name, age in ages.items() if age < COUNTED_IN_S}
 
 
-def _at_once(before: Sequence[HistoryEntry], most: int) -> int:
-    """Returns the number of entries to ask for, from the size of the previous ones."""
-    if not before:
-        return 1
-    size = sum(len(event_id) + 6 for event_id in before[-1].counts) or 1
-    return max(1, min(most, _HISTORY_BYTES // size))
+def _page_size(page: Sequence[Any]) -> int:
+    """Returns the number of entries to ask for, from the largest one of the page before."""
+    largest = max(sum(map(len, words)) for _, words in page)
+    return max(1, min(_MOST_ENTRIES, _PAGE_BYTES // largest))

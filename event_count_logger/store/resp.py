@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from event_count_logger.intervals import Interval
+
 
 def packed(words: Iterable[str | int]) -> str:
     """Returns words as a request has them (redis.io/docs/latest/develop/reference/protocol-spec).
@@ -51,6 +53,11 @@ class BlockingRequest(bytes):
 def ms(now: float | None) -> str | int:
     """Returns Unix seconds in milliseconds, as scripts expect them; '' for None: the server's clock."""
     return "" if now is None else int(now * 1000)
+
+
+def length(interval: Interval) -> str:
+    """Returns the length of an interval, and the offset of its boundaries, as boundary.lua expects them."""
+    return f"{interval.length_ms}+{interval.offset_ms}" if interval.offset_ms else str(interval.length_ms)
 
 
 def seconds(text: bytes) -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.layouts import layout_of
 from event_count_logger.store.reads import Reads
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
@@ -23,6 +23,9 @@ from event_count_logger.store.shard_merge import (
 #: Finished intervals of each shard that are read first. Two are enough if one shard has just been rotated.
 #: The number is doubled until there is a sealed interval among them, or the history ends.
 _FIRST_LOOK = 2
+
+#: Finished intervals of each shard that a read of a range has in memory, unless the shards share no boundary.
+_MOST_AFTER = 64
 
 
 class ShardedReads:
@@ -96,38 +99,60 @@ class ShardedReads:
         oldest = min(known, default=None)
         if oldest is None or len(known) < len(starts) or oldest * 1000 <= position.time_ms:
             return None, oldest, 0
-        parts, found = self._first_sealed(group, interval, starts, position.time_ms)
-        return found, oldest, n_finished_before(parts, found.start) if found else 0
+        parts, found = self._sealed_after(group, interval, starts, position.time_ms, _FIRST_LOOK)
+        first = found[0] if found else None
+        return first, oldest, n_finished_before(parts, first.start) if first else 0
 
-    def _first_sealed(
-        self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int
-    ) -> tuple[list[Part], HistoryEntry | None]:
-        """Read around a time, until it is certain which sealed interval is the first one after it."""
-        n = _FIRST_LOOK
+    def between(
+        self, group: GroupConfig, interval: Interval, since: float, until: float
+    ) -> Iterator[HistoryEntry]:
+        """See `Reads.between`. Of a split group: the sealed intervals, numbered 0."""
+        if group.n_shards == 1:
+            yield from self._reads.between(group, interval, since, until)
+            return
+        starts = self._starts(group, interval)
+        time_ms, n = max(0, math.floor(since * 1000)), _FIRST_LOOK
         while True:
-            around = [self._around(shard, interval, time_ms, n) for shard in group.shards]
+            _, found = self._sealed_after(group, interval, starts, time_ms, n)
+            for one in found:
+                if one.start >= until:
+                    return
+                if one.start >= since:
+                    yield one
+            if not found:
+                return
+            time_ms, n = found[-1].position.time_ms, min(2 * n, _MOST_AFTER)
+
+    def _sealed_after(
+        self, group: GroupConfig, interval: Interval, starts: Sequence[float | None], time_ms: int, n: int
+    ) -> tuple[list[Part], list[HistoryEntry]]:
+        """Read around a time, until it is certain which sealed interval is the first one after it.
+
+        Returns:
+            The shards, and the first sealed intervals that end after the time; there are none behind them if
+            the list is empty. `n` is the number of intervals of each shard that are read first.
+        """
+        n_before = _FIRST_LOOK
+        while True:
+            around = [self._around(shard, interval, time_ms, n_before, n) for shard in group.shards]
             parts = [
                 Part.of(start, before + after) for start, (before, after) in zip(starts, around, strict=True)
             ]
-            found = next((one for one in sealed(parts, group.events) if one.end * 1000 > time_ms), None)
-            is_all_before = all(len(before) < n for before, _ in around)
+            found = [one for one in sealed(parts, group.events) if one.end * 1000 > time_ms]
+            is_all_before = all(len(before) < n_before for before, _ in around)
             is_all_after = all(len(after) < n for _, after in around)
             is_begin_known = is_all_before or any(at * 1000 <= time_ms for at in shared_boundaries(parts))
             if is_begin_known and (found or is_all_after):
                 return parts, found
-            n *= 2
+            n_before, n = 2 * n_before, 2 * n
 
     def _around(
-        self, shard: GroupConfig, interval: Interval, time_ms: int, n: int
+        self, shard: GroupConfig, interval: Interval, time_ms: int, n_before: int, n_after: int
     ) -> tuple[list[HistoryEntry], list[HistoryEntry]]:
         """Returns the last intervals of a shard that ended by a time, and the first ones after it."""
-        key, at = keys.history(shard.prefix, interval.name), f"{time_ms}-{LAST_NUMBER}"
-        before = self._client.ask("XREVRANGE", key, at, "-", "COUNT", str(n), key=key)
-        after = self._client.ask("XRANGE", key, f"({at}", "+", "COUNT", str(n), key=key)
-        finished = layout_of(shard, self._client).finished
-        found = [[finished(shard, interval, entry) for entry in entries] for entries in (before[::-1], after)]
-        earlier, later = ([one for one in some if one] for some in found)
-        return earlier, later
+        before = self._reads.before(shard, interval, f"{time_ms}-{LAST_NUMBER}", n_before)
+        after = self._reads.after(shard, interval, time_ms, n_after)
+        return [one for one in before if one][::-1], list(after)
 
     def newest_position(self, group: GroupConfig, interval: Interval) -> HistoryPosition:
         """See `Reads.newest_position`. Of a split group: the start of the oldest current interval.

@@ -108,7 +108,7 @@ class Sampler:
         return last, current
 
     def _trend(self, target: Target) -> Sequence[Mapping[str, float]]:
-        if not target.group.history:
+        if not target.group.keeps_history(target.interval):
             return []
         return [snapshot.rates for snapshot in self._reader.history(*target, TREND_LENGTH)]
 

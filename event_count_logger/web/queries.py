@@ -23,6 +23,9 @@ from event_count_logger.web.single_flight import SingleFlight
 
 VERSION = version("event-count-logger")
 
+#: Finished intervals in a response, if the request names no number.
+_USUAL_HISTORY = 60
+
 
 class Queries:
     """Queries about the groups of one configuration, except hidden groups.
@@ -68,13 +71,13 @@ class Queries:
         return await self._single_flight.get("groups", self._json(self._groups))
 
     async def counts(self, group: GroupConfig, interval: Interval, n_history: int | None) -> bytes:
-        """Returns one interval of a group with up to `n_history` finished ones, None for all of them.
+        """Returns one interval of a group with up to `n_history` finished ones, by default 60.
 
         See `representations.Counts`.
         """
-        n_history = group.history if n_history is None else min(n_history, group.history)
-        read = self._json(lambda: self._counts(group, interval, n_history))
-        return await self._single_flight.get((group.name, interval.name, n_history), read)
+        n = min(_USUAL_HISTORY if n_history is None else n_history, group.n_history(interval))
+        read = self._json(lambda: self._counts(group, interval, n))
+        return await self._single_flight.get((group.name, interval.name, n), read)
 
     async def readiness(self) -> representations.Readiness:
         """Returns the readiness of Redis and the masters, for all groups including hidden ones."""

@@ -33,11 +33,13 @@ class IntervalState(TypedDict):
     """State of one interval of a group.
 
     `overdue_s` is null if the interval never started. `stale` tolerates two seconds. `started` is false until
-    a master starts the interval, even if events were counted in it.
+    a master starts the interval, even if events were counted in it. `history` is the number of finished
+    intervals that are kept.
     """
 
     name: str
     length_s: float
+    history: int
     overdue_s: float | None
     stale: bool
     started: bool
@@ -50,7 +52,6 @@ class GroupState(TypedDict):
     title: str
     unit: str
     labels: Mapping[str, str]
-    history: int
     totals: bool
     master_alive: bool
     intervals: list[IntervalState]
@@ -99,13 +100,14 @@ class History(TypedDict):
 class Counts(TypedDict):
     """One interval of a group. `last` is null if no interval has finished, `totals` if they are off.
 
-    `open_sessions` is null if the group has no sessions. Otherwise each event `E` counts sessions, and `E:ms`
-    their milliseconds.
+    Intervals begin at multiples of `length_s` after `offset_s`. `open_sessions` is null if the group has no
+    sessions. Otherwise each event `E` counts sessions, and `E:ms` their milliseconds.
     """
 
     group: str
     interval: str
     length_s: float
+    offset_s: float
     title: str
     unit: str
     labels: Mapping[str, str]
@@ -165,6 +167,7 @@ def counts(
         "group": group.name,
         "interval": interval.name,
         "length_s": interval.length_s,
+        "offset_s": interval.offset_ms / 1000,
         "title": group.title or group.name,
         "unit": group.unit,
         "labels": group.labels,
@@ -248,17 +251,17 @@ def _group(
         "title": group.title or group.name,
         "unit": group.unit,
         "labels": group.labels,
-        "history": group.history,
         "totals": group.totals,
         "master_alive": has_master,
-        "intervals": [_interval(interval, states[group.name, interval.name]) for interval in group.intervals],
+        "intervals": [_interval(group, each, states[group.name, each.name]) for each in group.intervals],
     }
 
 
-def _interval(interval: Interval, state: IntervalStatus) -> IntervalState:
+def _interval(group: GroupConfig, interval: Interval, state: IntervalStatus) -> IntervalState:
     return {
         "name": interval.name,
         "length_s": interval.length_s,
+        "history": group.n_history(interval),
         "overdue_s": state.overdue_s,
         "stale": state.overdue_s is None or state.overdue,
         "started": state.started,

@@ -17,7 +17,8 @@ A configuration is a YAML file with the sections below. Other sections are ignor
 
 In programs, the sections `redis` and `groups` can be dictionaries: `EventCountLogger(groups, redis)`.
 
-* A length of time is a number and a unit: `90s`, `5m`, `72h`; a day is `24h`. A number of seconds has no unit.
+* A length of time is a number and a unit: `90s`, `5m`, `72h`, `7d`, `2w`, or `1y`, which is 365 days. A number of
+  seconds has no unit.
 * A template is text with placeholders: `{name}` is replaced by a value, and `{{` by one brace.
 * An event ID is a string of at most 512 bytes of UTF-8, without control characters, that does not begin with `@`. Quote
   IDs that YAML reads as something else: `'404'`, `'on'`.

@@ -18,7 +18,7 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.client import Client
-from event_count_logger.store.resp import count, ms, seconds, text
+from event_count_logger.store.resp import count, length, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
@@ -163,13 +163,13 @@ class HashLayout:
             keys.idle(name),
             keys.created(name),
         ]
-        settings = ["history" if group.history else "", "totals" if group.totals else ""]
+        settings = ["history" if group.keeps_history(interval) else "", "totals" if group.totals else ""]
         outcome = b"changed"
         while outcome == b"changed":
             start = self._client.ask("GET", frame[0], key=frame[0])
             noted = self._noted(group, interval)
             own = [keys.finished_counts(name, interval.name, entry_id) for entry_id in noted]
-            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, *noted]
+            arguments = [length(interval), ms(now), text(start or b""), *settings, *noted]
             reply = self._client.run("rotate_hash", [*frame, *own], arguments)
             outcome, _, until_next_ms, *rest = reply
         rotation = Rotation.of(text(outcome), until_next_ms, rest)
@@ -187,7 +187,8 @@ class HashLayout:
         found = [""]
         with suppress(Rejected):  # the script reports the key
             found = [text(self._client.ask("GET", last, key=last) or b"")]
-            n_too_many = int(self._client.ask("XLEN", key, key=key)) + bool(group.history) - group.history
+            n_kept = group.n_history(interval)
+            n_too_many = int(self._client.ask("XLEN", key, key=key)) + (n_kept > 0) - n_kept
             if n_too_many > 0:
                 n = str(min(n_too_many, _MOST_GOING))
                 going = self._client.ask("XRANGE", key, "-", "+", "COUNT", n, key=key)

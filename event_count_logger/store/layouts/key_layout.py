@@ -14,7 +14,7 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.client import Client
-from event_count_logger.store.resp import count, ms, seconds, text
+from event_count_logger.store.resp import count, length, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
@@ -198,8 +198,12 @@ class KeyLayout:
                 for half in ("cur", "last")
                 for event_id in events
             ]
-            settings = (group.history, self.part_in_totals(group, interval), group.expire_after)
-            arguments = [interval.length_ms, ms(now), text(start or b""), *settings, len(declared), *events]
+            settings = (
+                group.n_history(interval),
+                self.part_in_totals(group, interval),
+                group.expire_after,
+            )
+            arguments = [length(interval), ms(now), text(start or b""), *settings, len(declared), *events]
             reply = self._client.run("rotate", timestamps + indexes + records + counters, arguments)
             outcome, _, until_next_ms, *rest = reply
         return Rotation.of(text(outcome), until_next_ms, rest)

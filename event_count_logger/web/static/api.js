@@ -27,9 +27,9 @@ export class Api {
     return this.#json("api/v1/groups", signal);
   }
 
-  /** Returns the counts of one group and interval; with `history` 0, without the finished intervals. */
-  figures({ group, interval }, { history = null, signal }) {
-    const query = history === null ? "" : `?history=${history}`;
+  /** Returns the counts of one group and interval, with up to `history` finished intervals. */
+  figures({ group, interval }, { history, signal }) {
+    const query = `?history=${history}`;
     return this.#json(`${pathOf(group, interval)}${query}`, signal);
   }
 

@@ -1,9 +1,10 @@
 /** Conditions of the counts, as pure functions: up to date, "no finished interval yet", or "stale". */
 
-import { formatDuration, formatTime } from "./format.js";
+import { formatDate, formatDuration, formatTime } from "./format.js";
 
 /** Seconds that a rotation may be late before it counts as stale; the same as in `ecl status`. */
 const TOLERANCE_S = 2;
+const DAY_S = 86_400;
 
 /** Returns true if an interval is over but was not rotated. */
 export function isStale({ stale, overdue_s }) {
@@ -46,9 +47,10 @@ function nothingYet(answer) {
   return { kind: "new", text: "No finished interval yet", detail: whyNothing(answer) };
 }
 
-function whyNothing({ current, length_s, overdue_s }) {
+function whyNothing({ current, length_s, offset_s, overdue_s }) {
   if (!current) return "no counts yet";
   if (overdue_s > 0) return "the first interval has not ended yet";
-  const end = Math.floor(current.start / length_s + 1) * length_s;
-  return `the first interval ends at ${formatTime(end, length_s < 60)}`;
+  const end = Math.floor((current.start - offset_s) / length_s + 1) * length_s + offset_s;
+  const day = length_s <= DAY_S ? "" : `on ${formatDate(end)} `;
+  return `the first interval ends ${day}at ${formatTime(end, length_s < 60)}`;
 }

@@ -39,7 +39,7 @@ export class Feed {
   async #poll(signal) {
     const began = performance.now();
     const isWhole = !this.figures || this.figures.lacks(this.#lastEnd); // the stream is late by a whole poll
-    const answer = await this.#api.figures(this.#place, { history: isWhole ? null : 0, signal });
+    const answer = await this.#api.figures(this.#place, { history: isWhole ? this.#historyLength : 0, signal });
     this.#lastEnd = answer.last?.end ?? null;
     this.problem = null;
     this.answeredAt = performance.now();

@@ -14,6 +14,8 @@ import { token, TokenForm } from "./token_form.js";
 
 /** Milliseconds between two polls of all groups. */
 const GROUPS_MS = 5000;
+/** The most finished intervals that the page shows. */
+const MOST_HISTORY = 1000;
 
 /** The title of the page while it shows no group. */
 const TITLE = document.title;
@@ -86,7 +88,8 @@ class Page {
   #open(group, interval) {
     this.#view.name(group, interval, this.#route);
     const place = { group: group.name, interval: interval.name };
-    if (this.#fed !== JSON.stringify([place, group.history])) this.#follow(place, group.history);
+    const historyLength = Math.min(interval.history, MOST_HISTORY);
+    if (this.#fed !== JSON.stringify([place, historyLength])) this.#follow(place, historyLength);
     else this.#showFigures();
   }
 

@@ -10,7 +10,7 @@ from typing import Any
 from bench_parts.libraries import event_names
 from bench_parts.processes import QUICK, Bench
 from bench_parts.report import Section, Table, at_most, blocked, number
-from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config import GroupConfig, History, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
 
@@ -33,7 +33,7 @@ def run(bench: Bench) -> Section:
     for events in sizes:
         for layout in ("keys", "hash"):
             group = replace(GROUP, layout=layout)
-            bare = _memory(bench, store, replace(group, totals=False, history=0), events)
+            bare = _memory(bench, store, replace(group, totals=False, history=History.of(0)), events)
             full = _memory(bench, store, group, events)
             one, many = _commit_us(store, group, events)
             took, waited = _rotation_ms(bench, store, group, events)

@@ -13,7 +13,7 @@ from typing import Any
 from bench_parts.libraries import event_names
 from bench_parts.processes import Bench, Worker
 from bench_parts.report import Section, Table, at_least, at_most, blocked, middle
-from event_count_logger.config import GroupConfig, RedisConfig
+from event_count_logger.config import GroupConfig, History, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
@@ -28,7 +28,7 @@ time.)"""
 
 INTERVAL = Interval.parse("1h")
 GROUP = GroupConfig("rotated", (INTERVAL,), auto_declare_events=True)
-OURS = {"this library": GROUP, "this library, bare": replace(GROUP, history=0, totals=False)}
+OURS = {"this library": GROUP, "this library, bare": replace(GROUP, history=History.of(0), totals=False)}
 PREVIOUS = "event-count-logger 1.1"
 BATCH = 500
 ACTIONS = ("rotate", "read", "current", "totals")
