@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from event_count_logger.outcome import Outcome
     from event_count_logger.reading.follow import Follower
     from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
+    from event_count_logger.reading.range_sum import RangeSum
     from event_count_logger.reading.reader import Snapshot, Totals
     from event_count_logger.service.master import EventCountLoggerMaster
     from event_count_logger.sources.sessions import Session
@@ -45,6 +46,7 @@ __all__ = [
     "NotDurable",
     "Outcome",
     "Problem",
+    "RangeSum",
     "Rejected",
     "Session",
     "Snapshot",
@@ -68,6 +70,7 @@ _LATER = {
     "Follower": "reading.follow",
     "GroupReader": "reading.group_reader",
     "Outcome": "outcome",
+    "RangeSum": "reading.range_sum",
     "Session": "sources.sessions",
     "Snapshot": "reading.reader",
     "Totals": "reading.reader",

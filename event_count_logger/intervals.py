@@ -136,6 +136,11 @@ class Interval:
         now_ms = int(now * 1000)
         return (now_ms - (now_ms - self.offset_ms) % self.length_ms) / 1000
 
+    def first_boundary(self, time: float) -> float:
+        """Returns the first boundary at or after a time, both in Unix seconds."""
+        start = self.start_of(time)
+        return start if start >= time else self.end_of(time)
+
     def begins_as(self, other: Interval) -> bool:
         """Returns whether two intervals have the same boundaries, such as `60s` and `1m`."""
         return (self.length_ms, self.offset_ms) == (other.length_ms, other.offset_ms)

@@ -17,6 +17,7 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot, finished_snapshot, require_history
+from event_count_logger.reading.times import LATEST_S
 from event_count_logger.store import HistoryEntry, HistoryPosition, Store
 
 #: The start of a cursor: behind a position, behind a time (Unix seconds), or now (None).
@@ -25,9 +26,6 @@ After = str | float | None
 #: Seconds between two steps: at most the first while the interval runs, to notice a wrong clock or a restart
 #: of Redis; the second right after its end; growing to the third when the master is late.
 _LONGEST_WAIT_S, _SHORTEST_WAIT_S, _LATE_WAIT_S = 5.0, 0.01, 0.25
-
-#: The largest Unix seconds that are accepted: beyond them is a mistake, such as milliseconds.
-_LATEST_S = 1e12
 
 #: Seconds until the next request while Redis is unavailable.
 _RETRY_S = 0.5
@@ -111,7 +109,7 @@ def _position(after: After) -> HistoryPosition | None:
     if after is None or isinstance(after, str):
         return None if after is None else HistoryPosition.parse(after)
     is_number = isinstance(after, int | float) and not isinstance(after, bool)
-    if not is_number or not 0 <= after <= _LATEST_S:
+    if not is_number or not 0 <= after <= LATEST_S:
         raise ValueError(f"{after!r} is neither a position nor a time in Unix seconds")
     return HistoryPosition(round(after * 1000))
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Reader, Snapshot
+from event_count_logger.reading.times import Range
 
 
 class GroupRates:
@@ -60,7 +61,7 @@ class GroupRates:
             return [] if last.empty else None
         if last.start == begin:
             return [last]
-        spans = list(self._reader.between(self._group, self._interval, begin, current.start or begin))
+        spans = list(self._reader.between(self._group, self._interval, Range(begin, current.start or begin)))
         whole = all(one.end == next_.start for one, next_ in pairwise([*spans, current]))
         return spans if spans and spans[0].start == begin and whole else None
 

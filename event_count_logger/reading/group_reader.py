@@ -12,8 +12,10 @@ from event_count_logger.errors import NotConfigured
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After, Follower
+from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
 from event_count_logger.reading.rotation_wait import read_once_rotated
+from event_count_logger.reading.times import Time
 from event_count_logger.store import Store
 
 
@@ -80,14 +82,63 @@ class GroupReader:
         last, current = self._reader.read(self.group, self._interval(interval), "last", "cur")
         return last, current
 
-    def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
+    def history(
+        self,
+        interval: str | None = None,
+        n: int | None = None,
+        *,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> list[Snapshot]:
         """Returns finished intervals, oldest first; an empty list if the group keeps no history.
+
+        An interval belongs to a range of time if its start does: `since` is the first start in the range, and
+        `until` the first one after it. Adjacent ranges therefore share no interval, and lose none. A time is
+        one of these:
+
+        * Unix seconds;
+        * a `datetime` with a time zone;
+        * a length of time before now, by the clock of Redis, such as `"2h"` or `"7d"`;
+        * a date, or date and time, in ISO 8601, such as `"2026-11-30T12:00Z"`; in UTC if it names no zone.
+
+        Example:
+            for snapshot in reader.history("5m", since="2h"):
+                print(snapshot.counts["ok"])  # 4
 
         Args:
             interval: Name of the interval; None for the only one.
             n: Number of intervals, the newest ones; None for all that the history holds.
+            since: Start of the range of time; None for the beginning of the history.
+            until: End of the range of time; None for now.
+
+        Raises:
+            ValueError: A time is invalid, or `since` is after `until`.
         """
-        return self._reader.history(self.group, self._interval(interval), n)
+        wanted = self._reader.range_of(self.group, since, until)
+        return self._reader.history(self.group, self._interval(interval), n, wanted)
+
+    def sum(
+        self, interval: str | None = None, *, since: Time | None = None, until: Time | None = None
+    ) -> RangeSum:
+        """Returns the sum of the finished intervals in a range of time; see `history` for the range.
+
+        It also has the time that these intervals cover, and the parts of the range that are missing. It takes
+        the same memory for any range, and asks Redis for a part of the history at a time.
+
+        Example:
+            found = reader.sum("5m", since="2h")
+            print(found.counts["ok"], found.n_intervals)  # 4 1
+
+        Args:
+            interval: Name of the interval; None for the only one.
+            since: Start of the range of time; None for the beginning of the history.
+            until: End of the range of time; None for now.
+
+        Raises:
+            ValueError: A time is invalid, or `since` is after `until`.
+        """
+        wanted = self._reader.range_of(self.group, since, until)
+        return self._reader.sum(self.group, self._interval(interval), wanted)
 
     def totals(self) -> Totals:
         """Returns the all-time total of each event, including the current interval.
@@ -157,7 +208,8 @@ class GroupReader:
 class AsyncGroupReader:
     """A `GroupReader` for asyncio; see `EventCountLogger.async_reader`. Each method runs in a thread.
 
-    Arguments and errors are those of the methods of `GroupReader`: `interval`, `n` and `after`.
+    Arguments and errors are those of the methods of `GroupReader`: `interval`, `n`, `since`, `until` and
+    `after`.
 
     Example:
         async def print_last():
@@ -183,9 +235,22 @@ class AsyncGroupReader:
         """Returns the last finished and the current interval; see `GroupReader.both`."""
         return await asyncio.to_thread(self._reader.both, interval)
 
-    async def history(self, interval: str | None = None, n: int | None = None) -> list[Snapshot]:
+    async def history(
+        self,
+        interval: str | None = None,
+        n: int | None = None,
+        *,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> list[Snapshot]:
         """Returns finished intervals, oldest first; see `GroupReader.history`."""
-        return await asyncio.to_thread(self._reader.history, interval, n)
+        return await asyncio.to_thread(self._reader.history, interval, n, since=since, until=until)
+
+    async def sum(
+        self, interval: str | None = None, *, since: Time | None = None, until: Time | None = None
+    ) -> RangeSum:
+        """Returns the sum of the finished intervals in a range of time; see `GroupReader.sum`."""
+        return await asyncio.to_thread(self._reader.sum, interval, since=since, until=until)
 
     async def totals(self) -> Totals:
         """Returns the all-time total of each event; see `GroupReader.totals`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeGuard
 
 from event_count_logger import keys
@@ -11,6 +13,8 @@ from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotConfigured, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
+from event_count_logger.reading.range_sum import RangeSum, add_up
+from event_count_logger.reading.times import EVER, Range, Time, parse_range
 from event_count_logger.store import HistoryEntry, Reading, Store, declared_first
 from event_count_logger.store.shard_merge import added, created
 
@@ -183,34 +187,59 @@ class Reader:
                 events.update(snapshot.counts)
         return declared_first(group.events, events.union(group.events))
 
-    def history(self, group: GroupConfig, interval: Interval, count: int | None = None) -> list[Snapshot]:
-        """Returns the last finished intervals, oldest first; at most `count`, all in the history if None.
-
-        Raises:
-            StoreError: Redis does not answer.
-        """
-        wanted = group.n_history(interval) if count is None else count
-        return [
-            finished_snapshot(group, interval, finished)
-            for finished in self._store.reads.history(group, interval, wanted)
-        ]
-
-    def between(
-        self, group: GroupConfig, interval: Interval, since: float, until: float
-    ) -> Iterator[Snapshot]:
-        """Yield the finished intervals whose start is in a range, in the order of the history.
+    def history(
+        self, group: GroupConfig, interval: Interval, count: int | None = None, wanted: Range = EVER
+    ) -> list[Snapshot]:
+        """Returns the last finished intervals, oldest first.
 
         Args:
             group: The group.
             interval: One of its intervals.
-            since: Unix seconds; the first start in the range.
-            until: Unix seconds; the first start after the range.
+            count: Number of intervals, the newest ones; None for all.
+            wanted: The range of their starts.
 
         Raises:
             StoreError: Redis does not answer.
         """
-        for finished in self._store.reads.between(group, interval, since, until):
-            yield finished_snapshot(group, interval, finished)
+        if wanted != EVER:
+            found = self.between(group, interval, wanted)
+            return list(found if count is None else deque(found, max(0, count)))
+        n = group.n_history(interval) if count is None else count
+        entries = self._store.reads.history(group, interval, n)
+        return [finished_snapshot(group, interval, entry) for entry in entries]
+
+    def between(self, group: GroupConfig, interval: Interval, wanted: Range) -> Iterator[Snapshot]:
+        """Yield the finished intervals whose start is in a range, in the order of the history.
+
+        The memory that this takes does not depend on the range.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        for entry in self._store.reads.between(group, interval, *wanted):
+            yield finished_snapshot(group, interval, entry)
+
+    def sum(self, group: GroupConfig, interval: Interval, wanted: Range) -> RangeSum:
+        """Returns the sum of the finished intervals whose start is in a range.
+
+        The memory that this takes does not depend on the range.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        start = self._store.reads.start(group, interval)
+        until = wanted.until if start is None else min(wanted.until, start)
+        entries = self._store.reads.between(group, interval, wanted.since, until)
+        return add_up(group, interval, wanted, start, entries)
+
+    def range_of(self, group: GroupConfig, since: Time | None, until: Time | None) -> Range:
+        """Returns a range of time; lengths of time count back from now by the clock of Redis.
+
+        Raises:
+            StoreError: Redis does not answer.
+            ValueError: A time is invalid, or `since` is after `until`.
+        """
+        return parse_range(since, until, cache(lambda: self._store.client.server_time(group)))
 
     def overdue_s(self, group: GroupConfig, interval: Interval) -> float | None:
         """Returns the seconds since the current interval should have ended; see `Snapshot`.

@@ -90,7 +90,7 @@ class Reads:
             Rejected: The key has another type.
         """
         beyond_ms = None
-        for entry in self.after(group, interval, max(0, math.floor(since * 1000))):
+        for entry in self.after(group, interval, ended_by(since)):
             if beyond_ms not in (None, entry.position.time_ms):
                 return
             if entry.start >= until:
@@ -229,6 +229,11 @@ class Reads:
         times = {text(name): seconds(at) for name, at in noted.items()}
         ages = {name: max(0.0, now - at) for name, at in times.items() if at is not None}
         return {name: age for name, age in ages.items() if age < COUNTED_IN_S}
+
+
+def ended_by(since: float) -> int:
+    """Returns the time, in milliseconds, after which all intervals end that start at a time or later."""
+    return math.floor(max(0.0, since) * 1000)
 
 
 def _page_size(page: Sequence[Any]) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.reads import Reads
+from event_count_logger.store.reads import Reads, ended_by
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
@@ -111,7 +110,7 @@ class ShardedReads:
             yield from self._reads.between(group, interval, since, until)
             return
         starts = self._starts(group, interval)
-        time_ms, n = max(0, math.floor(since * 1000)), _FIRST_LOOK
+        time_ms, n = ended_by(since), _FIRST_LOOK
         while True:
             _, found = self._sealed_after(group, interval, starts, time_ms, n)
             for one in found:
@@ -138,10 +137,12 @@ class ShardedReads:
             parts = [
                 Part.of(start, before + after) for start, (before, after) in zip(starts, around, strict=True)
             ]
-            found = [one for one in sealed(parts, group.events) if one.end * 1000 > time_ms]
+            found = [one for one in sealed(parts, group.events) if one.position.time_ms > time_ms]
             is_all_before = all(len(before) < n_before for before, _ in around)
             is_all_after = all(len(after) < n for _, after in around)
-            is_begin_known = is_all_before or any(at * 1000 <= time_ms for at in shared_boundaries(parts))
+            is_begin_known = is_all_before or any(
+                round(at * 1000) <= time_ms for at in shared_boundaries(parts)
+            )
             if is_begin_known and (found or is_all_after):
                 return parts, found
             n_before, n = 2 * n_before, 2 * n

@@ -72,7 +72,7 @@ PARTS = (
     ),
     Part(
         "Reading",
-        ("GroupReader", "AsyncGroupReader", "Follower", "Snapshot", "Totals"),
+        ("GroupReader", "AsyncGroupReader", "Follower", "Snapshot", "Totals", "RangeSum"),
         "[Reading from programs and scripts](reading.md) shows these at work.",
     ),
     Part(
