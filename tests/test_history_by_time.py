@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import random
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from event_count_logger.config import GroupConfig, History, RedisConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.reading.range_sum import RangeSum
@@ -62,6 +63,12 @@ class Past:
     def sum(self, since: float = -math.inf, until: float = math.inf) -> RangeSum:
         wanted = Range(*(BEGIN + 10 * at for at in (since, until)))
         return self.reader.sum(self.group, TEN_S, wanted)
+
+
+@pytest.fixture
+def store(server: Server, layout: Layout) -> Iterator[Store]:
+    with contextlib.closing(Store(RedisConfig(**server.config))) as store:
+        yield store
 
 
 @pytest.fixture
