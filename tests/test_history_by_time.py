@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
+from event_count_logger.cli.reader import reader as reader_command
 from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
@@ -22,6 +25,7 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.reading.times import Range, parse_range, parse_time
 from event_count_logger.store import HistoryEntry, Store
 from tests import groups
+from tests.fixtures import Write
 from tests.servers import Server
 
 TEN_S = Interval.parse("10s")
@@ -333,3 +337,111 @@ def _lacking(since: float, until: float, start: float | None, inside: list[Histo
     first, last = (BEGIN + 10 * math.ceil(at) for at in (since, until))
     expected = set(range(first, min(last, round(start))))
     return expected - set(_seconds(tuple((one.start, one.end) for one in inside)))
+
+
+# ecl_reader
+
+
+class Result(NamedTuple):
+    """What a command has printed, and its exit status."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(
+    past: Past,
+    config_file: Write,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Result]:
+    """Runs ecl_reader in this process, with a group of the intervals 0-1, 1-2, 2-4 and the current one."""
+    past.finish(1, 2, 4)
+    settings: dict[str, Any] = {"events": ["a"], "intervals": ["10s"], "layout": groups.layout}
+    of_groups = {"g": settings, "other": settings | {"history": 0}}
+    path = config_file({"redis": server.config, "groups": of_groups})
+
+    def run(options: str, group: str = "-g g") -> Result:
+        at = {f"at{number}": str(BEGIN + 10 * number) for number in range(9)}
+        words = f"ecl_reader {path} {group} {options}".format(**at).split()
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            reader_command.main()
+        gc.unfreeze()
+        return Result(int(end.value.code or 0), *(text.replace("\r", "") for text in capsys.readouterr()))
+
+    return run
+
+
+def test_command_prints_intervals_of_a_range(command: Callable[..., Result]) -> None:
+    done = command("--since {at1} --until {at4} --format csv")
+    assert done.stdout.splitlines()[1:] == [
+        f"{BEGIN + 10},{BEGIN + 20},a,10",
+        f"{BEGIN + 20},{BEGIN + 40},a,100",
+    ]
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "a,100" in command("--history 1 --until {at4} --format csv").stdout.splitlines()[1]
+    assert len(json.loads(command("--until 2200-01-01 --json").stdout)) == 3
+
+
+def test_command_prints_ranges_of_all_groups_for_monitoring(command: Callable[..., Result]) -> None:
+    done = command("--since {at1} --until {at2} --format graphite", group="")
+    assert done.stdout == f"ecl.g.10s.a 10 {BEGIN + 10}\n"
+    assert "group 'other' keeps no history of interval '10s'" in done.stderr
+    assert len(command("--since {at1} --format influx").stdout.splitlines()) == 2
+
+
+def test_command_prints_the_sum_of_a_range(command: Callable[..., Result]) -> None:
+    done = command("--since {at1} --until {at4} --sum --strict")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "a:110\n", "")
+    assert command("--since {at0} --until {at4} --sum --rate").stdout == "a:2.775\n"
+    assert json.loads(command("--since {at0} --until {at4} --sum --rate --json").stdout) == {
+        "group": "g",
+        "interval": "10s",
+        "since": BEGIN,
+        "until": BEGIN + 40,
+        "start": BEGIN,
+        "end": BEGIN + 40,
+        "n_intervals": 3,
+        "covered_s": 40,
+        "missing": [],
+        "counts": {"a": 111},
+        "rates": {"a": 2.775},
+    }
+    assert command("--since {at1} --until {at3} --sum --format csv").stdout.splitlines() == [
+        "since,until,start,end,covered_s,missing_s,n_intervals,event,count",
+        f"{BEGIN + 10},{BEGIN + 30},{BEGIN + 10},{BEGIN + 40},30,0,2,a,110",
+    ]
+
+
+def test_command_warns_of_what_is_missing_in_a_sum(command: Callable[..., Result]) -> None:
+    done = command("--since {at3} --until {at4} --sum --strict")
+    assert (done.exit_code, done.stdout) == (4, "a:0\n")
+    assert done.stderr == "WARNING: interval '10s' of group 'g': no finished interval begins in the range\n"
+    done = command(f"--since {BEGIN - 100} --until {{at1}} --sum")
+    assert (done.exit_code, done.stdout) == (0, "a:1\n")
+    gap = "2099-12-03T16:51:40Z to 2099-12-03T16:53:20Z"
+    assert done.stderr == (
+        f"WARNING: interval '10s' of group 'g': 1m 40s of the range missing in the history: {gap}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--since 2h --current", "--since can only be used with --history, --sum, not with --current"),
+        ("--until 2h --follow", "--until can only be used with --history, --sum, not with --follow"),
+        ("--sum --totals", "--sum and --totals exclude each other"),
+        ("--since yesterday", "--since: 'yesterday' is not a time (use Unix seconds, a length of time"),
+        ("--since 1h --until 2h", "--since: '1h' is after until: '2h'"),
+        ("--sum --format influx", "--sum cannot be used with --format influx"),
+        ("--since 1h --format openmetrics", "--since cannot be used with --format openmetrics"),
+    ],
+)
+def test_wrong_range_is_a_usage_error(command: Callable[..., Result], options: str, message: str) -> None:
+    done = command(options)
+    assert done.exit_code == 2
+    assert message in done.stderr

@@ -242,15 +242,16 @@ def test_metrics_without_redis_show_ecl_up_0_and_exit_with_3(
         ("-g web --after 0", "--after can only be used with --follow, not with --last"),
         (
             "-g web --totals --rate",
-            "--rate can only be used with --last, --current, --both, --history, --follow, not with --totals",
+            "--rate can only be used with --last, --current, --both, --history, --sum, --follow, "
+            "not with --totals",
         ),
         (
             "-g web --follow --strict",
-            "--strict can only be used with --last, --current, --both, --history, not with --follow",
+            "--strict can only be used with --last, --current, --both, --history, --sum, not with --follow",
         ),
         (
             "-g web --totals -i 24h",
-            "--interval can only be used with --last, --current, --both, --history, --follow, "
+            "--interval can only be used with --last, --current, --both, --history, --sum, --follow, "
             "not with --totals",
         ),
         ("-g web --json --format csv", "--json cannot be used with --format csv"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from event_count_logger.cli.base import ExitStatus, Failure
@@ -12,6 +15,8 @@ from event_count_logger.intervals import Interval
 from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import After
 from event_count_logger.reading.group_reader import choose_interval
+from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.times import Range
 
 
 def interval_argument(group: GroupConfig, name: str | None) -> Interval:
@@ -28,6 +33,19 @@ def interval_argument(group: GroupConfig, name: str | None) -> Interval:
         names = choices(name or "", (interval.name for interval in group.intervals))
         message = f"Interval '{name}' not configured for this group.{names}" if name else several + names
         raise Failure(message, ExitStatus.UNKNOWN) from error
+
+
+def range_arguments(reader: Reader, group: GroupConfig, options: Mapping[str, Any]) -> Range:
+    """Returns the range of --since and --until.
+
+    Raises:
+        click.UsageError: One of them is no time, or --since is after --until.
+        StoreError: Redis does not answer; its clock is needed for a length of time before now.
+    """
+    try:
+        return reader.range_of(group, options["since"], options["until"])
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from error
 
 
 def after_argument(given: str | None, n_intervals: int = 1) -> After:

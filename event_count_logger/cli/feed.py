@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from event_count_logger.cli.arguments import after_argument, interval_argument
+from event_count_logger.cli.arguments import after_argument, interval_argument, range_arguments
 from event_count_logger.cli.base import ExitStatus, Failure, log_to_stderr, warn
+from event_count_logger.cli.printing import print_warnings, warn_if_stale
 from event_count_logger.cli.waiting import Pause
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.reading.follow import Follower
 from event_count_logger.reading.group_reader import GroupReader
-from event_count_logger.reading.reader import Snapshot, no_history, require_history
+from event_count_logger.reading.reader import Reader, Snapshot, no_history, require_history
+from event_count_logger.reading.times import Range
 from event_count_logger.render import text
 from event_count_logger.store import Store
 
@@ -34,7 +36,7 @@ def print_feed(
         group_name: The group; None for all groups.
         chosen_format: Name of a module in `render/`.
         output: `last`, `history` or `follow`.
-        options: `interval` (all intervals if None), `history` and `after`.
+        options: `interval` (all intervals if None), `history`, `since`, `until` and `after`.
 
     Raises:
         StoreError: Redis does not answer.
@@ -43,11 +45,15 @@ def print_feed(
     store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
     groups = [config.group(group_name)] if group_name else config.shown_groups
     series = list(_series(groups, options["interval"], store))
-    feed = _Feed(chosen_format, series if group_name else _with_output(series, output))
+    if not group_name:
+        series = _with_output(series, output)
+    feed = _Feed(chosen_format, series)
     if output == "last":
         return feed.print_last()
     if output == "history":
-        return feed.print_history(options["history"])
+        reader = Reader(store)
+        wanted = range_arguments(reader, series[0][0].group, options)
+        return feed.print_history(reader, options["history"], wanted)
     feed.follow(options["after"])
     return False
 
@@ -87,19 +93,23 @@ class _Feed:
 
     def print_last(self) -> bool:
         """Print the last finished interval of each series; return True if one is stale."""
-        return self._print_all_last(show=True)
+        return self._print_all_last()
 
-    def print_history(self, n: int) -> bool:
-        """Print the last `n` finished intervals of each series; return True if a newer one is overdue.
+    def print_history(self, reader: Reader, n: int | None, wanted: Range) -> bool:
+        """Print the last `n` finished intervals of a range, or all, of each series.
+
+        Returns:
+            True if an interval of the range is overdue.
 
         Raises:
             NotConfigured: A group keeps no history.
         """
-        for reader, interval in self._series:
-            require_history(reader.group, interval)
-            for snapshot in reader.history(interval.name, n):
+        for each, interval in self._series:
+            require_history(each.group, interval)
+            found = reader.history(each.group, interval, n, wanted) if n else None
+            for snapshot in reader.between(each.group, interval, wanted) if found is None else found:
                 self._print(snapshot)
-        return self._print_all_last(show=False)
+        return self._print_all_last(wanted)
 
     def follow(self, after: str | None) -> None:
         """Print each interval as it finishes, until SIGINT, SIGTERM or a closed output.
@@ -122,26 +132,23 @@ class _Feed:
         """Print the next interval if there is one; return the seconds until the next step."""
         snapshot, wait_s = follower.step()
         if snapshot:
-            _warn(text.gap_warnings(snapshot))
+            print_warnings(text.gap_warnings(snapshot))
             self._print(snapshot)
         return wait_s
 
-    def _print_all_last(self, show: bool) -> bool:
-        stale = [self._print_last(*each, show) for each in self._series]
+    def _print_all_last(self, printed: Range | None = None) -> bool:
+        """Print the last finished intervals, unless a range was printed; return True if one is stale."""
+        stale = [self._print_last(*each, printed) for each in self._series]
         return any(stale)
 
-    def _print_last(self, reader: GroupReader, interval: Interval, show: bool) -> bool:
+    def _print_last(self, reader: GroupReader, interval: Interval, printed: Range | None) -> bool:
         (snapshot,) = reader.rotated(interval.name, "last")
-        _warn(text.warnings([snapshot]))
-        if show:
-            self._print(snapshot)
+        if printed is not None:
+            return warn_if_stale(snapshot, printed)
+        print_warnings(text.warnings([snapshot]))
+        self._print(snapshot)
         return snapshot.stale
 
     def _print(self, snapshot: Snapshot) -> None:
-        _warn(text.time_warnings(snapshot))
+        print_warnings(text.time_warnings(snapshot))
         print(self._render(snapshot), end="", flush=True)
-
-
-def _warn(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        warn(warning)

@@ -9,11 +9,16 @@ from typing import Any, Protocol, cast
 
 from event_count_logger.cli.base import log_to_stderr, warn
 from event_count_logger.cli.waiting import Pause
+from event_count_logger.config import GroupConfig
+from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.reading.follow import After
-from event_count_logger.reading.group_reader import GroupReader, choose_interval
-from event_count_logger.reading.reader import Snapshot, Totals, require_history
+from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.range_sum import RangeSum
+from event_count_logger.reading.reader import Reader, Snapshot, Totals, require_history
+from event_count_logger.reading.times import Range
 from event_count_logger.render import text
+from event_count_logger.store import Store
 
 
 class Renderer(Protocol):
@@ -27,6 +32,9 @@ class Renderer(Protocol):
 
     def render_next(self, snapshot: Snapshot, rate: bool, first: bool) -> str:
         """Returns the text of one interval of a series; `first` is True for the first one of the series."""
+
+    def render_sum(self, found: RangeSum, rate: bool) -> str:
+        """Returns the text of the sum over a range of time."""
 
     def render_totals(self, totals: Totals) -> str:
         """Returns the text of all-time totals."""
@@ -48,8 +56,10 @@ class GroupPrinter:
     All methods raise StoreError if Redis does not answer.
     """
 
-    def __init__(self, reader: GroupReader, renderer: Renderer, rate: bool) -> None:
-        self._reader = reader
+    def __init__(self, group: GroupConfig, store: Store, renderer: Renderer, rate: bool) -> None:
+        self._group = group
+        self._reader = GroupReader(group, store)
+        self._ranges = Reader(store)
         self._renderer = renderer
         self._rate = rate
 
@@ -57,21 +67,33 @@ class GroupPrinter:
         """Print snapshots; return True if they are stale."""
         snapshots = self._reader.rotated(interval, *halves)
         print(self._renderer.render(snapshots, self._rate), end="")
-        _warn(text.warnings(snapshots, self._rate))
+        print_warnings(text.warnings(snapshots, self._rate))
         return snapshots[0].stale
 
-    def print_history(self, interval: str, n: int) -> bool:
-        """Print the last `n` finished intervals; return True if a newer one is overdue.
+    def print_history(self, interval: Interval, n: int | None, wanted: Range) -> bool:
+        """Print the last `n` finished intervals of a range, or all; return True if one of them is overdue.
 
         Raises:
             NotConfigured: The group keeps no history.
         """
-        require_history(self._reader.group, choose_interval(self._reader.group, interval))
-        last = self._reader.rotated(interval, "last")
-        finished = self._reader.history(interval, n)
+        require_history(self._group, interval)
+        (last,) = self._reader.rotated(interval.name, "last")
+        finished = self._ranges.history(self._group, interval, n, wanted)
         print(self._renderer.render_history(finished, self._rate), end="")
-        _warn(text.warnings(last))
-        return last[0].stale
+        return warn_if_stale(last, wanted)
+
+    def print_sum(self, interval: Interval, wanted: Range) -> bool:
+        """Print the sum over a range; return True if intervals of the range are missing or overdue.
+
+        Raises:
+            NotConfigured: The group keeps no history.
+        """
+        require_history(self._group, interval)
+        (last,) = self._reader.rotated(interval.name, "last")
+        found = self._ranges.sum(self._group, interval, wanted)
+        print(self._renderer.render_sum(found, self._rate), end="")
+        print_warnings(text.sum_warnings(found))
+        return warn_if_stale(last, wanted) or not found.complete
 
     def print_totals(self) -> None:
         """Print all-time totals; raise NotConfigured if the group keeps none."""
@@ -90,11 +112,20 @@ class GroupPrinter:
         while pause.wait(wait_s):
             snapshot, wait_s = follower.step()
             if snapshot:
-                _warn(text.gap_warnings(snapshot))
+                print_warnings(text.gap_warnings(snapshot))
                 print(self._renderer.render_next(snapshot, self._rate, first), end="", flush=True)
                 first = False
 
 
-def _warn(warnings: Iterable[str]) -> None:
+def warn_if_stale(last: Snapshot, wanted: Range) -> bool:
+    """Warn of a late rotation, unless the range ends before it; return True if it is late."""
+    if last.end is not None and wanted.until <= last.end:
+        return False
+    print_warnings(text.warnings([last]))
+    return last.stale
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error."""
     for warning in warnings:
         warn(warning)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from event_count_logger.cli import completion
-from event_count_logger.cli.arguments import after_argument, interval_argument
+from event_count_logger.cli.arguments import after_argument, interval_argument, range_arguments
 from event_count_logger.cli.base import (
     ExitStatus,
     command,
@@ -16,17 +16,17 @@ from event_count_logger.cli.base import (
     with_version,
 )
 from event_count_logger.cli.printing import FORMATS, GroupPrinter, renderer
-from event_count_logger.config import from_file
+from event_count_logger.config import GroupConfig, from_file
 from event_count_logger.keys import Half
 from event_count_logger.logs import Log
-from event_count_logger.reading.group_reader import GroupReader
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store
 
 #: Formats of systems that store finished intervals, for all groups or one.
 _FEEDS = ("graphite", "influx", "zabbix")
 
 #: Options that do not fit them.
-_NOT_IN_FEEDS = {"current", "both", "totals", "rate"}
+_NOT_IN_FEEDS = {"current", "both", "sum", "totals", "rate"}
 
 #: Other formats of monitoring systems, for all groups or one, and the options that fit them.
 _MONITORING = {"zabbix-discovery": set(), "munin": {"interval"}, "openmetrics": set(), "prometheus": set()}
@@ -38,7 +38,8 @@ _OPTIONS_OF = {
     "last": {"interval", "rate", "strict"},
     "current": {"interval", "rate", "strict"},
     "both": {"interval", "rate", "strict"},
-    "history": {"interval", "rate", "strict"},
+    "history": {"interval", "rate", "strict", "since", "until"},
+    "sum": {"interval", "rate", "strict", "since", "until"},
     "totals": set(),
     "follow": {"interval", "rate", "after"},
 }
@@ -67,6 +68,14 @@ _OPTIONS_OF = {
 @click.option(
     "--history", metavar="N", type=click.IntRange(min=1), help="Print the last N finished intervals."
 )
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Print the finished intervals that began at TIME or later: `2h` for two hours before now, Unix "
+    "seconds, or `2026-11-30T12:00Z`.",
+)
+@click.option("--until", metavar="TIME", help="Print the finished intervals that began before TIME.")
+@click.option("--sum", is_flag=True, help="Print the sum over the finished intervals of --since and --until.")
 @click.option("--totals", is_flag=True, help="Print the all-time total of each event.")
 @click.option("--follow", is_flag=True, help="Print each interval as it finishes, until Ctrl-C or SIGTERM.")
 @click.option(
@@ -88,7 +97,10 @@ _OPTIONS_OF = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option(
-    "--strict", is_flag=True, help="Exit with status 4 if the counts are stale; not with --totals, --follow."
+    "--strict",
+    is_flag=True,
+    help="Exit with status 4 if the counts are stale, or if --sum lacks intervals; not with --totals, "
+    "--follow.",
 )
 @with_version
 def reader(
@@ -105,6 +117,9 @@ def reader(
     The formats graphite, influx and zabbix print every interval of every group unless -g and -i choose; with
     --follow, they are a feed. Their times are the starts of intervals.
 
+    An interval belongs to the range of --since and --until if it begins in it. With --history, the last N
+    intervals of the range are printed.
+
     \b
     Example:
       $ ecl_reader ecl.yml -g requests -i 5m
@@ -114,11 +129,14 @@ def reader(
       start,end,event,count,rate
       1795521600,1795521900,error,3,0.01
       1795521600,1795521900,req1,54,0.18
+      $ ecl_reader ecl.yml -g requests -i 5m --since 7d --sum
+      error:612
+      req1:98104
 
     \b
     Exit status: 0; 1 unknown group or interval, or the group keeps no history or
-    totals; 2 wrong usage or configuration; 3 Redis is unreachable; 4 stale, with
-    --strict.
+    totals; 2 wrong usage or configuration; 3 Redis is unreachable; 4 stale, or
+    intervals are missing in a sum, with --strict.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     chosen_format = _choose_format(output_format, as_json)
@@ -141,8 +159,10 @@ def reader(
     config = from_file(config_file)
     # A command that goes on logs that Redis is unavailable; all others end with that error.
     store = Store(config.redis, Log("EventCountLogger") if output == "follow" else None)
-    counts = GroupReader(config.group(group_name), store)
-    _print_group(counts, GroupPrinter(counts, renderer(chosen_format), options["rate"]), output, options)
+    group = config.group(group_name)
+    _print_group(
+        group, store, GroupPrinter(group, store, renderer(chosen_format), options["rate"]), output, options
+    )
 
 
 def _choose_format(named: str | None, as_json: bool) -> str:
@@ -177,7 +197,7 @@ def _choose_output(options: dict[str, Any]) -> str:
     named = [name for name in given if name in _OPTIONS_OF]
     if len(named) > 1:
         raise click.UsageError(f"--{named[0]} and --{named[1]} exclude each other")
-    output = named[0] if named else "last"
+    output = named[0] if named else "history" if {"since", "until"}.intersection(given) else "last"
     for name in given:
         if name not in _OPTIONS_OF[output] and name != output:
             fitting = ", ".join(f"--{other}" for other, fits in _OPTIONS_OF.items() if name in fits)
@@ -185,19 +205,24 @@ def _choose_output(options: dict[str, Any]) -> str:
     return output
 
 
-def _print_group(counts: GroupReader, printer: GroupPrinter, output: str, options: dict[str, Any]) -> None:
+def _print_group(
+    group: GroupConfig, store: Store, printer: GroupPrinter, output: str, options: dict[str, Any]
+) -> None:
     if output == "totals":
         printer.print_totals()
         return
-    interval = interval_argument(counts.group, options["interval"]).name
+    interval = interval_argument(group, options["interval"])
     if output == "follow":
-        printer.follow(interval, after_argument(options["after"]))
-        return
-    if output == "history":
-        stale = printer.print_history(interval, options["history"])
+        printer.follow(interval.name, after_argument(options["after"]))
+    elif output in _HALVES:
+        _exit_if_stale(printer.print_snapshots(interval.name, _HALVES[output]), options)
     else:
-        stale = printer.print_snapshots(interval, _HALVES[output])
-    _exit_if_stale(stale, options)
+        wanted = range_arguments(Reader(store), group, options)
+        if output == "sum":
+            fault = printer.print_sum(interval, wanted)
+        else:
+            fault = printer.print_history(interval, options["history"], wanted)
+        _exit_if_stale(fault, options)
 
 
 def _exit_if_stale(stale: bool, options: dict[str, Any]) -> None:

@@ -59,6 +59,11 @@ class RangeSum:
         return {event_id: count / covered_s for event_id, count in self.counts.items()} if covered_s else {}
 
     @property
+    def missing_s(self) -> float:
+        """Seconds that are missing."""
+        return sum(end - start for start, end in self.missing)
+
+    @property
     def complete(self) -> bool:
         """True if nothing is missing."""
         return not self.missing

@@ -9,8 +9,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Snapshot, Totals
 from event_count_logger.render.numbers import plain_or_none
+
+#: The first columns of a sum.
+_OF_SUM = ("since", "until", "start", "end", "covered_s", "missing_s", "n_intervals")
 
 
 def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
@@ -26,6 +30,18 @@ def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
     """Returns the rows of one finished interval, with a header if it is the first one."""
     return _text([*([_header(rate)] if first else []), *_rows(snapshot, rate)])
+
+
+def render_sum(found: RangeSum, rate: bool = False) -> str:
+    """Returns a row for each event, all with the range, and the time covered and missing in it."""
+    span = (found.since, found.until, found.start, found.end, found.covered_s, found.missing_s)
+    columns = (*map(plain_or_none, span), found.n_intervals)
+    rates = found.rates
+    rows = (
+        (*columns, event_id, count, *([rates.get(event_id)] if rate else []))
+        for event_id, count in sorted(found.counts.items())
+    )
+    return _text([(*_OF_SUM, *_header(rate)[2:]), *rows])
 
 
 def render_totals(totals: Totals) -> str:

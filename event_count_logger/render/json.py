@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Snapshot, Totals
 from event_count_logger.render.numbers import plain_or_none
 
@@ -26,6 +27,24 @@ def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
     """Returns a finished interval as one line, with the number of intervals `missed` before it."""
     return json.dumps({**_finished(snapshot, rate), "missed": snapshot.missed}) + "\n"
+
+
+def render_sum(found: RangeSum, rate: bool = False) -> str:
+    """Returns an object with the sum, the range, and the time covered and missing in it."""
+    times = {name: plain_or_none(getattr(found, name)) for name in ("since", "until", "start", "end")}
+    rates = {"rates": dict(sorted(found.rates.items()))} if rate else {}
+    return _document(
+        {
+            "group": found.group,
+            "interval": found.interval,
+            **times,
+            "n_intervals": found.n_intervals,
+            "covered_s": plain_or_none(found.covered_s),
+            "missing": [list(map(plain_or_none, gap)) for gap in found.missing],
+            "counts": dict(sorted(found.counts.items())),
+            **rates,
+        }
+    )
 
 
 def render_totals(totals: Totals) -> str:

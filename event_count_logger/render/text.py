@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from event_count_logger.logs import counted
+from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Snapshot, Totals
-from event_count_logger.render.phrases import utc
+from event_count_logger.render.phrases import duration, utc
+
+#: Gaps that a warning names.
+_MOST_GAPS = 3
 
 _TITLES = {"last": "Last:", "cur": "Current:"}
 
@@ -31,6 +35,11 @@ def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:
     """Returns the lines of one finished interval, below its start and end."""
     return render_history([snapshot], rate)
+
+
+def render_sum(found: RangeSum, rate: bool = False) -> str:
+    """Returns `event:count` lines sorted by event."""
+    return _lines(found.rates if rate else found.counts)
 
 
 def render_totals(totals: Totals) -> str:
@@ -66,8 +75,20 @@ def time_warnings(snapshot: Snapshot) -> Iterator[str]:
         yield f"{_where(snapshot)}: start unknown (ended by a master of version 1.1), so not printed"
 
 
-def _where(snapshot: Snapshot) -> str:
-    return f"interval '{snapshot.interval}' of group '{snapshot.group}'"
+def sum_warnings(found: RangeSum) -> Iterator[str]:
+    """Yield a warning about a sum that lacks intervals of its range."""
+    if not found.n_intervals:
+        yield f"{_where(found)}: no finished interval begins in the range"
+    elif found.missing:
+        named = [f"{utc(start)} to {utc(end)}" for start, end in found.missing[:_MOST_GAPS]]
+        more = len(found.missing) - len(named)
+        gaps = "; ".join([*named, *([f"and {counted(more, 'more gap')}"] if more else [])])
+        missing = f"{duration(found.missing_s)} of the range missing in the history: {gaps}"
+        yield f"{_where(found)}: {missing}"
+
+
+def _where(found: Snapshot | RangeSum) -> str:
+    return f"interval '{found.interval}' of group '{found.group}'"
 
 
 def _block(title: str, snapshot: Snapshot, rate: bool) -> str:

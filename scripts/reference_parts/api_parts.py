@@ -147,6 +147,7 @@ INTERNAL = ("RecordingGroup.record_action", "CapturedCounts.group")
 TYPES = {
     "Missing": "logger",
     "After": "reading.follow",
+    "Time": "reading.times",
     "Half": "keys",
     "Records": "sources.stream",
     "Applied": "errors",
