@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from event_count_logger.cli.reader import reader as reader_command
-from event_count_logger.config import GroupConfig, History, Layout, RedisConfig
+from event_count_logger.config import GroupConfig, History, Layout, RedisConfig, from_file
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Reader
 from event_count_logger.reading.times import Range, parse_range, parse_time
 from event_count_logger.store import HistoryEntry, Store
+from event_count_logger.web import queries as web_queries
 from tests import groups
 from tests.fixtures import Write
 from tests.servers import Server
@@ -286,6 +287,29 @@ def test_async_reader_returns_the_same_sum(past: Past) -> None:
     found = asyncio.run(AsyncGroupReader(reader).sum(since=BEGIN, until=BEGIN + 15))
     assert found == reader.sum("10s", since=BEGIN, until=BEGIN + 15)
     assert found.counts == {"a": 11}
+
+
+def test_range_that_does_not_fit_into_a_response_is_rejected(
+    past: Past, config_file: Write, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past.finish(1, 2, 3)
+    settings = {"events": ["a"], "intervals": ["10s"], "layout": groups.layout}
+    config = from_file(config_file({"redis": server.config, "groups": {"g": settings}}))
+
+    def found(**selection: Any) -> list[int]:
+        queries = web_queries.Queries(config, past.store)
+        answer = asyncio.run(queries.counts(config.group("g"), TEN_S, web_queries.Selection(**selection)))
+        counted: list[int] = json.loads(answer)["history"]["counts"].get("a", [])
+        return counted
+
+    assert found(since="0") == [1, 10, 100]
+    monkeypatch.setattr(web_queries, "_MOST_COUNTS", 2)
+    with pytest.raises(ValueError, match="^since, until: the range has more than 10,000 intervals or 2 "):
+        found(since="0")
+    assert found() == found(n=9) == found(n=9, since="0") == [10, 100]  # as many as fit
+    monkeypatch.setattr(web_queries, "MOST_INTERVALS", 1)
+    with pytest.raises(ValueError, match="more than 1 intervals"):
+        found(since="0")
 
 
 # any history

@@ -208,6 +208,23 @@ def test_interval_has_counts_totals_and_history(site: Site) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("query", "counts"),
+    [
+        ("since=3d", [5, 7]),
+        ("since=3d&until=2d", [5]),
+        ("until=2d&history=1", [5]),
+        ("since=3d&history=1", [7]),
+        ("since=1h", []),
+        ("until=2000-01-01", []),
+    ],
+)
+def test_history_is_that_of_the_requested_range(site: Site, query: str, counts: list[int]) -> None:
+    status, found = site.get(f"{INTERVAL}?{query}")
+    assert (status, found["history"]["counts"].get("ok", [])) == (200, counts)
+    assert found["last"]["counts"]["ok"] == 7
+
+
 @pytest.mark.parametrize(("n", "ends"), [(0, []), (1, [0]), (2, [-1, 0]), (9, [-1, 0])])
 def test_history_has_the_requested_length(site: Site, n: int, ends: list[int]) -> None:
     _, found = site.get(f"/api/v1/groups/web/24h?history={n}")
@@ -334,6 +351,15 @@ def test_every_answer_has_security_headers(site: Site) -> None:
         ("/api/v1/groups/web/24h?history=-1", 422, "'history'"),
         ("/api/v1/groups/web/24h?history=x", 422, "'history'"),
         ("/api/v1/groups/web/24h?history=1e99", 422, "'history'"),
+        ("/api/v1/groups/web/24h?history=10001", 422, "'history'"),
+        ("/api/v1/groups/web/24h?since=x", 422, "since: 'x' is not a time"),
+        ("/api/v1/groups/web/24h?until=", 422, "until: '' is not a time"),
+        ("/api/v1/groups/web/24h?since=1795000000000", 422, "since: '1795000000000' is beyond 1e12"),
+        (
+            "/api/v1/groups/web/24h?since=2026-11-30&until=2025-11-30",
+            422,
+            "since: '2026-11-30' is after until",
+        ),
         ("/api/v1/groups/web/24h?history=99999999999999999999", 422, "'history'"),
         ("/api/v1/groups/bare/24h/stream", 404, "keeps no history"),
         ("/api/v1/groups/web/24h/stream?after=x", 400, "after: 'x' is not a position"),

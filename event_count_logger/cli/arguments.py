@@ -16,7 +16,7 @@ from event_count_logger.reading import history_positions
 from event_count_logger.reading.follow import After
 from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader
-from event_count_logger.reading.times import Range
+from event_count_logger.reading.times import InvalidTime, Range
 
 
 def interval_argument(group: GroupConfig, name: str | None) -> Interval:
@@ -44,7 +44,7 @@ def range_arguments(reader: Reader, group: GroupConfig, options: Mapping[str, An
     """
     try:
         return reader.range_of(group, options["since"], options["until"])
-    except ValueError as error:
+    except InvalidTime as error:
         raise click.UsageError(f"--{error}") from error
 
 

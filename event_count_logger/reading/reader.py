@@ -237,7 +237,7 @@ class Reader:
 
         Raises:
             StoreError: Redis does not answer.
-            ValueError: A time is invalid, or `since` is after `until`.
+            InvalidTime: A time is invalid, or `since` is after `until`.
         """
         return parse_range(since, until, cache(lambda: self._store.client.server_time(group)))
 

@@ -27,6 +27,10 @@ _ISO = re.compile(
 _EXPECTED = "use Unix seconds, a length of time before now such as 2h, or a date such as 2026-11-30T12:00Z"
 
 
+class InvalidTime(ValueError):
+    """A time or a range of time is invalid."""
+
+
 class Range(NamedTuple):
     """A range of time; an interval belongs to it if its start does.
 
@@ -52,14 +56,14 @@ def parse_time(given: Time, now: Callable[[], float]) -> float:
         now: Returns the time, for a length of time before it.
 
     Raises:
-        ValueError: Another form, a datetime without a time zone, or a number beyond 1e12.
+        InvalidTime: Another form, a datetime without a time zone, or a number beyond 1e12.
     """
     if isinstance(given, datetime):
         return _of_datetime(given)
     if isinstance(given, str):
         return _of_text(given.strip(), now)
     if isinstance(given, bool) or not isinstance(given, int | float) or math.isnan(given):
-        raise ValueError(f"{given!r} is not a time ({_EXPECTED})")
+        raise InvalidTime(f"{given!r} is not a time ({_EXPECTED})")
     return _checked(given, given)
 
 
@@ -67,27 +71,27 @@ def parse_range(since: Time | None, until: Time | None, now: Callable[[], float]
     """Returns a range of time; None stands for an end that is open.
 
     Raises:
-        ValueError: One of the times is invalid, with its name in the message, or `since` is after `until`.
+        InvalidTime: One of the times is invalid, with its name in the message, or `since` is after `until`.
     """
     found = Range(
         -math.inf if since is None else _named("since", since, now),
         math.inf if until is None else _named("until", until, now),
     )
     if found.since > found.until:
-        raise ValueError(f"since: {since!r} is after until: {until!r}")
+        raise InvalidTime(f"since: {since!r} is after until: {until!r}")
     return found
 
 
 def _named(name: str, given: Time, now: Callable[[], float]) -> float:
     try:
         return parse_time(given, now)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except InvalidTime as error:
+        raise InvalidTime(f"{name}: {error}") from error
 
 
 def _of_datetime(given: datetime) -> float:
     if given.tzinfo is None:
-        raise ValueError(f"{given!r} has no time zone (use datetime.now(timezone.utc), or add a tzinfo)")
+        raise InvalidTime(f"{given!r} has no time zone (use datetime.now(timezone.utc), or add a tzinfo)")
     return given.timestamp()
 
 
@@ -99,9 +103,9 @@ def _of_text(given: str, now: Callable[[], float]) -> float:
     try:
         before_s = parse_duration(given)
     except ValueError as error:
-        raise ValueError(f"{given!r} is not a time ({_EXPECTED})") from error
+        raise InvalidTime(f"{given!r} is not a time ({_EXPECTED})") from error
     if before_s > LATEST_S:
-        raise ValueError(f"{given!r} is too long")
+        raise InvalidTime(f"{given!r} is too long")
     return now() - before_s
 
 
@@ -110,13 +114,13 @@ def _of_iso(given: str, date: str, time: str | None, fraction: str | None, zone:
     try:
         found = datetime.fromisoformat(f"{date}T{time or '00:00'}{offset}")
     except ValueError as error:
-        raise ValueError(f"{given!r} is not a time: {error}") from error
+        raise InvalidTime(f"{given!r} is not a time: {error}") from error
     return found.astimezone(timezone.utc).timestamp() + float(f"0{fraction or ''}")
 
 
 def _checked(seconds: float, given: object) -> float:
     if seconds > LATEST_S:
-        raise ValueError(f"{given!r} is beyond 1e12 (use Unix seconds, not milliseconds)")
+        raise InvalidTime(f"{given!r} is beyond 1e12 (use Unix seconds, not milliseconds)")
     if seconds < 0:
-        raise ValueError(f"{given!r} is before 1970")
+        raise InvalidTime(f"{given!r} is before 1970")
     return seconds

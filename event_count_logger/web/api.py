@@ -10,19 +10,27 @@ from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
 from event_count_logger.reading import history_positions
+from event_count_logger.reading.times import InvalidTime
 from event_count_logger.store import HistoryPosition
 from event_count_logger.web import paths, representations
 from event_count_logger.web.problems import described, problem
-from event_count_logger.web.queries import Queries
+from event_count_logger.web.queries import MOST_INTERVALS, Queries, Selection
 from event_count_logger.web.security import BEARER
 from event_count_logger.web.streams import Hub, Stream
 
-#: Upper limit of the parameter `history`, above the size of any history.
-_MOST_HISTORY = 1_000_000
-
 _History = Annotated[
-    int | None, Query(ge=0, le=_MOST_HISTORY, description="Number of finished intervals; default: all.")
+    int | None,
+    Query(
+        ge=0,
+        le=MOST_INTERVALS,
+        description="Number of finished intervals, the newest ones; default: 60, or all of a range.",
+    ),
 ]
+_Since = Annotated[
+    str | None,
+    Query(description="First start in `history`: Unix seconds, ISO 8601, or a time before now such as `2h`."),
+]
+_Until = Annotated[str | None, Query(description="First start after those in `history`.")]
 _After = Annotated[str | None, Query(description="Start after this position, or time in Unix seconds.")]
 _LastEventId = Annotated[
     str | None, Header(description="Position to resume after; takes precedence over `after`.")
@@ -53,10 +61,22 @@ class _Api:
         """Returns all groups that are not hidden, and the masters."""
         return _json(await self._queries.groups())
 
-    async def counts(self, group: str, interval: str, history: _History = None) -> Response:
+    async def counts(
+        self,
+        group: str,
+        interval: str,
+        history: _History = None,
+        since: _Since = None,
+        until: _Until = None,
+    ) -> Response:
         """Returns the last and the current interval, all-time totals and history."""
         chosen = self._queries.group(group)
-        return _json(await self._queries.counts(chosen, self._queries.interval(chosen, interval), history))
+        selection = Selection(history, since, until)
+        try:
+            found = await self._queries.counts(chosen, self._queries.interval(chosen, interval), selection)
+        except InvalidTime as error:
+            return problem(422, str(error))
+        return _json(found)
 
     async def stream(
         self, group: str, interval: str, after: _After = None, last_event_id: _LastEventId = None

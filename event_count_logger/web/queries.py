@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.config.choices import choices
@@ -13,9 +13,10 @@ from event_count_logger.errors import NotConfigured, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reading import status
 from event_count_logger.reading.group_reader import choose_interval
-from event_count_logger.reading.reader import Reader
+from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.reading.scrape import Scraper
+from event_count_logger.reading.times import EVER, InvalidTime
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
 from event_count_logger.web import representations
@@ -23,8 +24,44 @@ from event_count_logger.web.single_flight import SingleFlight
 
 VERSION = version("event-count-logger")
 
-#: Finished intervals in a response, if the request names no number.
+#: Finished intervals in a response, if the request names neither a number nor a range of time.
 _USUAL_HISTORY = 60
+
+#: Most finished intervals in a response, and most counts in them, which take some 200 MB in this process.
+MOST_INTERVALS, _MOST_COUNTS = 10_000, 1_000_000
+
+
+class Selection(NamedTuple):
+    """The finished intervals that a request wants.
+
+    Attributes:
+        n: Number of the newest ones; None for the usual number, or for all of a range.
+        since: Start of the range of time; see `parse_time`.
+        until: End of the range of time.
+    """
+
+    n: int | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+def _all_that_fit(found: Iterable[Snapshot]) -> list[Snapshot]:
+    """Returns the intervals of a range.
+
+    Raises:
+        InvalidTime: They do not fit into a response.
+    """
+    fitting: list[Snapshot] = []
+    n_counts = 0
+    for snapshot in found:
+        fitting.append(snapshot)
+        n_counts += len(snapshot.counts)
+        if len(fitting) > MOST_INTERVALS or n_counts > _MOST_COUNTS:
+            limit = f"{MOST_INTERVALS:,} intervals or {_MOST_COUNTS:,} counts"
+            raise InvalidTime(
+                f"since, until: the range has more than {limit} (use a shorter one, or history)"
+            )
+    return fitting
 
 
 class Queries:
@@ -70,14 +107,14 @@ class Queries:
         """Returns all groups and masters; see `representations.Groups`."""
         return await self._single_flight.get("groups", self._json(self._groups))
 
-    async def counts(self, group: GroupConfig, interval: Interval, n_history: int | None) -> bytes:
-        """Returns one interval of a group with up to `n_history` finished ones, by default 60.
+    async def counts(self, group: GroupConfig, interval: Interval, selection: Selection) -> bytes:
+        """Returns one interval of a group with finished ones; see `representations.Counts`.
 
-        See `representations.Counts`.
+        Raises:
+            InvalidTime: The range is invalid, or has too many intervals.
         """
-        n = min(_USUAL_HISTORY if n_history is None else n_history, group.n_history(interval))
-        read = self._json(lambda: self._counts(group, interval, n))
-        return await self._single_flight.get((group.name, interval.name, n), read)
+        read = self._json(lambda: self._counts(group, interval, selection))
+        return await self._single_flight.get((group.name, interval.name, selection), read)
 
     async def readiness(self) -> representations.Readiness:
         """Returns the readiness of Redis and the masters, for all groups including hidden ones."""
@@ -99,12 +136,27 @@ class Queries:
         found = status.examine(self._config, self._store)
         return representations.groups(self._config, found, self._store.client.server_time(), VERSION)
 
-    def _counts(self, group: GroupConfig, interval: Interval, n_history: int) -> representations.Counts:
+    def _counts(self, group: GroupConfig, interval: Interval, selection: Selection) -> representations.Counts:
         last, current = read_once_rotated(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
         open_sessions = self._store.reads.open_sessions(group) if group.sessions else None
-        history = self._reader.history(group, interval, n_history)
+        fitting = _MOST_COUNTS // max(1, len(last.counts), len(current.counts))
+        history = self._history(group, interval, selection, max(1, fitting))
         return representations.counts(group, interval, last, current, totals, open_sessions, history)
+
+    def _history(
+        self, group: GroupConfig, interval: Interval, selection: Selection, fitting: int
+    ) -> Collection[Snapshot]:
+        """Returns the selected intervals; of a number of intervals, only as many as fit into a response."""
+        wanted = self._reader.range_of(group, selection.since, selection.until)
+        if wanted == EVER:
+            n = min(
+                _USUAL_HISTORY if selection.n is None else selection.n, group.n_history(interval), fitting
+            )
+            return self._reader.history(group, interval, n)
+        if selection.n is not None:
+            return self._reader.history(group, interval, min(selection.n, fitting), wanted)
+        return _all_that_fit(self._reader.between(group, interval, wanted))
 
     def _readiness(self) -> representations.Readiness:
         try:

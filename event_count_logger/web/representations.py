@@ -5,7 +5,7 @@ Times are Unix seconds by the clock of Redis. The OpenAPI description is generat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from typing_extensions import TypedDict  # pydantic does not take typing's own before Python 3.12
 
@@ -160,7 +160,7 @@ def counts(
     current: Snapshot,
     totals: Totals | None,
     open_sessions: int | None,
-    history: Sequence[Snapshot],
+    history: Collection[Snapshot],
 ) -> Counts:
     """Returns one interval of a group; `last` and `current` are from one snapshot."""
     return {
@@ -268,7 +268,7 @@ def _interval(group: GroupConfig, interval: Interval, state: IntervalStatus) -> 
     }
 
 
-def _history(snapshots: Sequence[Snapshot]) -> History:
+def _history(snapshots: Collection[Snapshot]) -> History:
     events = dict.fromkeys(event_id for snapshot in snapshots for event_id in snapshot.counts)
     return {
         "spans": [
