@@ -26,6 +26,7 @@ CALLS = {
 #: Modules that yield messages.
 YIELDING = (
     PACKAGE / "reading" / "server_checks.py",
+    PACKAGE / "reading" / "history_memory.py",
     PACKAGE / "reading" / "machine_checks.py",
     PACKAGE / "render" / "text.py",
 )

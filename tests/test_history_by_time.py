@@ -367,7 +367,7 @@ def _lacking(since: float, until: float, start: float | None, inside: list[Histo
 
 
 class Result(NamedTuple):
-    """What a command has printed, and its exit status."""
+    """Exit status and output of a command."""
 
     exit_code: int
     stdout: str

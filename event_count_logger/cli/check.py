@@ -13,7 +13,7 @@ from event_count_logger.config import Config
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
 from event_count_logger.logs import counted
-from event_count_logger.reading import machine_checks, server_checks
+from event_count_logger.reading import history_memory, machine_checks, server_checks
 from event_count_logger.service import embedded_server
 from event_count_logger.sources.tail.inputs.absence import absence
 from event_count_logger.store import Store
@@ -118,6 +118,12 @@ def _examine_server(config_file: str, config: Config, report: _Report) -> None:
             report.facts.append(f"{config_file}: {server} at {location}")
         for problem in server_checks.examine(config, store):
             report.problems.append(f"{config_file}: {problem}")
+        found = history_memory.estimate(config, store)
+        too_large = list(history_memory.problem(found, store.servers.settings()))
+        report.problems += [f"{config_file}: {problem}" for problem in too_large]
+        report.facts += [
+            f"{config_file}: {fact}" for fact in ([] if too_large else history_memory.fact(found))
+        ]
         report.notes += [f"{config_file}: NOTE: {note}" for note in server_checks.notes(config, store)]
     except (ConnectionRejected, Unserved) as error:
         report.problems.append(f"{config_file}: {error}")

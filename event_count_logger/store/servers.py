@@ -27,8 +27,8 @@ class Servers:
     def settings(self) -> Mapping[str, Mapping[str, str]]:
         """Returns the settings of each server that affect counts, by its location.
 
-        `server` and `version` are there where INFO is allowed; `maxmemory-policy`, `appendonly` and
-        `save` where CONFIG is.
+        `server` and `version` are there where INFO is allowed; `maxmemory`, `maxmemory-policy`, `appendonly`
+        and `save` where CONFIG is.
 
         Raises:
             Unavailable: No answer.
@@ -63,7 +63,7 @@ def _settings(node: Node) -> Mapping[str, str]:
         info = _info(node)
         server = "Valkey" if "valkey_version" in info else "Redis"
         found = {"server": server, "version": info[f"{server.lower()}_version"]}
-    for name in ("maxmemory-policy", "appendonly", "save"):
+    for name in ("maxmemory", "maxmemory-policy", "appendonly", "save"):
         with suppress(Rejected):
             reply = pairs(node.ask("CONFIG", "GET", name))
             found |= {text(key): text(value) for key, value in reply.items()}

@@ -58,9 +58,7 @@ def _all_that_fit(found: Iterable[Snapshot]) -> list[Snapshot]:
         n_counts += len(snapshot.counts)
         if len(fitting) > MOST_INTERVALS or n_counts > _MOST_COUNTS:
             limit = f"{MOST_INTERVALS:,} intervals or {_MOST_COUNTS:,} counts"
-            raise InvalidTime(
-                f"since, until: the range has more than {limit} (use a shorter one, or history)"
-            )
+            raise InvalidTime(f"since, until: the range has more than {limit}; request parts of it")
     return fitting
 
 
