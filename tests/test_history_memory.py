@@ -67,6 +67,7 @@ def test_small_history_is_not_mentioned() -> None:
     [
         ({"a": {}}, 2**30 - 1, ""),
         ({"a": {"maxmemory": "0"}}, 2**30 + 1, "more than 1,074 MB: group 'web', interval '5s'"),
+        ({"a": {"maxmemory": "1"}}, 10_000_000, ""),
         ({"a": {"maxmemory": "100000000"}}, 49_999_999, ""),
         ({"a": {"maxmemory": "100000000"}}, 50_000_000, "more than half of its maxmemory (100 MB)"),
         ({"a": {"maxmemory": "100000000"}, "b": {"maxmemory": "100000000"}}, 50_000_000, ""),

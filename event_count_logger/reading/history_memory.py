@@ -25,7 +25,7 @@ _HASH_ENTRY, _HASH_COUNT, _LARGE_HASH_COUNT = 190, 7, 64
 #: (`hash-max-listpack-entries` and `hash-max-listpack-value`).
 _MOST_FIELDS, _LONGEST_FIELD = 512, 64
 
-#: An estimate below this many bytes is not shown.
+#: An estimate below this many bytes is not shown, and is no problem of any server.
 _WORTH_SHOWING = 16 * 2**20
 
 #: Bytes that the history may take without a warning, if the servers have no `maxmemory`.
@@ -84,7 +84,7 @@ def problem(found: Sequence[HistoryMemory], servers: Mapping[str, Mapping[str, s
     limits = [int(settings.get("maxmemory", 0)) for settings in servers.values()]
     total, limit = sum(each.n_bytes for each in found), sum(limits)
     if limit and min(limits):
-        bound, words = limit // 2, f"half of its maxmemory ({_mb(limit)})"
+        bound, words = max(limit // 2, _WORTH_SHOWING), f"half of its maxmemory ({_mb(limit)})"
     else:
         bound, words = _MOST, f"{_mb(_MOST)}"
     if total > bound:
