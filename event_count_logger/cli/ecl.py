@@ -12,6 +12,7 @@ from event_count_logger.cli.base import ExitStatus, OneLineErrors, with_version
 
 #: Name of each command, of its module, and of the function in it.
 _COMMANDS = (
+    "alert",
     "check",
     "files",
     "local",
