@@ -233,6 +233,11 @@ def alerts(prefix: str) -> str:
     return f"{prefix}:@alerts"
 
 
+def notifications(prefix: str) -> str:
+    """Returns the key of the hash with the notifications that are not confirmed; see alert.lua."""
+    return f"{prefix}:@notifications"
+
+
 def intervals(prefix: str) -> str:
     """Returns the key of the hash of interval to the last time processes counted in it, in Unix seconds."""
     return f"{prefix}:@intervals"

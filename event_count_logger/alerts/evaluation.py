@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from event_count_logger.config import AlertRule, GroupConfig, Threshold
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot
+
+#: Returns the sum of the counts of the events that match one of the patterns.
+_TotalOf = Callable[[tuple[str, ...]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +29,43 @@ class Evaluation:
     is_breach: bool
 
 
+class Evaluator:
+    """The evaluation of many rules on the intervals of one group.
+
+    It remembers which events match, until an interval has other events.
+    """
+
+    def __init__(self, group: GroupConfig) -> None:
+        self._group = group
+        self._matcher = _Matcher(group, ())
+        self._counts: Mapping[str, int] = {}
+        self._totals: dict[tuple[str, ...], int] = {}
+
+    def evaluate(self, rule: AlertRule, interval: Interval, snapshot: Snapshot) -> Evaluation:
+        """Returns the result of a rule; see the function `evaluate`."""
+        if snapshot.counts is not self._counts:
+            self._use(snapshot.counts)
+        return _compare(rule, interval, snapshot, self._total)
+
+    def _use(self, counts: Mapping[str, int]) -> None:
+        self._counts, self._totals = counts, {}
+        events = tuple(counts)
+        if events != self._matcher.events:
+            self._matcher = _Matcher(self._group, events)
+
+    def _total(self, patterns: tuple[str, ...]) -> int:
+        if patterns not in self._totals:
+            self._totals[patterns] = sum(map(self._counts.__getitem__, self._matcher.matching(patterns)))
+        return self._totals[patterns]
+
+
 def evaluate(rule: AlertRule, group: GroupConfig, interval: Interval, snapshot: Snapshot) -> Evaluation:
     """Returns the result of a rule for a finished interval.
 
     An interval that was rotated late covers the time of several ones. Its counts are then averages per
     interval.
     """
-    threshold = rule.above or rule.below
-    assert threshold, "a rule without a limit is about staleness"
-    found = total(rule.event, group, snapshot.counts)
-    if threshold.is_percent:
-        whole = total(rule.of, group, snapshot.counts)
-        value = 100 * found / whole if whole else None
-    else:
-        value = found * min(1.0, interval.length_s / (snapshot.span_s or interval.length_s))
-    return Evaluation(value, value is not None and _is_beyond(rule, threshold, value))
+    return Evaluator(group).evaluate(rule, interval, snapshot)
 
 
 def total(patterns: Iterable[str], group: GroupConfig, counts: Mapping[str, int]) -> int:
@@ -48,22 +73,64 @@ def total(patterns: Iterable[str], group: GroupConfig, counts: Mapping[str, int]
     return sum(counts[event_id] for event_id in matching(tuple(patterns), group, counts))
 
 
-def matching(patterns: Sequence[str], group: GroupConfig, counts: Mapping[str, int]) -> list[str]:
+def matching(patterns: Sequence[str], group: GroupConfig, counts: Iterable[str]) -> list[str]:
     """Returns the events that match one of the patterns.
 
     A pattern with `*` matches only events whose counts may be added up.
     """
-    exact = [each for each in patterns if "*" not in each and each in counts]
-    wild = [each for each in patterns if "*" in each]
-    if not wild:
-        return list(dict.fromkeys(exact))
-    matches = _pattern(tuple(wild)).fullmatch
-    return list(dict.fromkeys([*exact, *(each for each in group.addable(counts) if matches(each))]))
+    return _Matcher(group, tuple(counts)).matching(tuple(patterns))
 
 
-@cache
-def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(".*".join(map(re.escape, each.split("*"))) for each in patterns), re.DOTALL)
+class _Matcher:
+    """The events of an interval, prepared for the search for patterns.
+
+    Attributes:
+        events: The events.
+    """
+
+    def __init__(self, group: GroupConfig, events: tuple[str, ...]) -> None:
+        self.events = events
+        self._group = group
+        self._known = frozenset(events)
+        self._sorted: list[str] | None = None
+        self._found: dict[tuple[str, ...], list[str]] = {}
+
+    def matching(self, patterns: tuple[str, ...]) -> list[str]:
+        """Returns the events that match one of the patterns, each once."""
+        if patterns not in self._found:
+            matches = [event_id for each in patterns for event_id in self._matches(each)]
+            self._found[patterns] = list(dict.fromkeys(matches))
+        return self._found[patterns]
+
+    def _matches(self, pattern: str) -> Iterable[str]:
+        prefix, *others = pattern.split("*")
+        if not others:
+            return [pattern] if pattern in self._known else []
+        candidates = self._with_prefix(prefix)
+        if others == [""]:
+            return candidates
+        matches = re.compile(".*".join(map(re.escape, (prefix, *others))), re.DOTALL).fullmatch
+        return filter(matches, candidates)
+
+    def _with_prefix(self, prefix: str) -> list[str]:
+        """Returns the addable events that begin with a prefix, by binary search."""
+        if self._sorted is None:
+            self._sorted = sorted(self._group.addable(self.events))
+        first = bisect_left(self._sorted, prefix)
+        last = bisect_left(self._sorted, True, first, key=lambda event_id: not event_id.startswith(prefix))
+        return self._sorted[first:last]
+
+
+def _compare(rule: AlertRule, interval: Interval, snapshot: Snapshot, total_of: _TotalOf) -> Evaluation:
+    threshold = rule.above or rule.below
+    assert threshold, "a rule without a limit is about staleness"
+    found = total_of(rule.event)
+    if threshold.is_percent:
+        whole = total_of(rule.of)
+        value = 100 * found / whole if whole else None
+    else:
+        value = found * min(1.0, interval.length_s / (snapshot.span_s or interval.length_s))
+    return Evaluation(value, value is not None and _is_beyond(rule, threshold, value))
 
 
 def _is_beyond(rule: AlertRule, threshold: Threshold, value: float) -> bool:

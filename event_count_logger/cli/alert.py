@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
+
 import click
 
+from event_count_logger.alerts.acknowledgement import NotFiring, acknowledge
+from event_count_logger.alerts.addresses import addresses, missing_package, send
+from event_count_logger.alerts.alerter import Alerter
+from event_count_logger.alerts.notification import test_notification
+from event_count_logger.alerts.replay import replayed
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
@@ -12,11 +21,15 @@ from event_count_logger.cli.base import (
     with_config,
     with_version,
 )
-from event_count_logger.config import Config
-from event_count_logger.logs import counted
+from event_count_logger.cli.stop import Stop
+from event_count_logger.config import AlertRule, Config, from_file
+from event_count_logger.config.choices import choices
+from event_count_logger.intervals import parse_duration
+from event_count_logger.logs import Log, counted
 from event_count_logger.service import sighup
 from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
+from event_count_logger.store import Store
 
 #: The word that makes the command acknowledge an alert.
 _ACK = "ack"
@@ -60,11 +73,89 @@ def alert(
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
-    config_file, name = _arguments(arguments)
+    config_file, acknowledged = _arguments(arguments)
+    if acknowledged is None and tested is None and replay is None:
+        _serve(config_file)
+        return
+    sighup.unblock()
+    config = from_file(config_file)
+    _require_alerts(config, config_file)
+    if acknowledged is not None:
+        _acknowledge(config, chosen_rule(config, acknowledged), _duration("--for", ack_for))
+    elif tested is not None:
+        _test(config, chosen_rule(config, tested))
+    else:
+        for line in replayed(config, Store(config.redis), _duration("--replay", replay) or 0.0):
+            print(line)
+
+
+def _serve(config_file: str) -> None:
+    """Run the service until a signal stops it."""
     service = Service(config_file, "alerts", _describe)
-    if not service.config.alerts:
+    _require_alerts(service.config, config_file)
+    if missing := missing_package(service.config):
+        raise Failure(missing, ExitStatus.USAGE)
+    log = Log("event_count_logger.alert")
+    log.logger.setLevel(logging.INFO)
+    stop = Stop(service.stopping)
+    alerter = Alerter(service.config, Store(service.config.redis, log), log)
+
+    def use(config: Config) -> None:
+        if missing := missing_package(config):
+            log.error("%s", missing)
+        alerter.use(config)
+
+    try:
+        while not stop.is_set:
+            service.step(use)
+            stop.wait(alerter.step(service.alive))
+    finally:
+        alerter.close()
+
+
+def _acknowledge(config: Config, rule: AlertRule, for_s: float | None) -> None:
+    try:
+        print(acknowledge(config, rule, for_s))
+    except NotFiring as error:
+        raise Failure(str(error), ExitStatus.UNKNOWN) from error
+
+
+def _test(config: Config, rule: AlertRule) -> None:
+    """Send a test message to each target of a rule, and print the results."""
+    if not rule.notify:
+        raise Failure(f"alert '{rule.name}' has no targets ('notify')", ExitStatus.UNKNOWN)
+    reasons = []
+    for address in addresses(config.notify, rule.notify):
+        reasons.append(send(address, test_notification(rule, time.time())))
+        print(f"target {address}: {'sent' if reasons[-1] is None else f'not sent: {reasons[-1]}'}")
+    if any(reasons):
+        sys.exit(ExitStatus.UNKNOWN)
+
+
+def chosen_rule(config: Config, name: str) -> AlertRule:
+    """Returns the rule of that name.
+
+    Raises:
+        Failure: There is none.
+    """
+    rule = next((rule for rule in config.alerts if rule.name == name), None)
+    if rule is None:
+        shown = choices(name, (each.name for each in config.alerts))
+        raise Failure(f"there is no alert '{name}'{shown}", ExitStatus.UNKNOWN)
+    return rule
+
+
+def _require_alerts(config: Config, config_file: str) -> None:
+    if not config.alerts:
         raise Failure(f"{config_file} has no section 'alerts'", ExitStatus.UNKNOWN)
-    raise NotImplementedError(name, ack_for, tested, replay, sighup)
+
+
+def _duration(option: str, given: str | None) -> float | None:
+    """Returns the seconds of a duration on the command line."""
+    try:
+        return None if given is None else parse_duration(given)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
 
 
 def _describe(config: Config) -> str:

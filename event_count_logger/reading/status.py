@@ -116,10 +116,8 @@ def examine(config: Config, store: Store) -> Status:
             masters[master.id] = master if known is None or master.alive else known
         intervals += _intervals(group, store)
         has_master = any(master.alive for master in group_masters)
-        abandoned_s = _abandoned_s(group, group_masters, store)
-        groups.append(
-            GroupStatus(group.name, store.sources.count(group), has_master, abandoned_s, group.hidden)
-        )
+        gone_s = abandoned_s(group, group_masters, store)
+        groups.append(GroupStatus(group.name, store.sources.count(group), has_master, gone_s, group.hidden))
         unrotated += find_unrotated(group, store)
     return Status(sorted(masters.values(), key=lambda master: master.since), intervals, groups, unrotated)
 
@@ -138,7 +136,7 @@ def _intervals(group: GroupConfig, store: Store) -> list[IntervalStatus]:
     ]
 
 
-def _abandoned_s(group: GroupConfig, masters: Sequence[MasterInfo], store: Store) -> float | None:
+def abandoned_s(group: GroupConfig, masters: Sequence[MasterInfo], store: Store) -> float | None:
     """Returns `GroupStatus.abandoned_s`. A newer interval shows that a master without heartbeat runs."""
     gone_s = min((master.seen_s for master in masters), default=0.0)
     if gone_s < MASTER_ALIVE_S or any(master.alive for master in masters):

@@ -85,6 +85,7 @@ def _script(name: str, choice: str = "") -> Script:
 #: Every script by its name. It is the name of its file, unless the file leaves a choice.
 SCRIPTS = {
     "adopt": _script("adopt"),
+    "alert": _script("alert"),
     "commit": _script("commit", "count"),
     "commit_hash": _script("commit", "count_hash"),
     "expire_hash": _script("expire_hash"),

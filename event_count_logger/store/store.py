@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from event_count_logger.config import RedisConfig
 from event_count_logger.logs import Log
+from event_count_logger.store.alerts import Alerts
 from event_count_logger.store.client import Client
 from event_count_logger.store.commits import Commits
 from event_count_logger.store.keyspace import Keyspace
@@ -29,6 +30,7 @@ class Store:
         rotation: Rotation of intervals.
         masters: Heartbeats of masters.
         services: Heartbeats of exporters and alerters.
+        alerts: States of alerts, and notifications.
         sources: Positions of sources.
         keyspace: Keys of a group and their types.
         servers: Settings and permissions of each server.
@@ -44,6 +46,7 @@ class Store:
         self.reads = ShardedReads(self.shard_reads)
         self.masters = Masters(self.client)
         self.services = Services(self.client)
+        self.alerts = Alerts(self.client)
         self.sources = Sources(self.client)
         self.keyspace = Keyspace(self.client)
         self.rotation = Rotator(self.client, self.keyspace)

@@ -1,0 +1,267 @@
+"""Delivery of notifications: one thread for each address, so that one that hangs does not delay others."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, Full, Queue
+
+from event_count_logger.alerts.addresses import Address, addresses, send
+from event_count_logger.alerts.outbox import Entry, Outbox, due_at
+from event_count_logger.config import NotifyConfig
+from event_count_logger.errors import StoreError
+from event_count_logger.logs import Log
+
+#: Seconds before the second attempt; each further one waits twice as long, up to the second number.
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
+
+#: Seconds after which a notification is given up.
+_GIVEN_UP_S = 24 * 3600.0
+
+#: Entries that wait for one address in a group; older ones are given up.
+_MOST_ENTRIES = 1000
+
+#: Entries in the queue of one thread. All others stay in their outbox.
+_MOST_QUEUED = 20
+
+#: Seconds that a claim lasts longer than the attempt may take.
+_CLAIM_MARGIN_S = 5.0
+
+#: Seconds between two looks at an outbox with entries that are being sent.
+_LOOK_AGAIN_S = 0.5
+
+#: Entries that were sent and could not be removed from their outbox.
+_MOST_UNCONFIRMED = 10_000
+
+#: Seconds for the attempts that run when the service stops.
+_STOP_S = 3.0
+
+
+class Delivery:
+    """Sends the entries of outboxes to their addresses."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._addresses: dict[str, Address] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._running = _Running()
+
+    def use(self, targets: Mapping[str, NotifyConfig]) -> None:
+        """Use the targets of a configuration; attempts that run go on."""
+        self._addresses = {each.id: each for each in addresses(targets, targets)}
+        for name in [name for name in self._workers if name not in self._addresses]:
+            self._workers.pop(name).end()
+
+    @property
+    def failing(self) -> list[Address]:
+        """The addresses whose last attempt has failed."""
+        return [worker.address for worker in self._workers.values() if worker.is_failing]
+
+    def dispatch(self, outbox: Outbox) -> float | None:
+        """Give the due entries of an outbox to the threads of their addresses.
+
+        Only the oldest entry of each alert and address is sent: `resolved` never overtakes `firing`.
+
+        Returns:
+            Seconds until the next entry is due; None if there is none.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        now = outbox.now()
+        wait_s = []
+        for entry in _first_of_each(self._kept(outbox, outbox.entries(), now)):
+            wait_s.append(max(_LOOK_AGAIN_S, entry.not_before - now))
+            if entry.not_before > now:
+                continue
+            if self._running.is_sent(entry):
+                self._running.confirm(outbox, entry)
+            else:
+                self._worker(self._addresses[entry.to]).put(outbox, entry)
+        return min(wait_s, default=None)
+
+    def stop(self) -> None:
+        """End all threads. Attempts that run have a few seconds; their entries remain otherwise."""
+        for worker in self._workers.values():
+            worker.end()
+        for worker in self._workers.values():
+            worker.join()
+
+    def _kept(self, outbox: Outbox, entries: list[Entry], now: float) -> list[Entry]:
+        """Give up entries that are too old, too many, or without an address; returns the others."""
+        kept: list[Entry] = []
+        n_newer: Counter[str] = Counter()
+        for entry in reversed(entries):
+            reason = _reason_to_give_up(entry, now, n_newer[entry.to], entry.to in self._addresses)
+            if not reason:
+                n_newer[entry.to] += 1
+                kept.append(entry)
+            elif outbox.replace(entry, None):
+                self._log.error(
+                    "Alert '%s': notification '%s' to target '%s' was given up: %s",
+                    entry.notification.alert,
+                    entry.notification.kind,
+                    entry.to,
+                    reason,
+                )
+        return kept[::-1]
+
+    def _worker(self, address: Address) -> _Worker:
+        worker = self._workers.get(address.id)
+        if worker is None:
+            worker = self._workers[address.id] = _Worker(address, self._running, self._log)
+        worker.address = address
+        return worker
+
+
+class _Running:
+    """The entries that threads have taken, and those that were sent and are still in their outbox."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: set[str] = set()
+        self._sent: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, entry: Entry) -> bool:
+        """Mark an entry as taken; returns False if it is."""
+        with self._lock:
+            is_new = entry.key not in self._taken
+            self._taken.add(entry.key)
+            return is_new
+
+    def give_back(self, entry: Entry) -> None:
+        """Mark an entry as not taken."""
+        with self._lock:
+            self._taken.discard(entry.key)
+
+    def is_sent(self, entry: Entry) -> bool:
+        """Returns whether an entry was sent, and only has to be removed."""
+        with self._lock:
+            return entry.key in self._sent
+
+    def confirm(self, outbox: Outbox, entry: Entry) -> None:
+        """Remove an entry that was sent.
+
+        Raises:
+            StoreError: Redis does not answer; the entry is not sent again by this process.
+        """
+        with self._lock:
+            self._sent[entry.key] = None
+            while len(self._sent) > _MOST_UNCONFIRMED:
+                self._sent.popitem(last=False)
+        if outbox.replace(entry, None):
+            with self._lock:
+                self._sent.pop(entry.key, None)
+
+
+class _Worker:
+    """The thread of one address.
+
+    Attributes:
+        address: The address, with its current settings.
+        is_failing: Whether the last attempt has failed.
+    """
+
+    def __init__(self, address: Address, running: _Running, log: Log) -> None:
+        self.address = address
+        self.is_failing = False
+        self._running = running
+        self._log = log
+        self._queue: Queue[tuple[Outbox, Entry]] = Queue(_MOST_QUEUED)
+        self._is_ending = threading.Event()
+        self._is_urgent = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"notify {address.id}", daemon=True)
+        self._thread.start()
+
+    def put(self, outbox: Outbox, entry: Entry) -> None:
+        """Queue an entry, unless it is queued or the queue is full."""
+        if not self._running.take(entry):
+            return
+        try:
+            self._queue.put_nowait((outbox, entry))
+        except Full:
+            self._running.give_back(entry)
+
+    def end(self) -> None:
+        """End the thread after its current attempt."""
+        self._is_ending.set()
+
+    def join(self) -> None:
+        """Wait a few seconds for the thread, and then end its attempt."""
+        self._thread.join(_STOP_S)
+        self._is_urgent.set()
+        self._thread.join(_STOP_S)
+
+    def _run(self) -> None:
+        while not self._is_ending.is_set():
+            with suppress(Empty):
+                self._take(*self._queue.get(timeout=_LOOK_AGAIN_S))
+        with suppress(Empty):
+            while True:
+                self._running.give_back(self._queue.get_nowait()[1])
+
+    def _take(self, outbox: Outbox, entry: Entry) -> None:
+        try:
+            if not self._is_ending.is_set():
+                self._deliver(outbox, entry)
+        except StoreError:
+            pass  # logged by the store; the entry is still in its outbox
+        finally:
+            self._running.give_back(entry)
+
+    def _deliver(self, outbox: Outbox, entry: Entry) -> None:
+        address = self.address
+        claimed = due_at(entry, outbox.now() + address.timeout_s + _CLAIM_MARGIN_S)
+        if not outbox.replace(entry, claimed):
+            return  # another process has claimed it
+        reason = send(address, entry.notification, self._is_urgent.is_set)
+        if reason is None:
+            self._log_success(entry)
+            self._running.confirm(outbox, claimed)
+            return
+        if self._is_urgent.is_set():
+            outbox.replace(claimed, entry)
+            return
+        self._log_failure(entry, reason)
+        failed = replace(claimed, n_failed=entry.n_failed + 1)
+        outbox.replace(claimed, due_at(failed, outbox.now() + retry_s(failed.n_failed)))
+
+    def _log_success(self, entry: Entry) -> None:
+        if self.is_failing:
+            self._log.info("Notifications to target %s are sent again", self.address)
+        self.is_failing = False
+        self._log.info("Sent to target %s: %s", self.address, entry.notification.text)
+
+    def _log_failure(self, entry: Entry, reason: str) -> None:
+        if not self.is_failing:
+            self._log.warning(
+                "Alert '%s': not sent to target %s, retrying: %s",
+                entry.notification.alert,
+                self.address,
+                reason,
+            )
+        self.is_failing = True
+
+
+def retry_s(n_failed: int) -> float:
+    """Returns the seconds until the next attempt."""
+    return float(min(_FIRST_RETRY_S * 2 ** min(n_failed - 1, 30), _LONGEST_RETRY_S))
+
+
+def _first_of_each(entries: list[Entry]) -> list[Entry]:
+    """Returns the oldest entry of each alert and address."""
+    first: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        first.setdefault((entry.notification.alert, entry.to), entry)
+    return list(first.values())
+
+
+def _reason_to_give_up(entry: Entry, now: float, n_newer: int, is_known: bool) -> str:
+    if not is_known:
+        return "the target is no longer configured"
+    if now - entry.notification.created > _GIVEN_UP_S:
+        return "it was not sent within 24 hours"
+    return f"{_MOST_ENTRIES} newer ones are waiting" if n_newer >= _MOST_ENTRIES else ""
