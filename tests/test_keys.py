@@ -31,6 +31,9 @@ from event_count_logger import keys
         (keys.idle("web"), "web:@idle"),
         (keys.created("web"), "web:@created"),
         (keys.masters("web"), "web:@masters"),
+        (keys.services("web"), "web:@services"),
+        (keys.alerts("web"), "web:@alerts"),
+        (keys.notifications("web"), "web:@notifications"),
         (keys.intervals("web"), "web:@intervals"),
     ],
 )

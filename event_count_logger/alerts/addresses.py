@@ -45,7 +45,7 @@ class Address:
     @property
     def id(self) -> str:
         """A name that no other address has, without the URL."""
-        return self.target if self.number is None else f"{self.target}#{self.number}"
+        return f"{self.target}:{'' if self.number is None else self.number}"
 
     def __str__(self) -> str:
         """The address in messages, without the URL."""

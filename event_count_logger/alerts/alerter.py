@@ -76,7 +76,7 @@ class Alerter:
             is_unavailable = is_unavailable or self._store.client.is_unavailable(scheduled.alerts.group)
         self._groups.rotate(-1)  # another group tries first next time
         self._watch_for_outage(is_unavailable)
-        due = min((each.next_follow for each in self._groups), default=0.0)
+        due = min((min(each.next_follow, each.next_delivery) for each in self._groups), default=0.0)
         return min(max(0.0, due - time.monotonic()), _LONGEST_PAUSE_S)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ _GIVEN_UP_S = 24 * 3600.0
 _MOST_ENTRIES = 1000
 
 #: Entries in the queue of one thread. All others stay in their outbox.
-_MOST_QUEUED = 20
+_MOST_QUEUED = 100
 
 #: Seconds that a claim lasts longer than the attempt may take.
 _CLAIM_MARGIN_S = 5.0
@@ -63,7 +63,7 @@ class Delivery:
     def dispatch(self, outbox: Outbox) -> float | None:
         """Give the due entries of an outbox to the threads of their addresses.
 
-        Only the oldest entry of each alert and address is sent: `resolved` never overtakes `firing`.
+        Those of one alert are sent in their order: `resolved` never overtakes `firing`.
 
         Returns:
             Seconds until the next entry is due; None if there is none.
@@ -73,14 +73,18 @@ class Delivery:
         """
         now = outbox.now()
         wait_s = []
-        for entry in _first_of_each(self._kept(outbox, outbox.entries(), now)):
+        waiting: set[tuple[str, str]] = set()
+        for entry in self._kept(outbox, outbox.entries(), now):
+            line = entry.notification.alert, entry.to
+            if line in waiting:
+                continue
             wait_s.append(max(_LOOK_AGAIN_S, entry.not_before - now))
             if entry.not_before > now:
-                continue
-            if self._running.is_sent(entry):
+                waiting.add(line)
+            elif self._running.is_sent(entry):
                 self._running.confirm(outbox, entry)
-            else:
-                self._worker(self._addresses[entry.to]).put(outbox, entry)
+            elif not self._worker(self._addresses[entry.to]).put(outbox, entry):
+                waiting.add(line)
         return min(wait_s, default=None)
 
     def stop(self) -> None:
@@ -104,7 +108,7 @@ class Delivery:
                     "Alert '%s': notification '%s' to target '%s' was given up: %s",
                     entry.notification.alert,
                     entry.notification.kind,
-                    entry.to,
+                    entry.to.rpartition(":")[0],
                     reason,
                 )
         return kept[::-1]
@@ -176,14 +180,16 @@ class _Worker:
         self._thread = threading.Thread(target=self._run, name=f"notify {address.id}", daemon=True)
         self._thread.start()
 
-    def put(self, outbox: Outbox, entry: Entry) -> None:
-        """Queue an entry, unless it is queued or the queue is full."""
+    def put(self, outbox: Outbox, entry: Entry) -> bool:
+        """Queue an entry, unless it is queued; returns False if the queue is full."""
         if not self._running.take(entry):
-            return
+            return True
         try:
             self._queue.put_nowait((outbox, entry))
         except Full:
             self._running.give_back(entry)
+            return False
+        return True
 
     def end(self) -> None:
         """End the thread after its current attempt."""
@@ -199,6 +205,10 @@ class _Worker:
         while not self._is_ending.is_set():
             with suppress(Empty):
                 self._take(*self._queue.get(timeout=_LOOK_AGAIN_S))
+        self._empty()
+
+    def _empty(self) -> None:
+        """Leave the queued entries in their outboxes."""
         with suppress(Empty):
             while True:
                 self._running.give_back(self._queue.get_nowait()[1])
@@ -208,7 +218,7 @@ class _Worker:
             if not self._is_ending.is_set():
                 self._deliver(outbox, entry)
         except StoreError:
-            pass  # logged by the store; the entry is still in its outbox
+            self._empty()  # logged by the store; the entry is still in its outbox
         finally:
             self._running.give_back(entry)
 
@@ -216,7 +226,8 @@ class _Worker:
         address = self.address
         claimed = due_at(entry, outbox.now() + address.timeout_s + _CLAIM_MARGIN_S)
         if not outbox.replace(entry, claimed):
-            return  # another process has claimed it
+            self._empty()  # another process has claimed it; later ones of this alert wait
+            return
         reason = send(address, entry.notification, self._is_urgent.is_set)
         if reason is None:
             self._log_success(entry)
@@ -227,6 +238,7 @@ class _Worker:
             return
         self._log_failure(entry, reason)
         failed = replace(claimed, n_failed=entry.n_failed + 1)
+        self._empty()  # later notifications of this alert wait for this one
         outbox.replace(claimed, due_at(failed, outbox.now() + retry_s(failed.n_failed)))
 
     def _log_success(self, entry: Entry) -> None:
@@ -249,14 +261,6 @@ class _Worker:
 def retry_s(n_failed: int) -> float:
     """Returns the seconds until the next attempt."""
     return float(min(_FIRST_RETRY_S * 2 ** min(n_failed - 1, 30), _LONGEST_RETRY_S))
-
-
-def _first_of_each(entries: list[Entry]) -> list[Entry]:
-    """Returns the oldest entry of each alert and address."""
-    first: dict[tuple[str, str], Entry] = {}
-    for entry in entries:
-        first.setdefault((entry.notification.alert, entry.to), entry)
-    return list(first.values())
 
 
 def _reason_to_give_up(entry: Entry, now: float, n_newer: int, is_known: bool) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from event_count_logger.config import AlertRule, GroupConfig, Threshold
+from event_count_logger.config.event_pattern import compiled
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.reader import Snapshot
 
@@ -109,8 +109,7 @@ class _Matcher:
         candidates = self._with_prefix(prefix)
         if others == [""]:
             return candidates
-        matches = re.compile(".*".join(map(re.escape, (prefix, *others))), re.DOTALL).fullmatch
-        return filter(matches, candidates)
+        return filter(compiled([pattern]).fullmatch, candidates)
 
     def _with_prefix(self, prefix: str) -> list[str]:
         """Returns the addable events that begin with a prefix, by binary search."""

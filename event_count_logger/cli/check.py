@@ -99,6 +99,10 @@ def _examine(config_file: str) -> _Report:
     report.problems += [f"{config_file}: {problem}" for problem in machine_checks.spool_problems(config)]
     if config.redis.embedded and (missing := embedded_server.missing_package()):
         report.problems.append(f"{config_file}: {missing}")
+    if config.notify:
+        from event_count_logger.alerts import target_checks
+
+        report.problems += [f"{config_file}: {problem}" for problem in target_checks.problems(config)]
     _examine_server(config_file, config, report)
     facts = [machine_checks.counting_fact(), *machine_checks.spool_facts(config)]
     report.facts += [f"{config_file}: {fact}" for fact in facts]

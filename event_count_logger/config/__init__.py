@@ -143,7 +143,7 @@ def _build(content: Mapping[Any, Any], line_of: LineOf, *, file: str | None, bas
     tail = check_tail(content.get("tail"), groups, named, base, report)
     _check_grafana(grafana.get("group"), groups, named, report)
     export = check_export(content.get("export"), groups, named, base, report)
-    notify = check_notify(content.get("notify"), report)
+    notify = check_notify(content.get("notify"), base, report)
     alerts = check_alerts(content.get("alerts"), groups, named, notify, report)
     problems = sorted(report.problems, key=lambda problem: problem.line or 0)
     if any(problem.fatal for problem in problems):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from event_count_logger import keys
 from event_count_logger.config.checks import (
     Invalid,
     Mismatch,
@@ -23,6 +24,7 @@ from event_count_logger.config.checks import (
     text,
     whole_number,
 )
+from event_count_logger.config.choices import choices
 from event_count_logger.config.environment import FromEnvironment
 from event_count_logger.config.settings import section, setting, settings_of
 
@@ -30,6 +32,9 @@ from event_count_logger.config.settings import section, setting, settings_of
 Severity = Literal["warning", "critical"]
 
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+
+#: Events that the package counts itself.
+_COUNTED_BY_PACKAGE = (keys.OVERFLOW, keys.LOST, keys.SKIPPED, keys.MALFORMED, keys.UNMATCHED)
 
 #: Seconds that a notification may take.
 _TIMEOUT_S = 30.0
@@ -67,7 +72,16 @@ def _threshold(value: object) -> Threshold:
     "an event ID, a pattern such as 'status_5*', or a list of these", kind="an event ID, a pattern, or a list"
 )
 def _events(value: object) -> tuple[str, ...]:
-    return check_each(enumerate([value] if isinstance(value, str) else items(value)), event_id)
+    return check_each(enumerate([value] if isinstance(value, str) else items(value)), _event)
+
+
+def _event(value: object) -> str:
+    """Accept an event ID or pattern, also of an event that the package counts itself."""
+    if not isinstance(value, str) or not keys.is_reserved(value):
+        return event_id(value)
+    if value not in _COUNTED_BY_PACKAGE:
+        raise Invalid(f"{show(value)} is not an event{choices(value, _COUNTED_BY_PACKAGE)}")
+    return str(value)
 
 
 @check("a target", kind="a target, or a list")
@@ -155,7 +169,10 @@ class AlertRule:
 
 @check("a list", kind="a list of URLs")
 def _urls(value: object) -> tuple[str, ...]:
-    return check_each(enumerate([value] if isinstance(value, str) else items(value)), _url)
+    """Accept a URL or a list; messages show no value."""
+    if not isinstance(value, str | list | tuple):
+        raise Invalid("is not a URL of apprise or a list of these")
+    return tuple(dict.fromkeys(check_each(enumerate([value] if isinstance(value, str) else value), _url)))
 
 
 def _url(value: object) -> str:

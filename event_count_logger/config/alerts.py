@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
-from event_count_logger.config.alert_settings import ALERT, NOTIFY, AlertRule, NotifyConfig, as_section
+from event_count_logger.config.alert_checks import faults
+from event_count_logger.config.alert_settings import (
+    ALERT,
+    NOTIFY,
+    AlertRule,
+    NotifyConfig,
+    Threshold,
+    as_section,
+)
 from event_count_logger.config.checks import show
 from event_count_logger.config.choices import choices
 from event_count_logger.config.group_settings import GroupConfig
@@ -12,8 +22,14 @@ from event_count_logger.config.report import Place, Report
 from event_count_logger.config.settings import check_section
 
 
-def check_notify(given: object, report: Report) -> dict[str, NotifyConfig]:
-    """Returns the usable targets of notifications by name."""
+def check_notify(given: object, base: Path, report: Report) -> dict[str, NotifyConfig]:
+    """Returns the usable targets of notifications by name.
+
+    Args:
+        given: A mapping of names to targets, or None.
+        base: Directory of relative paths.
+        report: Takes the problems.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -25,14 +41,15 @@ def check_notify(given: object, report: Report) -> dict[str, NotifyConfig]:
         if not isinstance(name, str):
             report(place, f"{show(name)} is not a string")
             continue
+        n_before = len(report.problems)
         values = check_section(NOTIFY, as_section(spec), place, report, strict=True)
-        if values is None:
+        if values is None or len(report.problems) > n_before:
             continue
         target = NotifyConfig(**values)
         if bool(target.urls) == bool(target.command):
             report(place, "needs either 'urls' or 'command'")
             continue
-        targets[name] = target
+        targets[name] = _with_program(target, base)
     return targets
 
 
@@ -63,7 +80,7 @@ def check_alerts(
         values = check_section(ALERT, spec, place, report, strict=True)
         if values is None:
             continue
-        rule = _checked(AlertRule(**values), groups, named, targets, place, report)
+        rule = _checked(AlertRule(**values), spec, groups, named, targets, place, report)
         if rule and rules.setdefault(rule.name, rule) is not rule:
             report(
                 (*place, "name"),
@@ -74,6 +91,7 @@ def check_alerts(
 
 def _checked(
     rule: AlertRule,
+    spec: Mapping[object, object],
     groups: Mapping[str, GroupConfig],
     named: Collection[object],
     targets: Mapping[str, NotifyConfig],
@@ -87,4 +105,35 @@ def _checked(
             shown = report.shown((*place, "group"), rule.group)
             report((*place, "group"), f"{shown} is not a group{choices(rule.group, map(str, named))}")
         return None
-    return rule
+    n_before = len(report.problems)
+    in_group = report.shown((*place, "group"), group.name)
+    known = {*targets, *_names(report.content.get("notify"))}  # those with problems, too
+    for fault in faults(rule, spec, group, in_group, known):
+        at = (*place, *fault.setting)
+        shown = "" if fault.value is None else f"{report.shown(_settled(at, spec), fault.value, _show)} "
+        report(at, f"{shown}{fault.message}")
+    return rule if len(report.problems) == n_before else None
+
+
+def _names(section: object) -> Iterator[str]:
+    if isinstance(section, Mapping):
+        yield from (name for name in section if isinstance(name, str))
+
+
+def _show(value: object) -> str:
+    return str(value) if isinstance(value, Threshold) else show(value)
+
+
+def _settled(place: Place, spec: Mapping[object, object]) -> Place:
+    """Returns the place of a value: one that stands alone is at the place of its list."""
+    *list_place, position = place
+    is_alone = isinstance(position, int) and isinstance(spec.get(list_place[-1]), str)
+    return tuple(list_place) if is_alone else place
+
+
+def _with_program(target: NotifyConfig, base: Path) -> NotifyConfig:
+    """Returns a target whose program is not searched relative to the current directory."""
+    program, *arguments = target.command or ("",)
+    if "/" not in program:
+        return target  # searched in PATH
+    return replace(target, command=(str(base / program), *arguments))

@@ -81,6 +81,7 @@ class Keyspace:
             keys.intervals(name): "hash",
             keys.services(name): "hash",
             keys.alerts(name): "hash",
+            keys.notifications(name): "hash",
         }
         types |= LAYOUTS[group.layout].expected_types(group)
         return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}
