@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 
 import apprise
@@ -28,7 +29,9 @@ _TYPES = {
 def unusable(urls: Iterable[str]) -> list[int]:
     """Returns the positions of URLs that apprise does not know."""
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    return [number for number, url in enumerate(urls) if not apprise.Apprise().add(url)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its own imports
+        return [number for number, url in enumerate(urls) if not apprise.Apprise().add(url)]
 
 
 def send(url: str, title: str, text: str, kind: str, severity: str) -> str | None:

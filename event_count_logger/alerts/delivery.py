@@ -74,8 +74,10 @@ class Delivery:
         now = outbox.now()
         wait_s = []
         waiting: set[tuple[str, str]] = set()
+        previous: dict[tuple[str, str], str] = {}
         for entry in self._kept(outbox, outbox.entries(), now):
             line = entry.notification.alert, entry.to
+            behind, previous[line] = previous.get(line, ""), entry.key
             if line in waiting:
                 continue
             wait_s.append(max(_LOOK_AGAIN_S, entry.not_before - now))
@@ -83,7 +85,7 @@ class Delivery:
                 waiting.add(line)
             elif self._running.is_sent(entry):
                 self._running.confirm(outbox, entry)
-            elif not self._worker(self._addresses[entry.to]).put(outbox, entry):
+            elif not self._worker(self._addresses[entry.to]).put(outbox, entry, behind):
                 waiting.add(line)
         return min(wait_s, default=None)
 
@@ -174,18 +176,21 @@ class _Worker:
         self.is_failing = False
         self._running = running
         self._log = log
-        self._queue: Queue[tuple[Outbox, Entry]] = Queue(_MOST_QUEUED)
+        self._queue: Queue[tuple[Outbox, Entry, str]] = Queue(_MOST_QUEUED)
         self._is_ending = threading.Event()
         self._is_urgent = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"notify {address.id}", daemon=True)
         self._thread.start()
 
-    def put(self, outbox: Outbox, entry: Entry) -> bool:
-        """Queue an entry, unless it is queued; returns False if the queue is full."""
+    def put(self, outbox: Outbox, entry: Entry, behind: str) -> bool:
+        """Queue an entry, unless it is queued; returns False if the queue is full.
+
+        `behind` is the key of the previous entry of the same alert, which is sent before.
+        """
         if not self._running.take(entry):
             return True
         try:
-            self._queue.put_nowait((outbox, entry))
+            self._queue.put_nowait((outbox, entry, behind))
         except Full:
             self._running.give_back(entry)
             return False
@@ -213,20 +218,20 @@ class _Worker:
             while True:
                 self._running.give_back(self._queue.get_nowait()[1])
 
-    def _take(self, outbox: Outbox, entry: Entry) -> None:
+    def _take(self, outbox: Outbox, entry: Entry, behind: str) -> None:
         try:
             if not self._is_ending.is_set():
-                self._deliver(outbox, entry)
+                self._deliver(outbox, entry, behind)
         except StoreError:
             self._empty()  # logged by the store; the entry is still in its outbox
         finally:
             self._running.give_back(entry)
 
-    def _deliver(self, outbox: Outbox, entry: Entry) -> None:
+    def _deliver(self, outbox: Outbox, entry: Entry, behind: str) -> None:
         address = self.address
         claimed = due_at(entry, outbox.now() + address.timeout_s + _CLAIM_MARGIN_S)
-        if not outbox.replace(entry, claimed):
-            self._empty()  # another process has claimed it; later ones of this alert wait
+        if not outbox.replace(entry, claimed, behind):
+            self._empty()  # another process has claimed it, or the previous one of its alert
             return
         reason = send(address, entry.notification, self._is_urgent.is_set)
         if reason is None:

@@ -46,7 +46,7 @@ class Entry:
     @property
     def order(self) -> tuple[float, float]:
         """Sorts the entries of one alert in the order of its notifications."""
-        return self.notification.created, self.notification.end
+        return self.notification.end, self.notification.created
 
     def __str__(self) -> str:
         """The entry as one JSON object; `parse` reads it."""
@@ -60,8 +60,17 @@ class Outbox(Protocol):
         """Returns the entries, oldest first."""
         ...
 
-    def replace(self, before: Entry, after: Entry | None) -> bool:
-        """Replace an entry that is unchanged, or remove it; returns False if it has changed."""
+    def replace(self, before: Entry, after: Entry | None, behind: str = "") -> bool:
+        """Replace an entry, or remove it.
+
+        Args:
+            before: The entry.
+            after: The entry in its place; None to remove it.
+            behind: Key of an entry that must be gone before.
+
+        Returns:
+            False if the entry has changed, or the other one is not gone; nothing changes then.
+        """
         ...
 
     def now(self) -> float:
@@ -81,10 +90,12 @@ class StoredOutbox:
         found = self._store.alerts.fields(self._group, "notifications")
         return sorted(filter(None, map(_parse, found.values())), key=lambda entry: entry.order)
 
-    def replace(self, before: Entry, after: Entry | None) -> bool:
-        """Replace or remove an entry that is unchanged."""
-        expected = Field("notifications", before.key, str(before))
-        return self._store.alerts.change(self._group, [expected], [changed(before.key, after)])
+    def replace(self, before: Entry, after: Entry | None, behind: str = "") -> bool:
+        """See `Outbox.replace`."""
+        expected = [Field("notifications", before.key, str(before))]
+        if behind:
+            expected.append(Field("notifications", behind, ""))
+        return self._store.alerts.change(self._group, expected, [changed(before.key, after)])
 
     def now(self) -> float:
         """Returns Unix seconds by the clock of Redis."""
@@ -108,10 +119,10 @@ class MemoryOutbox:
         with self._lock:
             return sorted(self._entries.values(), key=lambda entry: entry.order)
 
-    def replace(self, before: Entry, after: Entry | None) -> bool:
-        """Replace or remove an entry that is unchanged."""
+    def replace(self, before: Entry, after: Entry | None, behind: str = "") -> bool:
+        """See `Outbox.replace`."""
         with self._lock:
-            if self._entries.get(before.key) != before:
+            if self._entries.get(before.key) != before or behind in self._entries:
                 return False
             if after is None:
                 del self._entries[before.key]

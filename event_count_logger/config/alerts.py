@@ -109,8 +109,8 @@ def _checked(
     in_group = report.shown((*place, "group"), group.name)
     known = {*targets, *_names(report.content.get("notify"))}  # those with problems, too
     for fault in faults(rule, spec, group, in_group, known):
-        at = (*place, *fault.setting)
-        shown = "" if fault.value is None else f"{report.shown(_settled(at, spec), fault.value, _show)} "
+        at = _settled((*place, *fault.setting), spec)
+        shown = "" if fault.value is None else f"{report.shown(at, fault.value, _show)} "
         report(at, f"{shown}{fault.message}")
     return rule if len(report.problems) == n_before else None
 
