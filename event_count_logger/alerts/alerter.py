@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -51,10 +52,10 @@ class Alerter:
 
     def use(self, config: Config) -> None:
         """Use a configuration. A rule with other limits begins anew, one that is gone is forgotten."""
-        previous = {each.alerts.group.name for each in self._groups}
+        previous = {each.alerts.group.name for each in self._groups if each.alerts.has_rules}
         self._delivery.use(config.notify)
         by_group = _rules_by_group(config)
-        self._stop_heartbeats(previous - {group.name for group in by_group})
+        self._stop_heartbeats(previous - {group.name for group, rules in by_group.items() if rules})
         self._groups = deque(
             _Scheduled(GroupAlerts(self._store, group, rules, config.notify, self._log))
             for group, rules in by_group.items()
@@ -82,7 +83,7 @@ class Alerter:
     def close(self) -> None:
         """End all deliveries, and record that the service has stopped."""
         self._delivery.stop()
-        self._stop_heartbeats({each.alerts.group.name for each in self._groups})
+        self._stop_heartbeats({each.alerts.group.name for each in self._groups if each.alerts.has_rules})
         self._store.close()
 
     def _step(self, scheduled: _Scheduled) -> None:
@@ -91,6 +92,9 @@ class Alerter:
             if not scheduled.has_begun:
                 scheduled.alerts.begin()
                 scheduled.has_begun = True
+            if not scheduled.alerts.has_rules:
+                scheduled.next_follow = scheduled.next_delivery = math.inf
+                return
             is_new = False
             if scheduled.next_follow <= now:
                 is_new, wait_s = scheduled.alerts.follow()
@@ -160,7 +164,6 @@ class _Scheduled:
 
 
 def _rules_by_group(config: Config) -> Mapping[GroupConfig, list[AlertRule]]:
-    found: dict[GroupConfig, list[AlertRule]] = {}
-    for rule in config.alerts:
-        found.setdefault(config.groups[rule.group], []).append(rule)
-    return found
+    """Returns all groups: the states of those whose rules are gone are removed."""
+    rules = config.alerts
+    return {group: [rule for rule in rules if rule.group == name] for name, group in config.groups.items()}

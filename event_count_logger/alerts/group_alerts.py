@@ -83,6 +83,11 @@ class GroupAlerts:
         self._not_started_since: dict[AlertRule, float] = {}
 
     @property
+    def has_rules(self) -> bool:
+        """True if the group has rules."""
+        return bool(self._rules)
+
+    @property
     def positions(self) -> dict[str, str]:
         """The position of each interval that is followed, by its name."""
         known = self._fields or {}

@@ -74,6 +74,8 @@ def alert(
     """
     set_up_logging(log_format)
     config_file, acknowledged = _arguments(arguments)
+    if ack_for is not None and acknowledged is None:
+        raise click.UsageError(f"--for needs {_ACK} NAME")
     if acknowledged is None and tested is None and replay is None:
         _serve(config_file)
         return

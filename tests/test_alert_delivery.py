@@ -1,0 +1,247 @@
+"""Delivery of notifications: programs that hang or fail, retries, order, and apprise with a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_count_logger.alerts import delivery as module
+from event_count_logger.alerts.addresses import Address, addresses, send
+from event_count_logger.alerts.delivery import Delivery, retry_s
+from event_count_logger.alerts.notification import Notification, notification
+from event_count_logger.alerts.outbox import Entry, MemoryOutbox
+from event_count_logger.alerts.transitions import Kind, Progress
+from event_count_logger.config import AlertRule, NotifyConfig, Threshold
+from event_count_logger.logs import Log
+from tests.servers import wait_until
+
+LOG = Log("event_count_logger.alert")
+
+
+def made(kind: Kind = "firing", name: str = "errors", at: float = 0.0) -> Notification:
+    rule = AlertRule(name, "g", ("error",), above=Threshold(10))
+    now = time.time() + at
+    return notification(rule, "5m", kind, Progress("", 1, now, 11.0, now - 300, now), now)
+
+
+class Receiver:
+    """A target whose program runs a shell command with its input on standard input."""
+
+    def __init__(self, folder: Path, script: str, timeout_s: float = 20) -> None:
+        self.file = folder / "received"
+        text = f'read -r line; {script}; printf "%s\\n" "$line" >>{self.file}'
+        self.config = NotifyConfig(command=("sh", "-c", text), timeout_s=timeout_s)
+
+    def received(self) -> list[dict[str, Any]]:
+        text = self.file.read_text() if self.file.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
+def delivering(**targets: NotifyConfig) -> Iterator[tuple[Delivery, MemoryOutbox]]:
+    delivery = Delivery(LOG)
+    delivery.use(targets)
+    try:
+        yield delivery, MemoryOutbox()
+    finally:
+        delivery.stop()
+
+
+def test_program_gets_the_notification_on_standard_input(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, "true")
+    (address,) = addresses({"script": receiver.config}, ["script"])
+    notification = made()
+    assert send(address, notification) is None
+    assert receiver.received() == [json.loads(notification.to_json())]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["false"], "exit status 1"),
+        (["sh", "-c", "echo secret >&2; echo secret; exit 3"], "exit status 3"),
+        (["sh", "-c", "kill -9 $$"], "killed by signal 9"),
+        (["/nowhere/secret"], "the program cannot be started: No such file or directory"),
+        (["true"], None),
+    ],
+)
+def test_failure_of_a_program_has_a_reason(command: list[str], reason: str | None) -> None:
+    assert send(Address("script", None, "", tuple(command), 20), made()) == reason
+
+
+def test_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    script = f"sleep 1000 & echo $! >{file}; wait"
+    assert send(Address("script", None, "", ("sh", "-c", script), 0.5), made()) == "no end within 0.5 s"
+
+    def is_gone() -> bool:
+        with suppress(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+            return Path(f"/proc/{int(file.read_text())}/stat").read_text().split()[2] == "Z"
+        return True
+
+    wait_until(is_gone, what="its child is killed")
+
+
+def test_target_that_hangs_does_not_delay_others(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, "true")
+    hangs = NotifyConfig(command=("sleep", "1000"), timeout_s=60)
+    with delivering(script=receiver.config, hangs=hangs) as (delivery, outbox):
+        for name in ("a", "b", "c"):
+            outbox.add([Entry(made(name=name), "hangs:"), Entry(made(name=name), "script:")])
+        delivery.dispatch(outbox)
+        wait_until(lambda: len(receiver.received()) == 3)
+        wait_until(lambda: {entry.to for entry in outbox.entries()} == {"hangs:"})
+    assert {entry.to for entry in outbox.entries()} == {"hangs:"}
+    assert len([entry for entry in outbox.entries() if entry.not_before == 0]) == 3, "no claim is left"
+
+
+def test_failed_notification_is_retried_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_RETRY_S", 0.05)
+    marker = tmp_path / "works"
+    receiver = Receiver(tmp_path, f"test -e {marker} || exit 1")
+    with delivering(script=receiver.config) as (delivery, outbox):
+        kinds: list[Kind] = ["firing", "repeat", "resolved"]
+        entries = [Entry(made(kind, at=at), "script:") for at, kind in enumerate(kinds, -3)]
+        outbox.add(reversed(entries))
+
+        def has_failed() -> bool:
+            delivery.dispatch(outbox)
+            return any(entry.n_failed > 1 for entry in outbox.entries())
+
+        wait_until(has_failed)
+        assert [str(each) for each in delivery.failing] == ["'script'"]
+        marker.touch()
+
+        def is_empty() -> bool:
+            delivery.dispatch(outbox)
+            return not outbox.entries()
+
+        wait_until(is_empty)
+        assert delivery.failing == []
+    assert [each["kind"] for each in receiver.received()] == kinds
+    assert caplog.text.count("Alert 'errors': not sent to target 'script', retrying: exit status 1") == 1
+    assert "Notifications to target 'script' are sent again" in caplog.text
+
+
+def test_pauses_between_attempts_grow_up_to_a_limit() -> None:
+    assert [retry_s(n) for n in (1, 2, 3, 7, 100)] == [5, 10, 20, 300, 300]
+
+
+def test_entry_that_another_process_has_claimed_is_not_sent(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, "true")
+    with delivering(script=receiver.config) as (delivery, outbox):
+        first, second = Entry(made(at=-2), "script:"), Entry(made("resolved", at=-1), "script:")
+        claimed = Entry(first.notification, "script:", not_before=time.time() + 0.4)
+        outbox.add([claimed, second])
+        wait_s = delivery.dispatch(outbox)
+        assert wait_s
+        assert wait_s <= 0.5
+        assert not outbox.replace(second, None, behind=claimed.key)
+        time_left = wait_until(lambda: not delivery.dispatch(outbox) or len(receiver.received()) == 2)
+        assert time_left
+    assert [each["kind"] for each in receiver.received()] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([Entry(made(at=-25 * 3600), "script:")], "it was not sent within 24 hours"),
+        ([Entry(made(), "gone:")], "the target is no longer configured"),
+        ([Entry(made(at=-1), "script:"), Entry(made(), "script:", not_before=1e12)], "1 newer ones are"),
+    ],
+)  # fmt: skip
+def test_notification_that_cannot_be_sent_is_given_up(
+    entries: list[Entry],
+    reason: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_ENTRIES", 1)
+    with delivering(script=NotifyConfig(command=("false",))) as (delivery, outbox):
+        outbox.add(entries)
+        delivery.dispatch(outbox)
+        assert outbox.entries() == entries[1:]
+    target = entries[0].to.strip(":")
+    assert f"Alert 'errors': notification 'firing' to target '{target}' was given up: {reason}" in caplog.text
+
+
+# apprise
+
+
+class _Http(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, _Server)
+        server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if server.hangs.is_set():
+            server.may_end.wait(20)
+        self.send_response(server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Http)
+        self.received: list[dict[str, Any]] = []
+        self.status = 200
+        self.hangs, self.may_end = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.serve_forever, args=[0.05])
+        self.thread.start()
+
+    def address(self, timeout_s: float = 20) -> Address:
+        """An address whose own time-outs are longer, with a password and a token."""
+        url = f"json://user:hunter2@127.0.0.1:{self.server_port}/s3cret?cto=30&rto=30"
+        return Address("ops", 0, url, (), timeout_s)
+
+
+@pytest.fixture
+def http() -> Iterator[_Server]:
+    server = _Server()
+    yield server
+    server.may_end.set()
+    server.shutdown()
+    server.thread.join()
+    server.server_close()
+
+
+def test_apprise_sends_title_text_and_type(http: _Server) -> None:
+    firing = made()
+    assert send(http.address(), firing) is None
+    (got,) = http.received
+    assert (got["title"], got["message"], got["type"]) == (firing.title, firing.text, "failure")
+
+
+def test_failure_of_apprise_shows_no_secret(http: _Server, caplog: pytest.LogCaptureFixture) -> None:
+    http.status = 503
+    address = http.address()
+    with delivering(ops=NotifyConfig(urls=(address.url, "nosuch://s3cret"))) as (delivery, outbox):
+        outbox.add([Entry(made(), "ops:0"), Entry(made(), "ops:1")])
+        delivery.dispatch(outbox)
+        wait_until(lambda: all(entry.n_failed for entry in outbox.entries()))
+    assert "Alert 'errors': not sent to target 'ops' (URL 1), retrying: HTTP status 503" in caplog.text
+    assert "'ops' (URL 2), retrying: apprise does not know this URL" in caplog.text
+    assert "s3cret" not in caplog.text + repr(address) + str(address)
+    assert "hunter2" not in caplog.text + repr(address) + str(address)
+
+
+def test_server_that_hangs_ends_the_attempt_in_time(http: _Server) -> None:
+    http.hangs.set()
+    assert send(http.address(1.5), made()) == "no end within 1.5 s"
