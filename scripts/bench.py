@@ -17,6 +17,7 @@ from pathlib import Path
 from bench_parts.processes import FOLDERS, QUICK, Bench, Effort, Server
 from bench_parts.report import Section, targets_section
 from bench_parts.sections import (
+    alerts,
     capacity,
     direct,
     event_loop,
@@ -43,6 +44,7 @@ SECTIONS = {
     "layouts": layouts,
     "sessions": sessions,
     "tail": tail,
+    "alerts": alerts,
     "startup": startup,
     "footprint": footprint,
 }

@@ -29,6 +29,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
         "Capacity of a node",
         "Sessions",
         "Log files",
+        "Alerts",
         "Start-up",
         "Footprint",
         "Targets",

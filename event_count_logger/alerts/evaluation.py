@@ -92,8 +92,9 @@ class _Matcher:
         self.events = events
         self._group = group
         self._known = frozenset(events)
-        self._sorted: list[str] | None = None
         self._found: dict[tuple[str, ...], list[str]] = {}
+        self._by_begin: list[str] = []
+        self._by_end: list[str] = []
 
     def matching(self, patterns: tuple[str, ...]) -> list[str]:
         """Returns the events that match one of the patterns, each once."""
@@ -103,21 +104,27 @@ class _Matcher:
         return self._found[patterns]
 
     def _matches(self, pattern: str) -> Iterable[str]:
-        prefix, *others = pattern.split("*")
-        if not others:
+        if "*" not in pattern:
             return [pattern] if pattern in self._known else []
-        candidates = self._with_prefix(prefix)
-        if others == [""]:
-            return candidates
-        return filter(compiled([pattern]).fullmatch, candidates)
+        if not self._by_begin:
+            self._by_begin = sorted(self._group.addable(self.events))
+            self._by_end = sorted(event_id[::-1] for event_id in self._by_begin)
+        begin, *inner, end = pattern.split("*")
+        of_begin = _with_prefix(self._by_begin, begin)
+        of_end = _with_prefix(self._by_end, end[::-1])
+        if len(of_end) < len(of_begin):
+            candidates = (self._by_end[at][::-1] for at in of_end)
+        else:
+            candidates = (self._by_begin[at] for at in of_begin)
+        longest = max(inner, key=len, default="")
+        matches = compiled([pattern]).fullmatch
+        return (each for each in candidates if longest in each and matches(each))
 
-    def _with_prefix(self, prefix: str) -> list[str]:
-        """Returns the addable events that begin with a prefix, by binary search."""
-        if self._sorted is None:
-            self._sorted = sorted(self._group.addable(self.events))
-        first = bisect_left(self._sorted, prefix)
-        last = bisect_left(self._sorted, True, first, key=lambda event_id: not event_id.startswith(prefix))
-        return self._sorted[first:last]
+
+def _with_prefix(texts: Sequence[str], prefix: str) -> range:
+    """Returns the positions of the sorted texts that begin with a prefix, by binary search."""
+    first = bisect_left(texts, prefix)
+    return range(first, bisect_left(texts, True, first, key=lambda text: not text.startswith(prefix)))
 
 
 def _compare(rule: AlertRule, interval: Interval, snapshot: Snapshot, total_of: _TotalOf) -> Evaluation:
