@@ -123,11 +123,12 @@ def test_problems_of_targets_show_no_url(monkeypatch: pytest.MonkeyPatch) -> Non
         "both": {"urls": "json://secret", "command": ["x"]},
         "typo": {"url": "json://secret"},
         "empty": [],
+        "missing": ["${UNSET}"],
         7: "json://secret",
     }
     found = problems(notify=notify, alerts=[{"name": "n", **ERROR, "notify": "typo"}])
     assert [each.partition(": ")[0] for each in found] == [
-        "notify.env.urls[0]", "notify.list.urls[1]", "notify.map.urls", "notify.both", "notify.typo.url",
+        "notify.missing[0]", "notify.env", "notify.list[1]", "notify.map.urls", "notify.both", "notify.typo.url",
         "notify.empty", "notify[7]",
     ]  # fmt: skip
     assert "secret" not in "".join(found)

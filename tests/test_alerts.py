@@ -280,7 +280,7 @@ def test_outage_of_redis_notifies_each_target_once() -> None:
     assert outage.step(False, NOON + 601) == []
 
 
-def test_short_outage_of_redis_notifies_nobody() -> None:
+def test_short_outage_of_redis_sends_nothing() -> None:
     outage = Outage([AlertRule("stale", "a", stale=True, notify=("x",))], {"x": NotifyConfig(command=("x",))})
     steps = [(True, 0), (False, 59), (True, 60), (True, 119), (False, 121)]
     assert [outage.step(unavailable, NOON + at) for unavailable, at in steps] == [[]] * 5

@@ -51,7 +51,7 @@ class Alerter:
         self.use(config)
 
     def use(self, config: Config) -> None:
-        """Use a configuration. A rule with other limits begins anew, one that is gone is forgotten."""
+        """Use a configuration. A rule with other limits starts again; one that is gone is forgotten."""
         previous = {each.alerts.group.name for each in self._groups if each.alerts.has_rules}
         self._delivery.use(config.notify)
         by_group = _rules_by_group(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from event_count_logger import keys
@@ -135,6 +134,7 @@ class AlertRule:
     n_in_a_row: int = setting(
         whole_number(1, 1000),
         default=1,
+        default_text="1 interval",
         name="for",
         unit="intervals",
         since="2.0",
@@ -211,8 +211,3 @@ class NotifyConfig:
 ALERT = settings_of(AlertRule)
 
 NOTIFY = settings_of(NotifyConfig)
-
-
-def as_section(value: object) -> object:
-    """Returns a target as a mapping of settings; a list or a string has URLs only."""
-    return value if isinstance(value, Mapping) else {"urls": value}

@@ -13,9 +13,8 @@ from event_count_logger.config.alert_settings import (
     AlertRule,
     NotifyConfig,
     Threshold,
-    as_section,
 )
-from event_count_logger.config.checks import show
+from event_count_logger.config.checks import Invalid, show
 from event_count_logger.config.choices import choices
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.report import Place, Report
@@ -42,15 +41,26 @@ def check_notify(given: object, base: Path, report: Report) -> dict[str, NotifyC
             report(place, f"{show(name)} is not a string")
             continue
         n_before = len(report.problems)
-        values = check_section(NOTIFY, as_section(spec), place, report, strict=True)
-        if values is None or len(report.problems) > n_before:
-            continue
-        target = NotifyConfig(**values)
-        if bool(target.urls) == bool(target.command):
+        target = _target(spec, place, report)
+        if bool(target.urls) == bool(target.command) and len(report.problems) == n_before:
             report(place, "needs either 'urls' or 'command'")
-            continue
-        targets[name] = _with_program(target, base)
+        if len(report.problems) == n_before:
+            targets[name] = _with_program(target, base)
     return targets
+
+
+def _target(spec: object, place: Place, report: Report) -> NotifyConfig:
+    """Returns a target, or an incomplete one after a report. A string or list has URLs only."""
+    if isinstance(spec, Mapping):
+        values = check_section(NOTIFY, spec, place, report, strict=True)
+        return NotifyConfig(**values or {})
+    try:
+        return NotifyConfig(urls=NOTIFY["urls"].check(spec))
+    except Invalid as error:
+        for fault in error.faults:
+            at = (*place, *fault.steps) if isinstance(spec, list | tuple) else place
+            report(at, fault.message)
+        return NotifyConfig()
 
 
 def check_alerts(

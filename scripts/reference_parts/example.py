@@ -52,7 +52,7 @@ def lines(text: str) -> Iterator[Line]:
 
 
 def _entry(path: list[str]) -> Setting | None:
-    if path[0] == "groups":
+    if path[0] in ("groups", "notify"):
         path[1:2] = ["NAME"] if path[1:] else []
     section = ".".join(path[:-1]) or "beside the sections"
     return _TABLES.get(section, {}).get(path[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from event_count_logger.config.alert_settings import ALERT, NOTIFY
 from event_count_logger.config.checks import duration
 from event_count_logger.config.format_settings import CSV, MULTILINE
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
@@ -65,6 +66,16 @@ SECTIONS = (
     ),
     Section("tail[].rules[].session", TAIL_SESSION, "The action of a session that a line reports."),
     Section("tail[].rules[].time", TAIL_TIME, "The time in a line."),
+    Section(
+        "alerts[]",
+        ALERT,
+        "The section `alerts` is a list of rules that [`ecl alert`](how-to/alerts.md) watches. A rule has one of `above`, `below` and `stale: true`.",
+    ),
+    Section(
+        "notify.NAME",
+        NOTIFY,
+        "The section `notify` maps names to targets of [notifications](how-to/alerts.md). A target has either `urls` or `command`.",
+    ),
     Section("serve", SERVE, "Access to [`ecl serve`](server.md)."),
     Section(
         "grafana",
@@ -95,6 +106,7 @@ def plain_default(entry: Setting) -> str:
     value = entry.default
     if entry.check.expected == duration.expected and isinstance(value, float):
         length, unit = (value / 3600, "h") if value % 3600 == 0 else (value / 60, "m")
+        length, unit = (value, "s") if value < 60 else (length, unit)
         return f"{length:g}{unit}"
     if isinstance(value, bool):
         return str(value).lower()
