@@ -128,7 +128,8 @@ def test_problems_of_targets_show_no_url(monkeypatch: pytest.MonkeyPatch) -> Non
     }
     found = problems(notify=notify, alerts=[{"name": "n", **ERROR, "notify": "typo"}])
     assert [each.partition(": ")[0] for each in found] == [
-        "notify.missing[0]", "notify.env", "notify.list[1]", "notify.map.urls", "notify.both", "notify.typo.url",
+        "notify.missing[0]",
+        "notify.env", "notify.list[1]", "notify.map.urls", "notify.both", "notify.typo.url",
         "notify.empty", "notify[7]",
     ]  # fmt: skip
     assert "secret" not in "".join(found)

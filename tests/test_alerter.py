@@ -287,6 +287,31 @@ def test_service_without_redis_continues_when_it_is_back(own_server: Server, tmp
     setup.store.close()
 
 
+def test_outage_of_redis_is_notified_from_memory(
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.alerts.outage.OUTAGE_AFTER_S", 0.2)
+    setup = Setup(own_server, tmp_path)
+    setup.rules.append({"name": "stale", "group": "g", "stale": True, "notify": "script"})
+    with setup.alerter() as alerter:
+        wait_until(lambda: alerter.step() and len(setup.sent()) == 1)
+        own_server.kill()
+
+        def step(n: int) -> bool:
+            for each in alerter._groups:
+                each.next_follow = each.next_delivery = 0.0
+            alerter.step()
+            return len(setup.sent()) >= n
+
+        wait_until(lambda: step(2))
+        alerter.use(setup.config)
+        own_server.start()
+        wait_until(lambda: step(3))
+    found = [(each["alert"], each["kind"], "Redis is unavailable" in each["text"]) for each in setup.sent()]
+    assert found == [("stale", "firing", False), ("stale", "firing", True), ("stale", "resolved", False)]
+    setup.store.close()
+
+
 # Staleness
 
 
@@ -301,13 +326,21 @@ def test_group_is_stale_without_master_or_rotation(setup: Setup) -> None:
     assert reason_of_staleness(rule, group, setup.store) == ("", 0), "a master of version 1.1 may run"
     setup.store.masters.record([group], MasterInfo("host", 1, "2.0.0", 1.0))
     assert reason_of_staleness(rule, group, setup.store) == ("", 0)
-    key, client = "g:@masters", setup.server.client
-    for field, value in client.hgetall(key).items():
-        seen, _, described = str(value).partition(" ")
-        client.hset(key, field, f"{int(seen) - 100} {described}")
-    client.set("g:1m:cur:@ts", str(int(float(setup.server.text("g:1m:cur:@ts"))) - 60))
+    setup.server.client.set("g:1m:cur:@ts", f"{setup.end}")
+    assert reason_of_staleness(rule, group, setup.store)[0] == "interval 1m is overdue"
+
+
+def test_group_without_living_master_is_stale(server: Server, tmp_path: Path) -> None:
+    setup = Setup(server, tmp_path, intervals=["100h"])
+    rule, group = AlertRule("no master", "g", stale=True), setup.config.groups["g"]
+    setup.store.rotation.rotate(group, group.intervals[0])
+    setup.store.masters.record([group], MasterInfo("host", 1, "2.0.0", 1.0))
+    assert reason_of_staleness(rule, group, setup.store) == ("", 0)
+    ((field, value),) = server.client.hgetall("g:@masters").items()
+    seen, _, described = str(value).partition(" ")
+    server.client.hset("g:@masters", field, f"{int(seen) - 16} {described}")
     reason, for_s = reason_of_staleness(rule, group, setup.store)
-    assert reason in ("it has no master", "interval 1m is overdue")
+    assert (reason, 16 <= for_s < 60) == ("it has no master", True)
 
 
 def test_stale_rule_fires_and_is_resolved(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

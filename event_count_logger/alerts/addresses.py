@@ -89,6 +89,8 @@ def send(
     """
     if address.command:
         return _run(address.command, notification.to_json(), address.timeout_s, is_stopping)
+    if not find_spec("apprise"):
+        return f"apprise is not installed: {how_to_install('alert')}"
     fields = asdict(notification) | {"url": address.url}
     return _run(_APPRISE, json.dumps(fields), address.timeout_s, is_stopping, is_ours=True)
 

@@ -60,7 +60,7 @@ class Alerter:
             _Scheduled(GroupAlerts(self._store, group, rules, config.notify, self._log))
             for group, rules in by_group.items()
         )
-        self._outage = Outage(config.alerts, config.notify)
+        self._outage.use(config.alerts, config.notify)
 
     def step(self, alive: Callable[[], object] = lambda: None) -> float:
         """Evaluate and deliver all that is due; returns the seconds until the next step.

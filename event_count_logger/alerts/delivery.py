@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -91,10 +92,16 @@ class Delivery:
 
     def stop(self) -> None:
         """End all threads. Attempts that run have a few seconds; their entries remain otherwise."""
-        for worker in self._workers.values():
+        workers = self._workers.values()
+        for worker in workers:
             worker.end()
-        for worker in self._workers.values():
-            worker.join()
+        until = time.monotonic() + _STOP_S
+        for worker in workers:
+            worker.join(until)
+        for worker in workers:
+            worker.end_attempt()
+        for worker in workers:
+            worker.join(until + _STOP_S)
 
     def _kept(self, outbox: Outbox, entries: list[Entry], now: float) -> list[Entry]:
         """Give up entries that are too old, too many, or without an address; returns the others."""
@@ -176,7 +183,7 @@ class _Worker:
         self.is_failing = False
         self._running = running
         self._log = log
-        self._queue: Queue[tuple[Outbox, Entry, str]] = Queue(_MOST_QUEUED)
+        self._queue: Queue[tuple[Outbox, Entry, str] | None] = Queue(_MOST_QUEUED)
         self._is_ending = threading.Event()
         self._is_urgent = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"notify {address.id}", daemon=True)
@@ -199,24 +206,31 @@ class _Worker:
     def end(self) -> None:
         """End the thread after its current attempt."""
         self._is_ending.set()
+        with suppress(Full):  # then the thread has something to do, and looks behind it
+            self._queue.put_nowait(None)
 
-    def join(self) -> None:
-        """Wait a few seconds for the thread, and then end its attempt."""
-        self._thread.join(_STOP_S)
+    def end_attempt(self) -> None:
+        """End the current attempt."""
         self._is_urgent.set()
-        self._thread.join(_STOP_S)
+
+    def join(self, until: float) -> None:
+        """Wait for the end of the thread, up to a time by the monotonic clock."""
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         while not self._is_ending.is_set():
-            with suppress(Empty):
-                self._take(*self._queue.get(timeout=_LOOK_AGAIN_S))
+            queued = self._queue.get()
+            if queued:
+                self._take(*queued)
         self._empty()
 
     def _empty(self) -> None:
         """Leave the queued entries in their outboxes."""
         with suppress(Empty):
             while True:
-                self._running.give_back(self._queue.get_nowait()[1])
+                queued = self._queue.get_nowait()
+                if queued:
+                    self._running.give_back(queued[1])
 
     def _take(self, outbox: Outbox, entry: Entry, behind: str) -> None:
         try:

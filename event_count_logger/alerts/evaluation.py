@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from event_count_logger.config import AlertRule, GroupConfig, Threshold
 from event_count_logger.config.event_pattern import compiled
@@ -55,7 +56,7 @@ class Evaluator:
 
     def _total(self, patterns: tuple[str, ...]) -> int:
         if patterns not in self._totals:
-            self._totals[patterns] = sum(map(self._counts.__getitem__, self._matcher.matching(patterns)))
+            self._totals[patterns] = _sum(self._counts, self._matcher.matching(patterns))
         return self._totals[patterns]
 
 
@@ -65,12 +66,13 @@ def evaluate(rule: AlertRule, group: GroupConfig, interval: Interval, snapshot: 
     An interval that was rotated late covers the time of several ones. Its counts are then averages per
     interval.
     """
-    return Evaluator(group).evaluate(rule, interval, snapshot)
+    counts, matcher = snapshot.counts, _matcher(group, tuple(snapshot.counts))
+    return _compare(rule, interval, snapshot, lambda patterns: _sum(counts, matcher.matching(patterns)))
 
 
 def total(patterns: Iterable[str], group: GroupConfig, counts: Mapping[str, int]) -> int:
     """Returns the sum of the counts of the events that match one of the patterns."""
-    return sum(counts[event_id] for event_id in matching(tuple(patterns), group, counts))
+    return _sum(counts, matching(tuple(patterns), group, counts))
 
 
 def matching(patterns: Sequence[str], group: GroupConfig, counts: Iterable[str]) -> list[str]:
@@ -78,11 +80,15 @@ def matching(patterns: Sequence[str], group: GroupConfig, counts: Iterable[str])
 
     A pattern with `*` matches only events whose counts may be added up.
     """
-    return _Matcher(group, tuple(counts)).matching(tuple(patterns))
+    return _matcher(group, tuple(counts)).matching(tuple(patterns))
+
+
+def _sum(counts: Mapping[str, int], events: Iterable[str]) -> int:
+    return sum(map(counts.__getitem__, events))
 
 
 class _Matcher:
-    """The events of an interval, prepared for the search for patterns.
+    """The events of an interval, prepared for the search for patterns. Threads may share it.
 
     Attributes:
         events: The events.
@@ -93,32 +99,37 @@ class _Matcher:
         self._group = group
         self._known = frozenset(events)
         self._found: dict[tuple[str, ...], list[str]] = {}
-        self._by_begin: list[str] = []
-        self._by_end: list[str] = []
+        self._by_begin_and_end: tuple[list[str], list[str]] | None = None
 
     def matching(self, patterns: tuple[str, ...]) -> list[str]:
         """Returns the events that match one of the patterns, each once."""
-        if patterns not in self._found:
-            matches = [event_id for each in patterns for event_id in self._matches(each)]
-            self._found[patterns] = list(dict.fromkeys(matches))
-        return self._found[patterns]
+        found = self._found.get(patterns)
+        if found is None:
+            found = list(dict.fromkeys(event_id for each in patterns for event_id in self._matches(each)))
+            self._found[patterns] = found
+        return found
 
     def _matches(self, pattern: str) -> Iterable[str]:
         if "*" not in pattern:
             return [pattern] if pattern in self._known else []
-        if not self._by_begin:
-            self._by_begin = sorted(self._group.addable(self.events))
-            self._by_end = sorted(event_id[::-1] for event_id in self._by_begin)
+        if self._by_begin_and_end is None:
+            addable = sorted(self._group.addable(self.events))
+            self._by_begin_and_end = addable, sorted(event_id[::-1] for event_id in addable)
+        by_begin, by_end = self._by_begin_and_end
         begin, *inner, end = pattern.split("*")
-        of_begin = _with_prefix(self._by_begin, begin)
-        of_end = _with_prefix(self._by_end, end[::-1])
+        of_begin = _with_prefix(by_begin, begin)
+        of_end = _with_prefix(by_end, end[::-1])
         if len(of_end) < len(of_begin):
-            candidates = (self._by_end[at][::-1] for at in of_end)
+            candidates = (by_end[at][::-1] for at in of_end)
         else:
-            candidates = (self._by_begin[at] for at in of_begin)
+            candidates = (by_begin[at] for at in of_begin)
         longest = max(inner, key=len, default="")
         matches = compiled([pattern]).fullmatch
         return (each for each in candidates if longest in each and matches(each))
+
+
+#: The matcher of some events. Many rules are evaluated on the same interval.
+_matcher = lru_cache(maxsize=8)(_Matcher)
 
 
 def _with_prefix(texts: Sequence[str], prefix: str) -> range:

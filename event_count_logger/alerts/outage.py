@@ -21,10 +21,14 @@ class Outage:
     """
 
     def __init__(self, rules: Sequence[AlertRule], targets: Mapping[str, NotifyConfig]) -> None:
-        self._rules = [rule for rule in rules if rule.stale]
-        self._targets = targets
         self._since: float | None = None
         self._notified: list[tuple[AlertRule, str]] = []
+        self.use(rules, targets)
+
+    def use(self, rules: Sequence[AlertRule], targets: Mapping[str, NotifyConfig]) -> None:
+        """Use the rules of a configuration; an outage goes on."""
+        self._rules = [rule for rule in rules if rule.stale]
+        self._targets = targets
 
     def step(self, unavailable: bool, now: float) -> list[Entry]:
         """Returns new notifications.
