@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,25 @@ def test_entry_that_another_process_has_claimed_is_not_sent(tmp_path: Path) -> N
         time_left = wait_until(lambda: not delivery.dispatch(outbox) or len(receiver.received()) == 2)
         assert time_left
     assert [each["kind"] for each in receiver.received()] == ["firing", "resolved"]
+
+
+def test_notification_waits_for_an_earlier_one_that_another_process_sends(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, "true")
+    first, second = Entry(made(at=-2), "script:"), Entry(made("resolved", at=-1), "script:")
+
+    class ReadBefore(MemoryOutbox):
+        """Entries as they were before another process claimed the first one."""
+
+        def entries(self) -> list[Entry]:
+            return [first, second]
+
+    with delivering(script=receiver.config) as (delivery, _):
+        outbox = ReadBefore()
+        outbox.add([replace(first, not_before=1e12), second])
+        for _ in range(20):
+            delivery.dispatch(outbox)
+            wait_until(lambda: not delivery._running._taken)
+    assert receiver.received() == []
 
 
 @pytest.mark.parametrize(
