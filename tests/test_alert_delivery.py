@@ -158,20 +158,27 @@ def test_entry_that_another_process_has_claimed_is_not_sent(tmp_path: Path) -> N
 def test_notification_waits_for_an_earlier_one_that_another_process_sends(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, "true")
     first, second = Entry(made(at=-2), "script:"), Entry(made("resolved", at=-1), "script:")
-
-    class ReadBefore(MemoryOutbox):
-        """Entries as they were before another process claimed the first one."""
-
-        def entries(self) -> list[Entry]:
-            return [first, second]
-
-    with delivering(script=receiver.config) as (delivery, _):
-        outbox = ReadBefore()
+    with delivering(script=receiver.config) as (delivery, outbox):
         outbox.add([replace(first, not_before=1e12), second])
-        for _ in range(20):
-            delivery.dispatch(outbox)
-            wait_until(lambda: not delivery._running._taken)
+        (address,) = addresses({"script": receiver.config}, ["script"])
+        assert delivery._worker(address).put(outbox, second, behind=first.key)
+        wait_until(lambda: not delivery._running._taken)
     assert receiver.received() == []
+
+
+def test_each_notification_names_the_previous_one_of_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [Entry(made(at=at, name=name), "script:") for at, name in [(-3, "a"), (-2, "b"), (-1, "a")]]
+    found: list[str] = []
+
+    def put(worker: object, outbox: object, entry: Entry, behind: str) -> bool:
+        found.append(behind)
+        return True
+
+    monkeypatch.setattr(module._Worker, "put", put)
+    with delivering(script=NotifyConfig(command=("true",))) as (delivery, outbox):
+        outbox.add(entries)
+        delivery.dispatch(outbox)
+    assert found == ["", "", entries[0].key]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from event_count_logger.alerts.alerter import Alerter
 from event_count_logger.alerts.group_alerts import GroupAlerts
 from event_count_logger.alerts.replay import replayed
 from event_count_logger.alerts.staleness import reason_of_staleness
+from event_count_logger.alerts.status import examine
 from event_count_logger.cli.alert import _arguments
 from event_count_logger.config import AlertRule, Config, from_dicts
 from event_count_logger.errors import Rejected
@@ -86,7 +87,7 @@ class Setup:
     def wait_for(self, alerter: Alerter, n: int) -> None:
         def step() -> bool:
             for each in alerter._groups:
-                each.next_follow = each.next_look = each.next_delivery = 0.0
+                each.not_before = each.next_follow = each.next_look = each.next_delivery = 0.0
             alerter.step()
             return len(self.sent()) >= n and not self.store.alerts.fields(
                 self.config.groups["g"], "notifications"
@@ -244,6 +245,27 @@ def test_repeats_stop_while_an_alert_is_acknowledged(setup: Setup) -> None:
     assert fields.keys() == {"position:1m"}
 
 
+def test_status_has_the_stored_times_of_a_firing_alert(setup: Setup) -> None:
+    setup.rules.append({"name": "no master", "group": "g", "stale": True})
+    with setup.alerter() as alerter:
+        setup.finish(11)
+        setup.wait_for(alerter, 1)
+        errors, stale = examine(setup.config, setup.store)
+        assert (errors.state, errors.since, errors.acknowledged_until) == ("firing", setup.end, None)
+        assert stale.state == "firing"
+        assert stale.since
+        acknowledge(setup.config, setup.config.alerts[0], 3600)
+        until = examine(setup.config, setup.store)[0].acknowledged_until
+        assert until
+        assert 3500 < until - setup.store.client.now() <= 3600
+        acknowledge(setup.config, setup.config.alerts[0], None)
+        until = examine(setup.config, setup.store)[0].acknowledged_until
+        assert until
+        assert until > setup.store.client.now() + 1e8
+        setup.finish(0)
+        assert examine(setup.config, setup.store)[0].since is None
+
+
 def test_replay_prints_what_would_have_fired(setup: Setup) -> None:
     setup.finish(11, 12, 3, 50)
     setup.rules.append({"name": "no master", "group": "g", "stale": True})
@@ -260,8 +282,8 @@ def test_rejected_state_is_reported_once_and_retried(setup: Setup, caplog: pytes
     setup.server.client.set("g:@alerts", "x")
     with setup.alerter() as alerter:
         for _ in range(3):
-            alerter._groups[0].next_follow = 0.0
-            alerter.step()
+            alerter._groups[0].not_before = alerter._groups[0].next_follow = 0.0
+            assert alerter.step() > 0.1
         assert caplog.text.count("Alerts of group 'g' are not evaluated, retrying: Redis rejects") == 1
         setup.server.client.delete("g:@alerts")
         setup.wait_for(alerter, 0)
@@ -275,7 +297,8 @@ def test_service_without_redis_continues_when_it_is_back(own_server: Server, tmp
         own_server.kill()
         for each in alerter._groups:
             each.next_follow = each.next_look = 0.0
-        alerter.step()
+        assert alerter.step() > 0.1, "it does not ask without a pause"
+        assert alerter.step() > 0.1
         own_server.start()
         setup.finish(11)
         setup.wait_for(alerter, 1)
@@ -299,7 +322,7 @@ def test_outage_of_redis_is_notified_from_memory(
 
         def step(n: int) -> bool:
             for each in alerter._groups:
-                each.next_follow = each.next_delivery = 0.0
+                each.not_before = each.next_follow = each.next_delivery = 0.0
             alerter.step()
             return len(setup.sent()) >= n
 

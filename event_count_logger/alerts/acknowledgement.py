@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from event_count_logger.alerts import transitions
-from event_count_logger.alerts.group_alerts import acknowledgement_field, progress_field
+from event_count_logger.alerts.fields import acknowledgement_field, progress_field
 from event_count_logger.alerts.notification import time_of
 from event_count_logger.alerts.transitions import Acknowledgement
 from event_count_logger.config import AlertRule, Config

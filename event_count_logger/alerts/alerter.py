@@ -16,7 +16,7 @@ from event_count_logger.alerts.group_alerts import GroupAlerts
 from event_count_logger.alerts.outage import Outage
 from event_count_logger.alerts.outbox import MemoryOutbox, StoredOutbox
 from event_count_logger.config import AlertRule, Config, GroupConfig
-from event_count_logger.errors import Rejected, StoreError, Unavailable
+from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
 from event_count_logger.logs import Log
 from event_count_logger.store import ServiceInfo, Store
 
@@ -77,7 +77,9 @@ class Alerter:
             is_unavailable = is_unavailable or self._store.client.is_unavailable(scheduled.alerts.group)
         self._groups.rotate(-1)  # another group tries first next time
         self._watch_for_outage(is_unavailable)
-        due = min((min(each.next_follow, each.next_delivery) for each in self._groups), default=0.0)
+        if is_unavailable:
+            return _RETRY_S
+        due = min((each.due for each in self._groups), default=0.0)
         return min(max(0.0, due - time.monotonic()), _LONGEST_PAUSE_S)
 
     def close(self) -> None:
@@ -88,12 +90,14 @@ class Alerter:
 
     def _step(self, scheduled: _Scheduled) -> None:
         now = time.monotonic()
+        if now < scheduled.not_before:
+            return
         with self._handled(scheduled):
             if not scheduled.has_begun:
                 scheduled.alerts.begin()
                 scheduled.has_begun = True
             if not scheduled.alerts.has_rules:
-                scheduled.next_follow = scheduled.next_delivery = math.inf
+                scheduled.not_before = math.inf
                 return
             is_new = False
             if scheduled.next_follow <= now:
@@ -116,7 +120,7 @@ class Alerter:
         try:
             yield
             return
-        except Rejected as error:
+        except (Rejected, NotYet) as error:
             if scheduled.warned != str(error):
                 scheduled.warned = str(error)
                 self._log.warning(
@@ -125,7 +129,7 @@ class Alerter:
         except Unavailable:
             pass  # logged by the store
         scheduled.alerts.forget()
-        scheduled.next_follow = time.monotonic() + _RETRY_S
+        scheduled.not_before = time.monotonic() + _RETRY_S
 
     def _record(self, alerts: GroupAlerts) -> None:
         self._store.services.record(alerts.group, self._described(alerts))
@@ -154,13 +158,22 @@ class Alerter:
 
 
 class _Scheduled:
-    """The rules of a group, and the times of the next steps by the monotonic clock."""
+    """The rules of a group, and the times of the next steps by the monotonic clock.
+
+    `not_before` is that of all steps, after an error.
+    """
 
     def __init__(self, alerts: GroupAlerts) -> None:
         self.alerts = alerts
         self.has_begun = False
+        self.not_before = 0.0
         self.next_follow = self.next_look = self.next_delivery = self.next_heartbeat = 0.0
         self.warned = ""
+
+    @property
+    def due(self) -> float:
+        """Time of the next step."""
+        return max(self.not_before, min(self.next_follow, self.next_delivery))
 
 
 def _rules_by_group(config: Config) -> Mapping[GroupConfig, list[AlertRule]]:

@@ -14,6 +14,7 @@ from itertools import chain
 from event_count_logger.alerts import transitions
 from event_count_logger.alerts.addresses import addresses
 from event_count_logger.alerts.evaluation import Evaluator
+from event_count_logger.alerts.fields import OF_RULE, acknowledgement_field, position_field, progress_field
 from event_count_logger.alerts.notification import Notification, notification
 from event_count_logger.alerts.outbox import Entry, changed
 from event_count_logger.alerts.staleness import STALE_AFTER_S, reason_of_staleness
@@ -31,21 +32,6 @@ _MOST_AT_ONCE = 50
 
 #: Seconds until a step that another process was faster with, or that Redis has rejected, is repeated.
 _AGAIN_S, _REJECTED_S = 0.05, 1.0
-
-
-def position_field(interval: Interval) -> str:
-    """Returns the field with the position of an interval."""
-    return f"position:{interval.name}"
-
-
-def progress_field(rule: AlertRule) -> str:
-    """Returns the field with the state of a rule; missing while it is `ok`."""
-    return f"rule:{rule.name}"
-
-
-def acknowledgement_field(rule: AlertRule) -> str:
-    """Returns the field with the acknowledgement of an alert."""
-    return f"ack:{rule.name}"
 
 
 @dataclass(slots=True)
@@ -101,8 +87,9 @@ class GroupAlerts:
         kept |= {position_field(each.interval) for each in self._followed}
         gone = {name: value for name, value in fields.items() if name not in kept}
         for name in gone:
-            if name.startswith("rule:"):
-                self._log.info("Alert '%s' of group '%s' was removed", name[5:], self.group.name)
+            if name.startswith(OF_RULE):
+                removed = name.removeprefix(OF_RULE)
+                self._log.info("Alert '%s' of group '%s' was removed", removed, self.group.name)
         if gone:
             self._change(_states(gone), _states(dict.fromkeys(gone, "")))
 

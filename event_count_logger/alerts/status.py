@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from event_count_logger.alerts import transitions
 from event_count_logger.alerts.evaluation import Evaluation, evaluate
+from event_count_logger.alerts.fields import acknowledgement_field, progress_field
+from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.config import AlertRule, Config, GroupConfig
+from event_count_logger.config.checks import LONGEST_S
+from event_count_logger.errors import NotYet, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
-from event_count_logger.reading.reader import Reader, Snapshot, is_overdue
+from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.store import Store
 
 #: `pending` breaches its limit, but not yet for `for` intervals. `unknown` has no finished interval.
@@ -25,10 +31,11 @@ class AlertStatus:
         rule: The rule.
         interval: Name of its interval; '' for a stale rule of all intervals.
         state: The state after the last finished interval.
-        value: Count or percentage in the last finished interval, or seconds that an interval of a stale rule
-            is overdue; None if unknown.
+        value: Count or percentage in the last finished interval, or seconds that a group is stale; None if
+            unknown.
         since: End of the interval with which the alert began to fire, Unix seconds; None if unknown.
-        acknowledged_until: Unix seconds until which notifications are silenced; None if they are not.
+        acknowledged_until: Unix seconds until which notifications are silenced; None if they are not. It is
+            decades ahead if they are silenced until the alert is resolved.
     """
 
     rule: AlertRule
@@ -54,14 +61,38 @@ def examine(config: Config, store: Store) -> list[AlertStatus]:
     for rule in config.alerts:
         group = config.groups[rule.group]
         if rule.stale:
-            found.append(_stale(rule, group, reader, store))
+            found.append(_stale(rule, group, store))
             continue
         interval = choose_interval(group, rule.interval)
         key = group.name, interval.name
         if key not in histories:
             histories[key] = reader.history(group, interval, longest[key])
         found.append(_of_history(rule, group, interval, histories[key]))
-    return found
+    return _with_stored(found, config, store)
+
+
+def _with_stored(found: Iterable[AlertStatus], config: Config, store: Store) -> list[AlertStatus]:
+    """Returns states with the times that `ecl alert` has stored for firing ones."""
+    fields: dict[str, Mapping[str, str]] = {}
+    result = []
+    for status in found:
+        name = status.rule.group
+        if status.state == "firing" and name not in fields:
+            fields[name] = {}
+            with suppress(Rejected, NotYet):
+                fields[name] = store.alerts.fields(config.groups[name], "states")
+        result.append(_with_times(status, fields.get(name, {}), store.client.now()))
+    return result
+
+
+def _with_times(status: AlertStatus, fields: Mapping[str, str], now: float) -> AlertStatus:
+    progress = transitions.parse(fields.get(progress_field(status.rule), ""), status.rule)
+    if status.state != "firing" or progress is None or progress.since is None:
+        return status
+    silence = transitions.parse_acknowledgement(fields.get(acknowledgement_field(status.rule), ""))
+    is_silenced = silence is not None and silence.covers(progress, now)
+    until = (silence.until or now + LONGEST_S) if silence and is_silenced else None
+    return replace(status, since=progress.since, acknowledged_until=until)
 
 
 def _longest(config: Config) -> Mapping[tuple[str, str], int]:
@@ -90,9 +121,6 @@ def _state(rule: AlertRule, results: list[Evaluation]) -> AlertState:
     return "firing" if is_whole else "pending"
 
 
-def _stale(rule: AlertRule, group: GroupConfig, reader: Reader, store: Store) -> AlertStatus:
-    intervals = [choose_interval(group, rule.interval)] if rule.interval else group.intervals
-    late = max((reader.overdue_s(group, each) or 0.0) for each in intervals)
-    has_master = any(master.alive for master in store.masters.of(group))
-    is_stale = is_overdue(late) or not has_master
-    return AlertStatus(rule, rule.interval or "", "firing" if is_stale else "ok", late)
+def _stale(rule: AlertRule, group: GroupConfig, store: Store) -> AlertStatus:
+    reason, for_s = reason_of_staleness(rule, group, store)
+    return AlertStatus(rule, rule.interval or "", "firing" if reason else "ok", for_s)
