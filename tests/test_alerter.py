@@ -264,6 +264,10 @@ def test_status_has_the_stored_times_of_a_firing_alert(setup: Setup) -> None:
         assert until > setup.store.client.now() + 1e8
         setup.finish(0)
         assert examine(setup.config, setup.store)[0].since is None
+        setup.wait_for(alerter, 2)
+    assert setup.store.alerts.fields(setup.config.groups["g"], "states").keys() == {
+        "position:1m", "rule:no master"
+    }  # fmt: skip
 
 
 def test_replay_prints_what_would_have_fired(setup: Setup) -> None:

@@ -43,7 +43,7 @@ def send(url: str, title: str, text: str, kind: str, severity: str) -> str | Non
     if not sender.add(url):
         return "apprise does not know this URL"
     notify_type = _TYPES.get(kind) or _TYPES[severity]
-    if sender.notify(body=text, title=title, notify_type=notify_type):
+    if sender.notify(text, title, notify_type, body_format=apprise.NotifyFormat.TEXT):
         return None
     return f"HTTP status {messages.status}" if messages.status else "not confirmed by the service"
 

@@ -214,8 +214,8 @@ class GroupAlerts:
             if text != before.get(progress_field(rule), ""):
                 after[progress_field(rule)] = text
             if step.kind and step.about:
-                if step.kind == "resolved" and acknowledgement_field(rule) in before:
-                    after[acknowledgement_field(rule)] = ""
+                if step.kind == "resolved":
+                    after[acknowledgement_field(rule)] = ""  # it may be new
                 sent.append(notification(rule, interval, step.kind, step.about, now))
                 to = addresses(self._targets, rule.notify)
                 entries += [Entry(sent[-1], address.id) for address in to]

@@ -144,7 +144,7 @@ def _value(rule: AlertRule, value: float | None) -> str:
     is_percent = threshold is not None and threshold.is_percent
     of = f" of {_names(rule.of)}" if is_percent else ""
     if value is None:
-        return f"unknown{of}"
+        return f"unknown (nothing{of} was counted)"
     number = f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{number}{'%' if is_percent else ''}{of}"
 
