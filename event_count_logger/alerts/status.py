@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from event_count_logger.alerts import transitions
@@ -12,7 +11,6 @@ from event_count_logger.alerts.evaluation import Evaluation, evaluate
 from event_count_logger.alerts.fields import acknowledgement_field, progress_field
 from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.config import AlertRule, Config, GroupConfig
-from event_count_logger.config.checks import LONGEST_S
 from event_count_logger.errors import NotYet, Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
@@ -46,63 +44,68 @@ class AlertStatus:
     acknowledged_until: float | None = None
 
 
-def examine(config: Config, store: Store) -> list[AlertStatus]:
-    """Returns the states of all alerts, in the order of the configuration.
+def rules_of(config: Config, groups: Iterable[GroupConfig]) -> list[AlertRule]:
+    """Returns the rules of some groups, in the order of the configuration."""
+    names = {group.name for group in groups}
+    return [rule for rule in config.alerts if rule.group in names]
 
-    States are evaluated from the history: they do not depend on a running `ecl alert`.
+
+def examine(config: Config, store: Store, rules: Sequence[AlertRule] | None = None) -> list[AlertStatus]:
+    """Returns the states of alerts, in the order of the configuration.
+
+    States are evaluated from the history: they do not depend on a running `ecl alert`. A group that Redis
+    rejects to read has unknown states.
+
+    Args:
+        config: The configuration.
+        store: Redis with the counts.
+        rules: Some of its rules; None for all of them.
 
     Raises:
-        StoreError: Redis does not answer.
+        Unavailable: Redis does not answer.
     """
-    reader = Reader(store)
-    histories: dict[tuple[str, str], list[Snapshot]] = {}
-    longest = _longest(config)
-    found = []
-    for rule in config.alerts:
-        group = config.groups[rule.group]
-        if rule.stale:
-            found.append(_stale(rule, group, store))
-            continue
-        interval = choose_interval(group, rule.interval)
+    chosen = config.alerts if rules is None else rules
+    histories = _Histories(config, store, chosen)
+    return [_examine(rule, config.groups[rule.group], histories, store) for rule in chosen]
+
+
+class _Histories:
+    """The finished intervals that some rules need, each read once."""
+
+    def __init__(self, config: Config, store: Store, rules: Iterable[AlertRule]) -> None:
+        self._reader = Reader(store)
+        self._longest = _longest(config, rules)
+        self._read: dict[tuple[str, str], list[Snapshot]] = {}
+
+    def of(self, group: GroupConfig, interval: Interval) -> list[Snapshot]:
+        """Returns finished intervals, oldest first; none if Redis rejects the request."""
         key = group.name, interval.name
-        if key not in histories:
-            histories[key] = reader.history(group, interval, longest[key])
-        found.append(_of_history(rule, group, interval, histories[key]))
-    return _with_stored(found, config, store)
+        if key not in self._read:
+            try:
+                self._read[key] = self._reader.history(group, interval, self._longest[key])
+            except (Rejected, NotYet):
+                self._read[key] = []
+        return self._read[key]
 
 
-def _with_stored(found: Iterable[AlertStatus], config: Config, store: Store) -> list[AlertStatus]:
-    """Returns states with the times that `ecl alert` has stored for firing ones."""
-    fields: dict[str, Mapping[str, str]] = {}
-    result = []
-    for status in found:
-        name = status.rule.group
-        if status.state == "firing" and name not in fields:
-            fields[name] = {}
-            with suppress(Rejected, NotYet):
-                fields[name] = store.alerts.fields(config.groups[name], "states")
-        result.append(_with_times(status, fields.get(name, {}), store.client.now()))
-    return result
-
-
-def _with_times(status: AlertStatus, fields: Mapping[str, str], now: float) -> AlertStatus:
-    progress = transitions.parse(fields.get(progress_field(status.rule), ""), status.rule)
-    if status.state != "firing" or progress is None or progress.since is None:
-        return status
-    silence = transitions.parse_acknowledgement(fields.get(acknowledgement_field(status.rule), ""))
-    is_silenced = silence is not None and silence.covers(progress, now)
-    until = (silence.until or now + LONGEST_S) if silence and is_silenced else None
-    return replace(status, since=progress.since, acknowledged_until=until)
-
-
-def _longest(config: Config) -> Mapping[tuple[str, str], int]:
+def _longest(config: Config, rules: Iterable[AlertRule]) -> Mapping[tuple[str, str], int]:
     """Returns the number of finished intervals that the rules need, by group and interval."""
     found: dict[tuple[str, str], int] = {}
-    for rule in config.alerts:
+    for rule in rules:
         if not rule.stale:
             key = rule.group, choose_interval(config.groups[rule.group], rule.interval).name
             found[key] = max(found.get(key, 1), rule.n_in_a_row)
     return found
+
+
+def _examine(rule: AlertRule, group: GroupConfig, histories: _Histories, store: Store) -> AlertStatus:
+    if not rule.stale:
+        interval = choose_interval(group, rule.interval)
+        return _of_history(rule, group, interval, histories.of(group, interval))
+    try:
+        return _stale(rule, group, store)
+    except (Rejected, NotYet):
+        return AlertStatus(rule, rule.interval or "", "unknown")
 
 
 def _of_history(
@@ -122,5 +125,9 @@ def _state(rule: AlertRule, results: list[Evaluation]) -> AlertState:
 
 
 def _stale(rule: AlertRule, group: GroupConfig, store: Store) -> AlertStatus:
-    reason, for_s = reason_of_staleness(rule, group, store)
-    return AlertStatus(rule, rule.interval or "", "firing" if reason else "ok", for_s)
+    intervals = [choose_interval(group, rule.interval)] if rule.interval else group.intervals
+    reader = Reader(store)
+    late = max((reader.overdue_s(group, each) or 0.0) for each in intervals)
+    has_master = any(master.alive for master in store.masters.of(group))
+    is_stale = is_overdue(late) or not has_master
+    return AlertStatus(rule, rule.interval or "", "firing" if is_stale else "ok", late)
