@@ -11,7 +11,7 @@ from event_count_logger.alerts.evaluation import Evaluation, evaluate
 from event_count_logger.alerts.fields import acknowledgement_field, progress_field
 from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.config import AlertRule, Config, GroupConfig
-from event_count_logger.errors import NotYet, Rejected
+from event_count_logger.errors import NotYet, Rejected, StoreError
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader, Snapshot
@@ -67,6 +67,14 @@ def examine(config: Config, store: Store, rules: Sequence[AlertRule] | None = No
     chosen = config.alerts if rules is None else rules
     histories = _Histories(config, store, chosen)
     return [_examine(rule, config.groups[rule.group], histories, store) for rule in chosen]
+
+
+def examine_if_up(config: Config, store: Store, groups: Iterable[GroupConfig]) -> list[AlertStatus]:
+    """Returns the states of the alerts of some groups; none if Redis does not answer."""
+    try:
+        return examine(config, store, rules_of(config, groups))
+    except StoreError:
+        return []
 
 
 class _Histories:

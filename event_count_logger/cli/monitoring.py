@@ -29,7 +29,7 @@ def print_values(config: Config, group_name: str | None, chosen_format: str, int
     else:
         from event_count_logger.cli.metrics import print_metrics
 
-        print_metrics(groups, store, chosen_format == "openmetrics")
+        print_metrics(config, groups, store, chosen_format == "openmetrics")
 
 
 def _print_graphs(

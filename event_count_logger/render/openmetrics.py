@@ -13,6 +13,7 @@ from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 from event_count_logger import keys
+from event_count_logger.alerts.status import AlertStatus
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.reading.scrape import GroupMetrics, Scrape
 from event_count_logger.render.numbers import plain, thousandths
@@ -49,19 +50,20 @@ class _Family(NamedTuple):
     samples: Iterable[str]
 
 
-def render(scrape: Scrape, version: str, openmetrics: bool = True) -> str:
+def render(scrape: Scrape, version: str, openmetrics: bool = True, alerts: Iterable[AlertStatus] = ()) -> str:
     """Returns a page of metrics.
 
     Args:
         scrape: The metrics.
         version: Version of this package.
         openmetrics: True for OpenMetrics, False for the text format of Prometheus.
+        alerts: States of the rules of these groups.
 
     Returns:
         Valid Unicode for any event IDs. Counts are whole numbers of any size.
     """
     groups = scrape.groups if openmetrics else [replace(group, created={}) for group in scrape.groups]
-    families = _families(replace(scrape, groups=groups), version)
+    families = [*_families(replace(scrape, groups=groups), version), _alerts(alerts)]
     page = "".join(_text(family, openmetrics) for family in families)
     return f"{page}# EOF\n" if openmetrics else page
 
@@ -128,6 +130,20 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
     yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
 
 
+def _alerts(alerts: Iterable[AlertStatus]) -> _Family:
+    return _Family(
+        "ecl_alert_firing",
+        "gauge",
+        "1 if the alert fires, 0 if not.",
+        [_state(alert) for alert in alerts if alert.state != "unknown"],
+    )
+
+
+def _state(alert: AlertStatus) -> str:
+    rule = alert.rule
+    return f'{{alert="{escaped(rule.name)}",group="{rule.group}"}} {int(alert.state == "firing")}'
+
+
 def _families_of_sessions(groups: Sequence[GroupMetrics]) -> Iterator[_Family]:
     yield _Family("ecl_sessions", "counter", "All-time total of sessions.", _of_totals(groups, _sessions))
     yield _Family(
@@ -156,7 +172,7 @@ def _counts(lasts: Iterable[Snapshot]) -> Iterator[str]:
         if not last.empty:
             interval = _interval(last)
             for event_id, count in last.counts.items():
-                yield f'{interval},event="{_escaped(event_id)}"}} {count}'
+                yield f'{interval},event="{escaped(event_id)}"}} {count}'
 
 
 def _of_totals(groups: Iterable[GroupMetrics], values: Callable[[_Counts], _Values]) -> Iterator[str]:
@@ -164,7 +180,7 @@ def _of_totals(groups: Iterable[GroupMetrics], values: Callable[[_Counts], _Valu
     for group in groups:
         if group.totals:
             for event_id, value, source in values(group.totals.counts):
-                labels = f'{{group="{group.group}",event="{_escaped(event_id)}"}}'
+                labels = f'{{group="{group.group}",event="{escaped(event_id)}"}}'
                 yield f"_total{labels} {value}"
                 if source in group.created:
                     yield f"_created{labels} {plain(group.created[source])}"
@@ -174,7 +190,7 @@ def _histograms(groups: Iterable[GroupMetrics]) -> Iterator[str]:
     for group in groups:
         if group.totals:
             for event_id, buckets in _buckets(group.totals.counts).items():
-                labels = f'group="{group.group}",event="{_escaped(event_id)}"'
+                labels = f'group="{group.group}",event="{escaped(event_id)}"'
                 for bound, count in buckets:
                     yield f'_bucket{{{labels},le="{_bound(bound)}"}} {count}'
 
@@ -233,7 +249,8 @@ def _interval(last: Snapshot) -> str:
     return f'{{group="{last.group}",interval="{last.interval}"'
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """Returns the value of a label as text between quotes, which PromQL reads alike."""
     return _SPECIAL.sub(_escape, value)
 
 

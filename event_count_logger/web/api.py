@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from event_count_logger.reading import history_positions
 from event_count_logger.reading.times import InvalidTime
 from event_count_logger.store import HistoryPosition
-from event_count_logger.web import paths, representations
+from event_count_logger.web import alerts, paths, representations
 from event_count_logger.web.problems import described, problem
 from event_count_logger.web.queries import MOST_INTERVALS, Queries, Selection
 from event_count_logger.web.security import BEARER
@@ -38,7 +38,7 @@ _LastEventId = Annotated[
 
 
 def router(queries: Queries, hub: Hub) -> APIRouter:
-    """Returns the routes of groups, counts and streams."""
+    """Returns the routes of groups, counts, streams and alerts."""
     api = _Api(queries, hub)
     routes = APIRouter(dependencies=[BEARER], responses=described(401, 503))
     events = {"text/event-stream": {"schema": TypeAdapter(representations.FinishedInterval).json_schema()}}
@@ -47,6 +47,7 @@ def router(queries: Queries, hub: Hub) -> APIRouter:
     add(paths.GROUPS, api.groups, response_model=representations.Groups)
     add(paths.COUNTS, api.counts, response_model=representations.Counts, responses=described(404, 422))
     add(paths.STREAM, api.stream, response_class=Response, responses=of_stream)
+    add(paths.ALERTS, api.alerts, response_model=alerts.Alerts)
     return routes
 
 
@@ -60,6 +61,10 @@ class _Api:
     async def groups(self) -> Response:
         """Returns all groups that are not hidden, and the masters."""
         return _json(await self._queries.groups())
+
+    async def alerts(self) -> Response:
+        """Returns the state of each alert, in the order of the configuration."""
+        return _json(await self._queries.alerts())
 
     async def counts(
         self,

@@ -7,6 +7,7 @@ GROUPS = "/api/v1/groups"
 GROUP = f"{GROUPS}/{{group}}"
 COUNTS = f"{GROUP}/{{interval}}"
 STREAM = f"{COUNTS}/stream"
+ALERTS = "/api/v1/alerts"
 METRICS = "/metrics"
 
 #: Paths that count. Pages of allowed origins may send requests only to these.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from event_count_logger.alerts.status import examine, examine_if_up, rules_of
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.config.choices import choices
 from event_count_logger.errors import NotConfigured, StoreError
@@ -19,6 +20,7 @@ from event_count_logger.reading.scrape import Scraper
 from event_count_logger.reading.times import EVER, InvalidTime
 from event_count_logger.render import openmetrics
 from event_count_logger.store import Store
+from event_count_logger.web import alerts as alert_documents
 from event_count_logger.web import representations
 from event_count_logger.web.single_flight import SingleFlight
 
@@ -121,9 +123,12 @@ class Queries:
     async def metrics(self, in_openmetrics: bool) -> str:
         """Returns all metrics as text."""
         return await self._single_flight.get(
-            ("metrics", in_openmetrics),
-            lambda: openmetrics.render(self._scraper.scrape(), VERSION, in_openmetrics),
+            ("metrics", in_openmetrics), lambda: self._metrics(in_openmetrics)
         )
+
+    async def alerts(self) -> bytes:
+        """Returns the states of all alerts; see `web.alerts.Alerts`."""
+        return await self._single_flight.get("alerts", self._json(self._alerts))
 
     @staticmethod
     def _json(read: Callable[[], Any]) -> Callable[[], bytes]:
@@ -155,6 +160,16 @@ class Queries:
         if selection.n is not None:
             return self._reader.history(group, interval, min(selection.n, fitting), wanted)
         return _all_that_fit(self._reader.between(group, interval, wanted))
+
+    def _alerts(self) -> alert_documents.Alerts:
+        config = self._config
+        found = examine(config, self._store, rules_of(config, config.shown_groups))
+        return alert_documents.document(found, self._store.client.server_time())
+
+    def _metrics(self, in_openmetrics: bool) -> str:
+        config, scrape = self._config, self._scraper.scrape()
+        states = examine_if_up(config, self._store, config.shown_groups) if scrape.up else []
+        return openmetrics.render(scrape, VERSION, in_openmetrics, states)
 
     def _readiness(self) -> representations.Readiness:
         try:
