@@ -193,6 +193,36 @@ def test_title_of_secondary_graph_names_its_interval() -> None:
     assert titles == ["graph_title Site (1h)", "graph_title Site"]
 
 
+def test_rules_about_one_event_are_its_limits() -> None:
+    rules: list[dict[str, Any]] = [
+        {"event": "a b", "above": 100, "for": 3},
+        {"event": "a b", "above": 50.5},
+        {"event": "a b", "below": 1},
+        {"event": "a b", "above": 20, "severity": "warning"},
+        {"event": ["ok"], "below": 0, "severity": "warning"},
+        # These are no limits of a field of this graph.
+        {"event": "ok", "above": 1, "interval": "1h"},
+        {"event": "ok", "above": "5%", "of": "*"},
+        {"event": ["ok", "a b"], "above": 3},
+        {"event": "o*", "above": 3},
+        {"event": "ok", "above": 3, "group": "h"},
+        {"stale": True},
+    ]
+    named = [
+        {"name": f"{number}", "group": "g", **({} if "stale" in rule else {"interval": "5m"}), **rule}
+        for number, rule in enumerate(rules)
+    ]
+    spec = {"events": ["ok", "a b"], "intervals": ["5m", "1h"]}
+    found = from_dicts({"g": spec, "h": spec}, alerts=named)
+    lines = munin.config(find(found, "ecl_g")[0], ["ok", "a b"], found.alerts).splitlines()
+    name = munin.field_name("a b")
+    assert [line for line in lines if ".warning" in line or ".critical" in line] == [
+        "ok.warning 0:",
+        f"{name}.warning :20",
+        f"{name}.critical 1:50.5",
+    ]
+
+
 @pytest.mark.parametrize("event_id", AWKWARD)
 def test_labels_are_escaped(event_id: str) -> None:
     lines = munin.config(graph("a"), [event_id]).splitlines()[5:]

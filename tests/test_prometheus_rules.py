@@ -180,14 +180,14 @@ def test_unknown_interval_raises_no_alert_but_a_stale_one_does(tmp_path: Path) -
     expected = [(5, "late hour", []), (5, "few", []), (5, "late", fires), (3, "late", [])]
     expected += [(6, "late", []), (8, "late", []), (9, "late", fires), (10, "late", [])]
     test = {
-        "interval": "2s",
+        "interval": "15s",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "alert_rule_test": [
-            {"eval_time": f"{2 * step - 2}s", "alertname": name, "exp_alerts": alerts}
+            {"eval_time": f"{15 * (step - 1)}s", "alertname": name, "exp_alerts": alerts}
             for step, name, alerts in expected
         ],
     }
-    document = {"rule_files": ["rules.yml"], "evaluation_interval": "2s", "tests": [test]}
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": [test]}
     (tmp_path / "rules.yml").write_text(render(config, config.alerts))
     (tmp_path / "tests.yml").write_text(json.dumps(document))
     assert promtool(tmp_path, "test", "rules", "tests.yml") == ""

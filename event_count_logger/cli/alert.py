@@ -13,6 +13,7 @@ from event_count_logger.alerts.addresses import addresses, missing_package, send
 from event_count_logger.alerts.alerter import Alerter
 from event_count_logger.alerts.notification import test_notification
 from event_count_logger.alerts.replay import replayed
+from event_count_logger.cli.alert_check import check_alerts, print_prometheus_rules
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
@@ -21,6 +22,7 @@ from event_count_logger.cli.base import (
     with_config,
     with_version,
 )
+from event_count_logger.cli.plugin import Plugin
 from event_count_logger.cli.stop import Stop
 from event_count_logger.config import AlertRule, Config, from_file
 from event_count_logger.config.choices import choices
@@ -35,13 +37,22 @@ from event_count_logger.store import Store
 _ACK = "ack"
 
 
-@command()
+class _Alert(Plugin):
+    option = "--check"
+
+
+@command(_Alert)
 @click.argument("arguments", nargs=-1, metavar="[CONFIG] [ack NAME]")
 @click.option("--for", "ack_for", metavar="TIME", help="With ack: silence repeats for TIME, such as 2h.")
 @click.option("--test", "tested", metavar="NAME", help="Send a test message to the targets of the rule NAME.")
 @click.option(
     "--replay", metavar="TIME", help="Print what would have fired in the history, such as 24h, and exit."
 )
+@click.option("--check", is_flag=True, help="Print one line, and exit, as a plugin of Nagios or Icinga.")
+@click.option(
+    "--only", "names", metavar="NAME", multiple=True, help="With --check: check this alert; may be repeated."
+)
+@click.option("--prometheus-rules", is_flag=True, help="Print the rules as a rule file of Prometheus.")
 @log_format_option
 @with_version
 def alert(
@@ -49,6 +60,9 @@ def alert(
     ack_for: str | None,
     tested: str | None,
     replay: str | None,
+    check: bool,
+    names: tuple[str, ...],
+    prometheus_rules: bool,
     log_format: LogFormat,
 ) -> None:
     """Watch the rules in the section `alerts` of CONFIG, and send notifications.
@@ -59,24 +73,31 @@ def alert(
 
     `ack NAME` acknowledges a firing alert: its notification is not repeated until it is resolved.
 
+    --check evaluates the rules on the history, also without a running `ecl alert`. An acknowledged alert is
+    no better: Nagios has its own acknowledgements. A group that Redis rejects to read is UNKNOWN.
+
     \b
     Example:
       $ ecl alert ecl.yml
       $ ecl alert ecl.yml ack 'many errors' --for 2h
       $ ecl alert ecl.yml --test 'many errors'
       $ ecl alert ecl.yml --replay 24h
+      $ ecl alert ecl.yml --prometheus-rules >/etc/prometheus/ecl-rules.yml
 
     \b
     Exit status: 0 stopped or done; 1 CONFIG has no section `alerts`, unknown
     NAME, the alert does not fire (ack), or a test message was not sent; 2 wrong
     usage or configuration; 3 Redis is unreachable. The service waits for Redis.
+    With --check: 0 OK; 1 WARNING; 2 CRITICAL; 3 UNKNOWN.
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
     config_file, acknowledged = _arguments(arguments)
     if ack_for is not None and acknowledged is None:
         raise click.UsageError(f"--for needs {_ACK} NAME")
-    if acknowledged is None and tested is None and replay is None:
+    if names and not check:
+        raise click.UsageError("--only needs --check")
+    if acknowledged is None and tested is None and replay is None and not check and not prometheus_rules:
         _serve(config_file)
         return
     sighup.unblock()
@@ -86,6 +107,10 @@ def alert(
         _acknowledge(config, chosen_rule(config, acknowledged), _duration("--for", ack_for))
     elif tested is not None:
         _test(config, chosen_rule(config, tested))
+    elif check:
+        check_alerts(config, [chosen_rule(config, name) for name in names])
+    elif prometheus_rules:
+        print_prometheus_rules(config)
     else:
         for line in replayed(config, Store(config.redis), _duration("--replay", replay) or 0.0):
             print(line)

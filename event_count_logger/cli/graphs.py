@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from event_count_logger.cli.base import warn
+from event_count_logger.config import AlertRule
 from event_count_logger.errors import StoreError, Unavailable
 from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.reading.rotation_wait import read_once_rotated
@@ -25,7 +26,13 @@ class _GraphValues(NamedTuple):
 
 
 def print_graphs(
-    graphs: Iterable[Graph], store: Store, *, headings: bool, settings: bool = False, values: bool = True
+    graphs: Iterable[Graph],
+    store: Store,
+    *,
+    headings: bool,
+    settings: bool = False,
+    values: bool = True,
+    rules: Sequence[AlertRule] = (),
 ) -> bool:
     """Print graphs in the format of Munin's plugins; warnings go to standard error.
 
@@ -35,6 +42,7 @@ def print_graphs(
         headings: True to print the name of each graph, which Munin needs if there are several.
         settings: True to print the settings of each graph.
         values: True to print the counts; unknown ones are `U`.
+        rules: Rules of alerts, which add limits to the settings.
 
     Returns:
         True if Redis has answered for all graphs; otherwise a WARNING was printed.
@@ -44,7 +52,7 @@ def print_graphs(
         if headings:
             print(render.heading(graph), end="")
         if settings:
-            print(render.config(graph, events), end="")
+            print(render.config(graph, events, rules), end="")
         if values:
             print(render.values(events, snapshot), end="")
             if graph.group.sessions:

@@ -94,4 +94,5 @@ def _print_graphs(config: Config, name: str, action: str) -> None:
         headings=munin_graphs.is_all(name),
         settings=action == "config",
         values=action == "fetch" or os.environ.get("MUNIN_CAP_DIRTYCONFIG") == "1",
+        rules=config.alerts,
     )

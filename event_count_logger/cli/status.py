@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NoReturn
 
 import click
 
-from event_count_logger.cli.base import (
-    ExitStatus,
-    OneLineErrors,
-    command,
-    config_argument,
-    discard_output,
-    explain,
-    with_version,
-)
+from event_count_logger.cli.base import ExitStatus, command, config_argument, with_version
+from event_count_logger.cli.plugin import Plugin, exit_as_plugin
 from event_count_logger.config import Config, from_file
 from event_count_logger.errors import (
     ConnectionRejected,
-    EventCountLoggerError,
     NotServing,
     NotYet,
     Rejected,
@@ -35,18 +24,8 @@ from event_count_logger.render.state import summary
 from event_count_logger.store import Store
 
 
-class _Status(OneLineErrors):
-    """A command that reports any error as the state UNKNOWN if --nagios is given."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], *others: Any, **more: Any
-    ) -> click.Context:
-        with _errors_are_unknown("--nagios" in args):
-            return super().make_context(info_name, args, *others, **more)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _errors_are_unknown(ctx.params["nagios"]):
-            return super().invoke(ctx)
+class _Status(Plugin):
+    option = "--nagios"
 
 
 @command(_Status)
@@ -91,7 +70,7 @@ def status(config_file: str, as_json: bool, nagios: bool) -> None:
     hidden = {group.name for group in config.groups.values() if group.hidden}
     found, machine, exit_status, sentence = _examine(config)
     if nagios:
-        _exit_as_plugin(plugin.state(sentence), sentence, plugin.values(found, machine))
+        exit_as_plugin(plugin.state(sentence), sentence, plugin.values(found, machine))
     if as_json:
         print(render.as_json(found, machine, sentence, hidden), end="")
     else:
@@ -112,31 +91,3 @@ def _examine(config: Config) -> tuple[examination.Status | None, MachineStatus, 
         machine = recheck(config, machine)
     is_ok = found.is_ok and machine.is_ok
     return found, machine, ExitStatus.OK if is_ok else ExitStatus.STALE, summary(found, machine)
-
-
-@contextmanager
-def _errors_are_unknown(as_plugin: bool) -> Iterator[None]:
-    """With `as_plugin`, end the command with the state UNKNOWN at any error; a traceback would be WARNING."""
-    try:
-        yield
-    except click.exceptions.Exit:
-        raise
-    except Exception as error:
-        if not as_plugin:
-            raise
-        _exit_as_plugin(plugin.State.UNKNOWN, _message(error))
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, click.ClickException | EventCountLoggerError):
-        return explain(error)[1]
-    return f"{type(error).__name__}: {error}"
-
-
-def _exit_as_plugin(state: plugin.State, text: str, values: Mapping[str, int] | None = None) -> NoReturn:
-    """Print a state and exit with it, also if it cannot be printed."""
-    try:
-        print(plugin.render(state, text, values), flush=True)
-    except OSError:
-        discard_output()
-    sys.exit(state)

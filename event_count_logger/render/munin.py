@@ -8,12 +8,14 @@ names come from the source of Munin 2.0.73: `Munin::Master::Node`, `Munin::Maste
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
-from event_count_logger.config import GroupConfig
+from event_count_logger.config import AlertRule, GroupConfig
+from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.render.munin_graphs import Graph
+from event_count_logger.render.numbers import plain
 
 #: A name that Munin accepts for a field, short enough for the name of a file.
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -39,12 +41,13 @@ def heading(graph: Graph) -> str:
     return f"multigraph {field_name(f'ecl_{graph.name}')}\n"
 
 
-def config(graph: Graph, events: Iterable[str]) -> str:
-    """Returns the settings of a graph: title, axis, and a line for each event.
+def config(graph: Graph, events: Iterable[str], rules: Iterable[AlertRule] = ()) -> str:
+    """Returns the settings of a graph: title, axis, and a line for each event, with its limits.
 
     Args:
         graph: The graph; the title, unit and labels of its group are used.
         events: Event IDs, in the order of the lines.
+        rules: Rules of alerts; limits are made of those about the count of one event in this interval.
     """
     group, interval = graph.group, graph.interval.name
     title = _line(group.title or group.name)
@@ -55,8 +58,10 @@ def config(graph: Graph, events: Iterable[str]) -> str:
         "graph_args --base 1000 --lower-limit 0",
         "graph_scale no",
     ]
+    matching = [rule for rule in rules if _is_limit(rule, graph)]
     for event_id in events:
         lines += _field(event_id, group.labels.get(event_id, event_id))
+        lines += _limits(event_id, [rule for rule in matching if rule.event == (event_id,)])
     for id, label in _OF_SESSIONS.items() if group.sessions else ():
         lines += _gauge(field_name(id), label)
     return _text(lines)
@@ -114,6 +119,29 @@ def _field(event_id: str, label: str) -> list[str]:
 
 def _gauge(name: str, label: str) -> list[str]:
     return [f"{name}.label {label}", f"{name}.type GAUGE", f"{name}.min 0", f"{name}.draw LINE1"]
+
+
+def _is_limit(rule: AlertRule, graph: Graph) -> bool:
+    """Returns whether a rule compares a count of this graph, and not a percentage or a sum."""
+    threshold = rule.above or rule.below
+    if rule.group != graph.group.name or threshold is None or threshold.is_percent:
+        return False
+    is_one = len(rule.event) == 1 and "*" not in rule.event[0]
+    return is_one and choose_interval(graph.group, rule.interval) == graph.interval
+
+
+def _limits(event_id: str, rules: Sequence[AlertRule]) -> Iterator[str]:
+    """Yields `FIELD.critical MIN:MAX`, with the tightest limits of the rules of each severity."""
+    for severity in ("warning", "critical"):
+        chosen = [rule for rule in rules if rule.severity == severity]
+        lowest = max((rule.below.value for rule in chosen if rule.below), default=None)
+        highest = min((rule.above.value for rule in chosen if rule.above), default=None)
+        if chosen:
+            yield f"{field_name(event_id)}.{severity} {_bound(lowest)}:{_bound(highest)}"
+
+
+def _bound(value: float | None) -> str:
+    return "" if value is None else f"{plain(value)}"
 
 
 def _line(text: str) -> str:

@@ -23,9 +23,9 @@ class State(IntEnum):
     """Exit statuses of plugins."""
 
     OK = 0
-    WARNING = 1  #: counts of this machine are late, but kept
-    CRITICAL = 2  #: counts of all machines do not become readable
-    UNKNOWN = 3  #: wrong usage or configuration
+    WARNING = 1  #: counts of this machine are late, but kept; or an alert of severity `warning` fires
+    CRITICAL = 2  #: counts of all machines do not become readable; or an alert of severity `critical` fires
+    UNKNOWN = 3  #: wrong usage or configuration; or an alert is unknown
 
 
 #: Faults of one machine, whose counts are kept in files. Any other fault stops the rotation, or all reading.
