@@ -117,7 +117,7 @@ def assertions(each: Example, rule: AlertRule, group: GroupConfig) -> Iterator[t
         finished = each.history[:n_finished]
         time_s = int(finished[-1].end or 0) + 3 * LENGTH_S // 4
         fires = ours(rule, group, finished)
-        # While an interval is overdue, Prometheus waits anew for the others.
+        # While an interval is overdue, Prometheus restarts its wait.
         is_delayed = rule.n_in_a_row > 1 and any(map(is_late, finished[1 - rule.n_in_a_row :]))
         if time_s < N_LENGTHS * LENGTH_S and not (fires and is_delayed):
             yield time_s, fires

@@ -39,7 +39,7 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
         while not view.has_quit:
             answer = watcher.answer
             events = sorted_events(view, answer.found) if isinstance(answer.found, Sample) else []
-            size = _window()
+            size = _window().with_alerts(answer)
             console.size = ConsoleDimensions(size.width, size.height)
             screen.update(Group(*render.screen(view, answer, events, choices, size, time.monotonic())))
             if answer.reads == reads:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from event_count_logger.logs import counted
 from event_count_logger.reading.reader import Snapshot, is_overdue
+from event_count_logger.render import top_alerts
 from event_count_logger.render.event_table import EventTable, fitted
 from event_count_logger.render.phrases import NO_VALUE, count, duration, printable, rate
 from event_count_logger.top.sample import Overview, Sample, Target
@@ -31,15 +32,26 @@ _KEYS_OF_GROUP = "q quit  / filter  ←→ sort by  r reverse  ↑↓ scroll  i 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Size of the window, in characters."""
+    """Size of the window, in characters.
+
+    Attributes:
+        width: Width of the window.
+        height: Number of its lines.
+        alert_lines: Number of lines about alerts: 1 if any fires.
+    """
 
     width: int
     height: int
+    alert_lines: int = 0
 
     @property
     def rows(self) -> int:
         """Number of rows that fit."""
-        return max(1, self.height - FIXED_LINES)
+        return max(1, self.height - FIXED_LINES - self.alert_lines)
+
+    def with_alerts(self, answer: Answer) -> Size:
+        """Returns the size with room for the alerts of an answer."""
+        return replace(self, alert_lines=int(bool(answer.found and answer.found.firing)))
 
 
 def screen(
@@ -52,7 +64,7 @@ def screen(
         answer: The last answer for its target.
         events: The events of the view, in its order.
         targets: All targets.
-        size: Size of the window.
+        size: Size of the window, with room for the alerts.
         now: Time, by the monotonic clock.
     """
     found = answer.found
@@ -63,7 +75,8 @@ def screen(
     else:
         times, names, *rows = _nothing(answer), Text()
     filled = [*rows[: size.rows], *(Text() for _ in range(size.rows - len(rows)))]
-    lines = [_title(view, answer, size, now), times, names, *filled, _footer(view)][: size.height]
+    alerts = [Text(*top_alerts.line(found.firing))] if found and size.alert_lines else []
+    lines = [_title(view, answer, size, now), *alerts, times, names, *filled, _footer(view)][: size.height]
     for line in lines:
         line.truncate(size.width, overflow="ellipsis")
     return lines
@@ -155,7 +168,10 @@ def _span(snapshot: Snapshot) -> str:
 
 def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size) -> list[Text]:
     header = ("group", "interval", "rate/s", "last", "current", "state")
-    rows = [_pair(target, *pair) for target, pair in zip(targets, overview.pairs, strict=True)]
+    rows = [
+        _pair(target, *pair, top_alerts.mark(target, overview.firing))
+        for target, pair in zip(targets, overview.pairs, strict=True)
+    ]
     widths = [max(map(cell_len, cells)) for cells in zip(header, *(cells for cells, _ in rows), strict=True)]
     first = max(0, view.first - size.rows + 1)
     lines = [
@@ -168,8 +184,12 @@ def _list(view: View, overview: Overview, targets: Sequence[Target], size: Size)
     return [Text(f" {groups}", "dim"), Text(f"{_joined(header[:-1], widths)}  state", "bold"), *lines[first:]]
 
 
-def _pair(target: Target, last: Snapshot, current: Snapshot) -> tuple[Sequence[str], str]:
+def _pair(
+    target: Target, last: Snapshot, current: Snapshot, alerts: tuple[str, str]
+) -> tuple[Sequence[str], str]:
     freshness, style = _freshness(current)
+    if alerts[0]:
+        freshness, style = f"{alerts[0]}, {freshness}", alerts[1]
     rated = current if last.empty else last
     per_second = rate(_sum(target, rated.counts) / rated.span_s) if rated.span_s else NO_VALUE
     sums = [NO_VALUE if each.empty else count(_sum(target, each.counts)) for each in (last, current)]
