@@ -278,6 +278,63 @@ def test_event_id_with_markup_is_shown_as_text(site: Site, page: Page) -> None:
     assert page.title() == "hostile · 24h"
 
 
+# Alerts
+
+
+def alert(name: str, **changes: Any) -> dict[str, Any]:
+    """Returns a firing alert, as the server answers it."""
+    limit = {"kind": "above", "value": 25, "percent": False, "of": []}
+    return {
+        "name": name,
+        "group": "use",
+        "interval": "24h",
+        "event": ["Fine"],
+        "limit": limit,
+        "for": 1,
+        "severity": "critical",
+        "stale": False,
+        "state": "firing",
+        "value": 30,
+        "since": None,
+        "acknowledged_until": None,
+        **changes,
+    }
+
+
+def test_firing_alerts_are_shown_above_the_groups_and_in_the_list(site: Site, page: Page) -> None:
+    now = 1_700_000_000  # 14 November, 22:13:20
+    long = ("slow " * 30).strip()
+    alerts = [
+        alert(long, severity="warning", group="late", since=now - 86_400, acknowledged_until=now + 60),
+        alert(HOSTILE[0], since=now - 600, value=31.256),
+        alert("calm", state="ok", group="web"),
+    ]
+    page.route("**/api/v1/alerts", lambda route: route.fulfill(json={"now": now, "alerts": alerts}))
+    page.set_viewport_size({"width": 320, "height": 700})
+    page.goto(f"{site.url}#group=use&interval=24h")
+    expect(page.locator("#alerts li")).to_have_count(2)
+    parts = [link.locator("*").all_inner_texts() for link in page.locator("#alerts a").all()]
+    assert parts[0] == ["▲", "CRITICAL", HOSTILE[0], "use · 24h", "31.26, above 25", "since 22:03"]
+    acknowledged = ["since 13 Nov, 22:13", "acknowledged until 22:14"]
+    assert parts[1] == ["◆", "WARNING", long, "late · 24h", "30, above 25", *acknowledged]
+    announced = f"critical alert: {HOSTILE[0]}. warning alert: {long}"
+    expect(page.locator("#alert_announcer")).to_have_text(announced)
+    marked = page.locator(".group").filter(has=page.locator(".alert"))
+    assert [text.split("\n")[:2] for text in marked.all_inner_texts()] == [
+        [n, "1 alert"] for n in ("use", "late")
+    ]
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    # The line of the limit is in the chart of its event.
+    expect(page.locator("#chart text.limit")).to_have_count(0)
+    row(page, "Fine").click()
+    expect(page.locator("#chart text.limit")).to_have_text("alert above 25")
+    page.locator("#alerts a").nth(1).click()
+    expect(page.locator("#title")).to_have_text("late")
+    alerts.clear()
+    expect(page.locator("#alerts")).to_be_hidden()
+    expect(page.locator("#alert_announcer")).to_have_text("")
+
+
 # Updates
 
 
@@ -639,6 +696,7 @@ def test_text_has_enough_contrast(use: None, page: Page, scheme: Any) -> None:
         *((text, ground) for text in ("ink", "muted", "accent") for ground in ("surface", "accent-wash")),
         ("warning", "warning-wash"),
         ("alarm", "alarm-wash"),
+        ("alarm", "surface"),
     ]
     poor = [(*pair, ratio) for pair in pairs if (ratio := contrast(page, *pair)) < 4.5]
     assert poor == []
@@ -708,6 +766,25 @@ def test_every_module_is_preloaded() -> None:
 
 
 PURE: list[tuple[str, str, Any]] = [
+    (
+        "alerts",
+        "m.firingOf([['warning', 'firing'], ['critical', 'ok'], ['critical', 'firing']]"
+        ".map(([severity, state]) => ({ severity, state }))).map((alert) => alert.severity)",
+        ["critical", "warning"],
+    ),
+    (
+        "alerts",
+        "m.reasonOf({ value: 0, limit: { kind: 'below', value: 5, percent: true } })",
+        "0 %, below 5 %",
+    ),
+    ("alerts", "m.reasonOf({ stale: true, value: 95 })", "overdue by 1 min 35 s"),
+    (
+        "alerts",
+        "['*', 'a'].map((event) => m.limitsOf([{ group: 'g', interval: '1m', event: [event], "
+        "limit: { kind: 'above', value: 3 } }], { group: 'g', interval: '1m', selected: null, filter: '' })"
+        ".length)",
+        [1, 0],
+    ),
     ("exact_json", "String(m.parseExactly('{\"a\": 9007199254740993}').a)", "9007199254740993"),
     ("exact_json", "m.parseExactly('[1.5, 12345678901234567890.5]')[0]", 1.5),
     ("counts", "String(m.add(9007199254740993n, 1))", "9007199254740994"),

@@ -27,6 +27,11 @@ export class Api {
     return this.#json("api/v1/groups", signal);
   }
 
+  /** Returns all alerts with their state. */
+  alerts(signal) {
+    return this.#json("api/v1/alerts", signal);
+  }
+
   /** Returns the counts of one group and interval, with up to `history` finished intervals. */
   figures({ group, interval }, { history, signal }) {
     const query = `?history=${history}`;

@@ -10,6 +10,8 @@ const MARGIN = { top: 10, right: 4, bottom: 24, left: 52 };
 const TICK = { x: 90, y: 44 };
 /** Fewest intervals that the width is divided into, so that a short history has bars and not blocks. */
 const FEWEST = 24;
+/** A limit that is more than this many times as high as the highest bar is not drawn: bars would vanish. */
+const FURTHEST_LIMIT = 3;
 const DAY_S = 86_400;
 
 /** Draws into `root`, which has an svg, a `.readout` and a `.legend`. Arrow keys and the pointer move the cursor. */
@@ -17,7 +19,7 @@ export class Chart {
   #svg;
   #readout;
   #legend;
-  #view = { spans: [], series: [], length_s: 1, now: 0 };
+  #view = { spans: [], series: [], length_s: 1, now: 0, limits: [] };
   #cursor = null;
   #x = null;
 
@@ -35,7 +37,8 @@ export class Chart {
   /**
    * Draws series of counts over spans of time.
    *
-   * @param view `spans`: {start, end}; `series`: {label, colour, counts}; `length_s`: of the interval; `now`.
+   * @param view `spans`: {start, end}; `series`: {label, colour, counts}; `length_s`: of the interval; `now`;
+   *   `limits`: {kind, value} of alerts.
    */
   show(view) {
     this.#view = view;
@@ -56,7 +59,9 @@ export class Chart {
   #axesAndBars(width, height) {
     const { spans, series, length_s } = this.#view;
     const stacks = stackedHeights(spans, series, length_s);
-    const ticks = countTicks(Math.max(1, ...stacks.at(-1)), Math.floor(height / TICK.y));
+    const highest = Math.max(1, ...stacks.at(-1));
+    const limits = this.#view.limits.filter(({ value }) => value <= FURTHEST_LIMIT * highest);
+    const ticks = countTicks(Math.max(highest, ...limits.map(({ value }) => value)), Math.floor(height / TICK.y));
     const to = spans.at(-1).end;
     const from = Math.min(spans[0].start, to - FEWEST * length_s);
     const x = scale(from, to, MARGIN.left, width - MARGIN.right);
@@ -68,6 +73,7 @@ export class Chart {
       this.#cursorShape(x, height),
       ...series.map(({ colour }, n) => bars(spans, stacks[n], stacks[n + 1], x, y, colour)),
       baseLine(spans, x, y(0)),
+      ...limits.flatMap((limit) => limitLine(limit, y(limit.value), width)),
     ];
   }
 
@@ -172,6 +178,12 @@ function edges(span, x) {
 function gridLine(tick, y, width) {
   const line = svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y });
   return [line, svg("text", { class: "tick", x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, short(tick))];
+}
+
+function limitLine({ kind, value }, y, width) {
+  const line = svg("line", { class: "limit", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y });
+  const label = `alert ${kind} ${short(value)}`;
+  return [line, svg("text", { class: "limit", x: MARGIN.left + 4, y: y - 5 }, label)];
 }
 
 function timeMark(tick, x, width, height, span_s) {

@@ -1,5 +1,6 @@
 /** The list of groups, each with its state. */
 
+import { firingOf } from "./alerts.js";
 import { isStale } from "./conditions.js";
 import { element } from "./dom.js";
 import { formatRoute } from "./route.js";
@@ -13,8 +14,9 @@ export class GroupList {
     this.#root = root;
   }
 
-  show(groups, current, sort) {
-    const entries = groups.map((group) => entryOf(group, current, sort));
+  show(groups, alerts, current, sort) {
+    const firing = firingOf(alerts);
+    const entries = groups.map((group) => entryOf(group, firing, current, sort));
     const shown = JSON.stringify(entries);
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -32,14 +34,19 @@ function stateOf(group) {
   return { state: "fresh", stateLabel: "" };
 }
 
-function entryOf(group, current, sort) {
+function entryOf(group, firing, current, sort) {
   const href = formatRoute({ group: group.name, sort });
-  return { href, title: group.title ?? group.name, isCurrent: group.name === current, ...stateOf(group) };
+  const alerts = firing.filter((alert) => alert.group === group.name);
+  const severity = alerts[0]?.severity ?? null;
+  const title = group.title ?? group.name;
+  return { href, title, isCurrent: group.name === current, n_alerts: alerts.length, severity, ...stateOf(group) };
 }
 
-function itemOf({ href, title, isCurrent, state, stateLabel }) {
+function itemOf({ href, title, isCurrent, n_alerts, severity, state, stateLabel }) {
   const link = element("a", { href, class: `group ${state}`, "aria-current": isCurrent ? "page" : null });
   link.append(element("span", { class: "dot" }), element("span", { class: "name", title }, title));
+  const alerts = n_alerts === 1 ? "1 alert" : `${n_alerts} alerts`;
+  if (n_alerts) link.append(element("span", { class: `state alert ${severity}` }, alerts));
   if (stateLabel) link.append(element("span", { class: "state" }, stateLabel));
   return element("li", {}, link);
 }

@@ -1,5 +1,6 @@
 /** The part of the page about one group: heading, sums, chart, and the table with its filter. */
 
+import { limitsOf } from "./alerts.js";
 import { Chart } from "./chart.js";
 import { element, setText } from "./dom.js";
 import { formatCount } from "./format.js";
@@ -54,9 +55,9 @@ export class GroupView {
     find("#figures").hidden = true;
   }
 
-  /** Shows counts as of `now`, Unix seconds of the server. */
-  show(figures, route, now) {
-    this.#shown = { figures, route, now };
+  /** Shows counts as of `now`, Unix seconds of the server, and the limits of alerts. */
+  show(figures, route, now, alerts) {
+    this.#shown = { figures, route, now, alerts };
     find("#figures").hidden = false;
     const rows = filtered(figures.rows, route.filter);
     showTiles(find("#tiles"), figures, now);
@@ -68,22 +69,24 @@ export class GroupView {
   }
 
   #showChart(rows) {
-    const { figures, route, now } = this.#shown;
-    const charted = JSON.stringify([figures.version, route.filter, this.#selected]);
+    const { figures, route, now, alerts } = this.#shown;
+    const { group, interval } = figures.answer;
+    const limits = limitsOf(alerts, { group, interval, selected: this.#selected, filter: route.filter });
+    const charted = JSON.stringify([figures.version, route.filter, this.#selected, limits]);
     if (charted === this.#charted) return;
     this.#charted = charted;
     const { spans, answer } = figures;
     find("#chart").hidden = spans.length === 0;
     const selected = figures.rows.find(({ id }) => id === this.#selected);
     const series = selected ? [oneOf(selected, 0)] : seriesOf(rows, spans.length);
-    this.#chart.show({ spans, series, length_s: answer.length_s, now });
+    this.#chart.show({ spans, series, length_s: answer.length_s, now, limits });
   }
 
   #select(id) {
     if (!this.#shown) return;
     this.#selected = id;
-    const { figures, route, now } = this.#shown;
-    this.show(figures, route, now);
+    const { figures, route, now, alerts } = this.#shown;
+    this.show(figures, route, now, alerts);
   }
 
   #walk(steps) {

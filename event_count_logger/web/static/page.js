@@ -1,5 +1,6 @@
 /** The page: passes the route and the answers of the server to the views. */
 
+import { AlertBar } from "./alerts.js";
 import { Api } from "./api.js";
 import { Badges } from "./badges.js";
 import { conditionsOf } from "./conditions.js";
@@ -26,12 +27,14 @@ class Page {
   #api = new Api(token);
   #route = parseRoute(location.hash);
   #overview = null; // the last answer about all groups
+  #alerts = { now: 0, alerts: [] }; // the last answer about alerts
   #problem = null; // the ApiError of the last request
   #feed = null;
   #fed = ""; // group, interval and history length of the feed, as JSON
   #stop = new AbortController();
   #tokenForm = new TokenForm(find("#token"), () => this.start());
   #badges = new Badges(find("#badges"), find("#announcer"));
+  #alertBar = new AlertBar(find("#alerts"), find("#alert_announcer"));
   #groupList = new GroupList(find("#groups"));
   #view = new GroupView((part) => this.#change(part));
 
@@ -49,7 +52,7 @@ class Page {
   }
 
   async #askForGroups(signal) {
-    this.#overview = await this.#api.groups(signal);
+    [this.#overview, this.#alerts] = await Promise.all([this.#api.groups(signal), this.#api.alerts(signal)]);
     this.#problem = null;
     this.#tokenForm.close();
     this.#go();
@@ -75,7 +78,8 @@ class Page {
     const { groups, version } = this.#overview;
     const { group: name, sort } = this.#route;
     const group = name === null ? groups[0] : groups.find((each) => each.name === name);
-    this.#groupList.show(groups, group?.name, sort);
+    this.#alertBar.show(this.#alerts);
+    this.#groupList.show(groups, this.#alerts.alerts, group?.name, sort);
     setText(find("#version"), version);
     const interval = group && intervalOf(group, this.#route.interval);
     find("#group").hidden = !interval;
@@ -128,7 +132,7 @@ class Page {
     const { figures, answeredAt } = this.#feed;
     if (!figures) return;
     const age_s = (performance.now() - answeredAt) / 1000;
-    this.#view.show(figures, this.#route, figures.answer.server_time + age_s);
+    this.#view.show(figures, this.#route, figures.answer.server_time + age_s, this.#alerts.alerts);
   }
 
   #showConditions() {
@@ -138,7 +142,7 @@ class Page {
     const group = this.#overview?.groups.find(({ name }) => name === figures?.answer.group);
     const masterAlive = (group ?? this.#overview)?.master_alive ?? null;
     this.#badges.show(conditionsOf({ problem: found, age_s, masterAlive, answer: figures?.answer ?? null }));
-    find(".layout").classList.toggle("outdated", found !== null);
+    for (const part of [find(".layout"), find("#alerts")]) part.classList.toggle("outdated", found !== null);
   }
 }
 
