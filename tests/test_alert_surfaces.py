@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from event_count_logger.alerts.fields import acknowledgement_field, progress_field
 from event_count_logger.alerts.status import AlertStatus, examine
+from event_count_logger.alerts.transitions import Acknowledgement, Progress, fingerprint
+from event_count_logger.cli.alert import chosen_rule
 from event_count_logger.cli.alert_check import check_alerts, print_prometheus_rules
-from event_count_logger.cli.base import Failure
 from event_count_logger.config import Config, from_dicts
 from event_count_logger.errors import Unavailable
 from event_count_logger.render import alerts as render
 from event_count_logger.render import top
 from event_count_logger.render.nagios import State
 from event_count_logger.render.nagios import render as as_plugin
+from event_count_logger.store import Field
 from event_count_logger.top.sample import Sampler, targets
 from event_count_logger.top.view import View
 from event_count_logger.top.watcher import Answer
@@ -109,7 +112,9 @@ def test_api_has_alerts_of_groups_that_are_not_hidden(days: Days) -> None:
         "stale": False,
         "state": "firing",
         "value": 214,
+        "reason": "",
         "since": None,
+        "acknowledged": False,
         "acknowledged_until": None,
     }
     assert share["limit"] == {"kind": "above", "value": 99, "percent": True, "of": ["error", "ok"]}
@@ -137,7 +142,7 @@ def status(number: int, state: Any, value: float | None = None, **changes: Any) 
         ([], State.OK),
         ([status(0, "pending"), status(1, "ok")], State.OK),
         ([status(1, "firing"), status(0, "unknown")], State.WARNING),
-        ([status(1, "firing"), status(0, "firing", acknowledged_until=9.0)], State.CRITICAL),
+        ([status(1, "firing"), status(0, "firing", is_acknowledged=True)], State.CRITICAL),
         ([status(0, "unknown"), status(1, "ok")], State.UNKNOWN),
     ],
 )
@@ -148,7 +153,7 @@ def test_state_of_the_plugin_is_the_worst_of_firing_alerts(found: list[AlertStat
 def test_line_of_the_plugin_names_firing_and_unknown_alerts() -> None:
     found = [
         status(1, "firing", 0.75),
-        status(0, "firing", 1214.0, acknowledged_until=9.0),
+        status(0, "firing", 1214.0, is_acknowledged=True),
         status(2, "firing", 99.5),
         status(4, "unknown"),
         status(3, "pending", 11.0),
@@ -168,17 +173,14 @@ def test_check_exits_with_the_state(
     days: Days, names: list[str], expected: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        check_alerts(days.config, names)
+        check_alerts(days.config, [chosen_rule(days.config, name) for name in names])
     assert end.value.code == expected
     assert capsys.readouterr().out.startswith(f"ECL {State(expected).name}: {len(names) or len(RULES)} alert")
 
 
-def test_check_of_unknown_name_or_without_redis_is_an_error(days: Days) -> None:
-    with pytest.raises(Failure, match="there is no alert 'sloww' "):
-        check_alerts(days.config, ["sloww"])
-    away = from_dicts(GROUPS, {"port": free_port()}, alerts=RULES)
+def test_check_without_redis_raises() -> None:
     with pytest.raises(Unavailable):
-        check_alerts(away)
+        check_alerts(from_dicts(GROUPS, {"port": free_port()}, alerts=RULES))
 
 
 def test_error_of_check_is_the_state_unknown(run: Run) -> None:
@@ -223,3 +225,23 @@ def test_top_without_firing_alert_has_no_line_for_alerts(days: Days, server: Ser
     lines = top.screen(View(), found, [], targets(calm.config), size, 0.0)
     assert (size.rows, lines[1].plain.strip()) == (6, "2 groups")
     calm.close()
+
+
+def test_notes_of_ecl_alert_are_shown_with_firing_alerts(days: Days, server: Server) -> None:
+    firing, soon = days.config.alerts[0], days.config.alerts[3]
+    progress = Progress(fingerprint(firing), 2, since=86_400.0)
+    fields = {
+        progress_field(firing): str(progress),
+        acknowledgement_field(firing): str(Acknowledgement(86_400.0, 9e9)),
+        progress_field(soon): str(Progress(fingerprint(soon), 2)),
+    }
+    changes = [Field("states", name, value) for name, value in fields.items()]
+    assert days.store.alerts.change(days.config.groups["web"], [], changes)
+    found = {each.rule.name: each for each in examine(days.config, days.store)}
+    first = found[firing.name]
+    assert (first.since, first.is_acknowledged, first.acknowledged_until) == (86_400.0, True, 9e9)
+    assert (found["slow"].since, found["soon"].since) == (None, None)
+    with server.client as client:
+        client.delete("web:@alerts")
+        client.set("web:@alerts", "something else")
+    assert states(days.config, days)[firing.name] == "firing"

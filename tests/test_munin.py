@@ -199,7 +199,7 @@ def test_rules_about_one_event_are_its_limits() -> None:
         {"event": "a b", "above": 50.5},
         {"event": "a b", "below": 1},
         {"event": "a b", "above": 20, "severity": "warning"},
-        {"event": ["ok"], "below": 0, "severity": "warning"},
+        {"event": ["ok"], "below": 2, "severity": "warning"},
         # These are no limits of a field of this graph.
         {"event": "ok", "above": 1, "interval": "1h"},
         {"event": "ok", "above": "5%", "of": "*"},
@@ -217,7 +217,7 @@ def test_rules_about_one_event_are_its_limits() -> None:
     lines = munin.config(find(found, "ecl_g")[0], ["ok", "a b"], found.alerts).splitlines()
     name = munin.field_name("a b")
     assert [line for line in lines if ".warning" in line or ".critical" in line] == [
-        "ok.warning 0:",
+        "ok.warning 2:",
         f"{name}.warning :20",
         f"{name}.critical 1:50.5",
     ]

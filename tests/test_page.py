@@ -295,7 +295,9 @@ def alert(name: str, **changes: Any) -> dict[str, Any]:
         "stale": False,
         "state": "firing",
         "value": 30,
+        "reason": "",
         "since": None,
+        "acknowledged": "acknowledged_until" in changes,
         "acknowledged_until": None,
         **changes,
     }
@@ -777,7 +779,7 @@ PURE: list[tuple[str, str, Any]] = [
         "m.reasonOf({ value: 0, limit: { kind: 'below', value: 5, percent: true } })",
         "0 %, below 5 %",
     ),
-    ("alerts", "m.reasonOf({ stale: true, value: 95 })", "overdue by 1 min 35 s"),
+    ("alerts", "m.reasonOf({ stale: true, value: 95, reason: 'no master' })", "no master for 1 min 35 s"),
     (
         "alerts",
         "['*', 'a'].map((event) => m.limitsOf([{ group: 'g', interval: '1m', event: [event], "

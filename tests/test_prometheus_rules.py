@@ -63,7 +63,7 @@ def example(number: int, chance: random.Random) -> Example:
     name, group = f"g{number}", chance.choice(GROUPS)
     rule = {"name": f'rule {number} "{{{{ x', "group": name, "for": chance.choice([1, 1, 2, 3])}
     rule["event"] = chance.sample(PATTERNS, chance.choice([1, 1, 2, 3]))
-    kind, limit = chance.choice(["above", "below"]), chance.choice([0, 1, 5, 7.5, 20])
+    kind, limit = chance.choice(["above", "below"]), chance.choice([0.25, 1, 5, 7.5, 20])
     if chance.random() < 0.4:
         rule |= {"of": chance.sample(PATTERNS, 2), kind: f"{limit * 3}%"}
     else:

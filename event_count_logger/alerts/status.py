@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from event_count_logger.alerts import transitions
-from event_count_logger.alerts.evaluation import Evaluation, evaluate
+from event_count_logger.alerts.evaluation import Evaluation, Evaluator
 from event_count_logger.alerts.fields import acknowledgement_field, progress_field
 from event_count_logger.alerts.staleness import reason_of_staleness
+from event_count_logger.alerts.transitions import parse, parse_acknowledgement
 from event_count_logger.config import AlertRule, Config, GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError
 from event_count_logger.intervals import Interval
@@ -29,18 +30,22 @@ class AlertStatus:
         rule: The rule.
         interval: Name of its interval; '' for a stale rule of all intervals.
         state: The state after the last finished interval.
-        value: Count or percentage in the last finished interval, or seconds that a group is stale; None if
-            unknown.
-        since: End of the interval with which the alert began to fire, Unix seconds; None if unknown.
-        acknowledged_until: Unix seconds until which notifications are silenced; None if they are not. It is
-            decades ahead if they are silenced until the alert is resolved.
+        value: Count or percentage in the last finished interval, or seconds for which a group is stale;
+            None if unknown.
+        reason: Why a stale rule fires, in words; '' otherwise.
+        since: End of the interval with which the alert began to fire, Unix seconds; None if `ecl alert` has
+            not noted it.
+        is_acknowledged: True if its notifications are silenced.
+        acknowledged_until: End of the silence, Unix seconds; None if it lasts until the alert is resolved.
     """
 
     rule: AlertRule
     interval: str
     state: AlertState
     value: float | None = None
+    reason: str = ""
     since: float | None = None
+    is_acknowledged: bool = False
     acknowledged_until: float | None = None
 
 
@@ -53,8 +58,8 @@ def rules_of(config: Config, groups: Iterable[GroupConfig]) -> list[AlertRule]:
 def examine(config: Config, store: Store, rules: Sequence[AlertRule] | None = None) -> list[AlertStatus]:
     """Returns the states of alerts, in the order of the configuration.
 
-    States are evaluated from the history: they do not depend on a running `ecl alert`. A group that Redis
-    rejects to read has unknown states.
+    States are evaluated from the history: they do not depend on a running `ecl alert`, which only notes
+    since when they fire. A group that Redis rejects to read has unknown states.
 
     Args:
         config: The configuration.
@@ -65,8 +70,11 @@ def examine(config: Config, store: Store, rules: Sequence[AlertRule] | None = No
         Unavailable: Redis does not answer.
     """
     chosen = config.alerts if rules is None else rules
-    histories = _Histories(config, store, chosen)
-    return [_examine(rule, config.groups[rule.group], histories, store) for rule in chosen]
+    found: dict[AlertRule, AlertStatus] = {}
+    for name in dict.fromkeys(rule.group for rule in chosen):
+        group = _Group(config.groups[name], store, [rule for rule in chosen if rule.group == name])
+        found |= {rule: group.examine(rule) for rule in group.rules}
+    return [found[rule] for rule in chosen]
 
 
 def examine_if_up(config: Config, store: Store, groups: Iterable[GroupConfig]) -> list[AlertStatus]:
@@ -77,65 +85,76 @@ def examine_if_up(config: Config, store: Store, groups: Iterable[GroupConfig]) -
         return []
 
 
-class _Histories:
-    """The finished intervals that some rules need, each read once."""
+class _Group:
+    """The rules of one group. Its finished intervals and notes are read when they are needed, and once.
 
-    def __init__(self, config: Config, store: Store, rules: Iterable[AlertRule]) -> None:
-        self._reader = Reader(store)
-        self._longest = _longest(config, rules)
-        self._read: dict[tuple[str, str], list[Snapshot]] = {}
+    Attributes:
+        rules: The rules.
+    """
 
-    def of(self, group: GroupConfig, interval: Interval) -> list[Snapshot]:
-        """Returns finished intervals, oldest first; none if Redis rejects the request."""
-        key = group.name, interval.name
-        if key not in self._read:
-            try:
-                self._read[key] = self._reader.history(group, interval, self._longest[key])
-            except (Rejected, NotYet):
-                self._read[key] = []
-        return self._read[key]
+    def __init__(self, group: GroupConfig, store: Store, rules: Sequence[AlertRule]) -> None:
+        self.rules = rules
+        self._group = group
+        self._store = store
+        self._evaluator = Evaluator(group)
+        self._histories: dict[Interval, Sequence[Snapshot]] = {}
+        self._notes: Mapping[str, str] | None = None
+
+    def examine(self, rule: AlertRule) -> AlertStatus:
+        """Returns the state of a rule."""
+        try:
+            found = self._of_staleness(rule) if rule.stale else self._of_history(rule)
+            return self._with_notes(found) if found.state == "firing" else found
+        except (Rejected, NotYet):
+            return AlertStatus(rule, self._interval(rule), "unknown")
+
+    def _interval(self, rule: AlertRule) -> str:
+        return rule.interval or ("" if rule.stale else choose_interval(self._group, None).name)
+
+    def _of_history(self, rule: AlertRule) -> AlertStatus:
+        interval = choose_interval(self._group, rule.interval)
+        history = self._history(interval)[-rule.n_in_a_row :]
+        results = [self._evaluator.evaluate(rule, interval, each) for each in history]
+        if not results:
+            return AlertStatus(rule, interval.name, "unknown")
+        return AlertStatus(rule, interval.name, _state(rule, results), results[-1].value)
+
+    def _history(self, interval: Interval) -> Sequence[Snapshot]:
+        """Returns as many finished intervals as the rules need, oldest first."""
+        if interval not in self._histories:
+            lengths = [
+                rule.n_in_a_row
+                for rule in self.rules
+                if not rule.stale and choose_interval(self._group, rule.interval) == interval
+            ]
+            self._histories[interval] = Reader(self._store).history(self._group, interval, max(lengths))
+        return self._histories[interval]
+
+    def _of_staleness(self, rule: AlertRule) -> AlertStatus:
+        reason, for_s = reason_of_staleness(rule, self._group, self._store)
+        return AlertStatus(rule, self._interval(rule), "firing" if reason else "ok", for_s, reason)
+
+    def _with_notes(self, found: AlertStatus) -> AlertStatus:
+        """Returns the state of a firing alert with the notes of `ecl alert` about it."""
+        notes = self._read_notes()
+        progress = parse(notes.get(progress_field(found.rule), ""), found.rule)
+        silence = parse_acknowledgement(notes.get(acknowledgement_field(found.rule), ""))
+        if progress is None or progress.since is None:
+            return found
+        if silence is None or not silence.covers(progress, self._store.client.server_time(self._group)):
+            return replace(found, since=progress.since)
+        return replace(found, since=progress.since, is_acknowledged=True, acknowledged_until=silence.until)
+
+    def _read_notes(self) -> Mapping[str, str]:
+        if self._notes is None:
+            self._notes = {}
+            with suppress(Rejected, NotYet):
+                self._notes = self._store.alerts.fields(self._group, "states")
+        return self._notes
 
 
-def _longest(config: Config, rules: Iterable[AlertRule]) -> Mapping[tuple[str, str], int]:
-    """Returns the number of finished intervals that the rules need, by group and interval."""
-    found: dict[tuple[str, str], int] = {}
-    for rule in rules:
-        if not rule.stale:
-            key = rule.group, choose_interval(config.groups[rule.group], rule.interval).name
-            found[key] = max(found.get(key, 1), rule.n_in_a_row)
-    return found
-
-
-def _examine(rule: AlertRule, group: GroupConfig, histories: _Histories, store: Store) -> AlertStatus:
-    if not rule.stale:
-        interval = choose_interval(group, rule.interval)
-        return _of_history(rule, group, interval, histories.of(group, interval))
-    try:
-        return _stale(rule, group, store)
-    except (Rejected, NotYet):
-        return AlertStatus(rule, rule.interval or "", "unknown")
-
-
-def _of_history(
-    rule: AlertRule, group: GroupConfig, interval: Interval, history: list[Snapshot]
-) -> AlertStatus:
-    results = [evaluate(rule, group, interval, each) for each in history[-rule.n_in_a_row :]]
-    if not results:
-        return AlertStatus(rule, interval.name, "unknown")
-    return AlertStatus(rule, interval.name, _state(rule, results), results[-1].value)
-
-
-def _state(rule: AlertRule, results: list[Evaluation]) -> AlertState:
+def _state(rule: AlertRule, results: Sequence[Evaluation]) -> AlertState:
     if not results[-1].is_breach:
         return "ok"
     is_whole = len(results) == rule.n_in_a_row and all(each.is_breach for each in results)
     return "firing" if is_whole else "pending"
-
-
-def _stale(rule: AlertRule, group: GroupConfig, store: Store) -> AlertStatus:
-    intervals = [choose_interval(group, rule.interval)] if rule.interval else group.intervals
-    reader = Reader(store)
-    late = max((reader.overdue_s(group, each) or 0.0) for each in intervals)
-    has_master = any(master.alive for master in store.masters.of(group))
-    is_stale = is_overdue(late) or not has_master
-    return AlertStatus(rule, rule.interval or "", "firing" if is_stale else "ok", late)

@@ -21,10 +21,10 @@ def limit(rule: AlertRule) -> str:
 
 
 def reason(alert: AlertStatus) -> str:
-    """Returns the value of an alert and its limit, such as `214, above 100`."""
+    """Returns the value of a firing alert and its limit, such as `214, above 100`."""
     rule = alert.rule
     if rule.stale:
-        return f"overdue by {duration(alert.value)}" if alert.value else "stale"
+        return f"{alert.reason} for {duration(alert.value)}" if alert.value else alert.reason
     if alert.value is None:
         return "nothing counted"
     threshold = rule.above or rule.below
@@ -65,5 +65,5 @@ def values(alerts: Sequence[AlertStatus]) -> Mapping[str, int]:
 
 
 def _described(alert: AlertStatus) -> str:
-    acknowledged = ", acknowledged" if alert.acknowledged_until else ""
+    acknowledged = ", acknowledged" if alert.is_acknowledged else ""
     return f"{alert.rule.name} ({alert.rule.group}: {reason(alert)}{acknowledged})"

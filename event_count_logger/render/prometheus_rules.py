@@ -15,13 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from event_count_logger.alerts.staleness import STALE_AFTER_S
 from event_count_logger.config import AlertRule, Config, GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
 from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.render.numbers import plain
 from event_count_logger.render.openmetrics import escaped
-from event_count_logger.store import MASTER_ALIVE_S
 
 _HEAD = (
     "# Alerts of Event Count Logger, written by `ecl alert --prometheus-rules`.",
@@ -68,7 +68,7 @@ def _wait_ms(rule: AlertRule, interval: Interval | None) -> int:
     ends when the n-th breach has been visible for half a length.
     """
     if rule.stale or interval is None:
-        return int(MASTER_ALIVE_S * 1000)
+        return int(STALE_AFTER_S * 1000)
     return 0 if rule.n_in_a_row == 1 else (2 * rule.n_in_a_row - 1) * interval.length_ms // 2
 
 

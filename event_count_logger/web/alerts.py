@@ -35,7 +35,9 @@ Alert = TypedDict(
         "stale": bool,
         "state": AlertState,
         "value": float | None,
+        "reason": str,
         "since": float | None,
+        "acknowledged": bool,
         "acknowledged_until": float | None,
     },
 )
@@ -66,7 +68,9 @@ def _alert(found: AlertStatus) -> Alert:
         "stale": rule.stale,
         "state": found.state,
         "value": plain_or_none(found.value),
+        "reason": found.reason,
         "since": found.since,
+        "acknowledged": found.is_acknowledged,
         "acknowledged_until": found.acknowledged_until,
     }
 

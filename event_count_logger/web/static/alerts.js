@@ -38,9 +38,9 @@ export function firingOf(alerts) {
   return firing.toSorted((a, b) => (a.severity === "warning") - (b.severity === "warning"));
 }
 
-/** Returns the value of an alert and its limit, such as `214, above 100`. */
-export function reasonOf({ stale, value, limit }) {
-  if (stale) return value ? `overdue by ${formatDuration(Number(value))}` : "stale";
+/** Returns the value of a firing alert and its limit, such as `214, above 100`. */
+export function reasonOf({ stale, reason, value, limit }) {
+  if (stale) return value ? `${reason} for ${formatDuration(Number(value))}` : reason;
   if (value === null) return "nothing counted";
   const unit = limit.percent ? " %" : "";
   return `${formatValue(value)}${unit}, ${limit.kind} ${formatValue(limit.value)}${unit}`;
@@ -65,10 +65,10 @@ function formatValue(value) {
 }
 
 function entryOf(alert, now) {
-  const { name, group, interval, severity, since, acknowledged_until: until } = alert;
+  const { name, group, interval, severity, since, acknowledged, acknowledged_until: until } = alert;
   const details = [interval ? `${group} · ${interval}` : group, reasonOf(alert)];
   if (since !== null) details.push(`since ${formatMoment(since, now)}`);
-  if (until !== null && until > now) details.push(`acknowledged until ${formatMoment(until, now)}`);
+  if (acknowledged) details.push(until === null ? "acknowledged" : `acknowledged until ${formatMoment(until, now)}`);
   return { href: formatRoute({ group, interval }), severity, name, details };
 }
 
