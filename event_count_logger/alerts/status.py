@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, takewhile
 from typing import Literal
 
 from event_count_logger.alerts.evaluation import Evaluation, Evaluator
@@ -113,11 +114,14 @@ class _Group:
 
     def _of_history(self, rule: AlertRule) -> AlertStatus:
         interval = choose_interval(self._group, rule.interval)
-        history = self._history(interval)[-rule.n_in_a_row :]
-        results = [self._evaluator.evaluate(rule, interval, each) for each in history]
-        if not results:
+        history = self._history(interval)
+        if not history:
             return AlertStatus(rule, interval.name, "unknown")
-        return AlertStatus(rule, interval.name, _state(rule, results), results[-1].value)
+        newest_first = reversed(history[-rule.n_in_a_row :])
+        results = (self._evaluator.evaluate(rule, interval, each) for each in newest_first)
+        last = next(results)
+        n_breaches = sum(1 for _ in takewhile(_is_breach, chain([last], results)))
+        return AlertStatus(rule, interval.name, _state(rule, n_breaches), last.value)
 
     def _history(self, interval: Interval) -> Sequence[Snapshot]:
         """Returns as many finished intervals as the rules need, oldest first."""
@@ -153,8 +157,11 @@ class _Group:
         return self._notes
 
 
-def _state(rule: AlertRule, results: Sequence[Evaluation]) -> AlertState:
-    if not results[-1].is_breach:
+def _is_breach(result: Evaluation) -> bool:
+    return result.is_breach
+
+
+def _state(rule: AlertRule, n_breaches: int) -> AlertState:
+    if n_breaches == 0:
         return "ok"
-    is_whole = len(results) == rule.n_in_a_row and all(each.is_breach for each in results)
-    return "firing" if is_whole else "pending"
+    return "firing" if n_breaches == rule.n_in_a_row else "pending"
