@@ -14,7 +14,7 @@ from itertools import chain
 from event_count_logger.alerts import transitions
 from event_count_logger.alerts.addresses import addresses
 from event_count_logger.alerts.evaluation import Evaluator
-from event_count_logger.alerts.fields import acknowledgement_field, position_field, progress_field
+from event_count_logger.alerts.fields import OF_RULE, acknowledgement_field, position_field, progress_field
 from event_count_logger.alerts.notification import Notification, notification
 from event_count_logger.alerts.outbox import Entry, changed
 from event_count_logger.alerts.staleness import STALE_AFTER_S, reason_of_staleness
