@@ -113,7 +113,7 @@ def _history(rule: AlertRule, shown: str, n_kept: int) -> Iterator[RuleFault]:
 
 def n_history(group: GroupConfig, interval: Interval) -> int:
     """Returns the number of finished intervals that are kept."""
-    return group.history
+    return group.n_history(interval)
 
 
 def _events(setting: str, patterns: tuple[str, ...], group: GroupConfig, shown: str) -> Iterator[RuleFault]:
