@@ -148,11 +148,11 @@ def _expected(interval: Interval, wanted: Range, current_start: float | None, co
 
 
 def _gaps(spans: Sequence[Span], expected: Span) -> Iterable[Span]:
-    """Yield the parts of a span that no other one covers."""
+    """Yield the parts of the time expected that no span covers; all spans begin before its end."""
     at, last = expected
     for start, end in spans:
-        if at < start and at < last:
-            yield at, min(start, last)
+        if at < start:
+            yield at, start
         at = max(at, end)
     if at < last:
         yield at, last
