@@ -23,7 +23,7 @@ _PAGE_BYTES = 1 << 20
 
 #: Entries of history in the first reply, whose sizes are unknown; and the most in each of the following ones,
 #: which bounds a reply with large entries after small ones.
-_FIRST_PAGE, _MOST_ENTRIES = 2, 256
+_FIRST_PAGE, _MOST_ENTRIES = 2, 64
 
 #: Events of one page.
 _PAGE = 2_500
