@@ -218,8 +218,8 @@ def test_texts_have_group_value_limit_and_times() -> None:
     firing = advance(share, None, seen(101, NOON), NOON).progress
     nothing = Seen(Evaluation(None, False), NOON, NOON + 300)
     assert text_of(share, advance(share, firing, nothing, NOON)) == (
-        "RESOLVED: share: group 'requests', 'error' was unknown (nothing of 'ok', 'error' was counted) in 5m, "
-        "no longer above 5%, after 5m, at 2026-11-30 12:05 UTC"
+        "RESOLVED: share: group 'requests', 'error' was unknown (nothing of 'ok', 'error' was counted) in "
+        "5m, no longer above 5%, after 5m, at 2026-11-30 12:05 UTC"
     )
     stale = AlertRule("no master", "requests", stale=True)
     gone = advance_stale(stale, None, "it has no master", NOON, NOON + 20)
