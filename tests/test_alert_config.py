@@ -82,7 +82,7 @@ def test_rule_that_can_fire_has_no_problem(rule: dict[str, Any]) -> None:
         ({**ERROR, "for": 4}, "for: 4 is more than the 3 intervals in the history of group 'web'"),
         (
             {"group": "none", "event": "ok", "above": 1},
-            "group: keeps no history ('history: 0'), which alerts are evaluated from: group 'none'",
+            "group: group 'none' keeps no history of interval '5m', which rules need",
         ),
         ({**ERROR, "above": -1}, "above: -1 is not 0 or more: counts are never negative"),
         ({**ERROR, "above": "x"}, "above: 'x' is not a number of 0 or more, or a percentage (for ex"),

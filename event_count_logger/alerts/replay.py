@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from event_count_logger.alerts import transitions
 from event_count_logger.alerts.evaluation import Evaluator
@@ -12,6 +13,7 @@ from event_count_logger.config import AlertRule, Config
 from event_count_logger.intervals import Interval
 from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader, Snapshot
+from event_count_logger.reading.times import Range
 from event_count_logger.store import Store
 
 
@@ -27,21 +29,19 @@ def replayed(config: Config, store: Store, for_s: float) -> Iterator[str]:
         StoreError: Redis does not answer.
     """
     store.servers.ping()
-    since = store.client.server_time() - for_s
+    wanted = Range(since=store.client.server_time() - for_s)
+    begun: list[str] = []
     found: list[tuple[float, str]] = []
-    begun: dict[str, float] = {}
     for group, interval in _followed(config):
-        history = Reader(store).history(config.groups[group], interval)
-        history = [each for each in history if (each.end or 0) >= since]
-        if history:
-            begun[f"group '{group}', interval {interval.name}"] = history[0].start or since
-        found += _events(config, group, interval, history)
-    for name, start in begun.items():
-        yield f"{name}: from {time_of(start)}"
+        history = Reader(store).between(config.groups[group], interval, wanted)
+        for first in islice(history, 1):
+            begun.append(f"group '{group}', interval {interval.name}: from {time_of(first.start or 0)}")
+            found += _events(config, group, interval, chain([first], history))
+    yield from begun
     yield from (line for _, line in sorted(found))
-    yield from (
-        f"alert '{rule.name}': not replayed: staleness has no history" for rule in config.alerts if rule.stale
-    )
+    for rule in config.alerts:
+        if rule.stale:
+            yield f"alert '{rule.name}': not replayed: staleness has no history"
 
 
 def _followed(config: Config) -> list[tuple[str, Interval]]:
@@ -54,7 +54,7 @@ def _interval(config: Config, rule: AlertRule) -> Interval:
 
 
 def _events(
-    config: Config, group: str, interval: Interval, history: list[Snapshot]
+    config: Config, group: str, interval: Interval, history: Iterable[Snapshot]
 ) -> Iterator[tuple[float, str]]:
     evaluator = Evaluator(config.groups[group])
     rules = [

@@ -99,21 +99,16 @@ def _interval(rule: AlertRule, group: GroupConfig, shown: str) -> Iterator[RuleF
         yield RuleFault(("interval",), None, message)
     elif not rule.stale:
         chosen = group.interval(rule.interval or names[0]) or group.intervals[0]
-        yield from _history(rule, shown, n_history(group, chosen))
+        yield from _history(rule, shown, chosen, group.n_history(chosen))
 
 
-def _history(rule: AlertRule, shown: str, n_kept: int) -> Iterator[RuleFault]:
+def _history(rule: AlertRule, shown: str, interval: Interval, n_kept: int) -> Iterator[RuleFault]:
     if n_kept == 0:
-        message = f"keeps no history ('history: 0'), which alerts are evaluated from: group {shown}"
+        message = f"group {shown} keeps no history of interval '{interval.name}', which rules need"
         yield RuleFault(("group",), None, message)
     elif rule.n_in_a_row > n_kept:
         message = f"is more than the {n_kept} intervals in the history of group {shown}"
         yield RuleFault(("for",), rule.n_in_a_row, message)
-
-
-def n_history(group: GroupConfig, interval: Interval) -> int:
-    """Returns the number of finished intervals that are kept."""
-    return group.n_history(interval)
 
 
 def _events(setting: str, patterns: tuple[str, ...], group: GroupConfig, shown: str) -> Iterator[RuleFault]:

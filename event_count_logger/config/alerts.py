@@ -42,25 +42,27 @@ def check_notify(given: object, base: Path, report: Report) -> dict[str, NotifyC
             continue
         n_before = len(report.problems)
         target = _target(spec, place, report)
-        if bool(target.urls) == bool(target.command) and len(report.problems) == n_before:
+        if target is None or len(report.problems) > n_before:
+            continue
+        if bool(target.urls) == bool(target.command):
             report(place, "needs either 'urls' or 'command'")
-        if len(report.problems) == n_before:
-            targets[name] = _with_program(target, base)
+            continue
+        targets[name] = _with_program(target, base)
     return targets
 
 
-def _target(spec: object, place: Place, report: Report) -> NotifyConfig:
-    """Returns a target, or an incomplete one after a report. A string or list has URLs only."""
+def _target(spec: object, place: Place, report: Report) -> NotifyConfig | None:
+    """Returns a target; None after a report of its problems. A string or list has URLs only."""
     if isinstance(spec, Mapping):
         values = check_section(NOTIFY, spec, place, report, strict=True)
-        return NotifyConfig(**values or {})
+        return None if values is None else NotifyConfig(**values)
     try:
         return NotifyConfig(urls=NOTIFY["urls"].check(spec))
     except Invalid as error:
         for fault in error.faults:
             at = (*place, *fault.steps) if isinstance(spec, list | tuple) else place
             report(at, fault.message)
-        return NotifyConfig()
+        return None
 
 
 def check_alerts(
