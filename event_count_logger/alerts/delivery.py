@@ -124,7 +124,7 @@ class Delivery:
 
     def _worker(self, address: Address) -> _Worker:
         worker = self._workers.get(address.id)
-        if worker is None:
+        if worker is None or not worker.is_alive:
             worker = self._workers[address.id] = _Worker(address, self._running, self._log)
         worker.address = address
         return worker
@@ -189,6 +189,11 @@ class _Worker:
         self._thread = threading.Thread(target=self._run, name=f"notify {address.id}", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """True unless the thread has ended."""
+        return self._thread.is_alive()
+
     def put(self, outbox: Outbox, entry: Entry, behind: str) -> bool:
         """Queue an entry, unless it is queued; returns False if the queue is full.
 
@@ -218,11 +223,13 @@ class _Worker:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        while not self._is_ending.is_set():
-            queued = self._queue.get()
-            if queued:
-                self._take(*queued)
-        self._empty()
+        try:
+            while not self._is_ending.is_set():
+                queued = self._queue.get()
+                if queued:
+                    self._take(*queued)
+        finally:  # also after an uncaught exception, which is logged
+            self._empty()
 
     def _empty(self) -> None:
         """Leave the queued entries in their outboxes."""
