@@ -112,7 +112,7 @@ def test_each_crossing_is_notified_with_one_id_through_kills(
                 "groups": {"g": {"events": ["ok", "error"], "intervals": ["1s"], "history": INTERVALS + 100}},
                 "notify": {
                     "script": {"command": [str(program)], "timeout": "2s"},
-                    "hangs": {"command": ["sleep", "1000"], "timeout": "2s"},
+                    "hangs": {"command": ["sleep", "20"], "timeout": "2s"},
                 },
                 "alerts": [
                     {"name": "hanging", **rule, "notify": "hangs"},
