@@ -23,7 +23,7 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 _GIVEN_UP_S = 24 * 3600.0
 
 #: Entries that wait for one address in a group; older ones are given up.
-_MOST_ENTRIES = 1000
+_MOST_ENTRIES = 10_000
 
 #: Entries in the queue of one thread. All others stay in their outbox.
 _MOST_QUEUED = 100
@@ -294,4 +294,4 @@ def _reason_to_give_up(entry: Entry, now: float, n_newer: int, is_known: bool) -
         return "the target is no longer configured"
     if now - entry.notification.created > _GIVEN_UP_S:
         return "it was not sent within 24 hours"
-    return f"{_MOST_ENTRIES} newer ones are waiting" if n_newer >= _MOST_ENTRIES else ""
+    return f"{_MOST_ENTRIES:,} newer ones are waiting" if n_newer >= _MOST_ENTRIES else ""

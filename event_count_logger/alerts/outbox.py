@@ -15,11 +15,16 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from event_count_logger.alerts.notification import Notification
 from event_count_logger.config import GroupConfig
 from event_count_logger.store import Field, Store
+
+
+#: Entries that are parsed once, not each time that they are read: more than wait for one address.
+_MOST_PARSED = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,7 @@ def due_at(entry: Entry, time_s: float) -> Entry:
     return replace(entry, not_before=time_s)
 
 
+@lru_cache(_MOST_PARSED)
 def _parse(text: str) -> Entry | None:
     try:
         fields: dict[str, Any] = dict(json.loads(text))
