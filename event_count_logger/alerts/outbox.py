@@ -22,7 +22,6 @@ from event_count_logger.alerts.notification import Notification
 from event_count_logger.config import GroupConfig
 from event_count_logger.store import Field, Store
 
-
 #: Entries that are parsed once, not each time that they are read: more than wait for one address.
 _MOST_PARSED = 16_384
 
