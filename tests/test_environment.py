@@ -10,6 +10,7 @@ import pytest
 
 from event_count_logger import ConfigError
 from event_count_logger.config import Config, History, from_dicts, from_file
+from event_count_logger.config.export_settings import EXPORT
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
 from event_count_logger.config.redis_settings import REDIS, SENTINEL
@@ -220,6 +221,7 @@ TABLES: dict[str, tuple[Table, Callable[[str, object], dict[str, Any]]]] = {
         lambda key, value: in_rule("session", {"id": "{x}", "action": "end", key: value}),
     ),
     "time": (TAIL_TIME, lambda key, value: in_rule("time", {**TIME, key: value})),
+    "export": (EXPORT, lambda key, value: {"export": {"url": "sqlite:///a.db", key: value}}),
 }
 
 

@@ -90,6 +90,7 @@ ONLY = {
     "h11": {"web.framing", "web.server"},
     "pydantic": {"web.api", "web.request_bodies", "web.problems"},
     "uvicorn": {"web.server"},
+    "sqlalchemy": {"export.connection", "export.database", "export.schema"},
 }
 
 

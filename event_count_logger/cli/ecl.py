@@ -14,6 +14,7 @@ from event_count_logger.cli.base import ExitStatus, OneLineErrors, with_version
 _COMMANDS = (
     "alert",
     "check",
+    "export",
     "files",
     "local",
     "log_event",

@@ -7,7 +7,7 @@ import sys
 from event_count_logger.service import sighup
 
 #: Commands that reload their configuration on SIGHUP. SIGHUP ends all others.
-_SERVICES = ("alert", "master", "serve", "tail")
+_SERVICES = ("alert", "export", "master", "serve", "tail")
 
 
 def run_ecl() -> None:

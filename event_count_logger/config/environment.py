@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Set
 #: `$$`, `${NAME}`, or a `${` that is neither.
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\{)")
 
-#: Settings of `redis` that are or may contain a user name or password.
+#: Sections with credentials, and their settings that are or may contain a user name or password.
+_WITH_CREDENTIALS = ("redis", "export")
 _CREDENTIALS = ("username", "password", "url")
 
 #: The keys and positions that lead to a value.
@@ -94,7 +95,7 @@ def _keeps_dollars(place: _Place) -> bool:
 
 
 def _is_credential(place: _Place) -> bool:
-    return place[:1] == ("redis",) and place[-1] in _CREDENTIALS
+    return place[0] in _WITH_CREDENTIALS and place[-1] in _CREDENTIALS
 
 
 def _problem(reference: re.Match[str], place: _Place) -> str | None:

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from event_count_logger.config.checks import duration, line, list_of, text
-from event_count_logger.config.settings import section, setting, settings_of
+import re
+from dataclasses import field
+
+from event_count_logger.config.checks import Check, Invalid, duration, line, list_of, show
+from event_count_logger.config.credentials import credentials_table, without_password
+from event_count_logger.config.environment import as_written
+from event_count_logger.config.settings import Table, section, setting, settings_of
+
+#: A URL of SQLAlchemy: the database, the driver, and the rest.
+_URL = re.compile(r"(?s)[a-z][a-z0-9_]*(\+[a-z][a-z0-9_]*)?://.*")
+
+#: A URL of SQLite: everything before the path, the path, and the query.
+_SQLITE = re.compile(r"(?s)(sqlite(?:\+[a-z0-9_]+)?://)(?:/([^?]*))?(.*)")
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str):
+        raise Invalid("is not a string")
+    if not _URL.fullmatch(value):
+        shown = show(without_password(str(as_written(value))))
+        raise Invalid(
+            f"{shown} is not a database URL (for example sqlite:///counts.db or "
+            "postgresql+psycopg://ecl@db.example.org/ecl)"
+        )
+    sqlite = _SQLITE.fullmatch(value)
+    if sqlite and sqlite[2] in (None, "", ":memory:"):
+        raise Invalid("is a SQLite database in memory, which ends with the process: name a file")
+    return str(value)
 
 
 @section
 class ExportConfig:
-    """The database that `ecl export` writes finished intervals to."""
+    """The database that `ecl export` writes finished intervals to.
+
+    Attributes:
+        password: Password of the database; None if the URL has it, or if none is needed.
+    """
 
     url: str = setting(
-        text,
+        Check(_url, "a database URL"),
         example="postgresql+psycopg://ecl@db.example.org/ecl",
         repr=False,
         since="2.0",
-        meaning="Address of the database, in the form of SQLAlchemy. A relative path of SQLite is relative "
+        meaning="Address of the database, in the form of SQLAlchemy. The path of a SQLite file is relative "
         "to the configuration.",
-    )
-    password: str | None = setting(
-        text, default=None, repr=False, since="2.0", meaning="Password, if the URL has none."
-    )
-    password_file: str | None = setting(
-        text, default=None, since="2.0", meaning="File with the password, relative to the configuration."
-    )
-    password_env: str | None = setting(
-        text, default=None, since="2.0", meaning="Environment variable with the password."
     )
     groups: tuple[str, ...] | None = setting(
         list_of(line, "a list of groups"),
         default=None,
-        default_text="all groups that keep a history",
+        default_text="all groups that keep a history and are not hidden",
         since="2.0",
         meaning="Groups to export.",
     )
@@ -48,6 +69,25 @@ class ExportConfig:
         since="2.0",
         meaning="Time after which an interval is deleted from the database.",
     )
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def location(self) -> str:
+        """The address of the database for people, without any password."""
+        return without_password(self.url)
 
 
-EXPORT = settings_of(ExportConfig)
+_CREDENTIALS = credentials_table("the database, if the URL has none", "2.0")
+
+EXPORT: Table = {
+    **settings_of(ExportConfig),
+    **{name: entry for name, entry in _CREDENTIALS.items() if name.startswith("password")},
+}
+
+
+def absolute_sqlite(url: str, base: str) -> str:
+    """Returns a URL in which the path of a SQLite file is absolute; any other URL unchanged."""
+    match = _SQLITE.fullmatch(url)
+    if not match or match[2].startswith(("/", "file:")):
+        return url
+    return f"{match[1]}/{base.rstrip('/')}/{match[2]}{match[3]}"

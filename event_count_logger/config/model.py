@@ -19,6 +19,7 @@ from event_count_logger.config.checks import (
     whole_number,
 )
 from event_count_logger.config.choices import choices
+from event_count_logger.config.export import exported_groups
 from event_count_logger.config.export_settings import ExportConfig
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.redis_settings import RedisConfig
@@ -26,6 +27,7 @@ from event_count_logger.config.settings import section, setting, settings_of
 from event_count_logger.config.tail_settings import TailConfig
 from event_count_logger.config.templates import Template
 from event_count_logger.errors import NotConfigured, Problem
+from event_count_logger.intervals import Interval
 
 #: An origin as browsers send it (html.spec.whatwg.org, section "Origins"), and the ports that they leave out.
 _ORIGIN = re.compile(
@@ -157,6 +159,19 @@ class Config:
     def shown_groups(self) -> list[GroupConfig]:
         """The groups that are not hidden."""
         return [group for group in self.groups.values() if not group.hidden]
+
+    @property
+    def exported(self) -> list[tuple[GroupConfig, Interval]]:
+        """The groups and intervals that `ecl export` writes to the database; empty without the section."""
+        if not self.export:
+            return []
+        wanted = self.export.intervals
+        return [
+            (group, interval)
+            for group in exported_groups(self.export, self.groups)
+            for interval in group.intervals
+            if wanted is None or interval.name in wanted
+        ]
 
     @property
     def spool_dirs(self) -> list[Path]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from event_count_logger.config.credentials import readable, take_credentials
 from event_count_logger.config.redis_settings import (
-    CREDENTIALS,
     DEFAULT_PORT,
     NO_EFFECT,
     PASSED_ON,
@@ -21,7 +20,7 @@ from event_count_logger.config.redis_settings import (
     RedisConfig,
     SentinelConfig,
 )
-from event_count_logger.config.report import Place, Report
+from event_count_logger.config.report import Report
 from event_count_logger.config.settings import check_section
 
 _PLACE = ("redis",)
@@ -40,8 +39,8 @@ def check_redis(given: object, report: Report, base: Path) -> RedisConfig:
     options = {key: values.pop(key) for key in (*PASSED_ON, *TLS) if key in values}
     for name in TLS_FILES:
         if name in options:
-            options[name] = str(_readable(options[name], (*_PLACE, name), report, base))
-    options |= _credentials(values, _PLACE, report, base)
+            options[name] = str(readable(options[name], (*_PLACE, name), report, base))
+    options |= take_credentials(values, _PLACE, report, base)
     if "embedded" in values:
         values["embedded"] = base / values["embedded"]
     if "sentinel" in values:
@@ -109,44 +108,5 @@ def _sentinel(given: object, report: Report, base: Path) -> SentinelConfig | Non
     if values is None:
         return None
     # None keeps redis-py from using the credentials of the database: sentinels have users of their own.
-    options = {"username": None, "password": None, **_credentials(values, place, report, base)}
+    options = {"username": None, "password": None, **take_credentials(values, place, report, base)}
     return SentinelConfig(values["nodes"], values["service"], options)
-
-
-def _credentials(values: dict[str, Any], place: Place, report: Report, base: Path) -> dict[str, str]:
-    """Returns user name and password, and removes their settings from `values`."""
-    credentials: dict[str, str] = {}
-    for option in ("username", "password"):
-        given = {name: values.pop(name) for name in CREDENTIALS if name.startswith(option) and name in values}
-        if len(given) > 1:
-            first, second, *_ = given
-            report((*place, second), f"is given beside '{first}': only one of them can be the {option}")
-        for name, value in given.items():
-            found = _credential(name, value, place, report, base)
-            if found is not None:
-                credentials[option] = found
-    return credentials
-
-
-def _credential(name: str, value: Any, place: Place, report: Report, base: Path) -> str | None:
-    if name.endswith("_env"):
-        if value not in os.environ:
-            report((*place, name), "names an environment variable that is not set")
-        return os.environ.get(value)
-    if name.endswith("_file"):
-        path = _readable(value, (*place, name), report, base)
-        try:
-            return path.read_text().removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError):
-            return None
-    return str(value)
-
-
-def _readable(path: Path, place: Place, report: Report, base: Path) -> Path:
-    """Returns the absolute path of a file, and reports one that cannot be read."""
-    absolute = base / path
-    try:
-        absolute.open("rb").close()
-    except OSError as error:
-        report(place, f"{report.shown(place, str(absolute), repr)} cannot be read: {error.strerror}")
-    return absolute

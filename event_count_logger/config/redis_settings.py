@@ -26,6 +26,7 @@ from event_count_logger.config.checks import (
     show,
     text,
 )
+from event_count_logger.config.credentials import credentials_table, without_password
 from event_count_logger.config.environment import FromEnvironment, as_written
 from event_count_logger.config.settings import Setting, Table, section, setting, settings_of
 
@@ -47,11 +48,6 @@ _ADDRESS = re.compile(r"\[?([^\s/@\[\]]+)\]?:([0-9]{1,5})")
 
 #: Options that redis-py takes from the query of a URL. They override no setting beside the URL.
 _IN_URL = ("client_name", "db", "health_check_interval", "protocol", "socket_keepalive")
-
-
-def without_password(url: str) -> str:
-    """Returns a URL without the parts that may be secret: user, password and query."""
-    return re.sub(r"(?s)^(.*//)?.*@", r"\1***@", url).partition("?")[0]
 
 
 def _show(value: object) -> str:
@@ -76,21 +72,6 @@ def _database(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch("[0-9]{1,9}", str(value)):
         raise Mismatch
     return int(str(value))
-
-
-@check("a string")
-def _secret(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Invalid("is not a string: put it in quotes")
-    return str(value)
-
-
-@check("the name of an environment variable")
-def _variable(value: object) -> str:
-    # The message does not show the value: it may be the password itself, put here by mistake.
-    if not isinstance(value, str) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", value):
-        raise Invalid("is not the name of an environment variable")
-    return str(value)
 
 
 @check("a mapping of numbers to numbers")
@@ -308,18 +289,8 @@ def _written(nodes: tuple[Address, ...]) -> str:
     return ", ".join(f"{host}:{port}" for host, port in nodes)
 
 
-#: Ways to give user name and password; the name of a setting begins with that of the option.
-CREDENTIALS: Table = {
-    "username": Setting(_secret, "User name for AUTH.", "1.1"),
-    "username_env": Setting(
-        _variable, "Environment variable with the user name, in place of `username`.", "2.0"
-    ),
-    "password": Setting(_secret, "Password for AUTH.", "1.1"),
-    "password_file": Setting(path, "File with the password, in place of `password`.", "2.0"),
-    "password_env": Setting(
-        _variable, "Environment variable with the password, in place of `password`.", "2.0"
-    ),
-}
+#: Ways to give user name and password.
+CREDENTIALS = credentials_table("AUTH", "1.1")
 
 #: Files for TLS, as options of redis-py's connections.
 TLS_FILES: Table = {
@@ -392,7 +363,4 @@ NO_EFFECT: Table = dict.fromkeys(
 
 REDIS: Table = {**settings_of(RedisConfig), **TLS, **CREDENTIALS, **PASSED_ON, **NO_EFFECT}
 
-SENTINEL: Table = {
-    **settings_of(SentinelConfig),
-    **{name: entry._replace(since="2.0") for name, entry in CREDENTIALS.items()},
-}
+SENTINEL: Table = {**settings_of(SentinelConfig), **credentials_table("AUTH", "2.0")}

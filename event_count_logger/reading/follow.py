@@ -65,11 +65,17 @@ class Follower:
             Rejected: Redis answers with an error, such as that of a key of an unexpected type.
         """
         try:
-            return self._step()
+            return self.read()
         except Unavailable:
             return None, _RETRY_S
 
-    def _step(self) -> tuple[Snapshot | None, float]:
+    def read(self) -> tuple[Snapshot | None, float]:
+        """As `step`, but raises an error while Redis is unavailable.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: See `step`.
+        """
         if self._position is None:
             self._position = self._store.reads.newest_position(self._group, self._interval)
         finished, start, n_finished = self._store.reads.finished_after(

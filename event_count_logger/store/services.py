@@ -34,6 +34,7 @@ class ServiceInfo:
         fault: The current fault of the service, such as an unreachable database; '' without one.
         seen_s: Seconds since its last heartbeat.
         stopped: Whether it has ended regularly.
+        once: Whether it ran once, up to the end of its work.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class ServiceInfo:
     fault: str = ""
     seen_s: float = 0
     stopped: bool = False
+    once: bool = False
 
     @property
     def alive(self) -> bool:
@@ -95,8 +97,9 @@ class Services:
         """
         described = asdict(service)
         del described["seen_s"]
-        if not service.stopped:
-            del described["stopped"]
+        for name in ("stopped", "once"):
+            if not described[name]:
+                del described[name]
         arguments = [service.id, json.dumps(described), _FORGOTTEN_AFTER_S]
         self._client.run("heartbeat", [_key(group)], arguments)
 

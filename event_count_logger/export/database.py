@@ -1,0 +1,238 @@
+"""The database of the export: connections, and the transactions of the exporter.
+
+Each transaction begins with a compare-and-set of the position in `ecl_series`. If another exporter was
+faster, the position differs, and nothing is written. After an error, the position shows whether a transaction
+was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Connection, Text, bindparam, delete, func, insert, select, update
+
+from event_count_logger.config import ExportConfig
+from event_count_logger.export.connection import DatabaseConnection
+from event_count_logger.export.event_text import event_text
+from event_count_logger.export.faults import DatabaseUnusable
+from event_count_logger.export.schema import COUNTS, INTERVALS, SERIES, NewerSchema, migrate
+from event_count_logger.reading.reader import Snapshot
+from event_count_logger.store import HistoryPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The exported intervals of one length of a group, as a row of `ecl_series`.
+
+    Attributes:
+        id: Its ID in the database.
+        position: Position of the last exported interval in the history of Redis.
+        last_number: Number of exported intervals, also of those that were deleted since.
+        restarts: Number of times that the history in Redis began anew.
+    """
+
+    id: int
+    position: str
+    last_number: int
+    restarts: int
+
+    def after(self, snapshots: Sequence[Snapshot]) -> Series:
+        """Returns the series after the export of further intervals."""
+        first, last = (HistoryPosition.parse(_position(each)) for each in (snapshots[0], snapshots[-1]))
+        is_restarted = first <= HistoryPosition.parse(self.position)
+        return replace(
+            self,
+            position=str(last),
+            last_number=self.last_number + len(snapshots),
+            restarts=self.restarts + is_restarted,
+        )
+
+
+def _position(snapshot: Snapshot) -> str:
+    assert snapshot.position is not None, "intervals of the history have positions"
+    return snapshot.position
+
+
+class Database:
+    """The tables of one database. For one thread at a time."""
+
+    def __init__(self, config: ExportConfig) -> None:
+        """Does not connect.
+
+        Raises:
+            DatabaseUnusable: The URL is invalid, or its driver is not installed.
+        """
+        self._connection = DatabaseConnection(config)
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens a new one."""
+        self._connection.close()
+
+    def prepare(self) -> None:
+        """Create the tables, or bring them to the current version.
+
+        Raises:
+            DatabaseFault: No success.
+            DatabaseUnusable: A newer version of this package has made the tables.
+        """
+        try:
+            with self._connection.transaction() as connection:
+                migrate(connection)
+        except NewerSchema as error:
+            raise DatabaseUnusable(self._connection.location, error) from error
+
+    def series(self, group: str, interval: str) -> Series:
+        """Returns a series, which begins now if it does not exist.
+
+        Raises:
+            DatabaseFault: No success.
+        """
+        wanted = {"group_name": group, "interval_name": interval}
+        with self._connection.transaction() as connection:
+            found = _find_series(connection, wanted)
+            if found is None:
+                begin = {**wanted, "position": str(HistoryPosition(0)), "last_number": 0, "restarts": 0}
+                connection.execute(insert(SERIES).values(**begin))
+                found = _find_series(connection, wanted)
+        assert found is not None
+        return found
+
+    def append(self, series: Series, snapshots: Sequence[Snapshot]) -> Series | None:
+        """Write finished intervals and the position of the last one, in one transaction.
+
+        Returns:
+            The series after it; None if another exporter was faster, and nothing was written.
+
+        Raises:
+            DatabaseFault: Perhaps nothing was written; `series` shows it.
+        """
+        after = series.after(snapshots)
+        with self._connection.transaction() as connection:
+            if not _move(connection, series, after):
+                return None
+            self._write(connection, series, after, snapshots)
+        return after
+
+    def _write(
+        self, connection: Connection, series: Series, after: Series, snapshots: Sequence[Snapshot]
+    ) -> None:
+        numbered = list(enumerate(snapshots, series.last_number + 1))
+        if after.restarts:  # a restored history may contain exported intervals
+            numbered = [each for each in numbered if not self._is_exported(connection, series, each[1])]
+        if numbered:
+            rows = [self._interval_row(after, number, snapshot) for number, snapshot in numbered]
+            connection.execute(insert(INTERVALS), rows)
+            self._write_counts(connection, series, rows, [snapshot for _, snapshot in numbered])
+
+    def _interval_row(self, series: Series, number: int, snapshot: Snapshot) -> dict[str, Any]:
+        return {
+            "series_id": series.id,
+            "number": number,
+            "started_at": self._connection.time(snapshot.start),
+            "ended_at": self._connection.time(snapshot.end),
+            "span_s": snapshot.span_s or 0.0,
+            "missed_before": snapshot.missed,
+            "restarts": series.restarts,
+            "position": snapshot.position,
+        }
+
+    def _write_counts(
+        self,
+        connection: Connection,
+        series: Series,
+        rows: Sequence[Mapping[str, Any]],
+        snapshots: Sequence[Snapshot],
+    ) -> None:
+        counts = [
+            (row["number"], row["started_at"], event_text(event_id), count)
+            for row, snapshot in zip(rows, snapshots, strict=True)
+            for event_id, count in snapshot.counts.items()
+        ]
+        if not counts:
+            return
+        if self._connection.dialect == "postgresql":
+            arrays = dict(zip(_COLUMNS, map(list, zip(*counts, strict=True)), strict=True))
+            connection.execute(_INSERT_ARRAYS, {"series_id": series.id, **arrays})
+        else:
+            values = [{"series_id": series.id, **dict(zip(_COLUMNS, each, strict=True))} for each in counts]
+            connection.execute(insert(COUNTS), values)
+
+    def _is_exported(self, connection: Connection, series: Series, snapshot: Snapshot) -> bool:
+        """Returns whether an interval with the same position, span and counts is in the database."""
+        same = select(INTERVALS.c.number).where(
+            INTERVALS.c.series_id == series.id,
+            INTERVALS.c.position == snapshot.position,
+            INTERVALS.c.started_at == self._connection.time(snapshot.start),
+        )
+        counts = {event_text(event_id): count for event_id, count in snapshot.counts.items()}
+        return any(
+            counts == _counts_of(connection, series, number) for number in connection.execute(same).scalars()
+        )
+
+    def delete_before(self, series: Series, time_s: float, most: int) -> int:
+        """Delete some intervals that ended before a time, with their counts; return their number.
+
+        Raises:
+            DatabaseFault: No success.
+        """
+        time = self._connection.time(time_s)
+        old = (
+            select(INTERVALS.c.number)
+            .where(
+                INTERVALS.c.series_id == series.id, INTERVALS.c.started_at < time, INTERVALS.c.ended_at < time
+            )
+            .order_by(INTERVALS.c.started_at)
+            .limit(most)
+        )
+        with self._connection.transaction() as connection:
+            numbers = list(connection.execute(old).scalars())
+            for table in (COUNTS, INTERVALS) if numbers else ():
+                connection.execute(
+                    delete(table).where(table.c.series_id == series.id, table.c.number.in_(numbers))
+                )
+        return len(numbers)
+
+
+#: Columns that differ between the rows of a transaction.
+_COLUMNS = ("number", "started_at", "event", "count")
+
+#: Inserts the rows of four arrays in one statement.
+_INSERT_ARRAYS = insert(COUNTS).from_select(
+    ["series_id", *_COLUMNS],
+    select(
+        bindparam("series_id", type_=COUNTS.c.series_id.type),
+        func.unnest(bindparam("number", type_=ARRAY(BigInteger))),
+        func.unnest(bindparam("started_at", type_=ARRAY(COUNTS.c.started_at.type))),
+        func.unnest(bindparam("event", type_=ARRAY(Text))),
+        func.unnest(bindparam("count", type_=ARRAY(BigInteger))),
+    ),
+)
+
+
+def _find_series(connection: Connection, wanted: Mapping[str, str]) -> Series | None:
+    columns = (SERIES.c.id, SERIES.c.position, SERIES.c.last_number, SERIES.c.restarts)
+    found = connection.execute(select(*columns).filter_by(**wanted)).one_or_none()
+    return Series(*found) if found else None
+
+
+def _move(connection: Connection, before: Series, after: Series) -> bool:
+    """Move the position of a series; return False if it is no longer the expected one."""
+    statement = (
+        update(SERIES)
+        .where(
+            SERIES.c.id == before.id,
+            SERIES.c.position == before.position,
+            SERIES.c.last_number == before.last_number,
+        )
+        .values(position=after.position, last_number=after.last_number, restarts=after.restarts)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def _counts_of(connection: Connection, series: Series, number: int) -> dict[str, int]:
+    statement = select(COUNTS.c.event, COUNTS.c.count).where(
+        COUNTS.c.series_id == series.id, COUNTS.c.number == number
+    )
+    return dict(connection.execute(statement).tuples().all())
