@@ -56,12 +56,10 @@ class Postgres:
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         words = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        self._process = subprocess.Popen(
-            self._command("postgres", "-D", self._data, *words),
-            stdout=subprocess.DEVNULL,
-            stderr=(self.directory / "log").open("ab"),
-            cwd="/",
-        )
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command("postgres", "-D", self._data, *words), stdout=log, stderr=log, cwd="/"
+            )
         wait_until(self._answers, what="PostgreSQL starts")
 
     def kill(self) -> None:

@@ -21,10 +21,17 @@ class Finishing:
         self.total: Counter[str] = Counter()
         self.n = 0
         self._store = store
-        self._now = begin
         self._position = 0
-        for shard in group.shards:
-            self._store.rotation.rotate(shard, self._interval, begin)
+        self._begin(begin)
+
+    def _begin(self, begin: float) -> None:
+        self._now_ms = round(begin * 1000)
+        for shard in self.group.shards:
+            self._store.rotation.rotate(shard, self._interval, self._now)
+
+    @property
+    def _now(self) -> float:
+        return (self._now_ms + 0.5) / 1000  # the store cuts it to milliseconds
 
     @property
     def _interval(self) -> Interval:
@@ -39,7 +46,7 @@ class Finishing:
         assert done.outcome == "applied", done
         self._position += 1
         self.total.update(counts)
-        self._now += n_merged * self._interval.length_s
+        self._now_ms += n_merged * self._interval.length_ms
         for each in self.group.shards:
             self._store.rotation.rotate(each, self._interval, self._now)
         self.n += 1
@@ -48,6 +55,4 @@ class Finishing:
         """Go on after the data of Redis was lost."""
         self.n = self._position = 0
         self.total.clear()
-        self._now = begin
-        for shard in self.group.shards:
-            self._store.rotation.rotate(shard, self._interval, begin)
+        self._begin(begin)

@@ -19,9 +19,9 @@ from event_count_logger.export.database import Database, Series
 from event_count_logger.export.faults import DatabaseFault
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log, counted
-from event_count_logger.reading.follow import Follower
+from event_count_logger.reading.follow import After, Follower
 from event_count_logger.reading.reader import Snapshot
-from event_count_logger.store import Store
+from event_count_logger.store import HistoryPosition, Store
 
 #: Limits of one transaction, which also limit the memory: intervals, and counts.
 _MOST_INTERVALS, _MOST_COUNTS = 100, 10_000
@@ -90,15 +90,24 @@ class SeriesExport:
         snapshots, wait_s = read_batch(self._follower)
         if snapshots:
             self._write(self._series, snapshots)
+        elif self.group.n_shards > 1 and self._has_begun_anew(self._series):
+            self._follower = self._followed_from(0)
+            wait_s = 0
         self.rejection = None
         return wait_s
+
+    def _has_begun_anew(self, series: Series) -> bool:
+        """Returns whether the history ends before the position; a follower sees that only without shards."""
+        newest = self._store.reads.history(self.group, self.interval, 1)
+        return bool(newest) and newest[0].position < HistoryPosition.parse(series.position)
 
     def _begin(self) -> None:
         self._series = self._database.series(self.group.name, self.interval.name)
         self.position = self._series.position
-        self._follower = Follower(
-            self._store, self.group, self.interval, 0 if self.position == "0-0" else self.position
-        )
+        self._follower = self._followed_from(0 if self.position == str(HistoryPosition(0)) else self.position)
+
+    def _followed_from(self, position: After) -> Follower:
+        return Follower(self._store, self.group, self.interval, position)
 
     def _write(self, series: Series, snapshots: Sequence[Snapshot]) -> None:
         after = self._database.append(series, snapshots)

@@ -80,10 +80,11 @@ INTERVALS = Table(
 COUNTS = Table(
     "ecl_counts",
     _METADATA,
+    # In the order of the primary key, which finds all events in a range of time.
     Column("series_id", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", _TIME, primary_key=True, autoincrement=False),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("event", _NAME, primary_key=True),
-    Column("started_at", _TIME, nullable=False),
     Column("count", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -128,7 +129,7 @@ def _create(connection: Connection) -> None:
 STEPS: Sequence[Callable[[Connection], None]] = (_create,)
 
 
-def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]] = STEPS) -> None:
+def migrate(connection: Connection) -> None:
     """Bring the tables to the current version, in the transaction of a connection.
 
     Raises:
@@ -137,14 +138,15 @@ def migrate(connection: Connection, steps: Sequence[Callable[[Connection], None]
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     version = _version(connection)
-    if version > len(steps):
-        raise NewerSchema(f"its tables have version {version}, and this program knows up to {len(steps)}")
-    for step in steps[version:]:
+    newest = len(STEPS)
+    if version > newest:
+        raise NewerSchema(f"its tables have version {version}, and this program knows up to {newest}")
+    for step in STEPS[version:]:
         step(connection)
-    if not version and steps:
-        connection.execute(VERSION_TABLE.insert().values(version=len(steps)))
-    elif version < len(steps):
-        connection.execute(VERSION_TABLE.update().values(version=len(steps)))
+    if not version:
+        connection.execute(VERSION_TABLE.insert().values(version=newest))
+    elif version < newest:
+        connection.execute(VERSION_TABLE.update().values(version=newest))
 
 
 def _version(connection: Connection) -> int:

@@ -82,24 +82,26 @@ class Follower:
             self._group, self._interval, self._position
         )
         if finished is None:
-            if self._position.number and self._position.number != n_finished:
-                self._check_for_restart()
+            if self._position.number and self._position.number != n_finished and self._has_restarted():
+                return None, 0
             return None, self._wait_s(start)
         missed = _missed(self._position, finished, n_finished, self._interval)
         self._position = finished.position
         return finished_snapshot(self._group, self._interval, finished, missed), 0
 
-    def _check_for_restart(self) -> None:
-        """Move to the beginning of a history that was restarted.
+    def _has_restarted(self) -> bool:
+        """Move to the beginning of the history if it was restarted, and return whether it was.
 
         Intervals have finished, and none is later than the cursor. That happens when the clock of Redis was
         ahead, and Redis then lost the history.
         """
         assert self._position
         newest = self._store.reads.newest_position(self._group, self._interval)
-        if 0 < newest.time_ms < self._position.time_ms:
-            numbers_continue = newest.number > self._position.number
-            self._position = HistoryPosition(0, self._position.number if numbers_continue else 0)
+        if not 0 < newest.time_ms < self._position.time_ms:
+            return False
+        numbers_continue = newest.number > self._position.number
+        self._position = HistoryPosition(0, self._position.number if numbers_continue else 0)
+        return True
 
     def _wait_s(self, start: float | None) -> float:
         """Returns the seconds to wait for the end of the current interval; they grow while it is late."""
