@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from event_count_logger.config import GroupConfig
+from event_count_logger.errors import Unavailable
 from event_count_logger.intervals import Interval
 from event_count_logger.store import Store
+
+T = TypeVar("T")
 
 #: The start of the first interval, Unix seconds: 2023-11-14 22:13:30 UTC.
 BEGIN = 1_700_000_010
@@ -38,17 +44,17 @@ class Finishing:
         return self.group.intervals[0]
 
     def finish(self, counts: Mapping[str, int], n_merged: int = 1) -> None:
-        """Count, and end the interval; with `n_merged`, some intervals late."""
+        """Count, and end the interval; with `n_merged`, some intervals late. Repeats what Redis did not answer."""
         source = f"source {self._position % 7}"
         shard = self.group.shard_of(source)
         at = self._position // 7
-        done = self._store.commits.commit(shard, source, at, at + 1, counts, self._now)
-        assert done.outcome == "applied", done
+        done = _repeat(lambda: self._store.commits.commit(shard, source, at, at + 1, counts, self._now))
+        assert done.outcome in ("applied", "duplicate"), done
         self._position += 1
         self.total.update(counts)
         self._now_ms += n_merged * self._interval.length_ms
         for each in self.group.shards:
-            self._store.rotation.rotate(each, self._interval, self._now)
+            _repeat(partial(self._store.rotation.rotate, each, self._interval, self._now))
         self.n += 1
 
     def begin_anew(self, begin: float) -> None:
@@ -56,3 +62,11 @@ class Finishing:
         self.n = self._position = 0
         self.total.clear()
         self._begin(begin)
+
+
+def _repeat(request: Callable[[], T]) -> T:
+    while True:
+        try:
+            return request()
+        except Unavailable:
+            time.sleep(0.05)

@@ -20,7 +20,7 @@ def print_metrics(
     Raises:
         StoreError: A group could not be read, and is not on the page.
     """
-    scrape = Scraper(groups, store).scrape()
+    scrape = Scraper(groups, store, config.exported).scrape()
     alerts = examine_if_up(config, store, groups) if scrape.up else []
     print(openmetrics.render(scrape, version("event-count-logger"), in_openmetrics, alerts), end="")
     if scrape.faults:

@@ -34,22 +34,24 @@ class _Status(Plugin):
 @click.option("--nagios", is_flag=True, help="Print one line, and exit, as a plugin of Nagios or Icinga.")
 @with_version
 def status(config_file: str, as_json: bool, nagios: bool) -> None:
-    """Show the masters, rotations and sources of CONFIG, and this machine's counting processes.
+    """Show the masters, rotations, exports and sources of CONFIG, and this machine's counting processes.
 
     Run the command as the user who counts: it shows only the processes of its own user.
 
     The last line begins with OK, or with the worst fault: OVERDUE (a rotation is late), NOT STARTED (no
     master has started an interval yet), NO MASTER (the last one has stopped or was killed), UNROTATED
-    (processes count in an interval that no master ends), UNSENT (a process has not sent its counts in time),
-    UNRECOVERED (spool files of killed processes), UNREADABLE (spool directory).
+    (processes count in an interval that no master ends), NOT EXPORTED (no exporter runs), BEHIND (an export
+    is late by more than a minute, or the database has a fault), UNSENT (a process has not sent its counts in
+    time), UNRECOVERED (spool files of killed processes), UNREADABLE (spool directory).
     Faults of hidden groups count, but hidden groups are not listed.
 
     A process sends its counts within `sync_interval`, or before the shortest interval ends. It is late 5 s
     after that. The command waits up to 5 s for late processes, and for the recovery of spool files of this
     Redis. Spool files for another Redis are no fault: they may belong to another configuration.
 
-    With --nagios, faults of this machine (UNSENT, UNRECOVERED, UNREADABLE) are WARNING: its counts are late,
-    but kept. All other faults are CRITICAL: new counts cannot be read. Any error is UNKNOWN.
+    With --nagios, faults of this machine (UNSENT, UNRECOVERED, UNREADABLE) and of the export (NOT EXPORTED,
+    BEHIND) are WARNING: counts are late, but kept. All other faults are CRITICAL: new counts cannot be read.
+    Any error is UNKNOWN.
 
     Masters of version 1.1, and `ecl_master --once`, have no heartbeat: their rotations show that they run.
 
@@ -82,7 +84,8 @@ def _examine(config: Config) -> tuple[examination.Status | None, MachineStatus, 
     """Returns the status of Redis if known, that of this machine, the exit status and a summary."""
     machine = examine_machine(config)
     try:
-        found = examination.examine(config, Store(config.redis))
+        store = Store(config.redis)
+        found = examination.with_services(examination.examine(config, store), config, store)
     except StoreError as error:
         answered = isinstance(error, Rejected | ConnectionRejected | NotServing | NotYet)
         state = "REFUSED" if answered else "UNREACHABLE"

@@ -10,9 +10,14 @@ from dataclasses import dataclass, replace
 
 from event_count_logger.config import GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError, Unavailable
+from event_count_logger.intervals import Interval
+from event_count_logger.reading.exports import ExportStatus, export_status, exporters_of
 from event_count_logger.reading.reader import Reader, Snapshot, Totals
 from event_count_logger.reading.rotation_wait import read_once_rotated
 from event_count_logger.store import Store
+
+#: Groups and intervals that are exported, as in `Config.exported`.
+Exported = Iterable[tuple[GroupConfig, Interval]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class GroupMetrics:
         lasts: The last finished interval of each length, with the counts of all known events.
         n_masters: Number of masters of the group with a recent heartbeat.
         open_sessions: Number of sessions that have neither ended nor expired; None if it has no sessions.
+        exports: Status of its exported intervals.
     """
 
     group: str
@@ -34,6 +40,7 @@ class GroupMetrics:
     lasts: Sequence[Snapshot]
     n_masters: int
     open_sessions: int | None = None
+    exports: Sequence[ExportStatus] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,16 @@ class Scrape:
 class Scraper:
     """A thread-safe reader of metrics that counts errors over all scrapes."""
 
-    def __init__(self, groups: Iterable[GroupConfig], store: Store) -> None:
-        self._groups = tuple(groups)
+    def __init__(self, groups: Iterable[GroupConfig], store: Store, exported: Exported = ()) -> None:
+        self.use(groups, exported)
         self._store = store
         self._n_errors = 0
         self._counting = threading.Lock()
 
-    def use(self, groups: Iterable[GroupConfig]) -> None:
-        """Replace the groups."""
+    def use(self, groups: Iterable[GroupConfig], exported: Exported = ()) -> None:
+        """Replace the groups, and the intervals that are exported."""
         self._groups = tuple(groups)
+        self._exported = tuple(exported)
 
     def scrape(self) -> Scrape:
         """Read all groups; leave out those for which Redis rejects the request."""
@@ -84,7 +92,8 @@ class Scraper:
                 self._store.servers.ping()
             for group in self._groups:
                 try:
-                    groups.append(collect(group, self._store))
+                    intervals = [interval for other, interval in self._exported if other is group]
+                    groups.append(collect(group, self._store, intervals))
                 except (Rejected, NotYet) as error:
                     faults.append(error)
         except Unavailable as error:
@@ -92,8 +101,8 @@ class Scraper:
         return True, groups, faults
 
 
-def collect(group: GroupConfig, store: Store) -> GroupMetrics:
-    """Read the metrics of one group.
+def collect(group: GroupConfig, store: Store, exported: Sequence[Interval] = ()) -> GroupMetrics:
+    """Read the metrics of one group, and of its exported intervals.
 
     Raises:
         StoreError: Redis does not answer, or rejects the request.
@@ -106,7 +115,9 @@ def collect(group: GroupConfig, store: Store) -> GroupMetrics:
     ]
     n_masters = sum(master.alive for master in store.masters.of(group))
     open_sessions = store.reads.open_sessions(group) if group.sessions else None
-    return GroupMetrics(group.name, totals, created, lasts, n_masters, open_sessions)
+    exporters = exporters_of(group, store) if exported else []
+    exports = [export_status(group, interval, exporters, store) for interval in exported]
+    return GroupMetrics(group.name, totals, created, lasts, n_masters, open_sessions, exports)
 
 
 def _filled(snapshot: Snapshot, known: Sequence[str]) -> Snapshot:

@@ -1,14 +1,15 @@
-"""Status of the masters and of the rotation of all groups, as Redis shows it."""
+"""Status of the masters, the rotation of all groups and the services, as Redis shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.reading.exports import ExportStatus, examine_exports
 from event_count_logger.reading.reader import Reader, is_overdue
 from event_count_logger.reading.unrotated import Unrotated, find_unrotated
-from event_count_logger.store import MASTER_ALIVE_S, MasterInfo, Store
+from event_count_logger.store import MASTER_ALIVE_S, MasterInfo, ServiceInfo, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,16 @@ class Status:
         intervals: All intervals, in the order of the configuration.
         groups: All groups, in the order of the configuration.
         unrotated: Intervals that processes count in, and no master ends.
+        services: The services that are alive or have ended lately, each once, the oldest first.
+        exports: All exported intervals, in the order of the configuration.
     """
 
     masters: Sequence[MasterInfo]
     intervals: Sequence[IntervalStatus]
     groups: Sequence[GroupStatus]
     unrotated: Sequence[Unrotated] = ()
+    services: Sequence[ServiceInfo] = ()
+    exports: Sequence[ExportStatus] = ()
 
     @property
     def overdue(self) -> list[IntervalStatus]:
@@ -93,9 +98,20 @@ class Status:
         return [group for group in self.groups if not group.has_master]
 
     @property
+    def not_exported(self) -> list[ExportStatus]:
+        """The intervals to export that no exporter takes care of."""
+        return [export for export in self.exports if not export.is_cared_for]
+
+    @property
+    def late_exports(self) -> list[ExportStatus]:
+        """The intervals whose export is late although an exporter takes care of them."""
+        return [export for export in self.exports if export.is_cared_for and export.is_late]
+
+    @property
     def is_ok(self) -> bool:
-        """True if all intervals are rotated, as Redis shows it."""
-        return not (self.overdue or self.not_started or self.abandoned or self.unrotated)
+        """True if all intervals are rotated and exported, as Redis shows it."""
+        rotation = self.overdue or self.not_started or self.abandoned or self.unrotated
+        return not (rotation or self.not_exported or self.late_exports)
 
 
 def examine(config: Config, store: Store) -> Status:
@@ -120,6 +136,16 @@ def examine(config: Config, store: Store) -> Status:
         groups.append(GroupStatus(group.name, store.sources.count(group), has_master, gone_s, group.hidden))
         unrotated += find_unrotated(group, store)
     return Status(sorted(masters.values(), key=lambda master: master.since), intervals, groups, unrotated)
+
+
+def with_services(status: Status, config: Config, store: Store) -> Status:
+    """Returns a status with the parts about services.
+
+    Raises:
+        StoreError: Redis does not answer.
+    """
+    services, exports = examine_exports(config, store)
+    return replace(status, services=services, exports=exports)
 
 
 def _intervals(group: GroupConfig, store: Store) -> list[IntervalStatus]:

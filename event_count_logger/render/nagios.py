@@ -23,13 +23,14 @@ class State(IntEnum):
     """Exit statuses of plugins."""
 
     OK = 0
-    WARNING = 1  #: counts of this machine are late, but kept; or an alert of severity `warning` fires
+    WARNING = 1  #: counts of this machine, or in a database, are late, but kept; or a `warning` fires
     CRITICAL = 2  #: counts of all machines do not become readable; or an alert of severity `critical` fires
     UNKNOWN = 3  #: wrong usage or configuration; or an alert is unknown
 
 
-#: Faults of one machine, whose counts are kept in files. Any other fault stops the rotation, or all reading.
-_WARNINGS = ("UNSENT", "UNRECOVERED", "UNREADABLE")
+#: Faults of the export, whose intervals stay in Redis, and of one machine, whose counts stay in files. Any
+#: other fault stops the rotation, or all reading.
+_WARNINGS = ("NOT EXPORTED", "BEHIND", "UNSENT", "UNRECOVERED", "UNREADABLE")
 
 #: Most characters of the text. NRPE 2 drops what is behind the first 1024 bytes, including the values.
 _LONGEST = 600

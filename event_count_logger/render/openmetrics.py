@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from event_count_logger import keys
 from event_count_logger.alerts.status import AlertStatus
+from event_count_logger.reading.exports import ExportStatus
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.reading.scrape import GroupMetrics, Scrape
 from event_count_logger.render.numbers import plain, thousandths
@@ -127,6 +128,7 @@ def _families(scrape: Scrape, version: str) -> Iterator[_Family]:
         _of_totals(scrape.groups, _events),
     )
     yield _Family("ecl_values", "histogram", "Numbers in lines of log files.", _histograms(scrape.groups))
+    yield from _families_of_exports([export for group in scrape.groups for export in group.exports])
     yield from _families_of_sessions([group for group in scrape.groups if group.open_sessions is not None])
 
 
@@ -142,6 +144,27 @@ def _alerts(alerts: Iterable[AlertStatus]) -> _Family:
 def _state(alert: AlertStatus) -> str:
     rule = alert.rule
     return f'{{alert="{escaped(rule.name)}",group="{rule.group}"}} {int(alert.state == "firing")}'
+
+
+def _families_of_exports(exports: Sequence[ExportStatus]) -> Iterator[_Family]:
+    yield _Family(
+        "ecl_exporters",
+        "gauge",
+        "Exporters with a recent heartbeat.",
+        [f"{_interval(export)}}} {export.n_exporters}" for export in exports],
+    )
+    yield _Family(
+        "ecl_export_behind_intervals",
+        "gauge",
+        "Finished intervals that are not in the database.",
+        [f"{_interval(each)}}} {each.behind}" for each in exports if each.behind is not None],
+    )
+    yield _Family(
+        "ecl_export_waiting_seconds",
+        "gauge",
+        "Seconds since the end of the oldest finished interval that is not in the database.",
+        [f"{_interval(export)}}} {plain(export.waiting_s)}" for export in exports],
+    )
 
 
 def _families_of_sessions(groups: Sequence[GroupMetrics]) -> Iterator[_Family]:
@@ -244,7 +267,7 @@ def _events_of_sessions(counts: _Counts) -> Iterable[str]:
     return dict.fromkeys(map(keys.event_of_sessions, events))
 
 
-def _interval(last: Snapshot) -> str:
+def _interval(last: Snapshot | ExportStatus) -> str:
     """Returns the first labels of each metric of an interval; these names need no escaping."""
     return f'{{group="{last.group}",interval="{last.interval}"'
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from event_count_logger.logs import counted
+from event_count_logger.reading.exports import ExportStatus
 from event_count_logger.reading.local_reader import UndeliveredFile
 from event_count_logger.reading.local_status import MachineStatus, StuckProcess
 from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status
@@ -17,7 +18,7 @@ Fault = tuple[str, str]
 
 def faults(status: Status, machine: MachineStatus | None = None) -> list[Fault]:
     """Returns all faults, the worst first, without the names of hidden groups."""
-    return [*_of_redis(status), *(_of_machine(machine) if machine else ())]
+    return [*_of_redis(status), *_of_exports(status), *(_of_machine(machine) if machine else ())]
 
 
 def summary(status: Status, machine: MachineStatus | None = None) -> str:
@@ -39,6 +40,14 @@ def _of_redis(status: Status) -> Iterator[Fault]:
         yield "NO MASTER", f"{_abandoned(status.abandoned)} (start ecl_master)"
     if status.unrotated:
         yield "UNROTATED", _unrotated(status.unrotated)
+
+
+def _of_exports(status: Status) -> Iterator[Fault]:
+    if status.not_exported:
+        intervals = _exported(status.not_exported, status)
+        yield "NOT EXPORTED", f"no exporter of {intervals} has a heartbeat (start ecl export)"
+    if status.late_exports:
+        yield "BEHIND", _late(status.late_exports, status)
 
 
 def _of_machine(machine: MachineStatus) -> Iterator[Fault]:
@@ -68,6 +77,18 @@ def _intervals(faulty: Sequence[IntervalStatus], status: Status) -> str:
         n_shown = sum(not interval.hidden for interval in status.intervals)
         parts.insert(0, f"{len(faulty) - hidden} of {counted(n_shown, 'interval')}")
     return " and ".join(parts)
+
+
+def _late(exports: Sequence[ExportStatus], status: Status) -> str:
+    longest_s = max(export.waiting_s for export in exports)
+    waiting = f" late by up to {duration(longest_s)}" if longest_s else ""
+    reasons = sorted({export.fault for export in exports if export.fault})
+    return ": ".join([f"export of {_exported(exports, status)}{waiting}", *reasons])
+
+
+def _exported(faulty: Sequence[ExportStatus], status: Status) -> str:
+    """Returns the number of exported intervals out of all."""
+    return f"{len(faulty)} of {counted(len(status.exports), 'interval')}"
 
 
 def _abandoned(groups: Sequence[GroupStatus]) -> str:

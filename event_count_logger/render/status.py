@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 from event_count_logger.logs import counted
+from event_count_logger.reading.exports import ExportStatus
 from event_count_logger.reading.local_reader import UndeliveredFile
 from event_count_logger.reading.local_status import MachineStatus, StuckProcess
 from event_count_logger.reading.status import GroupStatus, IntervalStatus, Status, by_group
 from event_count_logger.reading.unrotated import Unrotated
 from event_count_logger.render import table
 from event_count_logger.render.phrases import duration, size, utc
-from event_count_logger.store import MasterInfo
+from event_count_logger.store import MasterInfo, ServiceInfo
 
 #: Rows of the table of undelivered files, at most; JSON has all files.
 _MOST_FILES = 20
@@ -37,7 +38,10 @@ def render(
     """
     tables = []
     if status:
-        tables += [_masters(status), _intervals(status), _sources(status)]
+        tables += [_masters(status), _intervals(status)]
+        tables += [_services(status)] if status.services else []
+        tables += [_exports(status)] if _shown_exports(status) else []
+        tables.append(_sources(status))
     if machine is not None:
         tables.append(_groups(machine))
         stuck = [process for process in machine.stuck if process.group not in hidden]
@@ -60,6 +64,8 @@ def as_json(
         "hidden_overdue": status and sum(interval.hidden for interval in status.overdue),
         "unrotated": status and [_unrotated_object(each) for each in status.unrotated if not each.hidden],
         "hidden_unrotated": status and sum(each.hidden for each in status.unrotated),
+        "services": status and [_service_object(service) for service in status.services],
+        "exports": status and [_export_object(export) for export in _shown_exports(status)],
         "groups": status and [_group_object(group) for group in status.groups if not group.hidden],
         "machine": machine and [asdict(group) for group in machine.groups],
         "stuck": machine and [asdict(process) for process in machine.stuck if process.group not in hidden],
@@ -74,6 +80,24 @@ def _master_object(master: MasterInfo) -> dict[str, Any]:
     left_out = ("intervals", "shards")
     fields = {name: value for name, value in asdict(master).items() if name not in left_out}
     return fields | {"alive": master.alive}
+
+
+def _service_object(service: ServiceInfo) -> dict[str, Any]:
+    # A service may have different positions in each group.
+    fields = {name: value for name, value in asdict(service).items() if name != "positions"}
+    return fields | {"alive": service.alive}
+
+
+def _export_object(export: ExportStatus) -> dict[str, Any]:
+    return {
+        "group": export.group,
+        "interval": export.interval,
+        "exporters": export.n_exporters,
+        "exported_until": export.exported_until,
+        "behind": export.behind,
+        "waiting_s": export.waiting_s,
+        "late": export.is_late,
+    }
 
 
 def _interval_object(interval: IntervalStatus) -> dict[str, Any]:
@@ -142,8 +166,41 @@ def _masters(status: Status) -> str:
     return "masters:\n" + table.render(("host", "pid", "version", "since", "state"), rows)
 
 
-def _life(master: MasterInfo) -> str:
-    return "alive" if master.alive else "stopped" if master.stopped else "gone"
+def _life(process: MasterInfo | ServiceInfo) -> str:
+    return "alive" if process.alive else "stopped" if process.stopped else "gone"
+
+
+def _services(status: Status) -> str:
+    rows = [
+        (
+            service.kind,
+            service.host,
+            service.pid,
+            service.version,
+            utc(int(service.since)),
+            ": ".join(
+                [f"{_life(service)}, seen {duration(service.seen_s)} ago", *filter(None, [service.fault])]
+            ),
+        )
+        for service in status.services
+    ]
+    return "services:\n" + table.render(("kind", "host", "pid", "version", "since", "state"), rows)
+
+
+def _shown_exports(status: Status) -> list[ExportStatus]:
+    return [export for export in status.exports if not export.hidden]
+
+
+def _exports(status: Status) -> str:
+    rows = [(each.group, each.interval, _export_state(each)) for each in _shown_exports(status)]
+    return "export:\n" + table.render(("group", "interval", "state"), rows)
+
+
+def _export_state(export: ExportStatus) -> str:
+    until = f"up to {utc(export.exported_until)}" if export.exported_until else "nothing yet"
+    behind = "unknown" if export.behind is None else f"{export.behind:,}"
+    late = f", {behind} behind, waiting for {duration(export.waiting_s)}" if export.waiting_s else ""
+    return f"{until}{late}"
 
 
 def _intervals(status: Status) -> str:

@@ -32,12 +32,13 @@ class Heartbeats:
         self._has_warned = False
 
     def beat_if_due(self, positions: Positions, fault: str) -> None:
-        """Record the heartbeat in all groups, about every 5 s, and at once if the fault has changed."""
-        if time.monotonic() < self._due_at and fault == self._info.fault:
+        """Record the heartbeat about every 5 s, and at once if the fault or the groups have changed."""
+        named = {group.name: group for group in positions}
+        is_news = fault != self._info.fault or named.keys() != self._announced.keys()
+        if time.monotonic() < self._due_at and not is_news:
             return
         self._due_at = time.monotonic() + _HEARTBEAT_S
         self._info = replace(self._info, fault=fault)
-        named = {group.name: group for group in positions}
         self._stop_in([group for name, group in self._announced.items() if name not in named], {})
         self._announced = named
         for group in positions:

@@ -75,14 +75,14 @@ class Queries:
         self._store = store
         self._reader = Reader(store)
         self._shown = {group.name: group for group in config.shown_groups}
-        self._scraper = Scraper(config.shown_groups, store)
+        self._scraper = Scraper(config.shown_groups, store, config.exported)
         self._single_flight = SingleFlight()
 
     def use(self, config: Config) -> None:
         """Use another configuration."""
         self._config = config
         self._shown = {group.name: group for group in config.shown_groups}
-        self._scraper.use(config.shown_groups)
+        self._scraper.use(config.shown_groups, config.exported)
 
     def group(self, name: str) -> GroupConfig:
         """Returns the group of that name.
