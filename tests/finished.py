@@ -44,7 +44,7 @@ class Finishing:
         return self.group.intervals[0]
 
     def finish(self, counts: Mapping[str, int], n_merged: int = 1) -> None:
-        """Count, and end the interval; with `n_merged`, some intervals late. Repeats what Redis did not answer."""
+        """Count, and end the interval; with `n_merged`, some intervals late. Wait while Redis is down."""
         source = f"source {self._position % 7}"
         shard = self.group.shard_of(source)
         at = self._position // 7

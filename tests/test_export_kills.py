@@ -122,7 +122,7 @@ def test_each_interval_is_exported_once_through_kills(
     thread.start()
     try:
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0, 1.2))
+            time.sleep(chance.uniform(0, 2))
             scene.kill()
     finally:
         done.set()
