@@ -14,6 +14,7 @@ import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.servers import Server, free_port, wait_until
 
 GROUPS = {"g": {"events": ["e"], "intervals": ["1s"]}}
 ALERTS = [{"name": "n", "group": "g", "event": "e", "above": 1}]
+SECTIONS: dict[str, Any] = {"alerts": ALERTS, "export": {"url": "sqlite:///counts.db"}}
 
 HOSTILE = "a\n2026-11-25T00:00:00 [INFO] all is well\r\x1b[2J\x85\u2028b"
 
@@ -116,11 +118,11 @@ def test_uvicorn_logs_in_the_format() -> None:
     assert json.loads(output)["logger"] == "uvicorn.error"
 
 
-@pytest.mark.parametrize("name", ["alert", "master", "serve", "tail"])
+@pytest.mark.parametrize("name", ["alert", "export", "master", "serve", "tail"])
 def test_services_log_json_on_request(name: str, start: Start, config_file: Write, tmp_path: Path) -> None:
     away = {"host": "127.0.0.1", "port": free_port()}
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
-    file = config_file({"redis": away, "groups": GROUPS, "tail": [entry], "alerts": ALERTS})
+    file = config_file({"redis": away, "groups": GROUPS, "tail": [entry], **SECTIONS})
     options = ["--listen", "127.0.0.1:0"] if name == "serve" else []
     service = start("ecl", name, "--log-format", "json", *options, file)
     assert service.stderr
@@ -212,19 +214,20 @@ def test_process_without_watchdog_sends_no_watchdog_messages(watchdog: dict[str,
         assert manager.watchdog_messages() == 0
 
 
-@pytest.mark.parametrize("name", ["alert", "master", "serve", "tail"])
+@pytest.mark.parametrize("name", ["alert", "export", "master", "serve", "tail"])
 def test_services_send_ready_watchdog_and_stopping(
     name: str, own_server: Server, start: Start, config_file: Write
 ) -> None:
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
-    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry], "alerts": ALERTS})
+    file = config_file({"redis": own_server.config, "groups": GROUPS, "tail": [entry], **SECTIONS})
     options = ["--listen", "127.0.0.1:0"] if name == "serve" else []
     with Manager() as manager:
         variables = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"}
         service = start("ecl", name, *options, file, env={**os.environ, **variables})
         manager.wait_for("READY=1")
         (status,) = (line for each in manager.received for line in each.split("\n") if "STATUS" in line)
-        assert status.split()[0] in ("STATUS=rotates", "STATUS=serves", "STATUS=follows", "STATUS=watches")
+        word = status.split()[0].removeprefix("STATUS=")
+        assert word in ("rotates", "serves", "follows", "watches", "exports")
         own_server.kill()
         n = manager.watchdog_messages()
         wait_until(lambda: manager.watchdog_messages() > n + 3, what="it lives without Redis, too")
@@ -274,7 +277,7 @@ UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 
 
 def test_each_service_has_a_unit() -> None:
-    assert [unit.stem for unit in UNITS] == ["ecl-alert", "ecl-master", "ecl-serve", "ecl-tail"]
+    assert [unit.stem for unit in UNITS] == ["ecl-alert", "ecl-export", "ecl-master", "ecl-serve", "ecl-tail"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from event_count_logger.cli.base import ExitStatus, Failure, command, with_versi
 
 #: The purpose of each file, by its path in share/event-count-logger. A checkout has them in deploy and munin.
 PURPOSES = {
-    "container/Dockerfile": "image with `ecl serve` and `ecl alert`, built in a checkout",
+    "container/Dockerfile": "image with `ecl serve`, `ecl alert` and `ecl export`, built in a checkout",
     "container/Dockerfile.dockerignore": "files that the image does not need",
     "container/compose.yml": "Compose file with Valkey, a master and the HTTP server",
     "container/config/ecl.yml": "configuration for the Compose file",
@@ -27,6 +27,7 @@ PURPOSES = {
     "prometheus/alerts_test.yml": "tests of these rules, for `promtool test rules`",
     "supervisor/event-count-logger.conf": "programs for supervisord",
     "systemd/ecl-alert.service": "unit of systemd for `ecl alert`",
+    "systemd/ecl-export.service": "unit of systemd for `ecl export`",
     "systemd/ecl-master.service": "unit of systemd for `ecl master`",
     "systemd/ecl-serve.service": "unit of systemd for `ecl serve`",
     "systemd/ecl-tail.service": "unit of systemd for `ecl tail`",
