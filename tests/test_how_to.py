@@ -7,11 +7,13 @@ processes end with it. The folder in which it runs contains the folders `deploy`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from postgres_process import Postgres, postgres_binary
 
 from tests.conftest import BIN, OLD_FOLDER, ROOT, needs_1_1, needs_debian
 from tests.pages import Command, File, Installation, Step, Unused, contains, matches, steps
@@ -29,14 +31,21 @@ READING = (
     "ecl check",
     "ecl local",
     "curl",
+    "psql",
     "redis-cli",
+    "sqlite3",
     "valkey-cli",
     "promtool query",
     "whisper-fetch",
 )
 
 #: A command of each Debian package that has none of its own name.
-_COMMAND_OF = {"graphite-carbon": "carbon-cache", "influxdb": "influxd", "zabbix-agent": "zabbix_sender"}
+_COMMAND_OF = {
+    "graphite-carbon": "carbon-cache",
+    "influxdb": "influxd",
+    "postgresql": "psql",
+    "zabbix-agent": "zabbix_sender",
+}
 
 #: Commands that install version 1.1 in an environment of its own.
 _OLD = ("python3 -m venv old", "old/bin/pip install event-count-logger==1.1")
@@ -117,9 +126,21 @@ class Reader:
         return False
 
 
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A server outside of the namespace, whose only user would be root, which PostgreSQL rejects."""
+    needs_debian("postgresql", postgres_binary("postgres") or "postgres")
+    server = Postgres("fsync=off")
+    yield server
+    server.close()
+
+
 @pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])
-def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) -> None:
+def test_how_to_commands_print_the_output_shown(
+    path: Path, short_path: Path, request: pytest.FixtureRequest
+) -> None:
     needs_debian("iproute2", "ip")
+    postgres: Postgres | None = request.getfixturevalue("postgres") if "$ psql" in path.read_text() else None
     folder = short_path / "counts"
     folder.mkdir()
     for name in ("deploy", "munin"):
@@ -128,6 +149,8 @@ def test_how_to_commands_print_the_output_shown(path: Path, short_path: Path) ->
     start = [*alone, "sh", "-c", "ip link set lo up && exec bash"]
     with Shell(folder, short_path / "terminal", start) as shell:
         shell.run(f"export PATH={BIN}:$PATH HOME={short_path}")
+        if postgres:
+            shell.run(f"export PGHOST={postgres.directory} PGUSER=ecl")
         reader = Reader(shell, folder)
         try:
             for step in steps(path.read_text()):

@@ -25,7 +25,6 @@ from event_count_logger.cli.base import (
     with_version,
 )
 from event_count_logger.config import Config, GroupConfig, from_file
-from event_count_logger.errors import NotConfigured
 from event_count_logger.export.faults import DatabaseUnusable
 from event_count_logger.installation import how_to_install
 from event_count_logger.logs import Log, counted
@@ -71,16 +70,19 @@ def export(config_file: str, once: bool, log_format: LogFormat) -> None:
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
+    if once:
+        sighup.unblock()
+    service = None if once else Service(config_file, "export", _describe)
+    config = service.config if service else from_file(config_file)
+    if not config.export:
+        raise Failure(f"{config_file} has no section 'export'", ExitStatus.UNKNOWN)
     try:
-        if once:
-            sighup.unblock()
-            _export_once(from_file(config_file))
+        if service:
+            _serve(service)
         else:
-            _serve(Service(config_file, "export", _describe))
+            _export_once(config)
     except DatabaseUnusable as error:
         raise Failure(str(error), ExitStatus.USAGE) from error
-    except NotConfigured as error:
-        raise Failure(f"{config_file} {error}", ExitStatus.UNKNOWN) from error
 
 
 def _describe(config: Config) -> str:
@@ -100,10 +102,8 @@ def _exporter(config: Config, store: Store, log: Log) -> Exporter:
     Raises:
         DatabaseUnusable: The URL is invalid, or its driver is not installed.
         Failure: The extra is not installed.
-        NotConfigured: There is no section `export`.
     """
-    if not config.export:
-        raise NotConfigured("has no section 'export'")
+    assert config.export
     try:
         from event_count_logger.export.database import Database
         from event_count_logger.export.exporter import Exporter

@@ -16,8 +16,8 @@ HEAD = """\
 <!-- scripts/reference writes this page from the code. -->
 
 This page shows `ecl NAME --help` for each command. `ecl_master`, `ecl_reader` and `ecl_log_event` are short for
-`ecl master`, `ecl reader` and `ecl log_event`. `ecl serve` needs the extra `server`, `ecl top` the extra `top`. In an
-activated environment, `man ecl` and `man ecl-NAME` show the same.
+`ecl master`, `ecl reader` and `ecl log_event`. `ecl export` needs the extra `export`, `ecl serve` the extra `server`,
+`ecl top` the extra `top`. In an activated environment, `man ecl` and `man ecl-NAME` show the same.
 
 Data goes to standard output, and all messages go to standard error. A warning begins with `WARNING`, an error that ends
 the command with `ERROR`.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from event_count_logger.config.alert_settings import ALERT, NOTIFY
 from event_count_logger.config.checks import duration
+from event_count_logger.config.export_settings import EXPORT
 from event_count_logger.config.format_settings import CSV, MULTILINE
 from event_count_logger.config.group_settings import FOR_ALL_GROUPS, GROUP, SESSIONS
 from event_count_logger.config.model import GRAFANA, SERVE
@@ -75,6 +76,11 @@ SECTIONS = (
         "notify.NAME",
         NOTIFY,
         "The section `notify` maps names to targets of [notifications](how-to/alerts.md). A target has either `urls` or `command`.",
+    ),
+    Section(
+        "export",
+        EXPORT,
+        "The database that [`ecl export`](how-to/database.md) writes finished intervals to. Its URL has the form of SQLAlchemy,\n`dialect+driver://user@host/database`.",
     ),
     Section("serve", SERVE, "Access to [`ecl serve`](server.md)."),
     Section(
