@@ -16,7 +16,7 @@ import psycopg
 from server_process import wait_until
 
 #: The user who runs the server if this process is root, which PostgreSQL rejects.
-_USERS = ("postgres", "nobody")
+_USER = "postgres"
 
 
 def postgres_binary(name: str) -> str | None:
@@ -45,7 +45,7 @@ class Postgres:
         self._data.mkdir(0o700)
         if os.geteuid() == 0:
             for path in (self.directory, self._data):
-                os.chown(path, _user().pw_uid, _user().pw_gid)
+                shutil.chown(path, _USER, pwd.getpwnam(_USER).pw_gid)
         self._run("initdb", "-D", self._data, "-U", "ecl", "-A", "trust", "-E", "UTF8", "-N", "--no-locale")
         self.start()
 
@@ -93,7 +93,7 @@ class Postgres:
         return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def empty(self) -> None:
-        """Make the database anew."""
+        """Replace the database by an empty one."""
         with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
             connection.execute("DROP DATABASE IF EXISTS ecl WITH (FORCE)")
             connection.execute("CREATE DATABASE ecl")
@@ -114,16 +114,14 @@ class Postgres:
     def _command(self, name: str, *arguments: object) -> list[str]:
         binary = postgres_binary(name)
         assert binary, f"no {name} on this machine"
-        drop = ["setpriv", f"--reuid={_user().pw_uid}", f"--regid={_user().pw_gid}", "--clear-groups"]
-        return [*(drop if os.geteuid() == 0 else ()), binary, *map(str, arguments)]
+        command = [binary, *map(str, arguments)]
+        if os.geteuid() != 0:
+            return command
+        user = pwd.getpwnam(_USER)
+        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
 
     def _run(self, name: str, *arguments: object) -> None:
         subprocess.run(self._command(name, *arguments), check=True, capture_output=True, cwd="/")
-
-
-def _user() -> pwd.struct_passwd:
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    return next(known[name] for name in _USERS if name in known)
 
 
 def _is_alive(pid: int) -> bool:

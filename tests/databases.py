@@ -44,7 +44,7 @@ def totals(url: str, group: str = "g") -> dict[str, int]:
 
 
 def missed(url: str) -> list[int]:
-    """What is missing before each interval."""
+    """Numbers of missing intervals before each interval."""
     statement = sqlalchemy.select(INTERVALS.c.missed_before).order_by(INTERVALS.c.number)
     return [number for (number,) in query(url, statement)]
 

@@ -57,7 +57,7 @@ class Finishing:
             _repeat(partial(self._store.rotation.rotate, each, self._interval, self._now))
         self.n += 1
 
-    def begin_anew(self, begin: float) -> None:
+    def restart(self, begin: float) -> None:
         """Go on after the data of Redis was lost."""
         self.n = self._position = 0
         self.total.clear()

@@ -223,10 +223,10 @@ def test_data_of_redis_lost_and_clock_set_back_continues(make: Make, url: str, s
     exporter.export_all()
     with server.client as client:
         client.flushall()
-    finishing.begin_anew(BEGIN - 50)
+    finishing.restart(BEGIN - 50)
     for _ in range(3):
         finishing.finish({"a": 10})
-        for _ in range(3):  # the first step notices that the history began anew
+        for _ in range(3):  # the first step notices the restart
             exporter.step()
     export.once()
     assert (totals(url)["a"], len(unix_spans(url))) == (35, 8)
@@ -248,7 +248,7 @@ def test_restored_backup_of_redis_doubles_nothing(
     for _ in range(6):
         export.once()
     assert (totals(url)["a"], len(unix_spans(url))) == (7, 7)
-    assert len([m for m in caplog.messages if "the history in Redis began anew" in m]) == 1
+    assert len([m for m in caplog.messages if "the history in Redis was restarted" in m]) == 1
 
 
 def test_old_intervals_are_deleted_with_their_counts(make: Make, url: str) -> None:

@@ -31,7 +31,7 @@ class Series:
         id: Its ID in the database.
         position: Position of the last exported interval in the history of Redis.
         last_number: Number of exported intervals, also of those that were deleted since.
-        restarts: Number of times that the history in Redis began anew.
+        restarts: Number of times that the history in Redis was restarted.
     """
 
     id: int

@@ -90,13 +90,13 @@ class SeriesExport:
         snapshots, wait_s = read_batch(self._follower)
         if snapshots:
             self._write(self._series, snapshots)
-        elif self.group.n_shards > 1 and self._has_begun_anew(self._series):
+        elif self.group.n_shards > 1 and self._has_restarted(self._series):
             self._follower = self._followed_from(0)
             wait_s = 0
         self.rejection = None
         return wait_s
 
-    def _has_begun_anew(self, series: Series) -> bool:
+    def _has_restarted(self, series: Series) -> bool:
         """Returns whether the history ends before the position; a follower sees that only without shards."""
         newest = self._store.reads.history(self.group, self.interval, 1)
         return bool(newest) and newest[0].position < HistoryPosition.parse(series.position)
@@ -118,7 +118,7 @@ class SeriesExport:
         self._report(series, after, snapshots)
 
     def _report(self, before: Series, after: Series, snapshots: Sequence[Snapshot]) -> None:
-        """Log intervals that the history no longer held, and a history that began anew."""
+        """Log intervals that the history no longer held, and a history that was restarted."""
         named = self.group.name, self.interval.name
         missed = sum(each.missed for each in snapshots)
         if missed and before.last_number:
@@ -129,7 +129,7 @@ class SeriesExport:
             )
         if after.restarts > before.restarts:
             self._log.warning(
-                "Group '%s', interval '%s': the history in Redis began anew; "
+                "Group '%s', interval '%s': the history in Redis was restarted; "
                 "intervals that are not in the database are exported",
                 *named,
             )
@@ -194,7 +194,7 @@ class Exporter:
         Groups whose Redis is unavailable are left out.
 
         Raises:
-            DatabaseFault: No success; the next step begins anew.
+            DatabaseFault: No success; the next step reads the positions again.
             DatabaseUnusable: A newer version of this package has made the tables.
         """
         waits_s = [_LONGEST_WAIT_S]
