@@ -21,6 +21,7 @@ from bench_parts.sections import (
     capacity,
     direct,
     event_loop,
+    export,
     footprint,
     layouts,
     log,
@@ -45,6 +46,7 @@ SECTIONS = {
     "sessions": sessions,
     "tail": tail,
     "alerts": alerts,
+    "export": export,
     "startup": startup,
     "footprint": footprint,
 }

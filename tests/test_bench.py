@@ -30,6 +30,7 @@ def test_each_section_is_measured_and_compared_with_its_target(tmp_path: Path) -
         "Sessions",
         "Log files",
         "Alerts",
+        "Export",
         "Start-up",
         "Footprint",
         "Targets",
