@@ -114,11 +114,11 @@ class Postgres:
     def _command(self, name: str, *arguments: object) -> list[str]:
         binary = postgres_binary(name)
         assert binary, f"no {name} on this machine"
-        command = [binary, *map(str, arguments)]
-        if os.geteuid() != 0:
-            return command
-        user = pwd.getpwnam(_USER)
-        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
+        start = ["setpriv", "--pdeathsig", "KILL"]  # it ends with this process
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(_USER)
+            start += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        return [*start, binary, *map(str, arguments)]
 
     def _run(self, name: str, *arguments: object) -> None:
         subprocess.run(self._command(name, *arguments), check=True, capture_output=True, cwd="/")
