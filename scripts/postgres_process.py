@@ -65,27 +65,30 @@ class Postgres:
     def kill(self) -> None:
         """Kill all its processes."""
         if self._process:
-            pids = self._pids()
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            pids = self._signal(signal.SIGKILL)
             self._process.wait()
             wait_until(lambda: not any(map(_is_alive, pids)), what="its processes have ended")
             self._process = None
 
     def stall(self) -> None:
         """Stop all its processes: connections stay open, and no request is answered."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Kill it and remove its data."""
         self.kill()
         shutil.rmtree(self.directory)
+
+    def _signal(self, number: int) -> list[int]:
+        """Send a signal to all its processes, and return their pids."""
+        pids = self._pids()
+        for pid in pids:
+            with suppress(ProcessLookupError):  # one that has just ended
+                os.kill(pid, number)
+        return pids
 
     def _pids(self) -> list[int]:
         assert self._process

@@ -30,8 +30,15 @@ def query(url: str, statement: Any, **values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(statement, values)]
 
 
+def has_tables(url: str) -> bool:
+    with connected(url) as connection:
+        return sqlalchemy.inspect(connection).has_table(COUNTS.name)
+
+
 def totals(url: str, group: str = "g") -> dict[str, int]:
-    """Sums of all counts of a group. An interval that is there twice would add to them."""
+    """Sums of all counts of a group, which an interval that is there twice would change; empty without tables."""
+    if not has_tables(url):
+        return {}
     found: Counter[str] = Counter()
     statement = (
         sqlalchemy.select(COUNTS.c.event, COUNTS.c.count)

@@ -13,7 +13,7 @@ from postgres_process import Postgres, postgres_binary
 from event_count_logger.config import from_file
 from event_count_logger.store import ServiceInfo, Store
 from tests.conftest import needs_debian
-from tests.databases import query, totals
+from tests.databases import totals
 from tests.finished import Finishing
 from tests.fixtures import Run, Start, Write
 from tests.servers import Server, wait_until
@@ -129,9 +129,7 @@ def test_heartbeat_goes_on_while_the_database_hangs(
     finished.finish({"a": 1})
     process = start("ecl", "export", file)
     wait_until(lambda: exporters(file))
-    wait_until(
-        lambda: query(postgres.url, "SELECT count(*) FROM pg_class WHERE relname = 'ecl_daily'") == [(1,)]
-    )
+    wait_until(lambda: totals(postgres.url))
     postgres.stall()
     try:
         finished.finish({"a": 2})
@@ -141,3 +139,17 @@ def test_heartbeat_goes_on_while_the_database_hangs(
         assert process.wait(20) == 0
     finally:
         postgres.resume()
+
+
+def test_check_names_a_missing_driver_as_a_note(run: Run, server: Server, config_file: Write) -> None:
+    sections = {
+        "redis": server.config,
+        "groups": GROUPS,
+        "export": {"url": "postgresql+nodriver://u:hush5@h/d"},
+    }
+    done = run("ecl", "check", config_file(sections))
+    (line,) = [line for line in done.stdout.splitlines() if "export" in line]
+    assert (
+        "NOTE: 'ecl export' cannot run on this machine: Database postgresql+nodriver://***@h/d cannot" in line
+    )
+    assert "hush5" not in done.stdout

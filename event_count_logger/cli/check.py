@@ -9,9 +9,11 @@ import click
 
 from event_count_logger import config as configuration
 from event_count_logger.cli.base import ExitStatus, command, config_argument, warn, with_version
-from event_count_logger.config import Config
+from event_count_logger.config import Config, ExportConfig
 from event_count_logger.config.path_pattern import PathPattern
 from event_count_logger.errors import ConfigError, ConnectionRejected, Unavailable, Unserved
+from event_count_logger.export.faults import DatabaseUnusable
+from event_count_logger.installation import how_to_install
 from event_count_logger.logs import counted
 from event_count_logger.reading import history_memory, machine_checks, server_checks
 from event_count_logger.service import embedded_server
@@ -104,6 +106,8 @@ def _examine(config_file: str) -> _Report:
 
         report.problems += [f"{config_file}: {problem}" for problem in target_checks.problems(config)]
     _examine_server(config_file, config, report)
+    if config.export and (fault := _export_fault(config.export)):
+        report.notes.append(f"{config_file}: NOTE: 'ecl export' cannot run on this machine: {fault}")
     facts = [machine_checks.counting_fact(), *machine_checks.spool_facts(config)]
     report.facts += [f"{config_file}: {fact}" for fact in facts]
     if warning := machine_checks.spool_warning(config):
@@ -112,6 +116,19 @@ def _examine(config_file: str) -> _Report:
         if entry.file and (reason := absence(PathPattern(entry.file))):
             warn(f"{config_file}: nothing to read for 'ecl tail' now: {reason}")
     return report
+
+
+def _export_fault(export: ExportConfig) -> str:
+    """Returns the reason why the database cannot be used here, without a connection; '' if there is none."""
+    try:
+        from event_count_logger.export.database import Database
+
+        Database(export).close()
+    except ImportError as error:
+        return f"{error}: {how_to_install('export')}"
+    except DatabaseUnusable as error:
+        return str(error)
+    return ""
 
 
 def _examine_server(config_file: str, config: Config, report: _Report) -> None:
