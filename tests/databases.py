@@ -36,7 +36,7 @@ def has_tables(url: str) -> bool:
 
 
 def totals(url: str, group: str = "g") -> dict[str, int]:
-    """Sums of all counts of a group, which an interval that is there twice would change; empty without tables."""
+    """Sums of all counts of a group; empty without tables. Counts that are there twice add to them."""
     if not has_tables(url):
         return {}
     found: Counter[str] = Counter()

@@ -20,7 +20,7 @@ DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_tex
 PANELS = {panel["title"]: panel for panel in DASHBOARD["panels"]}
 VARIABLES = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
 
-ALERTS = {"EclExporterDown", "EclRedisDown", "EclNoMaster", "EclStale", "EclUnreadable"}
+ALERTS = {"EclExporterDown", "EclRedisDown", "EclNoMaster", "EclStale", "EclExportLate", "EclUnreadable"}
 EXAMPLES = {"EclManyFailures", "EclHighShareOfFailures", "EclNewEvent"}
 
 

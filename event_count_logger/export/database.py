@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -17,43 +16,11 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 from event_count_logger.config import ExportConfig
 from event_count_logger.export.connection import DatabaseConnection
 from event_count_logger.export.event_text import event_text
-from event_count_logger.export.faults import DatabaseUnusable
+from event_count_logger.export.faults import DatabaseFault, DatabaseUnusable
 from event_count_logger.export.schema import COUNTS, INTERVALS, SERIES, NewerSchema, migrate
+from event_count_logger.export.series import Series
 from event_count_logger.reading.reader import Snapshot
 from event_count_logger.store import HistoryPosition
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The exported intervals of one length of a group, as a row of `ecl_series`.
-
-    Attributes:
-        id: Its ID in the database.
-        position: Position of the last exported interval in the history of Redis.
-        last_number: Number of exported intervals, also of those that were deleted since.
-        restarts: Number of times that the history in Redis was restarted.
-    """
-
-    id: int
-    position: str
-    last_number: int
-    restarts: int
-
-    def after(self, snapshots: Sequence[Snapshot]) -> Series:
-        """Returns the series after the export of further intervals."""
-        first, last = (HistoryPosition.parse(_position(each)) for each in (snapshots[0], snapshots[-1]))
-        is_restarted = first <= HistoryPosition.parse(self.position)
-        return replace(
-            self,
-            position=str(last),
-            last_number=self.last_number + len(snapshots),
-            restarts=self.restarts + is_restarted,
-        )
-
-
-def _position(snapshot: Snapshot) -> str:
-    assert snapshot.position is not None, "intervals of the history have positions"
-    return snapshot.position
 
 
 class Database:
@@ -91,12 +58,25 @@ class Database:
             DatabaseFault: No success.
         """
         wanted = {"group_name": group, "interval_name": interval}
-        with self._connection.transaction() as connection:
-            found = _find_series(connection, wanted)
+        try:
+            return self._find_series(wanted) or self._begin_series(wanted)
+        except DatabaseFault:
+            found = self._find_series(wanted)  # another exporter may have begun it at the same time
             if found is None:
-                begin = {**wanted, "position": str(HistoryPosition(0)), "last_number": 0, "restarts": 0}
-                connection.execute(insert(SERIES).values(**begin))
-                found = _find_series(connection, wanted)
+                raise
+            return found
+
+    def _find_series(self, wanted: Mapping[str, str]) -> Series | None:
+        columns = (SERIES.c.id, SERIES.c.position, SERIES.c.last_number, SERIES.c.restarts)
+        with self._connection.transaction() as connection:
+            found = connection.execute(select(*columns).filter_by(**wanted)).one_or_none()
+        return Series(*found) if found else None
+
+    def _begin_series(self, wanted: Mapping[str, str]) -> Series:
+        begin = {"position": str(HistoryPosition(0)), "last_number": 0, "restarts": 0}
+        with self._connection.transaction() as connection:
+            connection.execute(insert(SERIES).values(**wanted, **begin))
+        found = self._find_series(wanted)
         assert found is not None
         return found
 
@@ -213,12 +193,6 @@ _INSERT_ROWS = "INSERT INTO ecl_counts (series_id, started_at, number, event, co
 def _counts(snapshot: Snapshot) -> dict[str, int]:
     """Returns the counts of an interval as the database stores them."""
     return {event_text(event_id): count for event_id, count in snapshot.counts.items()}
-
-
-def _find_series(connection: Connection, wanted: Mapping[str, str]) -> Series | None:
-    columns = (SERIES.c.id, SERIES.c.position, SERIES.c.last_number, SERIES.c.restarts)
-    found = connection.execute(select(*columns).filter_by(**wanted)).one_or_none()
-    return Series(*found) if found else None
 
 
 def _move(connection: Connection, before: Series, after: Series) -> bool:

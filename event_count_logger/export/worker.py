@@ -65,6 +65,8 @@ class ExportWorker:
                 self._stopping.wait(wait_s)
         except Exception as error:  # noqa: BLE001 - the main thread raises it
             self.error = error
+        finally:
+            self.exporter.close()
 
     def _note_fault(self, fault: DatabaseFault) -> None:
         if not self._fault:
