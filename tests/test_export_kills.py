@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,7 +88,8 @@ class Scene:
     def stop(self) -> None:
         for exporter in self._exporters:
             exporter.terminate()
-        assert [exporter.wait(20) for exporter in self._exporters] == [0] * N_EXPORTERS
+        # One that has just been started may get the signal before its handler is set.
+        assert {exporter.wait(20) for exporter in self._exporters} <= {0, -signal.SIGTERM}
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)
