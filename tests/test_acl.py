@@ -55,7 +55,8 @@ def test_documented_user_has_exactly_the_needed_commands() -> None:
 
 
 def test_everything_works_for_the_documented_user(any_server: Server, run: Run, config_file: Write) -> None:
-    file = config_file({"redis": allow(any_server), "groups": GROUPS})
+    export = {"url": "sqlite:///counts.db"}
+    file = config_file({"redis": allow(any_server), "groups": GROUPS, "export": export})
     commands: list[list[object]] = [
         ["ecl", "master", file, "--once"],
         ["ecl", "log_event", file, "web", "ok"],
@@ -65,6 +66,7 @@ def test_everything_works_for_the_documented_user(any_server: Server, run: Run, 
         ["ecl", "munin", "ecl_all", "config"],
         ["ecl", "munin", "ecl_all"],
         ["ecl", "recover", file],
+        ["ecl", "export", "--once", file],
         ["ecl", "status", file],
         ["ecl", "check", file],
     ]
