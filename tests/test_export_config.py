@@ -41,6 +41,14 @@ def test_groups_with_history_that_are_not_hidden_are_exported() -> None:
     assert from_dicts(GROUPS).exported == []
 
 
+def test_interval_without_history_is_not_exported() -> None:
+    groups = {"web": {**GROUPS["web"], "history": {"5m": "7d", "1h": 0}}}
+    config = from_dicts(groups, export={"url": URL})
+    assert [interval.name for _, interval in config.exported] == ["5m"]
+    with pytest.raises(ConfigError, match="'1h' is not an interval with a history"):
+        from_dicts(groups, export={"url": URL, "intervals": ["1h"]})
+
+
 @pytest.mark.parametrize(
     ("export", "problem"),
     [
@@ -51,11 +59,12 @@ def test_groups_with_history_that_are_not_hidden_are_exported() -> None:
         ),
         (
             {"intervals": ["2h"]},
-            "export.intervals: '2h' is not an interval of any exported group (configured: 5m, 1h)",
+            "export.intervals: '2h' is not an interval with a history of any exported group "
+            "(configured: 5m, 1h)",
         ),
         (
             {"groups": ["mail"], "intervals": ["1h"]},
-            "export.intervals: '1h' is not an interval of any exported group (configured: 5m)",
+            "export.intervals: '1h' is not an interval with a history of any exported group (configured: 5m)",
         ),
         (
             {"url": "me:hush5@db/ecl"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from event_count_logger.config.export_settings import EXPORT, ExportConfig, abso
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.report import Report
 from event_count_logger.config.settings import check_section
+from event_count_logger.intervals import Interval
 
 _PLACE = ("export",)
 
@@ -43,11 +44,21 @@ def check_export(
     return export
 
 
-def exported_groups(export: ExportConfig, groups: Mapping[str, GroupConfig]) -> list[GroupConfig]:
-    """Returns the groups to export, in the order of the configuration."""
-    if export.groups is None:
-        return [group for group in groups.values() if group.history and not group.hidden]
-    return [group for name, group in groups.items() if name in export.groups]
+def exported_intervals(
+    export: ExportConfig, groups: Mapping[str, GroupConfig]
+) -> list[tuple[GroupConfig, Interval]]:
+    """Returns the groups and intervals to export, in the order of the configuration."""
+    wanted = export.intervals
+    return [each for each in _candidates(export, groups) if wanted is None or each[1].name in wanted]
+
+
+def _candidates(
+    export: ExportConfig, groups: Mapping[str, GroupConfig]
+) -> Iterator[tuple[GroupConfig, Interval]]:
+    """Yields all intervals with a history of the groups to export."""
+    for name, group in groups.items():
+        if name in export.groups if export.groups is not None else not group.hidden:
+            yield from ((group, interval) for interval in group.intervals if group.keeps_history(interval))
 
 
 def _has_password(url: str) -> bool:
@@ -65,20 +76,19 @@ def _check_groups(
         shown = report.shown(place, name)
         if name not in named:
             report(place, f"{shown} is not a group{choices(name, map(str, named))}")
-        elif name in groups and not groups[name].history:
+        elif name in groups and not any(map(groups[name].keeps_history, groups[name].intervals)):
             report(place, f"{shown} keeps no history ('history: 0'), so that no interval can be exported")
-    if export.groups is None and len(groups) == len(named) and not exported_groups(export, groups):
+    if export.groups is None and len(groups) == len(named) and not any(_candidates(export, groups)):
         report(_PLACE, "has no group to export: no group that is not hidden keeps a history")
 
 
 def _check_intervals(export: ExportConfig, groups: Mapping[str, GroupConfig], report: Report) -> None:
     place = (*_PLACE, "intervals")
-    known = _interval_names(exported_groups(export, groups))
+    known = dict.fromkeys(interval.name for _, interval in _candidates(export, groups))
     for name in export.intervals or ():
         if known and name not in known:
             shown = report.shown(place, name)
-            report(place, f"{shown} is not an interval of any exported group{choices(name, known)}")
-
-
-def _interval_names(groups: Iterable[GroupConfig]) -> list[str]:
-    return list(dict.fromkeys(interval.name for group in groups for interval in group.intervals))
+            report(
+                place,
+                f"{shown} is not an interval with a history of any exported group{choices(name, known)}",
+            )

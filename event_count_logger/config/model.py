@@ -19,7 +19,7 @@ from event_count_logger.config.checks import (
     whole_number,
 )
 from event_count_logger.config.choices import choices
-from event_count_logger.config.export import exported_groups
+from event_count_logger.config.export import exported_intervals
 from event_count_logger.config.export_settings import ExportConfig
 from event_count_logger.config.group_settings import GroupConfig
 from event_count_logger.config.redis_settings import RedisConfig
@@ -163,15 +163,7 @@ class Config:
     @property
     def exported(self) -> list[tuple[GroupConfig, Interval]]:
         """The groups and intervals that `ecl export` writes to the database; empty without the section."""
-        if not self.export:
-            return []
-        wanted = self.export.intervals
-        return [
-            (group, interval)
-            for group in exported_groups(self.export, self.groups)
-            for interval in group.intervals
-            if wanted is None or interval.name in wanted
-        ]
+        return exported_intervals(self.export, self.groups) if self.export else []
 
     @property
     def spool_dirs(self) -> list[Path]:
