@@ -27,7 +27,8 @@ TEXT = """\
 Redis and writes them, with both databases on this machine and their default settings. The other columns
 are queries on the counts of {days} days of `5m` with {events} events, {rows:,} rows in all: the sum per day
 of one event in a time zone, and the sum per hour of all events over two days.
-"Bytes" are the size of the database on disk per count."""
+The tables were vacuumed and analyzed, as PostgreSQL does by itself after a while. "Bytes" are the size of
+the database on disk per count."""
 
 WITHOUT_POSTGRES = " PostgreSQL is not installed on this machine, and not measured."
 
@@ -187,11 +188,21 @@ def _measure_queries(url: str, sizes: Sizes, times: Times, repeats: int) -> None
     n = sizes.rows // sizes.events
     _execute(url, "DELETE FROM ecl_counts", "DELETE FROM ecl_intervals", "UPDATE ecl_series SET id = 1")
     _execute(url, *(each.format(begin=BEGIN, n=n, events=sizes.events) for each in FILL[dialect]))
+    _vacuum(url, dialect)
     times.bytes_each = _size(url, dialect) / sizes.rows
     middle = BEGIN + LENGTH_S * (n // 2)
     for _ in range(repeats):
         times.daily.append(_execute(url, DAILY[dialect]))
         times.hourly.append(_execute(url, HOURLY[dialect].format(middle, middle + 2 * 86_400)))
+
+
+def _vacuum(url: str, dialect: str) -> None:
+    """Do what autovacuum would do meanwhile, and write what was changed to the disk."""
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in ("VACUUM ANALYZE", "CHECKPOINT") if dialect == "postgresql" else ("ANALYZE",):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def _size(url: str, dialect: str) -> float:
