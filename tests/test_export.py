@@ -265,9 +265,7 @@ def test_old_intervals_are_deleted_with_their_counts(make: Make, url: str) -> No
     finishing = Finishing(export.store, export.config.groups["g"], now - 3600 - 5 * 150)
     for _ in range(200):
         finishing.finish({"a": 1})
-    exporter = export.exporter()
-    for _ in range(4):
-        step(exporter)
+    export.once()
     assert (totals(url)["a"], len(unix_spans(url))) == pytest.approx((50, 50), abs=2)
     assert min(end for _, end in unix_spans(url)) >= now - 3600
     export.once()

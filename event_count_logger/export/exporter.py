@@ -54,10 +54,10 @@ class Exporter:
                 wait_s = self._advance(export)
             except Unavailable:  # logged by the store
                 wait_s = _RETRY_S
-            export.due_at = time.monotonic() + wait_s
-        self.progressed_at = time.monotonic()
+            self.progressed_at = time.monotonic()
+            export.due_at = self.progressed_at + wait_s
         due_at = min((export.due_at for export in self._exports), default=0.0)
-        return min(max(0.0, due_at - self.progressed_at), _LONGEST_WAIT_S)
+        return min(max(0.0, due_at - time.monotonic()), _LONGEST_WAIT_S)
 
     def export_all(self) -> None:
         """Export everything that has finished so far.
@@ -95,9 +95,8 @@ class Exporter:
     def _advance(self, export: SeriesExport) -> float:
         try:
             wait_s = export.advance()
-            if self._keep_s is not None:
-                export.delete_old(self._keep_s)
-            return wait_s
+            has_more_to_delete = self._keep_s is not None and export.delete_old(self._keep_s)
+            return 0.0 if has_more_to_delete else wait_s
         except DatabaseFault:
             self._is_prepared = False  # it may be another database now, restored from a backup
             raise

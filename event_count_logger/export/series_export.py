@@ -131,18 +131,20 @@ class SeriesExport:
                 *named,
             )
 
-    def delete_old(self, keep_s: float) -> None:
-        """Delete the intervals that are too old, about once a minute.
+    def delete_old(self, keep_s: float) -> bool:
+        """Delete some intervals that are too old, about once a minute; return whether there may be more.
 
         Raises:
             DatabaseFault: No success.
             Unavailable: Redis does not answer.
         """
         if not self._series or time.monotonic() < self._delete_at:
-            return
+            return False
         before = self._store.client.server_time(self.group) - keep_s
-        if self._database.delete_before(self._series, before, _MOST_DELETED) < _MOST_DELETED:
-            self._delete_at = time.monotonic() + _DELETE_S
+        if self._database.delete_before(self._series, before, _MOST_DELETED) == _MOST_DELETED:
+            return True
+        self._delete_at = time.monotonic() + _DELETE_S
+        return False
 
 
 def read_batch(follower: Follower) -> tuple[list[Snapshot], float]:
