@@ -46,7 +46,7 @@ class ExportStatus:
 
 
 def examine_exports(config: Config, store: Store) -> tuple[list[ServiceInfo], list[ExportStatus]]:
-    """Returns the exporters, each once, the oldest first, and the status of all exported intervals.
+    """Returns the exporters, each once, and the status of all exported intervals.
 
     Raises:
         StoreError: Redis does not answer.
@@ -61,7 +61,7 @@ def examine_exports(config: Config, store: Store) -> tuple[list[ServiceInfo], li
             for other, interval in config.exported
             if other is group
         ]
-    return sorted(services.values(), key=lambda service: service.since), found
+    return list(services.values()), found
 
 
 def exporters_of(group: GroupConfig, store: Store) -> list[ServiceInfo]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from event_count_logger.config import Config, GroupConfig
+from event_count_logger.reading.alerters import AlerterStatus, examine_alerters
 from event_count_logger.reading.exports import ExportStatus, examine_exports
 from event_count_logger.reading.reader import Reader, is_overdue
 from event_count_logger.reading.unrotated import Unrotated, find_unrotated
@@ -68,6 +69,7 @@ class Status:
         unrotated: Intervals that processes count in, and no master ends.
         services: The services that are alive or have ended lately, each once, the oldest first.
         exports: All exported intervals, in the order of the configuration.
+        alerters: All groups with a rule that notifies somebody.
     """
 
     masters: Sequence[MasterInfo]
@@ -76,6 +78,7 @@ class Status:
     unrotated: Sequence[Unrotated] = ()
     services: Sequence[ServiceInfo] = ()
     exports: Sequence[ExportStatus] = ()
+    alerters: Sequence[AlerterStatus] = ()
 
     @property
     def overdue(self) -> list[IntervalStatus]:
@@ -108,10 +111,21 @@ class Status:
         return [export for export in self.exports if export.is_cared_for and export.is_late]
 
     @property
+    def not_watched(self) -> list[AlerterStatus]:
+        """The groups whose alerts no alerter evaluates."""
+        return [each for each in self.alerters if not each.n_alerters]
+
+    @property
+    def not_notified(self) -> list[AlerterStatus]:
+        """The groups whose notifications do not arrive."""
+        return [each for each in self.alerters if each.fault]
+
+    @property
     def is_ok(self) -> bool:
-        """True if all intervals are rotated and exported, as Redis shows it."""
+        """True if all intervals are rotated, exported and watched, as Redis shows it."""
         rotation = self.overdue or self.not_started or self.abandoned or self.unrotated
-        return not (rotation or self.not_exported or self.late_exports)
+        exports = self.not_exported or self.late_exports
+        return not (rotation or exports or self.not_watched or self.not_notified)
 
 
 def examine(config: Config, store: Store) -> Status:
@@ -144,8 +158,10 @@ def with_services(status: Status, config: Config, store: Store) -> Status:
     Raises:
         StoreError: Redis does not answer.
     """
-    services, exports = examine_exports(config, store)
-    return replace(status, services=services, exports=exports)
+    exporters, exports = examine_exports(config, store)
+    alerters, alerting = examine_alerters(config, store)
+    services = sorted([*exporters, *alerters], key=lambda service: service.since)
+    return replace(status, services=services, exports=exports, alerters=alerting)
 
 
 def _intervals(group: GroupConfig, store: Store) -> list[IntervalStatus]:

@@ -29,7 +29,7 @@ class State(IntEnum):
 
 
 #: Faults of the export, whose intervals stay in Redis, and of one machine, whose counts stay in files. Any
-#: other fault stops the rotation, or all reading.
+#: other fault stops the rotation, all reading, or the notification of people.
 _WARNINGS = ("NOT EXPORTED", "BEHIND", "UNSENT", "UNRECOVERED", "UNREADABLE")
 
 #: Most characters of the text. NRPE 2 drops what is behind the first 1024 bytes, including the values.

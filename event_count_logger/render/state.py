@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from event_count_logger.logs import counted
+from event_count_logger.reading.alerters import AlerterStatus
 from event_count_logger.reading.exports import ExportStatus
 from event_count_logger.reading.local_reader import UndeliveredFile
 from event_count_logger.reading.local_status import MachineStatus, StuckProcess
@@ -18,7 +19,8 @@ Fault = tuple[str, str]
 
 def faults(status: Status, machine: MachineStatus | None = None) -> list[Fault]:
     """Returns all faults, the worst first, without the names of hidden groups."""
-    return [*_of_redis(status), *_of_exports(status), *(_of_machine(machine) if machine else ())]
+    of_machine = _of_machine(machine) if machine else ()
+    return [*_of_redis(status), *_of_alerters(status), *_of_exports(status), *of_machine]
 
 
 def summary(status: Status, machine: MachineStatus | None = None) -> str:
@@ -40,6 +42,15 @@ def _of_redis(status: Status) -> Iterator[Fault]:
         yield "NO MASTER", f"{_abandoned(status.abandoned)} (start ecl_master)"
     if status.unrotated:
         yield "UNROTATED", _unrotated(status.unrotated)
+
+
+def _of_alerters(status: Status) -> Iterator[Fault]:
+    if status.not_watched:
+        groups = _watched(status.not_watched, status)
+        yield "NOT WATCHED", f"no alerter of {groups} has a heartbeat (start ecl alert)"
+    if status.not_notified:
+        reasons = sorted({each.fault for each in status.not_notified})
+        yield "NOT NOTIFIED", f"alerts of {_watched(status.not_notified, status)}: {'; '.join(reasons)}"
 
 
 def _of_exports(status: Status) -> Iterator[Fault]:
@@ -89,6 +100,11 @@ def _late(exports: Sequence[ExportStatus], status: Status) -> str:
 def _exported(faulty: Sequence[ExportStatus], status: Status) -> str:
     """Returns the number of exported intervals out of all."""
     return f"{len(faulty)} of {counted(len(status.exports), 'interval')}"
+
+
+def _watched(faulty: Sequence[AlerterStatus], status: Status) -> str:
+    """Returns the number of groups out of all with notifications."""
+    return f"{len(faulty)} of {counted(len(status.alerters), 'group')}"
 
 
 def _abandoned(groups: Sequence[GroupStatus]) -> str:

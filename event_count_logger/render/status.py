@@ -65,6 +65,7 @@ def as_json(
         "unrotated": status and [_unrotated_object(each) for each in status.unrotated if not each.hidden],
         "hidden_unrotated": status and sum(each.hidden for each in status.unrotated),
         "services": status and [_service_object(service) for service in status.services],
+        "alerters": status and [asdict(each) for each in status.alerters if not each.hidden],
         "exports": status and [_export_object(export) for export in _shown_exports(status)],
         "groups": status and [_group_object(group) for group in status.groups if not group.hidden],
         "machine": machine and [asdict(group) for group in machine.groups],
