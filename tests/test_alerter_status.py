@@ -20,7 +20,7 @@ ALERTER = ServiceInfo("alert", "db1", 4711, "2.0.0", 1_795_000_000.0)
 
 
 class Watched:
-    """Two groups with alerts, one of which notifies somebody."""
+    """Two groups with alerts, one of which has a target."""
 
     def __init__(self, server: Server) -> None:
         groups = {name: {"events": ["a"], "intervals": ["5m"]} for name in ("notifies", "is_shown")}

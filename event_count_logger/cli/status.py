@@ -40,7 +40,7 @@ def status(config_file: str, as_json: bool, nagios: bool) -> None:
 
     The last line begins with OK, or with the worst fault: OVERDUE (a rotation is late), NOT STARTED (no
     master has started an interval yet), NO MASTER (the last one has stopped or was killed), UNROTATED
-    (processes count in an interval that no master ends), NOT WATCHED (alerts notify somebody, and no
+    (processes count in an interval that no master ends), NOT WATCHED (alerts have targets, and no
     `ecl alert` runs), NOT NOTIFIED (a notification does not arrive), NOT EXPORTED (no exporter runs), BEHIND
     (an export is late by more than a minute, or the database has a fault), UNSENT (a process has not sent its
     counts in time), UNRECOVERED (spool files of killed processes), UNREADABLE (spool directory).
@@ -52,7 +52,7 @@ def status(config_file: str, as_json: bool, nagios: bool) -> None:
 
     With --nagios, faults of this machine (UNSENT, UNRECOVERED, UNREADABLE) and of the export (NOT EXPORTED,
     BEHIND) are WARNING: counts are late, but kept. All other faults are CRITICAL: new counts cannot be read,
-    or nobody learns of alerts. Any error is UNKNOWN.
+    or notifications of alerts are not sent. Any error is UNKNOWN.
 
     Masters of version 1.1, and `ecl_master --once`, have no heartbeat: their rotations show that they run.
 

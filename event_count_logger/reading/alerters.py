@@ -27,7 +27,7 @@ class AlerterStatus:
 
 
 def examine_alerters(config: Config, store: Store) -> tuple[list[ServiceInfo], list[AlerterStatus]]:
-    """Returns the alerters, each once, and the status of each group with a rule that notifies somebody.
+    """Returns the alerters, each once, and the status of each group with a rule that has targets.
 
     Raises:
         StoreError: Redis does not answer.

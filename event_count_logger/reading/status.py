@@ -69,7 +69,7 @@ class Status:
         unrotated: Intervals that processes count in, and no master ends.
         services: The services that are alive or have ended lately, each once, the oldest first.
         exports: All exported intervals, in the order of the configuration.
-        alerters: All groups with a rule that notifies somebody.
+        alerters: All groups with a rule that has targets.
     """
 
     masters: Sequence[MasterInfo]
