@@ -96,6 +96,12 @@ def test_rule_that_can_fire_has_no_problem(rule: dict[str, Any]) -> None:
         ),
         ({"group": "web", "stale": True, "for": 2}, "for: has no effect with 'stale: true'"),
         ({**ERROR, "notify": "opps"}, "notify: 'opps' is not a target in 'notify' (configured: ops, script)"),
+        (
+            {**ERROR, "notify": ["json://u:hunter2@h"]},
+            "notify[0]: is a URL, not the name of a target in 'notify' (configured: ops, script)",
+        ),
+        ({**ERROR, "above": float("nan")}, "above: nan is not a number of 0 or more, or a percentage"),
+        ({**ERROR, "above": 10**400}, "is not a number of 0 or more, or a percentage"),
         ({**ERROR, "repeat": "1h"}, "repeat: has no effect without 'notify'"),
     ],
 )  # fmt: skip
@@ -105,11 +111,20 @@ def test_rule_that_cannot_work_is_reported(rule: dict[str, Any], problem: str) -
     assert problem in found
 
 
+@pytest.mark.parametrize("limit", ["1234567", "2.5", "12.5%", "1000000000000"])
+def test_limit_is_shown_with_all_digits(limit: str) -> None:
+    given = limit if "%" in limit else float(limit)
+    rule = {**ERROR, "above": given, **({"of": "*"} if "%" in limit else {})}
+    assert str(with_rule(**rule).alerts[0].above) == limit
+
+
 def test_targets_are_urls_or_a_command() -> None:
     config = with_rule(**ERROR)
     assert config.notify["ops"].urls == ("mailto://user:secret@example.org",)
     assert config.notify["script"].command == (str(Path.cwd() / "bin/page"), "-v")
     assert config.notify["script"].timeout_s == 5
+    curl = ["curl", "-H", "A: 1", "-H", "B: 2"]
+    assert from_dicts(GROUPS, notify={"x": {"command": curl}}).notify["x"].command == tuple(curl)
     assert from_dicts(GROUPS, notify={"x": {"command": ["page"]}}).notify["x"].command == ("page",)
     assert "secret" not in repr(config)
 
@@ -123,12 +138,12 @@ def test_problems_of_targets_show_no_url(monkeypatch: pytest.MonkeyPatch) -> Non
         "both": {"urls": "json://secret", "command": ["x"]},
         "typo": {"url": "json://secret"},
         "empty": [],
-        "missing": ["${UNSET}"],
+        "missing": ["${UNSET}", "json://user:pass${secret}@host"],
         7: "json://secret",
     }
     found = problems(notify=notify, alerts=[{"name": "n", **ERROR, "notify": "typo"}])
     assert [each.partition(": ")[0] for each in found] == [
-        "notify.missing[0]",
+        "notify.missing[0]", "notify.missing[1]",
         "notify.env", "notify.list[1]", "notify.map.urls", "notify.both", "notify.typo.url",
         "notify.empty", "notify[7]",
     ]  # fmt: skip

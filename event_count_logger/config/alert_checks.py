@@ -54,9 +54,16 @@ def faults(
         yield from _events("of", rule.of, group, shown)
     for number, name in enumerate(rule.notify):
         if name not in targets:
-            yield RuleFault(("notify", number), name, f"is not a target in 'notify'{choices(name, targets)}")
+            yield _unknown_target(number, name, targets)
     if rule.repeat is not None and not rule.notify:
         yield RuleFault(("repeat",), None, "has no effect without 'notify'")
+
+
+def _unknown_target(number: int, name: str, targets: Collection[str]) -> RuleFault:
+    if "://" in name:  # a URL may contain a password
+        known = choices("", targets)
+        return RuleFault(("notify", number), None, f"is a URL, not the name of a target in 'notify'{known}")
+    return RuleFault(("notify", number), name, f"is not a target in 'notify'{choices(name, targets)}")
 
 
 def _limits(rule: AlertRule, given: Mapping[object, object]) -> Iterator[RuleFault]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from typing import Literal, NamedTuple
 
 from event_count_logger import keys
@@ -17,7 +17,6 @@ from event_count_logger.config.checks import (
     event_id,
     items,
     line,
-    list_of,
     one_of,
     show,
     text,
@@ -51,15 +50,17 @@ class Threshold(NamedTuple):
     is_percent: bool = False
 
     def __str__(self) -> str:
-        return f"{self.value:g}{'%' if self.is_percent else ''}"
+        return f"{self.value:.15g}{'%' if self.is_percent else ''}"
 
 
 @check("a number of 0 or more, or a percentage", "for example 100 or 5%", kind="a number, or a percentage")
 def _threshold(value: object) -> Threshold:
     given = value.as_number() if isinstance(value, FromEnvironment) else value
     if isinstance(given, int | float) and not isinstance(given, bool):
-        if not 0 <= given < math.inf:
+        if given < 0:
             raise Invalid(f"{show(value)} is not 0 or more: counts are never negative")
+        if not given <= sys.float_info.max:  # also a value that is no number
+            raise Mismatch
         return Threshold(float(given))
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if not match:
@@ -182,6 +183,12 @@ def _url(value: object) -> str:
     return str(value)
 
 
+@check("a list of strings", kind="a list of strings")
+def _command(value: object) -> tuple[str, ...]:
+    """Accept a program with its arguments, which may be repeated."""
+    return check_each(enumerate(items(value)), text)
+
+
 @section
 class NotifyConfig:
     """A target of notifications: URLs of apprise, or a command."""
@@ -194,7 +201,7 @@ class NotifyConfig:
         meaning="URLs of apprise. A target that is a list has only these.",
     )
     command: tuple[str, ...] = setting(
-        list_of(text, "a list of strings"),
+        _command,
         default=(),
         since="2.0",
         meaning="Program with its arguments. It reads one JSON object on standard input.",

@@ -119,7 +119,7 @@ def _checked(
         return None
     n_before = len(report.problems)
     in_group = report.shown((*place, "group"), group.name)
-    known = {*targets, *_names(report.content.get("notify"))}  # those with problems, too
+    known = list(dict.fromkeys([*_names(report.content.get("notify")), *targets]))  # those with problems, too
     for fault in faults(rule, spec, group, in_group, known):
         at = _settled((*place, *fault.setting), spec)
         shown = "" if fault.value is None else f"{report.shown(at, fault.value, _show)} "

@@ -104,7 +104,8 @@ def _problem(reference: re.Match[str], place: _Place) -> str | None:
         return None
     if name is None:
         return "has a '${' without a name and a '}' (write $${ for the text ${)"
-    if _is_credential(place) and not name.isupper():  # the name may be part of a password
+    may_be_secret = _is_credential(place) or place[:1] == ("notify",)
+    if may_be_secret and not name.isupper():  # the name may be part of a password
         return "refers to an environment variable that is not set (write $${ for the text ${)"
     hint = f"write $${{{name}}} for the text ${{{name}}}"
     return f"refers to environment variable {name}, which is not set ({hint})"
