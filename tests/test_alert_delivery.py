@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -76,13 +77,13 @@ def test_program_gets_the_notification_on_standard_input(tmp_path: Path) -> None
     ],
 )
 def test_failure_of_a_program_has_a_reason(command: list[str], reason: str | None) -> None:
-    assert send(Address("script", None, "", tuple(command), 20), made()) == reason
+    assert send(Address("script", 0, "", tuple(command), 20), made()) == reason
 
 
 def test_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     script = f"sleep 1000 & echo $! >{file}; wait"
-    assert send(Address("script", None, "", ("sh", "-c", script), 0.5), made()) == "no end within 0.5 s"
+    assert send(Address("script", 0, "", ("sh", "-c", script), 0.5), made()) == "no end within 0.5 s"
 
     def is_gone() -> bool:
         with suppress(ProcessLookupError):
@@ -93,16 +94,26 @@ def test_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     wait_until(is_gone, what="its child is killed")
 
 
+def test_process_outside_of_the_group_does_not_hold_an_attempt(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    script = f"setsid sh -c 'echo $$ >{file}.new; mv {file}.new {file}; exec sleep 60' <&0 & exec sleep 60"
+    long = replace(made(), text="x" * 1_000_000)
+    reason = send(Address("script", 0, "", ("sh", "-c", script), 0.5), long, file.exists)
+    pid = int(wait_until(file.read_text))
+    os.kill(pid, signal.SIGKILL)  # raises if the attempt has lasted as long as the process
+    assert reason == "the service is stopping"
+
+
 def test_target_that_hangs_does_not_delay_others(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, "true")
     hangs = NotifyConfig(command=("sleep", "1000"), timeout_s=60)
     with delivering(script=receiver.config, hangs=hangs) as (delivery, outbox):
         for name in ("a", "b", "c"):
-            outbox.add([Entry(made(name=name), "hangs:"), Entry(made(name=name), "script:")])
+            outbox.add([Entry(made(name=name), "hangs:0"), Entry(made(name=name), "script:0")])
         delivery.dispatch(outbox)
         wait_until(lambda: len(receiver.received()) == 3)
-        wait_until(lambda: {entry.to for entry in outbox.entries()} == {"hangs:"})
-    assert {entry.to for entry in outbox.entries()} == {"hangs:"}
+        wait_until(lambda: {entry.to for entry in outbox.entries()} == {"hangs:0"})
+    assert {entry.to for entry in outbox.entries()} == {"hangs:0"}
     assert len([entry for entry in outbox.entries() if entry.not_before == 0]) == 3, "no claim is left"
 
 
@@ -114,7 +125,7 @@ def test_failed_notification_is_retried_in_order(
     receiver = Receiver(tmp_path, f"test -e {marker} || exit 1")
     with delivering(script=receiver.config) as (delivery, outbox):
         kinds: list[Kind] = ["firing", "repeat", "resolved"]
-        entries = [Entry(made(kind, at=at), "script:") for at, kind in enumerate(kinds, -3)]
+        entries = [Entry(made(kind, at=at), "script:0") for at, kind in enumerate(kinds, -3)]
         outbox.add(reversed(entries))
 
         def has_failed() -> bool:
@@ -143,8 +154,8 @@ def test_pauses_between_attempts_grow_up_to_a_limit() -> None:
 def test_entry_that_another_process_has_claimed_is_not_sent(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, "true")
     with delivering(script=receiver.config) as (delivery, outbox):
-        first, second = Entry(made(at=-2), "script:"), Entry(made("resolved", at=-1), "script:")
-        claimed = Entry(first.notification, "script:", not_before=time.time() + 0.4)
+        first, second = Entry(made(at=-2), "script:0"), Entry(made("resolved", at=-1), "script:0")
+        claimed = Entry(first.notification, "script:0", not_before=time.time() + 0.4)
         outbox.add([claimed, second])
         wait_s = delivery.dispatch(outbox)
         assert wait_s
@@ -157,9 +168,9 @@ def test_entry_that_another_process_has_claimed_is_not_sent(tmp_path: Path) -> N
 
 def test_notification_waits_for_an_earlier_one_that_another_process_sends(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path, "true")
-    first, second = Entry(made(at=-2), "script:"), Entry(made("resolved", at=-1), "script:")
+    first, second = Entry(made(at=-2), "script:0"), Entry(made("resolved", at=-1), "script:0")
     with delivering(script=receiver.config) as (delivery, outbox):
-        outbox.add([replace(first, not_before=1e12), second])
+        outbox.add([replace(first, not_before=time.time() + 200), second])
         (address,) = addresses({"script": receiver.config}, ["script"])
         assert delivery._worker(address).put(outbox, second, behind=first.key)
         wait_until(lambda: not delivery._running._taken)
@@ -167,7 +178,7 @@ def test_notification_waits_for_an_earlier_one_that_another_process_sends(tmp_pa
 
 
 def test_each_notification_names_the_previous_one_of_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = [Entry(made(at=at, name=name), "script:") for at, name in [(-3, "a"), (-2, "b"), (-1, "a")]]
+    entries = [Entry(made(at=at, name=name), "script:0") for at, name in [(-3, "a"), (-2, "b"), (-1, "a")]]
     found: list[str] = []
 
     def put(worker: object, outbox: object, entry: Entry, behind: str) -> bool:
@@ -181,12 +192,35 @@ def test_each_notification_names_the_previous_one_of_its_alert(monkeypatch: pyte
     assert found == ["", "", entries[0].key]
 
 
+def test_notification_to_an_unknown_target_waits_for_another_service() -> None:
+    entry = Entry(made(at=-500), "new:0")
+    with delivering(script=NotifyConfig(command=("true",))) as (delivery, outbox):
+        outbox.add([entry])
+        assert delivery.dispatch(outbox)
+        assert outbox.entries() == [entry]
+
+
+def test_notification_is_sent_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    receiver = Receiver(tmp_path, "true")
+    with delivering(script=receiver.config) as (delivery, outbox):
+        outbox.add([Entry(made(), "script:0", n_failed=3, not_before=time.time() + 3600)])
+        delivery.dispatch(outbox)
+        wait_until(receiver.received)
+
+
+def test_first_address_keeps_its_id_when_its_target_gets_a_second_one() -> None:
+    one, two = (NotifyConfig(urls=urls) for urls in (("json://a",), ("json://a", "json://b")))
+    assert [each.id for each in addresses({"ops": one}, ["ops"])] == ["ops:0"]
+    assert [each.id for each in addresses({"ops": two}, ["ops"])] == ["ops:0", "ops:1"]
+    assert [str(each) for each in addresses({"ops": two}, ["ops"])] == ["'ops' (URL 1)", "'ops' (URL 2)"]
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ([Entry(made(at=-25 * 3600), "script:")], "it was not sent within 24 hours"),
-        ([Entry(made(), "gone:")], "the target is no longer configured"),
-        ([Entry(made(at=-1), "script:"), Entry(made(), "script:", not_before=1e12)], "1 newer ones are"),
+        ([Entry(made(at=-25 * 3600), "script:0")], "it was not sent within 24 hours"),
+        ([Entry(made(at=-601), "gone:0")], "the target is no longer configured"),
+        ([Entry(made(at=-1), "script:0"), Entry(made(), "script:0", 1, time.time() + 200)], "1 newer ones"),
     ],
 )  # fmt: skip
 def test_notification_that_cannot_be_sent_is_given_up(
@@ -201,7 +235,7 @@ def test_notification_that_cannot_be_sent_is_given_up(
         outbox.add(entries)
         delivery.dispatch(outbox)
         assert outbox.entries() == entries[1:]
-    target = entries[0].to.strip(":")
+    target = entries[0].to.removesuffix(":0")
     assert f"Alert 'errors': notification 'firing' to target '{target}' was given up: {reason}" in caplog.text
 
 
@@ -236,7 +270,7 @@ class _Server(ThreadingHTTPServer):
     def address(self, timeout_s: float = 20) -> Address:
         """An address whose own time-outs are longer, with a password and a token."""
         url = f"json://user:hunter2@127.0.0.1:{self.server_port}/s3cret?cto=30&rto=30"
-        return Address("ops", 0, url, (), timeout_s)
+        return Address("ops", 0, url, (), timeout_s, is_only=False)
 
 
 @pytest.fixture
@@ -249,7 +283,11 @@ def http() -> Iterator[_Server]:
     server.server_close()
 
 
-def test_apprise_sends_title_text_and_type(http: _Server) -> None:
+def test_apprise_sends_title_text_and_type(
+    http: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(0)")  # a file of the user, not the module
+    monkeypatch.chdir(tmp_path)
     firing = made()
     assert send(http.address(), firing) is None
     (got,) = http.received

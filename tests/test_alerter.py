@@ -16,10 +16,13 @@ import pytest
 from event_count_logger.alerts.acknowledgement import NotFiring, acknowledge
 from event_count_logger.alerts.alerter import Alerter
 from event_count_logger.alerts.group_alerts import GroupAlerts
+from event_count_logger.alerts.notification import notification
+from event_count_logger.alerts.outbox import Entry
 from event_count_logger.alerts.replay import replayed
 from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.alerts.status import examine
-from event_count_logger.cli.alert import _arguments
+from event_count_logger.alerts.transitions import Progress
+from event_count_logger.cli.alert import _arguments, _duration
 from event_count_logger.config import AlertRule, Config, from_dicts
 from event_count_logger.errors import Rejected
 from event_count_logger.logs import Log
@@ -66,6 +69,13 @@ class Setup:
             self.n += 1
             self.end += 60
             self.store.rotation.rotate(group, group.intervals[0], self.end + 0.5)
+
+    def record_master(self, seen_s: int = 0) -> None:
+        """Record a heartbeat of the master, as that of some seconds ago."""
+        self.store.masters.record([self.config.groups["g"]], MasterInfo("host", 1, "2.0.0", 1.0))
+        ((field, value),) = self.server.client.hgetall("g:@masters").items()
+        seen, _, described = str(value).partition(" ")
+        self.server.client.hset("g:@masters", field, f"{int(seen) - seen_s} {described}")
 
     def sent(self) -> list[dict[str, Any]]:
         lines = self.file.read_text().splitlines() if self.file.exists() else []
@@ -186,20 +196,63 @@ def test_intervals_that_are_gone_end_the_row(
     assert "interval '1m': alerts were not evaluated for 3 intervals, which are gone" in caplog.text
 
 
-def test_changed_rule_begins_anew_and_removed_rule_is_forgotten(setup: Setup) -> None:
+def test_changed_rule_is_resolved_and_removed_rule_is_forgotten(setup: Setup) -> None:
     states = setup.config.groups["g"]
     setup.rules.append({**setup.rules[0], "name": "other"})
     with setup.alerter() as alerter:
         setup.finish(11)
         setup.wait_for(alerter, 2)
         assert {"rule:errors", "rule:other"} < setup.store.alerts.fields(states, "states").keys()
-        setup.rules[0]["above"] = 10.5
+        setup.rules[0] |= {"above": 20, "for": 2}
         del setup.rules[1]
         alerter.use(setup.config)
-        setup.finish(11)
+        setup.finish(21, 12)
         setup.wait_for(alerter, 3)
-    assert [each["alert"] for each in setup.sent()][2] == "errors"
-    assert "rule:other" not in setup.store.alerts.fields(states, "states")
+    first, resolved = [each for each in setup.sent() if each["alert"] == "errors"]
+    assert (resolved["kind"], resolved["limit"], resolved["since"]) == (
+        "resolved",
+        "above 20",
+        first["since"],
+    )
+    assert setup.store.alerts.fields(states, "states").keys() == {"position:1m"}
+
+
+def test_rule_with_another_interval_is_resolved_by_its_newest_one(setup: Setup) -> None:
+    setup.group_settings["intervals"] = ["1m", "3000h"]
+    setup.rules[0]["interval"] = "1m"
+    group = setup.config.groups["g"]
+    for at in (setup.end - 2e7, setup.end):
+        setup.store.rotation.rotate(group, group.intervals[1], at)
+    with setup.alerter() as alerter:
+        setup.finish(11)
+        setup.wait_for(alerter, 1)
+        setup.rules[0] |= {"interval": "3000h", "for": 2}
+        alerter.use(setup.config)
+        setup.wait_for(alerter, 2)
+    assert [each["kind"] for each in setup.sent()] == ["firing", "resolved"]
+
+
+def test_notification_is_sent_after_the_last_rule_of_its_group_is_gone(setup: Setup) -> None:
+    group, now = setup.config.groups["g"], setup.store.client.now()
+    firing = notification(setup.config.alerts[0], "1m", "firing", Progress("", since=now, end=now), now)
+    entry = Entry(firing, "script:0")
+    assert setup.store.alerts.change(group, [], [Field("notifications", entry.key, str(entry))])
+    setup.rules.clear()
+    with setup.alerter() as alerter:
+        setup.wait_for(alerter, 1)
+
+
+def test_states_of_removed_rules_are_removed_in_spite_of_another_process(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = setup.config.groups["g"]
+    setup.store.alerts.change(group, [], [Field("states", "rule:gone", "x")])
+    alerts = GroupAlerts(setup.store, group, setup.config.alerts, setup.config.notify, LOG)
+    alerts._load()
+    setup.store.alerts.change(group, [], [Field("states", "rule:gone", "y")])
+    assert not alerts.begin()
+    assert alerts.begin()
+    assert setup.store.alerts.fields(group, "states") == {}
 
 
 def test_group_without_rules_is_forgotten(setup: Setup) -> None:
@@ -360,11 +413,9 @@ def test_group_without_living_master_is_stale(server: Server, tmp_path: Path) ->
     setup = Setup(server, tmp_path, intervals=["100h"])
     rule, group = AlertRule("no master", "g", stale=True), setup.config.groups["g"]
     setup.store.rotation.rotate(group, group.intervals[0])
-    setup.store.masters.record([group], MasterInfo("host", 1, "2.0.0", 1.0))
+    setup.record_master()
     assert reason_of_staleness(rule, group, setup.store) == ("", 0)
-    ((field, value),) = server.client.hgetall("g:@masters").items()
-    seen, _, described = str(value).partition(" ")
-    server.client.hset("g:@masters", field, f"{int(seen) - 16} {described}")
+    setup.record_master(seen_s=16)
     reason, for_s = reason_of_staleness(rule, group, setup.store)
     assert (reason, 16 <= for_s < 60) == ("it has no master", True)
 
@@ -379,6 +430,26 @@ def test_stale_rule_fires_and_is_resolved(setup: Setup, monkeypatch: pytest.Monk
         setup.wait_for(alerter, 2)
     assert [each["kind"] for each in setup.sent()] == ["firing", "resolved"]
     assert "interval 1m is overdue" in setup.sent()[0]["text"]
+
+
+@pytest.mark.parametrize("interval", ["1m", "100h"])
+def test_stale_alert_has_the_same_id_if_redis_lost_its_state(
+    interval: str, server: Server, tmp_path: Path
+) -> None:
+    setup = Setup(server, tmp_path, intervals=[interval])
+    setup.rules[0] = {"name": "no master", "group": "g", "stale": True, "notify": "script"}
+    group = setup.config.groups["g"]
+    if interval == "100h":
+        setup.store.rotation.rotate(group, group.intervals[0])
+        setup.record_master(seen_s=1000)
+    ids = set()
+    for _ in range(3):
+        alerts = GroupAlerts(setup.store, group, setup.config.alerts, setup.config.notify, LOG)
+        assert alerts.look()
+        (key,) = setup.store.alerts.fields(group, "notifications")
+        ids.add(key)
+        setup.server.client.delete("g:@alerts", "g:@notifications")
+    assert len(ids) == 1
 
 
 def test_interval_that_never_began_is_stale_after_a_while(setup: Setup) -> None:
@@ -471,6 +542,12 @@ def test_options_of_other_uses_are_rejected(run: Run, config_file: Write) -> Non
     assert (done.returncode, done.stderr) == (2, "ERROR: --for needs ack NAME\n")
     done = run("ecl", "alert", file)
     assert (done.returncode, done.stderr) == (1, f"ERROR: {file} has no section 'alerts'\n")
+
+
+@pytest.mark.parametrize("given", ["0s", "9999999d"])
+def test_length_of_time_beyond_all_limits_is_rejected(given: str) -> None:
+    with pytest.raises(click.UsageError, match=f"--for: '{given}' is not above 0 and at most 277777h"):
+        _duration("--for", given)
 
 
 def test_messages_of_an_alert_are_logged(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:

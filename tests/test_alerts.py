@@ -151,11 +151,16 @@ def test_transitions_agree_with_the_model(values: list[tuple[bool, bool]], n: in
     assert found == model(values, n)
 
 
-def test_state_of_a_rule_with_other_limits_is_not_used() -> None:
-    progress = advance(RULE, None, seen(154, NOON), NOON).progress
-    assert parse(str(progress), RULE) == progress
-    assert parse(str(progress), replace(RULE, severity="warning", notify=())) == progress
-    assert parse(str(progress), replace(RULE, above=Threshold(200))) is None
+def test_changed_rule_begins_its_row_again_and_goes_on_firing() -> None:
+    rule = replace(RULE, n_in_a_row=2)
+    pending = advance(rule, None, seen(154, NOON), NOON).progress
+    changed = replace(rule, above=Threshold(200))
+    assert parse(str(pending), rule) == pending
+    assert parse(str(pending), replace(rule, severity="warning", notify=())) == pending
+    assert parse(str(pending), changed) is None
+    firing = advance(rule, pending, seen(154, NOON + 300), NOON).progress
+    assert firing
+    assert parse(str(firing), changed) == replace(firing, fingerprint=fingerprint(changed))
     assert [parse(text, RULE) for text in ("", "{", "[]", '{"a": 1}')] == [None] * 4
 
 
@@ -275,13 +280,13 @@ def test_outage_of_redis_notifies_each_target_once() -> None:
     entries = outage.step(True, NOON + OUTAGE_AFTER_S)
     found = sorted((each.to, each.notification.alert, each.notification.kind) for each in entries)
     assert found == [
-        ("ops:0", "first", "firing"), ("ops:1", "first", "firing"), ("script:", "second", "firing")
+        ("ops:0", "first", "firing"), ("ops:1", "first", "firing"), ("script:0", "second", "firing")
     ]  # fmt: skip
     assert "Redis is unavailable, since 2026-11-30 12:00 UTC" in entries[0].notification.text
     assert outage.step(True, NOON + 500) == []
     over = outage.step(False, NOON + 600)
     assert {(each.to, each.notification.kind) for each in over} == {
-        (to, "resolved") for to in ("ops:0", "ops:1", "script:")
+        (to, "resolved") for to in ("ops:0", "ops:1", "script:0")
     }
     assert outage.step(False, NOON + 601) == []
 

@@ -196,6 +196,17 @@ def test_follow_waits_for_interval_end_then_polls(
     store.close()
 
 
+@pytest.mark.parametrize(("late_s", "wait_s"), [(0.125, 0.125), (3, 3), (55, 5)])
+def test_wait_for_a_late_rotation_grows_up_to_the_limit_of_the_caller(
+    late_s: float, wait_s: float, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(RedisConfig(**server.config))
+    monkeypatch.setattr(store.client, "now", lambda: BEGIN + 5 + late_s)
+    server.client.set("g:5s:cur:@ts", BEGIN)
+    assert Follower(store, GROUP, FIVE_S, 0, late_wait_s=5).step() == (None, wait_s)
+    store.close()
+
+
 def test_history_of_unexpected_type_raises_rejected(past: Past, server: Server) -> None:
     server.client.set("g:5s:@history", "x")
     with pytest.raises(Rejected, match="key g:5s:@history"):

@@ -18,7 +18,13 @@ from event_count_logger.config import Config, NotifyConfig
 from event_count_logger.installation import how_to_install
 
 #: The program that sends with apprise. A process of its own can be killed when a server does not answer.
-_APPRISE = (sys.executable, "-m", "event_count_logger.alerts.apprise_sender")
+#: Python searches the current directory for modules unless '' is removed: a file `json.py` there would run.
+_APPRISE = (
+    sys.executable,
+    "-c",
+    "import sys; sys.path = list(filter(None, sys.path)); "
+    "from event_count_logger.alerts.apprise_sender import main; main()",
+)
 
 #: Seconds between two looks at whether an attempt has to end.
 _LOOK_S = 0.1
@@ -30,26 +36,28 @@ class Address:
 
     Attributes:
         target: Name of the target.
-        number: Position of the URL, from 0; None if it is the only address of the target.
+        number: Position of the URL, from 0; 0 for a command.
         url: The URL; '' for a command. It may contain a password.
         command: The program with its arguments.
         timeout_s: Seconds that one attempt may take.
+        is_only: Whether the target has no other address.
     """
 
     target: str
-    number: int | None
+    number: int
     url: str
     command: tuple[str, ...]
     timeout_s: float
+    is_only: bool = True
 
     @property
     def id(self) -> str:
-        """A name that no other address has, without the URL."""
-        return f"{self.target}:{'' if self.number is None else self.number}"
+        """A name that no other address has, without the URL. It stays when the target gets more URLs."""
+        return f"{self.target}:{self.number}"
 
     def __str__(self) -> str:
         """The address in messages, without the URL."""
-        return f"'{self.target}'" if self.number is None else f"'{self.target}' (URL {self.number + 1})"
+        return f"'{self.target}'" if self.is_only else f"'{self.target}' (URL {self.number + 1})"
 
     def __repr__(self) -> str:
         return f"<Address {self}>"
@@ -69,11 +77,10 @@ def missing_package(config: Config) -> str:
 
 def _addresses_of(name: str, target: NotifyConfig) -> list[Address]:
     if target.command:
-        return [Address(name, None, "", target.command, target.timeout_s)]
-    numbers = range(len(target.urls)) if len(target.urls) > 1 else [None]
+        return [Address(name, 0, "", target.command, target.timeout_s)]
+    is_only = len(target.urls) == 1
     return [
-        Address(name, number, url, (), target.timeout_s)
-        for number, url in zip(numbers, target.urls, strict=True)
+        Address(name, number, url, (), target.timeout_s, is_only) for number, url in enumerate(target.urls)
     ]
 
 
@@ -141,8 +148,16 @@ def _communicate(
                 continue
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        _close_pipes(process)
         return None
+
+
+def _close_pipes(process: subprocess.Popen[str]) -> None:
+    """Close the pipes of a process that has ended. Another one, outside of its group, may keep their ends."""
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with suppress(OSError):
+            pipe.close()
 
 
 def _exit_reason(status: int) -> str:

@@ -51,7 +51,7 @@ class Alerter:
         self.use(config)
 
     def use(self, config: Config) -> None:
-        """Use a configuration. A rule with other limits starts again; one that is gone is forgotten."""
+        """Use a configuration. A rule that is gone is forgotten; its notifications are still sent."""
         previous = {each.alerts.group.name for each in self._groups if each.alerts.has_rules}
         self._delivery.use(config.notify)
         by_group = _rules_by_group(config)
@@ -93,11 +93,11 @@ class Alerter:
         if now < scheduled.not_before:
             return
         with self._handled(scheduled):
-            if not scheduled.has_begun:
-                scheduled.alerts.begin()
-                scheduled.has_begun = True
+            scheduled.has_begun = scheduled.has_begun or scheduled.alerts.begin()
             if not scheduled.alerts.has_rules:
-                scheduled.not_before = math.inf
+                wait = self._delivery.dispatch(StoredOutbox(self._store, scheduled.alerts.group))
+                is_over = scheduled.has_begun and wait is None
+                scheduled.not_before = math.inf if is_over else now + min(_LOOK_S, wait or _RETRY_S)
                 return
             is_new = False
             if scheduled.next_follow <= now:

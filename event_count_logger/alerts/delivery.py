@@ -22,6 +22,10 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 #: Seconds after which a notification is given up.
 _GIVEN_UP_S = 24 * 3600.0
 
+#: Seconds after which a notification to an unknown target is given up. Until then, another service may send
+#: it, with a newer configuration.
+_UNKNOWN_S = 600.0
+
 #: Entries that wait for one address in a group; older ones are given up.
 _MOST_ENTRIES = 10_000
 
@@ -77,16 +81,21 @@ class Delivery:
         waiting: set[tuple[str, str]] = set()
         previous: dict[tuple[str, str], str] = {}
         for entry in self._kept(outbox, outbox.entries(), now):
+            address = self._addresses.get(entry.to)
+            if address is None:
+                wait_s.append(_LONGEST_RETRY_S)
+                continue
             line = entry.notification.alert, entry.to
             behind, previous[line] = previous.get(line, ""), entry.key
             if line in waiting:
                 continue
-            wait_s.append(max(_LOOK_AGAIN_S, entry.not_before - now))
-            if entry.not_before > now:
+            pause_s = _pause_s(entry, address, now)
+            wait_s.append(max(_LOOK_AGAIN_S, pause_s))
+            if pause_s > 0:
                 waiting.add(line)
             elif self._running.is_sent(entry):
                 self._running.confirm(outbox, entry)
-            elif not self._worker(self._addresses[entry.to]).put(outbox, entry, behind):
+            elif not self._worker(address).put(outbox, entry, behind):
                 waiting.add(line)
         return min(wait_s, default=None)
 
@@ -289,9 +298,17 @@ def retry_s(n_failed: int) -> float:
     return float(min(_FIRST_RETRY_S * 2 ** min(n_failed - 1, 30), _LONGEST_RETRY_S))
 
 
+def _pause_s(entry: Entry, address: Address, now: float) -> float:
+    """Returns the seconds until the next attempt, or 0. After the clock was set back, it is due at once."""
+    pause_s = entry.not_before - now
+    longest_s = max(_LONGEST_RETRY_S, address.timeout_s + _CLAIM_MARGIN_S)
+    return pause_s if 0 < pause_s <= longest_s else 0.0
+
+
 def _reason_to_give_up(entry: Entry, now: float, n_newer: int, is_known: bool) -> str:
-    if not is_known:
+    age_s = now - entry.notification.created
+    if not is_known and age_s > _UNKNOWN_S:
         return "the target is no longer configured"
-    if now - entry.notification.created > _GIVEN_UP_S:
+    if age_s > _GIVEN_UP_S:
         return "it was not sent within 24 hours"
     return f"{_MOST_ENTRIES:,} newer ones are waiting" if n_newer >= _MOST_ENTRIES else ""

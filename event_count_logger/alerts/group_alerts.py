@@ -30,8 +30,11 @@ from event_count_logger.store import Field, Store
 #: Finished intervals of one group that are evaluated before other groups have their turn.
 _MOST_AT_ONCE = 50
 
-#: Seconds until a step that another process was faster with, or that Redis has rejected, is repeated.
-_AGAIN_S, _REJECTED_S = 0.05, 1.0
+#: Longest wait for a late rotation: without a master, each interval costs four requests each time.
+_LATE_WAIT_S = 5.0
+
+#: Seconds until a step that another process was faster with is repeated.
+_AGAIN_S = 0.05
 
 
 @dataclass(slots=True)
@@ -80,18 +83,19 @@ class GroupAlerts:
         found = {each.interval.name: known.get(position_field(each.interval)) for each in self._followed}
         return {name: position for name, position in found.items() if position}
 
-    def begin(self) -> None:
-        """Remove the states of rules that are no longer configured."""
+    def begin(self) -> bool:
+        """Remove the states of rules that are no longer configured; returns False to be called again."""
         fields = self._load()
         kept = {name(rule) for rule in self._rules for name in (progress_field, acknowledgement_field)}
         kept |= {position_field(each.interval) for each in self._followed}
         gone = {name: value for name, value in fields.items() if name not in kept}
+        if gone and not self._change(_states(gone), _states(dict.fromkeys(gone, ""))):
+            return False
         for name in gone:
             if name.startswith(OF_RULE):
                 removed = name.removeprefix(OF_RULE)
                 self._log.info("Alert '%s' of group '%s' was removed", removed, self.group.name)
-        if gone:
-            self._change(_states(gone), _states(dict.fromkeys(gone, "")))
+        return True
 
     def forget(self) -> None:
         """Read the state again before the next step."""
@@ -142,7 +146,7 @@ class GroupAlerts:
         if position is None:
             position = str(self._store.reads.newest_position(self.group, followed.interval))
             self._change([Field("states", name, "")], [Field("states", name, position)])
-        return Follower(self._store, self.group, followed.interval, position)
+        return Follower(self._store, self.group, followed.interval, position, _LATE_WAIT_S)
 
     def _is_recent(self, interval: Interval, history: Sequence[Snapshot]) -> bool:
         """Returns whether no further interval should have finished since."""
@@ -161,8 +165,8 @@ class GroupAlerts:
 
     def _step(self, rule: AlertRule, interval: Interval, snapshots: Sequence[Snapshot], now: float) -> Step:
         before = self._progress(rule)
-        if len(snapshots) == 1:
-            return transitions.advance(rule, before, self._seen(rule, interval, snapshots[0]), now)
+        if before or len(snapshots) == 1:
+            return transitions.advance(rule, before, self._seen(rule, interval, snapshots[-1]), now)
         seen = [self._seen(rule, interval, each) for each in snapshots[-rule.n_in_a_row :]]
         return transitions.advance_all(rule, seen, now)
 
@@ -175,7 +179,9 @@ class GroupAlerts:
         if rule.stale:
             reason, for_s = reason_of_staleness(rule, self.group, self._store)
             now = self._store.client.now()
-            reason, since = self._without_start(rule, reason, now - for_s, now)
+            # Boundaries and heartbeats are whole seconds: the same reason always has the same time and ID.
+            since = round(now - for_s) if for_s else now
+            reason, since = self._without_start(rule, reason, since, now)
             step = transitions.advance_stale(rule, before, reason, since, now)
             if step.progress != before or step.kind:
                 return bool(self._move({rule: step}, rule.interval or "", now))

@@ -109,19 +109,25 @@ class Step(NamedTuple):
 
 
 def fingerprint(rule: AlertRule) -> str:
-    """Returns the settings that decide when a rule fires. If they change, its row begins again."""
+    """Returns the settings that decide when a rule fires. If they change, a row begins again."""
     limit = f"above {rule.above}" if rule.above else f"below {rule.below}"
     settings = [rule.group, rule.interval, rule.event, limit, rule.of, rule.n_in_a_row, rule.stale]
     return json.dumps(settings)
 
 
 def parse(text: str, rule: AlertRule) -> Progress | None:
-    """Returns the stored state of a rule; None for `ok`, or if the rule was another one then."""
+    """Returns the stored state of a rule; None for `ok`.
+
+    If the rule was changed since, a row of breaches begins again. An alert that fires goes on, so that it is
+    resolved by the first interval within the new limit.
+    """
     try:
         found = Progress(**json.loads(text)) if text else None
     except (TypeError, ValueError):
         return None  # not written by this package
-    return found if found and found.fingerprint == fingerprint(rule) else None
+    if found is None or found.fingerprint == fingerprint(rule):
+        return found
+    return None if found.since is None else replace(found, fingerprint=fingerprint(rule))
 
 
 def parse_acknowledgement(text: str) -> Acknowledgement | None:

@@ -25,8 +25,8 @@ from event_count_logger.cli.base import (
 from event_count_logger.cli.plugin import Plugin
 from event_count_logger.cli.stop import Stop
 from event_count_logger.config import AlertRule, Config, from_file
+from event_count_logger.config.checks import Invalid, duration
 from event_count_logger.config.choices import choices
-from event_count_logger.intervals import parse_duration
 from event_count_logger.logs import Log, counted
 from event_count_logger.service import sighup
 from event_count_logger.service.lifecycle import Service
@@ -180,8 +180,8 @@ def _require_alerts(config: Config, config_file: str) -> None:
 def _duration(option: str, given: str | None) -> float | None:
     """Returns the seconds of a duration on the command line."""
     try:
-        return None if given is None else parse_duration(given)
-    except ValueError as error:
+        return None if given is None else duration(given)
+    except Invalid as error:
         raise click.UsageError(f"{option}: {error}") from error
 
 

@@ -4,7 +4,7 @@ Each step looks for the first finished interval behind the cursor:
 
     found                          -> return it, the cursor moves there
     not found, interval running    -> wait for its end, 5 s at most
-    not found, rotation late       -> wait 0.01 s to 0.25 s
+    not found, rotation late       -> wait 0.01 s to 0.25 s, or as long as the caller allows
     newest finished one is older   -> the history was restarted, the cursor moves to its beginning
     Redis unavailable              -> wait 0.5 s
 """
@@ -43,8 +43,22 @@ class Follower:
             print(snapshot.counts["ok"])  # 4
     """
 
-    def __init__(self, store: Store, group: GroupConfig, interval: Interval, after: After) -> None:
+    def __init__(
+        self,
+        store: Store,
+        group: GroupConfig,
+        interval: Interval,
+        after: After,
+        late_wait_s: float = _LATE_WAIT_S,
+    ) -> None:
         """Create the cursor; the first `step` sends the first request.
+
+        Args:
+            store: Redis with the history.
+            group: The group.
+            interval: One of its intervals.
+            after: Where the cursor begins; see `GroupReader.follower`.
+            late_wait_s: Longest wait for a late rotation. A wait never exceeds the time for which it is late.
 
         Raises:
             NotConfigured: The group keeps no history.
@@ -55,6 +69,7 @@ class Follower:
         self._group = group
         self._interval = interval
         self._position = _position(after)
+        self._late_wait_s = late_wait_s
 
     def step(self) -> tuple[Snapshot | None, float]:
         """Returns the next finished interval and 0, or None and the seconds to wait before the next step.
@@ -106,11 +121,11 @@ class Follower:
     def _wait_s(self, start: float | None) -> float:
         """Returns the seconds to wait for the end of the current interval; they grow while it is late."""
         if start is None:
-            return _LATE_WAIT_S
+            return self._late_wait_s
         left_s = start + self._interval.length_s - self._store.client.now()
         if left_s > 0:
             return min(left_s, _LONGEST_WAIT_S)
-        return min(max(_SHORTEST_WAIT_S, -left_s), _LATE_WAIT_S)
+        return min(max(_SHORTEST_WAIT_S, -left_s), self._late_wait_s)
 
 
 def _position(after: After) -> HistoryPosition | None:
