@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from event_count_logger import EventCountLogger
-from event_count_logger.config import from_file
+from event_count_logger.alerts.acknowledgement import acknowledge
+from event_count_logger.alerts.group_alerts import GroupAlerts
+from event_count_logger.alerts.outbox import StoredOutbox
+from event_count_logger.alerts.status import examine
+from event_count_logger.config import from_dicts, from_file
+from event_count_logger.logs import Log
 from event_count_logger.store import Store
 from tests.conftest import ROOT
 from tests.fixtures import Run, Write
@@ -114,6 +119,29 @@ def test_documented_permissions_for_purge_are_enough(server: Server, run: Run, c
     server.client.set("web:5m:cur:old", 1)
     assert run("ecl", "purge", file, "web", "--yes", "--force").returncode == 0
     assert server.everything() == {}
+
+
+def test_alerts_work_for_the_documented_user(server: Server) -> None:
+    rule = {"group": "http", "event": "404", "below": 1, "notify": "script"}
+    rules = [{"name": "few", **rule}, {"name": "stale", "group": "http", "stale": True}]
+    notify = {"script": {"command": ["true"]}}
+    config = from_dicts(GROUPS, allow(server), notify=notify, alerts=rules)
+    store, group = Store(config.redis), config.groups["http"]
+    now = store.client.server_time()
+    for at in (now - 300, now):
+        store.rotation.rotate(group, group.intervals[0], at)
+    alerts = GroupAlerts(store, group, config.alerts, config.notify, Log("test"))
+    assert alerts.begin()
+    alerts.follow()
+    alerts.look()
+    outbox = StoredOutbox(store, group)
+    (entry,) = outbox.entries()
+    assert outbox.replace(entry, None)
+    acknowledge(config, config.alerts[0], None)
+    assert [found.state for found in examine(config, store)] == ["firing", "ok"]
+    assert store.services.of(group) == []
+    store.close()
+    assert denied(server) <= NOT_NEEDED
 
 
 @pytest.mark.parametrize("layout", ["keys", "hash"])

@@ -71,6 +71,19 @@ def test_states_come_from_the_history(days: Days) -> None:
     }
 
 
+def test_alert_is_unknown_not_ok_while_its_interval_is_overdue(
+    days: Days, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = {"name": "calm", "group": "web", "event": "error", "above": 1000}
+    config = from_dicts(GROUPS, server.config, alerts=[*RULES, calm])
+    assert states(config, days)["calm"] == "ok"
+    now = days.store.client.server_time()
+    monkeypatch.setattr(type(days.store.client), "server_time", lambda *given: now + 86_400 + 16)
+    found = states(config, days)
+    assert {found["calm"], found["soon"]} == {"unknown"}
+    assert found["slow"] == "firing"
+
+
 def test_group_that_redis_rejects_has_unknown_states_only(days: Days, server: Server) -> None:
     stale = [{"name": f"stale {name}", "group": name, "stale": True} for name in ("web", "new")]
     config = from_dicts(GROUPS, server.config, alerts=[*RULES, *stale])

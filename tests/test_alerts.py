@@ -91,6 +91,13 @@ def test_value_is_compared_with_the_limit(
     assert evaluate(rule, GROUP, FIVE_M, snapshot(counts)) == result
 
 
+def test_counts_above_2_to_the_53_are_exact() -> None:
+    rule = replace(RULE, above=Threshold(2**53))
+    assert evaluate(rule, GROUP, FIVE_M, snapshot({"error": 2**53 + 1})) == Evaluation(2**53 + 1, True)
+    assert not evaluate(rule, GROUP, FIVE_M, snapshot({"error": 2**53})).is_breach
+    assert str(Threshold(2**53 + 1)) == "9007199254740993"
+
+
 def test_late_interval_has_the_average_of_its_span() -> None:
     late = snapshot({"error": 300}, NOON, NOON + 900)
     assert evaluate(RULE, GROUP, FIVE_M, late) == Evaluation(100, False)

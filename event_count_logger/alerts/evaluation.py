@@ -144,9 +144,10 @@ def _compare(rule: AlertRule, interval: Interval, snapshot: Snapshot, total_of: 
     found = total_of(rule.event)
     if threshold.is_percent:
         whole = total_of(rule.of)
-        value = 100 * found / whole if whole else None
+        value: float | None = 100 * found / whole if whole else None
     else:
-        value = found * min(1.0, interval.length_s / (snapshot.span_s or interval.length_s))
+        span_s = snapshot.span_s or 0.0  # a whole interval has an exact count, also above 2^53
+        value = found * interval.length_s / span_s if span_s > interval.length_s else found
     return Evaluation(value, value is not None and _is_beyond(rule, threshold, value))
 
 

@@ -145,7 +145,7 @@ def _value(rule: AlertRule, value: float | None) -> str:
     of = f" of {_names(rule.of)}" if is_percent else ""
     if value is None:
         return f"unknown (nothing{of} was counted)"
-    number = f"{value:.2f}".rstrip("0").rstrip(".")
+    number = str(value) if isinstance(value, int) else f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{number}{'%' if is_percent else ''}{of}"
 
 

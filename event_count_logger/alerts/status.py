@@ -10,7 +10,7 @@ from typing import Literal
 
 from event_count_logger.alerts.evaluation import Evaluation, Evaluator
 from event_count_logger.alerts.fields import acknowledgement_field, progress_field
-from event_count_logger.alerts.staleness import reason_of_staleness
+from event_count_logger.alerts.staleness import STALE_AFTER_S, reason_of_staleness
 from event_count_logger.alerts.transitions import parse, parse_acknowledgement
 from event_count_logger.config import AlertRule, Config, GroupConfig
 from event_count_logger.errors import NotYet, Rejected, StoreError
@@ -19,7 +19,8 @@ from event_count_logger.reading.group_reader import choose_interval
 from event_count_logger.reading.reader import Reader, Snapshot
 from event_count_logger.store import Store
 
-#: `pending` breaches its limit, but not yet for `for` intervals. `unknown` has no finished interval.
+#: `pending` breaches its limit, but not yet for `for` intervals. `unknown` has no finished interval, or does
+#: not fire while the next interval is overdue.
 AlertState = Literal["ok", "pending", "firing", "unknown"]
 
 
@@ -100,6 +101,7 @@ class _Group:
         self._evaluator = Evaluator(group)
         self._histories: dict[Interval, Sequence[Snapshot]] = {}
         self._notes: Mapping[str, str] | None = None
+        self._now: float | None = None
 
     def examine(self, rule: AlertRule) -> AlertStatus:
         """Returns the state of a rule."""
@@ -121,7 +123,16 @@ class _Group:
         results = (self._evaluator.evaluate(rule, interval, each) for each in newest_first)
         last = next(results)
         n_breaches = sum(1 for _ in takewhile(_is_breach, chain([last], results)))
-        return AlertStatus(rule, interval.name, _state(rule, n_breaches), last.value)
+        state = _state(rule, n_breaches)
+        if state != "firing" and self._is_overdue(interval, history[-1]):
+            state = "unknown"
+        return AlertStatus(rule, interval.name, state, last.value)
+
+    def _is_overdue(self, interval: Interval, newest: Snapshot) -> bool:
+        """Returns whether another interval should have finished since the newest one."""
+        if self._now is None:
+            self._now = self._store.client.server_time(self._group)
+        return self._now > (newest.end or 0.0) + interval.length_s + STALE_AFTER_S
 
     def _history(self, interval: Interval) -> Sequence[Snapshot]:
         """Returns as many finished intervals as the rules need, oldest first."""

@@ -50,7 +50,8 @@ class Threshold(NamedTuple):
     is_percent: bool = False
 
     def __str__(self) -> str:
-        return f"{self.value:.15g}{'%' if self.is_percent else ''}"
+        value = self.value if isinstance(self.value, int) else f"{self.value:.15g}"
+        return f"{value}{'%' if self.is_percent else ''}"
 
 
 @check("a number of 0 or more, or a percentage", "for example 100 or 5%", kind="a number, or a percentage")
@@ -61,7 +62,7 @@ def _threshold(value: object) -> Threshold:
             raise Invalid(f"{show(value)} is not 0 or more: counts are never negative")
         if not given <= sys.float_info.max:  # also a value that is no number
             raise Mismatch
-        return Threshold(float(given))
+        return Threshold(given)
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
     if not match:
         raise Mismatch
