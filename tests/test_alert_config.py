@@ -17,6 +17,7 @@ GROUPS = {
     "two": {"events": ["ok"], "intervals": ["5m", "1h"]},
     "open": {"auto_declare_events": True, "intervals": ["5m"]},
     "none": {"events": ["ok"], "intervals": ["5m"], "history": 0},
+    "buckets": {"events": ["disk:le:5"], "intervals": ["5m"]},
 }
 NOTIFY = {"ops": ["${OPS_URL}"], "script": {"command": ["bin/page", "-v"], "timeout": "5s"}}
 ERROR = {"group": "web", "event": "error", "above": 100}
@@ -49,6 +50,7 @@ def problems(**sections: Any) -> list[str]:
         {"group": "two", "event": "ok", "above": 1, "interval": "1h"},
         {"group": "two", "stale": True, "notify": "script", "repeat": "1h"},
         {"group": "none", "stale": True},
+        {"group": "buckets", "event": "disk:le:5", "above": 1},
         {"group": "open", "event": "any", "above": 1},
         {"group": "web", "event": ["@lost", "@overflow", "@skipped"], "above": 0},
     ],
@@ -60,7 +62,7 @@ def test_rule_that_can_fire_has_no_problem(rule: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        ({"group": "wbe"}, "group: 'wbe' is not a group (configured: web, two, open, none)"),
+        ({"group": "wbe"}, "group: 'wbe' is not a group (configured: web, two, open, none, buckets)"),
         ({"group": "web"}, "needs one of 'above', 'below' and 'stale: true', and has none"),
         ({**ERROR, "below": 1}, "'below' and 'stale: true', and has 'above' and 'below'"),
         ({"group": "web", "above": 1}, "event: is missing (for example event: error)"),

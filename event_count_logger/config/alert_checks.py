@@ -136,4 +136,4 @@ def _can_match(pattern: str, group: GroupConfig) -> bool:
     bucket = keys.parse_bucket(pattern)  # declared by a rule of `tail`
     declared = bucket[0] if bucket else pattern
     is_session_time = group.sessions is not None and keys.event_of_sessions(declared) in group.events
-    return declared in group.events or is_session_time
+    return pattern in group.events or declared in group.events or is_session_time
