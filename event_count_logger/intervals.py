@@ -133,8 +133,7 @@ class Interval:
 
     def start_of(self, now: float) -> float:
         """Returns the last boundary at or before `now`, both in Unix seconds."""
-        now_ms = int(now * 1000)
-        return (now_ms - (now_ms - self.offset_ms) % self.length_ms) / 1000
+        return self._start_ms(now) / 1000
 
     def first_boundary(self, time: float) -> float:
         """Returns the first boundary at or after a time, both in Unix seconds."""
@@ -147,4 +146,8 @@ class Interval:
 
     def end_of(self, now: float) -> float:
         """Returns the first boundary after `now`, both in Unix seconds."""
-        return self.start_of(now) + self.length_s
+        return (self._start_ms(now) + self.length_ms) / 1000
+
+    def _start_ms(self, now: float) -> int:
+        now_ms = int(now * 1000)
+        return now_ms - (now_ms - self.offset_ms) % self.length_ms

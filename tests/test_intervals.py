@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from event_count_logger.intervals import Interval, parse_duration
@@ -140,8 +142,10 @@ def test_boundaries_are_an_offset_and_multiples_of_the_length(
 def test_boundary_belongs_to_the_interval_that_it_begins(text: str) -> None:
     interval = Interval.parse(text)
     first = 1_795_299_400_000 // interval.length_ms
-    for boundary in (number * interval.length_ms / 1000 for number in range(first, first + 1000)):
+    boundaries = [number * interval.length_ms / 1000 for number in range(first, first + 1000)]
+    for boundary, following in pairwise(boundaries):
         assert interval.start_of(boundary) == boundary
+        assert interval.end_of(boundary) == following  # the same number that Redis has
 
 
 def test_equal_intervals_are_equal_values() -> None:
