@@ -441,3 +441,17 @@ def test_known_events_exclude_expired_ones(store: Store, totals: bool) -> None:
     counting.rotate(1)
     counting.rotate(2)
     assert counting.reader.known_events(counting.group) == ["a", "x"]
+
+
+@only_keys
+def test_much_shorter_history_is_trimmed_in_steps(counting: Counting, any_server: Server) -> None:
+    key = "g:5s:@history"
+    counting.rotate(0)
+    with any_server.client.pipeline(transaction=False) as pipeline:
+        for number in range(10_100):
+            pipeline.xadd(key, {"start": "0"}, f"{number + 1}-1")
+        pipeline.execute()
+    counting.rotate(1)
+    assert any_server.client.xlen(key) == 101
+    counting.rotate(2)
+    assert any_server.client.xlen(key) == 3

@@ -19,7 +19,7 @@
 -- ARGV[1]  length of the interval, as in boundary.lua
 -- ARGV[2]  now in milliseconds, or '' for the server's clock
 -- ARGV[3]  start of the current interval when the caller read the sets, or ''
--- ARGV[4]  number of intervals that the history holds; 0 deletes it
+-- ARGV[4]  number of intervals that the history holds; 0 deletes it. At most 10,000 leave it in one rotation.
 -- ARGV[5]  'off' for a group without totals, which deletes them; 'other' if another interval adds to them; else the
 --          name of this interval, which adds to them unless another one already does
 -- ARGV[6]  seconds after which an idle event leaves the totals
@@ -39,6 +39,7 @@
 --!include rotation
 
 local CHUNK = 1000  -- items in one command
+local MOST_GOING = 10000  -- intervals that leave the history, if it has become much shorter: a bound for the time
 
 local cur_ts, last_ts, cur_index, last_index = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local finished, history, totals, idle, totals_interval, created = unpack(KEYS, 5, 10)
@@ -136,7 +137,11 @@ redis.call('SET', cur_ts, seconds(boundary))
 local function add_to_history(number)
     local names, counts = cjson.encode(last_events), '[' .. table.concat(last_counts, ',') .. ']'
     local entry = {'start', start, 'end', seconds(boundary), 'events', names, 'counts', counts}
-    append_to_history({history, 'MAXLEN', n_history}, boundary, number, entry)
+    local n_held = try('XLEN', history)
+    if n_held then
+        local n_kept = math.max(n_history, n_held + 1 - MOST_GOING)
+        append_to_history({history, 'MAXLEN', n_kept}, boundary, number, entry)
+    end
 end
 
 -- Adds the counts to the totals, with HMGET and HSET for many events at once. Lua numbers are exact below 2^53 only, so
@@ -197,7 +202,7 @@ end
 -- 4. History and totals.
 local number = try('INCR', finished)
 if n_history == 0 then
-    redis.call('DEL', history)
+    redis.call('UNLINK', history)
 elseif number then
     add_to_history(number)
 end
