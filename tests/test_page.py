@@ -829,6 +829,12 @@ PURE: list[tuple[str, str, Any]] = [
         True,
     ),
     (
+        "format",
+        "m.formatSpan(950400000, 950400000 + 604800, 0).match(/[0-9]+:[0-9]+/g).length === 2 && "
+        "m.formatSpan(950400000, 950400000 + 604800, 0).includes(m.formatDate(950400000 + 604800))",
+        True,
+    ),
+    (
         "chart",
         "m.stackedHeights([{ start: 0, end: 20 }], [{ counts: [4] }, { counts: [null] }], 10)",
         [[0], [2], [2]],

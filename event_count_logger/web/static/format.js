@@ -4,6 +4,7 @@
 const THIN = "\u202f";
 /** Shown for a missing count, which is not 0. */
 const NOTHING = "–";
+const DAY_S = 86_400;
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
 const EXACT_TIME = new Intl.DateTimeFormat(undefined, {
@@ -61,9 +62,10 @@ export function formatDate(timestamp) {
   return DATE.format(new Date(timestamp * 1000));
 }
 
-/** Formats start and end of an interval, with the day unless it is today. */
+/** Formats start and end of an interval. The start has its day unless that is today, the end that of a long one. */
 export function formatSpan(start, end, now) {
   const isExact = start % 60 !== 0 || end % 60 !== 0;
   const day = formatDate(start) === formatDate(now) ? "" : `${formatDate(start)}, `;
-  return `${day}${formatTime(start, isExact)} – ${formatTime(end, isExact)}`;
+  const lastDay = end - start < DAY_S ? "" : `${formatDate(end)}, `;
+  return `${day}${formatTime(start, isExact)} – ${lastDay}${formatTime(end, isExact)}`;
 }
