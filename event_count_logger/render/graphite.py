@@ -5,8 +5,9 @@ graphite.readthedocs.io/en/latest/feeding-carbon.html defines the line:
     ecl.requests.5m.ok 54 1795521600
     path                value, Unix seconds
 
-The time is the start of the interval. Graphite stores a value in the period that contains its time, and both
-are aligned to multiples of their length since the Unix epoch: the value stands for its own interval.
+The time is the start of the interval. Graphite stores a value in the period that contains its time. Its
+periods begin at multiples of their length since the Unix epoch, as intervals do: the value stands for its own
+interval. Intervals in weeks begin on Monday, and such a period of Graphite on the Thursday before.
 """
 
 from __future__ import annotations
