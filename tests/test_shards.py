@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from event_count_logger.reading.reader import Reader
 from event_count_logger.reading.scrape import Scraper
 from event_count_logger.sources.http_requests import count_once
 from event_count_logger.store import MasterInfo, Store
+from event_count_logger.store.reads import Reads
 from tests.conftest import ROOT
 from tests.fixtures import Make, Run, Start, Write
 from tests.servers import Server, wait_until
@@ -164,6 +166,15 @@ def test_shard_behind_by_more_than_the_history_finishes_nothing(split: Split) ->
     split.rotate(9)
     assert (span(split.read(9)[0]), split.read(9)[0].counts) == ((8, 9), {"a": 5})
     assert split.reader.totals(GROUP).counts == {"a": 13}
+
+
+def test_range_is_empty_before_each_shard_has_begun(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    for at in range(3):
+        split.rotate(at)
+    group = replace(split.group, n_shards=4)
+    assert len(list(split.store.reads.between(split.group, TEN_S, 0, math.inf))) == 2
+    monkeypatch.delattr(Reads, "after")  # the history is not searched
+    assert list(split.store.reads.between(group, TEN_S, 0, math.inf)) == []
 
 
 def test_clock_of_one_shard_set_back_leaves_no_count_out(store: Store) -> None:

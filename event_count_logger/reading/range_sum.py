@@ -148,11 +148,11 @@ def _expected(interval: Interval, wanted: Range, current_start: float | None, co
 
 
 def _gaps(spans: Sequence[Span], expected: Span) -> Iterable[Span]:
-    """Yield the parts of the time expected that no span covers; all spans begin before its end."""
+    """Yield the parts of the time expected that no span covers."""
     at, last = expected
     for start, end in spans:
-        if at < start:
-            yield at, start
+        if at < min(start, last):
+            yield at, min(start, last)
         at = max(at, end)
     if at < last:
         yield at, last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -205,7 +206,15 @@ class Reader:
             found = self.between(group, interval, wanted)
             return list(found if count is None else deque(found, max(0, count)))
         n = group.n_history(interval) if count is None else count
-        entries = self._store.reads.history(group, interval, n)
+        return self.newest(group, interval, n, sys.maxsize)
+
+    def newest(self, group: GroupConfig, interval: Interval, n: int, most_counts: int) -> list[Snapshot]:
+        """Returns the last `n` finished intervals, oldest first; fewer if they have too many counts.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        entries = self._store.reads.history(group, interval, n, most_counts)
         return [finished_snapshot(group, interval, entry) for entry in entries]
 
     def between(self, group: GroupConfig, interval: Interval, wanted: Range) -> Iterator[Snapshot]:
@@ -228,9 +237,7 @@ class Reader:
             StoreError: Redis does not answer.
         """
         start = self._store.reads.start(group, interval)
-        until = wanted.until if start is None else min(wanted.until, start)
-        entries = self._store.reads.between(group, interval, wanted.since, until)
-        return add_up(group, interval, wanted, start, entries)
+        return add_up(group, interval, wanted, start, self._store.reads.between(group, interval, *wanted))
 
     def range_of(self, group: GroupConfig, since: Time | None, until: Time | None) -> Range:
         """Returns a range of time; lengths of time count back from now by the clock of Redis.

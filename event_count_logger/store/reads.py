@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -61,15 +61,19 @@ class Reads:
         """
         return layout_of(group, self.client).read(group, interval, halves, now, totals)
 
-    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
+    def history(
+        self, group: GroupConfig, interval: Interval, count: int, most_counts: int = sys.maxsize
+    ) -> list[HistoryEntry]:
         """Returns the newest `count` intervals of the history, oldest first.
+
+        They have at most `most_counts` counts, unless the newest one has more.
 
         Raises:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
-        newest_first = list(takewhile(bool, self.before(group, interval, "+", count)))
-        return newest_first[::-1]  # type: ignore[return-value]
+        newest_first = takewhile(lambda entry: entry is not None, self.before(group, interval, "+", count))
+        return fitting(newest_first, most_counts)[::-1]  # type: ignore[arg-type]
 
     def between(
         self, group: GroupConfig, interval: Interval, since: float, until: float
@@ -77,7 +81,9 @@ class Reads:
         """Yield the finished intervals whose start is in a range, in the order of the history.
 
         Each request reads one page. After the clock of Redis was set back, an ID has the time of the entry
-        before it, which is later than the end of its own interval. It follows that entry directly.
+        before it, which is later than the end of its own interval. While the clock is behind the history,
+        all of the history after `since` is read. Later, of such intervals only those are found that follow
+        the end of the range directly.
 
         Args:
             group: A group that is not split, or one shard.
@@ -89,14 +95,21 @@ class Reads:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
+        ends_early = until < math.inf and not self._is_clock_behind(group, interval)
         beyond_ms = None
         for entry in self.after(group, interval, ended_by(since)):
             if beyond_ms not in (None, entry.position.time_ms):
                 return
             if entry.start >= until:
-                beyond_ms = entry.position.time_ms
+                beyond_ms = entry.position.time_ms if ends_early else None
             elif entry.start >= since:
                 yield entry
+
+    def _is_clock_behind(self, group: GroupConfig, interval: Interval) -> bool:
+        """Returns whether the history has an interval that ended after the start of the current one."""
+        key, start = keys.history(group.prefix, interval.name), self.start(group, interval)
+        first = f"({round((start or 0) * 1000)}-{LAST_NUMBER}"
+        return bool(self.client.ask("XREVRANGE", key, "+", first, "COUNT", "1", key=key))
 
     def after(
         self, group: GroupConfig, interval: Interval, time_ms: int, most: int = sys.maxsize
@@ -229,6 +242,17 @@ class Reads:
         times = {text(name): seconds(at) for name, at in noted.items()}
         ages = {name: max(0.0, now - at) for name, at in times.items() if at is not None}
         return {name: age for name, age in ages.items() if age < COUNTED_IN_S}
+
+
+def fitting(newest_first: Iterable[HistoryEntry], most_counts: int) -> list[HistoryEntry]:
+    """Returns the first intervals that have at most `most_counts` counts, or only the first one."""
+    found: list[HistoryEntry] = []
+    for entry in newest_first:
+        most_counts -= len(entry.counts)
+        if found and most_counts < 0:
+            break
+        found.append(entry)
+    return found
 
 
 def ended_by(since: float) -> int:

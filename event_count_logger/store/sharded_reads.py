@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
-from event_count_logger.store.reads import Reads, ended_by
+from event_count_logger.store.reads import Reads, ended_by, fitting
 from event_count_logger.store.results import LAST_NUMBER, HistoryEntry, HistoryPosition, Reading
 from event_count_logger.store.shard_merge import (
     Part,
@@ -69,16 +70,20 @@ class ShardedReads:
         held = [self._reads.history(shard, interval, n) for shard in group.shards]
         return list(map(Part.of, starts, held)), all(len(some) < n for some in held)
 
-    def history(self, group: GroupConfig, interval: Interval, count: int) -> list[HistoryEntry]:
+    def history(
+        self, group: GroupConfig, interval: Interval, count: int, most_counts: int = sys.maxsize
+    ) -> list[HistoryEntry]:
         """See `Reads.history`. Of a split group: the newest sealed intervals, numbered 0."""
         if group.n_shards == 1:
-            return self._reads.history(group, interval, count)
-        starts, n = self._starts(group, interval), max(1, count)
+            return self._reads.history(group, interval, count, most_counts)
+        starts = self._starts(group, interval)
+        n = max(1, count if most_counts == sys.maxsize else min(count, _MOST_AFTER))
         while True:
             parts, is_whole = self._newest(group, interval, starts, n)
-            found = sealed(parts, group.events)
-            if is_whole or len(found) >= count:
-                return found[-count:] if count else []
+            found = sealed(parts, group.events)[::-1]
+            fits = fitting(found, most_counts)
+            if is_whole or len(found) >= count or len(fits) < len(found):
+                return fits[:count][::-1]
             n *= 2
 
     def finished_after(
@@ -110,6 +115,8 @@ class ShardedReads:
             yield from self._reads.between(group, interval, since, until)
             return
         starts = self._starts(group, interval)
+        if None in starts:  # nothing is sealed, so the search would read all of the history
+            return
         time_ms, n = ended_by(since), _FIRST_LOOK
         while True:
             _, found = self._sealed_after(group, interval, starts, time_ms, n)

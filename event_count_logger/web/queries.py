@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -62,6 +63,18 @@ def _all_that_fit(found: Iterable[Snapshot]) -> list[Snapshot]:
             limit = f"{MOST_INTERVALS:,} intervals or {_MOST_COUNTS:,} counts"
             raise InvalidTime(f"since, until: the range has more than {limit}; request parts of it")
     return fitting
+
+
+def _newest_that_fit(found: Iterable[Snapshot], n: int) -> deque[Snapshot]:
+    """Returns the last `n` intervals of a range, or as many as fit into a response."""
+    newest: deque[Snapshot] = deque()
+    n_counts = 0
+    for snapshot in found:
+        newest.append(snapshot)
+        n_counts += len(snapshot.counts)
+        while len(newest) > n or (n_counts > _MOST_COUNTS and len(newest) > 1):
+            n_counts -= len(newest.popleft().counts)
+    return newest
 
 
 class Queries:
@@ -143,23 +156,19 @@ class Queries:
         last, current = read_once_rotated(self._reader, group, interval, "last", "cur")
         totals = self._reader.totals(group) if group.totals else None
         open_sessions = self._store.reads.open_sessions(group) if group.sessions else None
-        fitting = _MOST_COUNTS // max(1, len(last.counts), len(current.counts))
-        history = self._history(group, interval, selection, max(1, fitting))
+        history = self._history(group, interval, selection)
         return representations.counts(group, interval, last, current, totals, open_sessions, history)
 
-    def _history(
-        self, group: GroupConfig, interval: Interval, selection: Selection, fitting: int
-    ) -> Collection[Snapshot]:
+    def _history(self, group: GroupConfig, interval: Interval, selection: Selection) -> Collection[Snapshot]:
         """Returns the selected intervals; of a number of intervals, only as many as fit into a response."""
         wanted = self._reader.range_of(group, selection.since, selection.until)
+        if selection.n == 0:
+            return ()
         if wanted == EVER:
-            n = min(
-                _USUAL_HISTORY if selection.n is None else selection.n, group.n_history(interval), fitting
-            )
-            return self._reader.history(group, interval, n)
-        if selection.n is not None:
-            return self._reader.history(group, interval, min(selection.n, fitting), wanted)
-        return _all_that_fit(self._reader.between(group, interval, wanted))
+            n = min(_USUAL_HISTORY if selection.n is None else selection.n, group.n_history(interval))
+            return self._reader.newest(group, interval, n, _MOST_COUNTS)
+        found = self._reader.between(group, interval, wanted)
+        return _all_that_fit(found) if selection.n is None else _newest_that_fit(found, selection.n)
 
     def _alerts(self) -> alert_documents.Alerts:
         config = self._config
