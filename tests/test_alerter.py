@@ -22,7 +22,8 @@ from event_count_logger.alerts.replay import replayed
 from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.alerts.status import examine
 from event_count_logger.alerts.transitions import Progress
-from event_count_logger.cli.alert import _arguments, _duration
+from event_count_logger.cli.alert import _duration
+from event_count_logger.cli.alert_arguments import parse
 from event_count_logger.config import AlertRule, Config, from_dicts
 from event_count_logger.errors import Rejected
 from event_count_logger.logs import Log
@@ -523,9 +524,10 @@ def test_command_tests_acknowledges_and_replays(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["ack"], "ack needs the NAME of an alert"),
-        (["ecl.yml", "ack"], "ack needs one NAME"),
-        (["ack", "ecl.yml", "many", "errors"], "ack needs one NAME"),
+        (["ack"], "ack needs CONFIG and one NAME"),
+        (["ack", "many errors"], "ack needs CONFIG and one NAME"),
+        (["ecl.yml", "ack"], "ack needs CONFIG and one NAME"),
+        (["ack", "ecl.yml", "many", "errors"], "ack needs CONFIG and one NAME"),
         (["ecl.yml", "other"], "unexpected argument 'other'"),
     ],
 )
@@ -534,13 +536,15 @@ def test_wrong_arguments_are_explained(
 ) -> None:
     monkeypatch.delenv("ECL_CONFIG", raising=False)
     with pytest.raises(click.UsageError, match=re.escape(message)):
-        _arguments(tuple(words))
+        parse(tuple(words))
 
 
 def test_options_of_other_uses_are_rejected(run: Run, config_file: Write) -> None:
     file = config_file({"groups": {"g": {"events": ["e"], "intervals": ["1m"]}}})
     done = run("ecl", "alert", file, "--for", "1h")
     assert (done.returncode, done.stderr) == (2, "ERROR: --for needs ack NAME\n")
+    done = run("ecl", "alert", file, "--check", "--test", "many errors")
+    assert done.stdout == "ECL UNKNOWN: --test and --check exclude each other\n"
     done = run("ecl", "alert", file)
     assert (done.returncode, done.stderr) == (1, f"ERROR: {file} has no section 'alerts'\n")
 

@@ -32,6 +32,9 @@ groups:
   requests: {events: [ok, failed, a b], intervals: [5s, 5m]}
   http: {auto_declare_events: true, intervals: [1h]}
   secret: {events: [x], intervals: [9h], hidden: true}
+alerts:
+  - {name: many errors, group: http, event: error, above: 10}
+  - {name: stale, group: secret, stale: true}
 """
 
 
@@ -72,6 +75,15 @@ def completed(command: click.Command, line: str) -> list[str]:
         ("local ecl.yml --poll requests ok f", ["failed"]),
         ("purge ecl.yml ", ["requests", "http"]),
         ("migrate ecl.yml h", ["http"]),
+        ("alert ", ["<file>"]),
+        ("alert ecl.yml ", ["ack"]),
+        ("alert ecl.yml ack ", ["many errors", "stale"]),
+        ("alert ecl.yml other ", []),
+        ("alert ecl.yml ack stale ", []),
+        ("alert ecl.yml --test m", ["many errors"]),
+        ("alert ecl.yml --check --only st", ["stale"]),
+        ("export ", ["<file>"]),
+        ("export ecl.yml --o", ["--once"]),
         ("log_event ", ["<file>"]),
         ("log_event ecl.yml requests ok ", []),
         ("log_event bad.yml ", []),

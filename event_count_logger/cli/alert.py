@@ -13,13 +13,14 @@ from event_count_logger.alerts.addresses import addresses, missing_package, send
 from event_count_logger.alerts.alerter import Alerter
 from event_count_logger.alerts.notification import test_notification
 from event_count_logger.alerts.replay import replayed
+from event_count_logger.cli import completion
+from event_count_logger.cli.alert_arguments import ACK, ack_name, ack_word, has_task, parse
 from event_count_logger.cli.alert_check import check_alerts, print_prometheus_rules
 from event_count_logger.cli.base import (
     ExitStatus,
     Failure,
     command,
     log_format_option,
-    with_config,
     with_version,
 )
 from event_count_logger.cli.plugin import Plugin
@@ -33,24 +34,44 @@ from event_count_logger.service.lifecycle import Service
 from event_count_logger.service.log_format import LogFormat, set_up_logging
 from event_count_logger.store import Store
 
-#: The word that makes the command acknowledge an alert.
-_ACK = "ack"
-
 
 class _Alert(Plugin):
     option = "--check"
 
 
 @command(_Alert)
-@click.argument("arguments", nargs=-1, metavar="[CONFIG] [ack NAME]")
-@click.option("--for", "ack_for", metavar="TIME", help="With ack: silence repeats for TIME, such as 2h.")
-@click.option("--test", "tested", metavar="NAME", help="Send a test message to the targets of the rule NAME.")
+@click.argument(
+    "arguments",
+    nargs=-1,
+    metavar="CONFIG [ack NAME]",
+    shell_complete=completion.words(ack_word, ack_name, completion.nothing),
+)
 @click.option(
-    "--replay", metavar="TIME", help="Print what would have fired in the history, such as 24h, and exit."
+    "--for",
+    "ack_for",
+    metavar="TIME",
+    help="With ack: duration of the acknowledgement, such as 2h; by default until the alert is resolved.",
+)
+@click.option(
+    "--test",
+    "tested",
+    metavar="NAME",
+    shell_complete=completion.option(completion.alerts),
+    help="Send a test message to the targets of the alert NAME.",
+)
+@click.option(
+    "--replay",
+    metavar="TIME",
+    help="Print what the rules would have sent in the last TIME, such as 24h.",
 )
 @click.option("--check", is_flag=True, help="Print one line, and exit, as a plugin of Nagios or Icinga.")
 @click.option(
-    "--only", "names", metavar="NAME", multiple=True, help="With --check: check this alert; may be repeated."
+    "--only",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=completion.option(completion.alerts),
+    help="With --check: check this alert; may be repeated.",
 )
 @click.option("--prometheus-rules", is_flag=True, help="Print the rules as a rule file of Prometheus.")
 @log_format_option
@@ -67,14 +88,16 @@ def alert(
 ) -> None:
     """Watch the rules in the section `alerts` of CONFIG, and send notifications.
 
-    Each finished interval is evaluated once, also one that finished while the command did not run. Several
-    may run at once: they share the work. The first SIGTERM or SIGINT stops it gracefully, the second at once.
-    SIGHUP reloads CONFIG.
+    The command evaluates each finished interval once, also one that finished while it did not run. Any number
+    of alerters may run at once: they share the work. The first SIGTERM or SIGINT stops the command
+    gracefully, the second at once. SIGHUP reloads CONFIG.
 
-    `ack NAME` acknowledges a firing alert: its notification is not repeated until it is resolved.
+    `ack NAME` acknowledges the firing alert NAME: its notification is not repeated until it is resolved, or
+    until the time of --for is over.
 
-    --check evaluates the rules on the history, also without a running `ecl alert`. An acknowledged alert is
-    no better: Nagios has its own acknowledgements. A group that Redis rejects to read is UNKNOWN.
+    --test needs no Redis. --replay and --check evaluate the history, also without a running alerter. An
+    acknowledgement does not change the state of --check: Nagios has its own. Alerts of a group that cannot be
+    read are UNKNOWN.
 
     \b
     Example:
@@ -92,12 +115,13 @@ def alert(
     ECL_CONFIG in the environment stands for CONFIG.
     """
     set_up_logging(log_format)
-    config_file, acknowledged = _arguments(arguments)
+    config_file, acknowledged = parse(arguments)
     if ack_for is not None and acknowledged is None:
-        raise click.UsageError(f"--for needs {_ACK} NAME")
+        raise click.UsageError(f"--for needs {ACK} NAME")
     if names and not check:
         raise click.UsageError("--only needs --check")
-    if acknowledged is None and tested is None and replay is None and not check and not prometheus_rules:
+    tasks = {ACK: acknowledged, "--test": tested, "--replay": replay}
+    if not has_task(tasks | {"--check": check, "--prometheus-rules": prometheus_rules}):
         _serve(config_file)
         return
     sighup.unblock()
@@ -126,11 +150,13 @@ def _serve(config_file: str) -> None:
     log.logger.setLevel(logging.INFO)
     stop = Stop(service.stopping)
     alerter = Alerter(service.config, Store(service.config.redis, log), log)
+    log.info("Watching %s", _describe(service.config).removeprefix("watches "))
 
     def use(config: Config) -> None:
         if missing := missing_package(config):
             log.error("%s", missing)
         alerter.use(config)
+        log.info("Watching %s", _describe(config).removeprefix("watches "))
 
     try:
         while not stop.is_set:
@@ -187,20 +213,3 @@ def _duration(option: str, given: str | None) -> float | None:
 
 def _describe(config: Config) -> str:
     return f"watches {counted(len(config.alerts), 'alert')}"
-
-
-def _arguments(arguments: tuple[str, ...]) -> tuple[str, str | None]:
-    """Returns CONFIG, and the NAME to acknowledge or None."""
-    if _ACK not in arguments[:2]:
-        (config_file, *others) = with_config(arguments)
-        if others:
-            raise click.UsageError(f"unexpected argument '{others[0]}' (expected: {_ACK} NAME)")
-        return config_file, None
-    words = list(arguments)
-    words.remove(_ACK)
-    if not words:
-        raise click.UsageError(f"{_ACK} needs the NAME of an alert")
-    config_file, *names = with_config(tuple(words))
-    if len(names) != 1:
-        raise click.UsageError(f"{_ACK} needs one NAME")
-    return config_file, names[0]

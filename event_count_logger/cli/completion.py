@@ -1,4 +1,4 @@
-"""Shell completion: that of click, with groups, intervals and events of the configuration.
+"""Shell completion: that of click, with groups, intervals, events and alerts of the configuration.
 
 The shell runs the program at each press of Tab, with the words of the command line in the environment.
 """
@@ -94,6 +94,11 @@ def intervals(config: Config, rest: Sequence[str]) -> Iterable[str]:
     """Returns the intervals of the group, which is the first word; without one, those of all groups."""
     chosen = [config.groups[rest[0]]] if rest and rest[0] in config.groups else config.shown_groups
     return dict.fromkeys(interval.name for group in chosen for interval in group.intervals)
+
+
+def alerts(config: Config, rest: Sequence[str]) -> Iterable[str]:
+    """Returns the names of the alerts."""
+    return (rule.name for rule in config.alerts)
 
 
 def nothing(config: Config, rest: Sequence[str]) -> Iterable[str]:

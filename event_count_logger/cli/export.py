@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.metadata import version
-from queue import Empty, SimpleQueue
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +20,7 @@ from event_count_logger.cli.base import (
     log_format_option,
     with_version,
 )
+from event_count_logger.cli.stop import Stop
 from event_count_logger.config import Config, GroupConfig, from_file
 from event_count_logger.export.faults import DatabaseUnusable
 from event_count_logger.installation import how_to_install
@@ -51,7 +48,7 @@ _LAST_TRANSACTION_S = 5.0
 @log_format_option
 @with_version
 def export(config_file: str, once: bool, log_format: LogFormat) -> None:
-    """Write each finished interval of CONFIG once into the database in its section `export`.
+    """Write each finished interval of the groups in CONFIG once into a database (section `export`).
 
     The first run also writes the history that Redis holds. Any number of exporters may run at once. While the
     database or Redis is unavailable, the command waits. The first SIGTERM or SIGINT stops it gracefully, the
@@ -127,29 +124,6 @@ def _export_once(config: Config) -> None:
     heartbeats.stop({group: exporter.positions(group) for group, _ in config.exported})
 
 
-class _Stop:
-    """A flag that SIGTERM or SIGINT sets; a second signal ends the process at once."""
-
-    def __init__(self, service: Service) -> None:
-        self.is_set = False
-        # Not an Event: a signal handler that sets it in the thread that waits for it could deadlock.
-        self._requests: SimpleQueue[None] = SimpleQueue()
-        self._service = service
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        self._service.stopping()
-        self.is_set = True
-        self._requests.put(None)
-
-    def wait(self, seconds: float) -> None:
-        """Wait for some seconds, or until a signal has arrived."""
-        with suppress(Empty):
-            self._requests.get(timeout=seconds)
-
-
 class _Exports:
     """The worker of the current configuration, and its heartbeats."""
 
@@ -199,7 +173,7 @@ class _Exports:
 
 
 def _serve(service: Service) -> None:
-    stop = _Stop(service)
+    stop = Stop(service.stopping)
     exports = _Exports(service.config)
     try:
         while not stop.is_set:
