@@ -106,7 +106,7 @@ def test_every_installation_from_the_index_requires_version_2() -> None:
             r"pip install [^\n`]*?('?event-count-logger\b[^\s`\"]*)", file.read_text("utf-8", "ignore")
         )
     }
-    extras = ("embedded,server,top", "export", "server", "{extra}")
+    extras = ("embedded,server,top", "server", "{extra}")
     assert asked - {"event-count-logger==1.1"} == {f"'event-count-logger[{extra}]>=2'" for extra in extras}
 
 

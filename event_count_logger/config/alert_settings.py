@@ -26,7 +26,7 @@ from event_count_logger.config.choices import choices
 from event_count_logger.config.environment import FromEnvironment
 from event_count_logger.config.settings import section, setting, settings_of
 
-#: How bad it is if a rule fires.
+#: Severity of an alert that fires.
 Severity = Literal["warning", "critical"]
 
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
@@ -131,7 +131,7 @@ class AlertRule:
         _events,
         default=(),
         since="2.0",
-        meaning="Events of which a percentage is taken, as in `event`.",
+        meaning="Events that a percentage in `above` or `below` refers to, in the form of `event`.",
     )
     n_in_a_row: int = setting(
         whole_number(1, 1000),
@@ -140,7 +140,7 @@ class AlertRule:
         name="for",
         unit="intervals",
         since="2.0",
-        meaning="Finished intervals in a row that must breach the limit.",
+        meaning="Number of finished intervals in a row that must breach the limit.",
     )
     stale: bool = setting(
         boolean,
@@ -152,13 +152,13 @@ class AlertRule:
         one_of("critical", "warning"),
         default="critical",
         since="2.0",
-        meaning="State in Nagios, and limit in Munin: `warning` or `critical`.",
+        meaning="State in Nagios, and kind of limit in Munin.",
     )
     notify: tuple[str, ...] = setting(
         _targets,
         default=(),
         since="2.0",
-        meaning="Targets of the section `notify`. Without any, the alert is only shown.",
+        meaning="Targets in the section `notify`. Without a target, the alert is only shown.",
     )
     repeat: float | None = setting(
         duration,
@@ -199,20 +199,20 @@ class NotifyConfig:
         default=(),
         repr=False,
         since="2.0",
-        meaning="URLs of apprise. A target that is a list has only these.",
+        meaning="URLs of apprise.",
     )
     command: tuple[str, ...] = setting(
         _command,
         default=(),
         since="2.0",
-        meaning="Program with its arguments. It reads one JSON object on standard input.",
+        meaning="Program with its arguments. It gets a notification as one JSON object on standard input.",
     )
     timeout_s: float = setting(
         duration,
         default=_TIMEOUT_S,
         name="timeout",
         since="2.0",
-        meaning="Time that one attempt may take.",
+        meaning="Time after which an attempt to send is ended.",
     )
 
 

@@ -169,7 +169,14 @@ def _texts(of: griffe.Object, owner: str) -> Iterator[str]:
 
 
 def _text(section: griffe.DocstringSection, owner: str) -> Iterator[str]:
-    yield from (_wrapped(_linked(text, owner)) for text in section.value.split("\n\n"))
+    for text in section.value.split("\n\n"):
+        items = re.split(r"^\* ", text, flags=re.MULTILINE)
+        is_list = len(items) > 1 and not items[0]
+        yield (
+            "\n".join(_list_item(_linked(item, owner)) for item in items[1:])
+            if is_list
+            else _wrapped(_linked(text, owner))
+        )
 
 
 def _arguments(section: griffe.DocstringSection, owner: str) -> Iterator[str]:
@@ -203,6 +210,10 @@ _RENDERERS: dict[Kind, Callable[[griffe.DocstringSection, str], Iterator[str]]] 
     Kind.raises: _raises,
     Kind.admonition: _example,
 }
+
+
+def _list_item(text: str) -> str:
+    return _wrapped(f"* {text}", "  ")
 
 
 def _item(name: str, type: str, text: str, owner: str) -> str:

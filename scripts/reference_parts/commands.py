@@ -17,14 +17,16 @@ HEAD = """\
 
 This page shows `ecl NAME --help` for each command. `ecl_master`, `ecl_reader` and `ecl_log_event` are short for
 `ecl master`, `ecl reader` and `ecl log_event`. `ecl export` needs the extra `export`, `ecl serve` the extra `server`,
-`ecl top` the extra `top`. In an activated environment, `man ecl` and `man ecl-NAME` show the same.
+`ecl top` the extra `top`, and `ecl alert` the extra `alert` for targets with URLs. In an activated environment,
+`man ecl` and `man ecl-NAME` show the same.
 
 Data goes to standard output, and all messages go to standard error. A warning begins with `WARNING`, an error that ends
 the command with `ERROR`.
 
 ## Shell completion
 
-One line completes all commands, their options, the groups, intervals and events of CONFIG, and file names:
+One line completes all commands, their options, the groups, intervals, events and alerts of CONFIG,
+and file names:
 
 ```sh
 eval "$(_ECL_COMPLETE=bash_source ecl)"    # bash 4.4 or later, in ~/.bashrc

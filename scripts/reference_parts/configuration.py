@@ -46,8 +46,8 @@ A variable that is not set is a problem, and so is a `${` without a name and a `
   Within `{}` and `[]`, YAML needs quotes around such text.
 * The value of a variable may be a number where one is expected: `history: ${HISTORY}`.
 * A single `$`, as in a regular expression, is unchanged.
-* In `username`, `password` and `url` of `redis`, and in the `events` of a group, `$$` is one `$` only beside a `${NAME}`. The
-  password `pa$$word` is unchanged.
+* In `username`, `password` and `url` of `redis` and `export`, and in the `events` of a group, `$$` is one `$` only beside
+  a `${NAME}`. The password `pa$$word` is unchanged.
 * Messages show `${NAME}` in place of the value of a variable, which may be secret.
 """
 

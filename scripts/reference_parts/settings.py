@@ -70,12 +70,12 @@ SECTIONS = (
     Section(
         "alerts[]",
         ALERT,
-        "The section `alerts` is a list of rules that [`ecl alert`](how-to/alerts.md) watches. A rule has one of `above`, `below` and `stale: true`.",
+        "The section `alerts` is a list of rules that [`ecl alert`](how-to/alerts.md) watches. A rule has exactly one of `above`, `below` and `stale: true`.",
     ),
     Section(
         "notify.NAME",
         NOTIFY,
-        "The section `notify` maps names to targets of [notifications](how-to/alerts.md). A target has either `urls` or `command`.",
+        "The section `notify` maps names to targets of [notifications](how-to/alerts.md). A target is a URL of apprise, a list of URLs, or a mapping with either `urls` or `command`.",
     ),
     Section(
         "export",
