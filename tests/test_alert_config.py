@@ -90,7 +90,7 @@ def test_rule_that_can_fire_has_no_problem(rule: dict[str, Any]) -> None:
         ({**ERROR, "above": "x"}, "above: 'x' is not a number of 0 or more, or a percentage (for ex"),
         ({"group": "web", "event": "ok", "below": 0}, "below: 0 is never reached: counts are never negative"),
         ({"group": "web", "event": "ok", "below": "${LIMIT}"}, "below: '${LIMIT}' is never reached: counts"),
-        ({**ERROR, "above": "5%"}, "of: is missing: a percentage in 'above' needs the events of which it is"),
+        ({**ERROR, "above": "5%"}, "of: is missing: a percentage in 'above' needs the events that are 100 %"),
         ({**ERROR, "of": "ok"}, "of: has no effect without a percentage, such as 'above: 5%'"),
         (
             {**ERROR, "above": "100%", "of": ["ok", "error"]},

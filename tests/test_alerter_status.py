@@ -44,7 +44,7 @@ class Watched:
 
 def test_notifying_group_without_alerter_is_critical(server: Server) -> None:
     watched = Watched(server)
-    fault = ("NOT WATCHED", "no alerter of 1 of 1 group has a heartbeat (start ecl alert)")
+    fault = ("NOT WATCHED", "no alerter for 1 of 1 group (start ecl alert)")
     assert watched.faults() == [fault]
     assert nagios.state(": ".join(fault)) == nagios.State.CRITICAL
     watched.beat(stopped=True)

@@ -62,7 +62,7 @@ def test_export_without_exporter_is_a_fault(server: Server) -> None:
     exported.finish(2)
     assert exported.fault() == (
         "NOT EXPORTED",
-        "no exporter of 2 of 2 intervals has a heartbeat (start ecl export)",
+        "no exporter for 2 of 2 intervals (start ecl export)",
     )
     assert nagios.state("NOT EXPORTED: x") == nagios.state("BEHIND: x") == nagios.State.WARNING
     assert exported.metrics()["ecl_exporters"] == 0

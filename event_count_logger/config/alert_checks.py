@@ -85,7 +85,7 @@ def _limits(rule: AlertRule, given: Mapping[object, object]) -> Iterator[RuleFau
 def _threshold(rule: AlertRule, name: str, threshold: Threshold) -> Iterator[RuleFault]:
     if threshold.is_percent and not rule.of:
         yield RuleFault(
-            ("of",), None, f"is missing: a percentage in '{name}' needs the events of which it is"
+            ("of",), None, f"is missing: a percentage in '{name}' needs the events that are 100 %"
         )
     if rule.of and not threshold.is_percent:
         yield RuleFault(("of",), None, f"has no effect without a percentage, such as '{name}: 5%'")

@@ -47,7 +47,7 @@ def _of_redis(status: Status) -> Iterator[Fault]:
 def _of_alerters(status: Status) -> Iterator[Fault]:
     if status.not_watched:
         groups = _watched(status.not_watched, status)
-        yield "NOT WATCHED", f"no alerter of {groups} has a heartbeat (start ecl alert)"
+        yield "NOT WATCHED", f"no alerter for {groups} (start ecl alert)"
     if status.not_notified:
         reasons = sorted({each.fault for each in status.not_notified})
         yield "NOT NOTIFIED", f"alerts of {_watched(status.not_notified, status)}: {'; '.join(reasons)}"
@@ -56,7 +56,7 @@ def _of_alerters(status: Status) -> Iterator[Fault]:
 def _of_exports(status: Status) -> Iterator[Fault]:
     if status.not_exported:
         intervals = _exported(status.not_exported, status)
-        yield "NOT EXPORTED", f"no exporter of {intervals} has a heartbeat (start ecl export)"
+        yield "NOT EXPORTED", f"no exporter for {intervals} (start ecl export)"
     if status.late_exports:
         yield "BEHIND", _late(status.late_exports, status)
 
