@@ -118,8 +118,7 @@ class AlertRule:
         _threshold,
         default=None,
         since="2.0",
-        meaning="Limit above which the rule fires: a count per interval, or a percentage of the events in "
-        "`of`.",
+        meaning="Limit above which the rule fires: a count per interval, or a percentage (see `of`).",
     )
     below: Threshold | None = setting(
         _threshold,
