@@ -161,9 +161,9 @@ def test_check_finds_unknown_urls_and_programs(monkeypatch: pytest.MonkeyPatch) 
     notify = {"ops": ["json://localhost", "nosuch://secret"], "script": {"command": ["/nowhere/page"]}}
     config = from_dicts(GROUPS, notify=notify)
     assert list(target_checks.problems(config)) == [
-        "notify.ops.urls[1]: apprise does not know this URL",
         "notify.script.command: there is no program '/nowhere/page'",
+        "notify.ops.urls[1]: apprise does not know this URL",
     ]
     monkeypatch.setattr("event_count_logger.alerts.addresses.find_spec", lambda name: None)
-    missing, _ = target_checks.problems(config)
+    missing, _ = target_checks.problems(config)  # the first one, and that of the program
     assert missing.startswith("section 'notify' has URLs, which need apprise: install the extra 'alert'")

@@ -22,7 +22,7 @@ from event_count_logger.alerts.replay import replayed
 from event_count_logger.alerts.staleness import reason_of_staleness
 from event_count_logger.alerts.status import examine
 from event_count_logger.alerts.transitions import Progress
-from event_count_logger.cli.alert import _duration
+from event_count_logger.cli.alert import _duration, _log_start
 from event_count_logger.cli.alert_arguments import parse
 from event_count_logger.config import AlertRule, Config, from_dicts
 from event_count_logger.errors import Rejected
@@ -551,7 +551,9 @@ def test_options_of_other_uses_are_rejected(run: Run, config_file: Write) -> Non
 
 @pytest.mark.parametrize("given", ["0s", "9999999d"])
 def test_length_of_time_beyond_all_limits_is_rejected(given: str) -> None:
-    with pytest.raises(click.UsageError, match=f"--for: '{given}' is not above 0 and at most 277777h"):
+    with pytest.raises(
+        click.UsageError, match=f"--for: '{given}' is not a length of time above 0 and up to 277777h"
+    ):
         _duration("--for", given)
 
 
@@ -561,3 +563,10 @@ def test_messages_of_an_alert_are_logged(setup: Setup, caplog: pytest.LogCapture
         setup.wait_for(alerter, 1)
     assert "FIRING: errors: group 'g', 'error' was 11 in 1m, above 10" in caplog.text
     assert "Sent to target 'script': FIRING: errors" in caplog.text
+
+
+def test_start_warns_of_missing_program(caplog: pytest.LogCaptureFixture) -> None:
+    notify = {"script": {"command": ["/nowhere/page"]}}
+    _log_start(from_dicts({"g": {"intervals": ["5m"]}}, notify=notify), Log("test"))
+    problem = "notify.script.command: there is no program '/nowhere/page'"
+    assert caplog.messages[1:] == [f"Notifications are not sent: {problem}"]

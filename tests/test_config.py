@@ -138,7 +138,7 @@ def problems(path: Path) -> list[str]:
         (web("labels: {a: ''}"), "4: groups.web.labels[a]: '' is empty"),
         (
             web("expire_after: 99999999999999h"),
-            "4: groups.web.expire_after: '99999999999999h' is not above 0 and at most 277777h",
+            "4: groups.web.expire_after: '99999999999999h' is not a length of time above 0 and up to 277777h",
         ),
         (
             web("expire_after: 72"),

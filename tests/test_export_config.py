@@ -88,7 +88,7 @@ def test_interval_without_history_is_not_exported() -> None:
             "export.password_file: is given beside 'password': only one of them can be the password",
         ),
         ({"password_env": "UNSET_5"}, "export.password_env: names an environment variable that is not set"),
-        ({"keep": "0s"}, "export.keep: '0s' is not above 0 and at most 277777h"),
+        ({"keep": "0s"}, "export.keep: '0s' is not a length of time above 0 and up to 277777h"),
         ({"table": "x"}, "export.table: is not known (known here: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checks of the targets of notifications on this machine, for `ecl check`."""
+"""Checks of the targets of notifications on this machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ def problems(config: Config) -> Iterator[str]:
     missing = missing_package(config)
     if missing:
         yield missing
+    yield from missing_programs(config)
+    for name, target in config.notify.items():
+        if target.urls and not missing:
+            yield from _of_urls(name, target.urls)
+
+
+def missing_programs(config: Config) -> Iterator[str]:
+    """Yields the problems of targets whose program does not exist on this machine."""
     for name, target in config.notify.items():
         if target.command and shutil.which(target.command[0]) is None:
             yield f"notify.{name}.command: there is no program '{target.command[0]}'"
-        if target.urls and not missing:
-            yield from _of_urls(name, target.urls)
 
 
 def _of_urls(name: str, urls: tuple[str, ...]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from event_count_logger.alerts.addresses import addresses, missing_package, send
 from event_count_logger.alerts.alerter import Alerter
 from event_count_logger.alerts.notification import test_notification
 from event_count_logger.alerts.replay import replayed
+from event_count_logger.alerts.target_checks import missing_programs
 from event_count_logger.cli import completion
 from event_count_logger.cli.alert_arguments import ACK, ack_name, ack_word, has_task, parse
 from event_count_logger.cli.alert_check import check_alerts, print_prometheus_rules
@@ -150,13 +151,13 @@ def _serve(config_file: str) -> None:
     log.logger.setLevel(logging.INFO)
     stop = Stop(service.stopping)
     alerter = Alerter(service.config, Store(service.config.redis, log), log)
-    log.info("Watching %s", _describe(service.config).removeprefix("watches "))
+    _log_start(service.config, log)
 
     def use(config: Config) -> None:
         if missing := missing_package(config):
             log.error("%s", missing)
         alerter.use(config)
-        log.info("Watching %s", _describe(config).removeprefix("watches "))
+        _log_start(config, log)
 
     try:
         while not stop.is_set:
@@ -164,6 +165,12 @@ def _serve(config_file: str) -> None:
             stop.wait(alerter.step(service.alive))
     finally:
         alerter.close()
+
+
+def _log_start(config: Config, log: Log) -> None:
+    log.info("Watching %s", _describe(config).removeprefix("watches "))
+    for problem in missing_programs(config):
+        log.warning("Notifications are not sent: %s", problem)
 
 
 def _acknowledge(config: Config, rule: AlertRule, for_s: float | None) -> None:

@@ -213,7 +213,7 @@ def duration(value: object) -> float:
     """Convert a length of time, such as 5m, to seconds."""
     seconds = parsed(value, parse_duration)
     if not 0 < seconds <= LONGEST_S:
-        raise Invalid(f"{show(value)} is not above 0 and at most {int(LONGEST_S // 3600)}h")
+        raise Invalid(f"{show(value)} is not a length of time above 0 and up to {int(LONGEST_S // 3600)}h")
     return seconds
 
 
