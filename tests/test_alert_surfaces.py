@@ -100,9 +100,9 @@ def test_history_of_an_interval_is_read_once(days: Days, monkeypatch: pytest.Mon
     asked: list[str] = []
     history = type(days.store.reads).history
 
-    def counting(self: Any, group: Any, interval: Any, count: int) -> Any:
+    def counting(self: Any, group: Any, interval: Any, count: int, most_counts: int) -> Any:
         asked.append(f"{group.name} {interval.name} {count}")
-        return history(self, group, interval, count)
+        return history(self, group, interval, count, most_counts)
 
     monkeypatch.setattr(type(days.store.reads), "history", counting)
     examine(days.config, days.store)
