@@ -18,6 +18,8 @@ GROUPS: dict[str, Any] = {
     "secret": {"events": ["a"], "intervals": ["5m"], "hidden": True},
 }
 URL = "postgresql+psycopg://me@db/ecl"
+NO_FILE = "names no file, such as sqlite:///counts.db: a database in memory ends with the process"
+NOT_SPLIT = "cannot be split into user, password, host, port and database (in a password, write @ as %40)"
 
 
 def configured(**export: Any) -> Config:
@@ -71,14 +73,11 @@ def test_interval_without_history_is_not_exported() -> None:
             "export.url: '***@db/ecl' is not a database URL (for example sqlite:///counts.db or "
             "postgresql+psycopg://ecl@db.example.org/ecl)",
         ),
-        (
-            {"url": "sqlite://"},
-            "export.url: is a SQLite database in memory, which ends with the process: name a file",
-        ),
-        (
-            {"url": "sqlite:///:memory:"},
-            "export.url: is a SQLite database in memory, which ends with the process: name a file",
-        ),
+        ({"url": "sqlite://counts.db"}, f"export.url: {NO_FILE}"),
+        ({"url": "sqlite:///:memory:"}, f"export.url: {NO_FILE}"),
+        ({"url": "postgresql://me:x@hush5@db/ecl"}, f"export.url: {NOT_SPLIT}"),
+        ({"url": "postgresql://me:x@hush5/hush5@db/ecl"}, f"export.url: {NOT_SPLIT}"),
+        ({"url": "postgresql://me:hush5"}, f"export.url: {NOT_SPLIT}"),
         (
             {"url": "postgresql://me:hush5@db/ecl", "password": "hush5"},
             "export.password: is given beside a password in 'url': only one of them can be used",
@@ -88,6 +87,8 @@ def test_interval_without_history_is_not_exported() -> None:
             "export.password_file: is given beside 'password': only one of them can be the password",
         ),
         ({"password_env": "UNSET_5"}, "export.password_env: names an environment variable that is not set"),
+        ({"groups": []}, "export.groups: is empty: nothing would be exported"),
+        ({"intervals": []}, "export.intervals: is empty: nothing would be exported"),
         ({"keep": "0s"}, "export.keep: '0s' is not a length of time above 0 and up to 277777h"),
         ({"table": "x"}, "export.table: is not known (known here: "),
     ],
@@ -138,3 +139,19 @@ def test_password_is_read_from_file_or_environment(
         config = from_file(config_file({"groups": GROUPS, "export": {"url": URL, **setting}}))
         assert config.export and config.export.password == "hush5"
         assert "hush5" not in repr(config) + config.export.location
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("postgresql://me:hush5//hush5@db/ecl", "postgresql://***@db/ecl"),
+        ("postgresql://me@zone:hush5/hush5@db/ecl", "postgresql://***@db/ecl"),
+        ("postgresql://me:hush5?hush5@db/ecl", "postgresql://***"),
+        ("postgresql:///ecl?user=me@zone&password=hush5", "postgresql://***"),
+        ("postgresql:///ecl?password=hush5", "postgresql:///ecl"),
+        ("postgresql://me:x@[::1]:5432/ecl", "postgresql://***@[::1]:5432/ecl"),
+    ],
+)
+def test_location_has_no_part_of_the_password(url: str, location: str) -> None:
+    export = configured(url=url).export
+    assert export and export.location == location

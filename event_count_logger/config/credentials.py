@@ -13,9 +13,20 @@ from event_count_logger.config.report import Place, Report
 from event_count_logger.config.settings import Setting, Table
 
 
+#: A URL: the scheme, and the rest.
+_URL = re.compile(r"(?s)((?:[\w+.-]*:)?//)?(.*)")
+
+
 def without_password(url: str) -> str:
-    """Returns a URL without the parts that may be secret: user, password and query."""
-    return re.sub(r"(?s)^(.*//)?.*@", r"\1***@", url).partition("?")[0]
+    """Returns a URL without the parts that may be secret: user, password and query.
+
+    With a `?` before the last `@`, the password has the one or the query has the other: only the scheme is left.
+    """
+    scheme, rest = _URL.fullmatch(url).groups("")  # type: ignore[union-attr] # matches any text
+    user, at, place = rest.rpartition("@")
+    if "?" in user:
+        return f"{scheme}***"
+    return f"{scheme}{'***@' if at else ''}{place.partition('?')[0]}"
 
 
 @check("a string")

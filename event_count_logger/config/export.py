@@ -39,6 +39,9 @@ def check_export(
         report((*_PLACE, "password"), "is given beside a password in 'url': only one of them can be used")
     values["url"] = absolute_sqlite(values["url"], str(base))
     export = ExportConfig(**values, password=credentials.get("password"))
+    for setting in ("groups", "intervals"):
+        if getattr(export, setting) == ():
+            report((*_PLACE, setting), "is empty: nothing would be exported")
     _check_groups(export, groups, named, report)
     _check_intervals(export, groups, report)
     return export

@@ -13,6 +13,9 @@ from event_count_logger.config.settings import Table, section, setting, settings
 #: A URL of SQLAlchemy: the database, the driver, and the rest.
 _URL = re.compile(r"(?s)[a-z][a-z0-9_]*(\+[a-z][a-z0-9_]*)?://.*")
 
+#: A URL of a server, as SQLAlchemy splits it: user, password, host, port, database, query.
+_SERVER = re.compile(r"(?s)[^:]+://([^:/]*(:[^@]*)?@)?(\[[^]/?]*\]|[^/:?@]*)(:[0-9]*)?(/[^?@]*)?(\?.*)?")
+
 #: A URL of SQLite: everything before the path, the path, and the query.
 _SQLITE = re.compile(r"(?s)(sqlite(?:\+[a-z0-9_]+)?://)(?:/([^?]*))?(.*)")
 
@@ -28,7 +31,11 @@ def _url(value: object) -> str:
         )
     sqlite = _SQLITE.fullmatch(value)
     if sqlite and sqlite[2] in (None, "", ":memory:"):
-        raise Invalid("is a SQLite database in memory, which ends with the process: name a file")
+        raise Invalid("names no file, such as sqlite:///counts.db: a database in memory ends with the process")
+    if not sqlite and not _SERVER.fullmatch(value):
+        raise Invalid(
+            "cannot be split into user, password, host, port and database (in a password, write @ as %40)"
+        )
     return str(value)
 
 
