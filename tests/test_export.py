@@ -13,11 +13,12 @@ from postgres_process import Postgres, postgres_binary
 
 from event_count_logger.config import Config, Layout, from_dicts
 from event_count_logger.errors import Rejected, Unavailable
-from event_count_logger.export import schema
+from event_count_logger.export import connection, schema
 from event_count_logger.export.database import Database
 from event_count_logger.export.event_text import event_text
 from event_count_logger.export.exporter import Exporter
 from event_count_logger.export.faults import DatabaseFault, DatabaseUnusable
+from event_count_logger.export.schema import SERIES
 from event_count_logger.export.worker import ExportWorker
 from event_count_logger.logs import Log
 from event_count_logger.reading.reader import Snapshot
@@ -240,6 +241,25 @@ def test_data_of_redis_lost_and_clock_set_back_continues(make: Make, url: str, s
     assert (totals(url)["a"], len(unix_spans(url))) == (35, 8)
 
 
+@pytest.mark.parametrize("begin", [BEGIN - 20, BEGIN + 25])
+def test_history_that_restarted_while_no_exporter_ran_is_exported(
+    make: Make, url: str, server: Server, begin: int
+) -> None:
+    export = make()
+    finishing = export.finishing
+    for _ in range(5):
+        finishing.finish({"a": 1})
+    export.once()
+    with server.client as client:
+        client.flushall()
+    finishing.restart(begin)
+    for _ in range(12):  # beyond the position, also if the clock was set back
+        finishing.finish({"a": 10})
+    export.once()
+    assert (totals(url)["a"], missed(url)) == (125, [0] * 17)
+    assert query(url, "SELECT restarts FROM ecl_series") == [(1,)]
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 def test_restored_backup_of_redis_doubles_nothing(
     make: Make, url: str, server: Server, shards: int, caplog: pytest.LogCaptureFixture
@@ -372,6 +392,60 @@ def test_database_outage_delays_the_export_and_is_logged_once(
     lost, found = caplog.messages
     assert lost.endswith("; retrying, finished intervals stay in Redis")
     assert found == "The database answers again; the export continues"
+
+
+def test_stopped_exporter_in_a_transaction_holds_up_no_other(
+    make: Make, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not url.startswith("postgresql"):
+        pytest.skip("SQLite has no server that ends a transaction")
+    monkeypatch.setattr(
+        connection, "_LIMIT_IDLE_TRANSACTION", connection._LIMIT_IDLE_TRANSACTION.replace("60s", "200ms")
+    )
+    export = make()
+    export.once()
+    export.finishing.finish({"a": 1})
+    assert export.config.export
+    stopped = connection.DatabaseConnection(export.config.export)
+    with pytest.raises(DatabaseFault, match="idle-in-transaction"), stopped.transaction() as held:
+        held.execute(SERIES.update().values(restarts=0))
+        export.once()
+        assert totals(url)["a"] == 1
+        held.execute(SERIES.update().values(restarts=0))
+    stopped.close()
+
+
+def test_counts_that_the_database_rejects_hold_up_their_series_only(make: Make, url: str) -> None:
+    export = make({**GROUP, "intervals": ["5s", "10s"]})
+    export.once()
+    rule = "ALTER TABLE ecl_counts ADD CHECK (series_id <> 1)"
+    if url.startswith("sqlite"):
+        action = "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        rule = f"CREATE TRIGGER rule BEFORE INSERT ON ecl_counts WHEN NEW.series_id = 1 {action}"
+    with connected(url) as begun:
+        begun.exec_driver_sql(rule)
+        begun.commit()
+    finishing = export.finishing
+    rotation, longer = export.store.rotation, finishing.group.intervals[1]
+    rotation.rotate(finishing.group, longer, BEGIN)
+    finishing.finish({"a": 1})
+    rotation.rotate(finishing.group, longer, BEGIN + 20)
+    exporter = export.exporter()
+    for _ in range(2):
+        with pytest.raises(DatabaseFault):
+            step(exporter)
+    assert totals(url) == {"a": 1, "b": 0}
+
+
+def test_hanging_database_is_logged_once(caplog: pytest.LogCaptureFixture, make: Make) -> None:
+    worker = ExportWorker(make().exporter(), Log("event_count_logger.export"))
+    worker.watch()
+    assert worker.fault == ""
+    worker.exporter.progressed_at -= 31
+    for _ in range(2):
+        worker.watch()
+    assert worker.fault == "The database has not answered for 30 s"
+    assert len(caplog.messages) == 1
 
 
 def test_any_history_is_exported_exactly_through_faults(make: Make, url: str, chance: random.Random) -> None:

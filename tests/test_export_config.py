@@ -18,7 +18,7 @@ GROUPS: dict[str, Any] = {
     "secret": {"events": ["a"], "intervals": ["5m"], "hidden": True},
 }
 URL = "postgresql+psycopg://me@db/ecl"
-NO_FILE = "names no file, such as sqlite:///counts.db: a database in memory ends with the process"
+NO_FILE = "names no file, such as sqlite:///counts.db (a database in memory is lost at exit)"
 NOT_SPLIT = "cannot be split into user, password, host, port and database (in a password, write @ as %40)"
 
 

@@ -84,6 +84,16 @@ def test_export_up_to_the_last_interval_is_ok(server: Server) -> None:
     assert exported.fault()[0] == "NOT EXPORTED"
 
 
+@pytest.mark.parametrize(("history", "fault"), [("3h", "OK"), ("2h", "BEHIND")])
+def test_export_from_time_to_time_may_take_half_of_the_history(
+    history: str, fault: str, server: Server
+) -> None:
+    exported = Exported(server, history=history)
+    exported.beat(exported.finish(1), once=True, stopped=True)
+    exported.finish(1)  # 5,000 s ago
+    assert exported.fault()[0] == fault
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 def test_interval_that_waits_for_its_export_is_a_fault(server: Server, shards: int) -> None:
     exported = Exported(server, **({"shards": shards} if shards > 1 else {}))

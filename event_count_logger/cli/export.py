@@ -148,9 +148,10 @@ class _Exports:
             self._log.error("%s; exporting with the previous configuration", error)
 
     def beat(self) -> None:
-        """Send a heartbeat if it is due; raise the error that has ended the worker."""
+        """Send a heartbeat if it is due, and watch the worker; raise the error that has ended it."""
         if self._worker.error:
             raise self._worker.error
+        self._worker.watch()
         self._heartbeats.beat_if_due(self._positions, self._worker.fault)
 
     def stop(self) -> None:

@@ -12,7 +12,6 @@ from event_count_logger.config.checks import Invalid, check, path
 from event_count_logger.config.report import Place, Report
 from event_count_logger.config.settings import Setting, Table
 
-
 #: A URL: the scheme, and the rest.
 _URL = re.compile(r"(?s)((?:[\w+.-]*:)?//)?(.*)")
 
@@ -20,7 +19,7 @@ _URL = re.compile(r"(?s)((?:[\w+.-]*:)?//)?(.*)")
 def without_password(url: str) -> str:
     """Returns a URL without the parts that may be secret: user, password and query.
 
-    With a `?` before the last `@`, the password has the one or the query has the other: only the scheme is left.
+    A `?` before the last `@` may be a part of the password or begin the query: only the scheme is left.
     """
     scheme, rest = _URL.fullmatch(url).groups("")  # type: ignore[union-attr] # matches any text
     user, at, place = rest.rpartition("@")

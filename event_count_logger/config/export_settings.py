@@ -31,7 +31,7 @@ def _url(value: object) -> str:
         )
     sqlite = _SQLITE.fullmatch(value)
     if sqlite and sqlite[2] in (None, "", ":memory:"):
-        raise Invalid("names no file, such as sqlite:///counts.db: a database in memory ends with the process")
+        raise Invalid("names no file, such as sqlite:///counts.db (a database in memory is lost at exit)")
     if not sqlite and not _SERVER.fullmatch(value):
         raise Invalid(
             "cannot be split into user, password, host, port and database (in a password, write @ as %40)"

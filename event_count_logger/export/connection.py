@@ -18,6 +18,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 #: The greatest time of a database, in milliseconds: the end of the year 9999.
 _LATEST_MS = 253_402_300_799_999
 
+#: Time after which PostgreSQL ends a transaction whose exporter was stopped or has lost its network, so that
+#: others get its lock. Each transaction sets the time, because a pooler may give it another session.
+_LIMIT_IDLE_TRANSACTION = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
+
 #: Options of the connections of libpq. Without them, a lost network would be noticed after hours.
 _LIBPQ = {
     "connect_timeout": 10,
@@ -50,11 +54,15 @@ class DatabaseConnection:
             self._engine = create_engine(
                 url, connect_args=_options(url), pool_size=1, max_overflow=0, pool_pre_ping=True
             )
+            if self._engine.dialect.is_async:
+                raise exc.ArgumentError("its driver is asynchronous (for example, use postgresql+psycopg)")
         except (exc.ArgumentError, ImportError, ValueError, TypeError) as error:
             raise DatabaseUnusable(self.location, self._reason(error)) from None
         self.dialect = self._engine.dialect.name
         if self.dialect == "sqlite":
             _control_transactions(self._engine)
+        elif self.dialect == "postgresql":
+            event.listen(self._engine, "begin", _limit_idle_time)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -66,7 +74,7 @@ class DatabaseConnection:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (exc.SQLAlchemyError, OSError) as error:
+        except (exc.SQLAlchemyError, OSError, OverflowError) as error:
             raise DatabaseFault(self.location, self._reason(error)) from None
 
     def time(self, time_s: float | None) -> Any:
@@ -81,10 +89,10 @@ class DatabaseConnection:
     def _reason(self, error: Exception) -> str:
         """Returns the message of an error in one line, without passwords."""
         cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
-        reason = " ".join(str(cause).split()) or type(cause).__name__
+        reason = str(cause)
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
-        return reason
+        return " ".join(reason.split()) or type(cause).__name__
 
 
 def _forms(password: str) -> tuple[str, ...]:
@@ -93,10 +101,17 @@ def _forms(password: str) -> tuple[str, ...]:
     return tuple(sorted(forms, key=len, reverse=True))
 
 
-def _options(url: URL) -> dict[str, int]:
+def _options(url: URL) -> dict[str, int | None]:
     """Returns options of the driver that the URL does not have."""
-    is_libpq = url.get_driver_name() in ("psycopg", "psycopg2")
-    return {name: value for name, value in _LIBPQ.items() if is_libpq and name not in url.query}
+    driver = url.get_driver_name()
+    options: dict[str, int | None] = dict(_LIBPQ) if driver in ("psycopg", "psycopg2") else {}
+    if driver == "psycopg":
+        options["prepare_threshold"] = None  # a pooler does not keep prepared statements
+    return {name: value for name, value in options.items() if name not in url.query}
+
+
+def _limit_idle_time(connection: Connection) -> None:
+    connection.exec_driver_sql(_LIMIT_IDLE_TRANSACTION)
 
 
 def _control_transactions(engine: Engine) -> None:

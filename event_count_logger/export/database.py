@@ -113,7 +113,7 @@ class Database:
             "number": number,
             "started_at": self._connection.time(snapshot.start),
             "ended_at": self._connection.time(snapshot.end),
-            "span_s": snapshot.span_s or 0.0,
+            "span_s": round(snapshot.span_s or 0.0, 3),
             "missed_before": snapshot.missed,
             "restarts": series.restarts,
             "position": snapshot.position,

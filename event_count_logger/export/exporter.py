@@ -99,4 +99,6 @@ class Exporter:
             return 0.0 if has_more_to_delete else wait_s
         except DatabaseFault:
             self._is_prepared = False  # it may be another database now, restored from a backup
+            others = [other for other in self._exports if other is not export]
+            self._exports = [*others, export]  # data that the database rejects hold up this series only
             raise

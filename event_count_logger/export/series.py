@@ -28,7 +28,8 @@ class Series:
     def after(self, snapshots: Sequence[Snapshot]) -> Series:
         """Returns the series after the export of further intervals."""
         first, last = (HistoryPosition.parse(_position(each)) for each in (snapshots[0], snapshots[-1]))
-        is_restarted = first <= HistoryPosition.parse(self.position)
+        before = HistoryPosition.parse(self.position)
+        is_restarted = first <= before or 0 < first.number <= before.number
         return replace(
             self,
             position=str(last),

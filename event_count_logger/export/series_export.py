@@ -101,7 +101,18 @@ class SeriesExport:
     def _begin(self) -> None:
         self._series = self._database.series(self.group.name, self.interval.name)
         self.position = self._series.position
-        self._follower = self._followed_from(0 if self.position == str(HistoryPosition(0)) else self.position)
+        is_new = self.position == str(HistoryPosition(0))
+        self._follower = self._followed_from(0 if is_new or self._is_forgotten() else self.position)
+
+    def _is_forgotten(self) -> bool:
+        """Returns whether Redis has lost the interval at the position, although it holds one before it.
+
+        The history was restarted then, and may have grown beyond the position since.
+        """
+        if self.group.n_shards > 1:
+            return False  # see `_has_restarted`
+        newest = next(self._store.shard_reads.before(self.group, self.interval, self.position, 1), None)
+        return newest is not None and str(newest.position) != self.position
 
     def _followed_from(self, position: After) -> Follower:
         return Follower(self._store, self.group, self.interval, position)

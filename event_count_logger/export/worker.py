@@ -24,13 +24,14 @@ class ExportWorker:
 
     Attributes:
         error: The error that has ended the thread.
+        fault: The current fault of the database; '' without one.
     """
 
     def __init__(self, exporter: Exporter, log: Log) -> None:
         self.exporter = exporter
         self.error: Exception | None = None
         self._log = log
-        self._fault = ""
+        self.fault = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ecl export", daemon=True)
 
@@ -43,13 +44,10 @@ class ExportWorker:
         self._stopping.set()
         self._thread.join(timeout_s)
 
-    @property
-    def fault(self) -> str:
-        """The current fault of the database; '' without one."""
-        waited_s = time.monotonic() - self.exporter.progressed_at
-        if not self._fault and waited_s > _HANGING_S:
-            return f"no progress for {waited_s:.0f} s: the database does not answer"
-        return self._fault
+    def watch(self) -> None:
+        """Report a database that hangs. For another thread, about once a second."""
+        if not self.fault and time.monotonic() - self.exporter.progressed_at > _HANGING_S:
+            self._note_fault(f"The database has not answered for {_HANGING_S:.0f} s")
 
     def _run(self) -> None:
         try:
@@ -68,13 +66,13 @@ class ExportWorker:
         finally:
             self.exporter.close()
 
-    def _note_fault(self, fault: DatabaseFault) -> None:
-        if not self._fault:
+    def _note_fault(self, fault: DatabaseFault | str) -> None:
+        if not self.fault:
             self._log.warning("%s; retrying, finished intervals stay in Redis", fault)
-        self._fault = str(fault)
+        self.fault = str(fault)
         self.exporter.progressed_at = time.monotonic()
 
     def _note_success(self) -> None:
-        if self._fault:
+        if self.fault:
             self._log.info("The database answers again; the export continues")
-        self._fault = ""
+        self.fault = ""

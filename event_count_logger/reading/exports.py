@@ -9,7 +9,7 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
 from event_count_logger.store import HistoryPosition, ServiceInfo, Store
 
-#: Seconds that a finished interval may wait for its export. An exporter sends a heartbeat every 5 s.
+#: Seconds that a finished interval may wait for a running exporter. It sends a heartbeat every 5 s.
 EXPORT_TOLERANCE_S = 60.0
 
 
@@ -25,6 +25,7 @@ class ExportStatus:
         exported_until: End of the last exported interval, Unix seconds; None if it is unknown.
         behind: Number of finished intervals that are not exported; None if it is unknown.
         waiting_s: Seconds since the end of the oldest one of them that Redis holds; 0 without any.
+        tolerance_s: Seconds that it may wait: half of the history if no exporter runs now.
         fault: The fault of the exporters, if all of them have one; else ''.
         hidden: True if the group is hidden.
     """
@@ -36,13 +37,14 @@ class ExportStatus:
     exported_until: float | None
     behind: int | None
     waiting_s: float
+    tolerance_s: float
     fault: str = ""
     hidden: bool = False
 
     @property
     def is_late(self) -> bool:
         """True if an interval has waited for longer than the tolerance, or if the exporters have a fault."""
-        return bool(self.fault) or self.waiting_s > EXPORT_TOLERANCE_S
+        return bool(self.fault) or self.waiting_s > self.tolerance_s
 
 
 def examine_exports(config: Config, store: Store) -> tuple[list[ServiceInfo], list[ExportStatus]]:
@@ -95,6 +97,7 @@ def export_status(
         position.time_ms / 1000 if position.time_ms else None,
         _n_between(position, newest, interval),
         max(0.0, waiting_s),
+        EXPORT_TOLERANCE_S if alive else group.n_history(interval) * interval.length_s / 2,
         "" if any(not exporter.fault for exporter in alive) else next((each.fault for each in alive), ""),
         group.hidden,
     )
