@@ -51,6 +51,7 @@ def test_export_once_writes_beside_the_configuration(
     finished.finish({"a": 3})
     done = run("ecl", "export", "--once", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.glob("counts.db*")] == ["counts.db"]
     assert totals(f"sqlite:///{tmp_path}/counts.db") == {"a": 3}
     (exporter,) = exporters(file)
     assert (exporter.once, exporter.stopped, len(exporter.positions)) == (True, True, 1)

@@ -119,7 +119,10 @@ def _export_once(config: Config) -> None:
     log = _log()
     store = Store(config.redis, log)
     exporter = _exporter(config, store, log)
-    exporter.export_all()
+    try:
+        exporter.export_all()
+    finally:
+        exporter.close()  # SQLite moves its log into the file
     heartbeats = _heartbeats(store, log, once=True)
     heartbeats.stop({group: exporter.positions(group) for group, _ in config.exported})
 

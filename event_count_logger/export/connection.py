@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,8 +22,12 @@ _LATEST_MS = 253_402_300_799_999
 #: others get its lock. Each transaction sets the time, because a pooler may give it another session.
 _LIMIT_IDLE_TRANSACTION = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
 
-#: Options of the connections of libpq. Without them, a lost network would be noticed after hours.
-_LIBPQ = {
+#: Errors of drivers that SQLAlchemy does not convert, such as those of values that the database cannot hold.
+_RAW_ERRORS = (OSError, ArithmeticError, ValueError, TypeError)
+
+#: Options of the connections of libpq. Without the times, a lost network would be noticed after hours.
+_LIBPQ: Mapping[str, int | str | None] = {
+    "client_encoding": "utf8",
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -74,7 +78,7 @@ class DatabaseConnection:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (exc.SQLAlchemyError, OSError, OverflowError) as error:
+        except (exc.SQLAlchemyError, *_RAW_ERRORS) as error:
             raise DatabaseFault(self.location, self._reason(error)) from None
 
     def time(self, time_s: float | None) -> Any:
@@ -101,10 +105,10 @@ def _forms(password: str) -> tuple[str, ...]:
     return tuple(sorted(forms, key=len, reverse=True))
 
 
-def _options(url: URL) -> dict[str, int | None]:
+def _options(url: URL) -> dict[str, int | str | None]:
     """Returns options of the driver that the URL does not have."""
     driver = url.get_driver_name()
-    options: dict[str, int | None] = dict(_LIBPQ) if driver in ("psycopg", "psycopg2") else {}
+    options = dict(_LIBPQ) if driver in ("psycopg", "psycopg2") else {}
     if driver == "psycopg":
         options["prepare_threshold"] = None  # a pooler does not keep prepared statements
     return {name: value for name, value in options.items() if name not in url.query}

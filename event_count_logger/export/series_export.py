@@ -85,34 +85,35 @@ class SeriesExport:
             self._begin()
         assert self._series and self._follower
         snapshots, wait_s = read_batch(self._follower)
-        if snapshots:
-            self._write(self._series, snapshots)
-        elif self.group.n_shards > 1 and self._has_restarted(self._series):
+        if self._has_restarted(HistoryPosition.parse(self._series.position), snapshots):
             self._follower = self._followed_from(0)
             wait_s = 0
+        elif snapshots:
+            self._write(self._series, snapshots)
         self.rejection = None
         return wait_s
 
-    def _has_restarted(self, series: Series) -> bool:
-        """Returns whether the history ends before the position; a follower sees that only without shards."""
+    def _has_restarted(self, position: HistoryPosition, found: Sequence[Snapshot]) -> bool:
+        """Returns whether the history was restarted, and its follower has not noticed."""
+        if self.group.n_shards > 1:
+            return not found and self._ends_before(position)
+        first = HistoryPosition.parse(found[0].position or "") if found else position
+        return first > position and first.number != position.number + 1 and self._has_forgotten(position)
+
+    def _ends_before(self, position: HistoryPosition) -> bool:
         newest = self._store.reads.history(self.group, self.interval, 1)
-        return bool(newest) and newest[0].position < HistoryPosition.parse(series.position)
+        return bool(newest) and newest[0].position < position
+
+    def _has_forgotten(self, position: HistoryPosition) -> bool:
+        """Returns whether the history has intervals before a position, but not the one of the position."""
+        newest = next(self._store.shard_reads.before(self.group, self.interval, str(position), 1), None)
+        return newest is not None and newest.position != position
 
     def _begin(self) -> None:
         self._series = self._database.series(self.group.name, self.interval.name)
         self.position = self._series.position
         is_new = self.position == str(HistoryPosition(0))
-        self._follower = self._followed_from(0 if is_new or self._is_forgotten() else self.position)
-
-    def _is_forgotten(self) -> bool:
-        """Returns whether Redis has lost the interval at the position, although it holds one before it.
-
-        The history was restarted then, and may have grown beyond the position since.
-        """
-        if self.group.n_shards > 1:
-            return False  # see `_has_restarted`
-        newest = next(self._store.shard_reads.before(self.group, self.interval, self.position, 1), None)
-        return newest is not None and str(newest.position) != self.position
+        self._follower = self._followed_from(0 if is_new else self.position)
 
     def _followed_from(self, position: After) -> Follower:
         return Follower(self._store, self.group, self.interval, position)

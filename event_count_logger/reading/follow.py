@@ -107,12 +107,12 @@ class Follower:
     def _has_restarted(self) -> bool:
         """Move to the beginning of the history if it was restarted, and return whether it was.
 
-        Intervals have finished, and none is later than the cursor. That happens when the clock of Redis was
+        Intervals have finished, and none is at the cursor or later. That happens when the clock of Redis was
         ahead, and Redis then lost the history.
         """
         assert self._position
         newest = self._store.reads.newest_position(self._group, self._interval)
-        if not 0 < newest.time_ms < self._position.time_ms:
+        if not newest.time_ms or newest >= self._position:
             return False
         numbers_continue = newest.number > self._position.number
         self._position = HistoryPosition(0, self._position.number if numbers_continue else 0)
