@@ -96,6 +96,9 @@ _BY_EVENT = {
     "": "CREATE INDEX ecl_counts_by_event ON ecl_counts (series_id, event, started_at, count)",
 }
 
+#: Lets autovacuum run after 1 % of new rows, not 20 %: sums then read the index only. Since PostgreSQL 13.
+_AUTOVACUUM = "ALTER TABLE ecl_counts SET (autovacuum_vacuum_insert_scale_factor = 0.01)"
+
 _EVENTS_VIEW = """
 CREATE VIEW ecl_events AS
 SELECT s.group_name, s.interval_name, c.event, c.started_at, c.count
@@ -123,6 +126,8 @@ def _create(connection: Connection) -> None:
     connection.execute(text(_EVENTS_VIEW))
     if dialect == "postgresql":
         connection.execute(text(_DAILY_VIEW))
+        if (connection.dialect.server_version_info or ()) >= (13,):
+            connection.execute(text(_AUTOVACUUM))
 
 
 #: The steps from each version of the tables to the next one, beginning with an empty database.

@@ -59,7 +59,7 @@ FILL = {
         "INSERT INTO ecl_intervals SELECT 1, n, to_timestamp({begin} + 300 * n), "
         "to_timestamp({begin} + 300 * (n + 1)), 300, 0, 0, n::text FROM generate_series(1, {n}) n",
         "INSERT INTO ecl_counts SELECT 1, to_timestamp({begin} + 300 * n), n, 'e' || e, mod(n * e, 1000) "
-        "FROM generate_series(1, {n}) n, generate_series(1, {events}) e",
+        "FROM generate_series(1, {n}) n CROSS JOIN LATERAL generate_series(1, {events} + 0 * n) e",
     ),
     "sqlite": (
         "INSERT INTO ecl_intervals WITH RECURSIVE s(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM s "
