@@ -437,6 +437,36 @@ def test_counts_that_the_database_rejects_hold_up_their_series_only(make: Make, 
     assert totals(url) == {"a": 1, "b": 0}
 
 
+def test_transaction_leaves_no_prepared_statement_to_a_pooler(make: Make, url: str) -> None:
+    if not url.startswith("postgresql"):
+        pytest.skip("SQLite has no pooler")
+    export = make().config.export
+    assert export
+    database = connection.DatabaseConnection(export)
+    with database.transaction() as begun:
+        for _ in range(10):
+            begun.exec_driver_sql("SELECT 1")
+        assert begun.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+    database.close()
+
+
+def test_value_that_the_driver_rejects_is_a_fault(make: Make, url: str) -> None:
+    export = make()
+    export.once()
+    assert export.config.export
+    database = connection.DatabaseConnection(export.config.export)
+    with pytest.raises(DatabaseFault), database.transaction() as begun:
+        begun.execute(SERIES.update().values(restarts=2**70))
+    database.close()
+
+
+def test_asynchronous_driver_is_rejected() -> None:
+    config = from_dicts({"g": GROUP}, export={"url": "postgresql+psycopg_async://me@db/ecl"})
+    assert config.export
+    with pytest.raises(DatabaseUnusable, match="its driver is asynchronous"):
+        Database(config.export)
+
+
 def test_hanging_database_is_logged_once(caplog: pytest.LogCaptureFixture, make: Make) -> None:
     worker = ExportWorker(make().exporter(), Log("event_count_logger.export"))
     worker.watch()

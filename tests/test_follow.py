@@ -141,11 +141,10 @@ def test_follow_after_any_time_reports_number_dropped(past: Past, time: float) -
     assert steps(past.follower(time))[0] == (4, 1)
 
 
-def test_follow_restarts_after_clock_was_ahead_and_data_lost(past: Past, server: Server) -> None:
+@pytest.mark.parametrize("at_ms", [4_000_000_000_000, round(BEGIN * 1000) + 5000])
+def test_follow_restarts_after_clock_was_ahead_and_data_lost(at_ms: int, past: Past, server: Server) -> None:
     past.finish(1)
-    follower = past.follower(
-        "4000000000000-7"
-    )  # a position from when the clock was ahead, before all data was lost
+    follower = past.follower(f"{at_ms}-7")  # from when the clock was ahead, before all data was lost
     steps(follower)
     assert steps(follower) == [(1, 0)]
     past.finish(2)
