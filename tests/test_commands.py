@@ -914,7 +914,7 @@ def test_ecl_alone_prints_its_help_as_a_usage_error(run: Run) -> None:
     [
         (["readr"], "No such command 'readr'. Did you mean 'reader'?"),
         (["log-evnt"], "No such command 'log-evnt'. Did you mean 'log_event'?"),
-        (["x"], "No such command 'x'. Commands: check, files, local, log_event, "),
+        (["x"], "No such command 'x'. Commands: alert, check, export, files, "),
         (["--versio"], "No such option '--versio'. Did you mean '--version'?"),
         (["reader", "--intervall"], "No such option '--intervall'. Did you mean '--interval'?"),
     ],
