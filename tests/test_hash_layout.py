@@ -257,6 +257,16 @@ def test_interval_removed_from_the_history_during_read_is_left_out(
     assert [one.counts["a"] for one in Reader(store).history(group, FIVE_S)] == [2]
 
 
+def test_finished_intervals_of_any_size_are_read(store: Store, any_server: Server) -> None:
+    sizes = [6_000, 6_000, 12_000, 0, 5, 4_000]
+    for at, n_events in enumerate(sizes):
+        commit(store, at, {f"e{number}": at + 1 for number in range(n_events)}, now=NOW + 5 * at)
+        store.rotation.rotate(GROUP, FIVE_S, 1_700_000_015 + 5 * at)
+    found = store.reads.history(GROUP, FIVE_S, 10)
+    assert [len(one.counts) for one in found] == sizes
+    assert [{*one.counts.values()} for one in found] == [{1}, {2}, {3}, set(), {5}, {6}]
+
+
 def count_and_rotate(store: Store, numbers: range, group: GroupConfig = GROUP) -> None:
     """In interval `n` since NOW, `a` is logged `n + 1` times."""
     for at in numbers:

@@ -9,6 +9,7 @@ import pytest
 from event_count_logger.config import GroupConfig, History
 from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
+from event_count_logger.reading.reader import Reader
 from event_count_logger.store import Store, client
 from tests.servers import Server
 
@@ -45,7 +46,10 @@ def test_many_declared_events_are_read_in_several_requests(
     limit(monkeypatch, words=6_000)
     reading = store.reads.read(group, ONE_H, ["cur", "last"])
     assert reading.counts == {"cur": dict.fromkeys(MANY, 2), "last": dict.fromkeys(MANY, 1)}
-    assert store.reads.read(group, ONE_H, ["cur"], totals=True).totals == dict.fromkeys(MANY, 1)
+    last, current, totals = Reader(store).read_with_totals(group, ONE_H)
+    assert [last.counts, current.counts] == [dict.fromkeys(MANY, 1), dict.fromkeys(MANY, 2)]
+    assert totals and totals.counts == dict.fromkeys(MANY, 3)
+    assert (last.position is not None) == (history > 0)
 
 
 def test_counters_without_an_index_are_read_among_many(store: Store, any_server: Server) -> None:

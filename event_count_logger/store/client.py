@@ -69,6 +69,41 @@ class Client:
         (reply,) = self.exchange([request(*words)], key)
         return reply
 
+    def ask_all(self, commands: Sequence[Sequence[str]]) -> list[Any]:
+        """Send commands in one packet and return their replies.
+
+        The second word of each command is its key. The key of the first command selects the server. All keys
+        must be in one slot.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: Redis answers with an error.
+        """
+        replies = self.ask_each(commands, commands[0][1])
+        for reply in replies:
+            if isinstance(reply, Rejected):
+                raise reply
+        return replies
+
+    def ask_each(self, commands: Sequence[Sequence[str]], key: str = NO_KEY) -> list[Any]:
+        """Send commands in one packet and return their replies, in which `Rejected` stands for an error.
+
+        Args:
+            commands: Their second words are their keys, which must all be on one server.
+            key: Selects the server; named if the first command is rejected.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: Redis answers with an error to the first command.
+        """
+        replies = self.exchange([request(*words) for words in commands], key)
+        return [
+            self._rejected(words[1] if len(words) > 1 else "", reply)
+            if isinstance(reply, ResponseError)
+            else reply
+            for words, reply in zip(commands, replies, strict=True)
+        ]
+
     def scan(self, command: str, key: str, count: int) -> Iterator[list[bytes]]:
         """Yields the elements of a set or hash in pages; HSCAN has fields and values in turn.
 

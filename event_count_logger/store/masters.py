@@ -34,11 +34,9 @@ class Masters:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
-        key = _key(group)
+        key = masters_key(group)
         values = self._client.ask("HVALS", key, key=key)
-        now = self._client.server_time(group)
-        found = [_master_info(text(value), now) for value in values]
-        return sorted(filter(None, found), key=lambda master: master.since)
+        return masters_in(values, self._client.server_time(group))
 
     def record(self, groups: Iterable[GroupConfig], master: MasterInfo) -> None:
         """Record a heartbeat of a master that rotates these groups.
@@ -81,13 +79,19 @@ class Masters:
         if master.stopped:
             described["stopped"] = True
         arguments = [master.id, json.dumps(described), _FORGOTTEN_AFTER_S]
-        self._client.run("heartbeat", [_key(group)], arguments)
-        self._client.note_written(_key(group))
+        self._client.run("heartbeat", [masters_key(group)], arguments)
+        self._client.note_written(masters_key(group))
 
 
-def _key(group: GroupConfig) -> str:
+def masters_key(group: GroupConfig) -> str:
     """Returns the key of a group's masters. A split group has it in its first shard."""
     return keys.masters(group.shard(0).prefix)
+
+
+def masters_in(values: Iterable[bytes], now: float) -> list[MasterInfo]:
+    """Returns the masters in the values of a group's hash, oldest first; `now` is the time of the read."""
+    found = [_master_info(text(value), now) for value in values]
+    return sorted(filter(None, found), key=lambda master: master.since)
 
 
 def _master_info(value: str, now: float) -> MasterInfo | None:

@@ -153,7 +153,7 @@ class Migration:
             after = f"({text(found[0][0])}"
 
     def _finished(self, interval: Interval, entry: Any) -> HistoryEntry:
-        finished = LAYOUTS[_layout(entry)](self._client).finished(self._group, interval, entry)
+        (finished,) = LAYOUTS[_layout(entry)](self._client).finished(self._group, interval, [entry])
         assert finished, "nothing else changes the history meanwhile"
         return finished
 

@@ -53,7 +53,7 @@ class Reads:
             interval: The interval to read.
             halves: `cur`, `last`, or both.
             now: Unix seconds; the server's clock if None.
-            totals: Whether to read the totals, too; `halves` is then `cur`.
+            totals: Whether to read the totals, too.
 
         Raises:
             Unavailable: No answer.
@@ -95,6 +95,17 @@ class Reads:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
+        return (one for one in self.overlapping(group, interval, since, until) if one.start >= since)
+
+    def overlapping(
+        self, group: GroupConfig, interval: Interval, since: float, until: float
+    ) -> Iterator[HistoryEntry]:
+        """Yield the finished intervals that overlap a range; see `between` for the arguments.
+
+        Raises:
+            Unavailable: No answer.
+            Rejected: The key has another type.
+        """
         ends_early = until < math.inf and not self._is_clock_behind(group, interval)
         beyond_ms = None
         for entry in self.after(group, interval, ended_by(since)):
@@ -102,7 +113,7 @@ class Reads:
                 return
             if entry.start >= until:
                 beyond_ms = entry.position.time_ms if ends_early else None
-            elif entry.start >= since:
+            elif entry.end > since:
                 yield entry
 
     def _is_clock_behind(self, group: GroupConfig, interval: Interval) -> bool:
@@ -133,8 +144,7 @@ class Reads:
         n = min(_FIRST_PAGE, most)
         while n > 0:
             entries = self.client.ask(command, key, first, last, "COUNT", str(n), key=key)
-            for entry in entries:
-                yield layout.finished(group, interval, entry)
+            yield from layout.finished(group, interval, entries)
             if len(entries) < n:
                 return
             first, most = f"({text(entries[-1][0])}", most - n
@@ -164,7 +174,7 @@ class Reads:
             )
             if not entries:
                 return None, start, n_finished
-            finished = layout_of(group, self.client).finished(group, interval, entries[0])
+            (finished,) = layout_of(group, self.client).finished(group, interval, entries)
             if finished:  # otherwise, it was removed from the history meanwhile
                 return finished, start, n_finished
 

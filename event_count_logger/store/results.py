@@ -102,27 +102,27 @@ class Reading:
         now: Time of the snapshot, Unix seconds of the server's clock.
         current_start: Start of the current interval, Unix seconds; None if there is none.
         last_start: Start of the last interval, Unix seconds; None if unknown.
-        totals_interval: Name of the interval whose counts are added to the totals; '' for none.
+        totals_interval: Name of the interval whose counts are added to the totals; '' for none, None if the
+            totals were not requested.
         counts: For each half that was read, the events that have a counter.
-        totals: Total of each event, if requested: up to the start of the current interval, or up to now with
-            `layout: hash`.
+        totals: Total of each event up to now, if requested. They are wrong if `totals_interval` names another
+            interval: then read that one.
         last_position: Position of the last interval in the history, if it was read from there.
     """
 
     now: float
     current_start: float | None
     last_start: float | None
-    totals_interval: str
+    totals_interval: str | None
     counts: Mapping[Half, Mapping[str, int]]
     totals: Mapping[str, int]
     last_position: HistoryPosition | None = None
 
     def is_of_one_interval_with(self, other: Reading) -> bool:
         """Returns whether nothing was rotated between the two."""
-        return self._rotations() == other._rotations()
-
-    def _rotations(self) -> tuple[object, ...]:
-        return self.current_start, self.last_start, self.totals_interval
+        starts, others = (self.current_start, self.last_start), (other.current_start, other.last_start)
+        names = self.totals_interval, other.totals_interval
+        return starts == others and (None in names or names[0] == names[1])
 
 
 def declared_first(declared: Sequence[str], found: Iterable[str]) -> list[str]:

@@ -86,6 +86,7 @@ def _script(name: str, choice: str = "") -> Script:
 SCRIPTS = {
     "adopt": _script("adopt"),
     "alert": _script("alert"),
+    "annotate": _script("annotate"),
     "commit": _script("commit", "count"),
     "commit_hash": _script("commit", "count_hash"),
     "expire_hash": _script("expire_hash"),

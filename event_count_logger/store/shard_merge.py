@@ -166,7 +166,7 @@ def created(readings: Sequence[Reading], noted: Iterable[Mapping[str, float]]) -
     """
     times: dict[str, list[float]] = {}
     for reading, at in zip(readings, noted, strict=True):
-        for event_id, total in added((), [reading.totals, reading.counts["cur"]]).items():
+        for event_id, total in reading.totals.items():
             began = at.get(event_id, inf)
             if total:
                 times.setdefault(event_id, []).append(began if began <= reading.now else inf)

@@ -111,8 +111,14 @@ class ShardedReads:
         self, group: GroupConfig, interval: Interval, since: float, until: float
     ) -> Iterator[HistoryEntry]:
         """See `Reads.between`. Of a split group: the sealed intervals, numbered 0."""
+        return (one for one in self.overlapping(group, interval, since, until) if one.start >= since)
+
+    def overlapping(
+        self, group: GroupConfig, interval: Interval, since: float, until: float
+    ) -> Iterator[HistoryEntry]:
+        """See `Reads.overlapping`. Of a split group: the sealed intervals, numbered 0."""
         if group.n_shards == 1:
-            yield from self._reads.between(group, interval, since, until)
+            yield from self._reads.overlapping(group, interval, since, until)
             return
         starts = self._starts(group, interval)
         if None in starts:  # nothing is sealed, so the search would read all of the history
@@ -123,7 +129,7 @@ class ShardedReads:
             for one in found:
                 if one.start >= until:
                     return
-                if one.start >= since:
+                if one.end > since:
                     yield one
             if not found:
                 return
@@ -199,8 +205,13 @@ class ShardedReads:
             Unavailable: No answer.
             Rejected: The key has another type.
         """
-        assert group.sessions
-        _, key, _ = keys.sessions(group.prefix)
-        now = self._client.server_time(group) if now is None else now
-        since = int((now - group.sessions.expire_after) * 1000)
-        return int(self._client.ask("ZCOUNT", key, f"({since}", "+inf", key=key))
+        words = count_of_open_sessions(group, self._client.server_time(group) if now is None else now)
+        return int(self._client.ask(*words, key=words[1]))
+
+
+def count_of_open_sessions(group: GroupConfig, now: float) -> tuple[str, ...]:
+    """Returns the command that counts the open sessions of a group, which has settings for sessions."""
+    assert group.sessions
+    _, key, _ = keys.sessions(group.prefix)
+    since = int((now - group.sessions.expire_after) * 1000)
+    return "ZCOUNT", key, f"({since}", "+inf"

@@ -6,10 +6,11 @@ keeps a hash of its own, and each commit adds to the totals.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
+from functools import lru_cache
+from itertools import accumulate, chain, takewhile
 from typing import Any
 
 from event_count_logger import keys
@@ -18,12 +19,15 @@ from event_count_logger.errors import Rejected
 from event_count_logger.intervals import Interval
 from event_count_logger.keys import Half
 from event_count_logger.store.client import Client
-from event_count_logger.store.resp import count, length, ms, seconds, text
+from event_count_logger.store.resp import count, length, ms, pairs, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
 
 #: Events of one page, if there are too many for one read.
 _PAGE = 2_500
+
+#: Counts of finished intervals in one packet. More would delay other clients of the server.
+_MOST_AT_ONCE = 10_000
 
 #: Attempts to read all pages without a rotation in between.
 _MOST_READS = 20
@@ -81,20 +85,18 @@ class HashLayout:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """See `Reads.read`. Totals include the current interval: add no counts to them."""
+        """See `Reads.read`."""
         hashes = [keys.counts(group.prefix, interval.name, half) for half in halves]
-        if totals:
-            hashes = [keys.totals(group.prefix)]
+        hashes += [keys.totals(group.prefix)] if totals else []
         for _ in range(_MOST_READS):
             reading, found = self._look(group, interval, hashes, now, "last" in halves)
             counts = [
-                _ordered(group, self._scan(key) if some is None else some)
+                _ordered(group, pairs(self._scan(key) if some is None else some))
                 for key, some in zip(hashes, found, strict=True)
             ]
             if None not in found or self._look(group, interval, [], now)[0].is_of_one_interval_with(reading):
-                if totals:
-                    return replace(reading, counts=dict.fromkeys(halves, {}), totals=counts[0])
-                return replace(reading, counts=dict(zip(halves, counts, strict=True)))
+                of_totals = counts.pop() if totals else {}
+                return replace(reading, counts=dict(zip(halves, counts, strict=True)), totals=of_totals)
         raise self._client.not_serving(
             keys.history(group.prefix, interval.name),
             f"interval '{interval.name}' of group '{group.name}' ends faster than it can be read",
@@ -123,32 +125,56 @@ class HashLayout:
         """Returns the fields and values of a hash. Of a field that comes twice, the latter value is newer."""
         return list(chain.from_iterable(self._client.scan("HSCAN", key, _PAGE)))
 
-    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
-        """Returns the interval of an entry of the history; None if it was removed."""
-        name = group.prefix
-        key, (entry_id, words) = keys.history(name, interval.name), entry
-        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
-        try:
-            start, end, _ = float(fields["start"]), float(fields["end"]), int(fields["number"])
-        except (KeyError, ValueError) as error:
-            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
+    def finished(
+        self, group: GroupConfig, interval: Interval, entries: Sequence[Any]
+    ) -> Iterator[HistoryEntry | None]:
+        """See `KeyLayout.finished`.
+
+        The counts of a finished interval do not change, so no script has to read them. It is needed for the
+        last interval, whose hash is renamed when the next one ends, and for those with very many events.
+        """
+        key = keys.history(group.prefix, interval.name)
+        ids = [text(entry_id) for entry_id, _ in entries]
+        hashes = self._hashes([keys.finished_counts(group.prefix, interval.name, each) for each in ids])
+        for entry_id, (_, words), found in zip(ids, entries, hashes, strict=True):
+            start, end = _span(key, entry_id, words)
+            counts = found or self._in_pages(group, interval, entry_id)
+            position = HistoryPosition.parse(entry_id)
+            yield None if counts is None else HistoryEntry(position, start, end, _ordered(group, counts))
+
+    def _hashes(self, names: Sequence[str]) -> Iterator[Mapping[bytes, bytes]]:
+        """Yield the fields of each hash, some hashes in one packet; none if it is missing or too large."""
+        sizes = self._client.ask_all([("HLEN", name) for name in names]) if names else []
+        first = 0
+        while first < len(names):
+            fitting = takewhile(lambda size: size <= _MOST_AT_ONCE, accumulate(sizes[first:]))
+            some = names[first : first + sum(1 for _ in fitting)]
+            first += max(1, len(some))
+            if some:
+                yield from map(pairs, self._client.ask_all([("HGETALL", name) for name in some]))
+            else:
+                yield {}
+
+    def _in_pages(
+        self, group: GroupConfig, interval: Interval, entry_id: str
+    ) -> Mapping[bytes, bytes] | None:
+        """Returns the counts of any interval of the history; None if it was removed."""
         key_names = [
-            key,
-            keys.last_in_history(name, interval.name),
-            keys.counts(name, interval.name, "last"),
-            keys.finished_counts(name, interval.name, text(entry_id)),
+            keys.history(group.prefix, interval.name),
+            keys.last_in_history(group.prefix, interval.name),
+            keys.counts(group.prefix, interval.name, "last"),
+            keys.finished_counts(group.prefix, interval.name, entry_id),
         ]
         found: list[bytes] = []
         cursor = "0"
         while True:
-            arguments = [text(entry_id), cursor, _PAGE]
-            reply = self._client.run("finished_hash", key_names, arguments, key_names[3])
+            reply = self._client.run("finished_hash", key_names, [entry_id, cursor, _PAGE], key_names[3])
             if not reply:
                 return None
             found += reply[1]
             cursor = text(reply[0])
             if cursor == "0":
-                return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, _ordered(group, found))
+                return pairs(found)
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """See `Rotator.rotate`."""
@@ -213,8 +239,30 @@ class HashLayout:
                 self._client.run("expire_hash", key_names, [group.expire_after, *chunk], key_names[1])
 
 
-def _ordered(group: GroupConfig, words: Sequence[bytes]) -> dict[str, int]:
-    """Returns the counts in a list of event IDs, each followed by its count."""
-    found = zip(map(text, words[::2]), map(count, words[1::2]), strict=True)
-    counts = {event_id: value for event_id, value in found if value is not None}
-    return {event_id: counts[event_id] for event_id in declared_first(group.events, counts)}
+def _span(key: str, entry_id: str, words: Sequence[bytes]) -> tuple[float, float]:
+    """Returns start and end of an entry of the history, as rotate_hash.lua writes it."""
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    try:
+        start, end, _ = float(fields[b"start"]), float(fields[b"end"]), int(fields[b"number"])
+    except (KeyError, ValueError) as error:
+        raise Rejected(key, f"entry {entry_id} of the history cannot be read: {error}") from error
+    return start, end
+
+
+def _ordered(group: GroupConfig, found: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Returns the counts in the fields of a hash."""
+    fields, event_ids = _in_order(group.events, frozenset(found))
+    values = [found[field] for field in fields]
+    try:
+        return dict(zip(event_ids, map(int, values), strict=True))
+    except ValueError:
+        counts = zip(event_ids, map(count, values), strict=True)
+        return {event_id: value for event_id, value in counts if value is not None}
+
+
+@lru_cache(maxsize=2)  # most intervals of a group have the same events
+def _in_order(declared: Sequence[str], fields: Set[bytes]) -> tuple[Sequence[bytes], Sequence[str]]:
+    """Returns the fields of a hash in the order of their event IDs, and these."""
+    by_id = {text(field): field for field in fields}
+    event_ids = declared_first(declared, by_id)
+    return [by_id[event_id] for event_id in event_ids], event_ids

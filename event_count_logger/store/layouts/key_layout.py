@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from event_count_logger import keys
@@ -17,6 +18,7 @@ from event_count_logger.store.client import Client
 from event_count_logger.store.resp import count, length, ms, seconds, text
 from event_count_logger.store.results import HistoryEntry, HistoryPosition, Reading, Rotation, declared_first
 from event_count_logger.store.scripts import SCRIPTS
+from event_count_logger.store.shard_merge import added
 
 #: Events of one page, if there are too many for one read.
 _PAGE = 2_500
@@ -90,8 +92,15 @@ class KeyLayout:
         now: float | None = None,
         totals: bool = False,
     ) -> Reading:
-        """See `Reads.read`."""
+        """See `Reads.read`. Redis has the totals of finished intervals."""
         request = _ReadRequest(group, interval, now, totals)
+        if not totals:
+            return self._read(request, halves)
+        reading = self._read(request, [*(half for half in halves if half != "cur"), "cur"])
+        return replace(reading, totals=added(group.events, [reading.totals, reading.counts["cur"]]))
+
+    def _read(self, request: _ReadRequest, halves: Sequence[Half]) -> Reading:
+        group = request.group
         events: _Events = {half: list(group.events) for half in halves}
         for _ in range(_MOST_ROUNDS if len(group.events) <= _MOST_NAMED else 0):
             reading, unnamed = self._read_at_once(request, events, "all")
@@ -125,7 +134,7 @@ class KeyLayout:
     def _read_in_pages(self, request: _ReadRequest, halves: Sequence[Half]) -> Reading:
         for _ in range(_MOST_READS):
             pages = [page for half in halves for page in self._pages(request, half)]
-            if all(page.is_of_one_interval_with(pages[0]) for page in pages):
+            if all(page.is_of_one_interval_with(pages[-1]) for page in pages):  # only that half has totals
                 return _joined(pages, halves)
         raise self._client.not_serving(
             keys.history(request.group.prefix, request.interval.name),
@@ -134,6 +143,7 @@ class KeyLayout:
         )
 
     def _pages(self, request: _ReadRequest, half: Half) -> Iterator[Reading]:
+        request = replace(request, totals=request.totals and half == "cur")
         declared = request.group.events
         named = list(declared) if len(declared) <= _MOST_NAMED else []
         whole, _ = self._read_at_once(request, {half: named}, "all")
@@ -164,16 +174,12 @@ class KeyLayout:
         pages = self._client.scan("HSCAN", keys.totals(group.prefix), _PAGE)
         return {text(field) for page in pages for field in page[::2]}
 
-    def finished(self, group: GroupConfig, interval: Interval, entry: Any) -> HistoryEntry | None:
-        """Returns the interval of an entry of the history, as rotate.lua writes it."""
-        key, (entry_id, words) = keys.history(group.prefix, interval.name), entry
-        fields = dict(zip(map(text, words[::2]), words[1::2], strict=True))
-        try:
-            start, end = float(fields["start"]), float(fields["end"])
-            counts = _entry_counts(fields["events"], fields["counts"])
-            return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, counts)
-        except (KeyError, ValueError) as error:
-            raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
+    def finished(
+        self, group: GroupConfig, interval: Interval, entries: Iterable[Any]
+    ) -> Iterator[HistoryEntry | None]:
+        """Yield the interval of each entry of the history; None if it was removed after it was listed."""
+        key = keys.history(group.prefix, interval.name)
+        return (_finished(key, *entry) for entry in entries)
 
     def rotate(self, group: GroupConfig, interval: Interval, now: float | None = None) -> Rotation:
         """See `Rotator.rotate`."""
@@ -241,9 +247,21 @@ class KeyLayout:
         self._client.run("adopt", records + counters, [before, after, *events])
 
 
+def _finished(key: str, entry_id: bytes, words: Sequence[bytes]) -> HistoryEntry:
+    """Returns the interval of an entry of the history, as rotate.lua writes it."""
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    try:
+        start, end = float(fields[b"start"]), float(fields[b"end"])
+        counts = _entry_counts(fields[b"events"], fields[b"counts"])
+        return HistoryEntry(HistoryPosition.parse(text(entry_id)), start, end, counts)
+    except (KeyError, ValueError) as error:
+        raise Rejected(key, f"entry {text(entry_id)} of the history cannot be read: {error}") from error
+
+
 def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
     """Returns the result of `KeyLayout._read_at_once` from a reply of read.lua."""
     now_ms, start, last_start, totals_interval, totals, *halves = reply
+    adding = text(totals_interval) if totals else None
     lists = dict(zip(events, halves, strict=True))
     unnamed = {half: list(map(text, some[1:])) for half, some in lists.items() if some[0] == b"unnamed"}
     if unnamed or [b"many"] in (totals, *halves):
@@ -254,9 +272,7 @@ def _reading(events: _Events, reply: Any) -> tuple[Reading | None, _Events]:
     }
     positions = [HistoryPosition.parse(text(some[1])) for some in lists.values() if some[0] == b"entry"]
     times = now_ms / 1000, seconds(start), seconds(last_start)
-    return Reading(
-        *times, text(totals_interval), counts, _totals(events, totals), positions[0] if positions else None
-    ), {}
+    return Reading(*times, adding, counts, _totals(events, totals), positions[0] if positions else None), {}
 
 
 def _totals(events: _Events, reply: Sequence[bytes]) -> dict[str, int]:
@@ -273,7 +289,7 @@ def _joined(pages: Sequence[Reading], halves: Sequence[Half]) -> Reading:
         for half, some in page.counts.items():
             counts[half].update(some)
         totals.update(page.totals)
-    return replace(pages[0], counts=counts, totals=totals)
+    return replace(pages[0], counts=counts, totals=totals, totals_interval=pages[-1].totals_interval)
 
 
 def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
@@ -282,4 +298,9 @@ def _counts(events: Sequence[str], values: Sequence[bytes]) -> dict[str, int]:
 
 
 def _entry_counts(events: bytes, counts: bytes) -> dict[str, int]:
-    return dict(zip(json.loads(text(events)), json.loads(counts), strict=True))
+    return dict(zip(_event_ids(events), json.loads(text(counts)), strict=True))
+
+
+@lru_cache(maxsize=4)  # most intervals of a group have the same events
+def _event_ids(events: bytes) -> Sequence[str]:
+    return tuple(json.loads(text(events)))
