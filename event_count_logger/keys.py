@@ -238,6 +238,11 @@ def notifications(prefix: str) -> str:
     return f"{prefix}:@notifications"
 
 
+def notes(prefix: str) -> str:
+    """Returns the key of the sorted set of annotations of the group, by their time in Unix seconds."""
+    return f"{prefix}:@annotations"
+
+
 def intervals(prefix: str) -> str:
     """Returns the key of the hash of interval to the last time processes counted in it, in Unix seconds."""
     return f"{prefix}:@intervals"

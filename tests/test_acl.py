@@ -15,7 +15,7 @@ from event_count_logger.alerts.outbox import StoredOutbox
 from event_count_logger.alerts.status import examine
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.logs import Log
-from event_count_logger.store import Store
+from event_count_logger.store import Annotation, Store
 from tests.conftest import ROOT
 from tests.fixtures import Run, Write
 from tests.servers import Server
@@ -140,6 +140,8 @@ def test_alerts_work_for_the_documented_user(server: Server) -> None:
     acknowledge(config, config.alerts[0], None)
     assert [found.state for found in examine(config, store)] == ["firing", "ok"]
     assert store.services.of(group) == []
+    assert store.annotations.add(group, Annotation(now, "deploy"))
+    assert len(store.annotations.between(group)) == 1
     store.close()
     assert denied(server) <= NOT_NEEDED
 

@@ -34,6 +34,7 @@ from event_count_logger import keys
         (keys.services("web"), "web:@services"),
         (keys.alerts("web"), "web:@alerts"),
         (keys.notifications("web"), "web:@notifications"),
+        (keys.notes("web"), "web:@annotations"),
         (keys.intervals("web"), "web:@intervals"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from event_count_logger.store import hiredis_guard  # noqa: F401 - before redis is imported
 from event_count_logger.store.alerts import Field
+from event_count_logger.store.annotations import MOST_ANNOTATIONS, Annotation
 from event_count_logger.store.counter_index import index_counters, may_be_unindexed
 from event_count_logger.store.durability import confirmation_s
 from event_count_logger.store.results import (
@@ -22,6 +23,8 @@ from event_count_logger.store.store import Store
 
 __all__ = [
     "MASTER_ALIVE_S",
+    "MOST_ANNOTATIONS",
+    "Annotation",
     "Commit",
     "Field",
     "HistoryEntry",

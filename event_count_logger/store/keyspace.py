@@ -82,6 +82,7 @@ class Keyspace:
             keys.services(name): "hash",
             keys.alerts(name): "hash",
             keys.notifications(name): "hash",
+            keys.notes(name): "zset",
         }
         types |= LAYOUTS[group.layout].expected_types(group)
         return types | {keys.finished(name, interval.name): "string" for interval in group.intervals}

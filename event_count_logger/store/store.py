@@ -5,6 +5,7 @@ from __future__ import annotations
 from event_count_logger.config import RedisConfig
 from event_count_logger.logs import Log
 from event_count_logger.store.alerts import Alerts
+from event_count_logger.store.annotations import Annotations
 from event_count_logger.store.client import Client
 from event_count_logger.store.commits import Commits
 from event_count_logger.store.keyspace import Keyspace
@@ -15,6 +16,7 @@ from event_count_logger.store.servers import Servers
 from event_count_logger.store.services import Services
 from event_count_logger.store.sharded_reads import ShardedReads
 from event_count_logger.store.sources import Sources
+from event_count_logger.store.vitals import VitalsReader
 
 
 class Store:
@@ -29,8 +31,10 @@ class Store:
         shard_reads: The same of a group that is not split, or of one shard.
         rotation: Rotation of intervals.
         masters: Heartbeats of masters.
+        vitals: Masters, starts of intervals and open sessions of a group, in one packet.
         services: Heartbeats of exporters and alerters.
         alerts: States of alerts, and notifications.
+        annotations: Annotations that people and programs add.
         sources: Positions of sources.
         keyspace: Keys of a group and their types.
         servers: Settings and permissions of each server.
@@ -45,8 +49,10 @@ class Store:
         self.shard_reads = Reads(self.client)
         self.reads = ShardedReads(self.shard_reads)
         self.masters = Masters(self.client)
+        self.vitals = VitalsReader(self.client)
         self.services = Services(self.client)
         self.alerts = Alerts(self.client)
+        self.annotations = Annotations(self.client)
         self.sources = Sources(self.client)
         self.keyspace = Keyspace(self.client)
         self.rotation = Rotator(self.client, self.keyspace)
