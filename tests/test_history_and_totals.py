@@ -182,6 +182,12 @@ def test_only_one_interval_feeds_the_totals(store: Store, any_server: Server) ->
         counting.rotate(at + 1)
         counting.rotate(at + 1, ONE_M)
         assert counting.totals() == {"a": at + 1, "x": at + 1}
+        for interval in (FIVE_S, ONE_M):
+            last, current, totals = counting.reader.read_with_totals(counting.group, interval)
+            now = last.now
+            read = counting.reader.read(counting.group, interval, "last", "cur", now=now)
+            assert read == (last, current)
+            assert totals and totals.counts == {"a": at + 1, "x": at + 1}
     assert any_server.client.get("g:@totals_interval") == {"keys": "5s", "hash": None}[groups.layout]
 
 

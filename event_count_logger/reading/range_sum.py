@@ -86,7 +86,7 @@ def add_up(
         entries: The finished intervals of the range.
     """
     sums = dict.fromkeys(group.events, 0)
-    covered = _Cover()
+    covered = Cover()
     n_intervals = 0
     for entry in entries:
         n_intervals += 1
@@ -103,12 +103,12 @@ def add_up(
         end=end,
         counts={event_id: sums[event_id] for event_id in declared_first(group.events, sums)},
         n_intervals=n_intervals,
-        covered_s=sum(span_end - span_start for span_start, span_end in covered.spans),
-        missing=tuple(_gaps(covered.spans, _expected(interval, wanted, current_start, covered))),
+        covered_s=covered.seconds,
+        missing=covered.missing(interval, wanted, current_start),
     )
 
 
-class _Cover:
+class Cover:
     """The union of the spans of intervals; those that touch each other are one."""
 
     def __init__(self) -> None:
@@ -120,9 +120,18 @@ class _Cover:
             start, end = self.spans.pop()
             span = start, max(end, span[1])
         elif self.spans and span[0] < self.spans[-1][0]:
-            self.spans = _united([*self.spans, span])
+            self.spans = united([*self.spans, span])
             return
         self.spans.append(span)
+
+    def missing(self, interval: Interval, wanted: Range, current_start: float | None) -> tuple[Span, ...]:
+        """Returns the gaps in the time that is expected of a range; see `RangeSum`."""
+        return tuple(_gaps(self.spans, _expected(interval, wanted, current_start, self)))
+
+    @property
+    def seconds(self) -> float:
+        """The length of all spans."""
+        return length_of(self.spans)
 
     @property
     def ends(self) -> tuple[float, float] | tuple[None, None]:
@@ -130,14 +139,20 @@ class _Cover:
         return (self.spans[0][0], self.spans[-1][1]) if self.spans else (None, None)
 
 
-def _united(spans: Iterable[Span]) -> list[Span]:
-    united = _Cover()
+def united(spans: Iterable[Span]) -> list[Span]:
+    """Returns the union of spans in any order."""
+    cover = Cover()
     for span in sorted(spans):
-        united.add(span)
-    return united.spans
+        cover.add(span)
+    return cover.spans
 
 
-def _expected(interval: Interval, wanted: Range, current_start: float | None, covered: _Cover) -> Span:
+def length_of(spans: Iterable[Span]) -> float:
+    """Returns the length of spans that do not overlap, in seconds."""
+    return round(sum(end - start for start, end in spans), 3)  # their ends are milliseconds
+
+
+def _expected(interval: Interval, wanted: Range, current_start: float | None, covered: Cover) -> Span:
     """Returns the time in which no interval may be missing; it is empty if its end is not after its start."""
     start, end = covered.ends
     begin = start if wanted.since == -inf else interval.first_boundary(wanted.since)

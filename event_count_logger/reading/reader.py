@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import TypeGuard
 
 from event_count_logger import keys
@@ -133,6 +134,24 @@ class Reader:
         reading = self._store.reads.read(group, interval, halves, now)
         return tuple(_snapshot(group, interval, half, reading) for half in halves)
 
+    def read_with_totals(
+        self, group: GroupConfig, interval: Interval
+    ) -> tuple[Snapshot, Snapshot, Totals | None]:
+        """Returns the last and the current interval, and the totals; None if the group keeps none.
+
+        All are as of the same time, unless the group is split or another interval adds to the totals.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        if group.totals and group.n_shards == 1:
+            reading = self._store.reads.read(group, interval, ("last", "cur"), totals=True)
+            if reading.totals_interval in ("", interval.name):
+                last, current = (_snapshot(group, interval, half, reading) for half in ("last", "cur"))
+                return last, current, _totals(group, [reading])
+        last, current = self.read(group, interval, "last", "cur")
+        return last, current, self.totals(group) if group.totals else None
+
     def totals(self, group: GroupConfig, now: float | None = None) -> Totals:
         """Returns the all-time total of each event, including the current interval.
 
@@ -166,10 +185,11 @@ class Reader:
     def _read_totals(self, shard: GroupConfig, now: float | None) -> Reading:
         interval = shard.totals_interval
         while True:
-            reading = self._store.reads.read(shard, interval, ["cur"], now, totals=True)
-            if reading.totals_interval in ("", interval.name):
+            reading = self._store.reads.read(shard, interval, (), now, totals=True)
+            name = reading.totals_interval
+            if not name or name == interval.name:
                 return reading
-            interval = _interval_of_totals(shard, reading.totals_interval)
+            interval = _interval_of_totals(shard, name)
 
     def known_events(self, group: GroupConfig) -> list[str]:
         """Returns the declared events, and all others that were counted and have not expired.
@@ -217,6 +237,15 @@ class Reader:
         entries = self._store.reads.history(group, interval, n, most_counts)
         return [finished_snapshot(group, interval, entry) for entry in entries]
 
+    def begin(self, group: GroupConfig, interval: Interval) -> float | None:
+        """Returns the start of the oldest interval in the history, Unix seconds; None without any.
+
+        Raises:
+            StoreError: Redis does not answer.
+        """
+        oldest = next(iter(self._store.reads.between(group, interval, 0, inf)), None)
+        return oldest.start if oldest else None
+
     def between(self, group: GroupConfig, interval: Interval, wanted: Range) -> Iterator[Snapshot]:
         """Yield the finished intervals whose start is in a range, in the order of the history.
 
@@ -255,7 +284,7 @@ class Reader:
             StoreError: Redis does not answer.
         """
         start = self._store.reads.start(group, interval)
-        return _overdue_s(interval, start, self._store.client.server_time(group))
+        return overdue_by(interval, start, self._store.client.server_time(group))
 
     def count(self, group: GroupConfig, interval: str, half: Half, event_id: str) -> int:
         """Returns the count of one event; 0 if there is none.
@@ -302,7 +331,7 @@ def _snapshot(group: GroupConfig, interval: Interval, half: Half, reading: Readi
         end=end,
         counts=dict.fromkeys(group.events, 0) | dict(found),
         now=reading.now,
-        overdue_s=_overdue_s(interval, reading.current_start, reading.now),
+        overdue_s=overdue_by(interval, reading.current_start, reading.now),
         position=str(reading.last_position) if half == "last" and reading.last_position else None,
     )
 
@@ -326,9 +355,10 @@ def finished_snapshot(
 
 
 def _totals(group: GroupConfig, readings: Sequence[Reading]) -> Totals:
-    found = [counts for reading in readings for counts in (reading.totals, reading.counts["cur"])]
-    counts = dict.fromkeys(group.events, 0) | added(group.events, found)
-    return Totals(group.name, counts, max(reading.now for reading in readings))
+    found = [reading.totals for reading in readings]
+    counts = found[0] if len(found) == 1 else added(group.events, found)
+    now = max(reading.now for reading in readings)
+    return Totals(group.name, dict.fromkeys(group.events, 0) | dict(counts), now)
 
 
 def _interval_of_totals(group: GroupConfig, name: str) -> Interval:
@@ -339,7 +369,8 @@ def _interval_of_totals(group: GroupConfig, name: str) -> Interval:
         raise Rejected(keys.totals_interval(group.prefix), error) from error
 
 
-def _overdue_s(interval: Interval, start: float | None, now: float) -> float | None:
+def overdue_by(interval: Interval, start: float | None, now: float) -> float | None:
+    """Returns the seconds since the interval that began at `start` should have ended; see `Snapshot`."""
     if start is None:
         return None
     return 0 if start >= interval.start_of(now) else now - interval.end_of(start)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Snapshot, Totals
+from event_count_logger.reading.steps import Step
 from event_count_logger.render.numbers import plain_or_none
 
 #: The first columns of a sum.
@@ -25,6 +26,17 @@ def render(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
 def render_history(snapshots: Sequence[Snapshot], rate: bool = False) -> str:
     """Returns the rows of finished intervals, oldest first."""
     return render(snapshots, rate)
+
+
+def render_steps(steps: Iterable[Step], events: Sequence[str], declared: Container[str]) -> str:
+    """Returns the rows of finished intervals or steps, oldest first; declared events have a row in each."""
+    rows = (
+        (plain_or_none(step.start), plain_or_none(step.end), event_id, step.counts.get(event_id, 0))
+        for step in steps
+        for event_id in events
+        if event_id in step.counts or event_id in declared
+    )
+    return _text([_header(rate=False), *rows])
 
 
 def render_next(snapshot: Snapshot, rate: bool = False, first: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from event_count_logger.render.phrases import NO_VALUE, count, printable, rate
+from event_count_logger.render.phrases import NO_VALUE, change, count, printable, rate
 from event_count_logger.top.sample import TREND_LENGTH, Sample, Target
 from event_count_logger.top.view import COLUMNS, View, column, sortable
 
@@ -26,24 +26,27 @@ class EventTable:
     def __init__(self, view: View, target: Target, sample: Sample, events: Sequence[str], width: int) -> None:
         self._view = view
         self._target = target
+        self._comparison = sample.comparison
         self._labels = {event_id: _label(target, event_id) for event_id in events}
         self._values = {name: column(sample, name) for name in COLUMNS[1:]}
-        self._cells = {name: self._formatted(name, events) for name in sortable(target)[1:]}
+        self._cells = {name: self._formatted(name, events) for name in _columns(view, target, sample)}
         self._trend = sample.trend
         self._measure(width)
 
     def _formatted(self, name: str, events: Sequence[str]) -> dict[str, str]:
         values = self._values[name]
-        write = rate if name == "rate" else count
         if values is None:
             return dict.fromkeys(events, NO_VALUE)
+        if name == "change" and self._comparison:
+            return {event_id: change(self._comparison.change(event_id)) for event_id in events}
+        write = rate if name == "rate" else count
         return {event_id: write(values.get(event_id, 0)) for event_id in events}
 
     def _measure(self, width: int) -> None:
         """Drop columns that do not fit, the least important first; share the rest among events and bars."""
         self._widths = self._wanted_widths()
         longest = max(map(cell_len, self._labels.values()), default=0)
-        for name in ("trend", "total", "last", "rate"):
+        for name in ("trend", "total", "last", "rate", "change"):
             if self._left_of(width) < min(longest, _NARROWEST_EVENT):
                 self._widths.pop(name, None)
         left = self._left_of(width)
@@ -96,6 +99,12 @@ class EventTable:
         return bar(values.get(event_id, 0) / largest, self._bar_width) if largest else ""
 
 
+def _columns(view: View, target: Target, sample: Sample) -> Sequence[str]:
+    """Returns the columns of numbers; `change` only with a comparison, or if it sorts the rows."""
+    is_compared = sample.comparison is not None or view.sort == "change"
+    return [name for name in sortable(target)[1:] if name != "change" or is_compared]
+
+
 _STYLES = {"rate": "bold", "current": "green"}
 
 
@@ -118,11 +127,36 @@ def bar(part: float, width: int) -> str:
 
 def _trend(event_id: str, trend: Sequence[Mapping[str, float]]) -> str:
     """Returns a character per finished interval, the newest at the right; a space where there is none."""
-    rates = [rates.get(event_id, 0) for rates in trend]
-    largest = max(rates) or 1
-    return "".join(
-        _TREND[0] if not rate else _TREND[1 + int(rate / largest * (len(_TREND) - 2))] for rate in rates
-    ).rjust(TREND_LENGTH)
+    return sparkline([rates.get(event_id, 0) for rates in trend])
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Returns a character per value, the newest at the right; a space for None."""
+    largest = max((value for value in values if value is not None), default=0) or 1
+    return "".join(" " if value is None else _height(value / largest) for value in values).rjust(TREND_LENGTH)
+
+
+def _height(part: float) -> str:
+    return _TREND[1 + int(part * (len(_TREND) - 2))] if part else _TREND[0]
+
+
+def shortened(text: str, width: int) -> str:
+    """Returns the text, or as many of its words as fit before `…`."""
+    if cell_len(text) <= width:
+        return text
+    words = text.split(" ")
+    while len(words) > 1 and cell_len(" ".join(words)) > width - 2:
+        words.pop()
+    return fitted(f"{' '.join(words)} …", width).rstrip()
+
+
+def parts_fitting(parts: Sequence[str], separator: str, width: int) -> str:
+    """Returns as many parts of a line as fit, the first one shortened if necessary."""
+    for n in range(len(parts), 1, -1):
+        line = separator.join(parts[:n])
+        if cell_len(line) <= width:
+            return line
+    return shortened(parts[0], width) if parts else ""
 
 
 def fitted(text: str, width: int) -> str:
