@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from event_count_logger import EventCountLogger, Unavailable
+from event_count_logger.alerts.overview_reader import OverviewReader
 from event_count_logger.config import RedisConfig, from_dicts
 from event_count_logger.counting.recovery import Recovery
 from event_count_logger.intervals import Interval
@@ -410,6 +411,26 @@ def test_unserved_slot_is_logged_once_and_counted_when_served(
     wait_until(lambda: not has_unsent(ecl, ["a"]), 5, what="it is counted soon")
     wait_until(lambda: "Redis accepts the counts of group 'a' again" in caplog.text, what="it is logged")
     assert cluster.counts("{a}", "24h", "cur") == {"x": 2, "y": 2}
+
+
+def test_group_of_an_unserved_slot_is_unavailable_in_the_overview(cluster: Cluster) -> None:
+    config = from_dicts({"a": _GROUP, "b": {**_GROUP, "shards": 2}}, cluster.config)
+    store = Store(config.redis)
+    for group in config.groups.values():
+        store.commits.commit(group.shard(0), "s", 0, 1, {"x": 3})
+        for shard in group.shards:
+            store.rotation.rotate(shard, group.intervals[0])
+    reader = OverviewReader(config, store, n_threads=2)
+
+    def found() -> dict[str, int | None]:
+        rows = reader.read().rows
+        currents = {row.group.name: row.figures.current if row.figures else None for row in rows}
+        return {name: current.sum if current else None for name, current in currents.items()}
+
+    wait_until(lambda: found() == {"a": 3, "b": 3}, what="all nodes answer")
+    with nobody_has(cluster, config.groups["a"].prefix):
+        wait_until(lambda: found() == {"a": None, "b": 3}, what="only the slot of a group is missing")
+    store.close()
 
 
 def test_master_logs_an_unserved_slot_once(cluster: Cluster, start: Start, config_file: Write) -> None:

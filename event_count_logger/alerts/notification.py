@@ -93,7 +93,7 @@ def notification(rule: AlertRule, interval: str, kind: Kind, progress: Progress,
         interval=interval,
         event=rule.event,
         of=rule.of,
-        limit=_limit(rule),
+        limit=limit_of(rule),
         value=progress.value,
         start=progress.start,
         end=progress.end,
@@ -127,13 +127,14 @@ def _fact(rule: AlertRule, interval: str, kind: Kind, progress: Progress) -> str
         return over if kind == "resolved" else f"{group}: {progress.reason}, since {time_of(progress.start)}"
     measured = f"{group}, {_names(rule.event)} was {_value(rule, progress.value)} in {interval}"
     if kind == "resolved":
-        return f"{measured}, no longer {_limit(rule)}, after {lasted}, at {time_of(progress.end)}"
+        return f"{measured}, no longer {limit_of(rule)}, after {lasted}, at {time_of(progress.end)}"
     row = f" for {rule.n_in_a_row} intervals" if rule.n_in_a_row > 1 and kind == "firing" else ""
     ongoing = f", for {lasted}" if kind == "repeat" else ""
-    return f"{measured}, {_limit(rule)}{row}{ongoing}, since {time_of(progress.since or 0)}"
+    return f"{measured}, {limit_of(rule)}{row}{ongoing}, since {time_of(progress.since or 0)}"
 
 
-def _limit(rule: AlertRule) -> str:
+def limit_of(rule: AlertRule) -> str:
+    """Returns the limit of a rule in words, such as `above 100`."""
     if rule.stale:
         return "stale"
     return f"above {rule.above}" if rule.above else f"below {rule.below}"

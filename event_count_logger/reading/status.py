@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from event_count_logger.config import Config, GroupConfig
@@ -135,21 +135,28 @@ def examine(config: Config, store: Store) -> Status:
         StoreError: Redis does not answer.
     """
     store.servers.ping()  # without groups, no other request notices that Redis is unavailable
-    masters: dict[str, MasterInfo] = {}
+    masters: list[MasterInfo] = []
     intervals: list[IntervalStatus] = []
     groups = []
     unrotated: list[Unrotated] = []
     for group in config.groups.values():
         group_masters = store.masters.of(group)
-        for master in group_masters:
-            known = masters.get(master.id)
-            masters[master.id] = master if known is None or master.alive else known
+        masters += group_masters
         intervals += _intervals(group, store)
         has_master = any(master.alive for master in group_masters)
         gone_s = abandoned_s(group, group_masters, store)
         groups.append(GroupStatus(group.name, store.sources.count(group), has_master, gone_s, group.hidden))
         unrotated += find_unrotated(group, store)
-    return Status(sorted(masters.values(), key=lambda master: master.since), intervals, groups, unrotated)
+    return Status(distinct(masters), intervals, groups, unrotated)
+
+
+def distinct(masters: Iterable[MasterInfo]) -> list[MasterInfo]:
+    """Returns the masters of several groups, each once, oldest first; alive if it is in any group."""
+    found: dict[str, MasterInfo] = {}
+    for master in masters:
+        known = found.get(master.id)
+        found[master.id] = master if known is None or master.alive else known
+    return sorted(found.values(), key=lambda master: master.since)
 
 
 def with_services(status: Status, config: Config, store: Store) -> Status:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
+
+from event_count_logger.reading.overview import Change
 
 #: Stands for a missing value, which is not 0.
 NO_VALUE = "-"
 
 
+#: Characters that count as printable, and show nothing: fillers, joiners and the blank pattern of Braille.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0]")
+
+
 def printable(text: str) -> str:
-    r"""Returns the text with characters that act on a terminal escaped, such as `\x1b`."""
-    if text.isprintable():
+    r"""Returns the text with invisible characters, and those that act on a terminal, escaped, such as `\x1b`.
+
+    These are controls, overrides of the direction, zero-width characters and unusual spaces.
+    """
+    if text.isprintable() and not _BLANK.search(text):
         return text
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
+    return "".join(_escape(each) if not each.isprintable() or _BLANK.match(each) else each for each in text)
 
 
 def _escape(character: str) -> str:
@@ -49,3 +59,11 @@ def count(number: float) -> str:
 def rate(per_second: float) -> str:
     """Returns a rate with two decimals; a small rate is `<0.01`, never `0`."""
     return "0" if not per_second else f"{per_second:,.2f}" if per_second >= 0.005 else "<0.01"
+
+
+def change(found: Change) -> str:
+    """Returns a change, such as `+42%`; `new` for a count where there was none."""
+    if found.ratio is None:
+        return "new"
+    percent = round(100 * found.ratio)
+    return f"{percent:+,}%" if percent else "0%"
