@@ -19,6 +19,7 @@ import pytest
 from event_count_logger.cli.reader import reader as reader_command
 from event_count_logger.config import GroupConfig, History, Layout, RedisConfig, from_file
 from event_count_logger.intervals import Interval
+from event_count_logger.reading import steps
 from event_count_logger.reading.group_reader import AsyncGroupReader, GroupReader
 from event_count_logger.reading.range_sum import RangeSum
 from event_count_logger.reading.reader import Reader
@@ -329,11 +330,11 @@ def test_range_that_does_not_fit_into_a_response_is_rejected(
     def found(**selection: Any) -> list[int]:
         queries = web_queries.Queries(config, past.store)
         answer = asyncio.run(queries.counts(config.group("g"), TEN_S, web_queries.Selection(**selection)))
-        counted: list[int] = json.loads(answer)["history"]["counts"].get("a", [])
+        counted: list[int] = json.loads(answer.body)["history"]["counts"].get("a", [])
         return counted
 
     assert found(since="0") == [1, 10, 100]
-    monkeypatch.setattr(web_queries, "_MOST_COUNTS", 2)
+    monkeypatch.setattr(steps, "MOST_COUNTS", 2)
     with pytest.raises(ValueError, match="^since, until: the range has more than 10,000 intervals or 2 "):
         found(since="0")
     assert found() == found(n=9) == found(n=9, since="0") == [10, 100]  # as many as fit
@@ -343,7 +344,7 @@ def test_range_that_does_not_fit_into_a_response_is_rejected(
     past.rotate(4)  # an interval with more counts than fit, and then one with few
     past.rotate(5)
     assert found() == found(n=9, since="0") == [0]
-    monkeypatch.setattr(web_queries, "MOST_INTERVALS", 1)
+    monkeypatch.setattr(steps, "MOST_INTERVALS", 1)
     with pytest.raises(ValueError, match="more than 1 intervals"):
         found(since="0")
 

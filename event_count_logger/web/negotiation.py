@@ -1,4 +1,4 @@
-"""Content negotiation with the header `Accept` (RFC 9110, section 12.5.1)."""
+"""Content negotiation with `Accept` and `Accept-Encoding` (RFC 9110, sections 12.5.1 and 12.5.3)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ def prefers(accept: str, media_type: str, default: str) -> bool:
     return weights.get(media_type, 0.0) > 0 and weights[media_type] >= of_default
 
 
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Returns whether a client names the encoding gzip, with a weight above 0."""
+    return dict(_weights(accept_encoding)).get("gzip", 0.0) > 0
+
+
 def _weights(accept: str) -> Iterator[tuple[str, float]]:
-    """Returns the media types in the header, in lower case, with their weights from 0 to 1."""
+    """Returns the choices in a header, in lower case, with their weights from 0 to 1."""
     for choice in accept.lower().split(","):
         name, *parameters = (part.strip() for part in choice.split(";"))
         weight = next((value for value in parameters if value.startswith("q=")), "q=1")

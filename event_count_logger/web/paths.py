@@ -8,6 +8,11 @@ GROUP = f"{GROUPS}/{{group}}"
 COUNTS = f"{GROUP}/{{interval}}"
 STREAM = f"{COUNTS}/stream"
 ALERTS = "/api/v1/alerts"
+OVERVIEW = "/api/v1/overview"
+OVERVIEW_STREAM = f"{OVERVIEW}/stream"
+SEARCH = "/api/v1/search"
+ANNOTATIONS = "/api/v1/annotations"
+ANNOTATION = f"{ANNOTATIONS}/{{id}}"
 METRICS = "/metrics"
 
 #: Paths that count. Pages of allowed origins may send requests only to these.

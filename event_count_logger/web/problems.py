@@ -13,8 +13,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from typing_extensions import NotRequired, TypedDict
 
+from event_count_logger.config.checks import show
 from event_count_logger.errors import Applied, NotConfigured, StoreError
 from event_count_logger.logs import Log
 from event_count_logger.web.representations import public_reason
@@ -121,13 +123,27 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, error.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else error.headers
+    return problem(error.status_code, error.detail, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Returns the methods of all routes with the path of a request: starlette names those of one route."""
+    return [method for method in ("DELETE", "GET", "POST") if _has_route(request, method)]
+
+
+def _has_route(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
 
 
 async def _bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [f"{fault['loc'][0]} '{fault['loc'][-1]}': {fault['msg']}" for fault in error.errors()]
-    return problem(422, "; ".join(faults))
+    return problem(422, "; ".join(map(_fault, error.errors())))
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    return f"{fault['loc'][0]} '{fault['loc'][-1]}': {fault['msg']}, not {show(fault['input'])}"
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

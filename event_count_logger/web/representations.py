@@ -5,7 +5,7 @@ Times are Unix seconds by the clock of Redis. The OpenAPI description is generat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from typing_extensions import TypedDict  # pydantic does not take typing's own before Python 3.12
 
@@ -13,9 +13,13 @@ from event_count_logger.config import Config, GroupConfig
 from event_count_logger.errors import NotServing, StoreError, Unconfirmed
 from event_count_logger.intervals import Interval
 from event_count_logger.logs import counted
-from event_count_logger.reading.reader import Snapshot, Totals
-from event_count_logger.reading.status import IntervalStatus, Status, by_group
+from event_count_logger.reading.group_states import GroupStates
+from event_count_logger.reading.reader import Snapshot
+from event_count_logger.reading.status import IntervalStatus, Status
 from event_count_logger.store import MasterInfo
+
+#: Fields of `Groups` that change with each answer; see `documents.document`.
+UNSTABLE = ("server_time", "masters.seen_s", "groups.intervals.overdue_s")
 
 
 class Master(TypedDict):
@@ -46,13 +50,17 @@ class IntervalState(TypedDict):
 
 
 class GroupState(TypedDict):
-    """A group with its names for people; `master_alive` is about the masters that rotate this group."""
+    """A group with its names for people; `master_alive` is about the masters that rotate this group.
+
+    `unavailable` is true if Redis rejects the reads of the group; the state of its intervals is then unknown.
+    """
 
     name: str
     title: str
     unit: str
     labels: Mapping[str, str]
     totals: bool
+    unavailable: bool
     master_alive: bool
     intervals: list[IntervalState]
 
@@ -65,60 +73,6 @@ class Groups(TypedDict):
     master_alive: bool
     masters: list[Master]
     groups: list[GroupState]
-
-
-class Finished(TypedDict):
-    """Counts of the last interval."""
-
-    start: float | None
-    end: float | None
-    counts: Mapping[str, int]
-
-
-class Running(TypedDict):
-    """Counts of the current interval."""
-
-    start: float | None
-    counts: Mapping[str, int]
-
-
-class Span(TypedDict):
-    """One finished interval in the history."""
-
-    start: float | None
-    end: float | None
-    position: str
-
-
-class History(TypedDict):
-    """Finished intervals, oldest first. Each event has one count per span, null if it was not counted."""
-
-    spans: list[Span]
-    counts: dict[str, list[int | None]]
-
-
-class Counts(TypedDict):
-    """One interval of a group. `last` is null if no interval has finished, `totals` if they are off.
-
-    Intervals begin at multiples of `length_s` after `offset_s`. `open_sessions` is null if the group has no
-    sessions. Otherwise each event `E` counts sessions, and `E:ms` their milliseconds.
-    """
-
-    group: str
-    interval: str
-    length_s: float
-    offset_s: float
-    title: str
-    unit: str
-    labels: Mapping[str, str]
-    server_time: float
-    overdue_s: float | None
-    stale: bool
-    last: Finished | None
-    current: Running | None
-    totals: Mapping[str, int] | None
-    open_sessions: int | None
-    history: History
 
 
 class FinishedInterval(TypedDict):
@@ -140,45 +94,14 @@ class Readiness(TypedDict):
     problems: list[str]
 
 
-def groups(config: Config, status: Status, server_time: float, version: str) -> Groups:
+def groups(config: Config, found: GroupStates, server_time: float, version: str) -> Groups:
     """Returns all groups that are not hidden, with the state of their intervals."""
-    states = {(state.group, state.interval): state for state in status.intervals}
-    of_groups = by_group(status)
     return {
         "server_time": server_time,
         "version": version,
-        "master_alive": any(master.alive for master in status.masters),
-        "masters": [_master(master) for master in status.masters],
-        "groups": [_group(group, of_groups[group.name].has_master, states) for group in config.shown_groups],
-    }
-
-
-def counts(
-    group: GroupConfig,
-    interval: Interval,
-    last: Snapshot,
-    current: Snapshot,
-    totals: Totals | None,
-    open_sessions: int | None,
-    history: Collection[Snapshot],
-) -> Counts:
-    """Returns one interval of a group; `last` and `current` are from one snapshot."""
-    return {
-        "group": group.name,
-        "interval": interval.name,
-        "length_s": interval.length_s,
-        "offset_s": interval.offset_ms / 1000,
-        "title": group.title or group.name,
-        "unit": group.unit,
-        "labels": group.labels,
-        "server_time": last.now,
-        "overdue_s": last.overdue_s,
-        "stale": last.stale,
-        "last": None if last.empty else {"start": last.start, "end": last.end, "counts": last.counts},
-        "current": None if current.empty else {"start": current.start, "counts": current.counts},
-        "totals": totals.counts if totals else None,
-        "open_sessions": open_sessions,
-        "history": _history(history),
+        "master_alive": any(master.alive for master in found.masters),
+        "masters": [_master(master) for master in found.masters],
+        "groups": [_group(group, found) for group in config.shown_groups],
     }
 
 
@@ -243,17 +166,21 @@ def _master(master: MasterInfo) -> Master:
     }
 
 
-def _group(
-    group: GroupConfig, has_master: bool, states: Mapping[tuple[str, str], IntervalStatus]
-) -> GroupState:
+def _group(group: GroupConfig, found: GroupStates) -> GroupState:
+    states = found.intervals.get(group.name)
+    unknown = [IntervalStatus(group.name, each.name, None, started=False) for each in group.intervals]
     return {
         "name": group.name,
         "title": group.title or group.name,
         "unit": group.unit,
         "labels": group.labels,
         "totals": group.totals,
-        "master_alive": has_master,
-        "intervals": [_interval(group, each, states[group.name, each.name]) for each in group.intervals],
+        "unavailable": states is None,
+        "master_alive": group.name in found.rotated,
+        "intervals": [
+            _interval(group, interval, state)
+            for interval, state in zip(group.intervals, states or unknown, strict=True)
+        ],
     }
 
 
@@ -265,17 +192,4 @@ def _interval(group: GroupConfig, interval: Interval, state: IntervalStatus) -> 
         "overdue_s": state.overdue_s,
         "stale": state.overdue_s is None or state.overdue,
         "started": state.started,
-    }
-
-
-def _history(snapshots: Collection[Snapshot]) -> History:
-    events = dict.fromkeys(event_id for snapshot in snapshots for event_id in snapshot.counts)
-    return {
-        "spans": [
-            {"start": snapshot.start, "end": snapshot.end, "position": snapshot.position or ""}
-            for snapshot in snapshots
-        ],
-        "counts": {
-            event_id: [snapshot.counts.get(event_id) for snapshot in snapshots] for event_id in events
-        },
     }

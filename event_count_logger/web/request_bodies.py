@@ -35,6 +35,7 @@ _MESSAGES = {
     "extra_forbidden": "expected no such field",
     "dict_type": "expected an object",
     "list_type": "expected a list",
+    "string_pattern_mismatch": "expected no control characters",
 }
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
@@ -43,6 +44,9 @@ _AS_SENT = ConfigDict(strict=True, extra="allow")
 _Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT)]
 _Time = Annotated[float, Field(ge=0, lt=LATEST_S)]
 _Object = dict[str, Any] | None
+
+_WITHOUT_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_Tag = Annotated[str, Field(min_length=1, max_length=50, pattern=_WITHOUT_CONTROL)]
 
 
 def _in_parts(value: Any, validate: Callable[[Any], Any]) -> Any:
@@ -82,6 +86,18 @@ class Action(TypedDict):
     event: NotRequired[Annotated[str, Field(min_length=1)]]
     action: ActionName
     time: NotRequired[_Time]
+
+
+class Note(TypedDict):
+    """An annotation of a group, or of all groups; times are in Unix seconds, `time` is now by default."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+
+    text: Annotated[str, Field(min_length=1, max_length=500, pattern=_WITHOUT_CONTROL)]
+    time: NotRequired[_Time]
+    end: NotRequired[_Time]
+    group: NotRequired[Annotated[str, Field(min_length=1)]]
+    tags: NotRequired[Annotated[list[_Tag], Field(max_length=10)]]
 
 
 class Payload(TypedDict):
@@ -155,6 +171,7 @@ EVENTS = Form(Events, {"events": {"req1": 3, "error": 1}}, invalid=422)
 ACTION = Form(
     Action, {"id": "visit 1", "event": "shop", "action": "start", "time": 1764000000.5}, invalid=422
 )
+NOTE = Form(Note, {"text": "deploy 1.2", "group": "web", "time": 1764000000, "tags": ["deploy"]}, invalid=422)
 #: Any media type: browsers send the panel's JSON as plain text if the server has another origin.
 PAYLOAD = Form(
     Payload,

@@ -28,6 +28,14 @@ from event_count_logger.web.unread import draining, has_body
 #: For the OpenAPI description only: the guard checks the token.
 BEARER = Security(HTTPBearer(auto_error=False, description="Needed if the server was given a token."))
 
+#: Features of browsers that the page does not use.
+_FEATURES = (
+    "accelerometer", "autoplay", "camera", "display-capture", "encrypted-media", "fullscreen",
+    "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone", "midi",
+    "payment", "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "usb",
+    "xr-spatial-tracking",
+)  # fmt: skip
+
 #: Headers of every answer (developer.mozilla.org/docs/Web/HTTP/Headers). The page loads nothing from other
 #: hosts, runs only scripts from its own files, and cannot be embedded in other pages.
 _HEADERS = {
@@ -38,6 +46,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _FEATURES),
 }
 
 #: A request target in absolute form, without its query.
@@ -135,7 +145,8 @@ class Guard:
         if not self._is_authorized(scope["path"], headers.get("authorization", "")):
             detail = "the header 'Authorization: Bearer TOKEN' is missing, or the token is wrong"
             return problem(401, detail, {"WWW-Authenticate": "Bearer"})
-        if has_body(scope) and scope["method"] in ("GET", "HEAD"):
+        # A route without GET answers 405 also to a request with a body.
+        if has_body(scope) and scope["method"] in ("GET", "HEAD") and scope["path"] != paths.PANEL:
             return problem(400, f"a {scope['method']} request has no body", {"Connection": "close"})
         return None
 
