@@ -16,10 +16,13 @@ JSON = "application/json"
 class Serving:
     """A running `ecl serve` with a port of its own, which can be killed and restarted."""
 
-    def __init__(self, start: Start, file: Path, *options: object) -> None:
+    def __init__(
+        self, start: Start, file: Path, *options: object, command: tuple[object, ...] = ("ecl",)
+    ) -> None:
+        """`command` has the subcommands of `ecl`."""
         self.port = free_port()
         self._start = start
-        self._command = ("ecl", "serve", file, "--listen", f"127.0.0.1:{self.port}", *options)
+        self._command = (*command, "serve", file, "--listen", f"127.0.0.1:{self.port}", *options)
         self.start()
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,27 @@ EXAMPLES = {
     for example in re.findall(r"^Example:\n\n```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 }
 
-THINGS = {api.title(path): api.find(path) for part in PARTS for path in part.names}
-CLASSES = {name: each for name, each in THINGS.items() if isinstance(each, griffe.Class)}
-FUNCTIONS = {name: each for name, each in THINGS.items() if isinstance(each, griffe.Function)}
-METHODS = {
-    f"{name}.{method}": (each, function)
-    for name, each in CLASSES.items()
-    for method, function in api.methods(each).items()
-}
+
+@cache
+def things() -> dict[str, griffe.Object]:
+    """Returns the objects on the page, by heading. Parses late: each test process imports this file."""
+    return {api.title(path): api.find(path) for part in PARTS for path in part.names}
+
+
+def classes() -> dict[str, griffe.Class]:
+    return {name: each for name, each in things().items() if isinstance(each, griffe.Class)}
+
+
+def functions() -> dict[str, griffe.Function]:
+    return {name: each for name, each in things().items() if isinstance(each, griffe.Function)}
+
+
+def methods() -> dict[str, tuple[griffe.Class, griffe.Function]]:
+    return {
+        f"{name}.{method}": (each, function)
+        for name, each in classes().items()
+        for method, function in api.methods(each).items()
+    }
 
 
 @pytest.fixture
@@ -78,22 +92,22 @@ def test_api_example_prints_what_its_comments_say(names: dict[str, Any], name: s
 
 
 def test_api_page_has_each_public_name() -> None:
-    assert {*event_count_logger.__all__, *testing.__all__} <= {each.split(".")[-1] for each in THINGS}
-    assert SECTIONS.keys() >= THINGS.keys()
+    assert {*event_count_logger.__all__, *testing.__all__} <= {each.split(".")[-1] for each in things()}
+    assert SECTIONS.keys() >= things().keys()
 
 
 def test_each_public_class_has_an_example() -> None:
     shown = {name.split(".")[0] for name in EXAMPLES}
-    assert CLASSES.keys() - set(WITHOUT_EXAMPLE) <= shown
+    assert classes().keys() - set(WITHOUT_EXAMPLE) <= shown
 
 
 def test_each_public_class_and_function_has_a_docstring() -> None:
-    functions = {name: function for name, (_, function) in METHODS.items()}
-    assert [name for name, each in (FUNCTIONS | CLASSES | functions).items() if not each.docstring] == []
+    of_classes = {name: function for name, (_, function) in methods().items()}
+    assert [name for name, each in (functions() | classes() | of_classes).items() if not each.docstring] == []
 
 
 def test_each_public_attribute_has_a_meaning() -> None:
-    for name, each in CLASSES.items():
+    for name, each in classes().items():
         documented = {attribute for base in (each, *each.mro()) for attribute in api.meanings(base)}
         assert api.attributes(each).keys() <= documented, name
 
@@ -101,7 +115,7 @@ def test_each_public_attribute_has_a_meaning() -> None:
 def test_each_parameter_is_in_a_docstring() -> None:
     missing = {
         f"{name}: {parameter.name}"
-        for name, (owner, function) in METHODS.items()
+        for name, (owner, function) in methods().items()
         if owner.name not in COMPACT
         for parameter in function.parameters
         if parameter.name not in ("self", "cls")
@@ -111,10 +125,10 @@ def test_each_parameter_is_in_a_docstring() -> None:
 
 
 def test_each_type_in_a_signature_is_on_the_page() -> None:
-    functions = FUNCTIONS | {name: function for name, (_, function) in METHODS.items()}
+    of_all = functions() | {name: function for name, (_, function) in methods().items()}
     used = {
         each.name
-        for function in functions.values()
+        for function in of_all.values()
         for annotation in (function.returns, *(each.annotation for each in function.parameters))
         for each in names_in(annotation)
         if each.canonical_path.startswith(f"{api.PACKAGE}.")

@@ -450,6 +450,7 @@ def test_unanswered_request_is_reported_as_unknown_and_counts_once(
 ) -> None:
     """The first attempt reaches the stalled server; further ones cannot connect."""
     site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 0.5}))
+    assert site.ask("GET", "/api/v1/overview")[0] == 200  # the server prepares it no more
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="first")[0] == 200
     own_server.stall()
     status, problem = site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")

@@ -172,6 +172,7 @@ def test_shown_groups_are_listed_with_their_state(site: Site) -> None:
         "unit": "events",
         "labels": {"ok": "Fine"},
         "totals": True,
+        "unavailable": False,
         "master_alive": False,
     }
     assert (bare["title"], bare["intervals"][0]["history"], bare["totals"]) == ("bare", 0, False)
@@ -197,14 +198,32 @@ def test_interval_has_counts_totals_and_history(site: Site) -> None:
         "labels": {"ok": "Fine"},
         "overdue_s": 0,
         "stale": False,
+        "n_events": 2,
+        "events": ["ok", "error"],
+        "next": None,
         "last": {"start": second, "end": today(), "counts": {"ok": 7, "error": 1}},
         "current": {"start": today(), "counts": {"ok": 2**53 + 1, "error": 0}},
         "totals": {"ok": 2**53 + 13, "error": 1},
         "open_sessions": None,
+        "sums": {"last": 8, "current": 2**53 + 1, "total": 2**53 + 14, "history": [5, 8]},
+        "step_s": None,
         "history": {
-            "spans": [{"start": first, "end": second}, {"start": second, "end": today()}],
+            "begin": None,
+            "spans": [
+                {"start": start, "end": start + DAY_S, "n_intervals": 1, "covered_s": DAY_S}
+                for start in (first, second)
+            ],
             "counts": {"ok": [5, 7], "error": [0, 1]},
         },
+        "range": {
+            "start": first,
+            "end": today(),
+            "covered_s": 2 * DAY_S,
+            "counts": {"ok": 12, "error": 1},
+            "sum": 13,
+        },
+        "top": [],
+        "compared": None,
     }
 
 
@@ -234,7 +253,7 @@ def test_history_has_the_requested_length(site: Site, n: int, ends: list[int]) -
 def test_no_interval_and_stale_and_zero_are_three_answers(site: Site) -> None:
     _, fresh = site.get("/api/v1/groups/fresh/24h")
     assert (fresh["last"], fresh["current"], fresh["overdue_s"]) == (None, None, None)
-    assert fresh["history"] == {"spans": [], "counts": {}}
+    assert fresh["history"] == {"begin": None, "spans": [], "counts": {}}
     _, old = site.get("/api/v1/groups/bare/24h")
     assert (old["stale"], old["last"]["counts"], old["totals"]) == (True, {"a": 3}, None)
     _, running = site.get("/api/v1/groups/web/48h")
@@ -301,8 +320,27 @@ def test_page_and_its_files_are_served(site: Site) -> None:
     with site.open("/") as response:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
         page = response.read()
+        tag = response.headers["ETag"]
     with site.open("/static/index.html") as response:
         assert response.read() == page
+    with site.open("/", If_None_Match=tag) as response:
+        assert (response.status, response.headers["Cache-Control"], response.read()) == (304, "no-cache", b"")
+    addresses = re.findall(r'(?:src|href)="(static/[^"]+)"', page.decode())
+    assert len({address.rpartition("/")[0] for address in addresses}) == 1
+    for address in addresses:  # they are relative: the page may have a path prefix
+        assert re.fullmatch(r"static/[0-9a-f]{24}/[\w.]+", address), address
+        with site.open(f"/{address}") as response:
+            assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            assert (response.status, response.headers["Content-Encoding"]) == (200, None)
+            content = response.read()
+        with site.open(f"/{address}", Accept_Encoding="gzip") as response:
+            assert (response.headers["Content-Encoding"], response.headers["Vary"]) == (
+                "gzip",
+                "Accept-Encoding",
+            )
+            assert gzip.decompress(response.read()) == content
+    for path in (f"/static/{'0' * 24}/page.js", f"/{addresses[0].rpartition('/')[0]}/index.html"):
+        assert site.get(path)[0] == 404
 
 
 def test_openapi_is_generated_and_no_page_loads_from_other_hosts(site: Site) -> None:
@@ -310,7 +348,7 @@ def test_openapi_is_generated_and_no_page_loads_from_other_hosts(site: Site) -> 
     assert "/api/v1/groups/{group}/{interval}/stream" in description["paths"]
     assert {"Counts", "Groups", "Readiness"} <= set(description["components"]["schemas"])
     refusals = description["paths"]["/api/v1/groups/{group}/{interval}"]["get"]["responses"]
-    assert {"200", "401", "404", "422", "503"} == set(refusals)
+    assert {"200", "304", "401", "404", "409", "414", "422", "503"} == set(refusals)
     assert list(refusals["404"]["content"]) == ["application/problem+json"]
     for path in ("/docs", "/redoc"):
         assert site.get(path)[0] == 404
@@ -332,7 +370,10 @@ def test_every_answer_has_security_headers(site: Site) -> None:
             assert "frame-ancestors 'none'" in policy
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             assert response.headers["Referrer-Policy"] == "no-referrer"
-            assert response.headers["Cache-Control"] == ("no-cache" if path == "/" else "no-store")
+            assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert "camera=(), " in response.headers["Permissions-Policy"]
+            cached = {"/": "no-cache", "/api/v1/groups": "private, no-cache"}
+            assert response.headers["Cache-Control"] == cached.get(path, "no-store")
             assert response.headers["Server"] is None
 
 
@@ -411,6 +452,21 @@ def test_other_methods_are_rejected(site: Site, method: str) -> None:
     with site.open("/api/v1/groups", method=method) as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET")
         assert json.loads(response.read())["title"] == "Method Not Allowed"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/groups/web/24h", "GET"),
+        ("/api/v1/groups/web/events", "POST"),
+        ("/api/v1/groups/web/sessions", "POST"),
+        ("/api/v1/annotations", "GET, POST"),
+        ("/api/v1/annotations/1f", "DELETE"),
+    ],
+)
+def test_allowed_methods_are_exactly_those_of_the_path(site: Site, path: str, allowed: str) -> None:
+    with site.open(path, method="PUT") as response:
+        assert (response.status, response.headers["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize(
@@ -931,6 +987,21 @@ def test_group_or_interval_without_master_is_not_ready(
     assert (listed["web"], listed["new"]) == (True, False)
 
 
+def test_group_with_a_key_of_another_type_hides_no_other_group(
+    serve: Any, server: Server, config_file: Write
+) -> None:
+    site = serve(config_file({"redis": server.config, "groups": GROUPS}))
+    server.client.set("web:@masters", "text")
+    status, answer = site.get("/api/v1/groups")
+    assert (status, answer["master_alive"]) == (200, False)
+    assert {group["name"]: group["unavailable"] for group in answer["groups"]} == {
+        "web": True, "hostile": False, "bare": False, "fresh": False,
+    }  # fmt: skip
+    web = answer["groups"][0]
+    states = [(each["overdue_s"], each["stale"], each["started"]) for each in web["intervals"]]
+    assert (web["master_alive"], states) == (False, [(None, True, False)] * 2)
+
+
 def test_readiness_distinguishes_rejecting_and_unreachable_redis(
     serve: Any, own_server: Server, config_file: Write
 ) -> None:
@@ -953,7 +1024,7 @@ def test_wrong_password_is_reported_as_a_rejection(
 
 def test_concurrent_viewers_share_one_read(serve: Any, file: Path, server: Server) -> None:
     site = serve(file)
-    site.get("/healthz")
+    site.get("/api/v1/overview")  # the server prepares it no more
 
     def scripts_run() -> int:
         with server.client as client:
@@ -1092,7 +1163,8 @@ def test_stream_sends_each_interval_once_through_restarts(
         seen = [events.next(), events.next()]
         master.terminate()
         assert master.wait(10) == 0
-        restarted = start("ecl_master", file)
+        restarted = start("ecl_master", "-v", file)
+        assert restarted.stderr and "starting" in restarted.stderr.readline(), "it can be stopped from now on"
         seen += [events.next(), events.next()]
         own_server.kill()
         own_server.start()

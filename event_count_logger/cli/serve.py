@@ -120,7 +120,7 @@ def _listen(text: str, for_others: bool) -> socket.socket:
 
 
 def _run(service: Service, listener: socket.socket, access: Access, session_log: SessionLog) -> None:
-    from event_count_logger.web import app, queries, recorder, server, streams
+    from event_count_logger.web import app, overview_feed, queries, recorder, server, streams
     from event_count_logger.web.connections import ConnectionLimits
 
     log = Log("event_count_logger.serve")
@@ -128,16 +128,25 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
         each.logger.setLevel(logging.INFO)
     store = Store(service.config.redis, log)
     hub = streams.Hub(store)
+    overview = overview_feed.OverviewFeed(service.config, store, queries.VERSION)
     asking, counting = queries.Queries(service.config, store), recorder.Recorder(service.config, store)
     connections = ConnectionLimits(service.config)
-    guarded = app.create_app(asking, hub, counting, session_log, access, connections)
+    guarded = app.create_app(asking, hub, overview, counting, session_log, access, connections)
 
     def use(config: Config) -> None:
-        for part in (asking, counting, hub, guarded, connections):
+        for part in (asking, counting, hub, overview, guarded, connections):
             part.use(config)
 
+    def end_streams() -> None:
+        hub.end()
+        overview.end()
+
+    def step() -> None:
+        service.step(use)
+        overview.prepare()
+
     log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
-    server.run(guarded, hub, listener, connections, lambda: service.step(use), service.stopping)
+    server.run(guarded, end_streams, listener, connections, step, service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
     os._exit(ExitStatus.OK)  # do not join threads, which may wait for an unavailable Redis

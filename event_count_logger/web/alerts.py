@@ -11,6 +11,9 @@ from event_count_logger.alerts.status import AlertState, AlertStatus
 from event_count_logger.config import AlertRule
 from event_count_logger.render.numbers import plain, plain_or_none
 
+#: Fields of `Alerts` that change with each answer; see `documents.document`.
+UNSTABLE = ("now",)
+
 
 class Limit(TypedDict):
     """The limit of an alert. If `percent` is true, it is a share of the events in `of`."""
@@ -62,7 +65,7 @@ def _alert(found: AlertStatus) -> Alert:
         "group": rule.group,
         "interval": found.interval,
         "event": rule.event,
-        "limit": _limit(rule),
+        "limit": limit_of(rule),
         "for": rule.n_in_a_row,
         "severity": rule.severity,
         "stale": rule.stale,
@@ -75,7 +78,8 @@ def _alert(found: AlertStatus) -> Alert:
     }
 
 
-def _limit(rule: AlertRule) -> Limit | None:
+def limit_of(rule: AlertRule) -> Limit | None:
+    """Returns the limit of a rule; None for a rule about staleness."""
     threshold = rule.above or rule.below
     if not threshold:
         return None

@@ -5,9 +5,19 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from event_count_logger.web import api, grafana, ingest, monitoring, page
+from event_count_logger.web import (
+    annotation_api,
+    api,
+    grafana,
+    ingest,
+    monitoring,
+    openapi,
+    overview_api,
+    page,
+)
 from event_count_logger.web.connections import ConnectionLimits
 from event_count_logger.web.json_body import BodyReader
+from event_count_logger.web.overview_feed import OverviewFeed
 from event_count_logger.web.problems import add_error_handlers
 from event_count_logger.web.queries import VERSION, Queries
 from event_count_logger.web.recorder import Recorder
@@ -21,6 +31,7 @@ _SMALLEST_TO_COMPRESS, _COMPRESSION = 1024, 3
 def create_app(
     queries: Queries,
     hub: Hub,
+    overview: OverviewFeed,
     recorder: Recorder,
     session_log: grafana.SessionLog,
     access: Access,
@@ -30,17 +41,25 @@ def create_app(
 
     Args:
         queries: Reads counts and states.
-        hub: Opens streams.
+        hub: Opens streams of intervals.
+        overview: Opens streams of the overview.
         recorder: Counts events and sessions.
         session_log: Logs the payloads of dashboards.
         access: Rules of access.
         connections: Limits of requests.
     """
-    app = create_routes(queries, hub, recorder, session_log)
+    app = create_routes(queries, hub, overview, recorder, session_log, has_token=access.token is not None)
     return Guard(connections.limited(app), access)
 
 
-def create_routes(queries: Queries, hub: Hub, recorder: Recorder, session_log: grafana.SessionLog) -> FastAPI:
+def create_routes(
+    queries: Queries,
+    hub: Hub,
+    overview: OverviewFeed,
+    recorder: Recorder,
+    session_log: grafana.SessionLog,
+    has_token: bool,
+) -> FastAPI:
     """Returns the routes, without access control; see `create_app`."""
     # FastAPI's pages that show the OpenAPI description load scripts from other hosts, so they are off.
     app = FastAPI(
@@ -52,6 +71,9 @@ def create_routes(queries: Queries, hub: Hub, recorder: Recorder, session_log: g
     app.include_router(ingest.router(recorder, body_reader))
     app.include_router(grafana.router(recorder, body_reader, session_log))
     app.include_router(api.router(queries, hub))
+    app.include_router(overview_api.router(overview, queries))
+    app.include_router(annotation_api.router(queries, recorder, body_reader))
     app.include_router(monitoring.router(queries))
-    app.include_router(page.router())
+    app.include_router(page.router(has_token))
+    openapi.describe(app)
     return app

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from event_count_logger.config import Config
+from event_count_logger.config import Config, GroupConfig
 from event_count_logger.counting.spool_format import unsent
-from event_count_logger.errors import NotConfigured
+from event_count_logger.errors import NotConfigured, StoreError
 from event_count_logger.groups.redis_group import RedisEventGroup
 from event_count_logger.logger import EventCountLogger
 from event_count_logger.sources import http_requests
-from event_count_logger.store import SessionAction, Store
+from event_count_logger.store import Annotation, SessionAction, Store
 from event_count_logger.web.single_flight import LONGEST_WAIT_S
 
 _T = TypeVar("_T")
@@ -89,6 +89,15 @@ class Recorder:
         config = self.config.group(group.group_name)
         await _run_in(self._committing, lambda: http_requests.commit_action(self.store, config, action))
 
+    async def annotate(self, groups: Iterable[GroupConfig], annotation: Annotation) -> bool:
+        """Add an annotation to groups; returns False if it is older than all that any of them keeps."""
+        return await _run_in(self._committing, lambda: _annotate(self.store, groups, annotation))
+
+    async def remove_annotation(self, groups: Sequence[GroupConfig], id: str) -> bool:
+        """Remove an annotation from groups; returns False if none of them has it."""
+        remove = self.store.annotations.remove
+        return await _run_in(self._committing, lambda: sum(remove(group, id) for group in groups) > 0)
+
     async def record_action(self, group: RedisEventGroup, action: SessionAction) -> None:
         """Record an action of a session; while Redis is unavailable, it is kept in memory and sent later."""
         await _run_in(self._committing, lambda: group.record_action(action))
@@ -100,6 +109,23 @@ def _without_direct_groups(config: Config) -> Config:
         for name, group in config.groups.items()
     }
     return replace(config, groups=groups)
+
+
+def _annotate(store: Store, groups: Iterable[GroupConfig], annotation: Annotation) -> bool:
+    """Add an annotation to groups.
+
+    Raises:
+        StoreError: A request failed; `applied` is about all groups.
+    """
+    kept: list[bool] = []
+    for group in groups:
+        try:
+            kept.append(store.annotations.add(group, annotation))
+        except StoreError as error:
+            if kept and error.applied == "no":
+                error.applied = "unknown"
+            raise
+    return all(kept)
 
 
 def add_counts(group: RedisEventGroup, counts: Mapping[str, int]) -> None:

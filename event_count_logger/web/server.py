@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -18,7 +19,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from event_count_logger.web.connections import ConnectionLimits
 from event_count_logger.web.framing import Framing
-from event_count_logger.web.streams import Hub
 
 #: Bytes parsed at once, before other connections get their turn.
 _LONGEST_PIECE = 4 << 10
@@ -32,7 +32,7 @@ _LAST_ANSWERS_S = 1
 
 def run(
     app: ASGIApp,
-    hub: Hub,
+    end_streams: Callable[[], object],
     listener: socket.socket,
     connections: ConnectionLimits,
     on_step: Callable[[], object],
@@ -42,7 +42,7 @@ def run(
 
     Args:
         app: Application that answers requests.
-        hub: Streams of the application.
+        end_streams: Ends all streams of the application.
         listener: Listening socket.
         connections: Limits of connections.
         on_step: Called about every second.
@@ -67,7 +67,7 @@ def run(
         callback_notify=step,
         timeout_notify=0,
     )
-    server = _Server(config, hub, on_stop)
+    server = _Server(config, end_streams, on_stop)
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
@@ -76,15 +76,19 @@ def run(
     # again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    gc.collect()
+    gc.freeze()  # modules and routes: each full collection would visit all of their objects
     server.run([listener])
 
 
 class _Server(uvicorn.Server):
     """A server that ends the streams before it waits for open requests."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, on_stop: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, end_streams: Callable[[], object], on_stop: Callable[[], object]
+    ) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._end_streams = end_streams
         self._on_stop = on_stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -96,7 +100,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then stop."""
-        self._hub.end()
+        self._end_streams()
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # hides errors about cancelled requests
         await super().shutdown(sockets)
 
