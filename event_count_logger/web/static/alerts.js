@@ -1,26 +1,28 @@
 /** Alerts: those that fire as a bar at the top of the page, and limits as lines in the chart. */
 
 import { element, setText } from "./dom.js";
-import { formatCount, formatDate, formatDuration, formatTime } from "./format.js";
+import { formatCount, formatDate, formatDuration, formatTime, visible } from "./format.js";
 import { formatRoute } from "./route.js";
 
 const MARKS = { critical: "▲", warning: "◆" };
+/** Most alerts of the shown group that have a line of their own. */
+const MOST_OWN = 2;
+/** Most other groups that are named. */
+const MOST_PLACES = 3;
 
-/** `root` holds the bar; `announcer` is a live region that only screen readers see. */
+/** The alerts of the shown group, one by one, and a line about those of other groups: a few lines at most. */
 export class AlertBar {
   #root;
-  #announcer;
   #shown = "";
 
-  constructor(root, announcer) {
+  /** `root` holds the bar. */
+  constructor(root) {
     this.#root = root;
-    this.#announcer = announcer;
   }
 
-  /** Shows the firing alerts of an answer. Equal alerts change nothing, and the focus stays on its alert. */
-  show({ alerts, now }) {
-    const firing = firingOf(alerts);
-    const entries = firing.map((alert) => entryOf(alert, now));
+  /** Shows the firing alerts of all groups, as seen from group `current`. Equal alerts change nothing. */
+  show(rows, current, now) {
+    const entries = entriesOf(rows, current, now);
     const shown = JSON.stringify(entries);
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -28,19 +30,22 @@ export class AlertBar {
     this.#root.replaceChildren(...entries.map(itemOf));
     this.#root.hidden = entries.length === 0;
     if (focused) this.#root.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
-    setText(this.#announcer, firing.map(({ name, severity }) => `${severity} alert: ${name}`).join(". "));
   }
 }
 
-/** Returns the firing alerts, critical ones first. */
-export function firingOf(alerts) {
-  const firing = alerts.filter(({ state }) => state === "firing");
-  return firing.toSorted((a, b) => (a.severity === "warning") - (b.severity === "warning"));
+/** Returns the lines of the bar: {href, severity, label, name, details}. */
+export function entriesOf(rows, current, now) {
+  const own = rows.find(({ name }) => name === current)?.alerts ?? [];
+  const others = rows.filter(({ name, alerts }) => name !== current && alerts.length > 0);
+  const lines = own.slice(0, MOST_OWN).map((alert) => entryOf(current, alert, now));
+  if (own.length > MOST_OWN) lines.push(sumOf(own.slice(MOST_OWN), "more", "in this group"));
+  const alerts = others.flatMap((row) => row.alerts);
+  return alerts.length ? [...lines, sumOf(alerts, own.length ? "more" : "", placesOf(others))] : lines;
 }
 
 /** Returns the value of a firing alert and its limit, such as `214, above 100`. */
-export function reasonOf({ stale, reason, value, limit }) {
-  if (stale) return value ? `${reason} for ${formatDuration(Number(value))}` : reason;
+export function reasonOf({ reason, value, limit }) {
+  if (!limit) return value ? `${reason} for ${formatDuration(Number(value))}` : reason;
   if (value === null) return "nothing counted";
   const unit = limit.percent ? " %" : "";
   return `${formatValue(value)}${unit}, ${limit.kind} ${formatValue(limit.value)}${unit}`;
@@ -64,18 +69,34 @@ function formatValue(value) {
   return Number.isInteger(Number(value)) ? formatCount(value) : Number(value).toFixed(2);
 }
 
-function entryOf(alert, now) {
-  const { name, group, interval, severity, since, acknowledged, acknowledged_until: until } = alert;
-  const details = [interval ? `${group} · ${interval}` : group, reasonOf(alert)];
+function entryOf(group, alert, now) {
+  const { name, interval, severity, since, acknowledged, acknowledged_until: until } = alert;
+  const details = [...(interval ? [interval] : []), reasonOf(alert)];
   if (since !== null) details.push(`since ${formatMoment(since, now)}`);
-  if (acknowledged) details.push(until === null ? "acknowledged" : `acknowledged until ${formatMoment(until, now)}`);
-  return { href: formatRoute({ group, interval }), severity, name, details };
+  if (acknowledged) details.push(until ? `acknowledged until ${formatMoment(until, now)}` : "acknowledged");
+  return { href: formatRoute({ group, interval }), severity, label: severity, name: visible(name), details };
 }
 
-function itemOf({ href, severity, name, details }) {
+/** Returns one line about several alerts, which leads to the overview. */
+function sumOf(alerts, more, place) {
+  const severity = alerts.some((alert) => alert.severity === "critical") ? "critical" : "warning";
+  const noun = alerts.length === 1 ? "alert" : "alerts";
+  const label = [alerts.length, more, noun].filter(Boolean).join(" ");
+  return { href: formatRoute({}), severity, label, name: "", details: [place] };
+}
+
+/** Names some groups, and the number of the others. */
+function placesOf(rows) {
+  const titles = rows.slice(0, MOST_PLACES).map(({ title, name }) => visible(title ?? name));
+  const more = rows.length - titles.length;
+  return `in ${titles.join(", ")}${more ? ` and ${more} other ${more === 1 ? "group" : "groups"}` : ""}`;
+}
+
+function itemOf({ href, severity, label, name, details }) {
   const mark = element("span", { class: "mark", "aria-hidden": "true" }, MARKS[severity]);
-  const link = element("a", { href, class: severity }, mark, element("span", { class: "severity" }, severity));
-  link.append(element("strong", {}, name), ...details.map((detail) => element("span", {}, detail)));
+  const link = element("a", { href, class: severity }, mark, element("span", { class: "severity" }, label));
+  if (name) link.append(element("strong", {}, name));
+  link.append(...details.map((detail) => element("span", {}, detail)));
   return element("li", {}, link);
 }
 

@@ -18,11 +18,12 @@ export function isStale({ stale, overdue_s }) {
  *
  * @param problem the ApiError of the last request, or null.
  * @param age_s seconds since the last answer; null if there was none.
+ * @param isOld true if that is too long, although no request has failed.
  * @param masterAlive true if a master of the group is alive; null if unknown.
  * @param answer the last answer about this group and interval, or null.
  */
-export function conditionsOf({ problem, age_s, masterAlive, answer }) {
-  if (problem) return [unanswered(problem, age_s)];
+export function conditionsOf({ problem, age_s, isOld = false, masterAlive, answer }) {
+  if (problem || isOld) return [unanswered(problem, age_s)];
   return [
     ...(masterAlive === false ? [NO_MASTER] : []),
     ...(answer && isStale(answer) ? [stale(answer)] : []),
@@ -30,10 +31,11 @@ export function conditionsOf({ problem, age_s, masterAlive, answer }) {
   ];
 }
 
-const NO_MASTER = { kind: "alarm", text: "No master is running", detail: "counts are kept, but no interval ends" };
+const NO_MASTER = { kind: "warning", text: "No master", detail: "counts are kept, but no interval ends" };
 
 function unanswered(problem, age_s) {
   const age = age_s === null ? "retrying" : `last update ${formatDuration(age_s)} ago`;
+  if (problem === null) return { kind: "alarm", text: "Not up to date", detail: age };
   if (problem.status === 0) return { kind: "alarm", text: "Server unreachable", detail: age };
   return { kind: "alarm", text: "Not up to date", detail: `${problem.message}; ${age}` };
 }

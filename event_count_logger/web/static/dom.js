@@ -28,3 +28,8 @@ export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
+
+/** Returns the pixels of a `rem` of the style sheets: 10, and more in very wide windows. */
+export function remPixels() {
+  return parseFloat(getComputedStyle(document.documentElement).fontSize);
+}

@@ -12,6 +12,7 @@ const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -Inf
  */
 export function listenToKeys({ filter, table, walks, clears }) {
   document.addEventListener("keydown", (event) => {
+    if (!filter.checkVisibility()) return; // another view is shown
     if (event.key === "/" && !isWriting(event)) {
       event.preventDefault();
       filter.focus();
@@ -32,6 +33,7 @@ export function listenToKeys({ filter, table, walks, clears }) {
   });
 }
 
-function isWriting({ target, ctrlKey, metaKey, altKey }) {
+/** Returns true if a key belongs to a text field, or is part of a shortcut of the browser. */
+export function isWriting({ target, ctrlKey, metaKey, altKey }) {
   return ctrlKey || metaKey || altKey || target.matches("input, textarea, select");
 }
