@@ -1,14 +1,8 @@
 /** The counts of one group and interval, assembled from answers and stream events. */
 
-import { sumOf } from "./counts.js";
-
-/** Ends the event that counts the milliseconds of the sessions of another event. */
-const TIME = ":ms";
-
-/** A bucket of a histogram: the event of the histogram, and an upper bound. */
-const BUCKET = /^(.+):le:-?(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?$/s;
-
-const ALPHABET = new Intl.Collator(undefined, { numeric: true });
+import { derive, periodBeforeOf, periodOf } from "./periods.js";
+import { boundsOf, isLive } from "./range.js";
+import { countOf, meanLengthOf, millisecondsOf, newRow, rank, rowsOf } from "./rows.js";
 
 /**
  * The rows of the table, and the finished intervals.
@@ -17,75 +11,123 @@ const ALPHABET = new Intl.Collator(undefined, { numeric: true });
  *
  *   id, label                   of the event
  *   last, current, total        counts; null where there is none yet
- *   rate                        events per second; of sessions, their mean length in seconds; null where unknown
- *   history                     for each of `spans` a count or null
  *   sum                         sum of the history
+ *   rate                        events per second; of sessions, their mean length in seconds; null where unknown
+ *   before, change              count that it is compared with, and the change of the rate: 0.5 for half as much
+ *                               again, Infinity where there was none before; null where unknown
+ *   history                     for each of `spans` a count or null
+ *   ms                          of sessions: for each of `spans` their milliseconds or null
  *   rank                        position in alphabetical order
+ *
+ * Rate and change are those of the last interval in a live view, and those of the whole range otherwise.
  */
 export class Figures {
   rows = [];
-  /** The finished intervals in the history: {start, end, position}, oldest first. */
+  /** Rows of which only the history is known: they are in the chart, but in no table and no sum. */
+  tops = [];
+  /** The finished intervals in the history, or steps of a range: {start, end, covered_s, position}, oldest first. */
   spans = [];
-  /** Number of changes of the history. */
+  /** Start of the oldest interval in the history, if the view begins before it; null otherwise. */
+  begin = null;
+  /** Number of changes of the history, and of any counts. */
   version = 0;
+  revision = 0;
+  /** True if the rows are all that the server sends, and not those that are shown first. */
+  isWhole = false;
+  /** The filter of the sums in `loaded`; null if they are of one event. */
+  filter = null;
+  /** The name of the comparison, or null; and what the counts are compared with: {by_s, last, range, history}; null without a comparison. */
+  compare = null;
+  compared = null;
+  #comparedEnd = null; // end of the last interval when it was compared
   #byId = new Map();
   #isRanked = true;
 
-  /** `historyLength`: number of finished intervals that the server holds. */
-  constructor(historyLength) {
-    this.historyLength = historyLength;
+  /** `scope`: see `scopeOf`. `capacity`: number of finished intervals that a live view shows. */
+  constructor(scope, capacity) {
+    this.scope = scope;
+    this.capacity = capacity;
+    this.isRange = !isLive(scope);
   }
 
-  /** Replaces everything by an answer that includes the history. */
-  load(answer) {
-    this.answer = answer;
+  /** Replaces everything by an answer with the history. `filter`, `isWhole`: see the fields. */
+  load(answer, { filter, isWhole, compare }) {
+    Object.assign(this, { filter, isWhole, compare });
+    this.n_events = answer.n_events;
     this.rows = [];
     this.#byId.clear();
-    this.spans = answer.history.spans;
-    this.labels = answer.labels;
-    for (const [id, counts] of this.#countsOf(answer.history.counts)) this.#row(id).history = counts;
-    this.update(answer);
+    const { begin, spans, counts } = answer.history;
+    this.begin = begin;
+    this.spans = spans.map((span) => ({ ...span, covered_s: span.covered_s ?? span.end - span.start }));
+    this.loaded = answer;
+    this.compared = answer.compared;
+    this.hasSessions = answer.open_sessions !== null;
+    for (const id of answer.events) this.#row(id, answer.labels).history = this.#of(counts, id);
+    if (this.hasSessions) for (const row of this.rows) row.ms = this.#of(counts, `${row.id}:ms`);
+    const tops = answer.top.filter((id) => !this.#byId.has(id)).map((id) => newRow(id, answer.labels, spans.length));
+    this.tops = tops.map((row) => ({ ...row, history: this.#of(counts, row.id) }));
+    this.update(answer, true);
     this.#historyChanged();
   }
 
-  /** Updates last, current, rate and total from an answer without the history. */
-  update(answer) {
+  /**
+   * Updates last, current, total and what follows from them, from an answer without the history.
+   *
+   * @param isCompared whether the request asked for the comparison.
+   */
+  update(answer, isCompared) {
     this.answer = answer;
+    this.revision += 1;
+    if (isCompared) {
+      this.compared = answer.compared && { ...this.compared, last: answer.compared.last };
+      this.#comparedEnd = answer.last?.end ?? null;
+    }
+    for (const id of answer.events) this.#row(id, answer.labels);
     this.#take("last", answer.last?.counts);
     this.#take("current", answer.current?.counts);
     this.#take("total", answer.totals);
-    const { last } = answer;
-    const span_s = last && last.start !== null ? last.end - last.start : 0;
-    for (const row of this.rows) {
-      if (this.hasSessions) row.rate = lengthOf(row.id, answer.totals ?? last?.counts ?? {});
-      else row.rate = span_s > 0 ? Number(row.last) / span_s : null;
-    }
     this.#rank();
+    derive(this);
   }
 
-  /** True if events count sessions. Their milliseconds, `EVENT:ms`, then are in no row and in no sum. */
-  get hasSessions() {
-    return this.answer.open_sessions !== null;
+  /** Notes that nothing has changed since the last answer, which is that old. */
+  confirm(age_s) {
+    const { server_time, overdue_s, stale } = this.answer;
+    const overdue = stale && overdue_s !== null ? overdue_s + age_s : overdue_s;
+    this.answer = { ...this.answer, server_time: server_time + age_s, overdue_s: overdue };
   }
 
-  /** Returns the mean length of all sessions in seconds; null if unknown. */
-  get meanLength_s() {
-    const counts = this.answer.totals ?? this.answer.last?.counts ?? {};
-    const times = Object.keys(counts).filter((id) => this.#isTime(id));
-    const [n, ms] = [times.map((id) => id.slice(0, -TIME.length)), times].map((ids) => sumOf(ids.map((id) => counts[id])));
-    return n > 0 ? Number(ms) / 1000 / Number(n) : null;
+  /** True if the last interval has finished after the one that was compared. */
+  get lacksComparison() {
+    return this.compared !== null && !this.isRange && this.#comparedEnd !== (this.answer.last?.end ?? null);
+  }
+
+  /** Begin and end of the view. */
+  get bounds() {
+    return boundsOf(this.scope, this.isRange ? this.loaded : this.answer, this.spans);
+  }
+
+  /** The period of rate and change: {start, end, covered_s, counts}; null if nothing has finished in it. */
+  get period() {
+    return periodOf(this);
+  }
+
+  /** The period that it is compared with; null if its counts are unknown. */
+  get periodBefore() {
+    return this.compared === null || this.lacksComparison ? null : periodBeforeOf(this);
   }
 
   /** Adds an interval that has finished, and removes rows that have no count left. */
   finish({ start, end, position, counts }) {
     if (this.spans.length && start < this.spans.at(-1).end) return;
-    this.spans.push({ start, end, position });
-    for (const row of this.rows) row.history.push(null);
-    for (const [id, count] of this.#countsOf(counts)) this.#row(id).history[this.spans.length - 1] = count;
-    if (this.spans.length > this.historyLength) {
-      this.spans.shift();
-      for (const row of this.rows) row.history.shift();
+    this.spans.push({ start, end, covered_s: end - start, position });
+    for (const row of this.rows) this.#append(row, null, null);
+    for (const id of rowsOf(counts, this.hasSessions)) {
+      const row = this.#row(id, this.loaded.labels);
+      row.history[this.spans.length - 1] = counts[id];
+      if (this.hasSessions) row.ms[this.spans.length - 1] = millisecondsOf(counts, id);
     }
+    if (this.spans.length > this.capacity) this.#shift();
     this.#forget();
     this.#historyChanged();
   }
@@ -97,43 +139,50 @@ export class Figures {
 
   /** Returns true if the interval that ended at `end` is missing in the history; `end` is null if none has ended. */
   lacks(end) {
-    return end !== null && this.historyLength > 0 && end > (this.spans.at(-1)?.end ?? 0);
+    return end !== null && this.capacity > 0 && end > (this.spans.at(-1)?.end ?? 0);
   }
 
-  /** Returns the sum of one column; null if the column has no counts yet. */
-  sum(column) {
-    const has = { last: this.answer.last, current: this.answer.current, total: this.answer.totals }[column];
-    return has ? sumOf(this.rows.map((row) => row[column])) : null;
-  }
-
-  #take(column, counts) {
-    const absent = counts ? 0 : null; // null: there are no counts yet
-    for (const row of this.rows) row[column] = absent;
-    for (const [id, count] of this.#countsOf(counts ?? {})) this.#row(id)[column] = count;
-  }
-
-  /** Returns entries of event and count, without milliseconds of sessions and buckets of histograms. */
-  #countsOf(counts) {
-    return Object.entries(counts).filter(([id]) => !this.#isTime(id) && !isBucket(id, counts));
-  }
-
-  #isTime(id) {
-    return this.hasSessions && id.endsWith(TIME);
-  }
-
-  #row(id) {
-    if (!this.#byId.has(id)) this.#byId.set(id, this.#newRow(id));
+  /** Returns the row of an event; undefined if it has none. */
+  row(id) {
     return this.#byId.get(id);
   }
 
-  #newRow(id) {
-    const label = Object.hasOwn(this.labels, id) ? this.labels[id] : id;
-    const history = new Array(this.spans.length).fill(null);
-    const search = `${label}\n${id}`.toLowerCase();
-    const row = { id, label, search, history, last: null, current: null, rate: null, total: null, sum: 0 };
-    this.rows.push(row);
-    this.#isRanked = false;
-    return row;
+  #of(counts, id) {
+    return Object.hasOwn(counts, id) ? counts[id] : new Array(this.spans.length).fill(null);
+  }
+
+  #take(column, counts) {
+    for (const row of this.rows) row[column] = counts ? countOf(counts, row.id) : null; // null: no counts yet
+  }
+
+  /** Returns the mean length of the sessions of these events in seconds; null if unknown. */
+  meanLengthOf(ids) {
+    const { totals, last } = this.answer;
+    return meanLengthOf((this.isRange ? this.loaded.range?.counts : (totals ?? last?.counts)) ?? {}, ids);
+  }
+
+  #row(id, labels) {
+    if (!this.#byId.has(id)) {
+      const row = newRow(id, labels, this.spans.length);
+      if (this.hasSessions) row.ms = new Array(this.spans.length).fill(null);
+      this.#byId.set(id, row);
+      this.rows.push(row);
+      this.#isRanked = false;
+    }
+    return this.#byId.get(id);
+  }
+
+  #append(row, count, ms) {
+    row.history.push(count);
+    row.ms?.push(ms);
+  }
+
+  #shift() {
+    this.spans.shift();
+    for (const row of this.rows) {
+      row.history.shift();
+      row.ms?.shift();
+    }
   }
 
   #forget() {
@@ -146,8 +195,10 @@ export class Figures {
 
   #historyChanged() {
     this.version += 1;
-    for (const row of this.rows) {
-      row.sum = row.history.reduce((sum, count) => sum + Number(count), 0);
+    this.revision += 1;
+    for (const row of [...this.rows, ...this.tops]) {
+      const isKnown = this.isRange && this.loaded.range && Object.hasOwn(this.loaded.range.counts, row.id);
+      row.sum = isKnown ? this.loaded.range.counts[row.id] : row.history.reduce((sum, count) => sum + Number(count), 0);
       row.sparkline = null;
     }
     this.#rank();
@@ -156,19 +207,7 @@ export class Figures {
   #rank() {
     if (this.#isRanked) return; // comparing names is the slowest step
     this.#isRanked = true;
-    this.rows.sort((a, b) => ALPHABET.compare(a.label, b.label));
-    this.rows.forEach((row, index) => (row.rank = index));
+    rank(this.rows);
+    this.tops.forEach((row, n) => (row.rank = this.rows.length + n));
   }
-}
-
-/** Returns whether an event is a bucket of a histogram that is in the same counts. */
-function isBucket(id, counts) {
-  const bucket = BUCKET.exec(id);
-  return bucket !== null && Object.hasOwn(counts, bucket[1]);
-}
-
-/** Returns the mean length of the sessions of an event in seconds; null if there are none. */
-function lengthOf(id, counts) {
-  const n = Object.hasOwn(counts, id) ? Number(counts[id]) : 0;
-  return n > 0 ? Number(counts[`${id}${TIME}`] ?? 0) / 1000 / n : null;
 }

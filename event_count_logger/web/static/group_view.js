@@ -1,117 +1,157 @@
-/** The part of the page about one group: heading, sums, chart, and the table with its filter. */
+/** The part of the page about one group: heading, controls, sums, chart, list of events, and the view of one event. */
 
-import { limitsOf } from "./alerts.js";
-import { Chart } from "./chart.js";
-import { element, setText } from "./dom.js";
-import { formatCount } from "./format.js";
-import { listenToKeys } from "./keyboard.js";
-import { formatRoute } from "./route.js";
-import { filtered, sorted } from "./selection.js";
-import { oneOf, seriesOf } from "./series.js";
-import { Table } from "./table.js";
+import { ChartPart } from "./chart_part.js";
+import { setAttribute, setText } from "./dom.js";
+import { EventList } from "./event_list.js";
+import { EventView } from "./event_view.js";
+import { Exports } from "./exports.js";
+import { formatCount, visible } from "./format.js";
+import { showHeading } from "./heading.js";
+import { closeMenus } from "./menus.js";
+import { gapsOf, queryOf } from "./range.js";
+import { RangeControls, showExtent } from "./range_controls.js";
+import { filtered } from "./selection.js";
+import { highestOf, sumsOf, sumsOfRow } from "./sums.js";
+import { tabName } from "./tab_title.js";
 import { showTiles } from "./tiles.js";
 
 const find = (selector) => document.querySelector(selector);
 
-/** Shows the counts of a group. Filter and order become part of the route; the selected event does not. */
+/** Shows the counts of a group. All that is shown is part of the route, except for the selected row. */
 export class GroupView {
   #changes;
-  #filter = find("#filter");
-  #chart = new Chart(find("#chart"));
-  #table;
-  #selected = null; // the ID of an event
+  #controls;
+  #chart;
+  #list;
+  #event;
+  #exports;
+  #names = null; // {group, interval, route}
   #shown = null; // the last arguments of show()
-  #charted = ""; // what the chart shows: version, filter and selection, as JSON
 
-  /** `changes({filter})` and `changes({sort})` are called with the new part of the route. */
-  constructor(changes) {
+  /**
+   * `changes(part, isStep)` is called with the new part of the route; `isStep`: the back button undoes it.
+   *
+   * @param api client of the HTTP API.
+   */
+  constructor(api, changes) {
     this.#changes = changes;
-    const table = find("#events");
-    this.#table = new Table(table, {
-      selects: (id) => this.#select(id === this.#selected ? null : id),
-      sorts: (column) => this.#sort(column),
-    });
-    this.#filter.addEventListener("input", () => changes({ filter: this.#filter.value }));
-    const [walks, clears] = [(steps) => this.#walk(steps), () => this.#clear()];
-    listenToKeys({ filter: this.#filter, table, walks, clears });
+    const [steps, redraws] = [(part) => changes(part, true), () => this.#redraw()];
+    const replaces = (part) => changes(part, false);
+    const zooms = (since, until) => steps({ range: null, since, until });
+    this.#controls = new RangeControls(find(".controls"), steps);
+    this.#chart = new ChartPart(api, find("#chart"), { zooms, changes: replaces, redraws });
+    this.#list = new EventList({ opens: (id) => this.#open(id), changes: replaces, selects: redraws });
+    this.#event = new EventView(api, find("#history"), redraws);
+    this.#exports = new Exports(api, find("#group"), () => this.#exported());
+    closeMenus(find("#group"));
+    document.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** Shows names of group and interval, before there are counts. */
-  name(group, interval, route) {
-    document.title = `${group.title ?? group.name} · ${interval.name}`;
-    setText(find("#title"), group.title ?? group.name);
-    setText(find("#unit"), `${group.unit} per ${interval.name}`);
-    if (this.#filter.value !== route.filter) this.#filter.value = route.filter;
-    const links = group.intervals.map(({ name }) => intervalLink(name, name === interval.name, group, route));
-    const changed = links.some((link, n) => !link.isEqualNode(find("#intervals").children[n]));
-    if (changed || links.length !== find("#intervals").children.length) find("#intervals").replaceChildren(...links);
+  /** Shows names of group and interval, before there are counts. `scope`: see `scopeOf`. */
+  name(group, interval, route, scope) {
+    if (this.#names?.route.event !== route.event) this.#event.clear();
+    this.#names = { group, interval, route };
+    showHeading(find("#group"), group, interval, route, this.#shown?.figures.row(route.event)?.label);
+    this.#controls.show(scope, route);
+    this.#list.filter = route.filter;
+  }
+
+  /** Hides the figures until those of another range of the same group and interval arrive. */
+  wait() {
+    setAttribute(find("#figures"), "aria-busy", "true");
+    this.#forget();
   }
 
   /** Clears the state of the previous group or interval. */
   clear() {
-    this.#selected = null;
-    this.#shown = null;
-    this.#charted = "";
+    this.#list.selected = null;
     find("#figures").hidden = true;
+    this.#forget();
   }
 
   /** Shows counts as of `now`, Unix seconds of the server, and the limits of alerts. */
   show(figures, route, now, alerts) {
     this.#shown = { figures, route, now, alerts };
+    const isEvent = route.event !== null;
+    const row = isEvent ? figures.row(route.event) : null;
+    if (isEvent && !row && !figures.isWhole) return; // its row comes with the others
     find("#figures").hidden = false;
-    const rows = filtered(figures.rows, route.filter);
-    showTiles(find("#tiles"), figures, now);
-    this.#showChart(rows);
-    setText(find("#n_events"), numberOf(rows, figures.rows));
-    find("#no_match").hidden = rows.length > 0;
-    setText(find("#no_match"), figures.rows.length ? "No event matches the filter." : "No events were counted yet.");
-    this.#table.show(sorted(rows, route.sort), route.sort, this.#selected, figures.hasSessions);
+    setAttribute(find("#figures"), "aria-busy", null);
+    find("#figures").classList.toggle("unknown", isEvent && !row);
+    find("#list").hidden = isEvent;
+    find("#event").hidden = !isEvent;
+    this.#controls.period = figures.bounds;
+    showExtent(find("#extent"), figures.loaded.step_s, gapsOf(figures, now));
+    if (isEvent) this.#showEvent(row);
+    else this.#showGroup(filtered(figures.rows, route.filter));
   }
 
-  #showChart(rows) {
-    const { figures, route, now, alerts } = this.#shown;
-    const { group, interval } = figures.answer;
-    const limits = limitsOf(alerts, { group, interval, selected: this.#selected, filter: route.filter });
-    const charted = JSON.stringify([figures.version, route.filter, this.#selected, limits]);
-    if (charted === this.#charted) return;
-    this.#charted = charted;
-    const { spans, answer } = figures;
-    find("#chart").hidden = spans.length === 0;
-    const selected = figures.rows.find(({ id }) => id === this.#selected);
-    const series = selected ? [oneOf(selected, 0)] : seriesOf(rows, spans.length);
-    this.#chart.show({ spans, series, length_s: answer.length_s, now, limits });
+  #showGroup(rows) {
+    const { figures, route, now } = this.#shown;
+    const sums = sumsOf(figures, rows, route.filter);
+    const highest = figures.isRange ? highestOf(figures, rows, route.filter) : null;
+    const shown = { sums, ids: rows.map(({ id }) => id), isPart: route.filter !== "", highest, seen: null };
+    showTiles(find("#tiles"), figures, shown, now);
+    const charted = [...rows, ...filtered(figures.tops, route.filter)];
+    this.#chart.show({ ...this.#shown, rows: charted, sums, selected: this.#list.selected });
+    this.#list.show(figures, route, rows, now);
   }
 
-  #select(id) {
+  #showEvent(row) {
+    const { figures, route, now } = this.#shown;
+    const message = find("#event .message");
+    message.hidden = Boolean(row);
+    const isCut = figures.rows.length < figures.n_events;
+    const where = isCut ? `among the first ${formatCount(figures.rows.length)} events` : "in this group";
+    setText(message, `No counts of '${visible(route.event)}' are known ${where}.`);
+    if (!row) return;
+    const { group, interval } = this.#names;
+    showHeading(find("#group"), group, interval, route, row.label);
+    const sums = sumsOfRow(row);
+    const line = this.#chart.show({ ...this.#shown, rows: [row], sums, selected: null });
+    this.#event.show(figures, row, line, now);
+    const highest = figures.isRange ? highestOf(figures, [row], null) : null;
+    const shown = { sums, ids: [row.id], isPart: true, highest, seen: this.#event.tiles(now) };
+    showTiles(find("#tiles"), figures, shown, now);
+  }
+
+  #redraw() {
     if (!this.#shown) return;
-    this.#selected = id;
     const { figures, route, now, alerts } = this.#shown;
     this.show(figures, route, now, alerts);
   }
 
-  #walk(steps) {
-    this.#select(this.#table.neighbour(steps));
-    this.#table.reveal(this.#selected);
+  #forget() {
+    this.#shown = null;
+    this.#list.clear();
+    this.#chart.clear();
+    this.#event.clear();
+    this.#exports.clear();
   }
 
-  #sort(column) {
-    const { sort } = this.#shown.route;
-    const descending = sort.column === column ? !sort.descending : column !== "event"; // largest counts first
-    this.#changes({ sort: { column, descending } });
+  #open(event) {
+    this.#list.selected = event;
+    this.#changes({ event }, true);
+    scrollTo({ top: 0 });
+    find("#title").focus({ preventScroll: true });
   }
 
-  #clear() {
-    if (this.#selected !== null) this.#select(null);
-    else this.#changes({ filter: "" });
+  /** Escape leaves the view of an event. */
+  #key({ key, target, defaultPrevented }) {
+    const isHere = find("#event").checkVisibility() && !target.closest("dialog");
+    if (key !== "Escape" || defaultPrevented || !isHere) return;
+    this.#changes({ event: null }, true);
+    this.#list.focus();
   }
-}
 
-function intervalLink(name, isCurrent, group, route) {
-  const href = formatRoute({ ...route, group: group.name, interval: name });
-  return element("a", { href, "aria-current": isCurrent ? "true" : null }, name);
-}
-
-function numberOf(rows, all) {
-  const n = `${formatCount(all.length)} ${all.length === 1 ? "event" : "events"}`;
-  return rows.length === all.length ? n : `${formatCount(rows.length)} of ${n}`;
+  /** Returns what is shown, for the menus; null without figures. */
+  #exported() {
+    if (!this.#shown) return null;
+    const { figures, route } = this.#shown;
+    const { scope, bounds, isRange } = figures;
+    const ids = route.filter ? filtered(figures.rows, route.filter).map(({ id }) => id) : null;
+    const query = queryOf(scope, figures.n_events);
+    const png = () => this.#chart.png(tabName());
+    return { scope, query, period: isRange ? bounds : null, route, events: route.event === null ? ids : [route.event], figures, png };
+  }
 }

@@ -13,6 +13,19 @@ export function sorted(rows, { column, descending }) {
   return rows.toSorted((a, b) => sign * compare(a[key], b[key], descending) || a.rank - b.rank);
 }
 
+/** Returns the order of a table whose counts are those of a range: its sums take the place of the last interval's. */
+export function orderIn(isRange, sort) {
+  const [shown, hidden] = isRange ? ["sum", ["last", "current"]] : ["last", ["sum"]];
+  return hidden.includes(sort.column) ? { ...sort, column: shown } : sort;
+}
+
+/** Returns an order as the API spells it: rates are in the order of the counts, and changes need a comparison. */
+export function spelledOrder({ column, descending }, { isRange, isCompared }) {
+  const isCount = column === "rate" || (column === "change" && !isCompared);
+  const name = isCount ? (isRange ? "sum" : "last") : column;
+  return `${descending ? "-" : ""}${name}`;
+}
+
 function compare(a, b, nothingIsLess) {
   if (a === null || b === null) return (nothingIsLess ? -1 : 1) * ((a === null) - (b === null));
   return a < b ? -1 : a > b ? 1 : 0;
