@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers import wait_until
@@ -38,15 +39,25 @@ class Terminal:
         return self._tmux("capture-pane", "-p").splitlines()
 
     def sees(self, *words: str) -> list[str]:
-        """Wait until a line contains all of these words, and return all lines of that time."""
+        """Wait until a line contains all of these words, and return all lines, some of which may be older."""
+
+        def has_words(lines: list[str]) -> bool:
+            return any(all(word in line for word in words) for line in lines)
+
+        return self.shows(has_words, f"a line with {words}")
+
+    def shows(self, check: Callable[[list[str]], bool], what: str = "") -> list[str]:
+        """Wait until a check of all lines is true, and return the lines.
+
+        The screen may be seen while it is being drawn: a check includes all lines that a test depends on.
+        """
 
         def seen() -> list[str]:
             lines = self.lines
-            found = any(all(word in line for word in words) for line in lines)
-            return lines if found and lines == self.lines else []  # otherwise the screen is being drawn
+            return lines if check(lines) else []
 
         try:
-            return list(wait_until(seen, what=f"a line with {words}"))
+            return list(wait_until(seen, what=what))
         except AssertionError as error:
             raise AssertionError("\n".join([str(error), *self.lines])) from None
 

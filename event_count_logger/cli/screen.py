@@ -11,8 +11,9 @@ from rich.console import Console, ConsoleDimensions, Group
 from event_count_logger.cli.keyboard import Keyboard
 from event_count_logger.config import Config
 from event_count_logger.render import top as render
+from event_count_logger.render.top_keys import help_lines
 from event_count_logger.store import Store
-from event_count_logger.top.sample import Sample, Sampler, targets
+from event_count_logger.top.sample import Listing, Sample, Sampler, targets
 from event_count_logger.top.view import Frame, View, press, sorted_events
 from event_count_logger.top.watcher import Watcher
 
@@ -30,7 +31,7 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
         reads: Number of reads; None for no limit.
     """
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
-    choices = targets(config)
+    choices, names = targets(config), [group.name for group in config.shown_groups]
     with (
         Keyboard(sys.stdin.fileno()) as keyboard,
         Watcher(Sampler(config, Store(config.redis)), view.target, delay_s, keyboard.wake) as watcher,
@@ -41,11 +42,13 @@ def show(config: Config, view: View, delay_s: float, reads: int | None) -> None:
             events = sorted_events(view, answer.found) if isinstance(answer.found, Sample) else []
             size = _window().with_alerts(answer)
             console.size = ConsoleDimensions(size.width, size.height)
-            screen.update(Group(*render.screen(view, answer, events, choices, size, time.monotonic())))
+            screen.update(Group(*render.screen(view, answer, events, size, time.monotonic())))
             if answer.reads == reads:
                 return
+            listed = answer.found.groups if isinstance(answer.found, Listing) else names
             for key in keyboard.wait(_DRAW_S):
-                view = press(view, key, Frame(choices, len(events), size.rows))
+                n_rows = len(help_lines(size.width) if view.help_page else events)
+                view = press(view, key, Frame(choices, n_rows, size.rows, listed))
             watcher.look_at(view.target)
 
 

@@ -58,9 +58,11 @@ def top(
     reads: int | None,
     sort: str,
 ) -> None:
-    """Show the counts of GROUP live, or a list of all groups to choose from.
+    """Show the counts of GROUP live, or a list of all groups, those with problems first.
 
-    On a terminal, the command needs the extra `top`; the last line shows the keys. Anywhere else, it prints
+    On a terminal, the command needs the extra `top`. The last line shows the keys, and `?` shows all of them
+    with the meanings of the columns. The column `change` compares the last interval with the same time
+    yesterday, or without such a history with the interval before. Anywhere else, the command prints
     one row per read, and needs GROUP if there are several groups. The first row shows the counts so far, each
     following row the counts since the row before: `-` while Redis is unavailable, `?` where unknown.
 

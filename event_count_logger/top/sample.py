@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from event_count_logger.alerts.overview import Overview
+from event_count_logger.alerts.overview_reader import OverviewReader
 from event_count_logger.alerts.status import AlertStatus, examine, rules_of
 from event_count_logger.config import Config, GroupConfig
 from event_count_logger.intervals import Interval
+from event_count_logger.reading.overview import Against, Change, day_before, per_length, reference
 from event_count_logger.reading.reader import Reader, Snapshot
-from event_count_logger.store import Store
+from event_count_logger.store import HistoryEntry, Store
 
 #: Number of finished intervals in a trend.
 TREND_LENGTH = 16
@@ -34,6 +38,30 @@ def targets(config: Config) -> list[Target]:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """The counts that the last interval is compared with.
+
+    Attributes:
+        against: `day`: the same time of the day before; `interval`: the interval before.
+        before: Count of each event, for the configured length of the interval.
+        now: The same of the last interval.
+    """
+
+    against: Against
+    before: Mapping[str, float]
+    now: Mapping[str, float]
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The sizes of the changes; see `Change.weight`."""
+        return {event_id: self.change(event_id).weight for event_id in (*self.before, *self.now)}
+
+    def change(self, event_id: str) -> Change:
+        """Returns the change of an event."""
+        return Change(self.against, self.now.get(event_id, 0), self.before.get(event_id, 0))
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A sample of one group and interval.
 
@@ -46,6 +74,7 @@ class Sample:
         has_master: True if a master of the group has a heartbeat.
         read_at: Time of the read, by the monotonic clock.
         firing: The firing alerts of all groups.
+        comparison: What the last interval is compared with; None without such a history.
     """
 
     last: Snapshot
@@ -56,23 +85,30 @@ class Sample:
     has_master: bool
     read_at: float
     firing: Sequence[AlertStatus] = ()
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """A sample of all groups and intervals.
+class Listing:
+    """A sample of all groups.
 
     Attributes:
-        pairs: The last finished and the current interval of each target, in the order of the targets.
-        n_without_master: Number of groups without a master that has a heartbeat.
+        overview: The overview.
         read_at: Time of the read, by the monotonic clock.
-        firing: The firing alerts of all groups.
     """
 
-    pairs: Sequence[tuple[Snapshot, Snapshot]]
-    n_without_master: int
+    overview: Overview
     read_at: float
-    firing: Sequence[AlertStatus] = ()
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Names of the groups, those with problems first."""
+        return [row.group.name for row in self.overview.rows]
+
+    @property
+    def firing(self) -> Sequence[AlertStatus]:
+        """The firing alerts of all groups."""
+        return [alert for row in self.overview.rows for alert in row.firing]
 
 
 class Sampler:
@@ -80,7 +116,7 @@ class Sampler:
 
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
-        self._targets = targets(config)
+        self._overview = OverviewReader(config, store)
         self._firing: Sequence[AlertStatus] = ()
         self._examine_at = -math.inf
         self._store = store
@@ -93,28 +129,28 @@ class Sampler:
             StoreError: Redis does not answer.
         """
         group, interval = target
-        last, current = self._reader.read(group, interval, "last", "cur")
+        last, current, totals = self._reader.read_with_totals(group, interval)
+        is_same = before is not None and before.last.end == last.end
+        history = [] if is_same or not group.keeps_history(interval) else self._history(target)
         return Sample(
             last=last,
             current=current,
-            totals=self._reader.totals(group).counts if group.totals else None,
-            trend=before.trend if before and before.last.end == last.end else self._trend(target),
+            totals=totals.counts if totals else None,
+            trend=before.trend if before and is_same else _trend(history),
             open_sessions=self._store.reads.open_sessions(group) if group.sessions else None,
             has_master=self._has_master(group),
             read_at=time.monotonic(),
             firing=self._alerts(),
+            comparison=before.comparison if before and is_same else self._comparison(target, history),
         )
 
-    def overview(self) -> Overview:
-        """Read all targets.
+    def listing(self) -> Listing:
+        """Read all groups.
 
         Raises:
             StoreError: Redis does not answer.
         """
-        pairs = [self._pair(target) for target in self._targets]
-        groups = {target.group for target in self._targets}
-        n_without_master = sum(not self._has_master(group) for group in groups)
-        return Overview(pairs, n_without_master, time.monotonic(), self._alerts())
+        return Listing(self._overview.read(), time.monotonic())
 
     def _alerts(self) -> Sequence[AlertStatus]:
         """Returns the firing alerts of groups that are not hidden, as of the last few seconds."""
@@ -125,14 +161,40 @@ class Sampler:
             self._examine_at = time.monotonic() + _ALERTS_S
         return self._firing
 
-    def _pair(self, target: Target) -> tuple[Snapshot, Snapshot]:
-        last, current = self._reader.read(*target, "last", "cur")
-        return last, current
+    def _history(self, target: Target) -> Sequence[HistoryEntry]:
+        return self._store.reads.history(*target, TREND_LENGTH)
 
-    def _trend(self, target: Target) -> Sequence[Mapping[str, float]]:
-        if not target.group.keeps_history(target.interval):
-            return []
-        return [snapshot.rates for snapshot in self._reader.history(*target, TREND_LENGTH)]
+    def _comparison(self, target: Target, history: Sequence[HistoryEntry]) -> Comparison | None:
+        if not history:
+            return None
+        *earlier, last = history
+        start, end = day_before(last.start, last.end)
+        if start < history[0].start:
+            yesterday = self._store.reads.overlapping(*target, start, min(end, history[0].start))
+            earlier = [*yesterday, *earlier]
+        found = reference(last.start, last.end, earlier)
+        if found is None:
+            return None
+        length_s = target.interval.length_s
+        before: Counter[str] = Counter()
+        for one, share in found.parts:
+            for event_id, count in one.counts.items():
+                before[event_id] += count * share  # type: ignore[assignment]
+        return Comparison(
+            found.against,
+            {event_id: per_length(count, found.span_s, length_s) for event_id, count in before.items()},
+            {
+                event_id: per_length(count, last.end - last.start, length_s)
+                for event_id, count in last.counts.items()
+            },
+        )
 
     def _has_master(self, group: GroupConfig) -> bool:
         return any(master.alive for master in self._store.masters.of(group))
+
+
+def _trend(history: Sequence[HistoryEntry]) -> Sequence[Mapping[str, float]]:
+    """Returns the counts per second of finished intervals."""
+    return [
+        {event_id: count / (one.end - one.start) for event_id, count in one.counts.items()} for one in history
+    ]

@@ -3,7 +3,8 @@
 list of all groups   Enter, Right -> one group
 one group            g -> list; Tab, i -> next group, next interval; / -> filter
 filter               characters change it; Enter keeps it, Escape clears it -> one group
-any                  Ctrl-C -> quit; q -> quit, except while a filter is typed
+help                 any key -> its next page; q, Escape, any key on the last one -> list or group
+any                  Ctrl-C -> quit; q -> quit, and ? -> help, except while a filter is typed
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from event_count_logger.top.sample import Sample, Target
 
 #: Columns by which events can be sorted, from left to right. All but the first sort the largest first.
-COLUMNS = ("event", "rate", "last", "current", "total")
+COLUMNS = ("event", "rate", "last", "change", "current", "total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,14 @@ class View:
     """The target on the screen, with sort order, filter and scroll position.
 
     Attributes:
-        target: The group and interval; None for the list of all targets.
+        target: The group and interval; None for the list of all groups.
         sort: One of `COLUMNS`.
         reverse: True if the order is reversed.
         search: Text that the ID or label of each shown event contains, in upper or lower case.
         typing: True if keys go into `search`.
-        first: Number of rows scrolled away at the top; in the list, the chosen row.
+        first: Number of rows scrolled away at the top.
+        chosen: Name of the chosen group in the list; "" for the first one.
+        help_page: The page of the help that is on the screen, from 1; 0 without the help.
         has_quit: True if the user has quit.
     """
 
@@ -37,6 +40,8 @@ class View:
     search: str = ""
     typing: bool = False
     first: int = 0
+    chosen: str = ""
+    help_page: int = 0
     has_quit: bool = False
 
 
@@ -48,11 +53,13 @@ class Frame:
         targets: All targets.
         rows: Number of rows of the view.
         page: Number of rows that fit on the screen.
+        listed: Names of all groups, in the order of the list.
     """
 
     targets: Sequence[Target]
     rows: int
     page: int
+    listed: Sequence[str]
 
     @property
     def furthest(self) -> int:
@@ -64,12 +71,19 @@ def press(view: View, key: str, frame: Frame) -> View:
     """Returns the view after a key: a character, or a name such as `up`. Unknown keys change nothing."""
     if key == "ctrl-c":
         return replace(view, has_quit=True)
+    if view.help_page:
+        return replace(view, help_page=_next_page(view.help_page, key, frame))
     if view.typing:
         return _typed(view, key)
     if key in _MOVES:
         return _moved(view, key, frame)
     change = (_IN_LIST if view.target is None else _IN_GROUP).get(key)
     return change(view, frame) if change else view
+
+
+def _next_page(page: int, key: str, frame: Frame) -> int:
+    is_last = page * frame.page >= frame.rows
+    return 0 if is_last or key in ("q", "escape") else page + 1
 
 
 def _typed(view: View, key: str) -> View:
@@ -101,8 +115,21 @@ _MOVES: Mapping[str, Callable[[Frame], int]] = {
 
 
 def _moved(view: View, key: str, frame: Frame) -> View:
-    furthest = len(frame.targets) - 1 if view.target is None else frame.furthest
-    return replace(view, first=max(0, min(min(view.first, furthest) + _MOVES[key](frame), furthest)))
+    step = _MOVES[key](frame)
+    if view.target is None:
+        return replace(
+            view, chosen=frame.listed[_within(len(frame.listed) - 1, chosen_row(view, frame.listed) + step)]
+        )
+    return replace(view, first=_within(frame.furthest, min(view.first, frame.furthest) + step))
+
+
+def _within(furthest: int, position: int) -> int:
+    return max(0, min(position, furthest))
+
+
+def chosen_row(view: View, listed: Sequence[str]) -> int:
+    """Returns the row of the chosen group in the list."""
+    return listed.index(view.chosen) if view.chosen in listed else 0
 
 
 def _leave(view: View, frame: Frame) -> View:
@@ -110,16 +137,17 @@ def _leave(view: View, frame: Frame) -> View:
 
 
 def _open(view: View, frame: Frame) -> View:
-    return _looking_at(view, frame.targets[view.first])
+    name = frame.listed[chosen_row(view, frame.listed)]
+    return _looking_at(view, next(target for target in frame.targets if target.group.name == name))
 
 
 def _looking_at(view: View, target: Target | None) -> View:
-    return replace(view, target=target, search="", first=0)
+    return replace(view, target=target, search="", first=0, chosen="")
 
 
 def _list(view: View, frame: Frame) -> View:
     assert view.target
-    return replace(view, target=None, search="", first=frame.targets.index(view.target))
+    return replace(view, target=None, search="", first=0, chosen=view.target.group.name)
 
 
 def _next_group(view: View, frame: Frame) -> View:
@@ -145,10 +173,20 @@ def _sort_by_neighbour(step: int) -> Callable[[View, Frame], View]:
     return change
 
 
-_IN_LIST: Mapping[str, Callable[[View, Frame], View]] = {"q": _leave, "enter": _open, "right": _open}
+def _help(view: View, frame: Frame) -> View:
+    return replace(view, help_page=1)
+
+
+_IN_LIST: Mapping[str, Callable[[View, Frame], View]] = {
+    "q": _leave,
+    "?": _help,
+    "enter": _open,
+    "right": _open,
+}
 
 _IN_GROUP: Mapping[str, Callable[[View, Frame], View]] = {
     "q": _leave,
+    "?": _help,
     "g": _list,
     "tab": _next_group,
     "i": _next_interval,
@@ -163,12 +201,22 @@ _IN_GROUP: Mapping[str, Callable[[View, Frame], View]] = {
 
 
 def sortable(target: Target | None) -> Sequence[str]:
-    """Returns the columns of a target; `total` only if its group keeps totals."""
-    return COLUMNS if target is None or target.group.totals else COLUMNS[:-1]
+    """Returns the columns of a target: `total` only with totals, and `change` only with a history."""
+    missing = set()
+    if target and not target.group.totals:
+        missing.add("total")
+    if target and not target.group.keeps_history(target.interval):
+        missing.add("change")
+    return [name for name in COLUMNS if name not in missing]
 
 
 def column(sample: Sample, name: str) -> Mapping[str, float] | None:
-    """Returns the values of a column by event, where a missing event is 0; None if there are none yet."""
+    """Returns the values of a column by event, where a missing event is 0; None if there are none yet.
+
+    Those of `change` are weights: growth and decline are sorted alike.
+    """
+    if name == "change":
+        return sample.comparison.weights if sample.comparison else None
     if name == "total":
         return sample.totals
     if name == "rate":

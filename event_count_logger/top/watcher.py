@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from event_count_logger.errors import StoreError
-from event_count_logger.top.sample import Overview, Sample, Sampler, Target
+from event_count_logger.top.sample import Listing, Sample, Sampler, Target
 
 #: Seconds that leaving the context waits for a read; the thread ends after that read at the latest.
 _JOIN_S = 0.2
@@ -32,7 +32,7 @@ class Answer:
     """
 
     target: Target | None
-    found: Sample | Overview | None = None
+    found: Sample | Listing | None = None
     error: str | None = None
     reads: int = 0
     next_read_at: float = math.inf
@@ -109,7 +109,7 @@ class Watcher:
             retry_at = time.monotonic() + min(self._delay_s, _RETRY_S)
             return replace(before, error=str(error), reads=reads, next_read_at=retry_at)
 
-    def _sample(self, before: Answer) -> Sample | Overview:
+    def _sample(self, before: Answer) -> Sample | Listing:
         if before.target is None:
-            return self._sampler.overview()
+            return self._sampler.listing()
         return self._sampler.sample(before.target, before.found if isinstance(before.found, Sample) else None)
