@@ -25,6 +25,7 @@ from bench_parts.sections import (
     footprint,
     layouts,
     log,
+    page,
     pause,
     rotate,
     sessions,
@@ -49,6 +50,7 @@ SECTIONS = {
     "export": export,
     "startup": startup,
     "footprint": footprint,
+    "page": page,
 }
 
 COMPARED = ("redis", "hiredis", "prometheus-client", "statsd", "opentelemetry-sdk")

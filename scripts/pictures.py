@@ -10,24 +10,22 @@ import io
 import math
 import os
 import random
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from headless import chromium
 from long_run import exit_with, run_in_folder
+from page_run import BIN, redis, running, serving, write_config
 from playwright.sync_api import Browser, expect
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
-from server_process import Valkey, free_port
-from server_process import options as server_options
+from screenshots import shop
 
 from event_count_logger import EventCountLogger
 from event_count_logger.config import Config, GroupConfig, from_file
@@ -35,7 +33,6 @@ from event_count_logger.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-BIN = Path(sys.executable).parent
 
 #: The counts are the same in each run.
 SEED = 2
@@ -73,20 +70,30 @@ _HTML = """
 """
 
 
+GROUP, OVERVIEW = "group=requests&interval=5m", ""
+
+
 class Shot(NamedTuple):
-    """A picture of the page."""
+    """A picture of the page. `hash` is the part of the address behind `#`."""
 
     name: str
+    hash: str
     width: int
     height: int
     scheme: str
     scale: float
 
 
+#: Pictures of the groups of scripts/screenshots, which have problems.
+OVERVIEWS = (
+    Shot("overview-light", OVERVIEW, 1180, 820, "light", 1),
+    Shot("overview-phone", OVERVIEW, 390, 844, "dark", 1.5),
+)
+
 SHOTS = (
-    Shot("page-light", 1180, 900, "light", 1),
-    Shot("page-dark", 1180, 900, "dark", 1),
-    Shot("page-phone", 390, 844, "light", 1.5),
+    Shot("page-light", GROUP, 1180, 900, "light", 1),
+    Shot("page-dark", GROUP, 1180, 900, "dark", 1),
+    Shot("page-phone", GROUP, 390, 844, "light", 1.5),
 )
 
 
@@ -130,19 +137,8 @@ def counts_of(group: GroupConfig, start: float, part: float, chance: random.Rand
     }
 
 
-@contextmanager
-def running(*command: object) -> Iterator[subprocess.Popen[str]]:
-    """A program, which is terminated at the end of the block."""
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def show_page(browser: Browser, url: str) -> None:
-    for shot in SHOTS:
+def show_page(browser: Browser, url: str, shots: Iterable[Shot]) -> None:
+    for shot in shots:
         context = browser.new_context(
             viewport={"width": shot.width, "height": shot.height},
             device_scale_factor=shot.scale,
@@ -151,8 +147,9 @@ def show_page(browser: Browser, url: str) -> None:
             timezone_id="UTC",
         )
         page = context.new_page()
-        page.goto(f"{url}#group=requests&interval=5m")
-        expect(page.get_by_role("row", name="not found")).to_be_visible()
+        page.goto(f"{url}#{shot.hash}")
+        shown = page.get_by_role("row", name="not found") if shot.hash else page.locator(".row").first
+        expect(shown).to_be_visible(timeout=20_000)
         page.screenshot(path=PICTURES / f"{shot.name}.png")
         context.close()
 
@@ -187,25 +184,19 @@ def draw_data_flow() -> None:
 
 
 def run(folder: Path) -> list[str]:
-    address = {"host": "127.0.0.1", "port": free_port()}
     os.environ["ECL_SPOOL_DIR"] = str(folder / "spool")
-    config_file = folder / "ecl.yml"
-    config_file.write_text(yaml.safe_dump({"redis": address, "groups": GROUPS}, sort_keys=False))
-    options = {"port": address["port"], "bind": "127.0.0.1", "save": "", "logfile": folder / "server.log"}
-    server = Valkey(server_options(options), address)
     with ExitStack() as stack:
-        stack.callback(server.kill)
-        server.start()
+        address = stack.enter_context(redis(folder))
+        config_file = write_config(folder / "ecl.yml", {"redis": address, "groups": GROUPS})
         make_past(from_file(config_file))
         stack.enter_context(running(BIN / "ecl_master", config_file))
         stack.enter_context(running(sys.executable, __file__, config_file))
-        serve = stack.enter_context(running(BIN / "ecl", "serve", config_file, "--listen", "127.0.0.1:0"))
-        assert serve.stderr
-        found = re.search(r"http://\S+/", serve.stderr.readline())
-        assert found
+        url = stack.enter_context(serving(config_file))
         browser = stack.enter_context(chromium())
         show_top(browser, config_file, folder)
-        show_page(browser, found[0])
+        show_page(browser, url, SHOTS)
+    with shop() as url, chromium() as browser:
+        show_page(browser, url, OVERVIEWS)
     draw_data_flow()
     return []
 

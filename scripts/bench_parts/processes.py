@@ -192,7 +192,10 @@ def _environment(kind: str, folder: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Effort:
-    """Sizes and times of all measurements. `sizes` are numbers of events: few, many, very many."""
+    """Sizes and times of all measurements. `sizes` are numbers of events: few, many, very many.
+
+    `starts` are the runs of each command in the section `startup`.
+    """
 
     processes: int = 3
     repeats: int = 7
@@ -201,10 +204,18 @@ class Effort:
     idle_s: float = 5
     calls_s: float = 3
     latencies: int = 500
+    starts: int = 21
 
 
 QUICK = Effort(
-    processes=1, repeats=1, sample_ms=1, sizes=(10, 100, 1_000), idle_s=0.5, calls_s=0.1, latencies=10
+    processes=1,
+    repeats=1,
+    sample_ms=1,
+    sizes=(10, 100, 1_000),
+    idle_s=0.5,
+    calls_s=0.1,
+    latencies=10,
+    starts=1,
 )
 
 

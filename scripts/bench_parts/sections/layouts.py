@@ -18,12 +18,12 @@ TEXT = """\
 One interval with so many events, in each layout. Memory is the growth of the server's use when each event
 was counted once, without and with totals, divided by the number of events. "Rotate" is the second of two
 rotations, with history and totals. "Blocked" is the longest time in it for which one request kept the
-server from other clients. "Commit" is the time of one existing event, and of a batch of 500 of them, as a
-median of 500."""
+server from other clients. "Commit" is the time of one existing event, and of a batch of {batch} of them, as a
+median of {times}."""
 
 INTERVAL = Interval.parse("1h")
 GROUP = GroupConfig("laid out", (INTERVAL,), auto_declare_events=True)
-BATCH, FILL, TIMES = 500, 5_000, 500
+BATCH, FILL = 500, 5_000
 
 
 def run(bench: Bench) -> Section:
@@ -35,7 +35,7 @@ def run(bench: Bench) -> Section:
             group = replace(GROUP, layout=layout)
             bare = _memory(bench, store, replace(group, totals=False, history=History.of(0)), events)
             full = _memory(bench, store, group, events)
-            one, many = _commit_us(store, group, events)
+            one, many = _commit_us(store, group, events, bench.effort.latencies)
             took, waited = _rotation_ms(bench, store, group, events)
             longest_ms[layout] = waited
             memory = (number(bare), number(full))
@@ -43,7 +43,8 @@ def run(bench: Bench) -> Section:
     store.close()
     columns = ("bytes/event", "with totals", "rotate ms", "blocked ms", "commit us", f"of {BATCH} us")
     target = at_most(f"longest block by a rotation of {sizes[-1]:,} in a hash", longest_ms["hash"], 5, "ms")
-    return Section("Layouts", TEXT, [Table(("events", "layout", *columns), rows)], [target])
+    text = TEXT.format(batch=BATCH, times=bench.effort.latencies)
+    return Section("Layouts", text, [Table(("events", "layout", *columns), rows)], [target])
 
 
 def _fill(store: Store, group: GroupConfig, events: int, now: float) -> None:
@@ -61,12 +62,12 @@ def _memory(bench: Bench, store: Store, group: GroupConfig, events: int) -> floa
     return float(client.info("memory")["used_memory"] - before) / events
 
 
-def _commit_us(store: Store, group: GroupConfig, events: int) -> tuple[str, str]:
+def _commit_us(store: Store, group: GroupConfig, events: int, times: int) -> tuple[str, str]:
     names = event_names(events)
     found = []
     for size in (1, BATCH):
         took = []
-        for at in range(TIMES):
+        for at in range(times):
             first = at * BATCH % (events - BATCH)
             batch = dict.fromkeys(names[first : first + size], 1)
             begin = time.perf_counter_ns()

@@ -28,9 +28,6 @@ groups:
 
 OURS, OTHER, PYTHON = "ecl_reader", "ecl_reader of event-count-logger 1.1", "python -c pass"
 
-#: More runs than in other sections, because each is short.
-RUNS_PER_REPEAT = 3
-
 
 def run(bench: Bench) -> Section:
     config = bench.folder / "ecl.yml"
@@ -46,7 +43,7 @@ def run(bench: Bench) -> Section:
     if not PREVIOUS.exists():
         del commands[OTHER]
     times: dict[str, list[float]] = defaultdict(list)
-    for _ in range(RUNS_PER_REPEAT * bench.effort.repeats):
+    for _ in range(bench.effort.starts):
         for name, command in commands.items():
             times[name].append(_run_ms(command, {"PYTHONPATH": str(PREVIOUS)} if name == OTHER else {}))
     medians = {name: median(found) for name, found in times.items()}
