@@ -95,7 +95,9 @@ class FaultProxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut_all()
-        for thread in tuple(self._threads):
+        with self._lock:
+            threads = tuple(self._threads)
+        for thread in threads:
             thread.join(_CLOSE_TIMEOUT_S)
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
@@ -104,8 +106,9 @@ class FaultProxy:
             self._threads.discard(thread)
 
         thread = threading.Thread(target=run, daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        with self._lock:  # a thread that has not started cannot be waited for
+            self._threads.add(thread)
+            thread.start()
 
     def _accept(self) -> None:
         while True:

@@ -73,9 +73,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 #: Files of tests that take longest, longest first. They begin first, so that all processes end together.
 _LONGEST = (
-    "commands", "how_to", "cluster", "migrate", "server", "page", "compatibility", "status", "exactness",
-    "recovery", "master", "durability", "reload", "tail_streams", "sentinel", "build", "acl", "tail_kills",
-    "start", "bench",
+    "how_to", "commands", "server", "cluster", "exactness", "status", "master", "bench", "page",
+    "compatibility", "durability", "recovery", "start", "sentinel", "migrate", "page_group", "reload",
+    "munin", "process_end", "tail_kills", "services", "page_outages", "build", "release", "process_models",
+    "tail_streams", "acl", "prometheus",
 )  # fmt: skip
 _PLACES = {f"test_{name}": place for place, name in enumerate(_LONGEST)}
 

@@ -268,6 +268,9 @@ class AllIntervalSums:
     def wait_for_start(self) -> None:
         wait_until(lambda: all(each.start for each in self.look()), what="the master begins an interval")
 
+    def wait_for_counts(self) -> None:
+        wait_until(lambda: all(each.cur["a"] or each.rotated["a"] for each in self.look()), what="all count")
+
     def wait_for_rotations(self, more: int) -> None:
         goal = max(each.rotations for each in self.short) + more
         wait_until(lambda: all(each.rotations >= goal for each in self.look()), what="the master rotates")
@@ -335,6 +338,7 @@ def test_both_readers_print_each_count_in_one_interval(
         master = start(*version.script("ecl_master"), file, env=version.environ)
         sums.wait_for_start()
         workers = workers or Workers(counting, start, file)
+        sums.wait_for_counts()
         sums.wait_for_rotations(2)
         if version is masters[-1]:
             logged = workers.stop(sums.look)

@@ -65,8 +65,12 @@ def test_prometheus_reads_time_of_first_count(watched: Monitoring) -> None:
     with watched.server.client as client:
         first = float(client.hget("dynamic:@created", "new"))
     # Prometheus 2.55 and later adds a sample 0 at that time; others have it as a series.
-    begins_with_0 = watched.value(f"min_over_time(ecl_events_total{labels}[5m])") == 0
-    assert begins_with_0 or watched.value(f"ecl_events_created{labels}") == first
+    wait_until(
+        lambda: (
+            watched.value(f"min_over_time(ecl_events_total{labels}[5m])") == 0
+            or watched.value(f"ecl_events_created{labels}") == first
+        )
+    )
 
 
 def test_last_interval_in_prometheus_equals_redis(watched: Monitoring) -> None:
