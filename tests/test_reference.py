@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+import jsonschema_rs
 import pytest
 import yaml
 from reference_parts import example, http_api
@@ -112,6 +113,26 @@ def test_each_field_of_an_answer_is_on_the_page_of_the_api() -> None:
     }
     assert len(fields) > 20
     assert {field for field in fields if not re.search(rf'[`"]{field}[`"]', page)} == set()
+
+
+def test_each_operation_has_words_and_an_example_of_its_schema() -> None:
+    description = http_api.description()
+    tags = {tag["name"] for tag in description["tags"]}
+    for name, route in http_api.routes():
+        assert set(route["tags"]) <= tags, name
+        assert route["summary"], name
+        assert route["description"], name
+        for status in ("200", "201"):
+            content = route["responses"].get(status, {}).get("content", {}).get("application/json", {})
+            assert "schema" not in content or content["schema"] == {} or "example" in content, name
+            if "example" in content:
+                schema = {**content["schema"], "components": description["components"]}
+                jsonschema_rs.validate(schema, content["example"])
+        for parameter in route.get("parameters", []):
+            if "example" in parameter:
+                jsonschema_rs.validate(parameter["schema"], parameter["example"])
+            else:
+                assert parameter["in"] != "path", (name, parameter["name"])
 
 
 def test_each_command_is_in_the_reference() -> None:

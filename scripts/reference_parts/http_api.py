@@ -9,7 +9,7 @@ from typing import Any
 
 from event_count_logger.config import from_dicts
 from event_count_logger.store import Store
-from event_count_logger.web import app, grafana, queries, recorder, streams
+from event_count_logger.web import app, grafana, overview_feed, queries, recorder, streams
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "http-api.md"
 
@@ -34,8 +34,10 @@ def description() -> dict[str, Any]:
     routes = app.create_routes(
         queries.Queries(config, store),
         streams.Hub(store),
+        overview_feed.OverviewFeed(config, store, queries.VERSION),
         recorder.Recorder(config, store),
         grafana.SessionLog(),
+        has_token=False,
     )
     return routes.openapi()
 
