@@ -8,11 +8,13 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import Address, FaultProxy
 
 from event_count_logger.config import GroupConfig, RedisConfig, from_dicts
 from event_count_logger.errors import NotConfigured
@@ -27,8 +29,6 @@ from tests.fixtures import Run, Start, Write
 from tests.servers import Server, free_port, wait_until
 
 PLUGIN = ROOT / "munin" / "ecl_"
-
-#: An interval that ends in no test.
 
 #: Event IDs that are unusual as a field name, a file name or a line of Munin.
 AWKWARD = [
@@ -485,18 +485,30 @@ def test_stale_counts_are_u_until_a_master_runs(
 
 def test_munin_waits_for_rotation_in_progress(start: Start, server: Server, config_file: Write) -> None:
     """A read right after a boundary waits for the master, like in ecl_reader."""
+    connects, begins = threading.Event(), threading.Event()
+
+    def upstream() -> Address:
+        connects.set()
+        begins.wait(30)
+        return "127.0.0.1", server.port
+
+    proxy = FaultProxy(upstream)  # the plugin has started, but reads nothing before the boundary
     group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
-    file = config_file({"redis": server.config, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
+    redis = {"host": "127.0.0.1", "port": proxy.port, "socket_timeout": 30}
+    file = config_file({"redis": redis, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
+    plugin = start("ecl", "munin", "--config", file, "ecl_g")
+    assert connects.wait(30)
     store = Store(RedisConfig(**server.config))
     begin = group.intervals[0].end_of(store.client.server_time())
     store.commits.commit(group, "test", 0, 1, {"a": 5}, now=begin - 1)
     wait_until(lambda: store.client.server_time() >= begin + 0.01)
-    plugin = start("ecl", "munin", "--config", file, "ecl_g")
+    begins.set()
     wait_until(lambda: store.client.server_time() >= begin + 0.4)
     assert plugin.poll() is None
     store.rotation.rotate(group, group.intervals[0])
     assert plugin.communicate(timeout=30) == ("a.value 5\n", "")
     store.close()
+    proxy.close()
 
 
 def test_munin_waits_for_unavailable_server_once(run: Run, own_server: Server, config_file: Write) -> None:
