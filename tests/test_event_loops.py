@@ -155,7 +155,7 @@ def test_counts_of_coroutine_arrive_without_further_calls(
         while not all(has_arrived(server, name, 10)() for name in GROUPS):
             await anyio.sleep(0.01)
 
-    run_in_loop(_within(LONGEST_S, main))
+    run_in_loop(_within(6 * LONGEST_S, main))
 
 
 def _within(seconds: float, main: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:

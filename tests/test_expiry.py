@@ -91,9 +91,9 @@ def test_idle_event_expires_and_is_counted_when_used_again(
     group.wait_until_old_counters_are_done()
     assert group.group.sync()
     assert server.counts("g", "24h", "cur") == {"fixed": 2, "declared": 1, "x": 2, "y": 3}
-    (after,) = files(spool_dir)
-    assert after != before
-    assert server.client.hlen("g:@sources") == 1, "the old position is taken out of Redis"
+    wait_until(lambda: server.client.hlen("g:@sources") == 1, what="the old position is taken out of Redis")
+    wait_until(lambda: len(files(spool_dir)) == 1, what="the old file is deleted")
+    assert files(spool_dir) != [before]
 
 
 def test_event_with_unconfirmed_counts_does_not_expire(

@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_cached_count_is_sent_when_it_reaches_the_limit(server: Server, logger: 
 def test_cached_counts_are_sent_just_before_a_boundary(server: Server, logger: Make) -> None:
     group = logger({"g": {"events": ["a"], "intervals": ["1s"], "sync_limit": 1000}}, server.config)["g"]
     group.log("a")
-    wait_until(lambda: server.counts("g", "1s", "cur") == {"a": 1}, 3)
+    wait_until(lambda: server.counts("g", "1s", "cur") == {"a": 1})
 
 
 def test_undeclared_event_is_not_counted_and_warned_of_once(
@@ -293,7 +294,7 @@ def test_signal_handler_may_count(group: dict[str, Any], server: Server, logger:
 def test_counts_during_an_outage_arrive_later(
     group: dict[str, Any], own_server: Server, logger: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events = logger({"g": group}, {**own_server.config, "socket_timeout": 0.3})["g"]
+    events = logger({"g": group}, own_server.config)["g"]
     events.log("a")
     assert events.sync()
     own_server.kill()
@@ -702,18 +703,22 @@ def test_exception_of_a_signal_handler_does_not_confirm_a_count(own_server: Serv
     class TooLong(Exception):
         pass
 
-    def give_up(*arguments: Any) -> None:
-        raise TooLong
+    def give_up(number: int, frame: FrameType | None) -> None:
+        while frame and frame.f_code.co_name != "receive":
+            frame = frame.f_back
+        if frame:  # otherwise, log() has not come that far on a busy machine
+            raise TooLong
 
     group = logger({"g": DIRECT}, own_server.config)["g"]
     group.log("a")
     own_server.stall()
     before = signal.signal(signal.SIGALRM, give_up)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 0.05)
         with pytest.raises(TooLong):
             group.log("a")
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         own_server.go_on()
     wait_until(lambda: own_server.counts("g", "1h", "cur") == {"a": 2})

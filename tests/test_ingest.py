@@ -89,6 +89,7 @@ def shared_site(shared: Server) -> Iterator[Serving]:
 @pytest.fixture
 def site(shared_site: Serving, shared: Server) -> Serving:
     """A server for several tests, with the Redis `shared`, which is empty at the start of each test."""
+    assert shared_site.post(f"{EVENTS}?wait=1", {"events": {}})[0] == 200  # it has sent all earlier counts
     with shared.client as client:
         client.flushall()
     return shared_site
@@ -449,7 +450,7 @@ def test_unanswered_request_is_reported_as_unknown_and_counts_once(
     own_server: Server, start: Start, config_file: Write
 ) -> None:
     """The first attempt reaches the stalled server; further ones cannot connect."""
-    site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 0.5}))
+    site = Serving(start, write(config_file, {**own_server.config, "socket_timeout": 2}))
     assert site.ask("GET", "/api/v1/overview")[0] == 200  # the server prepares it no more
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="first")[0] == 200
     own_server.stall()
@@ -489,7 +490,8 @@ def test_many_events_are_accepted_without_waiting_for_redis(
 def test_keyed_request_with_lost_reply_is_counted_once(
     server: Server, proxy: Proxy, start: Start, config_file: Write
 ) -> None:
-    site = Serving(start, write(config_file, {**proxy.config, "socket_timeout": 0.5}))
+    site = Serving(start, write(config_file, proxy.config))
+    assert site.ask("GET", "/api/v1/overview")[0] == 200  # the server prepares it no more
     proxy.lose_replies = 2
     assert site.post(EVENTS, {"events": {"req1": 1}}, Idempotency_Key="k")[0] == 200
     assert proxy.lost == 2

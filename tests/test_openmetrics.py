@@ -333,8 +333,10 @@ GROUPS = {
 }
 
 
-#: The current time, so that nothing has expired, at a boundary.
-BEGIN = time.time() // 60 * 60
+@pytest.fixture
+def begin() -> float:
+    """The current time, so that nothing has expired, at a boundary."""
+    return time.time() // 60 * 60
 
 
 @pytest.fixture
@@ -389,15 +391,15 @@ def test_event_missing_in_last_interval_is_0(configured: Config, connect: Connec
 
 
 def test_scrape_reads_all_counts_of_sessions(
-    server: Server, config: Callable[..., Config], connect: Connect
+    server: Server, config: Callable[..., Config], connect: Connect, begin: float
 ) -> None:
     settings = {"events": ["dash"], "intervals": ["1m"], "sessions": {"timeout": "1h"}}
     configured = config({"web": settings}, server.config)
     store, group = connect(configured), configured.groups["web"]
-    actions = [SessionAction("s1", "dash", "heartbeat", at) for at in (BEGIN, BEGIN + 4.501)]
-    store.commits.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", BEGIN)], now=BEGIN)
-    rotate(store, group, now=BEGIN + 60)
-    store.commits.commit_actions(group, [SessionAction("s3", "dash", "start", BEGIN + 60)], now=BEGIN + 60)
+    actions = [SessionAction("s1", "dash", "heartbeat", at) for at in (begin, begin + 4.501)]
+    store.commits.commit_actions(group, [*actions, SessionAction("s2", "dash", "end", begin)], now=begin)
+    rotate(store, group, now=begin + 60)
+    store.commits.commit_actions(group, [SessionAction("s3", "dash", "start", begin + 60)], now=begin + 60)
     page = openmetrics.render(Scraper([group], store).scrape(), "2.0.0")
     found = {sample.name: sample.value for family in parse_openmetrics(page) for sample in family.samples}
     assert found["ecl_sessions_total"] == 3
@@ -406,16 +408,16 @@ def test_scrape_reads_all_counts_of_sessions(
 
 
 def test_scrape_has_time_of_first_count_of_new_events(
-    server: Server, config: Callable[..., Config], connect: Connect
+    server: Server, config: Callable[..., Config], connect: Connect, begin: float
 ) -> None:
     settings = {"intervals": ["1m"], "auto_declare_events": True, "sessions": {}}
     configured = config({"web": settings}, server.config)
     store, group = connect(configured), configured.groups["web"]
-    actions = [SessionAction("s", "dash", "heartbeat", at) for at in (BEGIN, BEGIN + 2)]
-    store.commits.commit_actions(group, actions[:1], now=BEGIN + 1)
-    store.commits.commit_actions(group, actions[1:], now=BEGIN + 2.5)
+    actions = [SessionAction("s", "dash", "heartbeat", at) for at in (begin, begin + 2)]
+    store.commits.commit_actions(group, actions[:1], now=begin + 1)
+    store.commits.commit_actions(group, actions[1:], now=begin + 2.5)
     (read,) = Scraper([group], store).scrape().groups
-    assert read.created == {"dash": BEGIN + 1, "dash:ms": BEGIN + 2.5}
+    assert read.created == {"dash": begin + 1, "dash:ms": begin + 2.5}
 
 
 def test_rejected_group_does_not_hide_other_groups(

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from event_count_logger.config import from_dicts, from_file
 from event_count_logger.config.changes import changes, usable_at_once
+from event_count_logger.store import Store
 from tests.conftest import BIN
 from tests.fixtures import Start, Write
 from tests.notified import Manager
@@ -45,7 +46,7 @@ def reload(process: subprocess.Popen[str], manager: Manager) -> None:
 
 def end(process: subprocess.Popen[str]) -> str:
     process.terminate()
-    _, logged = process.communicate(timeout=10)
+    _, logged = process.communicate(timeout=60)
     assert process.returncode == 0
     return logged
 
@@ -54,11 +55,12 @@ def rotated(server: Server, group: str, interval: str = "1s") -> Any:
     return server.client.get(f"{group}:{interval}:last:@ts")
 
 
-def merged(server: Server, group: str) -> list[int]:
-    """Returns for each finished interval how many seconds it covers."""
-    entries: Any = server.client.xrange(f"{group}:1s:@history")
-    fields = [entry for _, entry in entries]
-    return [round(float(each["@end"]) - float(each["@start"])) for each in fields if "@end" in each]
+def lengths_s(server: Server, name: str, settings: dict[str, Any]) -> set[float]:
+    """Returns the lengths of the finished intervals of a group, in seconds."""
+    config = from_dicts({name: settings}, server.config)
+    with closing(Store(config.redis)) as store:
+        finished = store.reads.history(config.group(name), config.group(name).intervals[0], 100)
+    return {each.end - each.start for each in finished}
 
 
 # Configurations
@@ -97,22 +99,27 @@ def has_stopped(server: Server, group: str) -> bool:
 def test_master_rotates_added_groups_and_stops_removed_ones(
     server: Server, start: Start, config_file: Write, manager: Manager
 ) -> None:
-    before = {"stays": G, "goes": G, "grows": G}
+    stays = {"events": ["e"], "intervals": ["4s"]}  # on a busy machine, a rotation may be late by a second
+    before = {"stays": stays, "goes": G, "grows": G}
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": before}))
     manager.wait_for("READY=1")
     wait_until(
-        lambda: all(rotated(server, name) and server.client.hlen(f"{name}:@masters") for name in before)
+        lambda: all(
+            rotated(server, name, group["intervals"][0]) and server.client.hlen(f"{name}:@masters")
+            for name, group in before.items()
+        )
     )
-    after = {"stays": G, "comes": G, "grows": {**G, "intervals": ["1s", "2s"], "history": 7}}
+    after = {"stays": stays, "comes": G, "grows": {**G, "intervals": ["1s", "2s"], "history": 7}}
     config_file({"redis": server.config, "groups": after})
     reload(master, manager)
-    gone = rotated(server, "goes")
+    gone, at_reload = rotated(server, "goes"), server.client.time()[0]
     wait_until(lambda: rotated(server, "comes") and rotated(server, "grows", "2s"))
     wait_until(lambda: has_stopped(server, "goes"), what="the master records that it has left the group")
     assert int(rotated(server, "goes")) <= int(gone) + 1
+    wait_until(lambda: int(rotated(server, "stays", "4s")) > at_reload)
     logged = end(master)
     assert "reloaded: groups added: comes; groups removed: goes; groups changed: grows" in logged
-    assert "intervals in one" not in logged, "groups that stay are rotated on time"
+    assert lengths_s(server, "stays", stays) == {4}, "groups that stay are rotated on time"
     assert has_stopped(server, "comes")
     ends = [line.split()[-1] for line in logged.splitlines() if "Group 'grows', interval '1s'" in line]
     assert len(ends) == len(set(ends)), "each interval is rotated once"
@@ -133,7 +140,7 @@ def test_invalid_configuration_is_logged_in_full_and_changes_nothing(
     assert "'5x' is not an interval" in logged
     assert "redis.port" in logged
     assert "ecl.yml cannot be used; keeping the previous configuration" in logged
-    assert logged.splitlines()[-1].endswith("Configuration reloaded: no changes")
+    assert any(line.endswith("Configuration reloaded: no changes") for line in logged.splitlines())
 
 
 @pytest.mark.parametrize("left", ["", "redis: {}", "groups:", "groups: {}", None])
@@ -185,10 +192,14 @@ def test_sighup_is_harmless_at_any_time(
     own_server.stall()  # the tail waits for Redis, so the first signals come before it has begun
     entry = {"file": "app.log", "group": "g", "rules": [{"match": "x", "events": ["e"]}]}
     config = config_file({"redis": own_server.config, "groups": {"g": G}, "tail": [entry]})
-    service = start("ecl", name, *(["--listen", "127.0.0.1:0"] if name == "serve" else []), config)
-    wait_until(
-        lambda: holds(service, signal.SIGHUP), what="SIGHUP is blocked before anything else is imported"
-    )
+    for _ in range(10):  # on a busy machine, the test may look too late
+        service = start("ecl", name, *(["--listen", "127.0.0.1:0"] if name == "serve" else []), config)
+        wait_until(lambda: holds(service, signal.SIGHUP) or catches(service, signal.SIGHUP))  # noqa: B023
+        if holds(service, signal.SIGHUP):
+            break
+        service.kill()
+    else:
+        pytest.fail("SIGHUP is not blocked before anything else is imported")
     while not catches(service, signal.SIGHUP):
         service.send_signal(signal.SIGHUP)
         assert service.poll() is None, (service.returncode, service.communicate())
@@ -237,7 +248,7 @@ def test_sighup_ends_commands_that_do_not_reload(
     wait_until(lambda: has_connection(program), what="it waits for Redis")
     assert not holds(program, signal.SIGHUP)
     program.send_signal(signal.SIGHUP)
-    program.communicate(timeout=10)
+    program.communicate(timeout=60)
     assert program.returncode == -signal.SIGHUP
 
 
@@ -266,7 +277,7 @@ def test_master_stops_with_its_terminal_unless_started_by_nohup(
         closed_at = server.client.time()[0]
         wait_until(lambda: int(rotated(server, "g")) > closed_at)
         os.kill(pid, signal.SIGTERM)
-    ended = wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] and True, timeout_s=10)
+    ended = wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] and True)
     assert ended
     assert has_stopped(server, "g"), "in order"
 
@@ -386,7 +397,11 @@ def test_lines_count_once_while_entries_change(
 
 
 def open_files(process: subprocess.Popen[str]) -> set[str]:
-    return {os.path.basename(os.readlink(file)) for file in Path(f"/proc/{process.pid}/fd").iterdir()}
+    found = set()
+    for file in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was open for a look only
+            found.add(os.path.basename(os.readlink(file)))
+    return found
 
 
 def test_entry_that_cannot_be_followed_does_not_stop_others(
