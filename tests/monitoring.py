@@ -56,8 +56,8 @@ class Monitoring:
             self.master = self._start(BIN / "ecl_master", config_file)
             self._start(BIN / "ecl", "serve", config_file, "--listen", address)
             self._start_prometheus(address)
-            wait_until(self._is_ready, 30, "Prometheus has started")
-            wait_until(lambda: self.value("ecl_up") == 1, 30, "it has scraped")
+            wait_until(self._is_ready, what="Prometheus has started")
+            wait_until(lambda: self.value("ecl_up") == 1, what="it has scraped")
         except BaseException:
             self.close()
             raise
@@ -123,7 +123,7 @@ class Monitoring:
                 raise AssertionError(f"{arguments}: {error.read().decode()}") from error
 
     def _is_ready(self) -> bool:
-        with suppress(urllib.error.URLError):
+        with suppress(OSError):  # also while it closes a connection, or does not answer
             return bool(self._get("-/ready"))
         return False
 

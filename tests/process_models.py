@@ -182,7 +182,7 @@ def _run(site: Site, server: Server, directory: Path) -> Outcome:
         exact_after_s = time.monotonic() - asked_at if exact else None
         process.send_signal(site.end)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(15)
+            process.wait(30)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -242,7 +242,7 @@ def _answers(site: Site, port: int, process: subprocess.Popen[bytes]) -> Answers
         with ThreadPoolExecutor(CLIENTS) as pool:
             for some in pool.map(lambda n: _ask(port, n), _parts(n_requests, CLIENTS)):
                 answers.add(some)
-    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while len(answers.by_process) < site.workers and time.monotonic() < deadline and not answers.failures:
         answers.ask(port)
     return answers

@@ -34,7 +34,7 @@ class Serving:
     def stop(self) -> str:
         """Stop the server and return its log."""
         self.process.terminate()
-        _, log = self.process.communicate(timeout=10)
+        _, log = self.process.communicate(timeout=60)
         assert self.process.returncode == 0
         return log
 

@@ -65,7 +65,7 @@ class Shell:
     @property
     def printed(self) -> str:
         """Everything so far."""
-        return self._log.read_text()
+        return self._log.read_text(errors="replace")  # it may end within a character
 
     def run(self, command: str) -> tuple[int, str]:
         """The exit status of a command, and what it has printed."""

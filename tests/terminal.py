@@ -80,8 +80,9 @@ class Terminal:
         wait_until((self._directory / "after").exists, what="the command ends")
         wait_until(lambda: self._read("after"))
         assert self._read("after") == self._read("before")
-        assert self._tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}") == "0 1\n"
-        assert self.lines[0] == "begin"
+        self.shows(lambda lines: lines[0] == "begin", "the first line, after all output was read")
+        state = ("display-message", "-p", "#{alternate_on} #{cursor_flag}")
+        wait_until(lambda: self._tmux(*state) == "0 1\n", what="the screen and the cursor are restored")
         return int(self._read("status"))
 
     def _read(self, name: str) -> str:
