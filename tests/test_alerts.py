@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_count_logger.alerts.evaluation import Evaluation, Evaluator, evaluate, matching, total
@@ -145,6 +145,7 @@ def model(values: list[tuple[bool, bool]], n: int) -> list[tuple[Kind, int]]:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([False, False, False, True]))), st.integers(1, 4))
 def test_transitions_agree_with_the_model(values: list[tuple[bool, bool]], n: int) -> None:
     rule = replace(RULE, n_in_a_row=n)

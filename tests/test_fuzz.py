@@ -81,5 +81,4 @@ def test_every_route_answers_as_its_openapi_description(
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Selected: (\d+)/\1\n", done.stdout)
     assert "Traceback" not in site.stop()
-    # The current interval may have just begun.
-    assert server.everything()["web:@totals"] != {"ok": "1"}, "some requests were valid"
+    assert server.everything()["web:@created"].keys() > {"ok"}, "some requests were valid"

@@ -40,7 +40,7 @@ def test_error_in_the_first_reply_is_raised_after_all_are_read(node: Node) -> No
 
 
 def test_late_reply_is_not_read_as_the_next_one(node: Node, own_server: Server) -> None:
-    other = Node({"host": "127.0.0.1", "port": own_server.port, "socket_timeout": 1}, "there", Contact(None))
+    other = Node({"host": "127.0.0.1", "port": own_server.port, "socket_timeout": 3}, "there", Contact(None))
     assert other.exchange([request("SET", "n", "1")]) == [b"OK"]
     own_server.stall()
     with pytest.raises(Unavailable, match="Redis at there cannot be reached"):

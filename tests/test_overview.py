@@ -356,6 +356,8 @@ class Shop:
     def __init__(self, redis: dict[str, Any]) -> None:
         self.config = from_dicts(GROUPS, redis, alerts=ALERTS)
         self.store = Store(self.config.redis)
+        # No interval ends during a test.
+        wait_until(lambda: self.store.client.server_time() % 300 < 280, what="the next interval begins")
         self.start = FIVE_M.start_of(self.store.client.server_time())
         self._n = 0
         groups = self.config.groups.values()
@@ -584,7 +586,9 @@ def test_slow_client_gets_one_event_with_the_latest_state(shop: Shop) -> None:
     with_feed(shop, test)
 
 
-def test_clients_share_reads_and_events(shop: Shop, server: Server) -> None:
+def test_clients_share_reads_and_events(shop: Shop, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview_feed, "_KEPT_S", 60.0)
+
     async def test(feed: OverviewFeed) -> None:
         shop.rotate_all()
         documents = await asyncio.gather(*(feed.document() for _ in range(20)))
@@ -597,7 +601,11 @@ def test_clients_share_reads_and_events(shop: Shop, server: Server) -> None:
     with_feed(shop, test)
 
 
-def test_preparation_reads_the_overview_once_until_a_reload(shop: Shop, server: Server) -> None:
+def test_preparation_reads_the_overview_once_until_a_reload(
+    shop: Shop, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview_feed, "_KEPT_S", 60.0)
+
     def reads() -> int:
         return int(server.client.info("commandstats").get("cmdstat_hvals", {"calls": 0})["calls"])
 
@@ -634,14 +642,15 @@ def test_nothing_is_read_without_clients(shop: Shop, server: Server) -> None:
 
 
 def test_outage_is_one_event_and_its_end_another(proxy: Proxy) -> None:
-    shop = Shop({**proxy.config, "socket_timeout": 1})
+    shop = Shop(proxy.config)
+    gone = Server.__new__(Server)
+    gone.port = 1  # nothing listens there
 
     async def test(feed: OverviewFeed) -> None:
         shop.rotate_all()
         client = Client(await feed.open(None))
         await client.next()
-        server, proxy.server = proxy.server, Server.__new__(Server)
-        proxy.server.port = 1  # nothing listens there
+        server, proxy.server = proxy.server, gone
         proxy.cut_all()
         assert await client.next() == b'event: unavailable\ndata: {"reason":"Redis does not answer"}\n\n'
         proxy.server = server

@@ -154,7 +154,7 @@ def test_group_that_a_master_rotates_is_not_purged(
     assert done.returncode == 1
     assert f"(pid {master.pid}) rotates it" in done.stderr
     master.terminate()
-    master.communicate(timeout=10)
+    master.communicate(timeout=60)
     assert run("ecl", "purge", "--yes", config, "gone").returncode == 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -584,6 +584,7 @@ def test_names_that_look_alike_are_shown_with_their_invisible_characters() -> No
     )
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(min_size=1), st.integers(0, 2**64), max_size=30),
     st.sampled_from(COLUMNS),

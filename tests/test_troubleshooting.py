@@ -56,7 +56,7 @@ def test_unsent_counts_of_log_event_are_counted_later(
     own_server: Server, config_file: Write, run: Run
 ) -> None:
     group = {"events": ["ok"], "intervals": ["24h"]}
-    file = config_file({"redis": {**own_server.config, "socket_timeout": 0.5}, "groups": {"web": group}})
+    file = config_file({"redis": own_server.config, "groups": {"web": group}})
     own_server.kill()
     done = run("ecl_log_event", file, "web", "ok")
     assert done.returncode == 3
