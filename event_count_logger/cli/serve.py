@@ -141,12 +141,14 @@ def _run(service: Service, listener: socket.socket, access: Access, session_log:
         hub.end()
         overview.end()
 
+    def announce() -> None:
+        log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
+
     def step() -> None:
         service.step(use)
         overview.prepare()
 
-    log.info("Serving at %s%s", url(listener), "" if access.token else ", without a token")
-    server.run(guarded, end_streams, listener, connections, step, service.stopping)
+    server.run(guarded, end_streams, listener, connections, announce, step, service.stopping)
     syncer.current().end(_FLUSH_S)
     logging.shutdown()
     os._exit(ExitStatus.OK)  # do not join threads, which may wait for an unavailable Redis

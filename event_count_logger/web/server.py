@@ -35,6 +35,7 @@ def run(
     end_streams: Callable[[], object],
     listener: socket.socket,
     connections: ConnectionLimits,
+    on_start: Callable[[], object],
     on_step: Callable[[], object],
     on_stop: Callable[[], object],
 ) -> None:
@@ -45,6 +46,7 @@ def run(
         end_streams: Ends all streams of the application.
         listener: Listening socket.
         connections: Limits of connections.
+        on_start: Called once the handlers of the signals are installed.
         on_step: Called about every second.
         on_stop: Called at the first signal.
     """
@@ -76,6 +78,7 @@ def run(
     # again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    on_start()
     gc.collect()
     gc.freeze()  # modules and routes: each full collection would visit all of their objects
     server.run([listener])
