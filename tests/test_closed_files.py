@@ -147,7 +147,7 @@ import json, sys
 from event_count_logger import EventCountLogger, process
 process.has_threads = lambda: False
 settings = {"auto_declare_events": True, "intervals": ["24h"], "sync_interval": 3600}
-group = EventCountLogger({"g": settings}, {**json.loads(sys.argv[1]), "socket_timeout": 0.5})["g"]
+group = EventCountLogger({"g": settings}, {**json.loads(sys.argv[1]), "socket_timeout": 20})["g"]
 for line in sys.stdin:
     group.log("a", int(line))
     print("logged", flush=True)
@@ -157,7 +157,7 @@ for line in sys.stdin:
 def test_process_without_thread_releases_a_file_it_cannot_send(
     own_server: Server, spool_dir: Path, start: Start
 ) -> None:
-    config = from_dicts({"g": CACHED}, {**own_server.config, "socket_timeout": 0.5})
+    config = from_dicts({"g": CACHED}, {**own_server.config, "socket_timeout": 20})
     program = start(
         sys.executable, "-c", WITHOUT_THREADS, json.dumps(own_server.config), stdin=subprocess.PIPE
     )

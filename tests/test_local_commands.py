@@ -649,7 +649,9 @@ def test_master_recovers_at_start_and_while_running(
     leave_behind(file, a=10)
     master = start("ecl_master", file)
     wait_until(counted(10), what="the master recovers when it starts")
-    (spool / "damaged.ecl").write_bytes(b"damaged")
+    damaged = spool / "damaged"
+    damaged.write_bytes(b"damaged")
+    damaged.rename(spool / "damaged.ecl")  # the master never reads it while it is empty
     killed.log("web", a=100)
     killed.kill()
     wait_until(counted(110), what="the master recovers while it runs")

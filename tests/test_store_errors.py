@@ -25,9 +25,9 @@ from tests.servers import Server, free_port, wait_until
 GROUP = GroupConfig("g", (Interval.parse("1h"),))
 
 
-def error_of(settings: dict[str, Any]) -> StoreError:
+def error_of(settings: dict[str, Any], timeout_s: float = 30) -> StoreError:
     """The error that a commit raises."""
-    store = Store(from_dicts({}, settings).redis, timeout_s=1)
+    store = Store(from_dicts({}, settings).redis, timeout_s=timeout_s)
     try:
         with pytest.raises(StoreError) as caught:
             store.commits.commit(GROUP, "source", "", 1, {"a": 1})
@@ -48,7 +48,7 @@ def test_refused_connection_names_the_address_once() -> None:
 
 
 def test_server_without_tls_gives_a_client_with_tls_a_hint(server: Server) -> None:
-    error = error_of({**server.config, "ssl": True})
+    error = error_of({**server.config, "ssl": True}, timeout_s=1)
     assert str(error).endswith("it did not answer in time (does the server use TLS? 'ssl')")
 
 
@@ -65,14 +65,14 @@ def test_server_without_hello_is_reached_with_protocol_2(own_server: Server) -> 
 
 def test_server_stalled_while_connecting_has_not_counted(own_server: Server) -> None:
     own_server.stall()
-    error = error_of(own_server.config)
+    error = error_of(own_server.config, timeout_s=1)
     own_server.go_on()
     assert str(error).endswith("cannot be reached: it did not answer in time")
     assert axes(error) == ("no", "now"), "no connection was made"
 
 
 def test_server_stalled_after_the_request_may_have_counted(own_server: Server) -> None:
-    store = Store(from_dicts({}, own_server.config).redis, timeout_s=1)
+    store = Store(from_dicts({}, own_server.config).redis, timeout_s=3)
     assert store.commits.commit(GROUP, "source", "", 1, {"a": 1}).outcome == "applied"
     own_server.stall()
     with pytest.raises(Unavailable) as caught:
