@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -483,6 +484,15 @@ def test_stale_counts_are_u_until_a_master_runs(
     assert fetch(asked, "ecl_web") == {"ok": "2", "error": "0"}
 
 
+#: `ecl` that waits a minute for a rotation in progress.
+PATIENT = """
+from event_count_logger.cli.ecl import ecl
+from event_count_logger.reading import rotation_wait
+rotation_wait._GRACE_PART = rotation_wait._LONGEST_GRACE_S = 60
+ecl()
+"""
+
+
 def test_munin_waits_for_rotation_in_progress(start: Start, server: Server, config_file: Write) -> None:
     """A read right after a boundary waits for the master, like in ecl_reader."""
     connects, begins = threading.Event(), threading.Event()
@@ -496,7 +506,7 @@ def test_munin_waits_for_rotation_in_progress(start: Start, server: Server, conf
     group = GroupConfig("g", (Interval.parse("4s"),), ("a",))
     redis = {"host": "127.0.0.1", "port": proxy.port, "socket_timeout": 30}
     file = config_file({"redis": redis, "groups": {"g": {"events": ["a"], "intervals": ["4s"]}}})
-    plugin = start("ecl", "munin", "--config", file, "ecl_g")
+    plugin = start(sys.executable, "-c", PATIENT, "munin", "--config", file, "ecl_g")
     assert connects.wait(30)
     store = Store(RedisConfig(**server.config))
     begin = group.intervals[0].end_of(store.client.server_time())
@@ -506,7 +516,7 @@ def test_munin_waits_for_rotation_in_progress(start: Start, server: Server, conf
     wait_until(lambda: store.client.server_time() >= begin + 0.4)
     assert plugin.poll() is None
     store.rotation.rotate(group, group.intervals[0])
-    assert plugin.communicate(timeout=30) == ("a.value 5\n", "")
+    assert plugin.communicate(timeout=60) == ("a.value 5\n", "")
     store.close()
     proxy.close()
 
