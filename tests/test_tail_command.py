@@ -92,9 +92,10 @@ def test_last_line_without_newline_counts_once_although_it_grows(
     assert counted(server) == 7
 
 
-def bytes_read(process: subprocess.Popen[str]) -> int:
-    """Returns the bytes read from files and sockets: see proc_pid_io(5)."""
-    return int(Path(f"/proc/{process.pid}/io").read_text().split()[1])
+def catches(process: subprocess.Popen[str], number: int) -> bool:
+    """Returns whether a process has a handler of a signal: see proc_pid_status(5)."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 def is_connected(process: subprocess.Popen[str]) -> bool:
@@ -108,7 +109,7 @@ def is_connected(process: subprocess.Popen[str]) -> bool:
 def test_lines_are_counted_within_seconds_until_a_signal(
     server: Server, start: Start, configure: Configure, log: Path
 ) -> None:
-    process = start("ecl", "tail", configure(server.config))
+    process = start("ecl", "tail", configure({**server.config, "socket_timeout": 60}))
 
     def has_counted(n: int) -> bool:
         return counted(server) == n
@@ -119,14 +120,19 @@ def test_lines_are_counted_within_seconds_until_a_signal(
             stream.write("line\n")
             stream.flush()
             wait_until(partial(has_counted, n))
-        n_read = bytes_read(process)
-        stream.write("line\n")
-        stream.flush()
-        wait_until(
-            lambda: bytes_read(process) > n_read, what="the line is read, and perhaps waits for its commit"
-        )
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+    with server.client as client, log.open("a") as stream:
+        client.client_pause(60_000, all=False)
+        try:
+            stream.write("line\n")
+            stream.flush()
+            wait_until(
+                lambda: [each for each in client.client_list() if "b" in each["flags"]],
+                what="the line is read, and waits for its commit",
+            )
+            process.send_signal(signal.SIGTERM)
+        finally:
+            client.client_unpause()
+        assert process.wait(60) == 0
     assert counted(server) == 3
 
 
@@ -169,6 +175,7 @@ def test_second_signal_ends_tail_at_once(server: Server, start: Start, configure
         wait_until(lambda: "T" in Path(f"/proc/{server.process.pid}/stat").read_text().split()[2])  # type: ignore[union-attr]
         wait_until(lambda: is_connected(process), what="the command waits for an answer")
         process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not catches(process, signal.SIGINT), what="the first signal has arrived")
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
@@ -290,6 +297,6 @@ def test_example_in_documentation_works(
     monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
     (settings, *_), (commands, *_) = snippets("yaml"), snippets("sh")
     (tmp_path / "ecl.yml").write_text(settings + f"redis: {server.config}")
-    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["bytes_sent:512", "method_GET:1", "status_200:1"]
