@@ -159,7 +159,7 @@ class Cluster:
             timeout=60,
         )
         assert made.returncode == 0, made.stdout + made.stderr
-        wait_until(self.is_whole, what="the cluster is whole")
+        wait_until(self.is_whole, 60, "the cluster is whole")
 
     def _node(self, directory: Path) -> Server:
         directory.mkdir()
@@ -284,7 +284,7 @@ class Sentinel:
         binary = BINARIES["redis"]()
         assert binary
         self._process = subprocess.Popen([binary, str(file), "--sentinel"])
-        wait_until(self._answers, what="the sentinel starts")
+        wait_until(self._answers, 60, "the sentinel starts")
 
     def _answers(self) -> bool:
         with suppress(redis.RedisError), redis.Redis(port=self.port, driver_info=DRIVER) as client:
@@ -313,7 +313,7 @@ class SentinelSetup:
         self.servers += [Server("redis", directory / str(number), *following) for number in (1, 2)]
         self._sentinels = [Sentinel(directory, self.servers[0], quorum=2) for _ in range(3)]
         self.ports = [sentinel.port for sentinel in self._sentinels]
-        wait_until(self._is_watched, what="the sentinels know each other and both replicas")
+        wait_until(self._is_watched, 60, "the sentinels know each other and both replicas")
 
     @property
     def config(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -71,7 +72,10 @@ class Shell:
         """The exit status of a command, and what it has printed."""
         self.begin(f"{command}\nprintf '\\n{_END} %s\\n' $?")
         before, self._n_ended = self._n_ended, self._n_ended + 1
-        wait_until(lambda: self.printed.count(_END) == self._n_ended, _TIMEOUT_S, command, _PAUSE_S)
+        ends = re.compile(
+            rf"{re.escape(_END)} \d+\n"
+        )  # with the status: the file is read while it is written
+        wait_until(lambda: len(ends.findall(self.printed)) == self._n_ended, _TIMEOUT_S, command, _PAUSE_S)
         output, status = self.printed.split(f"\n{_END} ")[before:][:2]
         return int(status.split("\n")[0]), output.partition("\n")[2] if before else output
 

@@ -128,7 +128,7 @@ def test_services_log_json_on_request(name: str, start: Start, config_file: Writ
     assert service.stderr
     line = service.stderr.readline()
     service.terminate()
-    _, others = service.communicate(timeout=10)
+    _, others = service.communicate(timeout=60)
     assert all(json.loads(each)["message"] for each in [line, *others.splitlines()])
 
 
@@ -232,7 +232,7 @@ def test_services_send_ready_watchdog_and_stopping(
         n = manager.watchdog_messages()
         wait_until(lambda: manager.watchdog_messages() > n + 3, what="it lives without Redis, too")
         service.terminate()
-        service.communicate(timeout=10)
+        service.communicate(timeout=60)
         assert service.returncode == 0
         assert manager.states() == ["READY=1", "STOPPING=1"]
 
@@ -267,7 +267,7 @@ def test_master_with_stuck_jobs_sends_no_watchdog_messages(
         wait_until(lambda: time.monotonic() < steps[-1] + 1)
     finally:
         master.stop()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
 
 

@@ -20,7 +20,7 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`|^    .*$", re.DOTALL | re.MULTILINE)
 
 def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:
     command = [str(BIN / "properdocs"), "build", "--strict", "--site-dir", str(site)]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=110)
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,13 @@ WRONG = ("half('3')", "use(ecl.get_group('auth'))", "ecl['auth'].log(3)")
 
 def check_with_mypy(folder: Path, run: Run) -> str:
     options = ("--strict", "--config-file=", f"--cache-dir={folder / 'cache'}", "--no-error-summary")
-    return run("mypy", *options, folder / "program.py", PYTHONPATH=str(ROOT)).stdout
+    return run("mypy", *options, folder / "program.py", PYTHONPATH=str(ROOT), timeout=110).stdout
 
 
 def check_with_pyright(folder: Path, run: Run) -> str:
     (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
     options = ("--project", folder, "--pythonpath", sys.executable)
-    return run("pyright", *options, PYTHONPATH=str(ROOT)).stdout
+    return run("pyright", *options, PYTHONPATH=str(ROOT), timeout=110).stdout
 
 
 @pytest.mark.parametrize("check", [check_with_mypy, check_with_pyright])
