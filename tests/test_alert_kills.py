@@ -159,7 +159,7 @@ def test_each_crossing_is_notified_with_one_id_through_kills(
         )
         for each in daemons:
             each.terminate()
-            each.wait(20)
+            each.wait(60)
     found = sent(file)
     assert {each["id"]: (each["alert"], each["kind"]) for each in found} == wanted
     again = sum(Counter(each["id"] for each in found).values()) - len(wanted)

@@ -299,7 +299,7 @@ class Following:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -415,7 +415,7 @@ def test_closed_output_ends_follow(start: Start, file: Path, days: Days) -> None
     assert following.stdout and following.stderr
     assert json.loads(following.stdout.readline())["counts"]["ok"] == 5
     following.stdout.close()
-    assert following.wait(20) == 0  # no further interval finishes
+    assert following.wait(60) == 0  # no further interval finishes
     assert following.stderr.read() == ""
 
 

@@ -217,5 +217,5 @@ def test_killed_journalctl_is_started_again(
     journal.write("line")
     wait_until(lambda: counted(server) == {"line": 2})
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert not subprocess.run(["pgrep", "-f", f"journalctl.*{journal.directory}"], capture_output=True).stdout

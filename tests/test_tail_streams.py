@@ -110,7 +110,7 @@ def test_lines_of_a_running_program_count_within_seconds(server: Server, configu
         process.stdin.flush()
         wait_until(lambda n=n: counted(server) == {"line": 2 * n})  # type: ignore[misc]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdin.close()
     assert n_sources(server) == 0
 
@@ -133,7 +133,7 @@ def test_end_by_a_signal_counts_the_last_record(
     process.stdin.flush()
     wait_until(lambda: counted(server) == {"line": 1})
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     process.stdin.close()
     assert counted(server) == {"line": 2}
 
@@ -174,7 +174,7 @@ def test_fifo_is_read_on_after_its_writers_have_closed_it(
             writer.write("line\n" * 40_000)
         wait_until(lambda n=n: counted(server) == {"line": 40_000 * n})  # type: ignore[misc]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_once_reads_a_fifo_until_its_writers_have_closed_it(
@@ -185,7 +185,7 @@ def test_once_reads_a_fifo_until_its_writers_have_closed_it(
     process = start("ecl", "tail", "--once", configure(server.config, {"file": "fifo"}))
     with fifo.open("w") as writer:
         writer.write("line\n" * 40_000 + "line")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert counted(server) == {"line": 40_001}
 
 
@@ -222,7 +222,7 @@ def test_socket_counts_the_lines_of_several_clients(
             process.kill()
         else:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         process.wait()
     if kind.startswith("unix"):
         assert not (tmp_path / "x.sock").exists()
@@ -281,7 +281,7 @@ def test_socket_in_use_is_an_error_that_names_it(
     assert done.returncode == 2
     assert f"unix:{tmp_path}/x.sock cannot be opened: Address already in use" in done.stderr
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     done = run("ecl", "tail", "--once", config)
     assert done.returncode == 1
     assert "x.sock has no end, which --once would wait for" in done.stderr
@@ -311,7 +311,7 @@ def test_reading_stops_while_redis_is_unavailable_and_nothing_counts_twice(
         own_server.start()
         wait_until(lambda: counted(own_server) == {"line": n})
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(
