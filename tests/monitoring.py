@@ -35,7 +35,7 @@ GROUPS: dict[str, Any] = {
 
 
 class Monitoring:
-    """A Redis server, a master, `ecl serve`, and a Prometheus that scrapes it twice a second."""
+    """A Redis server, a master, `ecl serve`, and a Prometheus that scrapes it each second."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -73,7 +73,8 @@ class Monitoring:
 
     def _start_prometheus(self, address: str) -> None:
         config = yaml.safe_load(SCRAPE_CONFIG.replace("127.0.0.1:8917", address))
-        config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms"}
+        # A series whose last scrape has timed out has no value.
+        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}
         config["global"]["evaluation_interval"] = "200ms"
         config["rule_files"] = [str(RULES)]
         (self.directory / "prometheus.yml").write_text(json.dumps(config))
