@@ -138,7 +138,7 @@ class ServerProcess(ABC):
         """Stop the server (SIGSTOP): connections stay open, and no request is answered."""
         self.signal(signal.SIGSTOP)
         if self.process:
-            with suppress(ChildProcessError):  # a moment passes until it has stopped
+            with suppress(ChildProcessError):  # it stops a little later
                 os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
