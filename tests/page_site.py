@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ expect.set_options(timeout=20_000)
 
 DAY = Interval.parse("24h")
 DAY_S = 86_400
+
+#: Longest duration of a test, in seconds.
+LONGEST_TEST_S = 40
 
 HOSTILE = [
     "<img src=x onerror=\"document.title='taken'\">",
@@ -127,15 +130,28 @@ def make_quarters(config: Config, store: Store, today: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Site]]:
+    """Returns a function that returns the site for the next test; after midnight, it is another one."""
+    made: list[Site] = []
+
+    def of_today() -> Site:
+        if not made or made[-1].day_ends():
+            directory = tmp_path_factory.mktemp("site")
+            server = Server("valkey", directory)
+            make_past(from_dicts(GROUPS, server.config))
+            made.append(Site(server, directory))
+        return made[-1]
+
+    yield of_today
+    for each in made:
+        each.stop()
+        each.server.kill()
+
+
+@pytest.fixture
+def site(sites: Callable[[], Site]) -> Site:
     """`ecl serve` with all groups and their history. Tests do not change them."""
-    directory = tmp_path_factory.mktemp("site")
-    server = Server("valkey", directory)
-    make_past(from_dicts(GROUPS, server.config))
-    site = Site(server, directory)
-    yield site
-    site.stop()
-    server.kill()
+    return sites()
 
 
 class Site:
@@ -152,6 +168,15 @@ class Site:
         address = re.search(r"http://\S+/", line)
         assert address, line
         self.url = address[0]
+        self._day = self._now() // DAY_S
+
+    def _now(self) -> int:
+        with self.server.client as client:
+            return int(client.time()[0])
+
+    def day_ends(self) -> bool:
+        """Returns whether the day on which it was made is over, or ends before a test could."""
+        return (self._now() + LONGEST_TEST_S) // DAY_S > self._day
 
     def stop(self) -> None:
         self._process.kill()

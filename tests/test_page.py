@@ -30,6 +30,7 @@ from tests.page_site import (
     row,
     set_hidden,
     site,
+    sites,
     spans,
     ticking,
     tile,

@@ -28,6 +28,7 @@ from tests.page_site import (
     page,
     row,
     site,
+    sites,
     tile,
     violations,
 )
@@ -53,7 +54,7 @@ def answer(site: Site, query: str, place: str = "long/15m") -> Any:
         return json.load(response)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def midnight(site: Site) -> int:
     """The end of the history of the group `long`."""
     return int(answer(site, "history=1")["last"]["end"])
