@@ -68,6 +68,7 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
+        self._is_closed = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._start(self._accept)
@@ -92,6 +93,7 @@ class FaultProxy:
             self._cut(sock)
 
     def close(self) -> None:
+        self._is_closed = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut_all()
@@ -123,6 +125,9 @@ class FaultProxy:
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets |= {client, server}
+            if self._is_closed:  # `close` may not have seen them
+                self.cut_all()
+                return
             loses_reply = threading.Event()
             self._start(self._pass_requests, client, server, loses_reply)
             self._start(self._pass_replies, server, client, loses_reply)
