@@ -152,7 +152,7 @@ def answers_of(version: Version, server: Server, groups: dict[str, Any], calls: 
         [sys.executable, PROGRAMS / "compatible_calls.py", json.dumps(task)],
         env=version.environ,
         stdout=subprocess.PIPE,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     printed = json.loads(program.stdout)
@@ -272,6 +272,10 @@ class AllIntervalSums:
     def wait_for_counts(self) -> None:
         wait_until(lambda: all(each.cur["a"] or each.rotated["a"] for each in self.look()), what="all count")
 
+    def wait_for_end(self, process: subprocess.Popen[str]) -> None:
+        """Wait for the end of a master, which may rotate until then."""
+        wait_until(lambda: (self.look(), process.poll() is not None)[-1], what="the master ends")
+
     def wait_for_rotations(self, more: int) -> None:
         goal = max(each.rotations for each in self.short) + more
         wait_until(lambda: all(each.rotations >= goal for each in self.look()), what="the master rotates")
@@ -344,7 +348,7 @@ def test_both_readers_print_each_count_in_one_interval(
         if version is masters[-1]:
             logged = workers.stop(sums.look)
         master.terminate()
-        master.communicate(timeout=20)
+        sums.wait_for_end(master)
     sums.look()
 
     for each in sums.all:
