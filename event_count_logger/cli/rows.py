@@ -14,6 +14,9 @@ from event_count_logger.render import rows
 #: Rows after which the header is repeated.
 _ROWS_PER_HEADER = 20
 
+#: Longest sleep, in seconds. Ctrl-C just before a sleep is handled after it.
+_LONGEST_SLEEP_S = 1.0
+
 #: The events of a row, and for each its count or the text in place of it.
 Row = tuple[Sequence[str], Sequence[int | str]]
 
@@ -40,4 +43,10 @@ def print_rows(next_row: Callable[[], Row], delay_s: float, n_rows: int | None) 
         sys.stdout.flush()
         if number + 1 == n_rows:
             return
-        time.sleep(max(0, begin + (number + 1) * delay_s - time.monotonic()))
+        _sleep_until(begin + (number + 1) * delay_s)
+
+
+def _sleep_until(end: float) -> None:
+    """Sleep until a time of `time.monotonic`."""
+    while (left_s := end - time.monotonic()) > 0:
+        time.sleep(min(left_s, _LONGEST_SLEEP_S))
