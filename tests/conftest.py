@@ -200,7 +200,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 @pytest.fixture
 def store(any_server: Server) -> Iterator[Store]:
-    store = Store(RedisConfig(**any_server.config))
+    store = Store(RedisConfig(**any_server.config), timeout_s=30)
     yield store
     store.close()
 

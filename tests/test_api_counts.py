@@ -108,7 +108,7 @@ def config(server: Server, layout: Layout) -> Config:
 
 @pytest.fixture
 def store(config: Config) -> Iterator[Store]:
-    with contextlib.closing(Store(config.redis)) as store:
+    with contextlib.closing(Store(config.redis, timeout_s=30)) as store:
         yield store
 
 

@@ -42,7 +42,7 @@ class Process:
 
 @pytest.fixture
 def store(server: Server) -> Iterator[Store]:
-    store = Store(RedisConfig(**server.config))
+    store = Store(RedisConfig(**server.config), timeout_s=30)
     yield store
     store.close()
 

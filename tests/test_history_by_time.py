@@ -73,7 +73,7 @@ class Past:
 
 @pytest.fixture
 def store(server: Server, layout: Layout) -> Iterator[Store]:
-    with contextlib.closing(Store(RedisConfig(**server.config))) as store:
+    with contextlib.closing(Store(RedisConfig(**server.config), timeout_s=30)) as store:
         yield store
 
 

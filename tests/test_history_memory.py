@@ -19,7 +19,7 @@ N_ENTRIES = 12
 
 @pytest.fixture
 def store(server: Server) -> Iterator[Store]:
-    with contextlib.closing(Store(RedisConfig(**server.config))) as store:
+    with contextlib.closing(Store(RedisConfig(**server.config), timeout_s=30)) as store:
         yield store
 
 

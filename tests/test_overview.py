@@ -57,7 +57,7 @@ NOT_ADDED = {"visit:ms": 10**9, BUCKET: 10**9}
 
 @pytest.fixture
 def store(server: Server) -> Iterator[Store]:
-    store = Store(RedisConfig(**server.config))
+    store = Store(RedisConfig(**server.config), timeout_s=30)
     yield store
     store.close()
 
