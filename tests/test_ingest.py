@@ -297,7 +297,7 @@ def test_request_with_two_lengths_is_rejected(site: Serving) -> None:
 
 
 def test_error_reaches_a_client_that_still_sends(site: Serving) -> None:
-    status, content, _ = site.ask("POST", EVENTS, b" " * 16_000_000, Content_Type=JSON, Connection="close")
+    status, content, _ = site.ask("POST", EVENTS, b" " * 6_000_000, Content_Type=JSON, Connection="close")
     assert status == 413, content
 
 
