@@ -53,9 +53,9 @@ def test_totals_in_prometheus_equal_redis(watched: Monitoring) -> None:
     watched.count("dynamic", hostile)
     totals = 'ecl_events_total{group="dynamic",event!="new"}'
     wait_until(lambda: len(watched.query(totals)) == 2)
-    assert {labels["event"]: value for labels, value in watched.query(totals)} == hostile
+    wait_until(lambda: {labels["event"]: value for labels, value in watched.query(totals)} == hostile)
     labels = '{group="dynamic",event="\\"quoted\\" \\\\ back\\\\slashed"}'
-    assert watched.value(f"ecl_events_total{labels}") == 7
+    wait_until(lambda: watched.value(f"ecl_events_total{labels}") == 7)
 
 
 def test_prometheus_reads_time_of_first_count(watched: Monitoring) -> None:
@@ -78,10 +78,10 @@ def test_last_interval_in_prometheus_equals_redis(watched: Monitoring) -> None:
     last = watched.query('ecl_last_interval_events{group="web",interval="24h"}')
     found = {labels["event"]: value for labels, value in last}
     assert found == watched.server.counts("web", "24h", "last") == {"ok": 54, "error": 0}
-    start = watched.value('ecl_last_interval_start_timestamp_seconds{group="web",interval="24h"}')
-    end = watched.value('ecl_last_interval_end_timestamp_seconds{group="web",interval="24h"}')
-    assert start == watched.yesterday // 86_400 * 86_400
-    assert end == start + 86_400
+    start = watched.yesterday // 86_400 * 86_400
+    series = 'ecl_last_interval_{}_timestamp_seconds{{group="web",interval="24h"}}'
+    wait_until(lambda: watched.value(series.format("start")) == start)
+    wait_until(lambda: watched.value(series.format("end")) == start + 86_400)
 
 
 def test_rates_in_prometheus_equal_counting_rate(watched: Monitoring) -> None:
@@ -99,11 +99,12 @@ def test_rates_in_prometheus_equal_counting_rate(watched: Monitoring) -> None:
 
 
 def test_target_of_scrape_has_version_and_job(watched: Monitoring) -> None:
-    ((labels, one),) = watched.query("ecl_build_info")
+    # A scrape that times out removes all series until the next one.
+    ((labels, one),) = wait_until(lambda: watched.query("ecl_build_info"))
     assert (labels["version"], one) == ("2.0.0", 1)
-    assert (watched.value("ecl_scrape_duration_seconds") or 0) > 0
-    assert watched.value("ecl_scrape_errors_total") == 0
-    assert {value for _, value in watched.query("ecl_masters")} == {1}
+    wait_until(lambda: (watched.value("ecl_scrape_duration_seconds") or 0) > 0)
+    wait_until(lambda: watched.value("ecl_scrape_errors_total") == 0)
+    wait_until(lambda: {value for _, value in watched.query("ecl_masters")} == {1})
 
 
 def expression(panel: dict[str, Any]) -> str:
@@ -173,10 +174,11 @@ def test_stopped_master_raises_stale_alert(doomed: Monitoring) -> None:
     wait_until(lambda: doomed.value(stale) == 0)
     doomed.master.send_signal(signal.SIGTERM)
     wait_until(lambda: doomed.value(stale) == 1, what="the interval is stale")
-    assert doomed.value('ecl_events_total{group="web",event="ok"}') == 5
+    wait_until(lambda: doomed.value('ecl_events_total{group="web",event="ok"}') == 5)
     wait_until(lambda: doomed.alerts() == {"EclStale", "EclNoMaster"})
     # The last interval has not changed since its start was read.
-    start = doomed.value('ecl_last_interval_start_timestamp_seconds{group="web",interval="1s"}')
+    series = 'ecl_last_interval_start_timestamp_seconds{group="web",interval="1s"}'
+    start = wait_until(lambda: doomed.value(series))
     with doomed.server.client as client:
         assert client.get("web:1s:last:@ts") == str(int(start or 0))
 
@@ -186,7 +188,7 @@ def test_rejected_counts_are_missing_and_raise_alert(doomed: Monitoring) -> None
     with doomed.server.client as client:
         client.set("dynamic:@totals", "something else")
     wait_until(lambda: not doomed.query('ecl_masters{group="dynamic"}'))
-    assert doomed.value("ecl_up") == 1
+    wait_until(lambda: doomed.value("ecl_up") == 1)
     wait_until(lambda: doomed.query('ecl_events_total{group="web"}'))
     wait_until(lambda: doomed.alerts() == {"EclUnreadable"})
 
@@ -197,7 +199,7 @@ def test_stopped_redis_removes_all_counts(doomed: Monitoring) -> None:
     doomed.server.kill()
     wait_until(lambda: doomed.value("ecl_up") == 0, what="Redis is unavailable")
     assert doomed.query('{__name__=~"ecl_(events_total|last_interval.*|stale|masters)"}') == []
-    assert (doomed.value("ecl_scrape_errors_total") or 0) > 0
+    wait_until(lambda: (doomed.value("ecl_scrape_errors_total") or 0) > 0)
     wait_until(lambda: doomed.alerts() == {"EclRedisDown"})
     doomed.server.start()
     wait_until(lambda: doomed.value("ecl_up") == 1, what="Redis is back")
