@@ -35,6 +35,11 @@ def rotates(server: Server) -> Callable[[], Any]:
     return lambda: server.client.get("g:1s:last:@ts")
 
 
+def without_late_rotations(err: str) -> list[str]:
+    """Returns the lines of a log without the warnings that a busy machine causes."""
+    return [line for line in err.splitlines() if " late, " not in line]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_first_signal_stops_the_master_gracefully(
     number: signal.Signals, server: Server, start: Start, config_file: Write
@@ -57,8 +62,13 @@ def test_second_signal_stops_the_master_at_once(own_server: Server, start: Start
     master.terminate()
     with pytest.raises(subprocess.TimeoutExpired):
         master.wait(0.5)
-    master.terminate()
-    assert master.wait(20) == -signal.SIGTERM
+
+    def has_ended() -> bool:
+        master.terminate()  # repeated: a signal that arrives while the first one is pending is lost
+        return master.poll() is not None
+
+    wait_until(has_ended, what="the master ends")
+    assert master.returncode == -signal.SIGTERM
 
 
 def test_verbose_master_logs_one_line_per_rotation(server: Server, start: Start, config_file: Write) -> None:
@@ -68,10 +78,11 @@ def test_verbose_master_logs_one_line_per_rotation(server: Server, start: Start,
     wait_until(lambda: int(server.text("g:1s:last:@ts")) >= int(first) + 2)
     master.terminate()
     out, err = master.communicate(timeout=10)
-    lines = [line for line in err.splitlines() if "rotated" in line]
+    printed = without_late_rotations(err)
+    lines = [line for line in printed if "rotated" in line]
     ends = [line.split()[-1] for line in lines]
     assert len(ends) == len(set(ends)) >= 3
-    assert len(err.splitlines()) == len(lines) + 2, "and one each when it starts and stops"
+    assert len(printed) == len(lines) + 2, "and one each when it starts and stops"
     assert out == ""
 
 
@@ -79,7 +90,8 @@ def test_master_without_v_is_silent(server: Server, start: Start, config_file: W
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(rotates(server))
     master.terminate()
-    assert master.communicate(timeout=10) == ("", "")
+    out, err = master.communicate(timeout=10)
+    assert (out, without_late_rotations(err)) == ("", [])
 
 
 def test_master_started_without_redis_rotates_when_it_is_up(
