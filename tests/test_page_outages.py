@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.fixtures import Start, Write
+from tests.groups import group_of
 from tests.page_site import SHORT, Ticking, badge, browser, context, page, set_hidden, spans, ticking
 from tests.servers import Server, free_port, wait_until
 
@@ -43,6 +44,33 @@ def test_overview_keeps_old_figures_while_redis_is_down(ticking: Ticking, page: 
         return re.fullmatch(r"0|–", ticks.locator(".figure.last b").inner_text()) is None
 
     wait_until(shows_a_new_count)
+
+
+@pytest.mark.parametrize("is_master_gone", [True, False])
+def test_history_that_redis_lost_is_no_longer_shown(
+    ticking: Ticking, page: Page, is_master_gone: bool
+) -> None:
+    ticking.count({"a": 5})
+    page.goto(f"{ticking.url}&event=a")
+    wait_until(lambda: has_intervals(page, 3))
+    if is_master_gone:
+        ticking.stop(ticking.master)
+        ticking.server.client.flushall()
+        expect(badge(page, "No finished interval yet")).to_be_visible()
+    else:  # intervals finish again before the page asks
+        ticking.serving.send_signal(signal.SIGSTOP)
+        ticking.server.client.flushall()
+        wait_until(lambda: ticking.newest() == 2)
+        ticking.count({"a": 7})
+        ticking.serving.send_signal(signal.SIGCONT)
+
+    def shows_what_is_kept() -> bool:
+        kept = len(
+            ticking.store.reads.history(group_of("ticks"), ticking.config.group("ticks").intervals[0], 60)
+        )
+        return page.locator("#history tbody tr:visible").count() == kept
+
+    wait_until(shows_what_is_kept)
 
 
 @pytest.mark.parametrize("part", ["", "#group=ticks&interval=1s"])

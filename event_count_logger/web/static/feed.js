@@ -115,7 +115,7 @@ export class Feed {
   /** Returns true if intervals have finished that the history does not have. */
   #isOutdated() {
     // A live view takes them from the stream, unless that is late by a whole poll.
-    return isLive(this.scope) ? this.figures.lacks(this.figures.answer.last?.end ?? null) : this.#isRangeOver();
+    return isLive(this.scope) ? this.figures.isOutdated : this.#isRangeOver();
   }
 
   #isRangeOver() {

@@ -34,6 +34,8 @@ export class Figures {
   revision = 0;
   /** True if the rows are all that the server sends, and not those that are shown first. */
   isWhole = false;
+  /** True if Redis has lost the history, and numbers its intervals from 1 again: the spans are of the lost one. */
+  hasRestarted = false;
   /** The filter of the sums in `loaded`; null if they are of one event. */
   filter = null;
   /** The name of the comparison, or null; and what the counts are compared with: {by_s, last, range, history}; null without a comparison. */
@@ -52,7 +54,7 @@ export class Figures {
 
   /** Replaces everything by an answer with the history. `filter`, `isWhole`: see the fields. */
   load(answer, { filter, isWhole, compare }) {
-    Object.assign(this, { filter, isWhole, compare });
+    Object.assign(this, { filter, isWhole, compare, hasRestarted: false });
     this.n_events = answer.n_events;
     this.rows = [];
     this.#byId.clear();
@@ -119,6 +121,8 @@ export class Figures {
 
   /** Adds an interval that has finished, and removes rows that have no count left. */
   finish({ start, end, position, counts }) {
+    this.hasRestarted ||= this.#isOfAnother(start, position);
+    if (this.hasRestarted) return;
     if (this.spans.length && start < this.spans.at(-1).end) return;
     this.spans.push({ start, end, covered_s: end - start, position });
     for (const row of this.rows) this.#append(row, null, null);
@@ -137,14 +141,23 @@ export class Figures {
     return this.spans.at(-1)?.position ?? null;
   }
 
-  /** Returns true if the interval that ended at `end` is missing in the history; `end` is null if none has ended. */
-  lacks(end) {
-    return end !== null && this.capacity > 0 && end > (this.spans.at(-1)?.end ?? 0);
+  /** Returns true if the history is not that of the last answer: an interval is missing, or Redis has lost it. */
+  get isOutdated() {
+    const { last } = this.answer;
+    if (this.hasRestarted || (!last && this.spans.length > 0)) return true;
+    return (last?.end ?? null) !== null && this.capacity > 0 && last.end > (this.spans.at(-1)?.end ?? 0);
   }
 
   /** Returns the row of an event; undefined if it has none. */
   row(id) {
     return this.#byId.get(id);
+  }
+
+  /** Returns true if an interval that is not shown has no higher number than the last one. */
+  #isOfAnother(start, position) {
+    const last = this.spans.at(-1);
+    if (!last || start < this.spans[0].start || numberOf(position) > numberOf(last.position)) return false;
+    return !this.spans.some((span) => span.position === position);
   }
 
   #of(counts, id) {
@@ -210,4 +223,9 @@ export class Figures {
     rank(this.rows);
     this.tops.forEach((row, n) => (row.rank = this.rows.length + n));
   }
+}
+
+/** Returns the number of an interval in the history, from its position `<milliseconds>-<number>`. */
+function numberOf(position) {
+  return Number(position.split("-")[1]);
 }
