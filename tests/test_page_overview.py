@@ -431,6 +431,12 @@ PURE: list[tuple[str, str, Any]] = [
         "m.lastOf({ last: { start: 0, end: 900, sum: 3 }, length_s: 300 }, 900).detail",
         "00:00 – 00:15 (15 min long)",
     ),
+    (
+        "overview_words",
+        "m.changeOf({ change: { ratio: 0, before: 2n ** 53n + 1n, against: 'interval' }, last: {} }, 0)"
+        ".detail.replace(/\\s/g, '')",
+        "from9007199254740993justbefore",
+    ),
 ]
 
 

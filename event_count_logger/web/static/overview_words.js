@@ -77,7 +77,7 @@ function momentWords(timestamp, now) {
 export function changeOf({ change, last }, now) {
   if (!change || !last) return null;
   const { ratio, before, against } = change;
-  const count = formatCount(Math.round(Number(before)));
+  const count = formatCount(typeof before === "bigint" ? before : Math.round(before));
   const detail = `from ${count} ${against === "day" ? dayBeforeWords(last.start, now) : "just before"}`;
   if (ratio === null) return { mark: "▲", text: formatChange(Infinity), detail, isBig: Number(last.sum) > 0 };
   const mark = Math.abs(ratio) < NO_CHANGE ? "" : ratio > 0 ? "▲" : "▼";
