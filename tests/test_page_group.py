@@ -150,7 +150,14 @@ def test_view_of_an_event_has_its_own_figures(site: Site, page: Page, midnight: 
     expect(page.locator("#chart .legend .line_name")).to_have_text(["a day before"])
     page.goto(f"{site.url}#group=long&event=absent")
     expect(page.locator("#event .message")).to_have_text("No counts of 'absent' are known in this group.")
+    expect(page.locator("#history")).to_be_hidden()
     expect(page.locator("#tiles")).to_be_hidden()
+
+
+def test_sum_of_an_event_without_history_is_unknown(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}#group=bare&interval=24h&event=a&range=24h")
+    expect(page.locator("[data-tile=sum] .detail")).to_have_text("no interval")
+    assert tile(page, "sum") == "–"
 
 
 def test_view_of_sessions_shows_their_mean_length(site: Site, page: Page) -> None:

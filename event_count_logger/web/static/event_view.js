@@ -50,10 +50,12 @@ export class EventView {
     return { first: of(this.#seen?.first), seen: of(this.#seen?.last) };
   }
 
+  /** Hides the history, which may be that of another event. */
   clear() {
     this.#stop.abort();
     this.#key = this.#drawn = "";
     this.#seen = null;
+    setAttribute(this.#table, "hidden", "");
   }
 
   /** Asks when the event was seen; later intervals are in the figures. */

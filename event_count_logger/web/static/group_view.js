@@ -104,10 +104,10 @@ export class GroupView {
     const isCut = figures.rows.length < figures.n_events;
     const where = isCut ? `among the first ${formatCount(figures.rows.length)} events` : "in this group";
     setText(message, `No counts of '${visible(route.event)}' are known ${where}.`);
-    if (!row) return;
+    if (!row) return this.#event.clear();
     const { group, interval } = this.#names;
     showHeading(find("#group"), group, interval, route, row.label);
-    const sums = sumsOfRow(row);
+    const sums = sumsOfRow(figures, row);
     const line = this.#chart.show({ ...this.#shown, rows: [row], sums, selected: null });
     this.#event.show(figures, row, line, now);
     const highest = figures.isRange ? highestOf(figures, [row], null) : null;

@@ -19,9 +19,9 @@ export function sumsOf(figures, rows, filter) {
   return { ...sums, before, change: changeOfSums(figures, figures.isRange ? sums.sum : sums.last, before) };
 }
 
-/** Returns the sums of one row. */
-export function sumsOfRow({ last, current, total, sum, before, change }) {
-  return { last, current, total, sum, before, change };
+/** Returns the sums of one row. Of a range without an interval, the sum is unknown. */
+export function sumsOfRow({ spans }, { last, current, total, sum, before, change }) {
+  return { last, current, total, sum: spans.length ? sum : null, before, change };
 }
 
 /** Returns the span with the largest sum of the rows: {count, span}; null if that is unknown. */
