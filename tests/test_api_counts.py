@@ -20,7 +20,7 @@ from event_count_logger.config import Config, Layout, from_dicts
 from event_count_logger.intervals import Interval
 from event_count_logger.reading import event_rows, steps
 from event_count_logger.reading.comparison import size_of_change
-from event_count_logger.reading.row_cursor import NameCursor, ValueCursor
+from event_count_logger.reading.row_cursor import NameCursor, ValueCursor, parse_cursor
 from event_count_logger.store import Store
 from event_count_logger.web.documents import document
 from tests.in_process import InProcess, serving
@@ -495,11 +495,27 @@ def test_cursor_is_stale_once_an_interval_has_finished(site: InProcess, past: Pa
 @only_keys
 def test_cursor_by_name_survives_the_end_of_its_event(site: InProcess, past: Past) -> None:
     past.finish({"c": 1, "d": 1, "e": 1})
-    cursor = found(site, limit=3, history=0)["next"]
-    assert cursor == str(NameCursor("c"))
-    assert found(site, history=0, cursor=str(NameCursor("cc")))["events"] == ["d", "e"]
-    assert found(site, history=0, cursor=str(NameCursor("cc")), order="-event")["events"] == ["c", "b", "a"]
-    assert found(site, history=0, cursor=str(NameCursor("b")))["events"] == ["a", "c", "d", "e"]
+
+    def behind(event: str, order: str | None = None) -> Any:
+        cursor = parse_cursor(found(site, limit=1, order=order)["next"])
+        assert isinstance(cursor, NameCursor)
+        return found(site, order=order, cursor=str(cursor._replace(event_id=event)))["events"]
+
+    assert behind("c") == behind("cc") == ["d", "e"]
+    assert behind("cc", "-event") == ["c", "b", "a"]
+    assert behind("b") == ["a", "c", "d", "e"]
+
+
+@only_keys
+@pytest.mark.parametrize("other", [{"order": "event"}, {"order": "-event"}, {"filter": "e"}, {"event": "c"}])
+def test_cursor_by_name_serves_only_requests_for_the_same_rows(
+    site: InProcess, past: Past, other: dict[str, str]
+) -> None:
+    past.finish({"c": 1, "d": 1, "e": 1})
+    cursor = found(site, limit=1)["next"]
+    assert found(site, cursor=cursor)["events"] == ["a", "c", "d", "e"]
+    assert problem(site, cursor=cursor, **other)[0] == 422
+    assert site.get("/api/v1/groups/split/10s", cursor=cursor).status == 422
 
 
 @pytest.mark.parametrize(
@@ -700,8 +716,8 @@ def test_range_with_too_much_to_add_up_is_rejected(
         ({"cursor": "A" * 5000}, "cursor: "),
         ({"filter": "x" * 1001}, "query 'filter': String should have at most 1000 characters, not 'xxx"),
         ({"cursor": "===="}, "cursor: "),
-        ({"cursor": str(ValueCursor(3, "0" * 24, ""))}, "cursor: it is of another order"),
-        ({"cursor": str(NameCursor("a")), "order": "last"}, "cursor: it is of another order"),
+        ({"cursor": str(ValueCursor(3, "0" * 24, ""))}, "cursor: it is of a request for other rows"),
+        ({"cursor": str(NameCursor("0" * 24, "a")), "order": "last"}, "cursor: it is of a request"),
     ],
 )
 @only_keys

@@ -11,7 +11,7 @@ from event_count_logger import keys
 from event_count_logger.config import GroupConfig
 from event_count_logger.reading.comparison import changes, sizes_of_change
 from event_count_logger.reading.figures import Figures
-from event_count_logger.reading.row_cursor import NameCursor, ValueCursor, parse_cursor
+from event_count_logger.reading.row_cursor import NameCursor, ValueCursor, digest_of, parse_cursor
 from event_count_logger.reading.words import missing, text_of, words_of
 from event_count_logger.store import declared_first
 
@@ -81,7 +81,7 @@ def rows_of(group: GroupConfig, figures: Figures, choice: Choice) -> Rows:
     wanted = rows if choice.event is None else [each for each in rows if each == choice.event]
     matching = _matching(group, declared_first(group.events, wanted), choice.filter)
     ordered = _ordered(group, matching, figures, choice.order)
-    state = figures.last.position or "" if _kind(choice.order) in _OF_FINISHED else ""
+    state = _state(figures, choice)
     begin = _begin(group, ordered, state, choice)
     end = len(ordered) if choice.limit is None else begin + choice.limit
     following = _cursor_after(ordered[:end], state, choice) if end < len(ordered) else None
@@ -168,17 +168,25 @@ def _begin(group: GroupConfig, ordered: Sequence[str], state: str, choice: Choic
         cursor = parse_cursor(choice.cursor)
     except ValueError as error:
         raise InvalidRows(f"cursor: {error}") from error
-    if isinstance(cursor, NameCursor) != _is_by_name(choice.order):
-        raise InvalidRows("cursor: it is of another order of rows; begin without a cursor")
-    if isinstance(cursor, ValueCursor):
+    if isinstance(cursor, ValueCursor) and not _is_by_name(choice.order):
         return cursor.begin(ordered, state)
+    if not isinstance(cursor, NameCursor) or cursor.state != state:
+        raise InvalidRows("cursor: it is of a request for other rows; begin without a cursor")
     with_last = _by_name(group, {*ordered, cursor.event_id}, choice.order)
     return with_last.index(cursor.event_id) + (cursor.event_id in ordered)
 
 
 def _cursor_after(done: Sequence[str], state: str, choice: Choice) -> str:
-    last = NameCursor(done[-1]) if _is_by_name(choice.order) else ValueCursor.after(done, state)
+    last = NameCursor(state, done[-1]) if _is_by_name(choice.order) else ValueCursor.after(done, state)
     return str(last)
+
+
+def _state(figures: Figures, choice: Choice) -> str:
+    """Returns what the cursors of a request depend on, besides the rows."""
+    if _is_by_name(choice.order):
+        last, order, event_id = figures.last, choice.order or "", choice.event or ""
+        return digest_of([last.group, last.interval, order, choice.filter, event_id])
+    return figures.last.position or "" if _kind(choice.order) in _OF_FINISHED else ""
 
 
 def _whole(group: GroupConfig, event_id: str) -> str:

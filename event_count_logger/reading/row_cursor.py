@@ -2,7 +2,8 @@
 
 order               a cursor has                          the next page begins
 ------------------  ------------------------------------  -------------------------------------
-by name             the last event of the page            behind that event
+by name             the last event of the page, and a     behind that event, if the request
+                    digest of the request                 wants the same rows
 by a value          the number of rows so far, a digest   behind that number of rows, if they
                     of them, and the last interval        are still the same and nothing finished
 """
@@ -16,7 +17,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 #: The two forms of a cursor, before its encoding.
-_BY_NAME, _BY_VALUE = re.compile("after:(.*)", re.DOTALL), re.compile("([0-9]{1,9}):([0-9a-f]{24}):([0-9-]*)")
+_BY_NAME = re.compile("after:([0-9a-f]{24}):(.*)", re.DOTALL)
+_BY_VALUE = re.compile("([0-9]{1,9}):([0-9a-f]{24}):([0-9-]*)")
 
 #: Bytes of a digest.
 _DIGEST = 12
@@ -30,12 +32,18 @@ class StaleCursor(Exception):
 
 
 class NameCursor(NamedTuple):
-    """A position in rows ordered by name: the last event of the page before."""
+    """A position in rows ordered by name.
 
+    Attributes:
+        state: Digest of the parts of the request that choose and order the rows.
+        event_id: The last event of the page before.
+    """
+
+    state: str
     event_id: str
 
     def __str__(self) -> str:
-        return _encoded(f"after:{self.event_id}")
+        return _encoded(f"after:{self.state}:{self.event_id}")
 
 
 class ValueCursor(NamedTuple):
@@ -54,7 +62,7 @@ class ValueCursor(NamedTuple):
     @classmethod
     def after(cls, rows: Sequence[str], state: str) -> ValueCursor:
         """Returns the position behind some rows."""
-        return cls(len(rows), _digest(rows), state)
+        return cls(len(rows), digest_of(sorted(rows)), state)
 
     def begin(self, ordered: Sequence[str], state: str) -> int:
         """Returns the number of rows before the position.
@@ -82,15 +90,16 @@ def parse_cursor(text: str) -> NameCursor | ValueCursor:
     except ValueError:
         decoded = ""
     if found := _BY_NAME.fullmatch(decoded):
-        return NameCursor(found[1])
+        return NameCursor(found[1], found[2])
     if found := _BY_VALUE.fullmatch(decoded):
         return ValueCursor(int(found[1]), found[2], found[3])
     raise ValueError(f"{text!r} is not the 'next' of an answer")
 
 
-def _digest(rows: Sequence[str]) -> str:
-    text = "\0".join(sorted(rows))
-    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=_DIGEST).hexdigest()
+def digest_of(texts: Sequence[str]) -> str:
+    """Returns a digest of texts, as hexadecimal digits."""
+    joined = "\0".join(texts).encode("utf-8", "surrogateescape")
+    return blake2b(joined, digest_size=_DIGEST).hexdigest()
 
 
 def _encoded(text: str) -> str:
