@@ -450,17 +450,17 @@ def test_head_of_a_stream_ends_after_the_head(site: Site) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
 def test_other_methods_are_rejected(site: Site, method: str) -> None:
     with site.open("/api/v1/groups", method=method) as response:
-        assert (response.status, response.headers["Allow"]) == (405, "GET")
+        assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
         assert json.loads(response.read())["title"] == "Method Not Allowed"
 
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/v1/groups/web/24h", "GET"),
+        ("/api/v1/groups/web/24h", "GET, HEAD"),
         ("/api/v1/groups/web/events", "POST"),
         ("/api/v1/groups/web/sessions", "POST"),
-        ("/api/v1/annotations", "GET, POST"),
+        ("/api/v1/annotations", "GET, HEAD, POST"),
         ("/api/v1/annotations/1f", "DELETE"),
     ],
 )

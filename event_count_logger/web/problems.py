@@ -129,11 +129,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> list[str]:
     """Returns the methods of all routes with the path of a request: starlette names those of one route."""
-    return [method for method in ("DELETE", "GET", "POST") if _has_route(request, method)]
+    return [method for method in ("DELETE", "GET", "HEAD", "POST") if _has_route(request, method)]
 
 
 def _has_route(request: Request, method: str) -> bool:
-    scope = {**request.scope, "method": method}
+    scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
     return any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
 
 
