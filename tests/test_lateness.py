@@ -36,9 +36,8 @@ def test_master_start_rotates_late_interval_and_warns(
     master = start("ecl_master", config_file({"redis": server.config, "groups": GROUPS}))
     wait_until(lambda: server.client.get("g:1s:last:@ts"))
     master.terminate()
-    _, err = master.communicate(timeout=10)
-    late = late_rotations(err)
-    assert len(late) == 1
+    _, err = master.communicate(timeout=60)
+    late = late_rotations(err)  # on a busy machine, another one may follow
     assert re.fullmatch(
         r"Group 'g', interval '1s': rotated [\d.]+s late, \S+Z to \S+Z in one interval: "
         r"this master has just started with it, and no other master had rotated it",
@@ -64,11 +63,11 @@ def test_outage_is_logged_in_one_line_for_all_late_rotations(
     back_at = int(own_server.client.time()[0]) + 1
     wait_until(lambda: min(rotated()) > back_at, what="all are rotated again")
     master.terminate()
-    _, err = master.communicate(timeout=10)
+    _, err = master.communicate(timeout=60)
     late = late_rotations(err)
     assert 1 <= len(late) <= 2, "one at once, and one for all others when it stops"
     assert not [line for line in late if "no other master" in line], "a master ran all the time"
-    assert "Redis" in late[0]
+    assert [line for line in late if "Redis" in line]
     assert re.search(r" \(the longest of \d+ late rotations of \d+ intervals\)$", late[-1])
 
 
@@ -81,12 +80,12 @@ def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, co
     back_at = int(server.client.time()[0]) + 1
     wait_until(lambda: int(server.text("g:1s:last:@ts")) > back_at)
     master.terminate()
-    (late,) = late_rotations(master.communicate(timeout=10)[1])
-    assert re.search(
+    late = late_rotations(master.communicate(timeout=60)[1])  # on a busy machine, there may be others
+    reason = re.compile(
         r": (this master tried [\d.]+s late \(busy, stopped, or waiting for Redis\)|"
-        r"the request to Redis took [\d.]+s)$",
-        late,
+        r"the request to Redis took [\d.]+s)"
     )
+    assert any(map(reason.search, late))
 
 
 def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
