@@ -129,7 +129,7 @@ class Monitoring:
         return False
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self._url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self._url + path, timeout=60) as answer:
             content: bytes = answer.read()
             return content
 

@@ -307,7 +307,7 @@ class Ticking:
 
     def stop(self, process: subprocess.Popen[str]) -> None:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def spans(page: Page) -> list[tuple[float, float]]:

@@ -283,13 +283,13 @@ def test_body_of_many_tiny_chunks_is_rejected(site: Serving, size: int, n_bytes:
     body = b'{"events": {"req1": 1}}'.ljust(n_bytes // size * size)
     parts = [body[at : at + size] for at in range(0, len(body), size)]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
-    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=60) as connection:
         connection.sendall(f"{CHUNKED}\r\n".encode() + chunks)
         assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_request_with_two_lengths_is_rejected(site: Serving) -> None:
-    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=60) as connection:
         body = b'17\r\n{"events": {"req1": 1}}\r\n0\r\n\r\n'
         connection.sendall(f"{CHUNKED}Content-Length: 23\r\n\r\n".encode() + body)
         answer = b"".join(iter(lambda: connection.recv(1000), b""))

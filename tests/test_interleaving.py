@@ -177,9 +177,9 @@ class Idle:
 def check_first_requests(interrupted: Interruption) -> None:
     syncer, one, other = Syncer(), Idle(), Idle()
     interrupted(lambda: syncer.watch(one), lambda: syncer.watch(other))
-    wait_until(lambda: one in syncer._due, 5)
+    wait_until(lambda: one in syncer._due)
     if interrupted.happened:
-        wait_until(lambda: other in syncer._due, 5)
+        wait_until(lambda: other in syncer._due)
     syncer.end()
 
 

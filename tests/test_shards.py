@@ -493,7 +493,7 @@ def test_workers_a_master_and_a_follower_agree_to_the_last_count(
     assert run("ecl", "status", path).stdout.splitlines()[-1] == "OK: 1 master, 2 intervals in time"
     assert run("ecl", "check", path).returncode in (0, 1)
     master.terminate()
-    _, log = master.communicate(timeout=10)
+    _, log = master.communicate(timeout=60)
     rotations = [line.partition("Group")[2] for line in log.splitlines() if "'0.5s': rotated" in line]
     assert len(rotations) == len(set(rotations)) >= 4 * len(snapshots)
     assert {f"Group 'g#{shard}'" in log for shard in range(4)} == {True}
