@@ -72,7 +72,7 @@ def test_second_signal_stops_the_master_at_once(own_server: Server, start: Start
 
 
 def test_verbose_master_logs_one_line_per_rotation(server: Server, start: Start, config_file: Write) -> None:
-    groups = {**GROUPS, "h": {"events": ["e"], "intervals": ["1h"]}}
+    groups = {**GROUPS, "h": {"events": ["e"], "intervals": ["24h"]}}
     master = start("ecl_master", "-v", config_file({"redis": server.config, "groups": groups}))
     first = wait_until(rotates(server))
     wait_until(lambda: int(server.text("g:1s:last:@ts")) >= int(first) + 2)
@@ -183,11 +183,7 @@ def test_embedded_server_is_found_by_all_commands(start: Start, run: Run, config
     assert run("ecl_log_event", path, "g", "e", 3).returncode == 0
     with EventCountLogger.from_file(path) as logger:
         logger["g"].log("e", 4)
-        wait_until(
-            lambda: (
-                logger["g"].get_last_count("e", "1s") + logger["g"].get_current_count("e", "1s") in (3, 4, 7)
-            )
-        )
+        assert logger.reader("g").totals().counts == {"e": 7}
     assert run("ecl_reader", path, "-g", "g").returncode == 0
     master.terminate()
     assert master.wait(60) == 0
@@ -231,7 +227,7 @@ def test_embedded_server_that_is_slow_was_started(
 def test_killed_embedded_server_is_restarted_with_its_counts(
     start: Start, run: Run, config_file: Write
 ) -> None:
-    path = config_file(embedded({"g": {"events": ["e"], "intervals": ["1h"]}}))
+    path = config_file(embedded({"g": {"events": ["e"], "intervals": ["24h"]}}))
     master = start("ecl_master", "-v", path)
     wait_until(lambda: "starting" in (master.stderr or [""]).readline())  # type: ignore[union-attr]
     pid = wait_until(serving(path))
