@@ -26,6 +26,12 @@ def late_rotations(err: str) -> list[str]:
     return [line.partition("[WARNING] ")[2] for line in err.splitlines() if " late, " in line]
 
 
+def lateness_s(warning: str) -> float:
+    found = re.search(r"rotated ([\d.]+)s late", warning)
+    assert found, warning
+    return float(found[1])
+
+
 def test_master_start_rotates_late_interval_and_warns(
     server: Server, start: Start, config_file: Write
 ) -> None:
@@ -37,7 +43,8 @@ def test_master_start_rotates_late_interval_and_warns(
     wait_until(lambda: server.client.get("g:1s:last:@ts"))
     master.terminate()
     _, err = master.communicate(timeout=60)
-    late = late_rotations(err)  # on a busy machine, another one may follow
+    late = late_rotations(err)
+    assert late, "on a busy machine, a second line is logged for later ones"
     assert re.fullmatch(
         r"Group 'g', interval '1s': rotated [\d.]+s late, \S+Z to \S+Z in one interval: "
         r"this master has just started with it, and no other master had rotated it",
@@ -67,7 +74,7 @@ def test_outage_is_logged_in_one_line_for_all_late_rotations(
     late = late_rotations(err)
     assert 1 <= len(late) <= 2, "one at once, and one for all others when it stops"
     assert not [line for line in late if "no other master" in line], "a master ran all the time"
-    assert [line for line in late if "Redis" in line]
+    assert "Redis" in late[0]
     assert re.search(r" \(the longest of \d+ late rotations of \d+ intervals\)$", late[-1])
 
 
@@ -80,12 +87,14 @@ def test_suspended_master_logs_that_it_was_late(server: Server, start: Start, co
     back_at = int(server.client.time()[0]) + 1
     wait_until(lambda: int(server.text("g:1s:last:@ts")) > back_at)
     master.terminate()
-    late = late_rotations(master.communicate(timeout=60)[1])  # on a busy machine, there may be others
-    reason = re.compile(
+    # On a busy machine, others are late, too: less.
+    longest = max(late_rotations(master.communicate(timeout=60)[1]), key=lateness_s)
+    assert lateness_s(longest) > 2
+    assert re.search(
         r": (this master tried [\d.]+s late \(busy, stopped, or waiting for Redis\)|"
-        r"the request to Redis took [\d.]+s)"
+        r"the request to Redis took [\d.]+s)( \(the longest of .*\))?$",
+        longest,
     )
-    assert any(map(reason.search, late))
 
 
 def test_reason_of_a_late_rotation_comes_from_earlier_attempts() -> None:
