@@ -145,8 +145,8 @@ def test_none_among_records_commits_the_batch(group: EventGroup, server: Server)
 
 def test_slow_stream_is_committed_every_second(group: EventGroup, server: Server) -> None:
     def records() -> Iterator[tuple[int, str, int]]:
-        begun = time.monotonic()
         yield (1, "odd", 1)
+        begun = time.monotonic()  # the stream has this record, and its second has begun
         wait_until(lambda: time.monotonic() - begun > 1)
         yield (2, "odd", 1)
         assert counted(server) == {"odd": 1}
