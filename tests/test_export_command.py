@@ -96,6 +96,7 @@ def test_export_once_that_fails_has_a_status_and_a_reason(
 def test_service_exports_until_sigterm_and_reloads(
     start: Start, run: Run, server: Server, postgres: Postgres, config_file: Write
 ) -> None:
+    postgres.empty()
     sections: dict[str, Any] = {"redis": server.config, "groups": GROUPS}
     file = config_file({**sections, "export": {"url": postgres.url, "groups": ["g"]}})
     finished = finishing(file)
@@ -111,7 +112,7 @@ def test_service_exports_until_sigterm_and_reloads(
     wait_until(lambda: totals(postgres.url, "other") == {"a": 7})
     wait_until(lambda: exporters(file)[0].stopped, what="the exporter has left the first group")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     (exporter,) = exporters(file, "other")
     assert (exporter.kind, exporter.pid, exporter.stopped) == ("export", process.pid, True)
     assert process.stderr
@@ -138,7 +139,7 @@ def test_heartbeat_goes_on_while_the_database_hangs(
         wait_until(lambda: exporters(file)[0].seen_s > 2, what="the last heartbeat is older than 2 s")
         wait_until(lambda: exporters(file)[0].seen_s < 2, what="the next heartbeat")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         postgres.resume()
 
