@@ -82,11 +82,11 @@ def reader(
 
 def run_python(*parts: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-c", "\n\n".join(parts)]
-    return subprocess.run(program, capture_output=True, text=True, timeout=30)
+    return subprocess.run(program, capture_output=True, text=True, timeout=60)
 
 
 def run_shell(command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
 
 
 def test_reading_page_has_all_snippets() -> None:

@@ -107,14 +107,14 @@ class Reader:
         log.touch()
         self._shell.run(f"{step.line.removesuffix('&')} >{log} 2>&1 &")
         try:
-            wait_until(lambda: contains(log.read_text(), step.output), 20, str(step), _PAUSE_S)
+            wait_until(lambda: contains(log.read_text(), step.output), 60, str(step), _PAUSE_S)
         except BaseException:
             print(log.read_text())
             raise
 
     def _run(self, step: Command) -> None:
         if not self._prints(step):
-            wait_until(partial(self._prints, step), 20, f"{step}; it printed {self._printed!r}", _PAUSE_S)
+            wait_until(partial(self._prints, step), 60, f"{step}; it printed {self._printed!r}", _PAUSE_S)
 
     def _prints(self, step: Command) -> bool:
         status, output = self._shell.run(step.line)

@@ -215,7 +215,7 @@ def test_spawned_children_are_exact(method: str, server: Server, tmp_path: Path)
 def test_end_without_redis_is_bounded_and_logs_the_fate_of_counts(spool: str, fate: str) -> None:
     before = time.monotonic()
     done = run_program("log(3)", {"port": free_port()}, spool)
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 45, "with the start of Python, on a busy machine"
     assert done.returncode == 0
     for group in ("direct", "cached"):
         message = f"The process ends with 3 counts of 1 event of group '{group}' unsent: {fate.format(group)}"
