@@ -140,7 +140,7 @@ def test_session_and_stream_snippets_count_their_events(
 def test_killed_follower_snippet_gets_each_interval_once(reader: GroupReader, start: Start) -> None:
     program = "\n\n".join([fenced(PYTHON, "python")[0], snippet(PYTHON, "def work_on"), ENDLESS])
     place = Path("requests.position")
-    printed = ""
+    spans: list[tuple[str, str]] = []
 
     def is_up_to_date(before: str) -> bool:
         return (
@@ -154,8 +154,12 @@ def test_killed_follower_snippet_gets_each_interval_once(reader: GroupReader, st
         process = start(sys.executable, "-u", "-c", program)
         wait_until(partial(is_up_to_date, before), what="the program has worked on the newest interval")
         process.send_signal(signal.SIGKILL)
-        printed += process.communicate()[0]
-    spans = re.findall(r"^(\d+\.\d+) (\d+\.\d+) {", printed, re.MULTILINE)
+        printed = process.communicate()[0]
+        # One that was printed, but whose position was not saved, comes again.
+        n_saved = [finished.position for finished in reader.history("5s")].index(place.read_text()) + 1
+        found = re.findall(r"^(\d+\.\d+) (\d+\.\d+) {", printed, re.MULTILINE)
+        assert len(found) - (n_saved - len(spans)) in (0, 1)
+        spans += found[: n_saved - len(spans)]
     assert [float(start) for start, _ in spans] == [finished.start for finished in reader.history("5s")][
         : len(spans)
     ]
@@ -189,12 +193,12 @@ def test_killed_shell_script_continues_at_its_position(reader: GroupReader, star
 
 @pytest.mark.usefixtures("reader")
 def test_monitoring_snippets_report_ok() -> None:
-    short, for_nagios = map(run_shell, fenced(SHELL, "sh")[-2:])
-    assert short.stdout.startswith("OK: ")
-    assert for_nagios.returncode == 0
-    assert for_nagios.stdout.startswith(
-        "ECL OK: 1 master, 3 intervals in time | masters=1;;;0 intervals=3;;;0 "
-    )
+    short, for_nagios = fenced(SHELL, "sh")[-2:]
+    # On a busy machine, an interval may be late at the first look.
+    wait_until(lambda: run_shell(short).stdout.startswith("OK: "), what=short)
+    start = "ECL OK: 1 master, 3 intervals in time | masters=1;;;0 intervals=3;;;0 "
+    done = wait_until(lambda: (found := run_shell(for_nagios)).stdout.startswith(start) and found)
+    assert done.returncode == 0
 
 
 def test_monitoring_snippet_reports_unreachable_redis(
