@@ -30,6 +30,7 @@ READING = (
     "ecl status",
     "ecl check",
     "ecl local",
+    "ecl alert ecl.yml --check",
     "curl",
     "psql",
     "redis-cli",
