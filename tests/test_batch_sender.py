@@ -17,7 +17,7 @@ from event_count_logger.intervals import Interval
 from event_count_logger.logs import Log
 from event_count_logger.store import Commit, Store, node
 from event_count_logger.store.commits import Commits
-from tests.servers import Server
+from tests.servers import Server, wait_until
 
 INTERVALS = (Interval.parse("1h"), Interval.parse("2h"))
 
@@ -438,12 +438,17 @@ def test_stalled_server_is_tried_by_one_sender_at_a_time(
     assert was_asked(store, "second")
     assert not was_asked(store, "first")
     own_server.go_on()
-    assert was_asked(store, "second")
-    assert was_asked(store, "first"), "the server has answered"
+    # On a busy machine, the answer to the first request may come too late.
+    wait_until(
+        lambda: was_asked(store, "second") and was_asked(store, "first"), what="the server has answered"
+    )
     store.close()
 
 
-def test_server_that_rejects_connections_is_tried_by_all_senders(own_server: Server) -> None:
+def test_server_that_rejects_connections_is_tried_by_all_senders(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_SLOW_S", 30)  # a busy machine may reject a connection late
     store = Store(RedisConfig(**own_server.config))
     own_server.kill()
     assert was_asked(store, "first")
@@ -469,7 +474,17 @@ def test_recovery_tries_a_server_that_another_sender_waits_for(
         background.run()
     assert not background.unanswered, "nothing was asked"
     own_server.go_on()
-    found.run()
+
+    def has_sent() -> bool:
+        try:
+            found.run()
+        except NotConnected:
+            raise
+        except Unavailable:  # on a busy machine, the first answer may come too late
+            return False
+        return True
+
+    wait_until(has_sent, what="the server has answered")
     background.run()
     assert own_server.counts("g", "1h", "cur")["a"] >= 2
     store.close()
