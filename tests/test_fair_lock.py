@@ -70,7 +70,7 @@ def test_threads_get_the_lock_in_the_order_of_their_requests(n_threads: int) -> 
     lock, order = FairLock(), list[int]()
 
     def take(number: int) -> None:
-        with Ticket(lock, 10) as acquired:
+        with Ticket(lock, 60) as acquired:
             assert acquired
             order.append(number)
 
