@@ -89,7 +89,7 @@ class Scene:
         for exporter in self._exporters:
             exporter.terminate()
         # One that has just been started may get the signal before its handler is set.
-        assert {exporter.wait(20) for exporter in self._exporters} <= {0, -signal.SIGTERM}
+        assert {exporter.wait(60) for exporter in self._exporters} <= {0, -signal.SIGTERM}
 
 
 @pytest.mark.timeout(120 + 10 * KILLS)
