@@ -57,7 +57,10 @@ def test_unrotated_interval_is_named_by_master_check_and_status(
     assert run("ecl", "status", ours).returncode == 0
 
     assert run("ecl", "log_event", theirs, "g", "e").returncode == 0
-    assert master.stderr and master.stderr.readline().rstrip().endswith(WARNING)
+    assert master.stderr
+    lines = iter(master.stderr.readline, "")
+    # On a busy machine, a rotation may be late.
+    assert next(line for line in lines if " late, " not in line).rstrip().endswith(WARNING)
     problem = WARNING[1:].replace("this configuration has", "running masters have")
     checked = run("ecl", "check", ours)
     assert (checked.returncode, checked.stdout.count(problem)) == (1, 1)
