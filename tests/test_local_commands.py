@@ -62,7 +62,7 @@ class Writer:
         self.process.wait()
 
     def end(self) -> None:
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=60)
         assert (self.process.returncode, errors) == (0, "")
 
 
@@ -320,7 +320,7 @@ def test_ctrl_c_ends_poll(file: Path, poll: Callable[..., Poll]) -> None:
     rows = poll(file, "--poll", "-d", 1000, "web", "a")
     assert [rows.line() for _ in range(2)] == ["a", "0"]
     rows.process.send_signal(signal.SIGINT)
-    assert rows.process.communicate(timeout=30) == ("", "")
+    assert rows.process.communicate(timeout=60) == ("", "")
     assert rows.process.returncode == 130
 
 
@@ -655,8 +655,9 @@ def test_master_recovers_at_start_and_while_running(
     killed.log("web", a=100)
     killed.kill()
     wait_until(counted(110), what="the master recovers while it runs")
+    wait_until((spool / "damaged.ecl.bad").exists, what="the master has read both files")
     master.terminate()
-    _, errors = master.communicate(timeout=30)
+    _, errors = master.communicate(timeout=60)
     assert master.returncode == 0
     (warning,) = errors.splitlines()
     assert f"[WARNING] Spool file {spool / 'damaged.ecl'} cannot be used: it is not a spool file" in warning
@@ -672,7 +673,7 @@ def test_unusable_files_do_not_stop_the_master(
     wait_until(lambda: server.counts("web", "24h", "cur").get("a") == 1)
     wait_until(lambda: not [*spool.glob("*.ecl")])
     master.terminate()
-    _, errors = master.communicate(timeout=30)
+    _, errors = master.communicate(timeout=60)
     assert master.returncode == 0
     for path in unusable:
         assert errors.count(f"Spool file {path} cannot be used") == 1
